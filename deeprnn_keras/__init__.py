@@ -1,0 +1,39 @@
+"""Deep recurrent networks in Keras: layers, careful initializers, and a zoo of published configurations.
+
+Names are imported when first used: TensorFlow takes seconds to load and many commands never need it.
+"""
+
+import importlib
+from importlib.metadata import version
+
+__version__ = version("deeprnn-keras")
+
+_HOMES = {
+    "DeepRNN": "deeprnn_keras.layers",
+    "OneHot": "deeprnn_keras.layers",
+    "count_weights": "deeprnn_keras.stack",
+    "ChronoBias": "deeprnn_keras.initializers",
+    "ForgetBias": "deeprnn_keras.initializers",
+    "PerGate": "deeprnn_keras.initializers",
+    "ScaledIdentity": "deeprnn_keras.initializers",
+    "TextCorpus": "deeprnn_keras.data",
+    "Vocabulary": "deeprnn_keras.data",
+    "king_james": "deeprnn_keras.data",
+    "windows": "deeprnn_keras.data",
+    "LanguageModel": "deeprnn_keras.models",
+    "generate": "deeprnn_keras.generation",
+    "Recipe": "deeprnn_keras.training",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,74 @@
+"""One recurrent layer of a stack: a whole Keras layer, so that it keeps Keras' fast kernels."""
+
+import keras
+
+from deeprnn_keras.initializers import ForgetBias, PerGate, ScaledIdentity
+from deeprnn_keras.initializers.seeding import draw, reseeded
+
+LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+CELL_MEMBERS = ("call", "state_size")
+
+
+def default_initializers(cell, activation):
+    """{role: initializer} for a named cell; the reasons stand in `DeepRNN`'s docstring."""
+    relu_rnn = cell == "rnn" and activation is keras.activations.relu
+    return {
+        "kernel": PerGate("glorot_uniform"),
+        "recurrent": ScaledIdentity() if relu_rnn else PerGate("orthogonal"),
+        "bias": ForgetBias(1.0) if cell == "lstm" else keras.initializers.Zeros(),
+    }
+
+
+class _Float32Draw(keras.initializers.Initializer):
+    """Draws in float32 whatever the layer's dtype: Keras' orthogonal initializer fails in half precision."""
+
+    def __init__(self, initializer):
+        self.initializer = initializer
+
+    def __call__(self, shape, dtype=None):
+        return draw(self.initializer, shape, dtype)
+
+
+def _initializers(cell, activation, given, place):
+    chosen = default_initializers(cell, activation) | {role: init for role, init in given.items() if init is not None}
+    ready = {}
+    for role, initializer in chosen.items():
+        if hasattr(initializer, "for_cell"):
+            initializer = initializer.for_cell(cell)
+        ready[f"{role}_initializer"] = _Float32Draw(reseeded(initializer, place))
+    return ready
+
+
+def named_layer(cell, units, activation, initializers, place, **kwargs):
+    """A recurrent layer for the named cell.
+
+    Args:
+        activation: a function, or None for the cell's own.
+        initializers: {role: initializer or None for the default}.
+        place: number of the layer in the stack: layers that share an initializer object draw different numbers.
+        kwargs: arguments of `keras.layers.RNN`.
+    """
+    kwargs |= _initializers(cell, activation, initializers, place)
+    if activation is not None:
+        kwargs["activation"] = activation
+    if cell == "lstm":
+        kwargs["unit_forget_bias"] = False  # the bias initializer says it all
+    return LAYERS[cell](units, **kwargs)
+
+
+def custom_layer(make_cell, units, **kwargs):
+    """A recurrent layer for `make_cell(units)`, a Keras cell."""
+    cell = make_cell(units)
+    missing = [member for member in CELL_MEMBERS if not hasattr(cell, member)]
+    if missing:
+        raise ValueError(
+            f"cell must be a name or a callable(units) that returns a Keras cell, but {make_cell!r} returned "
+            f"{type(cell).__name__} without {' and '.join(missing)}"
+        )
+    sizes = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
+    if not all(isinstance(size, int) for size in sizes):
+        raise ValueError(
+            f"cell: state_size must be a number or a flat list of numbers, but {make_cell!r} returned a cell with "
+            f"{cell.state_size!r}; stack cells by num_layers instead of StackedRNNCells"
+        )
+    return keras.layers.RNN(cell, **kwargs)

@@ -1,0 +1,62 @@
+"""The geometry of a deep RNN, worked out from its arguments alone: nothing is built, Keras is not imported."""
+
+from deeprnn_keras import checks
+from deeprnn_keras.cells import cell_spec
+
+CONNECTIONS = ("stack", "residual", "skip")
+
+
+def layer_units(units, num_layers=None):
+    """[h_1, ..., h_L] from `units` (h, or one per layer) and `num_layers` (L)."""
+    if num_layers is not None:
+        num_layers = checks.positive_int("num_layers", num_layers)
+    if isinstance(units, (list, tuple)):
+        if not units:
+            raise ValueError("units must be a number or a list with one entry per layer, got an empty list")
+        return [checks.positive_int("units", h) for h in checks.per_layer("units", units, num_layers or len(units))]
+    return [checks.positive_int("units", units)] * (num_layers or 1)
+
+
+def check_connection(connection, units):
+    """`connection`, if these widths allow it."""
+    checks.one_of("connection", connection, CONNECTIONS)
+    if connection == "residual" and len(set(units)) > 1:
+        raise ValueError(
+            f"connection='residual' adds the output of a layer to that of the layer below, so all units must be "
+            f"equal, got {units}; use equal units, or connection='skip', which concatenates"
+        )
+    return connection
+
+
+def layer_inputs(units, inputs, connection="stack", bidirectional=False):
+    """The number of features that each layer reads, from the lowest layer up."""
+    widths = [h * (2 if bidirectional else 1) for h in units]
+    shortcut = inputs if connection == "skip" else 0
+    return [inputs, *(width + shortcut for width in widths[:-1])]
+
+
+def output_width(units, connection="stack", bidirectional=False):
+    """The number of features of the output."""
+    top = sum(units) if connection == "skip" else units[-1]
+    return top * (2 if bidirectional else 1)
+
+
+def count_weights(inputs, units, num_layers=None, cell="lstm", connection="stack", bidirectional=False):
+    """The number of weights of `DeepRNN(units, num_layers, cell, ...)` on `inputs` features, without building it.
+
+    Equal to `layer.count_params()` for every named cell.
+
+    >>> from deeprnn_keras import count_weights
+    >>> count_weights(inputs=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
+    641600
+
+    Raises:
+        ValueError: for what `DeepRNN` refuses too, and for a cell without a name (build the layer to count it).
+    """
+    checks.positive_int("inputs", inputs)
+    units = layer_units(units, num_layers)
+    check_connection(connection, units)
+    specs = [cell_spec(name) for name in checks.per_layer("cell", cell, len(units))]
+    reads = layer_inputs(units, inputs, connection, bidirectional)
+    per_direction = sum(spec.count_weights(d, h) for spec, d, h in zip(specs, reads, units, strict=True))
+    return per_direction * (2 if bidirectional else 1)
