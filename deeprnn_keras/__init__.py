@@ -24,7 +24,7 @@ _HOMES = {
     "generate": "deeprnn_keras.generation",
     "Recipe": "deeprnn_keras.training",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name):

@@ -1,0 +1,8 @@
+"""Text as training data: vocabularies, corpora with a held-out split, windows as `tf.data`."""
+
+from deeprnn_keras.data.corpus import TextCorpus
+from deeprnn_keras.data.king_james import king_james
+from deeprnn_keras.data.vocabulary import LETTERS, Vocabulary, letters_only
+from deeprnn_keras.data.windows import windows
+
+__all__ = ["LETTERS", "TextCorpus", "Vocabulary", "king_james", "letters_only", "windows"]

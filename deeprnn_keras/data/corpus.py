@@ -1,0 +1,89 @@
+"""`TextCorpus`: a text, its vocabulary, and a held-out split by position."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from deeprnn_keras import checks
+from deeprnn_keras.data.vocabulary import Vocabulary
+
+STRETCHES = 10
+HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two disjoint lists of text pieces; nothing should be read across the end of a piece."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+class TextCorpus:
+    """A text to learn from.
+
+    Args:
+        text: at least one character.
+        name: what to call it in reports.
+        vocabulary: a `Vocabulary`; None: the characters of the text.
+
+    Raises:
+        ValueError: if the text is empty.
+
+    >>> from deeprnn_keras import TextCorpus
+    >>> corpus = TextCorpus("to be, or not to be " * 50)
+    >>> len(corpus.vocabulary), len(corpus.split().validation)
+    (8, 10)
+    """
+
+    def __init__(self, text, name="text", vocabulary=None):
+        if not text:
+            raise ValueError(f"{name}: the text is empty; give at least one character")
+        self.text = text
+        self.name = name
+        self.vocabulary = vocabulary or Vocabulary.of(text)
+
+    @classmethod
+    def from_file(cls, path, vocabulary=None):
+        """The corpus in a UTF-8 text file.
+
+        Raises:
+            ValueError: if the file does not exist, is empty, or is not UTF-8 (with the place of the first bad byte).
+        """
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise ValueError(f"text file {str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}")
+        data = path.read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"text file {str(path)!r} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start}; "
+                "convert it, for instance with iconv -f LATIN1 -t UTF-8"
+            ) from None
+        text = text.replace("\r\n", "\n")
+        if not text:
+            raise ValueError(f"text file {str(path)!r} is empty; give a file with text")
+        return cls(text, path.name, vocabulary)
+
+    def split(self, stretches=STRETCHES, fraction=HELD_OUT):
+        """Cuts the text into equal stretches and holds out the last `fraction` of each for validation.
+
+        A text changes from beginning to end; taking a part of every stretch makes the two sets alike.
+        """
+        stretches = checks.positive_int("stretches", stretches)
+        fraction = checks.number("fraction", fraction, 0.0, 1.0, "a number between 0 and 1")
+        borders = [len(self.text) * k // stretches for k in range(stretches + 1)]
+        train, validation = [], []
+        for start, end in pairwise(borders):
+            cut = end - round((end - start) * fraction)
+            train.append(self.text[start:cut])
+            validation.append(self.text[cut:end])
+        return Split(tuple(train), tuple(validation))
+
+    def encode(self, pieces):
+        """Each piece of text as ids."""
+        return [self.vocabulary.encode(piece) for piece in pieces]
+
+    def __len__(self):
+        return len(self.text)

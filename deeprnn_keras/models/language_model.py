@@ -1,0 +1,148 @@
+"""`LanguageModel`: from the symbols so far to the next one."""
+
+import keras
+
+from deeprnn_keras import checks
+from deeprnn_keras.data import TextCorpus, Vocabulary
+from deeprnn_keras.generation import generate, score
+from deeprnn_keras.layers import DeepRNN, OneHot
+
+
+@keras.saving.register_keras_serializable(package="deeprnn_keras")
+class LanguageModel(keras.Model):
+    """Ids (n, T) -> logits (n, T, V) of the symbol that follows each: embedding, deep RNN, affine head g.
+
+        X_t = E[w_t]  (one row per symbol; or its indicator vector),  O_t = g(H_t^(L)) = H_t^(L) W_hq + b_q,
+        p(w_{t+1} | w_1, ..., w_t) = softmax(O_t)
+
+    The vocabulary is part of the configuration: a saved `.keras` file is all that is needed to go on with text.
+
+    Args:
+        vocabulary: the characters as a string or `Vocabulary`, or V alone for other symbols.
+        units, num_layers, cell, and any other argument of `DeepRNN` by name (`dropout` acts between layers).
+        embedding: width of E, or None for indicator vectors (no weights).
+        input_dropout, output_dropout: rates on X and on H^(L).
+        embeddings_initializer: of E. The default, N(0, 1), gives the first layer inputs of unit variance, for which
+            its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
+        head_initializer, head_bias_initializer: of W_hq and b_q.
+
+    Raises:
+        ValueError: for what `DeepRNN` refuses, V < 2, or rates outside [0, 1).
+
+    >>> from deeprnn_keras import LanguageModel
+    >>> model = LanguageModel("abc ", units=16, num_layers=2, cell="gru")
+    >>> model.compile("adam", model.loss_function())
+    >>> model.output_shape
+    (None, None, 4)
+    """
+
+    def __init__(
+        self,
+        vocabulary,
+        units,
+        num_layers=None,
+        cell="lstm",
+        *,
+        embedding=None,
+        input_dropout=0.0,
+        output_dropout=0.0,
+        embeddings_initializer=None,
+        head_initializer="glorot_uniform",
+        head_bias_initializer="zeros",
+        name=None,
+        trainable=True,
+        dtype=None,
+        **deep_rnn,
+    ):
+        if isinstance(vocabulary, int):
+            characters, size = None, checks.positive_int("vocabulary", vocabulary)
+        else:
+            characters = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
+            size = len(characters)
+        if size < 2:
+            raise ValueError(f"vocabulary must have at least two symbols, got {vocabulary!r}")
+        for option in ("return_state", "go_backwards", "bidirectional"):
+            if deep_rnn.get(option):
+                raise ValueError(
+                    f"{option}=True makes no language model: the next symbol is predicted from those before"
+                )
+        # === Layers ===
+        if embedding is None:
+            embed = OneHot(size, dtype=dtype, name="one_hot")
+        else:
+            embeddings = embeddings_initializer or keras.initializers.RandomNormal(stddev=1.0)
+            width = checks.positive_int("embedding", embedding)
+            embed = keras.layers.Embedding(size, width, embeddings, dtype=dtype, name="embedding")
+        layers = [
+            embed,
+            keras.layers.Dropout(checks.rate("input_dropout", input_dropout), dtype=dtype, name="input_dropout"),
+            DeepRNN(
+                units, num_layers, cell, **{"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
+            ),
+            keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype, name="output_dropout"),
+            keras.layers.Dense(
+                size,
+                kernel_initializer=head_initializer,
+                bias_initializer=head_bias_initializer,
+                dtype=dtype,
+                name="head",
+            ),
+        ]
+        # === Functional Model ===
+        x = hidden = keras.Input((None,), dtype="int32", name="tokens")
+        for layer in layers:
+            hidden = layer(hidden)
+        super().__init__(x, hidden, name=name, trainable=trainable)
+        # === Config ===
+        self.vocabulary = characters
+        self.vocabulary_size = size
+        self._config = {
+            "vocabulary": characters.symbols if characters else size,
+            "embedding": embedding,
+            "input_dropout": input_dropout,
+            "output_dropout": output_dropout,
+            "embeddings_initializer": _serialized(embeddings_initializer),
+            "head_initializer": _serialized(head_initializer),
+            "head_bias_initializer": _serialized(head_bias_initializer),
+        }
+
+    @staticmethod
+    def loss_function():
+        """Cross-entropy in nats per symbol, from logits."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy")
+
+    def generate(self, prompt, length=200, **options):
+        """Continues `prompt`: see `deeprnn_keras.generate`."""
+        return generate(self, self._characters(), prompt, length, **options)
+
+    def score(self, text, unknown="error", **options):
+        """A `Score` on a text, or on a list of texts that do not follow each other: see `generation.score`."""
+        pieces = [text] if isinstance(text, str) else text
+        return score(self, [self._characters().encode(piece, unknown) for piece in pieces], **options)
+
+    def corpus(self, text, name="text"):
+        """`text` as a `TextCorpus` in this model's vocabulary."""
+        return TextCorpus(text, name, self._characters())
+
+    def _characters(self):
+        if self.vocabulary is None:
+            raise ValueError(
+                f"model {self.name!r} knows ids below {self.vocabulary_size}, not characters; "
+                "create it with vocabulary='...' to use text"
+            )
+        return self.vocabulary
+
+    def get_config(self):
+        rnn = self.get_layer("deep_rnn").get_config()
+        own = {"name": self.name, "trainable": self.trainable, **self._config}
+        return {**{key: rnn[key] for key in rnn.keys() - {"name", "trainable", "return_sequences"}}, **own}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _serialized(initializer):
+    if initializer is None:
+        return None
+    return keras.initializers.serialize(keras.initializers.get(initializer))

@@ -1,0 +1,188 @@
+"""`train_text`: one training of a language model on a text, from windows to the files it leaves."""
+
+import platform
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from deeprnn_keras import checks
+from deeprnn_keras.data import windows
+from deeprnn_keras.data.corpus import Split
+from deeprnn_keras.training.callbacks import Checkpoint, NonFiniteGuard, Record
+from deeprnn_keras.training.compressors import compressed_bits
+from deeprnn_keras.training.curve import plot_curve
+from deeprnn_keras.training.files import save_json, save_model, save_table, save_text
+from deeprnn_keras.training.progress import Progress
+from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS
+
+SAMPLE_PROMPT, SAMPLE_LENGTH = 40, 400
+
+
+@dataclass
+class TextRun:
+    """What a training gave: the files' folder, how it ended, and the score on the validation text.
+
+    Attributes:
+        folder: holds model.keras, curve.png, history.csv, result.json and sample.txt, as far as the run got.
+        ending: "finished", "interrupted" or "not finite".
+        advice: what to change, after "not finite".
+        score: a `Score` on the validation text, or None if the run did not finish.
+        references: [(name, bits per character)] of compressors on the same text.
+        sample: generated text, or None.
+    """
+
+    folder: Path
+    ending: str
+    advice: str | None = None
+    score: object = None
+    references: tuple = ()
+    sample: str | None = None
+
+    @property
+    def model_path(self):
+        """Where the model is."""
+        return self.folder / "model.keras"
+
+
+def split_text(corpus, recipe):
+    """The pieces of text to train on and to validate on, as the recipe has it."""
+    if recipe.train_windows is None:
+        return corpus.split()
+    stride = recipe.stride or recipe.bptt
+    border = recipe.train_windows * stride
+    train = corpus.text[: border - stride + recipe.bptt + 1]
+    validation = corpus.text[border : border + (recipe.validation_windows - 1) * stride + recipe.bptt + 1]
+    if len(validation) <= recipe.bptt:
+        raise ValueError(
+            f"{corpus.name} is too short for the recipe: {recipe.train_windows} windows to train on and one to "
+            f"validate on take {border + recipe.bptt + 1} characters, it has {len(corpus)}"
+        )
+    return Split((train,), (validation,))
+
+
+def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None, console=None):
+    """Trains a compiled `LanguageModel` on `corpus` with plain `model.fit`, and leaves all it made in `folder`.
+
+    The model saved is the one of the epoch with the lowest validation loss. After Ctrl-C it is the model as it was
+    then; after a loss that is not finite, the last good one.
+
+    Args:
+        model: compiled, as `zoo.create_model` gives it.
+        corpus: a `TextCorpus` in the model's vocabulary.
+        recipe: a `Recipe`.
+        folder: does not exist yet, or is empty.
+        quick: a first impression in about two minutes on two cores instead of the whole recipe.
+        seed: of the order of windows and of the sample.
+        title: for the picture.
+        console: a `rich.console.Console` to report to; None: a new one.
+
+    Returns:
+        A `TextRun`.
+
+    Raises:
+        ValueError: if the folder is in use, or the text too short.
+    """
+    from rich.console import Console
+
+    folder, console, began = checks.new_folder("output", folder), console or Console(), time.monotonic()
+    split = split_text(corpus, recipe)
+    updates = None
+    if quick:
+        recipe, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
+    train = _train_windows(corpus, split, recipe, seed)
+    validation = _validation_windows(corpus, split, recipe, quick)
+    if updates:
+        updates = min(updates, recipe.epochs * len(train))  # a short text is passed over once per epoch
+        epochs, per_epoch = recipe.epochs, -(-updates // recipe.epochs)
+        train = train.repeat()
+    else:
+        epochs, per_epoch = recipe.epochs_for(len(train)), len(train)
+    folder.mkdir(parents=True, exist_ok=True)
+    record, guard, progress = Record(), NonFiniteGuard(), Progress(console)
+    checkpoint = Checkpoint(folder / "model.keras")
+    run = TextRun(folder, "finished")
+    try:
+        model.fit(
+            train,
+            epochs=epochs,
+            steps_per_epoch=per_epoch,
+            validation_data=validation,
+            callbacks=[*recipe.callbacks(), guard, record, checkpoint, progress],
+            verbose=0,
+            shuffle=False,
+        )
+    except KeyboardInterrupt:
+        run.ending = "interrupted"
+    finally:
+        progress.close()
+    if guard.advice:
+        run.ending, run.advice = "not finite", guard.advice
+    elif run.ending == "finished" and checkpoint.weights is not None:
+        model.set_weights(checkpoint.weights)
+    save_model(model, run.model_path)
+    save_table(record.epochs, folder / "history.csv")
+    run.references = tuple(compressed_bits("".join(split.validation)))
+    if run.ending == "finished":
+        _judge(run, model, split, seed, console)
+    plot_curve(record, folder / "curve.png", title or model.name, run.references, _bits(run))
+    save_json(
+        _result(run, model, corpus, recipe, record, seed, quick, time.monotonic() - began), folder / "result.json"
+    )
+    return run
+
+
+def _train_windows(corpus, split, recipe, seed):
+    pieces = corpus.encode(split.train)
+    return windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed)
+
+
+def _validation_windows(corpus, split, recipe, quick):
+    pieces = corpus.encode(split.validation)
+    stride = recipe.stride or recipe.bptt
+    if quick:  # fewer windows, evenly spread
+        stride = max(stride, sum(map(len, pieces)) // QUICK_VALIDATION_WINDOWS)
+    return windows(pieces, recipe.bptt, max(recipe.batch_size, 128), stride=stride, shuffle=False)
+
+
+def _judge(run, model, split, seed, console):
+    with console.status("scoring the validation text") as status:
+        run.score = model.score(
+            split.validation,
+            on_batch=lambda done, of: status.update(f"scoring the validation text: {done} of {of} batches"),
+        )
+        status.update("writing a sample")
+        prompt = split.validation[0][:SAMPLE_PROMPT]
+        run.sample = model.generate(prompt, SAMPLE_LENGTH, temperature=0.7, seed=seed)
+    save_text(run.sample + "\n", run.folder / "sample.txt")
+
+
+def _bits(run):
+    return run.score.bits_per_character if run.score else None
+
+
+def _result(run, model, corpus, recipe, record, seed, quick, seconds):
+    return {
+        "model": model.name,
+        "weights": model.count_params(),
+        "text": corpus.name,
+        "characters": len(corpus),
+        "ending": run.ending,
+        "validation": None
+        if run.score is None
+        else {
+            "characters": run.score.count,
+            "cross_entropy": run.score.cross_entropy,
+            "perplexity": run.score.perplexity,
+            "bits_per_character": run.score.bits_per_character,
+        },
+        "compressors_bits_per_character": dict(run.references),
+        "quick": quick,
+        "recipe": {**asdict(recipe), "schedule": recipe.schedule and str(recipe.schedule)},
+        "updates": record.update,
+        "seconds": round(seconds, 1),
+        "seed": seed,
+        "versions": {name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
