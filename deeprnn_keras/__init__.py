@@ -9,6 +9,10 @@ from importlib.metadata import version
 __version__ = version("deeprnn-keras")
 
 _HOMES = {
+    "CosineDecay": "deeprnn_keras.training",
+    "GeometricDecay": "deeprnn_keras.training",
+    "Registry": "deeprnn_keras.registry",
+    "cell_spec": "deeprnn_keras.cells",
     "DeepRNN": "deeprnn_keras.layers",
     "OneHot": "deeprnn_keras.layers",
     "count_weights": "deeprnn_keras.stack",
@@ -20,6 +24,7 @@ _HOMES = {
     "Vocabulary": "deeprnn_keras.data",
     "king_james": "deeprnn_keras.data",
     "windows": "deeprnn_keras.data",
+    "LETTERS": "deeprnn_keras.data",
     "LanguageModel": "deeprnn_keras.models",
     "generate": "deeprnn_keras.generation",
     "Recipe": "deeprnn_keras.training",

@@ -5,7 +5,7 @@ Gates are always addressed by name; the order in which Keras concatenates them i
 
 from dataclasses import dataclass
 
-from deeprnn_keras import checks
+from deeprnn_keras.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,27 @@ class CellSpec:
         return len(self.gates) * units * (inputs + units + self.bias_vectors)
 
 
-CELLS = {
-    spec.name: spec
-    for spec in (
-        CellSpec("rnn", gates=("candidate",), states=("h",)),
-        # Keras' update gate z keeps: h' = z h + (1 - z) candidate. `reset_after=True` has two bias vectors.
-        CellSpec("gru", gates=("update", "reset", "candidate"), states=("h",), bias_vectors=2, keep_gate="update"),
-        CellSpec(
-            "lstm",
-            gates=("input", "forget", "candidate", "output"),
-            states=("h", "c"),
-            keep_gate="forget",
-            write_gate="input",
-        ),
-    )
-}
+CELLS = Registry("cell")
+for _spec in (
+    CellSpec("rnn", gates=("candidate",), states=("h",)),
+    # Keras' update gate z keeps: h' = z h + (1 - z) candidate. `reset_after=True` has two bias vectors.
+    CellSpec("gru", gates=("update", "reset", "candidate"), states=("h",), bias_vectors=2, keep_gate="update"),
+    CellSpec(
+        "lstm",
+        gates=("input", "forget", "candidate", "output"),
+        states=("h", "c"),
+        keep_gate="forget",
+        write_gate="input",
+    ),
+):
+    CELLS.add(_spec.name, _spec)
 
 
 def cell_spec(name):
-    """The `CellSpec` called `name`; a ValueError suggests the nearest names."""
-    return CELLS[checks.one_of("cell", name, CELLS)]
+    """The `CellSpec` called `name`; a ValueError suggests the nearest names.
+
+    >>> from deeprnn_keras import cell_spec
+    >>> cell_spec("lstm").gates
+    ('input', 'forget', 'candidate', 'output')
+    """
+    return CELLS[name]

@@ -49,7 +49,7 @@ class PerGate(keras.initializers.Initializer):
                 raise ValueError(f"PerGate(cell={self.cell!r}) expects shape (d, {gates} h), got {shape}")
             return gates
         gates, rest = divmod(columns, rows)
-        if rest or gates not in {len(spec.gates) for spec in CELLS.values()}:
+        if rest or gates not in {len(spec.gates) for spec in CELLS}:
             raise ValueError(
                 f"PerGate cannot tell the number of gates from shape {shape}, which is not that of a recurrent "
                 "kernel (h, G h); give cell='rnn', 'gru' or 'lstm'"

@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from deeprnn_keras import checks
-from deeprnn_keras.cells import CELLS
+from deeprnn_keras.cells import cell_spec
 
 
 def activation(value):
@@ -34,7 +34,7 @@ def cell(value):
     """The name of a cell, or a callable(units) that makes one."""
     if isinstance(value, dict):
         value = _cell_from_config(value)
-    return value if callable(value) else checks.one_of("cell", value, CELLS)
+    return value if callable(value) else cell_spec(value).name
 
 
 def cell_config(value):

@@ -38,10 +38,10 @@ def plot_curve(record, path, title, references=(), final=None):
         axes.annotate(
             f"{name} {value:.2f}",
             (1, value),
-            (-4, 3),
+            (4, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            ha="right",
+            va="center",
             color=MUTED,
             fontsize=9,
         )

@@ -7,7 +7,7 @@ from deeprnn_keras import checks
 from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
-QUICK_SECONDS = 70.0  # of updates on two cores; start-up and scoring come on top
+QUICK_SECONDS = 60.0  # of updates on two cores; start-up and scoring come on top
 QUICK_EPOCHS = 4
 QUICK_BPTT = 32
 QUICK_VALIDATION_WINDOWS = 512
@@ -22,6 +22,9 @@ class Recipe:
         learning_rate: the base rate; `schedule` multiplies it.
         clip_norm: all gradients together are scaled down to this norm where theirs is larger, or None.
         clip_value: every element of a gradient is cut to [-clip_value, clip_value], or None.
+        summed_over_time: learning rate and clipping are stated for a loss summed over the T steps of a window. Ours
+            is the mean, so clipping is divided by T and, for "sgd", the learning rate multiplied by T: the same
+            updates (RMSprop and Adam do not feel the scale).
         batch_size: n.
         bptt: T, the steps through which gradients flow back: the length of a training window.
         epochs: passes over the windows; more where `min_steps` updates ask for it (a short text).
@@ -42,6 +45,7 @@ class Recipe:
     schedule: CosineDecay | GeometricDecay | None = None
     clip_norm: float | None = None
     clip_value: float | None = None
+    summed_over_time: bool = False
     batch_size: int = 32
     bptt: int = 64
     epochs: int = 1
@@ -68,16 +72,21 @@ class Recipe:
         import keras
 
         optimizer = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
+        steps = self.bptt if self.summed_over_time else 1
         model.compile(
             optimizer[self.optimizer](
-                self.learning_rate,
-                global_clipnorm=self.clip_norm,
-                clipvalue=self.clip_value,
+                self.mean_loss_rate(),
+                global_clipnorm=self.clip_norm and self.clip_norm / steps,
+                clipvalue=self.clip_value and self.clip_value / steps,
                 **self.optimizer_options,
             ),
             loss,
         )
         return model
+
+    def mean_loss_rate(self):
+        """The base learning rate for a loss that is the mean over the steps."""
+        return self.learning_rate * (self.bptt if self.summed_over_time and self.optimizer == "sgd" else 1)
 
     def callbacks(self):
         """The Keras callbacks that `model.fit` needs to follow this recipe: the learning-rate schedule."""
@@ -85,7 +94,7 @@ class Recipe:
             return []
         from deeprnn_keras.training.callbacks import LearningRate
 
-        return [LearningRate(self.learning_rate, self.schedule)]
+        return [LearningRate(self.mean_loss_rate(), self.schedule)]
 
     def epochs_for(self, updates_per_epoch):
         """The number of epochs, given the number of updates in each."""
@@ -112,6 +121,7 @@ class Recipe:
             ("optimizer", f"{self.optimizer}{f' ({options})' if options else ''}"),
             ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}"),
             ("gradient clip", " and ".join(clip) or "none"),
+            *([("loss", "summed over the T steps")] if self.summed_over_time else []),
             ("batch n, steps T", f"{self.batch_size}, {self.bptt}"),
             ("epochs", str(self.epochs)),
         ]

@@ -16,7 +16,7 @@ from deeprnn_keras.training.files import save_json, save_model, save_table, save
 from deeprnn_keras.training.progress import Progress
 from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS
 
-SAMPLE_PROMPT, SAMPLE_LENGTH = 40, 400
+SAMPLE_PROMPT, SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 40, 400, 0.7
 
 
 @dataclass
@@ -29,7 +29,7 @@ class TextRun:
         advice: what to change, after "not finite".
         score: a `Score` on the validation text, or None if the run did not finish.
         references: [(name, bits per character)] of compressors on the same text.
-        sample: generated text, or None.
+        prompt, sample: generated text and what it begins with, or None.
     """
 
     folder: Path
@@ -37,6 +37,7 @@ class TextRun:
     advice: str | None = None
     score: object = None
     references: tuple = ()
+    prompt: str = ""
     sample: str | None = None
 
     @property
@@ -152,8 +153,8 @@ def _judge(run, model, split, seed, console):
             on_batch=lambda done, of: status.update(f"scoring the validation text: {done} of {of} batches"),
         )
         status.update("writing a sample")
-        prompt = split.validation[0][:SAMPLE_PROMPT]
-        run.sample = model.generate(prompt, SAMPLE_LENGTH, temperature=0.7, seed=seed)
+        run.prompt = split.validation[0][:SAMPLE_PROMPT]
+        run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
     save_text(run.sample + "\n", run.folder / "sample.txt")
 
 

@@ -1,0 +1,30 @@
+"""`deeprnn` and its commands."""
+
+import click
+
+from deeprnn_keras.cli.text import evaluate, generate
+from deeprnn_keras.cli.train import train
+from deeprnn_keras.cli.zoo import info, list_command
+
+
+class Commands(click.Group):
+    """A group whose commands' ValueErrors and OSErrors are answers to the user, not tracebacks."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            if ctx.params["debug"]:
+                raise
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.version_option(package_name="deeprnn-keras")
+def main(debug):
+    """Deep recurrent networks in Keras: look through the zoo, train, evaluate, generate."""
+
+
+for command in (list_command, info, train, evaluate, generate):
+    main.add_command(command)

@@ -1,0 +1,114 @@
+"""`deeprnn train`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+
+def _numbers(ctx, param, value):
+    """256 -> 256; 512,256 -> (512, 256)."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"must be a number or numbers joined by commas, got {value!r}") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _names(ctx, param, value):
+    """lstm -> 'lstm'; rnn,lstm -> ('rnn', 'lstm')."""
+    return tuple(value.split(",")) if value and "," in value else value
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    help="A UTF-8 text file to learn; the last tenth of each of ten equal stretches is held out.",
+)
+@click.option("--quick", is_flag=True, help="A first impression in about two minutes on two cores.")
+@click.option("--epochs", type=int, help="Passes over the training text.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder for model, curve and figures; it must not "
+    "exist yet. Default: runs/NAME, with a number if that exists.",
+)
+@click.option("--layers", "num_layers", type=int, help="L, the number of hidden layers.")
+@click.option("--units", callback=_numbers, help="h, the hidden units of each layer; or one number per layer: 512,256.")
+@click.option("--cell", callback=_names, help="rnn, gru or lstm; or one per layer: gru,lstm.")
+@click.option("--dropout", type=float, help="Rate between the layers.")
+@click.option("--learning-rate", type=float, help="The base learning rate.")
+@click.option("--clip", "clip_norm", type=float, help="Scale gradients down to this norm.")
+@click.option("--batch-size", type=int, help="n, windows per update.")
+@click.option("--bptt", type=int, help="T, time steps per window.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, order and sample.")
+def train(name, text, quick, output, seed, **overrides):
+    """Trains the model NAME of the zoo on text and reports bits per character.
+
+    Ctrl-C ends the training and keeps what it has learnt.
+    """
+    from rich.console import Console
+
+    from deeprnn_keras import checks, zoo
+    from deeprnn_keras.cli.quiet import load_tensorflow
+
+    console = Console()
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    if isinstance(overrides.get("units"), tuple):
+        overrides.setdefault("num_layers", len(overrides["units"]))
+    if quick and "epochs" in overrides:
+        raise ValueError("--quick sets the number of epochs itself; leave out --epochs, or --quick")
+    if "epochs" in overrides:
+        overrides["min_steps"] = 1
+    config = zoo.info(name)
+    zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
+    output = checks.new_folder("--output", output) if output else _fresh_folder(Path("runs") / name)
+    corpus = _corpus(config, text)
+    config = zoo.info(name, **overrides, vocabulary=corpus.vocabulary.symbols)
+    load_tensorflow(console)
+    import keras
+
+    from deeprnn_keras.cli.report import report
+    from deeprnn_keras.training import train_text
+
+    keras.utils.set_random_seed(seed)
+    model = config.build()
+    console.print(
+        f"[bold]{name}[/]: {config.architecture()}, {model.count_params():,} weights; "
+        f"{corpus.name}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
+    )
+    title = f"{name}: {config.architecture()}, {model.count_params():,} weights, on {corpus.name}"
+    run = train_text(model, corpus, config.recipe, output, quick=quick, seed=seed, title=title, console=console)
+    sys.exit(report(run, model, console))
+
+
+def _fresh_folder(path):
+    number, folder = 1, path
+    while folder.exists():
+        number += 1
+        folder = path.with_name(f"{path.name}-{number}")
+    return folder
+
+
+def _corpus(config, path):
+    from deeprnn_keras import TextCorpus, Vocabulary, king_james
+    from deeprnn_keras.data import letters_only
+
+    if config.symbols != "characters":
+        raise ValueError(
+            f"{config.name} reads {config.symbols}, and deeprnn train works on characters; "
+            f"use zoo.create_model({config.name!r}) with model.fit and your own ids"
+        )
+    if path is not None:
+        corpus = TextCorpus.from_file(path)
+    elif config.corpus == "king_james":
+        corpus = king_james()
+    else:
+        raise ValueError(f"{config.name} comes without its text ({config.data}); give one with --text FILE")
+    if config.letters:
+        return TextCorpus(letters_only(corpus.text), corpus.name, Vocabulary(config.vocabulary))
+    return corpus

@@ -1,0 +1,254 @@
+"""Language models: D2L's, char-rnn's, Zaremba's, and our own default."""
+
+from dataclasses import dataclass
+
+from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, count_weights
+from deeprnn_keras.zoo.initialization import Initialization
+from deeprnn_keras.zoo.registry import register
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """A language model: (embedding or indicator vectors) -> deep RNN -> affine head over the vocabulary.
+
+    Attributes:
+        name: in the zoo.
+        title: one line.
+        paper, url: where it comes from.
+        data: what it was made for.
+        vocabulary: V, or the characters themselves.
+        units, num_layers, cell, activation, connection: as in `DeepRNN`.
+        embedding: width, or None for indicator vectors.
+        input_dropout, dropout, output_dropout: on the first layer's input, between layers, before the head.
+        initialization, recipe: how it starts and how it is trained.
+        symbols: "characters" or "words".
+        letters: whether text is reduced to lower-case letters and spaces first.
+        corpus: "king_james" where the text comes with the package, else None.
+        published: the metric in the source, or None.
+        differs: what is not as in the source.
+        weights: None: there are no trained weights.
+    """
+
+    name: str
+    title: str
+    paper: str
+    url: str
+    data: str
+    vocabulary: int | str
+    units: int | tuple
+    num_layers: int
+    recipe: Recipe
+    cell: str | tuple = "lstm"
+    activation: str | None = None
+    connection: str = "stack"
+    embedding: int | None = None
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    output_dropout: float = 0.0
+    initialization: Initialization = Initialization()  # noqa: RUF009 - frozen
+    symbols: str = "characters"
+    letters: bool = False
+    corpus: str | None = None
+    published: str | None = None
+    differs: str = ""
+    task: str = "language"
+    weights: None = None
+
+    @property
+    def vocabulary_size(self):
+        """V."""
+        return self.vocabulary if isinstance(self.vocabulary, int) else len(self.vocabulary)
+
+    def count_params(self):
+        """Embedding, recurrent layers and head, from the numbers alone."""
+        units = [self.units] * self.num_layers if isinstance(self.units, int) else list(self.units)
+        inputs = self.embedding or self.vocabulary_size
+        recurrent = count_weights(inputs, units, self.num_layers, self.cell, self.connection)
+        read = sum(units) if self.connection == "skip" else units[-1]
+        embedding = self.vocabulary_size * (self.embedding or 0)
+        return embedding + recurrent + (read + 1) * self.vocabulary_size
+
+    def architecture(self):
+        """Such as 'LSTM 2 x 256, embedding 64'."""
+        widths = self.units if isinstance(self.units, int) else "-".join(map(str, self.units))
+        cell = self.cell.upper() if isinstance(self.cell, str) else "-".join(self.cell).upper()
+        rest = f", embedding {self.embedding}" if self.embedding else ", one-hot input"
+        rest += "" if self.connection == "stack" else f", {self.connection} connections"
+        return f"{cell} {self.num_layers} x {widths}{rest}"
+
+    def card(self):
+        """[(what, value)] for people to read."""
+        rates = (("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout))
+        dropout = ", ".join(f"{where} {rate:g}" for where, rate in rates if rate)
+        rows = [
+            ("task", f"{self.task} model over {self.symbols}"),
+            ("architecture", f"{self.architecture()}; vocabulary V = {self.vocabulary_size:,}"),
+            ("weights count", f"{self.count_params():,}"),
+            ("dropout", dropout or "none"),
+            ("initialization", str(self.initialization)),
+            *self.recipe.describe(),
+            ("data", self.data),
+            ("published result", self.published or "none"),
+            ("trained weights", self.weights or "none"),
+            ("source", f"{self.paper}{' <' + self.url + '>' if self.url else ''}"),
+        ]
+        return rows + ([("differs from it", self.differs)] if self.differs else [])
+
+    def build(self):
+        """The compiled model."""
+        from deeprnn_keras import LanguageModel
+
+        model = LanguageModel(
+            self.vocabulary,
+            self.units,
+            self.num_layers,
+            self.cell,
+            activation=self.activation,
+            connection=self.connection,
+            embedding=self.embedding,
+            input_dropout=self.input_dropout,
+            dropout=self.dropout,
+            output_dropout=self.output_dropout,
+            name=self.name,
+            **self.initialization.arguments(self.cell),
+        )
+        return self.recipe.compile(model, model.loss_function())
+
+
+D2L = {
+    "data": "The Time Machine, characters reduced to a-z and space, 28 symbols with <unk>",
+    "vocabulary": LETTERS,
+    "letters": True,
+    "paper": "Zhang et al., Dive into Deep Learning",
+}
+D2L_RECIPE = {"optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 1.0}
+D2L_WINDOWS = {"batch_size": 1024, "bptt": 32, "stride": 1, "train_windows": 10_000, "validation_windows": 5_000}
+
+register(
+    LanguageModelConfig(
+        name="d2l_rnn_2x32",
+        title="the textbook's stacked RNN",
+        url="https://d2l.ai/chapter_recurrent-modern/deep-rnn.html",
+        units=32,
+        num_layers=2,
+        cell="rnn",
+        initialization=Initialization("normal", 0.01),
+        recipe=Recipe(**D2L_RECIPE, **D2L_WINDOWS, epochs=100),
+        published="validation perplexity about 6.8 to 6.95",
+        **D2L,
+    ),
+    LanguageModelConfig(
+        name="d2l_gru_2x32",
+        title="the textbook's stacked GRU",
+        url="https://d2l.ai/chapter_recurrent-modern/deep-rnn.html",
+        units=32,
+        num_layers=2,
+        cell="gru",
+        initialization=Initialization("keras"),
+        recipe=Recipe(**D2L_RECIPE, **D2L_WINDOWS, epochs=100),
+        published="validation perplexity about 6.1 to 6.7",
+        **D2L,
+    ),
+    LanguageModelConfig(
+        name="d2l_lstm_2x256",
+        title="the textbook's stacked LSTM, v0.17",
+        url="https://d2l.ai, edition 0.17, section 9.3",
+        units=256,
+        num_layers=2,
+        initialization=Initialization("keras", forget_bias=0.0),
+        recipe=Recipe(
+            **D2L_RECIPE, batch_size=32, bptt=35, epochs=500, stride=35, train_windows=285, validation_windows=142
+        ),
+        published="training perplexity 1.0: it memorizes the 10,000 characters; no validation figure",
+        differs="The source carries the state over batches or samples offsets; here windows begin with a zero state.",
+        **D2L,
+    ),
+)
+
+
+def char_rnn(units, num_layers, dropout):
+    """An entry after Karpathy's char-rnn; its recipe is that of the program's defaults."""
+    return LanguageModelConfig(
+        name=f"char_rnn_{num_layers}x{units}",
+        title="Karpathy's char-rnn",
+        paper="Karpathy 2015, The Unreasonable Effectiveness of Recurrent Neural Networks",
+        url="https://github.com/karpathy/char-rnn",
+        data="tiny Shakespeare, 65 characters",
+        vocabulary=65,
+        units=units,
+        num_layers=num_layers,
+        dropout=dropout,
+        output_dropout=dropout,
+        initialization=Initialization("uniform", 0.08, forget_bias=1.0),
+        recipe=Recipe(
+            optimizer="rmsprop",
+            optimizer_options={"rho": 0.95},
+            learning_rate=2e-3,
+            schedule=GeometricDecay(0.97, after=10),
+            clip_value=5.0,
+            summed_over_time=True,
+            batch_size=50,
+            bptt=50,
+            epochs=50,
+        ),
+        differs="The source draws the other biases of its LSTM from U(-0.08, 0.08) too and carries the state over "
+        "batches; here they start at 0, and windows begin with a zero state.",
+    )
+
+
+register(char_rnn(128, 2, 0.0), char_rnn(512, 2, 0.5), char_rnn(700, 3, 0.0))
+
+
+def zaremba(size, units, scale, dropout, decay, clip, bptt, epochs, published):
+    """An entry after Zaremba et al. 2014; dropout acts on all but the recurrent connections."""
+    return LanguageModelConfig(
+        name=f"zaremba_{size}",
+        title=f"{'regularized' if dropout else 'unregularized'} LSTM, {size}",
+        paper="Zaremba, Sutskever & Vinyals 2014, Recurrent Neural Network Regularization",
+        url="https://arxiv.org/abs/1409.2329",
+        data="Penn Treebank, 10,000 words",
+        symbols="words",
+        vocabulary=10_000,
+        embedding=units,
+        units=units,
+        num_layers=2,
+        input_dropout=dropout,
+        dropout=dropout,
+        output_dropout=dropout,
+        initialization=Initialization("uniform", scale, forget_bias=0.0),
+        recipe=Recipe(
+            "sgd", 1.0, decay, clip_norm=clip, summed_over_time=True, batch_size=20, bptt=bptt, epochs=epochs
+        ),
+        published=published,
+        differs="The source carries the state from batch to batch; here windows begin with a zero state.",
+    )
+
+
+register(
+    zaremba("small", 200, 0.1, 0.0, GeometricDecay(0.5, 4), 5.0, 20, 13, "perplexity 121.4 validation, 115.9 test"),
+    zaremba("medium", 650, 0.05, 0.5, GeometricDecay(0.8, 6), 5.0, 35, 39, "perplexity 82.7 test"),
+    zaremba(
+        "large", 1500, 0.04, 0.65, GeometricDecay(1 / 1.15, 14), 10.0, 35, 55, "perplexity 82.2 validation, 78.4 test"
+    ),
+    LanguageModelConfig(
+        name="kjv_lstm_2x256",
+        title="our default: characters of the King James Bible",
+        paper="none: a configuration of this project",
+        url="",
+        data="King James Bible, 66 characters; the last tenth of each of ten equal stretches is held out",
+        corpus="king_james",
+        vocabulary=66,
+        embedding=64,
+        units=256,
+        num_layers=2,
+        recipe=Recipe(
+            learning_rate=5e-3,
+            schedule=CosineDecay(final=0.05, warmup=0.03),
+            clip_norm=1.0,
+            batch_size=32,
+            bptt=64,
+            epochs=2,
+            min_steps=3000,
+        ),
+    ),
+)

@@ -1,0 +1,101 @@
+"""The zoo's names: what is there, what is known of it, and how to build it. Nothing here imports Keras."""
+
+from dataclasses import fields, replace
+
+from deeprnn_keras import Recipe, Registry
+
+MODELS = Registry("model")
+FIXED = ("name", "task", "recipe", "weights")
+
+
+def register(*configs):
+    """Adds configurations under their names; a name that is taken is an error."""
+    for config in configs:
+        MODELS.add(config.name, config)
+
+
+def list_models(pattern="*", task=None, pretrained=None):
+    """The names of models, sorted.
+
+    Args:
+        pattern: with * and ?, such as "*lstm*".
+        task: "language", or None for all.
+        pretrained: True: only those with weights; False: only those without; None: all.
+
+    Raises:
+        ValueError: for a task that no model has.
+
+    >>> from deeprnn_keras import zoo
+    >>> zoo.list_models("d2l_*")
+    ['d2l_gru_2x32', 'd2l_lstm_2x256', 'd2l_rnn_2x32']
+    """
+    if task is not None:
+        task = Registry("task", {config.task: config.task for config in MODELS})[task]
+    return [
+        name
+        for name in MODELS.names(pattern)
+        if task in (None, MODELS[name].task) and pretrained in (None, MODELS[name].weights is not None)
+    ]
+
+
+def info(name, **overrides):
+    """The configuration called `name`: architecture, recipe, paper, what differs from it.
+
+    Args:
+        name: one of `list_models()`.
+        overrides: other values for its fields, as in `create_model`.
+
+    Raises:
+        ValueError: for an unknown name or field; it suggests the nearest.
+
+    >>> from deeprnn_keras import zoo
+    >>> zoo.info("zaremba_small").recipe.bptt
+    20
+    """
+    return _overridden(MODELS[name], overrides)
+
+
+def count_params(name, **overrides):
+    """The number of weights of a model, from its configuration alone: nothing is built.
+
+    Equal to `create_model(name, **overrides).count_params()`.
+    """
+    return info(name, **overrides).count_params()
+
+
+def create_model(name, pretrained=False, **overrides):
+    """The model called `name`, compiled with its recipe's optimizer and ready for `model.fit`.
+
+    The recipe's schedule comes with `zoo.info(name).recipe.callbacks()`.
+
+    Args:
+        name: one of `list_models()`.
+        pretrained: with trained weights, where there are some.
+        overrides: other values for fields of the configuration (`units`, `num_layers`, `cell`, `dropout`,
+            `vocabulary`, ...) or of its recipe (`learning_rate`, `clip_norm`, ...).
+
+    Raises:
+        ValueError: for an unknown name or field (it suggests the nearest), a value out of range, or weights that do
+            not exist.
+
+    >>> from deeprnn_keras import zoo
+    >>> zoo.create_model("d2l_gru_2x32").count_params()
+    13212
+    """
+    config = info(name, **overrides)
+    if pretrained:
+        having = list_models(pretrained=True)
+        raise ValueError(f"{name} has no trained weights; models that have: {', '.join(having) or 'none yet'}")
+    return config.build()
+
+
+def _overridden(config, overrides):
+    """`config` with other values, those of its recipe included."""
+    homes = Registry("override", {field.name: "recipe" for field in fields(Recipe)})
+    for field in fields(config):
+        if field.name not in FIXED:
+            homes.add(field.name, "config")
+    changed = {"recipe": {}, "config": {}}
+    for key, value in overrides.items():
+        changed[homes[key]][key] = value
+    return replace(config, recipe=replace(config.recipe, **changed["recipe"]), **changed["config"])
