@@ -6,6 +6,8 @@ from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, count_we
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register
 
+KING_JAMES_CHARACTERS = "\n !(),-.:;?ABCDEFGHIJKLMNOPQRSTUVWYZabcdefghijklmnopqrstuvwxyzÆæ\u2014\u2019"
+
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
@@ -235,9 +237,9 @@ register(
         title="our default: characters of the King James Bible",
         paper="none: a configuration of this project",
         url="",
-        data="King James Bible, 66 characters; the last tenth of each of ten equal stretches is held out",
+        data="King James Bible; the last tenth of each of ten equal stretches is held out",
         corpus="king_james",
-        vocabulary=66,
+        vocabulary=KING_JAMES_CHARACTERS,
         embedding=64,
         units=256,
         num_layers=2,

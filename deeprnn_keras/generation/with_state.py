@@ -36,8 +36,8 @@ def with_state(model):
     >>> from deeprnn_keras.generation.with_state import with_state, zero_state
     >>> model = keras.Sequential([keras.Input((None, 2)), DeepRNN(4, return_sequences=True), keras.layers.Dense(1)])
     >>> stepper = with_state(model)
-    >>> output, *state = stepper([np.ones((1, 3, 2)), *zero_state(stepper, 1)])
-    >>> output, *state = stepper([np.ones((1, 1, 2)), *state])
+    >>> output, *state = stepper.predict_on_batch([np.ones((1, 3, 2)), *zero_state(stepper, 1)])
+    >>> output, *state = stepper.predict_on_batch([np.ones((1, 1, 2)), *state])
     """
     chain = _chain(model)
     source = model.inputs[0]

@@ -6,7 +6,8 @@ from keras import ops
 from deeprnn_keras import checks, stack
 from deeprnn_keras.initializers.seeding import derived_seed
 from deeprnn_keras.layers import arguments, recurrent, state
-from deeprnn_keras.layers.sequences import flip_time, last_valid, zero_masked
+from deeprnn_keras.layers.level import Level
+from deeprnn_keras.layers.sequences import flip_time, zero_masked
 
 ROLES = ("kernel", "recurrent", "bias")
 
@@ -119,11 +120,15 @@ class DeepRNN(keras.layers.Layer):
         self.supports_masking = True
         self.directions = ("forward", "backward") if self.bidirectional else ("forward",)
         self._refuse_what_custom_cells_ignore()
-        # === Layers === flat, so that weights run from the lowest layer up, forward before backward
+        # === Layers === tracked in a flat list, so that weights run from the lowest layer up, forward before backward
         self.recurrent_layers = [
             self._recurrent_layer(level, direction)
             for level in range(self.num_layers)
             for direction in range(len(self.directions))
+        ]
+        count = len(self.directions)
+        self.levels = [
+            Level(list(self.recurrent_layers[i : i + count])) for i in range(0, len(self.recurrent_layers), count)
         ]
         self.dropouts = [
             keras.layers.Dropout(
@@ -163,10 +168,6 @@ class DeepRNN(keras.layers.Layer):
         place = level * len(self.directions) + direction
         return recurrent.named_layer(cell, units, self.activations[level], given, place, **kwargs)
 
-    def level(self, index):
-        """The recurrent layers of level `index`, from 0: [forward] or [forward, backward]."""
-        return self.recurrent_layers[index * len(self.directions) : (index + 1) * len(self.directions)]
-
     def build(self, sequences_shape, initial_state_shape=None):
         self._check_sequences(sequences_shape)
         n, steps, d = sequences_shape
@@ -177,9 +178,8 @@ class DeepRNN(keras.layers.Layer):
             )
         self._inputs = d
         reads = stack.layer_inputs(self.units, d, self.connection, self.bidirectional)
-        for index, width in enumerate(reads):
-            for layer in self.level(index):
-                layer.build((n, steps, width))
+        for level, width in zip(self.levels, reads, strict=True):
+            level.build((n, steps, width))
 
     def _check_sequences(self, shape):
         if len(shape) != 3:
@@ -196,11 +196,12 @@ class DeepRNN(keras.layers.Layer):
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         given = state.split(initial_state, self.state_size, sequences.shape[0])
+        want_last = not self.return_sequences and self.connection != "stack"
         read, outputs, lasts, states = sequences, [], [], []
-        for index in range(self.num_layers):
+        for index, level in enumerate(self.levels):
             if index:
                 read = self._join_below(outputs, sequences, index, training)
-            output, last, final = self._run_level(index, read, given[index], mask, training)
+            output, last, final = level.run(read, given[index], mask, training, want_last)
             outputs.append(output)
             lasts.append(last)
             states.append(final)
@@ -232,31 +233,10 @@ class DeepRNN(keras.layers.Layer):
             total = total + output
         return total
 
-    def _run_level(self, index, read, states, mask, training):
-        """-> H^(l) (n, T, .) or None, its vectors at the last step read (n, .), final states as a flat list."""
-        outputs, lasts, final = [], [], []
-        count = len(states) // len(self.directions)
-        for direction, layer in enumerate(self.level(index)):
-            initial = states[direction * count : (direction + 1) * count] or None
-            output, *new = layer(read, initial_state=initial, mask=mask, training=training)
-            final += new
-            if not layer.return_sequences:
-                lasts.append(output)
-                continue
-            lasts.append(self._last_read(output, mask, layer.go_backwards))
-            outputs.append(flip_time(output) if layer.go_backwards else output)
-        joined = ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else (outputs or [None])[0]
-        return joined, ops.concatenate(lasts, axis=-1) if len(lasts) > 1 else lasts[0], final
-
-    def _last_read(self, output, mask, backwards):
-        if self.return_sequences or self.connection == "stack":
-            return output[:, -1]  # not used
-        return last_valid(output, flip_time(mask) if backwards else mask)
-
     @property
     def state_size(self):
         """One list of state widths per layer, forward then backward."""
-        return [[size for layer in self.level(i) for size in _sizes(layer)] for i in range(self.num_layers)]
+        return [level.state_sizes for level in self.levels]
 
     def get_initial_state(self, batch_size):
         """Zero states in the structure that `initial_state` takes and `return_state` gives."""
@@ -306,7 +286,3 @@ class DeepRNN(keras.layers.Layer):
             "go_backwards": self.go_backwards,
             "seed": self.seed,
         }
-
-
-def _sizes(layer):
-    return layer.state_size if isinstance(layer.state_size, (list, tuple)) else [layer.state_size]

@@ -13,6 +13,10 @@ class CosineDecay:
     Args:
         final: the multiplier at the end, at least 0 and below 1.
         warmup: the share of all updates that warm up, at least 0 and below 1.
+
+    >>> from deeprnn_keras import CosineDecay
+    >>> CosineDecay(final=0.1, warmup=0.0).factor(update=99, updates_per_epoch=50, updates=100)
+    0.1
     """
 
     final: float = 0.1
@@ -36,7 +40,17 @@ class CosineDecay:
 
 @dataclass(frozen=True)
 class GeometricDecay:
-    """1 for the first `after` epochs, then multiplied by `ratio` before every further one (Zaremba et al. 2014)."""
+    """1 for the first `after` epochs, then multiplied by `ratio` before every further one (Zaremba et al. 2014).
+
+    Args:
+        ratio: a positive number.
+        after: epochs at the full rate.
+
+    >>> from deeprnn_keras import GeometricDecay
+    >>> decay = GeometricDecay(0.5, after=4)
+    >>> [decay.factor(10 * epoch, updates_per_epoch=10, updates=60) for epoch in range(6)]
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.25]
+    """
 
     ratio: float
     after: int

@@ -12,6 +12,7 @@ from deeprnn_keras.data.corpus import Split
 from deeprnn_keras.training.callbacks import Checkpoint, NonFiniteGuard, Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.curve import plot_curve
+from deeprnn_keras.training.device import device_name
 from deeprnn_keras.training.files import save_json, save_model, save_table, save_text
 from deeprnn_keras.training.progress import Progress
 from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS
@@ -185,5 +186,5 @@ def _result(run, model, corpus, recipe, record, seed, quick, seconds):
         "seed": seed,
         "versions": {name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
         "python": platform.python_version(),
-        "machine": platform.machine(),
+        "device": device_name(),
     }

@@ -1,0 +1,23 @@
+"""What a training ran on, for its record."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def device_name():
+    """The GPUs that TensorFlow sees, else the processor and its cores: '2 cores, AMD EPYC'."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return ", ".join(detail.get("device_name", "GPU") for detail in details)
+    return f"{os.cpu_count()} cores, {_processor()}"
+
+
+def _processor():
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,39 @@
+"""What the README shows runs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deeprnn_keras
+from deeprnn_keras import TextCorpus, zoo
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+LAYER_EXAMPLE, TEXT_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_two_commands_are_one_line_each():
+    for marker in ("run command", "test command"):
+        (block,) = re.findall(rf"<!-- {marker} -->\n```bash\n(.*?)```", README, re.DOTALL)
+        assert block.count("\n") == 1
+        assert "python3 -m venv .venv" in block
+
+
+def test_the_layer_example_runs():
+    rng = np.random.default_rng(0)
+    exec(LAYER_EXAMPLE, {"x": rng.normal(size=(4, 5, 8)), "y": rng.normal(size=(4, 1))})
+
+
+def test_the_text_example_runs_on_a_short_text(monkeypatch, tmp_path):
+    text = deeprnn_keras.king_james().text[:20_000]
+    vocabulary = deeprnn_keras.Vocabulary(zoo.info("kjv_lstm_2x256").vocabulary)
+    monkeypatch.setattr(deeprnn_keras, "king_james", lambda: TextCorpus(text, vocabulary=vocabulary))
+    monkeypatch.chdir(tmp_path)
+    exec(TEXT_EXAMPLE, {})
+    assert (tmp_path / "kjv.keras").exists()
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)h][^)]*)\)", README))))
+def test_linked_files_exist(path):
+    assert (Path(__file__).resolve().parents[1] / path).exists()
