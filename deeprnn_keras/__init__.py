@@ -5,8 +5,14 @@ Names are imported when first used: TensorFlow takes seconds to load and many co
 
 import importlib
 from importlib.metadata import version
+from pathlib import Path
 
 __version__ = version("deeprnn-keras")
+
+_checkout = Path(__file__).resolve().parents[1]
+if not Path(__file__).with_name("zoo").is_dir() and (_checkout / "zoo" / "registry.py").is_file():
+    # Python started in a checkout finds this folder before an installed copy; its zoo stands beside it, not in it.
+    __path__.append(str(_checkout))
 
 _HOMES = {
     "CosineDecay": "deeprnn_keras.training",

@@ -34,6 +34,13 @@ def test_the_text_example_runs_on_a_short_text(monkeypatch, tmp_path):
     assert (tmp_path / "kjv.keras").exists()
 
 
+def test_the_result_is_the_one_in_benchmarks():
+    from benchmarks.king_james import current, with_paragraph
+
+    assert with_paragraph(README, current()) == README
+    assert current() in README
+
+
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)h][^)]*)\)", README))))
 def test_linked_files_exist(path):
     assert (Path(__file__).resolve().parents[1] / path).exists()

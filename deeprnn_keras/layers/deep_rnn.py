@@ -116,6 +116,8 @@ class DeepRNN(keras.layers.Layer):
         self.return_state = bool(return_state)
         self.stateful = bool(stateful)
         self.go_backwards = bool(go_backwards)
+        if seed is not None and not isinstance(seed, int):
+            raise ValueError(f"seed must be a whole number or None, got {seed!r}")
         self.seed = seed
         self.supports_masking = True
         self.directions = ("forward", "backward") if self.bidirectional else ("forward",)

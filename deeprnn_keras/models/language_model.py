@@ -66,6 +66,8 @@ class LanguageModel(keras.Model):
                 raise ValueError(
                     f"{option}=True makes no language model: the next symbol is predicted from those before"
                 )
+        # logits in the weights' precision: a softmax in half precision loses what mixed precision gains
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         if embedding is None:
             embed = OneHot(size, dtype=dtype, name="one_hot")
@@ -84,7 +86,7 @@ class LanguageModel(keras.Model):
                 size,
                 kernel_initializer=head_initializer,
                 bias_initializer=head_bias_initializer,
-                dtype=dtype,
+                dtype=policy.variable_dtype,
                 name="head",
             ),
         ]
