@@ -4,6 +4,7 @@ import difflib
 import math
 import operator
 import os
+import zipfile
 from pathlib import Path
 
 
@@ -75,4 +76,15 @@ def new_folder(name, path):
     parent = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{name} {str(path)!r} cannot be written: no permission to write in {str(parent)!r}")
+    return path
+
+
+def model_file(name, path):
+    """The `.keras` file at `path`, or `model.keras` in the folder of a training, as a Path."""
+    path = Path(path).expanduser()
+    path = path / "model.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(f"{name} {str(path)!r} does not exist; give a .keras file or the folder of a training")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{name} {str(path)!r} is not a .keras file, or a damaged one")
     return path

@@ -6,8 +6,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deeprnn_keras.training.text_run import SAMPLE_TEMPERATURE
-
 INTERRUPTED, FAILED = 130, 1  # exit codes
 
 
@@ -20,6 +18,8 @@ def report(run, model, console):
         console.print(f"[red]Stopped:[/] {run.advice}\nThe last good model is in {run.model_path}")
         return FAILED
     console.print(score_table(run.score, run.references, f"{model.name}, {model.count_params():,} weights"))
+    from deeprnn_keras.training.text_run import SAMPLE_TEMPERATURE
+
     sample = Text(run.sample)
     sample.stylize("bold", 0, len(run.prompt))
     title = f"a sample, temperature {SAMPLE_TEMPERATURE}; the prompt, from the validation text, is bold"

@@ -9,8 +9,10 @@ SKIP = click.option("--skip-unknown", is_flag=True, help="Leave out characters t
 
 
 def _load(path, console):
+    from deeprnn_keras import checks
     from deeprnn_keras.cli.quiet import load_tensorflow
 
+    checks.model_file("model", path)  # before TensorFlow, which takes seconds
     load_tensorflow(console)
     from deeprnn_keras.models import load_language_model
 

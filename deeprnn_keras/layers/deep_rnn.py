@@ -166,7 +166,7 @@ class DeepRNN(keras.layers.Layer):
         }
         if callable(cell):
             return recurrent.custom_layer(cell, units, **kwargs)
-        given = dict.fromkeys(ROLES) | {role: getattr(self, f"{role}_initializer") for role in ROLES}
+        given = {role: getattr(self, f"{role}_initializer") for role in ROLES}
         place = level * len(self.directions) + direction
         return recurrent.named_layer(cell, units, self.activations[level], given, place, **kwargs)
 
@@ -195,45 +195,38 @@ class DeepRNN(keras.layers.Layer):
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         self._check_sequences(sequences.shape)
+        sequences = ops.cast(sequences, self.compute_dtype)
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         given = state.split(initial_state, self.state_size, sequences.shape[0])
         want_last = not self.return_sequences and self.connection != "stack"
-        read, outputs, lasts, states = sequences, [], [], []
+        outputs, lasts, states = [], [], []  # of all steps, of the last step, at the end; per layer
         for index, level in enumerate(self.levels):
-            if index:
-                read = self._join_below(outputs, sequences, index, training)
+            read = self._read(index, outputs, sequences, training)
             output, last, final = level.run(read, given[index], mask, training, want_last)
-            outputs.append(output)
-            lasts.append(last)
+            outputs.append(self._with_shortcut(output, outputs))
+            lasts.append(self._with_shortcut(last, lasts))
             states.append(final)
-        if self.return_sequences:
-            result = self._join_top(outputs)
-            result = zero_masked(result, mask) if self.bidirectional else result
-        else:
-            result = self._join_top(lasts)
+        result = self._joined(outputs if self.return_sequences else lasts)
+        if self.return_sequences and self.bidirectional:
+            result = zero_masked(result, mask)
         return (result, *state.join(states)) if self.return_state else result
 
-    def _join_below(self, outputs, sequences, index, training):
-        """What layer `index` reads: (n, T, d_l)."""
-        below = self._join_sum(outputs) if self.connection == "residual" else outputs[-1]
-        below = self.dropouts[index - 1](below, training=training)
-        if self.connection == "skip":
-            return ops.concatenate([below, ops.cast(sequences, below.dtype)], axis=-1)
-        return below
+    def _read(self, index, below, sequences, training):
+        """What layer `index` reads, (n, T, d_l), given what leaves the layers below."""
+        if index == 0:
+            return sequences
+        read = self.dropouts[index - 1](below[-1], training=training)
+        return ops.concatenate([read, sequences], axis=-1) if self.connection == "skip" else read
 
-    def _join_top(self, outputs):
-        if self.connection == "skip":
-            return ops.concatenate(outputs, axis=-1)
-        return self._join_sum(outputs) if self.connection == "residual" else outputs[-1]
+    def _with_shortcut(self, output, below):
+        """What leaves a layer: with residual connections its output and what leaves the layer below."""
+        if self.connection != "residual" or output is None or not below:
+            return output
+        return output + below[-1]
 
-    @staticmethod
-    def _join_sum(outputs):
-        # each layer adds what it reads, so what leaves layer l is H^(1) + ... + H^(l)
-        total = outputs[0]
-        for output in outputs[1:]:
-            total = total + output
-        return total
+    def _joined(self, outputs):
+        return ops.concatenate(outputs, axis=-1) if self.connection == "skip" else outputs[-1]
 
     @property
     def state_size(self):

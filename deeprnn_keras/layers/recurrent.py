@@ -71,4 +71,7 @@ def custom_layer(make_cell, units, **kwargs):
             f"cell: state_size must be a number or a flat list of numbers, but {make_cell!r} returned a cell with "
             f"{cell.state_size!r}; stack cells by num_layers instead of StackedRNNCells"
         )
+    output = getattr(cell, "output_size", None) or sizes[0]
+    if output != units:
+        raise ValueError(f"cell: {make_cell!r} was called with units = {units} and returned a cell of output {output}")
     return keras.layers.RNN(cell, **kwargs)

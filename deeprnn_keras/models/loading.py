@@ -1,10 +1,8 @@
 """`load_language_model`: a `LanguageModel` from a file, with errors that say what is wrong."""
 
-import zipfile
-from pathlib import Path
-
 import keras
 
+from deeprnn_keras import checks
 from deeprnn_keras.models.language_model import LanguageModel
 
 
@@ -16,12 +14,7 @@ def load_language_model(path):
     Raises:
         ValueError: if there is no such file, or it holds something else.
     """
-    path = Path(path).expanduser()
-    path = path / "model.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise ValueError(f"model {str(path)!r} does not exist; give a .keras file or the folder of a training")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"model {str(path)!r} is not a .keras file, or a damaged one")
+    path = checks.model_file("model", path)
     model = keras.models.load_model(path)
     if not isinstance(model, LanguageModel):
         raise ValueError(f"model {str(path)!r} holds a {type(model).__name__}, not a LanguageModel")

@@ -100,7 +100,7 @@ def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None
         train = train.repeat()
     else:
         epochs, per_epoch = recipe.epochs_for(len(train)), len(train)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     record, guard, progress = Record(), NonFiniteGuard(), Progress(console)
     checkpoint = Checkpoint(folder / "model.keras")
     run = TextRun(folder, "finished")
@@ -132,6 +132,13 @@ def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None
         _result(run, model, corpus, recipe, record, seed, quick, time.monotonic() - began), folder / "result.json"
     )
     return run
+
+
+def _make(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"output {str(folder)!r} cannot be created: {error.strerror}; give another folder") from error
 
 
 def _train_windows(corpus, split, recipe, seed):
