@@ -19,6 +19,14 @@ def positive_int(name, value):
     return number
 
 
+def seed(name, value):
+    """`value` as an int, or None."""
+    try:
+        return None if value is None else operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number or None, got {value!r}") from None
+
+
 def number(name, value, low=-math.inf, high=math.inf, right=""):
     """`value` as a finite float with low < value < high; `right` says in words what would do."""
     try:

@@ -7,7 +7,7 @@ from keras import ops
 
 from deeprnn_keras import checks
 from deeprnn_keras.cells import CELLS, cell_spec
-from deeprnn_keras.initializers.seeding import derived_seed
+from deeprnn_keras.initializers.seeding import check_same_cell, derived_seed
 
 
 class GateBias(keras.initializers.Initializer, ABC):
@@ -44,7 +44,8 @@ class GateBias(keras.initializers.Initializer, ABC):
         return ops.cast(bias, dtype or keras.config.floatx())
 
     def for_cell(self, cell):
-        """This initializer, told the cell unless it knows it; an error for a cell without gates."""
+        """This initializer, told the cell; an error for a cell without gates, or if it knows another."""
+        check_same_cell(self, cell)
         return self if self.cell else type(self).from_config({**self.get_config(), "cell": self._gated(cell).name})
 
     def get_config(self):
@@ -104,9 +105,8 @@ class ChronoBias(GateBias):
     def __init__(self, t_max, cell=None, seed=None):
         super().__init__(cell)
         self.t_max = checks.number("t_max", t_max, 2.0, right="a number of steps above 2")
-        if seed is not None and not isinstance(seed, int):
-            raise ValueError(f"seed must be a whole number or None, got {seed!r}")
-        self.seed = keras.initializers.RandomUniform(seed=seed).seed  # Keras' own rule for None
+        # Keras' own rule for None
+        self.seed = keras.initializers.RandomUniform(seed=checks.seed("seed", seed)).seed
 
     def values(self, spec, units):
         u = keras.random.uniform((units,), 1.0, self.t_max - 1.0, dtype="float32", seed=self.seed)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from deeprnn_keras.cells import CELLS, cell_spec
-from deeprnn_keras.initializers.seeding import draw, reseeded
+from deeprnn_keras.initializers.seeding import check_same_cell, draw, reseeded
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -57,7 +57,8 @@ class PerGate(keras.initializers.Initializer):
         return gates
 
     def for_cell(self, cell):
-        """This initializer, told the cell unless it knows it."""
+        """This initializer, told the cell; an error if it knows another."""
+        check_same_cell(self, cell)
         return self if self.cell else PerGate(self.initializer, cell)
 
     def reseeded(self, key):

@@ -26,6 +26,15 @@ def reseeded(initializer, key):
     return type(initializer).from_config({**initializer.get_config(), "seed": derived_seed(seed, key)})
 
 
+def check_same_cell(initializer, cell):
+    """An error if `initializer` was told another cell than the one of the layer it is used in."""
+    if initializer.cell not in (None, cell):
+        raise ValueError(
+            f"{type(initializer).__name__}(cell={initializer.cell!r}) does not fit a layer of cell {cell!r}; "
+            f"leave cell out, or make it {cell!r}"
+        )
+
+
 def draw(initializer, shape, dtype=None):
     """`initializer(shape)` drawn in float32 and cast: QR and other steps have no half-precision kernel."""
     return ops.cast(initializer(shape, dtype="float32"), dtype or keras.config.floatx())

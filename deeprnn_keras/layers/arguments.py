@@ -47,13 +47,20 @@ def cell_config(value):
 
 
 def _cell_from_config(config):
-    if "cell_class" not in config:
-        return keras.saving.deserialize_keras_object(config)
-    name = config["cell_class"]
+    name = config.get("cell_class")
+    if name is None:
+        try:
+            return keras.saving.deserialize_keras_object(config)
+        except (TypeError, ValueError) as error:
+            raise _unknown_cell(config.get("config")) from error
     found = keras.saving.get_registered_object(name) or getattr(keras.layers, name, None)
     if found is None:
-        raise ValueError(
-            f"cell class {name!r} is not known here; decorate it with keras.saving.register_keras_serializable "
-            "and import it before loading"
-        )
+        raise _unknown_cell(name)
     return found
+
+
+def _unknown_cell(name):
+    return ValueError(
+        f"cell {name!r} is not known here; decorate it with keras.saving.register_keras_serializable "
+        "and import it before loading"
+    )

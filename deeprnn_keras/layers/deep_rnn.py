@@ -116,9 +116,7 @@ class DeepRNN(keras.layers.Layer):
         self.return_state = bool(return_state)
         self.stateful = bool(stateful)
         self.go_backwards = bool(go_backwards)
-        if seed is not None and not isinstance(seed, int):
-            raise ValueError(f"seed must be a whole number or None, got {seed!r}")
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         self.directions = ("forward", "backward") if self.bidirectional else ("forward",)
         self._refuse_what_custom_cells_ignore()
@@ -194,6 +192,8 @@ class DeepRNN(keras.layers.Layer):
             raise ValueError(f"{self.name}: x must have d = {self._inputs} features, got shape {tuple(shape)}")
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
+        if mask is None:  # Keras hands an attached mask over only where x is the one tensor argument
+            mask = getattr(sequences, "_keras_mask", None)
         self._check_sequences(sequences.shape)
         sequences = ops.cast(sequences, self.compute_dtype)
         if self.go_backwards:
@@ -252,6 +252,12 @@ class DeepRNN(keras.layers.Layer):
         if not self.return_state:
             return mask
         return (mask, *state.join([[None] * len(sizes) for sizes in self.state_size]))
+
+    def compute_output_spec(self, sequences, initial_state=None, mask=None, training=False):
+        # with symbolic inputs Keras asks for this and never runs call()
+        self._check_sequences(sequences.shape)
+        state.split(initial_state, self.state_size, sequences.shape[0])
+        return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         n, steps = sequences_shape[:2]

@@ -1,0 +1,284 @@
+"""Initializers that know about gates: what they draw, seeds, precision, saving, and what they refuse."""
+
+import keras
+import numpy as np
+import pytest
+
+from deeprnn_keras import ChronoBias, DeepRNN, ForgetBias, PerGate, ScaledIdentity
+
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+H = 4
+
+
+def drawn(initializer, shape, dtype=None):
+    return keras.ops.convert_to_numpy(initializer(shape, dtype=dtype))
+
+
+def blocks(weight, gates):
+    return np.split(np.asarray(weight), gates, axis=-1)
+
+
+def weights(layer, d=3):
+    layer.build((None, None, d))
+    return layer.get_weights()
+
+
+def assert_orthogonal(matrix):
+    np.testing.assert_allclose(matrix.T @ matrix, np.eye(matrix.shape[1]), atol=1e-5)
+
+
+def assert_all_different(arrays):
+    assert len({np.asarray(a).tobytes() for a in arrays}) == len(arrays)
+
+
+# === PerGate ===
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_per_gate_orthogonal(cell):
+    gates = blocks(drawn(PerGate("orthogonal"), (H, GATES[cell] * H)), GATES[cell])
+    assert_all_different(gates)
+    for gate in gates:
+        assert_orthogonal(gate)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_default_recurrent_kernels_are_orthogonal_per_gate(cell):
+    _, recurrent, _ = weights(DeepRNN(H, cell=cell))
+    for gate in blocks(recurrent, GATES[cell]):
+        assert_orthogonal(gate)
+
+
+@pytest.mark.parametrize(("stock", "gates"), [(keras.layers.LSTM, 4), (keras.layers.GRU, 3)])
+def test_per_gate_on_stock_layers(stock, gates):
+    _, recurrent, _ = weights(stock(H, recurrent_initializer=PerGate("orthogonal")))
+    assert_all_different(blocks(recurrent, gates))
+    for gate in blocks(recurrent, gates):
+        assert_orthogonal(gate)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_per_gate_counts_the_outputs_of_one_gate(cell):
+    """Glorot's limit is sqrt(6 / (d + h)), whatever the number of gates; the whole matrix would have a smaller one."""
+    d, h = 30, 20
+    kernel, *_ = weights(DeepRNN(h, cell=cell), d)
+    largest = np.max(np.abs(kernel))
+    limit, limit_of_whole = np.sqrt(6 / (d + h)), np.sqrt(6 / (d + GATES[cell] * h))
+    assert limit_of_whole < largest <= limit
+
+
+def test_per_gate_gives_each_gate_the_initializer_itself():
+    inner = keras.initializers.GlorotUniform(seed=1)
+    first, second, _ = blocks(drawn(PerGate(inner), (H, 3 * H)), 3)
+    np.testing.assert_array_equal(first, drawn(inner, (H, H)))
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "message"),
+    [
+        (
+            lambda: PerGate("orthogonal", "lstm"),
+            (3, 6),
+            r"PerGate\(cell='lstm'\) expects shape \(d, 4 h\), got",
+        ),
+        (lambda: PerGate("orthogonal"), (3, 8), r"cannot tell the number of gates from shape \(3, 8\).*give cell="),
+        (lambda: PerGate("orthogonal"), (3, 6), r"cannot tell the number of gates from shape \(3, 6\)"),
+        (lambda: PerGate("orthogonal"), (6,), r"rank 2, got shape \(6,\)"),
+        (lambda: PerGate("orthogonal", "lstn"), (3, 3), r"unknown cell 'lstn'; did you mean 'lstm'"),
+    ],
+)
+def test_per_gate_refuses(make, shape, message):
+    with pytest.raises(ValueError, match=message):
+        make()(shape)
+
+
+# === ScaledIdentity ===
+
+
+def test_scaled_identity():
+    np.testing.assert_array_equal(drawn(ScaledIdentity(0.5), (3, 3)), 0.5 * np.eye(3))
+    np.testing.assert_array_equal(drawn(PerGate(ScaledIdentity()), (2, 6)), np.tile(np.eye(2), 3))
+
+
+def test_scaled_identity_is_the_default_of_a_relu_rnn_only():
+    for place in (1, 4):
+        np.testing.assert_array_equal(weights(DeepRNN(H, 2, "rnn", activation="relu"))[place], np.eye(H))
+    assert not np.array_equal(weights(DeepRNN(H, cell="rnn"))[1], np.eye(H))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, "a", None, True, float("nan"), float("inf")])
+def test_scaled_identity_refuses_scale(scale):
+    with pytest.raises(ValueError, match=f"scale must be a positive number, got {scale!r}"):
+        ScaledIdentity(scale)
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (3,)])
+def test_scaled_identity_refuses_shape(shape):
+    with pytest.raises(ValueError, match="square shape"):
+        ScaledIdentity()(shape)
+
+
+# === ForgetBias ===
+
+LSTM_BIAS = np.repeat([0.0, 2.0, 0.0, 0.0], H)  # input, forget, candidate, output
+GRU_BIAS = np.stack([np.repeat([2.0, 0.0, 0.0], H), np.zeros(3 * H)])  # update, reset, candidate; recurrent bias
+
+
+@pytest.mark.parametrize(("cell", "bias"), [("lstm", LSTM_BIAS), ("gru", GRU_BIAS)])
+def test_forget_bias_in_every_layer_and_direction(cell, bias):
+    for got in weights(DeepRNN(H, 2, cell, bidirectional=True, bias_initializer=ForgetBias(2.0)))[2::3]:
+        np.testing.assert_array_equal(got, bias)
+
+
+def test_forget_bias_of_a_gru_with_one_bias_vector():
+    np.testing.assert_array_equal(drawn(ForgetBias(2.0, cell="gru"), (3 * H,)), GRU_BIAS[0])
+
+
+def test_forget_bias_on_stock_layers():
+    lstm = keras.layers.LSTM(H, bias_initializer=ForgetBias(2.0), unit_forget_bias=False)
+    np.testing.assert_array_equal(weights(lstm)[2], LSTM_BIAS)
+    np.testing.assert_array_equal(weights(keras.layers.GRU(H, bias_initializer=ForgetBias(2.0)))[2], GRU_BIAS)
+
+
+def test_default_biases():
+    np.testing.assert_array_equal(weights(DeepRNN(H))[2], LSTM_BIAS / 2.0)
+    assert not np.any(weights(DeepRNN(H, cell="gru"))[2])
+    assert not np.any(weights(DeepRNN(H, cell="rnn"))[2])
+    assert not np.any(weights(DeepRNN(H, bias_initializer="zeros"))[2])
+
+
+# === ChronoBias ===
+
+
+def test_chrono_bias_lstm():
+    first, second = weights(DeepRNN(200, 2, bias_initializer=ChronoBias(50.0, seed=1)))[2::3]
+    write, keep, candidate, out = blocks(first, 4)
+    assert np.min(keep) >= 0.0
+    assert np.log(49.0) - 0.1 < np.max(keep) <= np.log(49.0)
+    # log u of u ~ U(1, t_max - 1): the mean of u lies in the middle
+    assert abs(np.mean(np.exp(keep)) - 25.0) < 4.0
+    np.testing.assert_array_equal(write, -keep)
+    assert not np.any([candidate, out])
+    assert not np.array_equal(first, second)
+
+
+def test_chrono_bias_gru():
+    bias, recurrent_bias = weights(DeepRNN(200, cell="gru", bias_initializer=ChronoBias(50.0, seed=1)))[2]
+    keep, reset, candidate = blocks(bias, 3)
+    assert np.min(keep) >= 0.0
+    assert np.log(49.0) - 0.1 < np.max(keep) <= np.log(49.0)
+    assert not np.any([reset, candidate])
+    assert not np.any(recurrent_bias)
+
+
+def test_chrono_bias_on_a_stock_lstm():
+    layer = keras.layers.LSTM(H, bias_initializer=ChronoBias(9, seed=1), unit_forget_bias=False)
+    np.testing.assert_array_equal(weights(layer)[2], drawn(ChronoBias(9, "lstm", seed=1), (4 * H,)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ChronoBias(2), r"t_max must be a number of steps above 2, got 2"),
+        (lambda: ChronoBias("a"), r"t_max must be a number of steps above 2, got 'a'"),
+        (lambda: ChronoBias(float("inf")), r"t_max must be .*got inf"),
+        (lambda: ChronoBias(9, seed=0.5), r"seed must be a whole number or None, got 0\.5"),
+        (
+            lambda: ChronoBias(9, cell="rnn"),
+            r"cell 'rnn' has no gate that keeps its state; use it with 'lstm' or 'gru'",
+        ),
+        (lambda: ForgetBias("a"), r"value must be a finite number, got 'a'"),
+        (lambda: ForgetBias(float("nan")), r"value must be a finite number, got nan"),
+        (lambda: ForgetBias(cell="gur"), r"unknown cell 'gur'; did you mean 'gru'"),
+        (lambda: ForgetBias()((6,)), r"ForgetBias got shape \(6,\), which is not the bias of a 'lstm' cell"),
+        (lambda: ForgetBias()((3, 6)), r"ForgetBias got shape \(3, 6\), which is not the bias of a 'gru' cell"),
+        (lambda: ForgetBias(cell="lstm")((2, 8)), r"got shape \(2, 8\), which is not the bias of a 'lstm' cell"),
+    ],
+)
+def test_gate_biases_refuse(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# === All of them: seeds, precision, saving ===
+
+RANDOM = {
+    "per_gate": (lambda seed: PerGate(keras.initializers.Orthogonal(seed=seed)), (H, 4 * H)),
+    "chrono": (lambda seed: ChronoBias(50.0, seed=seed), (4 * H,)),
+}
+ALL = {
+    "per_gate": (PerGate(keras.initializers.Orthogonal(seed=1)), (H, 4 * H)),
+    "nested": (PerGate(ScaledIdentity(0.3), "gru"), (H, 3 * H)),
+    "identity": (ScaledIdentity(0.3), (H, H)),
+    "forget": (ForgetBias(0.3), (4 * H,)),
+    "chrono": (ChronoBias(50.0, "gru", seed=1), (2, 3 * H)),
+}
+
+
+@pytest.mark.parametrize(("make", "shape"), RANDOM.values(), ids=RANDOM)
+def test_seed(make, shape):
+    np.testing.assert_array_equal(drawn(make(1), shape), drawn(make(1), shape))
+    assert_all_different([drawn(make(seed), shape) for seed in (1, 2, None, None)])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(("initializer", "shape"), ALL.values(), ids=ALL)
+def test_other_precisions_are_the_float32_draw_cast(initializer, shape, dtype):
+    got = initializer(shape, dtype=dtype)
+    assert keras.backend.standardize_dtype(got.dtype) == dtype
+    wanted = keras.ops.cast(initializer(shape, dtype="float32"), dtype)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(got), keras.ops.convert_to_numpy(wanted))
+
+
+@pytest.mark.parametrize(("initializer", "shape"), ALL.values(), ids=ALL)
+def test_serialization(initializer, shape):
+    config = keras.initializers.serialize(initializer)
+    again = keras.initializers.deserialize(config)
+    assert type(again) is type(initializer)
+    assert keras.initializers.serialize(again) == config
+    np.testing.assert_array_equal(drawn(again, shape), drawn(initializer, shape))
+
+
+@pytest.mark.parametrize("initializer", [ForgetBias(2.0), ChronoBias(50.0, seed=1)])
+def test_initializers_of_a_saved_model(tmp_path, initializer):
+    """A copy made from the loaded layer's configuration starts with the same numbers."""
+    kernel, recurrent = PerGate(keras.initializers.HeNormal(seed=1)), PerGate(ScaledIdentity(0.5))
+    layer = DeepRNN(
+        H, 2, kernel_initializer=kernel, recurrent_initializer=recurrent, bias_initializer=initializer, name="deep"
+    )
+    model = keras.Sequential([keras.Input((None, 3)), layer])
+    start = model.get_weights()
+    model.set_weights([0 * w for w in start])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not any(map(np.any, loaded.get_weights()))
+    fresh = DeepRNN.from_config(loaded.get_layer("deep").get_config())
+    for got, wanted in zip(weights(fresh), start, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize(
+    "initializers",
+    [
+        {},
+        {"kernel_initializer": keras.initializers.GlorotUniform(seed=1), "recurrent_initializer": "orthogonal"},
+        {"kernel_initializer": PerGate(keras.initializers.HeNormal(seed=1)), "bias_initializer": ChronoBias(9, seed=1)},
+    ],
+    ids=["defaults", "keras", "gates"],
+)
+def test_layers_and_directions_that_share_an_initializer_differ(initializers):
+    got = weights(DeepRNN(H, 2, bidirectional=True, **initializers), d=2 * H)  # all kernels have one shape
+    for place in range(3 if "bias_initializer" in initializers else 2):
+        assert_all_different(got[place::3])
+
+
+@pytest.mark.parametrize("bias", [None, ChronoBias])
+def test_global_seed_reproduces_a_whole_layer(bias):
+    def start(seed):
+        keras.utils.set_random_seed(seed)
+        return weights(DeepRNN(H, 2, ["gru", "lstm"], bidirectional=True, bias_initializer=bias and bias(9)))
+
+    for got, wanted in zip(start(3), start(3), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert not np.array_equal(start(4)[0], start(3)[0])
