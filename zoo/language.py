@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, count_weights
+from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, checks, count_weights
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register
 
@@ -55,6 +55,12 @@ class LanguageModelConfig:
     differs: str = ""
     task: str = "language"
     weights: None = None
+
+    def __post_init__(self):
+        for name in ("input_dropout", "dropout", "output_dropout"):
+            checks.rate(name, getattr(self, name))
+        if self.embedding is not None:
+            checks.positive_int("embedding", self.embedding)
 
     @property
     def vocabulary_size(self):

@@ -98,4 +98,4 @@ def _overridden(config, overrides):
     changed = {"recipe": {}, "config": {}}
     for key, value in overrides.items():
         changed[homes[key]][key] = value
-    return replace(config, recipe=replace(config.recipe, **changed["recipe"]), **changed["config"])
+    return replace(config, recipe=config.recipe.changed(**changed["recipe"]), **changed["config"])

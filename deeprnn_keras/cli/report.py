@@ -2,6 +2,7 @@
 
 import math
 
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -12,10 +13,10 @@ INTERRUPTED, FAILED = 130, 1  # exit codes
 def report(run, model, console):
     """Prints the end of a `TextRun`; returns the exit code."""
     if run.ending == "interrupted":
-        console.print(f"[yellow]Interrupted.[/] The model as it was is in {run.model_path}")
+        console.print(f"[yellow]Interrupted.[/] The model as it was is in {escape(str(run.model_path))}")
         return INTERRUPTED
     if run.ending == "not finite":
-        console.print(f"[red]Stopped:[/] {run.advice}\nThe last good model is in {run.model_path}")
+        console.print(f"[red]Stopped:[/] {run.advice}\nThe last good model is in {escape(str(run.model_path))}")
         return FAILED
     console.print(score_table(run.score, run.references, f"{model.name}, {model.count_params():,} weights"))
     from deeprnn_keras.training.text_run import SAMPLE_TEMPERATURE
@@ -25,7 +26,7 @@ def report(run, model, console):
     title = f"a sample, temperature {SAMPLE_TEMPERATURE}; the prompt, from the validation text, is bold"
     console.print(Panel(sample, title=title, title_align="left", border_style="dim"))
     for what, file in (("model", "model.keras"), ("learning curve", "curve.png"), ("all figures", "result.json")):
-        console.print(f"[bold]{what:>14}[/]  {run.folder / file}", soft_wrap=True)
+        console.print(f"[bold]{what:>14}[/]  {escape(str(run.folder / file))}", soft_wrap=True)
     return 0
 
 
@@ -38,7 +39,7 @@ def score_table(score, references, name):
     model = (name, score.bits_per_character)
     for label, bits in sorted([*references, model], key=lambda row: -row[1]):
         row = (f"{bits:.4f}", f"{2**bits:.3f}", f"{bits * math.log(2):.4f}")
-        table.add_row(label, *row, style="bold green" if (label, bits) == model else None)
+        table.add_row(escape(label), *row, style="bold green" if (label, bits) == model else None)
     table.caption = "Compressors see this text alone; the model has learnt from the training text."
     table.caption_justify = "left"
     return table

@@ -52,6 +52,7 @@ def train(name, text, quick, output, seed, **overrides):
     Ctrl-C ends the training and keeps what it has learnt.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from deeprnn_keras import checks, zoo
     from deeprnn_keras.cli.quiet import load_tensorflow
@@ -79,7 +80,7 @@ def train(name, text, quick, output, seed, **overrides):
     model = config.build()
     console.print(
         f"[bold]{name}[/]: {config.architecture()}, {model.count_params():,} weights; "
-        f"{corpus.name}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
+        f"{escape(corpus.name)}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
     )
     title = f"{name}: {config.architecture()}, {model.count_params():,} weights, on {corpus.name}"
     run = train_text(model, corpus, config.recipe, output, quick=quick, seed=seed, title=title, console=console)

@@ -31,6 +31,7 @@ def list_command(pattern, task):
 def info(name):
     """The card of the model NAME: architecture, recipe, paper, what differs from it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from deeprnn_keras import zoo
@@ -40,7 +41,7 @@ def info(name):
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, value in model.card():
-        table.add_row(what, value)
+        table.add_row(what, escape(value))
     console = Console()
     console.print(f"[bold]{name}[/]: {model.title}")
     console.print(table)

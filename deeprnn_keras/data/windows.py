@@ -5,7 +5,7 @@ import numpy as np
 from deeprnn_keras import checks
 
 
-def windows(pieces, length, batch_size, *, stride=None, first=0, count=None, shuffle=True, seed=None):
+def windows(pieces, length, batch_size, *, stride=None, shuffle=True, seed=None):
     """Windows of `length` steps for language modelling: x is the window, y the same one symbol later.
 
     No window crosses the border of a piece; what is left at its end is dropped. With `shuffle` the order is another
@@ -16,7 +16,6 @@ def windows(pieces, length, batch_size, *, stride=None, first=0, count=None, shu
         length: T, the steps of a window.
         batch_size: n; the last batch may be smaller.
         stride: from the start of one window to that of the next; None: `length`, so that nothing is read twice.
-        first, count: use the windows number first, ..., first + count - 1 only; None: all from `first` on.
         shuffle: whether the order is drawn anew in every epoch.
         seed: of the order, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
 
@@ -25,7 +24,7 @@ def windows(pieces, length, batch_size, *, stride=None, first=0, count=None, shu
         `shuffle=False`: it shuffles by itself, and Keras otherwise warns that its own shuffling does nothing.
 
     Raises:
-        ValueError: if no piece has `length` + 1 symbols, or the windows asked for do not exist.
+        ValueError: if no piece has `length` + 1 symbols.
 
     >>> import numpy as np
     >>> from deeprnn_keras import windows
@@ -37,16 +36,12 @@ def windows(pieces, length, batch_size, *, stride=None, first=0, count=None, shu
 
     length = checks.positive_int("length", length)
     batch_size = checks.positive_int("batch_size", batch_size)
-    starts = window_starts([len(piece) for piece in pieces], length, stride)[first:]
-    if count is not None:
-        starts = starts[: checks.positive_int("count", count)]
+    starts = window_starts([len(piece) for piece in pieces], length, stride)
     if not len(starts):
-        longest = max(map(len, pieces), default=0)
         raise ValueError(
             f"the text is too short for one window: a window of T = {length} steps needs {length + 1} symbols, "
-            f"the longest of {len(pieces)} pieces has {longest}; give more text or a smaller window"
-            if longest <= length
-            else f"there is no window number {first}: the text has fewer with T = {length}; give more text"
+            f"the longest of {len(pieces)} pieces has {max(map(len, pieces), default=0)}; "
+            "give more text or a smaller window"
         )
     symbols = tf.constant(np.concatenate(pieces).astype("int32"))
     steps = tf.range(length + 1, dtype=tf.int64)
@@ -64,6 +59,6 @@ def windows(pieces, length, batch_size, *, stride=None, first=0, count=None, shu
 def window_starts(lengths, length, stride=None):
     """Where windows of `length` + 1 symbols begin in pieces of these `lengths` laid end to end, int64."""
     stride = length if stride is None else checks.positive_int("stride", stride)
-    offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    offsets = np.cumsum([0, *lengths])[:-1]
     starts = [offset + np.arange(0, size - length, stride) for offset, size in zip(offsets, lengths, strict=True)]
-    return np.concatenate(starts).astype("int64")
+    return np.concatenate([[], *starts]).astype("int64")

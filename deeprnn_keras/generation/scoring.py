@@ -26,7 +26,7 @@ class Score:
     @property
     def perplexity(self):
         """exp of the nats per symbol."""
-        return math.exp(self.cross_entropy)
+        return math.exp(self.cross_entropy) if self.cross_entropy < 700 else math.inf
 
     @property
     def bits_per_character(self):

@@ -34,13 +34,17 @@ class NonFiniteGuard(keras.callbacks.Callback):
     Every `every` updates the weights are set aside; a set counts as good once the loss computed with it was finite.
     (`keras.callbacks.TerminateOnNaN` stops too, but leaves the weights that are NaN already.)
 
+    Args:
+        every: updates between two sets.
+        recipe: the `Recipe` in whose numbers the advice is given, or None for the optimizer's.
+
     Attributes:
         advice: None, or what happened and what to try, in words.
     """
 
-    def __init__(self, every=25):
+    def __init__(self, every=25, recipe=None):
         super().__init__()
-        self.every, self.advice, self.seen = every, None, 0
+        self.every, self.recipe, self.advice, self.seen = every, recipe, None, 0
 
     def on_train_begin(self, logs=None):
         self.advice, self.seen = None, 0
@@ -53,9 +57,15 @@ class NonFiniteGuard(keras.callbacks.Callback):
         elif self.seen % self.every == 0:
             self._good, self._candidate = self._candidate, self.model.get_weights()
 
+    def on_epoch_end(self, epoch, logs=None):
+        # the last update of an epoch shows in the validation loss only
+        if self.advice is None and not math.isfinite(logs.get("val_loss", 0.0)):
+            self._stop()
+
     def _stop(self):
-        rate = float(self.model.optimizer.learning_rate)
-        clip = self.model.optimizer.global_clipnorm
+        rate, clip = float(self.model.optimizer.learning_rate), self.model.optimizer.global_clipnorm
+        if self.recipe is not None:
+            rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.clip_norm
         clipping = f"clip_norm {clip:g} to {clip / 4:g}" if clip else "set clip_norm=1, which is not set now"
         self.advice = (
             f"the loss was no longer finite at update {self.seen}, with a learning rate of {rate:.3g}; the last good "

@@ -68,7 +68,8 @@ def plot_curve(record, path, title, references=(), final=None):
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
-    axes.legend(frameon=False, loc="upper right")
+    if seen:
+        axes.legend(frameon=False, loc="upper right")
     with written_beside(path) as beside:
         figure.savefig(beside)
     pyplot.close(figure)

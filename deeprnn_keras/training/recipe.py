@@ -21,7 +21,7 @@ class Recipe:
         optimizer: "adam", "rmsprop" or "sgd"; `optimizer_options` are further arguments of the Keras optimizer.
         learning_rate: the base rate; `schedule` multiplies it.
         clip_norm: all gradients together are scaled down to this norm where theirs is larger, or None.
-        clip_value: every element of a gradient is cut to [-clip_value, clip_value], or None.
+        clip_value: every element of a gradient is cut to [-clip_value, clip_value], or None. One of the two at most.
         summed_over_time: learning rate and clipping are stated for a loss summed over the T steps of a window. Ours
             is the mean, so clipping is divided by T and, for "sgd", the learning rate multiplied by T: the same
             updates (RMSprop and Adam do not feel the scale).
@@ -61,11 +61,24 @@ class Recipe:
         for name in ("clip_norm", "clip_value"):
             if getattr(self, name) is not None:
                 checks.number(name, getattr(self, name), 0.0, right="a positive number or None")
+        if self.clip_norm and self.clip_value:
+            raise ValueError(f"give clip_norm or clip_value, not both; got {self.clip_norm} and {self.clip_value}")
         for name in ("batch_size", "bptt", "epochs", "min_steps"):
             checks.positive_int(name, getattr(self, name))
         for name in ("stride", "train_windows", "validation_windows"):
             if getattr(self, name) is not None:
                 checks.positive_int(name, getattr(self, name))
+        if (self.train_windows is None) != (self.validation_windows is None):
+            raise ValueError(
+                "train_windows and validation_windows come together, or are both None; "
+                f"got {self.train_windows} and {self.validation_windows}"
+            )
+
+    def changed(self, **values):
+        """This recipe with other values; one way of clipping takes the place of the other."""
+        other = {"clip_norm": "clip_value", "clip_value": "clip_norm"}
+        replaced = {other[name]: None for name in other.keys() & values.keys()}
+        return replace(self, **{**replaced, **values})
 
     def compile(self, model, loss):
         """Compiles `model` with this recipe's optimizer and `loss`; returns it."""

@@ -101,7 +101,7 @@ def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None
     else:
         epochs, per_epoch = recipe.epochs_for(len(train)), len(train)
     _make(folder)
-    record, guard, progress = Record(), NonFiniteGuard(), Progress(console)
+    record, guard, progress = Record(), NonFiniteGuard(recipe=recipe), Progress(console)
     checkpoint = Checkpoint(folder / "model.keras")
     run = TextRun(folder, "finished")
     try:

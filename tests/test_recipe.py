@@ -1,0 +1,289 @@
+"""Recipes and schedules: values by hand, and what reaches the optimizer."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeprnn_keras import CosineDecay, GeometricDecay, LanguageModel, Recipe, windows, zoo
+
+# === Schedules ===
+
+
+def per_epoch(schedule, epochs, updates_per_epoch=7):
+    """The factors of the first and the last update of each epoch."""
+    updates = epochs * updates_per_epoch
+    factors = [schedule.factor(update, updates_per_epoch, updates) for update in range(updates)]
+    return [(factors[k], factors[k + updates_per_epoch - 1]) for k in range(0, updates, updates_per_epoch)]
+
+
+def test_zaremba_halves_from_the_fifth_epoch_on():
+    got = per_epoch(zoo.info("zaremba_small").recipe.schedule, 8)
+    assert got == [(factor, factor) for factor in (1, 1, 1, 1, 0.5, 0.25, 0.125, 0.0625)]
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "ratio"),
+    [("zaremba_medium", 6, 0.8), ("zaremba_large", 14, 1 / 1.15), ("char_rnn_2x128", 10, 0.97)],
+)
+def test_published_decays(name, full, ratio):
+    got = per_epoch(zoo.info(name).recipe.schedule, full + 3)
+    assert got[:full] == [(1, 1)] * full
+    for epoch in (0, 1, 2):
+        assert got[full + epoch] == (pytest.approx(ratio ** (epoch + 1)), pytest.approx(ratio ** (epoch + 1)))
+
+
+def test_cosine_by_hand():
+    schedule = CosineDecay(final=0.2, warmup=0.0)
+    got = [schedule.factor(update, 5, 5) for update in range(5)]
+    half = math.sqrt(0.5)
+    np.testing.assert_allclose(got, [1, 0.6 + 0.4 * half, 0.6, 0.6 - 0.4 * half, 0.2], rtol=1e-12)
+
+
+def test_warm_up_by_hand():
+    """4 of 20 updates warm up in equal steps; the cosine then falls from 1 to the end."""
+    schedule = CosineDecay(final=0.1, warmup=0.2)
+    got = [schedule.factor(update, 10, 20) for update in range(20)]
+    np.testing.assert_allclose(got[:5], [0.2, 0.4, 0.6, 0.8, 1.0], rtol=1e-12)
+    assert got[19] == pytest.approx(0.1)
+    assert np.all(np.diff(got[4:]) < 0)
+
+
+@pytest.mark.parametrize("updates", [1, 2, 3])
+def test_cosine_over_few_updates_stays_in_range(updates):
+    schedule = CosineDecay(final=0.1, warmup=0.5)
+    assert all(0 < schedule.factor(update, 1, updates) <= 1 for update in range(updates))
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: CosineDecay(final=1.0), "final"),
+        (lambda: CosineDecay(final=-0.1), "final"),
+        (lambda: CosineDecay(warmup=1.0), "warmup"),
+        (lambda: GeometricDecay(0.0, 1), "ratio"),
+        (lambda: GeometricDecay(math.inf, 1), "ratio"),
+        (lambda: GeometricDecay(0.5, 0), "after"),
+    ],
+)
+def test_bad_schedules_are_named(make, named):
+    with pytest.raises(ValueError, match=f"^{named} must"):
+        make()
+
+
+# === In `fit` ===
+
+T, V = 4, 5
+
+
+def model_of(recipe):
+    keras.utils.set_random_seed(2)
+    return recipe.compile(LanguageModel(V, units=3), LanguageModel.loss_function())
+
+
+class Rates(keras.callbacks.Callback):
+    """Notes the optimizer's learning rate after each update."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.rates.append(float(self.model.optimizer.learning_rate))
+
+
+def rates_in_fit(recipe, epochs, data, **kwargs):
+    model, rates = model_of(recipe), Rates()
+    model.fit(data, epochs=epochs, callbacks=[*recipe.callbacks(), rates], verbose=0, shuffle=False, **kwargs)
+    return rates.rates
+
+
+def test_the_optimizer_has_the_rate_of_every_update():
+    data = windows([np.arange(61) % V], T, 5)
+    assert len(data) == 3
+    geometric = Recipe(learning_rate=0.02, schedule=GeometricDecay(0.5, 1))
+    np.testing.assert_allclose(
+        rates_in_fit(geometric, 3, data), np.repeat([0.02, 0.01, 0.005], 3), rtol=1e-6, err_msg="geometric"
+    )
+    cosine = Recipe(learning_rate=0.02, schedule=CosineDecay(final=0.5, warmup=0.0))
+    wanted = [0.02 * (0.75 + 0.25 * math.cos(math.pi * update / 5)) for update in range(6)]
+    np.testing.assert_allclose(rates_in_fit(cosine, 2, data), wanted, rtol=1e-6, err_msg="cosine")
+
+
+def test_without_a_schedule_the_rate_stays():
+    recipe = Recipe(learning_rate=0.02)
+    assert recipe.callbacks() == []
+    assert float(model_of(recipe).optimizer.learning_rate) == pytest.approx(0.02)
+
+
+def test_a_schedule_needs_to_know_the_length_of_the_data():
+    unknown = windows([np.arange(41) % V], T, 5).filter(lambda x, y: True)
+    with pytest.raises(ValueError, match="known length"):
+        rates_in_fit(Recipe(schedule=GeometricDecay(0.5, 1)), 1, unknown)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "wanted"),
+    [
+        ("adam", {"beta_2": 0.9}, {"beta_2": 0.9, "beta_1": 0.9}),
+        ("rmsprop", {"rho": 0.95}, {"rho": 0.95}),
+        ("sgd", {"momentum": 0.5}, {"momentum": 0.5}),
+    ],
+)
+def test_optimizer_and_its_options(name, options, wanted):
+    optimizer = model_of(Recipe(name, 0.25, optimizer_options=options)).optimizer
+    assert type(optimizer).__name__.lower() == name
+    config = optimizer.get_config()
+    assert {key: config[key] for key in wanted} == wanted
+    assert (config["learning_rate"], config["global_clipnorm"], config["clipvalue"]) == (0.25, None, None)
+
+
+# === Clipping: one SGD step against the gradient by hand ===
+
+
+def one_step(recipe):
+    """(gradient of the mean loss, what one update of `fit` subtracts), each a list of arrays."""
+    model = model_of(recipe)
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(V, size=(2, 6, T)).astype("int32")
+    before = model.get_weights()
+    with tf.GradientTape() as tape:
+        loss = model.loss_function()(y, model(x))
+    gradients = [g.numpy() for g in tape.gradient(loss, [w.value for w in model.trainable_weights])]
+    model.train_on_batch(x, y)
+    return gradients, [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+
+
+def norm(arrays):
+    return math.sqrt(sum(float(np.sum(np.square(array, dtype="float64"))) for array in arrays))
+
+
+def by_norm(arrays, limit):
+    return [array * min(1.0, limit / norm(arrays)) for array in arrays]
+
+
+def by_value(arrays, limit):
+    return [np.clip(array, -limit, limit) for array in arrays]
+
+
+def assert_steps(got, wanted):
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_clip_norm_limits_the_step():
+    gradients, step = one_step(Recipe("sgd", 0.5, clip_norm=0.01))
+    assert norm(gradients) > 0.1
+    assert norm(step) == pytest.approx(0.5 * 0.01, rel=1e-3)
+    assert_steps(step, [0.5 * g for g in by_norm(gradients, 0.01)])
+
+
+def test_clip_norm_leaves_small_gradients_alone():
+    gradients, step = one_step(Recipe("sgd", 0.5, clip_norm=10.0))
+    assert_steps(step, [0.5 * g for g in gradients])
+
+
+def test_clip_value_cuts_every_element():
+    gradients, step = one_step(Recipe("sgd", 1.0, clip_value=0.01))
+    assert any(np.max(np.abs(g)) > 0.05 for g in gradients)
+    assert_steps(step, by_value(gradients, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("clip", "cut"),
+    [
+        ({}, lambda arrays: arrays),
+        ({"clip_norm": 0.2}, lambda arrays: by_norm(arrays, 0.2)),
+        ({"clip_norm": 50.0}, lambda arrays: arrays),
+        ({"clip_value": 0.05}, lambda arrays: by_value(arrays, 0.05)),
+    ],
+    ids=["no clip", "clip norm", "clip norm that does not bite", "clip value"],
+)
+def test_summed_over_time_is_the_published_step(clip, cut):
+    """The step of SGD on a loss summed over T, with the rate and the clip as published for that loss."""
+    gradients, step = one_step(Recipe("sgd", 0.3, summed_over_time=True, bptt=T, **clip))
+    summed = [T * g for g in gradients]
+    if clip.get("clip_norm") == 0.2:
+        assert norm(summed) > 0.2
+    assert_steps(step, [0.3 * g for g in cut(summed)])
+
+
+def test_summed_over_time_keeps_the_rate_of_optimizers_that_do_not_feel_the_scale():
+    recipe = Recipe("rmsprop", 2e-3, clip_value=5.0, summed_over_time=True, bptt=50)
+    optimizer = model_of(recipe).optimizer
+    assert float(optimizer.learning_rate) == pytest.approx(2e-3)
+    assert optimizer.clipvalue == pytest.approx(0.1)
+
+
+def test_a_schedule_moves_the_rate_of_the_mean_loss():
+    recipe = Recipe("sgd", 0.01, GeometricDecay(0.5, 1), summed_over_time=True, bptt=T)
+    rates = rates_in_fit(recipe, 2, windows([np.arange(21) % V], T, 5))
+    np.testing.assert_allclose(rates, [0.01 * T, 0.005 * T], rtol=1e-6)
+
+
+# === Values ===
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("optimizer", "adamm"),
+        *(("learning_rate", value) for value in (0, -1.0, math.nan, math.inf, "fast", None)),
+        *((name, value) for name in ("clip_norm", "clip_value") for value in (0, -1.0, math.inf)),
+        *((name, value) for name in ("batch_size", "bptt", "epochs", "min_steps") for value in (0, 1.5, None)),
+        *((name, value) for name in ("stride", "train_windows", "validation_windows") for value in (0, -3, 2.5)),
+    ],
+)
+def test_bad_values_are_named(name, value):
+    with pytest.raises(ValueError, match=f"^(unknown )?{name} ") as error:
+        Recipe(**{name: value})
+    assert repr(value) in str(error.value)
+
+
+def test_a_wrong_optimizer_suggests_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'adam'"):
+        Recipe("adamm")
+
+
+def test_two_ways_of_clipping_at_once_are_refused_by_name():
+    """A Keras optimizer has one of them; the recipe says so before anything is built."""
+    with pytest.raises(ValueError, match=r"clip_norm.*clip_value|clip_value.*clip_norm"):
+        Recipe(clip_norm=1.0, clip_value=1.0)
+
+
+@pytest.mark.parametrize("given", [{"train_windows": 5}, {"validation_windows": 5}], ids=str)
+def test_numbers_of_windows_come_together(given):
+    with pytest.raises(ValueError, match=r"train_windows.*validation_windows|validation_windows.*train_windows"):
+        Recipe(**given)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "min_steps", "updates", "wanted"), [(2, 1, 10, 2), (2, 25, 10, 3), (2, 20, 10, 2), (1, 3000, 7, 429)]
+)
+def test_epochs_for_a_minimum_of_updates(epochs, min_steps, updates, wanted):
+    assert Recipe(epochs=epochs, min_steps=min_steps).epochs_for(updates) == wanted
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_quick_run_is_bounded_and_the_same_each_time(name):
+    config = zoo.info(name)
+    recipe, updates = config.recipe.quick(zoo.count_params(name), config.num_layers)
+    assert (recipe, updates) == config.recipe.quick(zoo.count_params(name), config.num_layers)
+    assert 40 <= updates <= 4000 and updates % recipe.epochs == 0
+    assert recipe.bptt <= 32 and recipe.min_steps == 1
+    assert (recipe.learning_rate, recipe.batch_size) == (config.recipe.learning_rate, config.recipe.batch_size)
+
+
+def test_a_larger_model_has_fewer_quick_updates():
+    updates = [Recipe().quick(weights, 2)[1] for weights in (10**4, 10**6, 10**7, 10**9)]
+    assert updates == sorted(updates, reverse=True) and updates[0] > updates[1] > updates[-1]
+
+
+def test_description_of_a_recipe():
+    rows = dict(zoo.info("char_rnn_2x128").recipe.describe())
+    assert rows["optimizer"] == "rmsprop (rho=0.95)"
+    assert rows["learning rate"] == "0.002, x 0.97 per epoch after epoch 10"
+    assert (rows["gradient clip"], rows["batch n, steps T"], rows["epochs"]) == ("value 5", "50, 50", "50")
+    assert rows["loss"] == "summed over the T steps"

@@ -1,0 +1,303 @@
+"""A training from text to files: what it leaves, and how it ends when it does not end well."""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import zlib
+
+import keras
+import numpy as np
+import pytest
+from matplotlib import image
+from rich.console import Console
+
+from deeprnn_keras import GeometricDecay, LanguageModel, Recipe, TextCorpus, windows
+from deeprnn_keras.models import load_language_model
+from deeprnn_keras.training import train_text
+from deeprnn_keras.training.callbacks import NonFiniteGuard, Record
+from deeprnn_keras.training.compressors import compressed_bits
+from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.text_run import split_text
+
+WORDS = "in the beginning was a word and then there were many words of all sorts é"
+CORPUS = TextCorpus(" ".join(np.random.default_rng(5).choice(WORDS.split(), size=900)), "words.txt")
+SMALL = {"learning_rate": 0.01, "batch_size": 16, "bptt": 8}
+FILES = ["curve.png", "history.csv", "model.keras", "result.json"]
+
+
+def new_model(recipe, seed=0):
+    keras.utils.set_random_seed(seed)
+    return recipe.compile(LanguageModel(CORPUS.vocabulary, units=8, cell="rnn"), LanguageModel.loss_function())
+
+
+def run_of(recipe, folder, seed=0, **kwargs):
+    return train_text(
+        new_model(recipe, seed), CORPUS, recipe, folder, seed=seed, console=Console(file=io.StringIO()), **kwargs
+    )
+
+
+def history(run):
+    with (run.folder / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def result(run):
+    return json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
+
+
+# === A training that ends well: its learning rate jumps after the first epoch, so that the first is the best ===
+
+WORSENING = Recipe(**SMALL, epochs=3, schedule=GeometricDecay(1000.0, after=1))
+
+
+def worsening(folder):
+    """The run and what it wrote to the console."""
+    console = Console(file=io.StringIO(), width=120)
+    run = train_text(new_model(WORSENING), CORPUS, WORSENING, folder, seed=4, title="a title", console=console)
+    return run, console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return worsening(tmp_path_factory.mktemp("run") / "new" / "folder")
+
+
+def test_files_of_a_training(finished):
+    run, _ = finished
+    assert run.ending == "finished" and run.advice is None
+    assert sorted(path.name for path in run.folder.iterdir()) == [*FILES, "sample.txt"]
+
+
+def test_the_curve_is_a_picture(finished):
+    path = finished[0].folder / "curve.png"
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    pixels = image.imread(path)
+    assert pixels.shape[:2] == (540, 960) and np.std(pixels) > 0.05
+
+
+def test_history_has_a_row_for_every_epoch(finished):
+    rows = history(finished[0])
+    updates = len(windows(CORPUS.encode(CORPUS.split().train), 8, 16))
+    assert [(int(row["epoch"]), int(row["update"])) for row in rows] == [(k, k * updates) for k in (1, 2, 3)]
+
+
+def test_the_console_has_a_row_for_every_epoch(finished):
+    for row in history(finished[0]):
+        (line,) = [line for line in finished[1].splitlines() if f"{row['epoch']}/3 " in line]
+        assert f"{float(row['validation']):.4f}" in line
+        assert f"{float(row['validation']) / math.log(2):.4f}" in line
+
+
+def test_the_saved_model_is_that_of_the_best_epoch(finished):
+    run, _ = finished
+    losses = [float(row["validation"]) for row in history(run)]
+    assert losses[0] == min(losses) < losses[-1]
+    loaded = load_language_model(run.folder)
+    validation = windows(CORPUS.encode(CORPUS.split().validation), 8, 128, shuffle=False)
+    assert loaded.evaluate(validation, verbose=0) == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_numbers_of_the_result_fit_together(finished):
+    run, _ = finished
+    got, held_out = result(run), CORPUS.split().validation
+    assert (got["ending"], got["text"], got["characters"]) == ("finished", "words.txt", len(CORPUS))
+    assert (got["seed"], got["quick"], got["updates"]) == (4, False, int(history(run)[-1]["update"]))
+    assert got["weights"] == load_language_model(run.folder).count_params()
+    assert got["recipe"]["learning_rate"] == 0.01 and "1000" in got["recipe"]["schedule"]
+    assert got["validation"]["characters"] == sum(len(piece) - 1 for piece in held_out)
+    nats = load_language_model(run.model_path).score(held_out).cross_entropy
+    assert got["validation"]["cross_entropy"] == pytest.approx(nats, rel=1e-6)
+    assert got["validation"]["perplexity"] == pytest.approx(math.exp(nats), rel=1e-6)
+    assert got["validation"]["bits_per_character"] == pytest.approx(nats / math.log(2), rel=1e-6)
+    assert got["compressors_bits_per_character"] == dict(compressed_bits("".join(held_out)))
+    assert set(got["versions"]) == {"deeprnn-keras", "keras", "tensorflow"}
+
+
+def test_the_sample_continues_held_out_text(finished):
+    run, _ = finished
+    text = (run.folder / "sample.txt").read_text(encoding="utf-8")
+    assert text == run.sample + "\n"
+    assert run.prompt == CORPUS.split().validation[0][:40] and text.startswith(run.prompt)
+    assert len(text) == len(run.prompt) + 400 + 1
+
+
+def test_the_same_seed_gives_the_same_result(finished, tmp_path):
+    runs = [finished[0], worsening(tmp_path / "again")[0]]
+    first, second = (load_language_model(run.folder).get_weights() for run in runs)
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+    assert runs[0].score.nats == pytest.approx(runs[1].score.nats, rel=1e-6)
+    assert runs[0].sample == runs[1].sample
+
+
+def test_a_quick_training_of_a_short_text_reads_it_once_per_epoch(tmp_path):
+    recipe = Recipe(**SMALL, epochs=50)
+    run = run_of(recipe, tmp_path / "run", quick=True)
+    updates = len(windows(CORPUS.encode(CORPUS.split().train), 8, 16))
+    assert [int(row["update"]) for row in history(run)] == [k * updates for k in (1, 2, 3, 4)]
+    assert result(run)["quick"] is True
+
+
+# === Trainings that end otherwise ===
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("at", [3, 40], ids=["in the first epoch", "in the second epoch"])
+def test_interrupted_training_keeps_what_it_has_learnt(tmp_path, monkeypatch, at):
+    def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
+        note(self, batch, logs)
+        if self.update == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "on_train_batch_end", interrupt)
+    recipe = Recipe(**SMALL, epochs=2)
+    run = run_of(recipe, tmp_path / "run")
+    assert (run.ending, run.score, run.sample) == ("interrupted", None, None)
+    assert sorted(path.name for path in run.folder.iterdir()) == FILES
+    assert (result(run)["ending"], result(run)["updates"], result(run)["validation"]) == ("interrupted", at, None)
+    loaded = load_language_model(run.folder)
+    assert int(loaded.optimizer.iterations) == at
+    for trained, start in zip(loaded.get_weights(), new_model(recipe).get_weights(), strict=True):
+        assert np.max(np.abs(trained - start)) > 0
+
+
+DIVERGING = {
+    "at the second update": Recipe("sgd", 3e38, batch_size=16, bptt=8, epochs=2),
+    "at the last update": Recipe("sgd", 3e38, batch_size=10_000, bptt=8, epochs=1),
+}
+
+
+@pytest.mark.parametrize("recipe", DIVERGING.values(), ids=DIVERGING)
+def test_diverging_training_ends_with_advice_and_finite_weights(tmp_path, recipe):
+    run = run_of(recipe, tmp_path / "run")
+    assert run.ending == result(run)["ending"] == "not finite"
+    assert "learning_rate" in run.advice and "clip_norm" in run.advice
+    assert all(np.all(np.isfinite(w)) for w in load_language_model(run.folder).get_weights())
+    assert run.score is None and not (run.folder / "sample.txt").exists()
+
+
+def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
+    """The optimizer's own differ from them where the loss is stated as a sum over time."""
+    recipe = Recipe("sgd", 3e37, clip_norm=5.0, summed_over_time=True, batch_size=16, bptt=8)
+    run = run_of(recipe, tmp_path / "run")
+    assert run.ending == "not finite"
+    rate = float(re.search(r"learning_rate, for instance to ([\d.e+-]+)", run.advice)[1])
+    assert rate < recipe.learning_rate, run.advice
+    assert [float(clip.rstrip(".")) for clip in re.search(r"clip_norm ([\d.]+) to ([\d.]+)", run.advice).groups()] == [
+        5.0,
+        1.25,
+    ]
+
+
+class Poison(keras.callbacks.Callback):
+    """Notes the weights after each update, and makes them NaN before update number `at`."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.seen = at, []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if len(self.seen) + 1 == self.at:
+            self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(self.model.get_weights()[0])
+
+
+@pytest.mark.parametrize("at", [1, 12])
+def test_guard_puts_the_last_good_weights_back(at):
+    model, poison, guard = new_model(Recipe(**SMALL)), Poison(at), NonFiniteGuard(every=3)
+    start = model.get_weights()[0]
+    data = windows(CORPUS.encode(CORPUS.split().train), 8, 16)
+    model.fit(data, callbacks=[guard, poison], verbose=0, shuffle=False)
+    assert f"at update {at}" in guard.advice and len(poison.seen) == at
+    good = [start, *poison.seen[: at - 1]]
+    places = [k for k, weights in enumerate(good) if np.array_equal(weights, model.get_weights()[0])]
+    assert places and max(0, at - 1 - 2 * guard.every) <= places[0], "not lost: all but the last two intervals"
+
+
+# === Refused before anything is trained ===
+
+
+def in_use(folder):
+    (folder / "notes.txt").write_text("mine")
+    return folder, "exists and is not empty"
+
+
+def a_file(folder):
+    (folder / "notes.txt").write_text("mine")
+    return folder / "notes.txt", "is a file"
+
+
+def below_a_file(folder):
+    return a_file(folder)[0] / "run", "cannot be written"
+
+
+@pytest.mark.parametrize("make", [in_use, a_file, below_a_file], ids=lambda f: f.__name__)
+def test_output_that_would_overwrite_is_refused(tmp_path, make):
+    path, why = make(tmp_path)
+    with pytest.raises(ValueError, match=f"output .*{why}"):
+        run_of(Recipe(**SMALL), path)
+    assert (tmp_path / "notes.txt").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_output_without_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
+    with pytest.raises(ValueError, match=f"cannot be written: no permission .*{re.escape(str(tmp_path))}"):
+        run_of(Recipe(**SMALL), tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_text_too_short_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="T = 100 steps needs 101 symbols"):
+        run_of(Recipe(bptt=100), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# === Parts ===
+
+
+@pytest.mark.parametrize(
+    ("stride", "train", "validation"),
+    [(None, (0, 13), (12, 21)), (1, (0, 7), (3, 9)), (6, (0, 17), (18, 29)), (2, (0, 9), (6, 13))],
+)
+def test_first_windows_train_and_the_next_validate(stride, train, validation):
+    """3 and 2 windows of T = 4 steps: 5 symbols each, `stride` apart."""
+    corpus = TextCorpus("".join(chr(256 + i) for i in range(60)))
+    recipe = Recipe(bptt=4, stride=stride, train_windows=3, validation_windows=2)
+    split = split_text(corpus, recipe)
+    assert split.train == (corpus.text[slice(*train)],) and split.validation == (corpus.text[slice(*validation)],)
+    for pieces, count in ((split.train, 3), (split.validation, 2)):
+        assert len(windows(corpus.encode(pieces), 4, 1, stride=stride)) == count
+
+
+def test_a_text_too_short_for_the_first_windows():
+    recipe = Recipe(bptt=4, train_windows=3, validation_windows=2)
+    with pytest.raises(ValueError, match=r"poem is too short .* 3 windows .* take 17 characters, it has 16"):
+        split_text(TextCorpus("abcd" * 4, "poem"), recipe)
+    assert split_text(TextCorpus("abcd" * 4 + "a"), recipe).validation == ("abcda",)
+
+
+def test_bits_of_gzip_by_hand():
+    """gzip is deflate with 18 bytes around it; bits count per character, not per byte."""
+    text = "été, " * 40 + "to be"
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    size = len(deflate.compress(text.encode()) + deflate.flush()) + 18
+    bits = dict(compressed_bits(text))
+    assert bits["gzip -9"] == 8 * size / len(text)
+    assert set(bits) == {"gzip -9", "xz -9", "bz2 -9"} and all(0 < value < 8 for value in bits.values())
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "some.txt"
+    for text in ("old", "new"):
+        with written_beside(path) as beside:
+            beside.write_text(text)
+            assert beside.parent == tmp_path and beside.suffix == ".txt" and beside != path
+    with pytest.raises(RuntimeError), written_beside(path) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
