@@ -93,6 +93,6 @@ def model_file(name, path):
     path = path / "model.keras" if path.is_dir() else path
     if not path.is_file():
         raise ValueError(f"{name} {str(path)!r} does not exist; give a .keras file or the folder of a training")
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path) or "config.json" not in zipfile.ZipFile(path).namelist():
         raise ValueError(f"{name} {str(path)!r} is not a .keras file, or a damaged one")
     return path

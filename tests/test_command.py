@@ -1,5 +1,6 @@
 """The command `deeprnn`, from the outside."""
 
+import io
 import json
 import os
 import re
@@ -11,9 +12,12 @@ import threading
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
+from deeprnn_keras.cli.report import score_table
+from deeprnn_keras.generation import Score
 
 WORDS = "in the beginning was a word and then there were many words of all sorts"
 TEXT = " ".join(np.random.default_rng(5).choice(WORDS.split(), size=900))
@@ -249,6 +253,12 @@ def test_a_training_that_diverges_is_a_failure_with_advice(text, tmp_path):
     assert result.exit_code == 1
     assert "Stopped" in result.stdout and "learning_rate" in result.stdout and "clip_norm" in result.stdout
     assert f"{tmp_path}/run/model.keras" in result.stdout and (tmp_path / "run" / "model.keras").is_file()
+
+
+def test_a_hopeless_score_can_be_shown():
+    console = Console(file=io.StringIO(), width=100)
+    console.print(score_table(Score(nats=1e4, count=1), [("gzip -9", 2.0)], "model"))
+    assert "inf" in console.file.getvalue() and "10000.0000" in console.file.getvalue()
 
 
 # === In a process of its own ===

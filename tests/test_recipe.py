@@ -94,9 +94,11 @@ class Rates(keras.callbacks.Callback):
         self.rates.append(float(self.model.optimizer.learning_rate))
 
 
-def rates_in_fit(recipe, epochs, data, **kwargs):
+def rates_in_fit(recipe, epochs, data, fits=1):
     model, rates = model_of(recipe), Rates()
-    model.fit(data, epochs=epochs, callbacks=[*recipe.callbacks(), rates], verbose=0, shuffle=False, **kwargs)
+    callbacks = [*recipe.callbacks(), rates]
+    for _ in range(fits):
+        model.fit(data, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
     return rates.rates
 
 
@@ -217,10 +219,10 @@ def test_summed_over_time_keeps_the_rate_of_optimizers_that_do_not_feel_the_scal
     assert optimizer.clipvalue == pytest.approx(0.1)
 
 
-def test_a_schedule_moves_the_rate_of_the_mean_loss():
+def test_a_schedule_moves_the_rate_of_the_mean_loss_and_begins_anew_in_each_fit():
     recipe = Recipe("sgd", 0.01, GeometricDecay(0.5, 1), summed_over_time=True, bptt=T)
-    rates = rates_in_fit(recipe, 2, windows([np.arange(21) % V], T, 5))
-    np.testing.assert_allclose(rates, [0.01 * T, 0.005 * T], rtol=1e-6)
+    rates = rates_in_fit(recipe, 2, windows([np.arange(21) % V], T, 5), fits=2)
+    np.testing.assert_allclose(rates, [0.01 * T, 0.005 * T] * 2, rtol=1e-6)
 
 
 # === Values ===

@@ -186,37 +186,32 @@ def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
     assert run.ending == "not finite"
     rate = float(re.search(r"learning_rate, for instance to ([\d.e+-]+)", run.advice)[1])
     assert rate < recipe.learning_rate, run.advice
-    assert [float(clip.rstrip(".")) for clip in re.search(r"clip_norm ([\d.]+) to ([\d.]+)", run.advice).groups()] == [
-        5.0,
-        1.25,
-    ]
+    assert "clip_norm 5 to 1.25" in run.advice
 
 
 class Poison(keras.callbacks.Callback):
-    """Notes the weights after each update, and makes them NaN before update number `at`."""
+    """Notes the weights after each update, and makes them NaN after update number `at`."""
 
     def __init__(self, at):
         super().__init__()
         self.at, self.seen = at, []
 
-    def on_train_batch_begin(self, batch, logs=None):
-        if len(self.seen) + 1 == self.at:
-            self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
-
     def on_train_batch_end(self, batch, logs=None):
         self.seen.append(self.model.get_weights()[0])
+        if len(self.seen) == self.at:
+            self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
 
 
-@pytest.mark.parametrize("at", [1, 12])
+@pytest.mark.parametrize("at", [1, 9, 11])
 def test_guard_puts_the_last_good_weights_back(at):
+    """At 9 it sets aside weights that are NaN, before a loss could tell."""
     model, poison, guard = new_model(Recipe(**SMALL)), Poison(at), NonFiniteGuard(every=3)
-    start = model.get_weights()[0]
-    data = windows(CORPUS.encode(CORPUS.split().train), 8, 16)
-    model.fit(data, callbacks=[guard, poison], verbose=0, shuffle=False)
-    assert f"at update {at}" in guard.advice and len(poison.seen) == at
-    good = [start, *poison.seen[: at - 1]]
+    good = [model.get_weights()[0]]
+    model.fit(windows(CORPUS.encode(CORPUS.split().train), 8, 16), callbacks=[poison, guard], verbose=0, shuffle=False)
+    good += poison.seen[:at]
+    assert f"at update {at + 1}" in guard.advice and len(poison.seen) == at + 1
     places = [k for k, weights in enumerate(good) if np.array_equal(weights, model.get_weights()[0])]
-    assert places and max(0, at - 1 - 2 * guard.every) <= places[0], "not lost: all but the last two intervals"
+    assert places and at - 2 * guard.every <= places[0], "not lost: all but the last two intervals"
 
 
 # === Refused before anything is trained ===

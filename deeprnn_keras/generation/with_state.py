@@ -81,6 +81,8 @@ def _chain(model):
                 f"layer {layer.name!r} ({type(layer).__name__}) may look across time steps; "
                 f"a model read piece by piece can hold DeepRNN and {', '.join(t.__name__ for t in STEPWISE)}"
             )
+    if before is not model.outputs[0]:
+        raise ValueError(f"model {model.name!r} is not a chain of layers: its output is not that of its last layer")
     return layers
 
 

@@ -54,11 +54,11 @@ class LanguageModel(keras.Model):
         dtype=None,
         **deep_rnn,
     ):
-        if isinstance(vocabulary, int):
-            characters, size = None, checks.positive_int("vocabulary", vocabulary)
-        else:
-            characters = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
+        characters = Vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary
+        if isinstance(characters, Vocabulary):
             size = len(characters)
+        else:
+            characters, size = None, checks.positive_int("vocabulary", vocabulary)
         if size < 2:
             raise ValueError(f"vocabulary must have at least two symbols, got {vocabulary!r}")
         for option in ("return_state", "go_backwards", "bidirectional"):
