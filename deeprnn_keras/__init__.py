@@ -15,8 +15,8 @@ if not Path(__file__).with_name("zoo").is_dir() and (_checkout / "zoo" / "regist
     __path__.append(str(_checkout))
 
 _HOMES = {
-    "CosineDecay": "deeprnn_keras.training",
-    "GeometricDecay": "deeprnn_keras.training",
+    "CosineDecay": "deeprnn_keras.training.schedules",
+    "GeometricDecay": "deeprnn_keras.training.schedules",
     "Registry": "deeprnn_keras.registry",
     "cell_spec": "deeprnn_keras.cells",
     "DeepRNN": "deeprnn_keras.layers",
@@ -33,7 +33,7 @@ _HOMES = {
     "LETTERS": "deeprnn_keras.data",
     "LanguageModel": "deeprnn_keras.models",
     "generate": "deeprnn_keras.generation",
-    "Recipe": "deeprnn_keras.training",
+    "Recipe": "deeprnn_keras.training.recipe",
 }
 __all__ = sorted(_HOMES)
 

@@ -13,10 +13,12 @@ INTERRUPTED, FAILED = 130, 1  # exit codes
 def report(run, model, console):
     """Prints the end of a `TextRun`; returns the exit code."""
     if run.ending == "interrupted":
-        console.print(f"[yellow]Interrupted.[/] The model as it was is in {escape(str(run.model_path))}")
+        path = escape(str(run.model_path))
+        console.print(f"[yellow]Interrupted.[/] The model as it was is in {path}", soft_wrap=True)
         return INTERRUPTED
     if run.ending == "not finite":
-        console.print(f"[red]Stopped:[/] {run.advice}\nThe last good model is in {escape(str(run.model_path))}")
+        console.print(f"[red]Stopped:[/] {run.advice}")
+        console.print(f"The last good model is in {escape(str(run.model_path))}", soft_wrap=True)
         return FAILED
     console.print(score_table(run.score, run.references, f"{model.name}, {model.count_params():,} weights"))
     from deeprnn_keras.training.text_run import SAMPLE_TEMPERATURE
@@ -38,7 +40,8 @@ def score_table(score, references, name):
         table.add_column(heading, justify="right")
     model = (name, score.bits_per_character)
     for label, bits in sorted([*references, model], key=lambda row: -row[1]):
-        row = (f"{bits:.4f}", f"{2**bits:.3f}", f"{bits * math.log(2):.4f}")
+        perplexity = 2**bits if bits < 1000 else math.inf
+        row = (f"{bits:.4f}", f"{perplexity:.3f}", f"{bits * math.log(2):.4f}")
         table.add_row(escape(label), *row, style="bold green" if (label, bits) == model else None)
     table.caption = "Compressors see this text alone; the model has learnt from the training text."
     table.caption_justify = "left"

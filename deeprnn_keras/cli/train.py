@@ -74,7 +74,7 @@ def train(name, text, quick, output, seed, **overrides):
     import keras
 
     from deeprnn_keras.cli.report import report
-    from deeprnn_keras.training import train_text
+    from deeprnn_keras.training.text_run import train_text
 
     keras.utils.set_random_seed(seed)
     model = config.build()

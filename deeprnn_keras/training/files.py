@@ -34,7 +34,7 @@ def save_text(text, path):
 
 def save_json(value, path):
     """A JSON file for people and programs."""
-    save_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
+    save_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 def save_table(rows, path):

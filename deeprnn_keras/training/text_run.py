@@ -1,5 +1,6 @@
 """`train_text`: one training of a language model on a text, from windows to the files it leaves."""
 
+import math
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from deeprnn_keras.training.curve import plot_curve
 from deeprnn_keras.training.device import device_name
 from deeprnn_keras.training.files import save_json, save_model, save_table, save_text
 from deeprnn_keras.training.progress import Progress
-from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS
+from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS, Recipe
 
 SAMPLE_PROMPT, SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 40, 400, 0.7
 
@@ -64,13 +65,13 @@ def split_text(corpus, recipe):
 
 
 def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None, console=None):
-    """Trains a compiled `LanguageModel` on `corpus` with plain `model.fit`, and leaves all it made in `folder`.
+    """Trains a `LanguageModel` on `corpus` with plain `model.fit`, and leaves all it made in `folder`.
 
     The model saved is the one of the epoch with the lowest validation loss. After Ctrl-C it is the model as it was
     then; after a loss that is not finite, the last good one.
 
     Args:
-        model: compiled, as `zoo.create_model` gives it.
+        model: a `LanguageModel`; it is compiled with the recipe.
         corpus: a `TextCorpus` in the model's vocabulary.
         recipe: a `Recipe`.
         folder: does not exist yet, or is empty.
@@ -83,34 +84,68 @@ def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None
         A `TextRun`.
 
     Raises:
-        ValueError: if the folder is in use, or the text too short.
+        ValueError: if the folder is in use, the text too short, or its vocabulary not the model's.
     """
     from rich.console import Console
 
     folder, console, began = checks.new_folder("output", folder), console or Console(), time.monotonic()
+    if corpus.vocabulary != model.vocabulary:
+        raise ValueError(f"{corpus.name} and model {model.name!r} have different vocabularies; use model.corpus(text)")
     split = split_text(corpus, recipe)
+    plan = _plan(model, corpus, split, recipe, quick, seed)
+    _make(folder)
+    run, record = TextRun(folder, "finished"), Record()
+    _fit(run, model, plan, record, console)
+    save_model(model, run.model_path)
+    save_table(record.epochs, folder / "history.csv")
+    run.references = tuple(compressed_bits("".join(split.validation)))
+    if run.ending == "finished":
+        _judge(run, model, split, seed, console)
+    bits = run.score.bits_per_character if run.score else None
+    plot_curve(record, folder / "curve.png", title or model.name, run.references, bits)
+    about = {"quick": quick, "seed": seed, "seconds": round(time.monotonic() - began, 1)}
+    save_json(_result(run, model, corpus, plan.recipe, record, about), folder / "result.json")
+    return run
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What `model.fit` is given."""
+
+    recipe: Recipe
+    train: object
+    validation: object
+    epochs: int
+    updates_per_epoch: int
+
+
+def _plan(model, corpus, split, recipe, quick, seed):
     updates = None
     if quick:
         recipe, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
-    train = _train_windows(corpus, split, recipe, seed)
-    validation = _validation_windows(corpus, split, recipe, quick)
-    if updates:
-        updates = min(updates, recipe.epochs * len(train))  # a short text is passed over once per epoch
-        epochs, per_epoch = recipe.epochs, -(-updates // recipe.epochs)
-        train = train.repeat()
-    else:
-        epochs, per_epoch = recipe.epochs_for(len(train)), len(train)
-    _make(folder)
-    record, guard, progress = Record(), NonFiniteGuard(recipe=recipe), Progress(console)
-    checkpoint = Checkpoint(folder / "model.keras")
-    run = TextRun(folder, "finished")
+    pieces, held_out = corpus.encode(split.train), corpus.encode(split.validation)
+    train = windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed)
+    stride = recipe.stride or recipe.bptt
+    if quick:  # fewer windows to validate on, evenly spread
+        stride = max(stride, sum(map(len, held_out)) // QUICK_VALIDATION_WINDOWS)
+    validation = windows(held_out, recipe.bptt, max(recipe.batch_size, 128), stride=stride, shuffle=False)
+    if not quick:
+        return _Plan(recipe, train, validation, recipe.epochs_for(len(train)), len(train))
+    per_epoch = min(updates // recipe.epochs, len(train))  # a short text is passed over once per epoch
+    return _Plan(recipe, train.repeat(), validation, recipe.epochs, per_epoch)
+
+
+def _fit(run, model, plan, record, console):
+    """Trains, and leaves `model` with the weights to keep; how it ended stands in `run`."""
+    plan.recipe.compile(model, model.loss_function())
+    guard, progress, checkpoint = NonFiniteGuard(recipe=plan.recipe), Progress(console), Checkpoint(run.model_path)
     try:
         model.fit(
-            train,
-            epochs=epochs,
-            steps_per_epoch=per_epoch,
-            validation_data=validation,
-            callbacks=[*recipe.callbacks(), guard, record, checkpoint, progress],
+            plan.train,
+            epochs=plan.epochs,
+            steps_per_epoch=plan.updates_per_epoch,
+            validation_data=plan.validation,
+            callbacks=[*plan.recipe.callbacks(), guard, record, checkpoint, progress],
             verbose=0,
             shuffle=False,
         )
@@ -122,16 +157,6 @@ def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None
         run.ending, run.advice = "not finite", guard.advice
     elif run.ending == "finished" and checkpoint.weights is not None:
         model.set_weights(checkpoint.weights)
-    save_model(model, run.model_path)
-    save_table(record.epochs, folder / "history.csv")
-    run.references = tuple(compressed_bits("".join(split.validation)))
-    if run.ending == "finished":
-        _judge(run, model, split, seed, console)
-    plot_curve(record, folder / "curve.png", title or model.name, run.references, _bits(run))
-    save_json(
-        _result(run, model, corpus, recipe, record, seed, quick, time.monotonic() - began), folder / "result.json"
-    )
-    return run
 
 
 def _make(folder):
@@ -139,19 +164,6 @@ def _make(folder):
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"output {str(folder)!r} cannot be created: {error.strerror}; give another folder") from error
-
-
-def _train_windows(corpus, split, recipe, seed):
-    pieces = corpus.encode(split.train)
-    return windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed)
-
-
-def _validation_windows(corpus, split, recipe, quick):
-    pieces = corpus.encode(split.validation)
-    stride = recipe.stride or recipe.bptt
-    if quick:  # fewer windows, evenly spread
-        stride = max(stride, sum(map(len, pieces)) // QUICK_VALIDATION_WINDOWS)
-    return windows(pieces, recipe.bptt, max(recipe.batch_size, 128), stride=stride, shuffle=False)
 
 
 def _judge(run, model, split, seed, console):
@@ -166,11 +178,7 @@ def _judge(run, model, split, seed, console):
     save_text(run.sample + "\n", run.folder / "sample.txt")
 
 
-def _bits(run):
-    return run.score.bits_per_character if run.score else None
-
-
-def _result(run, model, corpus, recipe, record, seed, quick, seconds):
+def _result(run, model, corpus, recipe, record, about):
     return {
         "model": model.name,
         "weights": model.count_params(),
@@ -182,15 +190,13 @@ def _result(run, model, corpus, recipe, record, seed, quick, seconds):
         else {
             "characters": run.score.count,
             "cross_entropy": run.score.cross_entropy,
-            "perplexity": run.score.perplexity,
+            "perplexity": run.score.perplexity if math.isfinite(run.score.perplexity) else None,
             "bits_per_character": run.score.bits_per_character,
         },
         "compressors_bits_per_character": dict(run.references),
-        "quick": quick,
         "recipe": {**asdict(recipe), "schedule": recipe.schedule and str(recipe.schedule)},
         "updates": record.update,
-        "seconds": round(seconds, 1),
-        "seed": seed,
+        **about,
         "versions": {name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
         "python": platform.python_version(),
         "device": device_name(),
