@@ -120,7 +120,7 @@ class _Plan:
 
 
 def _plan(model, corpus, split, recipe, quick, seed):
-    updates = None
+    whole = recipe
     if quick:
         recipe, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
     pieces, held_out = corpus.encode(split.train), corpus.encode(split.validation)
@@ -131,8 +131,8 @@ def _plan(model, corpus, split, recipe, quick, seed):
     validation = windows(held_out, recipe.bptt, max(recipe.batch_size, 128), stride=stride, shuffle=False)
     if not quick:
         return _Plan(recipe, train, validation, recipe.epochs_for(len(train)), len(train))
-    per_epoch = min(updates // recipe.epochs, len(train))  # a short text is passed over once per epoch
-    return _Plan(recipe, train.repeat(), validation, recipe.epochs, per_epoch)
+    updates = min(updates, whole.epochs_for(len(train)) * len(train))  # never more than the whole recipe
+    return _Plan(recipe, train.repeat(), validation, recipe.epochs, max(updates // recipe.epochs, 1))
 
 
 def _fit(run, model, plan, record, console):
