@@ -22,6 +22,8 @@ _HOMES = {
     "DeepRNN": "deeprnn_keras.layers",
     "OneHot": "deeprnn_keras.layers",
     "count_weights": "deeprnn_keras.stack",
+    "layer_units": "deeprnn_keras.stack",
+    "output_width": "deeprnn_keras.stack",
     "ChronoBias": "deeprnn_keras.initializers",
     "ForgetBias": "deeprnn_keras.initializers",
     "PerGate": "deeprnn_keras.initializers",

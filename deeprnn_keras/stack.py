@@ -7,7 +7,12 @@ CONNECTIONS = ("stack", "residual", "skip")
 
 
 def layer_units(units, num_layers=None):
-    """[h_1, ..., h_L] from `units` (h, or one per layer) and `num_layers` (L)."""
+    """[h_1, ..., h_L] from `units` (h, or one per layer) and `num_layers` (L); a ValueError if they disagree.
+
+    >>> from deeprnn_keras import layer_units
+    >>> layer_units(8, num_layers=3)
+    [8, 8, 8]
+    """
     if num_layers is not None:
         num_layers = checks.positive_int("num_layers", num_layers)
     if isinstance(units, (list, tuple)):
@@ -36,7 +41,12 @@ def layer_inputs(units, inputs, connection="stack", bidirectional=False):
 
 
 def output_width(units, connection="stack", bidirectional=False):
-    """The number of features of the output."""
+    """The number of features of the output of layers of these `units`, a list.
+
+    >>> from deeprnn_keras import output_width
+    >>> output_width([8, 4], connection="skip", bidirectional=True)
+    24
+    """
     top = sum(units) if connection == "skip" else units[-1]
     return top * (2 if bidirectional else 1)
 

@@ -171,8 +171,8 @@ figure.savefig(os.environ.get("TUTORIAL_FIGURE", "l_and_h.png"), dpi=120)
 
 # %% [markdown]
 # In our run (as above) more units helped at every depth. Two layers beat one at h = 64 and 128, not at 32, and three
-# came last in every column: after 400 updates the third layer had not yet learnt to be of use. Depth asks for more
-# training, and for care with it.
+# came last in every column. That is one seed, and about a ninth of the updates of the zoo's recipe: it says how these
+# networks begin, not which is best in the end.
 #
 # ## From the zoo
 #

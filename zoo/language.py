@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, checks, count_weights
+from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, checks, count_weights, layer_units, output_width
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register
 
@@ -69,10 +69,10 @@ class LanguageModelConfig:
 
     def count_params(self):
         """Embedding, recurrent layers and head, from the numbers alone."""
-        units = [self.units] * self.num_layers if isinstance(self.units, int) else list(self.units)
+        units = layer_units(self.units, self.num_layers)
         inputs = self.embedding or self.vocabulary_size
-        recurrent = count_weights(inputs, units, self.num_layers, self.cell, self.connection)
-        read = sum(units) if self.connection == "skip" else units[-1]
+        recurrent = count_weights(inputs, units, cell=self.cell, connection=self.connection)
+        read = output_width(units, self.connection)
         embedding = self.vocabulary_size * (self.embedding or 0)
         return embedding + recurrent + (read + 1) * self.vocabulary_size
 

@@ -32,9 +32,9 @@ def report(run, model, console):
     return 0
 
 
-def score_table(score, references, name):
-    """A table of bits per character: compressors and the model, the best last."""
-    table = Table(title=f"validation text, {score.count:,} characters", title_style="bold", title_justify="left")
+def score_table(score, references, name, text="validation text"):
+    """A table of bits per character on `text`: compressors and the model, the best last."""
+    table = Table(title=f"{escape(text)}, {score.count:,} characters", title_style="bold", title_justify="left")
     table.add_column("")
     for heading in ("bits per character", "perplexity", "nats per character"):
         table.add_column(heading, justify="right")

@@ -37,13 +37,14 @@ def evaluate(model, text, skip_unknown):
 
     console = Console()
     pieces = [TextCorpus.from_file(text).text] if text else king_james().split().validation
+    name = text.name if text else "King James Bible, held-out part"
     loaded = _load(model, console)
     if skip_unknown:
-        vocabulary = loaded.vocabulary
+        vocabulary = loaded.characters()
         pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
     with console.status("scoring"):
         score = loaded.score(pieces)
-    console.print(score_table(score, compressed_bits("".join(pieces)), loaded.name))
+    console.print(score_table(score, compressed_bits("".join(pieces)), loaded.name, name))
 
 
 @click.command()

@@ -115,18 +115,19 @@ class LanguageModel(keras.Model):
 
     def generate(self, prompt, length=200, **options):
         """Continues `prompt`: see `deeprnn_keras.generate`."""
-        return generate(self, self._characters(), prompt, length, **options)
+        return generate(self, self.characters(), prompt, length, **options)
 
     def score(self, text, unknown="error", **options):
         """A `Score` on a text, or on a list of texts that do not follow each other: see `generation.score`."""
         pieces = [text] if isinstance(text, str) else text
-        return score(self, [self._characters().encode(piece, unknown) for piece in pieces], **options)
+        return score(self, [self.characters().encode(piece, unknown) for piece in pieces], **options)
 
     def corpus(self, text, name="text"):
         """`text` as a `TextCorpus` in this model's vocabulary."""
-        return TextCorpus(text, name, self._characters())
+        return TextCorpus(text, name, self.characters())
 
-    def _characters(self):
+    def characters(self):
+        """The `Vocabulary`; a ValueError if the model knows numbers only."""
         if self.vocabulary is None:
             raise ValueError(
                 f"model {self.name!r} knows ids below {self.vocabulary_size}, not characters; "

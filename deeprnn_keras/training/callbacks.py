@@ -111,10 +111,10 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, path):
         super().__init__()
-        self.path, self.best, self.best_epoch, self.weights = path, math.inf, None, None
+        self.path, self.best, self.weights = path, math.inf, None
 
     def on_epoch_end(self, epoch, logs=None):
         if np.isfinite(logs["val_loss"]) and logs["val_loss"] < self.best:
-            self.best, self.best_epoch = logs["val_loss"], epoch + 1
+            self.best = logs["val_loss"]
             self.weights = self.model.get_weights()
             save_model(self.model, self.path)
