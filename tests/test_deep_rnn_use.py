@@ -39,6 +39,8 @@ EVERYTHING = {
     "return_state": True,
     "stateful": True,
     "go_backwards": True,
+    "kernel": "fused",
+    "memory": "lean",
     "seed": 11,
 }
 configurations = pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)

@@ -5,11 +5,14 @@ from keras import ops
 
 from deeprnn_keras import checks, stack
 from deeprnn_keras.initializers.seeding import derived_seed
+from deeprnn_keras.kernels import dispatch
 from deeprnn_keras.layers import arguments, recurrent, state
+from deeprnn_keras.layers.by_layers import by_layers
 from deeprnn_keras.layers.level import Level
-from deeprnn_keras.layers.sequences import flip_time, zero_masked
+from deeprnn_keras.layers.sequences import flip_time
 
 ROLES = ("kernel", "recurrent", "bias")
+MEMORY = ("speed", "lean")
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -22,7 +25,8 @@ class DeepRNN(keras.layers.Layer):
 
     or the GRU or LSTM equations with the same inputs. The layer returns H^(L); the output O_t = g(H_t^(L)) is the
     head that you put on top, such as `keras.layers.Dense`. It is a stack of whole Keras layers, never one
-    `RNN(StackedRNNCells)`, so that every layer keeps its fast kernel.
+    `RNN(StackedRNNCells)`, so that every layer keeps its fast kernel: cuDNN on a GPU, on a CPU the fused kernel, which
+    runs the whole stack at once.
 
     Args:
         units: h, or [h_1, ..., h_L] from the lowest layer up.
@@ -50,6 +54,10 @@ class DeepRNN(keras.layers.Layer):
         return_state: return the final states after the output.
         stateful: begin each batch with the final states of the last one; the batch size must be known.
         go_backwards: read the sequence from its end; a returned sequence, and its mask, are in the order read.
+        kernel: "auto": cuDNN where there is a GPU and a layer is eligible, the fused kernel on a CPU, else Keras' loop;
+            or "cudnn", "fused", "loop" for all layers. `explain_kernels` tells which runs and why.
+        memory: "speed", or "lean": on the fused kernel the way back computes the gates again, in chunks of time,
+            instead of keeping them: less memory, some 1.3 times the time.
         seed: for dropout, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
 
     Call:
@@ -96,6 +104,8 @@ class DeepRNN(keras.layers.Layer):
         return_state=False,
         stateful=False,
         go_backwards=False,
+        kernel="auto",
+        memory="speed",
         seed=None,
         **kwargs,
     ):
@@ -116,10 +126,12 @@ class DeepRNN(keras.layers.Layer):
         self.return_state = bool(return_state)
         self.stateful = bool(stateful)
         self.go_backwards = bool(go_backwards)
+        self.kernel = checks.one_of("kernel", kernel, dispatch.CHOICES)
+        self.memory = checks.one_of("memory", memory, MEMORY)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         self.directions = ("forward", "backward") if self.bidirectional else ("forward",)
-        self._refuse_what_custom_cells_ignore()
+        recurrent.refuse_what_custom_cells_ignore(self)
         # === Layers === tracked in a flat list, so that weights run from the lowest layer up, forward before backward
         self.recurrent_layers = [
             self._recurrent_layer(level, direction)
@@ -140,18 +152,6 @@ class DeepRNN(keras.layers.Layer):
             for level in range(1, self.num_layers)
         ]
 
-    def _refuse_what_custom_cells_ignore(self):
-        for level, (cell, activation) in enumerate(zip(self.cells, self.activations, strict=True), start=1):
-            if callable(cell) and activation is not None:
-                raise ValueError(
-                    f"activation: layer {level} uses the cell made by {cell!r}, which brings its own activation; "
-                    "give None for this layer"
-                )
-        if all(callable(cell) for cell in self.cells):
-            for name in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} has no effect on cells made by a callable; set it in the callable")
-
     def _recurrent_layer(self, level, direction):
         cell, units = self.cells[level], self.units[level]
         kwargs = {
@@ -159,10 +159,12 @@ class DeepRNN(keras.layers.Layer):
             "return_state": True,
             "stateful": self.stateful,
             "go_backwards": direction == 1,
+            "kernel": self.kernel,
             "dtype": self.dtype_policy,
             "name": f"{self.directions[direction]}_{level + 1}",
         }
         if callable(cell):
+            kwargs.pop("kernel")
             return recurrent.custom_layer(cell, units, **kwargs)
         given = {role: getattr(self, f"{role}_initializer") for role in ROLES}
         place = level * len(self.directions) + direction
@@ -176,7 +178,7 @@ class DeepRNN(keras.layers.Layer):
                 f"stateful=True needs a known batch size, got an input of shape {tuple(sequences_shape)}; "
                 f"begin the model with keras.Input(batch_shape=(n, {steps}, {d}))"
             )
-        self._inputs = d
+        self._batch, self._inputs = n, d
         reads = stack.layer_inputs(self.units, d, self.connection, self.bidirectional)
         for level, width in zip(self.levels, reads, strict=True):
             level.build((n, steps, width))
@@ -190,6 +192,11 @@ class DeepRNN(keras.layers.Layer):
             raise ValueError(f"{self.name}: x must have {what}, got shape {tuple(shape)}")
         if self.built and shape[2] != self._inputs:
             raise ValueError(f"{self.name}: x must have d = {self._inputs} features, got shape {tuple(shape)}")
+        if self.built and self.stateful and shape[0] not in (None, self._batch):
+            raise ValueError(
+                f"{self.name}: x must have the batch size {self._batch} that it was built with (stateful=True), "
+                f"got shape {tuple(shape)}"
+            )
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         if mask is None:  # Keras hands an attached mask over only where x is the one tensor argument
@@ -199,34 +206,28 @@ class DeepRNN(keras.layers.Layer):
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         given = state.split(initial_state, self.state_size, sequences.shape[0])
-        want_last = not self.return_sequences and self.connection != "stack"
-        outputs, lasts, states = [], [], []  # of all steps, of the last step, at the end; per layer
-        for index, level in enumerate(self.levels):
-            read = self._read(index, outputs, sequences, training)
-            output, last, final = level.run(read, given[index], mask, training, want_last)
-            outputs.append(self._with_shortcut(output, outputs))
-            lasts.append(self._with_shortcut(last, lasts))
-            states.append(final)
-        result = self._joined(outputs if self.return_sequences else lasts)
-        if self.return_sequences and self.bidirectional:
-            result = zero_masked(result, mask)
+        if self._on_fused_kernel():
+            result, states = self._fused(sequences, given, mask, training)
+        else:
+            result, states = by_layers(self, sequences, given, mask, training)
         return (result, *state.join(states)) if self.return_state else result
 
-    def _read(self, index, below, sequences, training):
-        """What layer `index` reads, (n, T, d_l), given what leaves the layers below."""
-        if index == 0:
-            return sequences
-        read = self.dropouts[index - 1](below[-1], training=training)
-        return ops.concatenate([read, sequences], axis=-1) if self.connection == "skip" else read
+    def _on_fused_kernel(self):
+        return all(getattr(layer, "chosen_kernel", lambda: None)() == "fused" for layer in self.recurrent_layers)
 
-    def _with_shortcut(self, output, below):
-        """What leaves a layer: with residual connections its output and what leaves the layer below."""
-        if self.connection != "residual" or output is None or not below:
-            return output
-        return output + below[-1]
+    def _fused(self, sequences, given, mask, training):
+        from deeprnn_keras.layers.fused_stack import fused_stack
 
-    def _joined(self, outputs):
-        return ops.concatenate(outputs, axis=-1) if self.connection == "skip" else outputs[-1]
+        given = [
+            states or level.initial_state(ops.shape(sequences)[0])
+            for level, states in zip(self.levels, given, strict=True)
+        ]
+        result, states = fused_stack(self, sequences, given, mask, training)
+        states = [[ops.cast(part, self.compute_dtype) for part in level] for level in states]
+        if self.stateful:
+            for level, final in zip(self.levels, states, strict=True):
+                level.keep(final)
+        return ops.cast(result, self.compute_dtype), states
 
     @property
     def state_size(self):
@@ -285,5 +286,7 @@ class DeepRNN(keras.layers.Layer):
             "return_state": self.return_state,
             "stateful": self.stateful,
             "go_backwards": self.go_backwards,
+            "kernel": self.kernel,
+            "memory": self.memory,
             "seed": self.seed,
         }

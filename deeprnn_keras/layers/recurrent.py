@@ -1,12 +1,32 @@
-"""One recurrent layer of a stack: a whole Keras layer, so that it keeps Keras' fast kernels."""
+"""One recurrent layer of a stack: a whole Keras layer, so that it keeps its fast kernel."""
 
 import keras
 
 from deeprnn_keras.initializers import ForgetBias, PerGate, ScaledIdentity
 from deeprnn_keras.initializers.seeding import draw, reseeded
+from deeprnn_keras.layers.drop_ins import GRU, LSTM, SimpleRNN
 
-LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+LAYERS = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
 CELL_MEMBERS = ("call", "state_size")
+
+
+def refuse_what_custom_cells_ignore(stack):
+    """A ValueError for arguments of a `DeepRNN` that its cells made by a callable would not see."""
+    for level, (cell, activation) in enumerate(zip(stack.cells, stack.activations, strict=True), start=1):
+        if callable(cell) and activation is not None:
+            raise ValueError(
+                f"activation: layer {level} uses the cell made by {cell!r}, which brings its own activation; "
+                "give None for this layer"
+            )
+        if callable(cell) and stack.kernel in ("cudnn", "fused"):
+            raise ValueError(
+                f"kernel={stack.kernel!r} cannot be: layer {level} uses the cell made by {cell!r}, which runs in "
+                "Keras' loop. kernel='auto' takes the fastest that can for each layer"
+            )
+    if all(callable(cell) for cell in stack.cells):
+        for name in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
+            if getattr(stack, name) is not None:
+                raise ValueError(f"{name} has no effect on cells made by a callable; set it in the callable")
 
 
 def default_initializers(cell, activation):
@@ -46,7 +66,7 @@ def named_layer(cell, units, activation, initializers, place, **kwargs):
         activation: a function, or None for the cell's own.
         initializers: {role: initializer or None for the default}.
         place: number of the layer in the stack: layers that share an initializer object draw different numbers.
-        kwargs: arguments of `keras.layers.RNN`.
+        kwargs: arguments of `keras.layers.RNN`, and `kernel`.
     """
     kwargs |= _initializers(cell, activation, initializers, place)
     if activation is not None:

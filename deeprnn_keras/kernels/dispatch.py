@@ -1,0 +1,91 @@
+"""The choice of a kernel, in one place.
+
+auto: cuDNN where there is a GPU and the layer is eligible; the fused kernel on a CPU; else Keras' loop.
+"""
+
+from typing import NamedTuple
+
+import keras
+
+from deeprnn_keras import checks
+from deeprnn_keras.kernels.rules import cudnn_obstacles, fused_obstacles
+
+CHOICES = ("auto", "cudnn", "fused", "loop")
+NO_GPU = "no GPU is visible to TensorFlow"
+NOT_TENSORFLOW = "the {} backend has no kernels here, only TensorFlow has"
+
+
+class Choice(NamedTuple):
+    """A kernel, and why it and no faster one."""
+
+    kernel: str
+    reasons: list
+
+
+def check(kernel, traits):
+    """`kernel`, if a layer of these traits can have it on some machine; else a ValueError that says why."""
+    checks.one_of("kernel", kernel, CHOICES)
+    obstacles = {"cudnn": cudnn_obstacles, "fused": fused_obstacles}.get(kernel, lambda _: [])(traits)
+    if obstacles:
+        raise ValueError(_cannot_be(kernel, obstacles))
+    return kernel
+
+
+def _cannot_be(kernel, obstacles):
+    return f"kernel={kernel!r} cannot be: {'; '.join(obstacles)}. kernel='auto' takes the fastest that can"
+
+
+def choose(traits, kernel="auto", use_cudnn="auto", gpu=None):
+    """The kernel that runs a layer.
+
+    Args:
+        traits: `rules.Traits`.
+        kernel: the layer's argument.
+        use_cudnn: Keras' argument: "auto", True or False.
+        gpu: as if there were a GPU (True), or none (False); None looks.
+
+    Raises:
+        ValueError: if what is asked for cannot be on this machine.
+    """
+    gpu = has_gpu() if gpu is None else gpu
+    if use_cudnn is True and kernel == "auto":
+        kernel = "cudnn"
+    if kernel == "loop":
+        return Choice("loop", ["kernel='loop' asks for it"])
+    against_cudnn = _against_cudnn(traits, use_cudnn, gpu)
+    against_fused = _against_fused(traits, gpu and kernel == "auto")
+    if kernel in ("cudnn", "fused"):
+        against = against_cudnn if kernel == "cudnn" else against_fused
+        if against:
+            raise ValueError(_cannot_be(kernel, against))
+        return Choice(kernel, [f"kernel={kernel!r} asks for it"])
+    if not against_cudnn:
+        return Choice("cudnn", ["a GPU, and nothing stands in the way"])
+    if not against_fused:
+        return Choice("fused", against_cudnn[:1] if not gpu else against_cudnn)
+    return Choice("loop", list(dict.fromkeys([*(against_cudnn if gpu else []), *against_fused])))
+
+
+def _against_cudnn(traits, use_cudnn, gpu):
+    if keras.backend.backend() != "tensorflow":
+        return [NOT_TENSORFLOW.format(keras.backend.backend())]
+    return [
+        *([] if gpu else [NO_GPU]),
+        *(["use_cudnn=False forbids it"] if use_cudnn is False else []),
+        *cudnn_obstacles(traits),
+    ]
+
+
+def _against_fused(traits, gpu):
+    if keras.backend.backend() != "tensorflow":
+        return [NOT_TENSORFLOW.format(keras.backend.backend())]
+    return [*(["the fused kernel is for CPUs"] if gpu else []), *fused_obstacles(traits)]
+
+
+def has_gpu():
+    """Whether TensorFlow sees a GPU."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))

@@ -1,0 +1,32 @@
+"""Activations whose slope follows from their value: nothing but the value has to be kept for the way back."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Activation(NamedTuple):
+    """y = function(x) and dy/dx = slope(y)."""
+
+    function: object
+    slope: object
+
+
+def _where(condition, y, low):
+    return tf.where(condition, tf.ones_like(y), low)
+
+
+ACTIVATIONS = {
+    "tanh": Activation(tf.tanh, lambda y: 1 - y * y),
+    "sigmoid": Activation(tf.sigmoid, lambda y: y * (1 - y)),
+    "relu": Activation(tf.nn.relu, lambda y: tf.cast(y > 0, y.dtype)),
+    "linear": Activation(tf.identity, tf.ones_like),
+    "hard_sigmoid": Activation(
+        lambda x: tf.clip_by_value(x / 6 + 0.5, 0, 1), lambda y: tf.cast((y > 0) & (y < 1), y.dtype) / 6
+    ),
+    "softsign": Activation(tf.nn.softsign, lambda y: tf.square(1 - tf.abs(y))),
+    "elu": Activation(tf.nn.elu, lambda y: _where(y > 0, y, y + 1)),
+    "leaky_relu": Activation(lambda x: tf.nn.leaky_relu(x, 0.2), lambda y: _where(y > 0, y, 0.2 * tf.ones_like(y))),
+    "exponential": Activation(tf.exp, tf.identity),
+    "softplus": Activation(tf.nn.softplus, lambda y: 1 - tf.exp(-y)),
+}

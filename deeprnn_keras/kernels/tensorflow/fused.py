@@ -1,0 +1,106 @@
+"""`fused`: a whole sequence at once on a CPU, with a gradient written by hand.
+
+Keras' loop is differentiated step by step: one small product and one addition of the size of the weights per step.
+Here the way back has one product per step, and the weights' gradients are large products at the end.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeprnn_keras.kernels.tensorflow.passes import passes
+
+
+class Weights(NamedTuple):
+    """(kernel, recurrent kernel, bias) in Keras' layout, and the same as a step wants them."""
+
+    given: list
+    packed: list
+
+
+def packed(recurrence, given):
+    """`Weights`: made once per layer and batch, used by every piece of the sequence."""
+    given = list(given)
+    return Weights(given, list(recurrence.pack(*map(tf.stop_gradient, given))))
+
+
+@tf.autograph.experimental.do_not_convert
+def fused(recurrence, x, weights, states, mask=None, keep=True, compiled=False):
+    """A recurrence over a whole sequence.
+
+    Args:
+        recurrence: `LSTM()`, `GRU()`, ...
+        x: (T, d, n).
+        weights: `Weights` in x's dtype.
+        states: list of (h, n).
+        mask: None or (T, 1, n) of bool; where False the states stay.
+        keep: keep what the way back needs; if not, the way forward is run again when a gradient is wanted.
+        compiled: by XLA, once per recurrence and shape; else as a plain graph.
+
+    Returns:
+        (hs (T, h, n), final states). Differentiable in all but the mask, also twice.
+    """
+    ready = weights.packed
+    run = passes(recurrence, compiled)
+
+    @tf.custom_gradient
+    def differentiable(x, *variables):
+        states = list(variables[3:])
+        if keep:
+            final, history, saved = run.forward_keeping(x, ready, states, mask)
+            hs = history[0]
+        else:
+            final, hs = run.forward(x, ready, states, mask)
+            history = saved = None
+
+        def gradient(d_hs, *d_final):
+            inputs = Inputs(x, list(variables[:3]), states, d_hs, list(d_final))
+            return _gradient(recurrence, run, inputs, ready, mask, history, saved)
+
+        return (hs, *final), gradient
+
+    hs, *final = differentiable(x, *weights.given, *states)
+    return hs, final
+
+
+class Inputs(NamedTuple):
+    """All that the gradient depends on, and may be differentiated by in turn."""
+
+    x: object
+    weights: list
+    states: list
+    d_hs: object
+    d_final: list
+
+
+def _gradient(recurrence, run, inputs, ready, mask, history, saved):
+    """-> dx, dW, dU, db, d_states, differentiable again."""
+
+    @tf.custom_gradient
+    def once(*flat):
+        x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(inputs, flat)
+
+        def twice(*upstream):
+            return _second_gradient(recurrence, mask, inputs, flat, upstream)
+
+        kept = history, saved
+        if history is None:
+            with tf.control_dependencies([d_hs]):  # not before the gradient has come here
+                _, *kept = run.forward_keeping(tf.identity(x), ready, states, mask)
+        dz, d_weights, d_states = run.backward(x, ready, states, mask, *kept, d_hs, d_final)
+        return (run.input_gradient(weights[0], dz, x), *d_weights, *d_states), twice
+
+    return once(*tf.nest.flatten(inputs))
+
+
+def _second_gradient(recurrence, mask, structure, flat, upstream):
+    """Through the way forward and the way back as plain graphs: XLA's cannot be differentiated."""
+    run = passes(recurrence, compiled=False)
+    with tf.GradientTape() as tape:
+        tape.watch(flat)
+        x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(structure, flat)
+        ready = list(recurrence.pack(*weights))
+        _, history, saved = run.forward_keeping(x, ready, states, mask)
+        dz, d_weights, d_states = run.backward(x, ready, states, mask, history, saved, d_hs, d_final)
+        outputs = (run.input_gradient(weights[0], dz, x), *d_weights, *d_states)
+    return tape.gradient(outputs, flat, output_gradients=upstream, unconnected_gradients="zero")

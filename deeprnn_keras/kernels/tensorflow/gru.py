@@ -1,0 +1,104 @@
+"""The GRU, with the reset gate after or before the recurrent product."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from deeprnn_keras.kernels.tensorflow.activations import ACTIVATIONS
+from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time
+
+
+@dataclass(frozen=True)
+class GRU:
+    """z, r = s(a + q), g = a(a_g + r q_g), h' = z h + (1 - z) g, with a = W^T x + b, q = U^T h + b_q.
+
+    This is Keras' `reset_after=True`, the form that cuDNN and PyTorch have too. `dz` holds the gradient with respect
+    to [a_z, a_r, q_g, a_g]: that of q in its first three blocks, bias (2, 3 h).
+    """
+
+    activation: str = "tanh"
+    recurrent_activation: str = "sigmoid"
+    states = 1
+    saved = 4
+    blocks = 4
+
+    def pack(self, kernel, recurrent_kernel, bias):
+        """The weights as a step wants them."""
+        biases = bias[0][:, None], bias[1][:, None]
+        return tf.transpose(kernel), tf.transpose(recurrent_kernel), *biases, recurrent_kernel
+
+    def forward(self, weights, x, states):
+        """-> new states [h'], saved [z, r, g, q_g]."""
+        kernel, recurrent, bias, recurrent_bias, _ = weights
+        (h,) = states
+        a, s = ACTIVATIONS[self.activation].function, ACTIVATIONS[self.recurrent_activation].function
+        az, ar, ag = tf.split(tf.matmul(kernel, x) + bias, 3)
+        qz, qr, qg = tf.split(tf.matmul(recurrent, h) + recurrent_bias, 3)
+        z, r = s(az + qz), s(ar + qr)
+        g = a(ag + r * qg)
+        return [g + z * (h - g)], [z, r, g, qg]
+
+    def backward(self, weights, saved, before, after, gradient):
+        """-> dz, gradient with respect to the state before."""
+        a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
+        z, r, g, qg = saved
+        (dh,), (h,) = gradient, before
+        dag = dh * (1 - z) * a.slope(g)
+        dq = tf.concat([dh * (h - g) * s.slope(z), dag * qg * s.slope(r), dag * r], 0)
+        return tf.concat([dq, dag], 0), [tf.matmul(weights[-1], dq) + dh * z]
+
+    def weight_gradients(self, x, h_before, dz, saved):
+        """-> flat da, (dW, dU, db)."""
+        dz = flat(dz)
+        units = dz.shape[0] // 4
+        da, dq = tf.concat([dz[: 2 * units], dz[3 * units :]], 0), dz[: 3 * units]
+        db = tf.stack([tf.reduce_sum(da, 1), tf.reduce_sum(dq, 1)])
+        return da, (product_over_time(flat(x), da), product_over_time(flat(h_before), dq), db)
+
+    def input_gradient(self, kernel, dz):
+        """Flat da (3 h, T n) -> flat dx (d, T n)."""
+        return tf.matmul(kernel, dz)
+
+
+@dataclass(frozen=True)
+class GRUResetBefore(GRU):
+    """g = a(a_g + U_g^T (r h)), Keras' `reset_after=False` (Cho et al. 2014); bias (3 h,), dz of [a_z, a_r, a_g]."""
+
+    saved = 3
+    blocks = 3
+
+    def pack(self, kernel, recurrent_kernel, bias):
+        """The weights as a step wants them."""
+        units = recurrent_kernel.shape[0]
+        gates, candidate = recurrent_kernel[:, : 2 * units], recurrent_kernel[:, 2 * units :]
+        return tf.transpose(kernel), tf.transpose(gates), tf.transpose(candidate), bias[:, None], gates, candidate
+
+    def forward(self, weights, x, states):
+        """-> new states [h'], saved [z, r, g]."""
+        kernel, gates, candidate, bias, _, _ = weights
+        (h,) = states
+        a, s = ACTIVATIONS[self.activation].function, ACTIVATIONS[self.recurrent_activation].function
+        az, ar, ag = tf.split(tf.matmul(kernel, x) + bias, 3)
+        qz, qr = tf.split(tf.matmul(gates, h), 2)
+        z, r = s(az + qz), s(ar + qr)
+        g = a(ag + tf.matmul(candidate, r * h))
+        return [g + z * (h - g)], [z, r, g]
+
+    def backward(self, weights, saved, before, after, gradient):
+        """-> dz, gradient with respect to the state before."""
+        a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
+        *_, gates, candidate = weights
+        z, r, g = saved
+        (dh,), (h,) = gradient, before
+        dag = dh * (1 - z) * a.slope(g)
+        d_reset = tf.matmul(candidate, dag)  # with respect to r h
+        d_gates = tf.concat([dh * (h - g) * s.slope(z), d_reset * h * s.slope(r)], 0)
+        return tf.concat([d_gates, dag], 0), [tf.matmul(gates, d_gates) + d_reset * r + dh * z]
+
+    def weight_gradients(self, x, h_before, dz, saved):
+        """-> flat dz, (dW, dU, db)."""
+        dz = flat(dz)
+        units = dz.shape[0] // 3
+        d_gates = product_over_time(flat(h_before), dz[: 2 * units])
+        d_candidate = product_over_time(flat(saved[1] * h_before), dz[2 * units :])
+        return dz, (product_over_time(flat(x), dz), tf.concat([d_gates, d_candidate], 1), tf.reduce_sum(dz, 1))

@@ -1,0 +1,59 @@
+"""Keras' `inner_loop` of one recurrent layer on the fused kernel."""
+
+import tensorflow as tf
+
+from deeprnn_keras.kernels.tensorflow.feature_major import (
+    any_valid,
+    backwards,
+    in_feature_major,
+    joined,
+    run_chunks,
+    seen,
+    zero_where_not,
+)
+from deeprnn_keras.kernels.tensorflow.plan import plan
+from deeprnn_keras.kernels.tensorflow.recurrences import inner_dtype, recurrence, weights
+
+
+@tf.autograph.experimental.do_not_convert
+def inner_loop(layer, sequences, initial_state, mask, training):
+    """-> (last output (n, h), outputs (n, T, h), final states): what Keras' loop gives.
+
+    Args:
+        layer: a recurrent layer that the fused kernel covers.
+        sequences: (n, T, d).
+        initial_state: list of (n, h).
+        mask: (n, T) or None.
+    """
+    if training and layer.dropout:
+        sequences = sequences * layer.cell.get_dropout_mask(sequences[:, 0, :])[:, None]
+    dtype = inner_dtype(layer.cell.compute_dtype)
+    recurrent = recurrence(layer)
+    how = plan((recurrent, sequences.shape[2], layer.units, dtype), sequences, training)
+    prepared = weights(layer, dtype)
+
+    def run(piece):
+        chunks, masks = piece.chunks, piece.masks
+        if layer.go_backwards:
+            chunks, masks = backwards(chunks), backwards(masks)
+        hs, states = run_chunks(recurrent, chunks, prepared, piece.states, masks, how)
+        return [*_outputs(layer, hs, states[0], masks), *states]
+
+    count = 2 if layer.return_sequences else 1
+    results = in_feature_major(run, sequences, initial_state, mask, how, dtype)
+    outputs, states = results[:count], results[count:]
+    last = outputs[0]
+    return last, outputs[1] if layer.return_sequences else last[:, None], states
+
+
+def _outputs(layer, hs, final, masks):
+    """[the last output (h, n)] and, with `return_sequences`, all (T, h, n): 0 before the first valid step."""
+    if masks[0] is None:
+        return [final, joined(hs)] if layer.return_sequences else [final]
+    last = zero_where_not(any_valid(masks), final)
+    mask = joined(masks)
+    if layer.zero_output_for_mask:
+        last = zero_where_not(mask[-1], last)
+    if not layer.return_sequences:
+        return [last]
+    return [last, zero_where_not(mask if layer.zero_output_for_mask else seen(mask), joined(hs))]

@@ -1,0 +1,96 @@
+"""The way forward and the way back over time, compiled by XLA where they stand, or not compiled at all."""
+
+import functools
+
+import tensorflow as tf
+
+from deeprnn_keras.kernels.tensorflow.products import unflat
+from deeprnn_keras.kernels.tensorflow.scan import scan
+
+
+class Passes:
+    """The three functions that a recurrence is run with; one object per recurrence and variant, in `passes`.
+
+    forward: (x, packed weights, states, mask) -> final states, h of all steps.
+    forward_keeping: the same -> final states, all states of all steps, what else the way back needs.
+    backward: (x, packed, states, mask, history, saved, d_hs, d_final) -> flat dz, (dW, dU, db), d_states.
+    input_gradient: (kernel, flat dz, x) -> dx; on its own, so that it is pruned where x is data.
+    """
+
+    def __init__(self, recurrence, compiled):
+        wrap = _compiled if compiled else lambda function: function
+        self.forward = wrap(functools.partial(_forward, recurrence))
+        self.forward_keeping = wrap(functools.partial(_forward_keeping, recurrence))
+        self.backward = wrap(functools.partial(_backward, recurrence))
+        self.input_gradient = wrap(functools.partial(_input_gradient, recurrence))
+
+
+@functools.cache
+def passes(recurrence, compiled):
+    """The `Passes` of a recurrence; the same object for all layers, so that they share what is compiled."""
+    return Passes(recurrence, compiled)
+
+
+def _compiled(function):
+    """`function` under XLA, whatever surrounds it.
+
+    In eager mode a tape would record what is inside and meet a tensor list at XLA's border: hence `stop_gradient`.
+    """
+    inner = tf.function(function, jit_compile=True, autograph=False)
+    shield = functools.partial(tf.nest.map_structure, lambda t: None if t is None else tf.stop_gradient(t))
+    return lambda *inputs: inner(*shield(inputs))
+
+
+def sizes(x):
+    """Sizes of x: numbers where known, else scalar tensors."""
+    dynamic = tf.shape(x)
+    return [static if static is not None else dynamic[axis] for axis, static in enumerate(x.shape)]
+
+
+def _scan_forward(recurrence, x, packed, states, mask, keep):
+    steps, _, batch = sizes(x)
+    units = states[0].shape[0]
+
+    def step(t, before):
+        after, saved = recurrence.forward(packed, x[t], before)
+        if mask is not None:
+            after = [tf.where(mask[t], new, old) for new, old in zip(after, before, strict=True)]
+        return after, [*after, *saved] if keep else after[:1]
+
+    count = recurrence.states + recurrence.saved if keep else 1
+    return scan(steps, step, states, [units] * count, batch, x.dtype)
+
+
+def _forward(recurrence, x, packed, states, mask):
+    final, (hs,) = _scan_forward(recurrence, x, packed, states, mask, keep=False)
+    return final, hs
+
+
+def _forward_keeping(recurrence, x, packed, states, mask):
+    final, outputs = _scan_forward(recurrence, x, packed, states, mask, keep=True)
+    return final, outputs[: recurrence.states], outputs[recurrence.states :]
+
+
+def _backward(recurrence, x, packed, states, mask, history, saved, d_hs, d_final):
+    steps, _, batch = sizes(x)
+    units = states[0].shape[0]
+    earlier = [tf.concat([first[None], later[:-1]], 0) for first, later in zip(states, history, strict=True)]
+
+    def step(t, gradient):
+        gradient = [gradient[0] + d_hs[t], *gradient[1:]]
+        if mask is not None:
+            kept = [tf.where(mask[t], tf.zeros_like(part), part) for part in gradient]
+            gradient = [tf.where(mask[t], part, tf.zeros_like(part)) for part in gradient]
+        before, after = [part[t] for part in earlier], [part[t] for part in history]
+        dz, new = recurrence.backward(packed, [part[t] for part in saved], before, after, gradient)
+        if mask is not None:
+            new = [part + keep for part, keep in zip(new, kept, strict=True)]
+        return new, [dz]
+
+    d_states, (dz,) = scan(steps, step, d_final, [recurrence.blocks * units], batch, x.dtype, reverse=True)
+    dz = tf.ensure_shape(dz, (x.shape[0], recurrence.blocks * units, x.shape[2]))
+    return *recurrence.weight_gradients(x, earlier[0], dz, saved), d_states
+
+
+def _input_gradient(recurrence, kernel, dz, x):
+    return unflat(recurrence.input_gradient(kernel, dz), x)

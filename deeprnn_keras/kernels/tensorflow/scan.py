@@ -1,0 +1,36 @@
+"""`scan`: a loop over time that carries tensors and stacks what each step saves."""
+
+import tensorflow as tf
+
+
+def scan(steps, step, carry, rows, batch, dtype, reverse=False):
+    """Runs `step` for t = 0, ..., steps - 1, or from the end.
+
+    Args:
+        steps: T, a number or a scalar tensor.
+        step: (t, carry) -> (new carry, saved), lists of tensors.
+        carry: the carry before the first step: list of (rows, n) tensors.
+        rows: number of rows of each tensor that a step saves.
+        batch: n, a number or a scalar tensor.
+        dtype: of what is saved.
+        reverse: from the last step to the first; what is saved stands at its own t.
+
+    Returns:
+        (final carry, list of tensors (T, rows, n)).
+    """
+    static = batch if isinstance(batch, int) else None
+    buffers = [
+        tf.TensorArray(dtype, size=steps, element_shape=(height, static), clear_after_read=False) for height in rows
+    ]
+    width = len(carry)
+
+    def body(i, *loop):
+        t = steps - 1 - i if reverse else i
+        new, saved = step(t, list(loop[:width]))
+        new = [tf.ensure_shape(value, old.shape) for value, old in zip(new, loop[:width], strict=True)]
+        return (i + 1, *new, *[array.write(t, value) for array, value in zip(loop[width:], saved, strict=True)])
+
+    _, *loop = tf.while_loop(
+        lambda i, *_: i < steps, body, (tf.constant(0), *carry, *buffers), maximum_iterations=steps
+    )
+    return loop[:width], [array.stack() for array in loop[width:]]

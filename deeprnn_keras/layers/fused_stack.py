@@ -1,0 +1,93 @@
+"""A stack on the fused kernel: feature-major from its input to its output, all levels in pieces of batch and time."""
+
+from keras import ops
+
+from deeprnn_keras.kernels.tensorflow.feature_major import (
+    any_valid,
+    backwards,
+    in_feature_major,
+    joined,
+    run_chunks,
+    seen,
+    zero_where_not,
+)
+from deeprnn_keras.kernels.tensorflow.plan import plan
+from deeprnn_keras.kernels.tensorflow.recurrences import inner_dtype, recurrence, weights
+from deeprnn_keras.layers.wiring import Wiring
+
+
+def fused_stack(stack, sequences, states, mask, training):
+    """What `by_layers` gives, on the fused kernel; states must be given."""
+    dtype = inner_dtype(stack.compute_dtype)
+    levels = [FusedLevel(level, dtype) for level in stack.levels]
+    description = (sequences.shape[2], dtype, *((level.recurrences[0], level.units) for level in levels))
+    how = plan(description, sequences, training, stack.memory == "lean")
+    wiring = Wiring(stack.connection, stack.dropouts, axis=-2)
+
+    def run(piece):
+        result, finals = _run(levels, wiring, piece, how, stack.return_sequences, training)
+        return [_zeroed(result, piece.masks, stack), *finals]
+
+    flat = [state for level in states for state in level]
+    result, *finals = in_feature_major(run, sequences, flat, mask, how, dtype)
+    return result, _per_level(finals, [len(level) for level in states])
+
+
+def _run(levels, wiring, piece, how, return_sequences, training):
+    """-> what leaves the stack, (T, w, n) or (w, n), and the final states in one list."""
+    states = _per_level(piece.states, [level.states for level in levels])
+    outputs, lasts, finals = [[] for _ in piece.chunks], [], []  # chunks of all levels, last step, end
+    for index, level in enumerate(levels):
+        read = [wiring.read(index, below, x, training) for below, x in zip(outputs, piece.chunks, strict=True)]
+        chunks, last, final = level.run(read, states[index], piece.masks, how)
+        for below, chunk in zip(outputs, chunks, strict=True):
+            below.append(wiring.with_shortcut(chunk, below))
+        lasts.append(wiring.with_shortcut(last, lasts))
+        finals += final
+    return joined([wiring.joined(below) for below in outputs]) if return_sequences else wiring.joined(lasts), finals
+
+
+def _zeroed(result, masks, stack):
+    """Keras' outputs are 0 before the first valid step, and where two directions meet at every masked step."""
+    if masks[0] is None or not stack.return_sequences:
+        return result
+    mask = joined(masks)
+    return zero_where_not(mask if stack.bidirectional else seen(mask), result)
+
+
+def _per_level(flat, counts):
+    iterator = iter(flat)
+    return [[next(iterator) for _ in range(count)] for count in counts]
+
+
+class FusedLevel:
+    """The layers of a `Level`, feature-major.
+
+    Args:
+        level: a `Level` of layers that the fused kernel covers.
+        dtype: to compute in.
+    """
+
+    def __init__(self, level, dtype):
+        self.recurrences = [recurrence(layer) for layer in level.layers]
+        self.weights = [weights(layer, dtype) for layer in level.layers]
+        self.units = level.layers[0].units
+        self.states = len(level.state_sizes)
+
+    def run(self, chunks, states, masks, how):
+        """-> chunks of H^(l), H^(l) at the last step read, final states."""
+        outputs, lasts, finals = [], [], []
+        count = len(states) // len(self.weights)
+        valid = None if masks[0] is None else any_valid(masks)
+        for number, (recurrent, prepared) in enumerate(zip(self.recurrences, self.weights, strict=True)):
+            turn = backwards if number else list
+            initial = states[number * count : (number + 1) * count]
+            hs, final = run_chunks(recurrent, turn(chunks), prepared, initial, turn(masks), how)
+            outputs.append(turn(hs))
+            lasts.append(final[0] if valid is None else zero_where_not(valid, final[0]))
+            finals += final
+        return [_features(parts) for parts in zip(*outputs, strict=True)], _features(lasts), finals
+
+
+def _features(parts):
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-2)
