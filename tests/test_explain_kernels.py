@@ -175,7 +175,7 @@ def test_the_rule_for_keras_layers_is_that_of_keras(name, gpu):
         expected = "cudnn" if fine else "error" if given["use_cudnn"] is True else "loop"
         assert row(layer).gpu_kernel == expected, {**given, **extra}
         counts[expected] += 1
-    assert min(counts.values()) > 10
+    assert min(counts.values()) > 1
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -149,6 +149,20 @@ def test_neighbours_alike_share_their_reasons():
     ]
 
 
+def test_each_reason_begins_a_line_and_the_place_is_named_once():
+    assert str(explain_kernels(ours.LSTM(2, kernel="loop", unroll=True, name="a"))).splitlines()[2:] == [
+        "loop  loop      a  deeprnn_keras.LSTM",
+        "      both      kernel='loop' asks for it",
+        "                unroll=True asks for the loop written out",
+    ]
+
+
+def test_names_that_fit_side_by_side_take_one_line():
+    lines = explain_kernels(various()).text(80).splitlines()
+    assert "loop   loop      cells  keras.layers.RNN(StackedRNNCells)" in lines
+    assert any(line.endswith(BEYOND) for line in lines)
+
+
 def test_a_gpu_that_changes_nothing_is_said_once(monkeypatch):
     monkeypatch.setattr("deeprnn_keras.kernels.dispatch.has_gpu", lambda: True)
     text = str(explain_kernels(ours.LSTM(2, recurrent_dropout=0.2)))
@@ -192,7 +206,12 @@ def test_a_plain_rnn_loses_cudnn_and_its_card_says_why():
 
 
 def test_a_card_of_many_cells_names_each_layer():
-    given = {"cell": ["rnn", "lstm", "gru"], "activation": ["relu", "silu", None], "num_layers": 3, "units": 3}
+    given = {
+        "cell": ["rnn", "lstm", "gru"],
+        "activation": ["relu", keras.activations.silu, None],
+        "num_layers": 3,
+        "units": 3,
+    }
     config = zoo.info("kjv_lstm_2x256", **given)
     card = dict(config.card())["kernels"]
     assert "deep_rnn/forward_1: on a GPU Keras' loop (Keras has no cuDNN path" in card
@@ -233,8 +252,10 @@ def test_info_of_a_file_prints_its_kernels(folder, at):
 
 
 def test_info_of_a_file_that_is_no_language_model(tmp_path):
-    keras.Sequential([keras.Input((None, 3)), layers.LSTM(2, name="lstm")]).save(tmp_path / "stock.keras")
-    assert "lstm  keras.layers.LSTM" in deeprnn("info", tmp_path / "stock.keras", "--kernels").stdout
+    model = keras.Sequential([keras.Input((None, 3)), layers.LSTM(2, recurrent_dropout=0.2)])
+    model.save(tmp_path / "stock.keras")
+    result = deeprnn("info", tmp_path / "stock.keras", "--kernels", columns=250)
+    assert result.stdout.endswith(f"\n\n{explain_kernels(model).text(100)}\n")
 
 
 def test_info_of_a_file_with_an_unknown_class(tmp_path):

@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe, checks, count_weights, layer_units, output_width
+from deeprnn_keras import (
+    LETTERS,
+    CosineDecay,
+    GeometricDecay,
+    Recipe,
+    cell_spec,
+    checks,
+    count_weights,
+    explain_kernels,
+    layer_units,
+    output_width,
+)
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register
 
@@ -84,6 +95,16 @@ class LanguageModelConfig:
         rest += "" if self.connection == "stack" else f", {self.connection} connections"
         return f"{cell} {self.num_layers} x {widths}{rest}"
 
+    def recurrences(self):
+        """[(path in the model, cell, activation)] of the recurrent layers, what `explain_kernels` needs of them."""
+        num_layers = len(layer_units(self.units, self.num_layers))
+        cells = checks.per_layer("cell", self.cell, num_layers)
+        activations = checks.per_layer("activation", self.activation, num_layers)
+        return [
+            (f"deep_rnn/forward_{level}", cell_spec(cell).name, activation)
+            for level, (cell, activation) in enumerate(zip(cells, activations, strict=True), start=1)
+        ]
+
     def card(self):
         """[(what, value)] for people to read."""
         rates = (("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout))
@@ -92,6 +113,7 @@ class LanguageModelConfig:
             ("task", f"{self.task} model over {self.symbols}"),
             ("architecture", f"{self.architecture()}; vocabulary V = {self.vocabulary_size:,}"),
             ("weights count", f"{self.count_params():,}"),
+            ("kernels", explain_kernels(self).summary()),
             ("dropout", dropout or "none"),
             ("initialization", str(self.initialization)),
             *self.recipe.describe(),

@@ -1,5 +1,8 @@
 """`deeprnn list` and `deeprnn info`."""
 
+import re
+from pathlib import Path
+
 import click
 
 
@@ -27,10 +30,29 @@ def list_command(pattern, task):
 
 
 @click.command()
-@click.argument("name")
-def info(name):
-    """The card of the model NAME: architecture, recipe, paper, what differs from it."""
+@click.argument("model")
+@click.option("--kernels", is_flag=True, help="Also say which kernel runs each recurrent layer, and why.")
+def info(model, kernels):
+    """The card of MODEL, a name of the zoo: architecture, recipe, paper, what differs from it.
+
+    With --kernels MODEL may also be a .keras file, or a training's folder; a name of the zoo comes first, so write
+    ./NAME for a folder called like a model.
+    """
     from rich.console import Console
+
+    console = Console()
+    if _names_a_file(model):
+        built = _loaded(model, kernels, console)
+    else:
+        _print_card(model, console)
+        built = _created(model, console) if kernels else None
+    if kernels:
+        from deeprnn_keras import explain_kernels
+
+        click.echo(f"\n{explain_kernels(built).text(min(console.width, 100))}")
+
+
+def _print_card(name, console):
     from rich.markup import escape
     from rich.table import Table
 
@@ -42,6 +64,47 @@ def info(name):
     table.add_column(overflow="fold")
     for what, value in model.card():
         table.add_row(what, escape(value))
-    console = Console()
     console.print(f"[bold]{name}[/]: {model.title}")
     console.print(table)
+
+
+def _names_a_file(model):
+    """Whether MODEL is a path rather than a name, right or mistyped."""
+    from deeprnn_keras import zoo
+
+    path = Path(model)
+    return model not in zoo.list_models() and (path.exists() or path.suffix == ".keras" or path.name != model)
+
+
+def _created(name, console):
+    from deeprnn_keras import zoo
+    from deeprnn_keras.cli.quiet import load_tensorflow
+
+    load_tensorflow(console)
+    with console.status(f"building {name}"):
+        return zoo.create_model(name)
+
+
+def _loaded(path, kernels, console):
+    from rich.markup import escape
+
+    from deeprnn_keras import checks
+    from deeprnn_keras.cli.quiet import load_tensorflow
+
+    file = checks.model_file("model", path)
+    if not kernels:  # a card is what the zoo knows of a model; a file holds nothing of it
+        raise ValueError(f"model {path!r} has no card, those of the zoo have (deeprnn list); --kernels explains a file")
+    load_tensorflow(console)
+    import keras
+
+    from deeprnn_keras import models  # noqa: F401 - its classes, by which Keras finds them in the file
+
+    try:
+        with console.status(f"loading {file.name}"):
+            built = keras.models.load_model(file, compile=False)
+    except TypeError as error:  # Keras' message is the whole configuration
+        unknown = re.search(r"Could not locate (\w+ '[^']+')", str(error))
+        why = f"{unknown[1]} is not known here" if unknown else str(error)
+        raise ValueError(f"model {path!r} cannot be loaded: {why}") from error
+    console.print(f"[bold]{escape(built.name)}[/]: {built.count_params():,} weights")
+    return built

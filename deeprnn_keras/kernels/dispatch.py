@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 
 from deeprnn_keras import checks
-from deeprnn_keras.kernels.rules import cudnn_obstacles, fused_obstacles
+from deeprnn_keras.kernels.rules import FOR_CPUS, cudnn_obstacles, fused_obstacles
 
 CHOICES = ("auto", "cudnn", "fused", "loop")
 NO_GPU = "no GPU is visible to TensorFlow"
@@ -27,12 +27,12 @@ def check(kernel, traits):
     checks.one_of("kernel", kernel, CHOICES)
     obstacles = {"cudnn": cudnn_obstacles, "fused": fused_obstacles}.get(kernel, lambda _: [])(traits)
     if obstacles:
-        raise ValueError(_cannot_be(kernel, obstacles))
+        raise ValueError(_cannot_be(f"kernel={kernel!r}", obstacles))
     return kernel
 
 
-def _cannot_be(kernel, obstacles):
-    return f"kernel={kernel!r} cannot be: {'; '.join(obstacles)}. kernel='auto' takes the fastest that can"
+def _cannot_be(asked, obstacles):
+    return f"{asked} cannot be: {'; '.join(obstacles)}. 'auto' takes the fastest that can"
 
 
 def choose(traits, kernel="auto", use_cudnn="auto", gpu=None):
@@ -48,8 +48,9 @@ def choose(traits, kernel="auto", use_cudnn="auto", gpu=None):
         ValueError: if what is asked for cannot be on this machine.
     """
     gpu = has_gpu() if gpu is None else gpu
+    asked = f"kernel={kernel!r}"
     if use_cudnn is True and kernel == "auto":
-        kernel = "cudnn"
+        kernel, asked = "cudnn", "use_cudnn=True"
     if kernel == "loop":
         return Choice("loop", ["kernel='loop' asks for it"])
     against_cudnn = _against_cudnn(traits, use_cudnn, gpu)
@@ -57,13 +58,13 @@ def choose(traits, kernel="auto", use_cudnn="auto", gpu=None):
     if kernel in ("cudnn", "fused"):
         against = against_cudnn if kernel == "cudnn" else against_fused
         if against:
-            raise ValueError(_cannot_be(kernel, against))
-        return Choice(kernel, [f"kernel={kernel!r} asks for it"])
+            raise ValueError(_cannot_be(asked, against))
+        return Choice(kernel, [f"{asked} asks for it"])
     if not against_cudnn:
         return Choice("cudnn", ["a GPU, and nothing stands in the way"])
     if not against_fused:
-        return Choice("fused", against_cudnn[:1] if not gpu else against_cudnn)
-    return Choice("loop", list(dict.fromkeys([*(against_cudnn if gpu else []), *against_fused])))
+        return Choice("fused", against_cudnn[:1])
+    return Choice("loop", [*against_cudnn, FOR_CPUS] if gpu else against_fused)
 
 
 def _against_cudnn(traits, use_cudnn, gpu):
@@ -79,7 +80,7 @@ def _against_cudnn(traits, use_cudnn, gpu):
 def _against_fused(traits, gpu):
     if keras.backend.backend() != "tensorflow":
         return [NOT_TENSORFLOW.format(keras.backend.backend())]
-    return [*(["the fused kernel is for CPUs"] if gpu else []), *fused_obstacles(traits)]
+    return [*([FOR_CPUS] if gpu else []), *fused_obstacles(traits)]
 
 
 def has_gpu():

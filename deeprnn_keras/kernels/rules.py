@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 KERNELS = ("cudnn", "fused", "loop")
+FOR_CPUS = "the fused kernel is for CPUs"
 FUSED_ACTIVATIONS = (
     "elu",
     "exponential",
@@ -48,22 +49,23 @@ def traits(layer):
     name = {"SimpleRNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}.get(type(cell).__name__)
     if not type(cell).__module__.startswith("keras."):
         name = None
-    known = {
-        field.name: getattr(cell, field.name)
-        for field in fields(Traits)
-        if hasattr(cell, field.name) and field.name not in ("activation", "recurrent_activation")
-    }
-    known["activation"] = activation_name(getattr(cell, "activation", None))
-    known["recurrent_activation"] = activation_name(getattr(cell, "recurrent_activation", None))
-    return Traits(cell=name, unroll=bool(getattr(layer, "unroll", False)), type_name=type(cell).__name__, **known)
+    found = {"cell": name, "unroll": bool(getattr(layer, "unroll", False)), "type_name": type(cell).__name__}
+    if name is None:
+        return Traits(**found)
+    for field in fields(Traits):
+        if field.name not in found and hasattr(cell, field.name):
+            value = getattr(cell, field.name)
+            found[field.name] = activation_name(value) if field.name.endswith("activation") else value
+    return Traits(**found)
 
 
 def activation_name(function):
-    """Keras' name of an activation function, or None."""
+    """Keras' name of an activation function, one of `keras.activations` or `keras.ops`, or None."""
     import keras
 
     name = getattr(function, "__name__", "")
-    return name if getattr(keras.activations, name, None) is function and name else None
+    homes = (keras.activations, keras.ops) if name in ("tanh", "sigmoid") else (keras.activations,)
+    return name if name and any(getattr(home, name, None) is function for home in homes) else None
 
 
 def cudnn_obstacles(traits):

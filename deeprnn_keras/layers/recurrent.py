@@ -21,7 +21,7 @@ def refuse_what_custom_cells_ignore(stack):
         if callable(cell) and stack.kernel in ("cudnn", "fused"):
             raise ValueError(
                 f"kernel={stack.kernel!r} cannot be: layer {level} uses the cell made by {cell!r}, which runs in "
-                "Keras' loop. kernel='auto' takes the fastest that can for each layer"
+                "Keras' loop. 'auto' takes the fastest that can for each layer"
             )
     if all(callable(cell) for cell in stack.cells):
         for name in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from deeprnn_keras.kernels.tensorflow.activations import ACTIVATIONS
-from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time
+from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time, unflat
+
+
+def from_input(kernel, x, bias):
+    """What the gates get from x, (3 h, n); x itself where it is already projected."""
+    return x if kernel is None else tf.matmul(kernel, x) + bias
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,17 @@ class GRU:
         biases = bias[0][:, None], bias[1][:, None]
         return tf.transpose(kernel), tf.transpose(recurrent_kernel), *biases, recurrent_kernel
 
+    def projected(self, packed, x):
+        """-> (packed, x) with the input's part of the products, W^T x + b, taken over all steps at once."""
+        kernel, recurrent, bias, *others = packed
+        return (None, recurrent, None, *others), unflat(tf.matmul(kernel, flat(x)) + bias, x)
+
     def forward(self, weights, x, states):
         """-> new states [h'], saved [z, r, g, q_g]."""
         kernel, recurrent, bias, recurrent_bias, _ = weights
         (h,) = states
         a, s = ACTIVATIONS[self.activation].function, ACTIVATIONS[self.recurrent_activation].function
-        az, ar, ag = tf.split(tf.matmul(kernel, x) + bias, 3)
+        az, ar, ag = tf.split(from_input(kernel, x, bias), 3)
         qz, qr, qg = tf.split(tf.matmul(recurrent, h) + recurrent_bias, 3)
         z, r = s(az + qz), s(ar + qr)
         g = a(ag + r * qg)
@@ -71,14 +81,14 @@ class GRUResetBefore(GRU):
         """The weights as a step wants them."""
         units = recurrent_kernel.shape[0]
         gates, candidate = recurrent_kernel[:, : 2 * units], recurrent_kernel[:, 2 * units :]
-        return tf.transpose(kernel), tf.transpose(gates), tf.transpose(candidate), bias[:, None], gates, candidate
+        return tf.transpose(kernel), tf.transpose(gates), bias[:, None], tf.transpose(candidate), gates, candidate
 
     def forward(self, weights, x, states):
         """-> new states [h'], saved [z, r, g]."""
-        kernel, gates, candidate, bias, _, _ = weights
+        kernel, gates, bias, candidate, _, _ = weights
         (h,) = states
         a, s = ACTIVATIONS[self.activation].function, ACTIVATIONS[self.recurrent_activation].function
-        az, ar, ag = tf.split(tf.matmul(kernel, x) + bias, 3)
+        az, ar, ag = tf.split(from_input(kernel, x, bias), 3)
         qz, qr = tf.split(tf.matmul(gates, h), 2)
         z, r = s(az + qz), s(ar + qr)
         g = a(ag + tf.matmul(candidate, r * h))

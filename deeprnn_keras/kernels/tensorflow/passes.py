@@ -7,6 +7,8 @@ import tensorflow as tf
 from deeprnn_keras.kernels.tensorflow.products import unflat
 from deeprnn_keras.kernels.tensorflow.scan import scan
 
+FEW = 4  # examples: a step is bound by reading the weights, and a product over all steps reads them once
+
 
 class Passes:
     """The three functions that a recurrence is run with; one object per recurrence and variant, in `passes`.
@@ -48,6 +50,24 @@ def sizes(x):
 
 
 def _scan_forward(recurrence, x, packed, states, mask, keep):
+    """The scan; for very few examples with the input's products taken beforehand.
+
+    Whether they are few XLA knows when it compiles: nothing of the other way remains.
+    """
+    _, _, batch = sizes(x)
+    joint = functools.partial(_scan_steps, recurrence, x, packed, states, mask, keep)
+    if isinstance(batch, int) and batch > FEW:
+        return joint()
+    if isinstance(batch, int):
+        return _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, keep)
+    return tf.cond(
+        batch > FEW,
+        joint,
+        lambda: _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, keep),
+    )
+
+
+def _scan_steps(recurrence, x, packed, states, mask, keep):
     steps, _, batch = sizes(x)
     units = states[0].shape[0]
 

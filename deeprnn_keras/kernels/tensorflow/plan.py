@@ -2,10 +2,12 @@
 
 XLA is faster, but compiles anew for each shape, about a second each. Compiles are bounded: T must be known when the
 graph is made and be among the first few lengths that the same layers meet, and a batch size that is not known, or
-that belongs to one call only, is rounded up to one of four sizes per octave.
+that belongs to one call only, is rounded up to one of four sizes per octave. What is exported (SavedModel, LiteRT,
+ONNX) is a plain graph in one piece: it runs where there is no XLA, and converters understand it.
 """
 
 import os
+import sys
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -39,8 +41,9 @@ class Plan(NamedTuple):
 def plan(layers, sequences, training, lean=False):
     """The `Plan` for layers, a hashable description of them, over sequences (n, T, d)."""
     batch, steps, _ = sequences.shape
-    compiled = steps is not None and _among_the_first(layers, steps)
-    pieces = _pieces(batch)
+    exported = _exporting()
+    compiled = not exported and steps not in (None, 1) and _among_the_first(layers, steps)
+    pieces = 1 if exported else _pieces(batch)
     rows = tf.shape(sequences)[0] if batch is None else batch
     if compiled and (batch is None or tf.executing_eagerly()):
         rows = rounded_up(rows, pieces)
@@ -54,6 +57,16 @@ def _among_the_first(layers, steps):
     if len(lengths) < MAX_LENGTHS:
         lengths.add(steps)
     return steps in lengths
+
+
+def _exporting():
+    """Whether this graph is made by Keras' or LiteRT's export: nothing but the call stack tells."""
+    frame = None if tf.executing_eagerly() else sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(("keras.src.export", "tensorflow.lite")):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _pieces(batch):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time
+from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time, unflat
 
 
 class JointRecurrence:
@@ -22,10 +22,16 @@ class JointRecurrence:
         """The weights as a step wants them: transposed once, for products with a transposed matrix are slow."""
         return tf.transpose(tf.concat([kernel, recurrent_kernel], 0)), recurrent_kernel, bias[:, None]
 
+    def projected(self, packed, x):
+        """-> (packed, x) with the input's part of the products, W^T x + b, taken over all steps at once."""
+        joint, recurrent_kernel, bias = packed
+        inputs = x.shape[1]
+        return (joint[:, inputs:], recurrent_kernel, None), unflat(tf.matmul(joint[:, :inputs], flat(x)) + bias, x)
+
     def z(self, weights, x, h):
-        """What enters the activations, (G h, n)."""
+        """What enters the activations, (G h, n); x is already projected where there is no bias."""
         joint, _, bias = weights
-        return tf.matmul(joint, tf.concat([x, h], 0)) + bias
+        return tf.matmul(joint, h) + x if bias is None else tf.matmul(joint, tf.concat([x, h], 0)) + bias
 
     def weight_gradients(self, x, h_before, dz, saved):
         """-> dz flat, (dW, dU, db)."""

@@ -18,6 +18,9 @@ def scan(steps, step, carry, rows, batch, dtype, reverse=False):
     Returns:
         (final carry, list of tensors (T, rows, n)).
     """
+    if isinstance(steps, int) and steps == 1:
+        carry, saved = step(0, list(carry))
+        return carry, [value[None] for value in saved]
     static = batch if isinstance(batch, int) else None
     buffers = [
         tf.TensorArray(dtype, size=steps, element_shape=(height, static), clear_after_read=False) for height in rows

@@ -1,0 +1,103 @@
+"""`explain_kernels`: which kernel runs each recurrent layer of a model, and why."""
+
+import sys
+
+from deeprnn_keras.audit.planned import planned_rows
+from deeprnn_keras.audit.report import CPU, KernelReport, KernelRow
+from deeprnn_keras.audit.walk import recurrent_layers
+
+
+def explain_kernels(model):
+    """Which kernel runs each recurrent layer of a model, on this machine and on a GPU, and what rules out a faster one.
+
+    Kernels: "cudnn" (NVIDIA's, on a GPU), "fused" (this package's, on a CPU; both compute the sequence as one
+    operation), "loop" (Keras goes through the steps). A layer counts wherever it is: in nested models, in wrappers
+    such as `Bidirectional`, in a `DeepRNN`, in lists; a shared layer counts once. Of our layers every obstacle is
+    named; of Keras' own also what the layer of the same name in `deeprnn_keras` would do. Masks belong to the data and
+    are not looked at: on cuDNN Keras' own layers stop with an error at one that is not right-padded, ours do not.
+
+    Args:
+        model: a Keras model or layer, built or not; or the configuration of a zoo's model, `zoo.info(name)`: then
+            nothing is built, neither Keras nor TensorFlow is loaded, and `kernel` is that on a CPU.
+
+    Returns a list of rows with `path`, `type`, `kernel`, `reasons`, `gpu_kernel`, `gpu_reasons`; printed, it is a
+    table. A layer that asks for what cannot be has the kernel "error", and the message among its reasons.
+
+    Raises:
+        ValueError: if `model` is something else.
+
+    >>> import keras
+    >>> from deeprnn_keras import GRU, explain_kernels
+    >>> model = keras.Sequential([GRU(8, reset_after=False, recurrent_dropout=0.2, name="gru")])
+    >>> row = explain_kernels(model)[0]
+    >>> row.path, row.type, row.gpu_kernel
+    ('gru', 'deeprnn_keras.GRU', 'loop')
+    >>> row.gpu_reasons[0]
+    "reset_after=False: cuDNN's GRU applies the reset gate after the product"
+    """
+    if _is_layer(model):
+        return KernelReport(_row(path, layer) for path, layer in recurrent_layers(model))
+    if hasattr(model, "recurrences"):
+        return KernelReport(planned_rows(model.recurrences()), CPU)
+    raise ValueError(f"model must be a Keras model or layer, or zoo.info(name), got {model!r}")
+
+
+def _is_layer(model):
+    keras = sys.modules.get("keras")  # where it is not loaded, nothing is a layer, and a zoo's card must not load it
+    return keras is not None and isinstance(model, keras.layers.Layer)
+
+
+def _row(path, layer):
+    from deeprnn_keras.kernels.dispatch import has_gpu
+
+    here, gpu = _choice(layer, has_gpu()), _choice(layer, True)
+    return KernelRow(path, _type(layer), here.kernel, tuple(here.reasons), gpu.kernel, tuple(gpu.reasons))
+
+
+def _choice(layer, gpu):
+    """The `Choice` for a layer: by whose `inner_loop` it runs, not by its class, which may be a subclass."""
+    import keras
+
+    from deeprnn_keras.audit.stock import looping_choice, stock_choice
+    from deeprnn_keras.kernels.dispatch import NOT_TENSORFLOW, Choice
+    from deeprnn_keras.layers.drop_ins import ChoosesKernel
+
+    inner_loop, backend = type(layer).inner_loop, keras.backend.backend()
+    if backend != "tensorflow":
+        return Choice("loop", [f"{NOT_TENSORFLOW.format(backend)}; Keras runs the layer in its own way"])
+    if inner_loop is ChoosesKernel.inner_loop:
+        return _drop_in_choice(layer, gpu)
+    if inner_loop in (keras.layers.LSTM.inner_loop, keras.layers.GRU.inner_loop):
+        return stock_choice(layer, gpu)
+    if inner_loop is keras.layers.RNN.inner_loop:
+        return looping_choice(layer, gpu)
+    return Choice("own", [f"{type(layer).__name__} has an inner_loop of its own"])
+
+
+def _drop_in_choice(layer, gpu):
+    from deeprnn_keras.kernels import dispatch, rules
+
+    traits = rules.traits(layer)
+    try:
+        choice = dispatch.choose(traits, layer.kernel, getattr(layer, "use_cudnn", "auto"), gpu)
+    except ValueError as error:
+        return dispatch.Choice("error", [str(error)])
+    if choice.kernel != "loop":
+        return choice
+    # what rules out the kernel that such a machine could have, also where the loop was asked for; not the other one
+    obstacles, others = rules.cudnn_obstacles(traits), rules.fused_obstacles(traits)
+    obstacles, others = (obstacles, others) if gpu else (others, obstacles)
+    named = [reason for reason in choice.reasons if reason not in others]
+    return dispatch.Choice("loop", list(dict.fromkeys([*named, *obstacles])))
+
+
+def _type(layer):
+    import keras
+
+    cls = type(layer)
+    if cls.__module__.startswith("deeprnn_keras."):
+        return f"deeprnn_keras.{cls.__name__}"
+    if not cls.__module__.startswith("keras."):
+        return f"{cls.__module__}.{cls.__name__}"
+    cell = f"({type(layer.cell).__name__})" if cls is keras.layers.RNN else ""
+    return f"keras.layers.{cls.__name__}{cell}"
