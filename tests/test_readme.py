@@ -10,7 +10,7 @@ import deeprnn_keras
 from deeprnn_keras import TextCorpus, zoo
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-LAYER_EXAMPLE, TEXT_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_two_commands_are_one_line_each():
@@ -32,6 +32,17 @@ def test_the_text_example_runs_on_a_short_text(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     exec(TEXT_EXAMPLE, {})
     assert (tmp_path / "kjv.keras").exists()
+
+
+def test_the_kernels_example_runs(capsys):
+    exec(KERNELS_EXAMPLE, {})
+    assert capsys.readouterr().out.count("deeprnn_keras.LSTM") == 2
+
+
+def test_the_kernels_section_is_the_one_in_benchmarks():
+    from benchmarks.kernels import current, with_section
+
+    assert with_section(README, current()) == README
 
 
 def test_the_result_is_the_one_in_benchmarks():

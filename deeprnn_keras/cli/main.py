@@ -2,6 +2,7 @@
 
 import click
 
+from deeprnn_keras.cli.bench import bench
 from deeprnn_keras.cli.text import evaluate, generate
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.zoo import info, list_command
@@ -26,5 +27,5 @@ def main(debug):
     """Deep recurrent networks in Keras: look through the zoo, train, evaluate, generate."""
 
 
-for command in (list_command, info, train, evaluate, generate):
+for command in (list_command, info, train, evaluate, generate, bench):
     main.add_command(command)

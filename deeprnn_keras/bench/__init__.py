@@ -1,0 +1,1 @@
+"""The benchmark of the kernels: `deeprnn bench kernels`. Nothing here imports TensorFlow but the workers."""
