@@ -7,8 +7,10 @@ from deeprnn_keras.kernels.tensorflow.feature_major import (
     backwards,
     in_feature_major,
     joined,
+    joined_mask,
     run_chunks,
     seen,
+    spans_backwards,
     zero_where_not,
 )
 from deeprnn_keras.kernels.tensorflow.plan import plan
@@ -26,7 +28,7 @@ def fused_stack(stack, sequences, states, mask, training):
 
     def run(piece):
         result, finals = _run(levels, wiring, piece, how, stack.return_sequences, training)
-        return [_zeroed(result, piece.masks, stack), *finals]
+        return [_zeroed(result, piece.spans, stack), *finals]
 
     flat = [state for level in states for state in level]
     result, *finals = in_feature_major(run, sequences, flat, mask, how, dtype)
@@ -39,19 +41,21 @@ def _run(levels, wiring, piece, how, return_sequences, training):
     outputs, lasts, finals = [[] for _ in piece.chunks], [], []  # chunks of all levels, last step, end
     for index, level in enumerate(levels):
         read = [wiring.read(index, below, x, training) for below, x in zip(outputs, piece.chunks, strict=True)]
-        chunks, last, final = level.run(read, states[index], piece.masks, how)
+        chunks, last, final = level.run(read, states[index], piece.spans, how)
         for below, chunk in zip(outputs, chunks, strict=True):
             below.append(wiring.with_shortcut(chunk, below))
         lasts.append(wiring.with_shortcut(last, lasts))
         finals += final
-    return joined([wiring.joined(below) for below in outputs]) if return_sequences else wiring.joined(lasts), finals
+    if return_sequences:
+        return joined([wiring.joined(below) for below in outputs], piece.spans), finals
+    return wiring.joined(lasts), finals
 
 
-def _zeroed(result, masks, stack):
+def _zeroed(result, spans, stack):
     """Keras' outputs are 0 before the first valid step, and where two directions meet at every masked step."""
-    if masks[0] is None or not stack.return_sequences:
+    mask = joined_mask(spans)
+    if mask is None or not stack.return_sequences:
         return result
-    mask = joined(masks)
     return zero_where_not(mask if stack.bidirectional else seen(mask), result)
 
 
@@ -74,16 +78,16 @@ class FusedLevel:
         self.units = level.layers[0].units
         self.states = len(level.state_sizes)
 
-    def run(self, chunks, states, masks, how):
+    def run(self, chunks, states, spans, how):
         """-> chunks of H^(l), H^(l) at the last step read, final states."""
         outputs, lasts, finals = [], [], []
         count = len(states) // len(self.weights)
-        valid = None if masks[0] is None else any_valid(masks)
+        valid = None if spans[0].mask is None else any_valid(spans)
         for number, (recurrent, prepared) in enumerate(zip(self.recurrences, self.weights, strict=True)):
-            turn = backwards if number else list
             initial = states[number * count : (number + 1) * count]
-            hs, final = run_chunks(recurrent, turn(chunks), prepared, initial, turn(masks), how)
-            outputs.append(turn(hs))
+            read, order = (backwards(chunks, spans), spans_backwards(spans)) if number else (chunks, spans)
+            hs, final = run_chunks(recurrent, read, order, prepared, initial, how)
+            outputs.append(backwards(hs, order) if number else hs)
             lasts.append(final[0] if valid is None else zero_where_not(valid, final[0]))
             finals += final
         return [_features(parts) for parts in zip(*outputs, strict=True)], _features(lasts), finals

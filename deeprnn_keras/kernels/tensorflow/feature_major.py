@@ -8,18 +8,30 @@ from deeprnn_keras.kernels.tensorflow import batch
 from deeprnn_keras.kernels.tensorflow.fused import fused
 
 
+class Span(NamedTuple):
+    """A chunk of time, whatever is in it.
+
+    Attributes:
+        mask: (T_k, 1, n) of bool, or None.
+        steps: how many of the T_k steps there are, the rest is padding; None: all.
+    """
+
+    mask: object
+    steps: object
+
+
 class Piece(NamedTuple):
     """Some examples of a batch, feature-major, time in chunks.
 
     Attributes:
         chunks: list of (T_k, d, n).
         states: list of (h, n).
-        masks: list of (T_k, 1, n) of bool, or a list of None.
+        spans: one `Span` per chunk.
     """
 
     chunks: list
     states: list
-    masks: list
+    spans: list
 
 
 def in_feature_major(function, sequences, states, mask, plan, dtype):
@@ -42,11 +54,14 @@ def in_feature_major(function, sequences, states, mask, plan, dtype):
         tensors[0] = zero_where_not(mask[:, :, None], tensors[0])  # NaN at a masked step stays there
     results = []
     for x, mask_piece, *state in batch.split([tensors[0], mask, *tensors[1:]], plan.rows, plan.pieces):
-        x = tf.transpose(x, (1, 2, 0))
         masks = [None] * len(plan.chunks)
         if mask is not None:
-            masks = chunked(tf.transpose(mask_piece)[:, None], plan.chunks)
-        piece = Piece(chunked(x, plan.chunks), [tf.transpose(part) for part in state], masks)
+            masks = _chunked(tf.transpose(mask_piece)[:, None], plan)
+        spans = [
+            Span(m, tf.convert_to_tensor(steps) if plan.padded else None)
+            for m, steps in zip(masks, plan.chunks, strict=True)
+        ]
+        piece = Piece(_chunked(tf.transpose(x, (1, 2, 0)), plan), [tf.transpose(part) for part in state], spans)
         results.append([_batch_major(tensor) for tensor in function(piece)])
     return batch.join(results, size)
 
@@ -55,32 +70,55 @@ def _batch_major(tensor):
     return tf.transpose(tensor, (2, 0, 1)) if len(tensor.shape) == 3 else tf.transpose(tensor)
 
 
-def chunked(x, lengths):
-    """x in pieces along its first axis."""
-    return [x] if len(lengths) == 1 else tf.split(x, lengths, num=len(lengths))
+def _chunked(x, plan):
+    """x in pieces along its first axis, each filled up with zeros if it is to be padded."""
+    chunks = [x] if len(plan.chunks) == 1 else tf.split(x, plan.chunks, num=len(plan.chunks))
+    if not plan.padded:
+        return chunks
+    return [
+        tf.pad(chunk, [[0, batch.rounded_up(tf.maximum(steps, 1)) - steps], [0, 0], [0, 0]])
+        for chunk, steps in zip(chunks, plan.chunks, strict=True)
+    ]
 
 
-def run_chunks(recurrence, chunks, weights, states, masks, plan):
+def run_chunks(recurrence, chunks, spans, weights, states, plan):
     """A recurrence over chunks in the order in which it reads: -> hs per chunk, final states.
 
     The next layer may begin with the first chunk while this one is at the second: on a graph two cores work on two
     layers at once.
     """
     outputs = []
-    for x, mask in zip(chunks, masks, strict=True):
-        hs, states = fused(recurrence, x, weights, states, mask, plan.keep, plan.compiled)
+    for x, span in zip(chunks, spans, strict=True):
+        hs, states = fused(recurrence, x, weights, states, span, plan.keep, plan.compiled)
         outputs.append(hs)
     return outputs, states
 
 
-def backwards(chunks):
-    """Chunks in the opposite order, each from its end; None stays None."""
-    return [None if chunk is None else tf.reverse(chunk, [0]) for chunk in reversed(chunks)]
+def backwards(chunks, spans):
+    """Chunks in the opposite order, each from its end."""
+    return [_flipped(chunk, span.steps) for chunk, span in zip(reversed(chunks), reversed(spans), strict=True)]
 
 
-def joined(chunks):
-    """Chunks along time as one tensor."""
-    return chunks[0] if len(chunks) == 1 else tf.concat(chunks, 0)
+def spans_backwards(spans):
+    """The spans of `backwards(chunks, spans)`."""
+    return [Span(None if span.mask is None else _flipped(*span), span.steps) for span in reversed(spans)]
+
+
+def _flipped(chunk, steps):
+    """From the last step to the first; what is padding stays at the end."""
+    flipped = tf.reverse(chunk, [0])
+    return flipped if steps is None else tf.roll(flipped, steps, 0)
+
+
+def joined(chunks, spans):
+    """Chunks along time as one tensor, without padding."""
+    parts = [chunk if span.steps is None else chunk[: span.steps] for chunk, span in zip(chunks, spans, strict=True)]
+    return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+
+
+def joined_mask(spans):
+    """The mask (T, 1, n) of all chunks, or None."""
+    return None if spans[0].mask is None else joined([span.mask for span in spans], spans)
 
 
 def zero_where_not(mask, x):
@@ -93,6 +131,6 @@ def seen(mask):
     return tf.cumsum(tf.cast(mask, tf.int32), 0) > 0
 
 
-def any_valid(masks):
+def any_valid(spans):
     """True for examples with a valid step, (1, n)."""
-    return tf.reduce_any([tf.reduce_any(mask, 0) for mask in masks], 0)
+    return tf.reduce_any([tf.reduce_any(span.mask, 0) for span in spans], 0)

@@ -25,7 +25,7 @@ def packed(recurrence, given):
 
 
 @tf.autograph.experimental.do_not_convert
-def fused(recurrence, x, weights, states, mask=None, keep=True, compiled=False):
+def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled=False):
     """A recurrence over a whole sequence.
 
     Args:
@@ -33,7 +33,8 @@ def fused(recurrence, x, weights, states, mask=None, keep=True, compiled=False):
         x: (T, d, n).
         weights: `Weights` in x's dtype.
         states: list of (h, n).
-        mask: None or (T, 1, n) of bool; where False the states stay.
+        span: mask: None or (T, 1, n) of bool; where False the states stay; and steps: None, or how many of the T
+            steps there are, a scalar: behind them hs is 0.
         keep: keep what the way back needs; if not, the way forward is run again when a gradient is wanted.
         compiled: by XLA, once per recurrence and shape; else as a plain graph.
 
@@ -47,15 +48,15 @@ def fused(recurrence, x, weights, states, mask=None, keep=True, compiled=False):
     def differentiable(x, *variables):
         states = list(variables[3:])
         if keep:
-            final, history, saved = run.forward_keeping(x, ready, states, mask)
+            final, history, saved = run.forward_keeping(x, ready, states, *span)
             hs = history[0]
         else:
-            final, hs = run.forward(x, ready, states, mask)
+            final, hs = run.forward(x, ready, states, *span)
             history = saved = None
 
         def gradient(d_hs, *d_final):
             inputs = Inputs(x, list(variables[:3]), states, d_hs, list(d_final))
-            return _gradient(recurrence, run, inputs, ready, mask, history, saved)
+            return _gradient(recurrence, run, inputs, ready, span, history, saved)
 
         return (hs, *final), gradient
 
@@ -73,7 +74,7 @@ class Inputs(NamedTuple):
     d_final: list
 
 
-def _gradient(recurrence, run, inputs, ready, mask, history, saved):
+def _gradient(recurrence, run, inputs, ready, span, history, saved):
     """-> dx, dW, dU, db, d_states, differentiable again."""
 
     @tf.custom_gradient
@@ -81,26 +82,26 @@ def _gradient(recurrence, run, inputs, ready, mask, history, saved):
         x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(inputs, flat)
 
         def twice(*upstream):
-            return _second_gradient(recurrence, mask, inputs, flat, upstream)
+            return _second_gradient(recurrence, span, inputs, flat, upstream)
 
         kept = history, saved
         if history is None:
-            with tf.control_dependencies([d_hs]):  # not before the gradient has come here
-                _, *kept = run.forward_keeping(tf.identity(x), ready, states, mask)
-        dz, d_weights, d_states = run.backward(x, ready, states, mask, *kept, d_hs, d_final)
+            with tf.control_dependencies([d_hs, *d_final]):  # not before the gradient has come here
+                _, *kept = run.forward_keeping(tf.identity(x), ready, states, *span)
+        dz, d_weights, d_states = run.backward(x, ready, states, *span, *kept, d_hs, d_final)
         return (run.input_gradient(weights[0], dz, x), *d_weights, *d_states), twice
 
     return once(*tf.nest.flatten(inputs))
 
 
-def _second_gradient(recurrence, mask, structure, flat, upstream):
+def _second_gradient(recurrence, span, structure, flat, upstream):
     """Through the way forward and the way back as plain graphs: XLA's cannot be differentiated."""
     run = passes(recurrence, compiled=False)
     with tf.GradientTape() as tape:
         tape.watch(flat)
         x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(structure, flat)
         ready = list(recurrence.pack(*weights))
-        _, history, saved = run.forward_keeping(x, ready, states, mask)
-        dz, d_weights, d_states = run.backward(x, ready, states, mask, history, saved, d_hs, d_final)
+        _, history, saved = run.forward_keeping(x, ready, states, *span)
+        dz, d_weights, d_states = run.backward(x, ready, states, *span, history, saved, d_hs, d_final)
         outputs = (run.input_gradient(weights[0], dz, x), *d_weights, *d_states)
     return tape.gradient(outputs, flat, output_gradients=upstream, unconnected_gradients="zero")

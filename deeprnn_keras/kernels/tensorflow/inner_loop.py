@@ -7,8 +7,10 @@ from deeprnn_keras.kernels.tensorflow.feature_major import (
     backwards,
     in_feature_major,
     joined,
+    joined_mask,
     run_chunks,
     seen,
+    spans_backwards,
     zero_where_not,
 )
 from deeprnn_keras.kernels.tensorflow.plan import plan
@@ -33,11 +35,11 @@ def inner_loop(layer, sequences, initial_state, mask, training):
     prepared = weights(layer, dtype)
 
     def run(piece):
-        chunks, masks = piece.chunks, piece.masks
+        chunks, spans = piece.chunks, piece.spans
         if layer.go_backwards:
-            chunks, masks = backwards(chunks), backwards(masks)
-        hs, states = run_chunks(recurrent, chunks, prepared, piece.states, masks, how)
-        return [*_outputs(layer, hs, states[0], masks), *states]
+            chunks, spans = backwards(chunks, spans), spans_backwards(spans)
+        hs, states = run_chunks(recurrent, chunks, spans, prepared, piece.states, how)
+        return [*_outputs(layer, hs, states[0], spans), *states]
 
     count = 2 if layer.return_sequences else 1
     results = in_feature_major(run, sequences, initial_state, mask, how, dtype)
@@ -46,14 +48,14 @@ def inner_loop(layer, sequences, initial_state, mask, training):
     return last, outputs[1] if layer.return_sequences else last[:, None], states
 
 
-def _outputs(layer, hs, final, masks):
+def _outputs(layer, hs, final, spans):
     """[the last output (h, n)] and, with `return_sequences`, all (T, h, n): 0 before the first valid step."""
-    if masks[0] is None:
-        return [final, joined(hs)] if layer.return_sequences else [final]
-    last = zero_where_not(any_valid(masks), final)
-    mask = joined(masks)
+    mask = joined_mask(spans)
+    if mask is None:
+        return [final, joined(hs, spans)] if layer.return_sequences else [final]
+    last = zero_where_not(any_valid(spans), final)
     if layer.zero_output_for_mask:
         last = zero_where_not(mask[-1], last)
     if not layer.return_sequences:
         return [last]
-    return [last, zero_where_not(mask if layer.zero_output_for_mask else seen(mask), joined(hs))]
+    return [last, zero_where_not(mask if layer.zero_output_for_mask else seen(mask), joined(hs, spans))]

@@ -13,9 +13,10 @@ FEW = 4  # examples: a step is bound by reading the weights, and a product over 
 class Passes:
     """The three functions that a recurrence is run with; one object per recurrence and variant, in `passes`.
 
-    forward: (x, packed weights, states, mask) -> final states, h of all steps.
+    forward: (x, packed weights, states, mask, steps) -> final states, h of all steps.
     forward_keeping: the same -> final states, all states of all steps, what else the way back needs.
-    backward: (x, packed, states, mask, history, saved, d_hs, d_final) -> flat dz, (dW, dU, db), d_states.
+    backward: (x, packed, states, mask, steps, history, saved, d_hs, d_final) -> flat dz, (dW, dU, db), d_states.
+    mask and steps are those of `fused`'s span.
     input_gradient: (kernel, flat dz, x) -> dx; on its own, so that it is pruned where x is data.
     """
 
@@ -49,26 +50,26 @@ def sizes(x):
     return [static if static is not None else dynamic[axis] for axis, static in enumerate(x.shape)]
 
 
-def _scan_forward(recurrence, x, packed, states, mask, keep):
+def _scan_forward(recurrence, x, packed, states, mask, steps, keep):
     """The scan; for very few examples with the input's products taken beforehand.
 
     Whether they are few XLA knows when it compiles: nothing of the other way remains.
     """
     _, _, batch = sizes(x)
-    joint = functools.partial(_scan_steps, recurrence, x, packed, states, mask, keep)
+    joint = functools.partial(_scan_steps, recurrence, x, packed, states, mask, steps, keep)
     if isinstance(batch, int) and batch > FEW:
         return joint()
     if isinstance(batch, int):
-        return _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, keep)
+        return _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, steps, keep)
     return tf.cond(
         batch > FEW,
         joint,
-        lambda: _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, keep),
+        lambda: _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, steps, keep),
     )
 
 
-def _scan_steps(recurrence, x, packed, states, mask, keep):
-    steps, _, batch = sizes(x)
+def _scan_steps(recurrence, x, packed, states, mask, steps, keep):
+    length, _, batch = sizes(x)
     units = states[0].shape[0]
 
     def step(t, before):
@@ -78,21 +79,21 @@ def _scan_steps(recurrence, x, packed, states, mask, keep):
         return after, [*after, *saved] if keep else after[:1]
 
     count = recurrence.states + recurrence.saved if keep else 1
-    return scan(steps, step, states, [units] * count, batch, x.dtype)
+    return scan(length, step, states, [units] * count, batch, x.dtype, steps)
 
 
-def _forward(recurrence, x, packed, states, mask):
-    final, (hs,) = _scan_forward(recurrence, x, packed, states, mask, keep=False)
+def _forward(recurrence, x, packed, states, mask, steps):
+    final, (hs,) = _scan_forward(recurrence, x, packed, states, mask, steps, keep=False)
     return final, hs
 
 
-def _forward_keeping(recurrence, x, packed, states, mask):
-    final, outputs = _scan_forward(recurrence, x, packed, states, mask, keep=True)
+def _forward_keeping(recurrence, x, packed, states, mask, steps):
+    final, outputs = _scan_forward(recurrence, x, packed, states, mask, steps, keep=True)
     return final, outputs[: recurrence.states], outputs[recurrence.states :]
 
 
-def _backward(recurrence, x, packed, states, mask, history, saved, d_hs, d_final):
-    steps, _, batch = sizes(x)
+def _backward(recurrence, x, packed, states, mask, steps, history, saved, d_hs, d_final):
+    length, _, batch = sizes(x)
     units = states[0].shape[0]
     earlier = [tf.concat([first[None], later[:-1]], 0) for first, later in zip(states, history, strict=True)]
 
@@ -107,7 +108,7 @@ def _backward(recurrence, x, packed, states, mask, history, saved, d_hs, d_final
             new = [part + keep for part, keep in zip(new, kept, strict=True)]
         return new, [dz]
 
-    d_states, (dz,) = scan(steps, step, d_final, [recurrence.blocks * units], batch, x.dtype, reverse=True)
+    d_states, (dz,) = scan(length, step, d_final, [recurrence.blocks * units], batch, x.dtype, steps, reverse=True)
     dz = tf.ensure_shape(dz, (x.shape[0], recurrence.blocks * units, x.shape[2]))
     return *recurrence.weight_gradients(x, earlier[0], dz, saved), d_states
 

@@ -1,8 +1,8 @@
 """How a sequence is run: by XLA or as a plain graph, in how many pieces of the batch and of time.
 
-XLA is faster, but compiles anew for each shape, about a second each. Compiles are bounded: T must be known when the
-graph is made and be among the first few lengths that the same layers meet, and a batch size that is not known, or
-that belongs to one call only, is rounded up to one of four sizes per octave. What is exported (SavedModel, LiteRT,
+XLA compiles anew for each shape, about a second each. Compiles are bounded: T is rounded up to one of four sizes per
+octave (the loop ends at T all the same) where it is not known, or after the first few lengths that the same layers
+meet; and so is a batch size that is not known, or belongs to one call only. What is exported (SavedModel, LiteRT,
 ONNX) is a plain graph in one piece: it runs where there is no XLA, and converters understand it.
 """
 
@@ -15,8 +15,8 @@ import tensorflow as tf
 from deeprnn_keras.kernels.tensorflow.batch import rounded_up
 
 MAX_LENGTHS = 8
-LONG = 256  # steps from which time is cut into chunks, for memory
-LEAN_CHUNK, LEAN_CHUNKS = 32, 32  # steps per chunk of memory="lean", and chunks where T is not known
+CHUNK, LEAN_CHUNK = 128, 64  # steps at most: what the way back needs beside what is kept is as long as a chunk
+LEAN_CHUNKS = 8  # where T is not known
 _lengths = {}
 
 
@@ -28,6 +28,7 @@ class Plan(NamedTuple):
         pieces: of the batch.
         rows: the batch size to run with, `pieces` times equal.
         chunks: lengths of the pieces of time.
+        padded: each piece of time is to be rounded up.
         keep: keep what the way back needs.
     """
 
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     pieces: int
     rows: object
     chunks: list
+    padded: bool
     keep: bool
 
 
@@ -42,19 +44,20 @@ def plan(layers, sequences, training, lean=False):
     """The `Plan` for layers, a hashable description of them, over sequences (n, T, d)."""
     batch, steps, _ = sequences.shape
     exported = _exporting()
-    compiled = not exported and steps not in (None, 1) and _among_the_first(layers, steps)
-    pieces = 1 if exported else _pieces(batch)
+    compiled = not exported and steps != 1
+    padded = compiled and not _among_the_first(layers, steps)
+    pieces = 1 if exported or lean else _pieces(batch)
     rows = tf.shape(sequences)[0] if batch is None else batch
     if compiled and (batch is None or tf.executing_eagerly()):
         rows = rounded_up(rows, pieces)
     elif pieces > 1:
         rows = -(-rows // pieces) * pieces
-    return Plan(compiled, pieces, rows, _chunks(sequences, lean), bool(training) and not lean)
+    return Plan(compiled, pieces, rows, _chunks(sequences, lean), padded, bool(training) and not lean)
 
 
 def _among_the_first(layers, steps):
     lengths = _lengths.setdefault(layers, set())
-    if len(lengths) < MAX_LENGTHS:
+    if steps is not None and len(lengths) < MAX_LENGTHS:
         lengths.add(steps)
     return steps in lengths
 
@@ -74,9 +77,10 @@ def _pieces(batch):
 
 
 def _chunks(sequences, lean):
-    steps, count = sequences.shape[1], 1
-    if lean:
-        count = LEAN_CHUNKS if steps is None else -(-steps // LEAN_CHUNK)
-    steps = tf.shape(sequences)[1] if steps is None else steps
+    steps = sequences.shape[1]
+    if steps is None:
+        steps, count = tf.shape(sequences)[1], LEAN_CHUNKS if lean else 1
+    else:
+        count = -(-steps // (LEAN_CHUNK if lean else CHUNK))
     ends = [steps * (k + 1) // count for k in range(count)]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]

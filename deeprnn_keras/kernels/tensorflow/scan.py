@@ -3,29 +3,31 @@
 import tensorflow as tf
 
 
-def scan(steps, step, carry, rows, batch, dtype, reverse=False):
+def scan(length, step, carry, rows, batch, dtype, steps=None, reverse=False):
     """Runs `step` for t = 0, ..., steps - 1, or from the end.
 
     Args:
-        steps: T, a number or a scalar tensor.
+        length: T, a number or a scalar tensor.
         step: (t, carry) -> (new carry, saved), lists of tensors.
         carry: the carry before the first step: list of (rows, n) tensors.
         rows: number of rows of each tensor that a step saves.
         batch: n, a number or a scalar tensor.
         dtype: of what is saved.
+        steps: how many steps there are, at most T; None: T. What they do not save is 0, under XLA.
         reverse: from the last step to the first; what is saved stands at its own t.
 
     Returns:
         (final carry, list of tensors (T, rows, n)).
     """
-    if isinstance(steps, int) and steps == 1:
+    if steps is None and isinstance(length, int) and length == 1:
         carry, saved = step(0, list(carry))
         return carry, [value[None] for value in saved]
     static = batch if isinstance(batch, int) else None
     buffers = [
-        tf.TensorArray(dtype, size=steps, element_shape=(height, static), clear_after_read=False) for height in rows
+        tf.TensorArray(dtype, size=length, element_shape=(height, static), clear_after_read=False) for height in rows
     ]
     width = len(carry)
+    steps = length if steps is None else steps
 
     def body(i, *loop):
         t = steps - 1 - i if reverse else i
