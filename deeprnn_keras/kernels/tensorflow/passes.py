@@ -7,7 +7,7 @@ import tensorflow as tf
 from deeprnn_keras.kernels.tensorflow.products import unflat
 from deeprnn_keras.kernels.tensorflow.scan import scan
 
-FEW = 4  # examples: a step is bound by reading the weights, and a product over all steps reads them once
+FEW = (2, 4)  # examples, from and to, where the input's products are cheaper for all steps at once (measured)
 
 
 class Passes:
@@ -57,15 +57,13 @@ def _scan_forward(recurrence, x, packed, states, mask, steps, keep):
     """
     _, _, batch = sizes(x)
     joint = functools.partial(_scan_steps, recurrence, x, packed, states, mask, steps, keep)
-    if isinstance(batch, int) and batch > FEW:
-        return joint()
-    if isinstance(batch, int):
+
+    def projected():
         return _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, steps, keep)
-    return tf.cond(
-        batch > FEW,
-        joint,
-        lambda: _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, steps, keep),
-    )
+
+    if isinstance(batch, int):
+        return projected() if FEW[0] <= batch <= FEW[1] else joint()
+    return tf.cond((batch >= FEW[0]) & (batch <= FEW[1]), projected, joint)
 
 
 def _scan_steps(recurrence, x, packed, states, mask, steps, keep):
