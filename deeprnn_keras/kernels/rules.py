@@ -129,5 +129,5 @@ def _recurrent_dropout(traits, kernel):
 
 
 def _dropout_per_gate(traits, kernel):
-    fine = traits.implementation == 2 or not traits.dropout or traits.cell == "rnn"
+    fine = traits.implementation != 1 or not traits.dropout or traits.cell == "rnn"
     return _unless(fine, f"dropout={traits.dropout:g} with implementation=1 drops per gate, {kernel} once for all")

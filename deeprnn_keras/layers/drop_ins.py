@@ -21,6 +21,8 @@ class ChoosesKernel:
         if keras.backend.backend() != "tensorflow":
             return super().inner_loop(sequences, initial_state, mask, training=training)
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        if mask is not None and len(mask.shape) == 3:  # Keras' loop takes (n, T, 1) too
+            mask = keras.ops.squeeze(mask, -1)
         initial_state = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         chosen = self.chosen_kernel()
         if chosen == "fused":

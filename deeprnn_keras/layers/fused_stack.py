@@ -22,8 +22,8 @@ def fused_stack(stack, sequences, states, mask, training):
     """What `by_layers` gives, on the fused kernel; states must be given."""
     dtype = inner_dtype(stack.compute_dtype)
     levels = [FusedLevel(level, dtype) for level in stack.levels]
-    description = (sequences.shape[2], dtype, *((level.recurrences[0], level.units) for level in levels))
-    how = plan(description, sequences, training, stack.memory == "lean")
+    layers = tuple((level.recurrences[0], level.inputs, level.units) for level in levels)
+    how = plan(layers, sequences, training, stack.memory == "lean")
     wiring = Wiring(stack.connection, stack.dropouts, axis=-2)
 
     def run(piece):
@@ -75,7 +75,7 @@ class FusedLevel:
     def __init__(self, level, dtype):
         self.recurrences = [recurrence(layer) for layer in level.layers]
         self.weights = [weights(layer, dtype) for layer in level.layers]
-        self.units = level.layers[0].units
+        self.inputs, self.units = level.layers[0].cell.kernel.shape[0], level.layers[0].units
         self.states = len(level.state_sizes)
 
     def run(self, chunks, states, spans, how):

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+
+LEAK = float(np.float32(0.2))  # Keras' slope; the operation holds it in float32, whatever x is
 
 
 class Activation(NamedTuple):
@@ -26,7 +29,7 @@ ACTIVATIONS = {
     ),
     "softsign": Activation(tf.nn.softsign, lambda y: tf.square(1 - tf.abs(y))),
     "elu": Activation(tf.nn.elu, lambda y: _where(y > 0, y, y + 1)),
-    "leaky_relu": Activation(lambda x: tf.nn.leaky_relu(x, 0.2), lambda y: _where(y > 0, y, 0.2 * tf.ones_like(y))),
+    "leaky_relu": Activation(lambda x: tf.nn.leaky_relu(x, LEAK), lambda y: _where(y > 0, y, LEAK * tf.ones_like(y))),
     "exponential": Activation(tf.exp, tf.identity),
-    "softplus": Activation(tf.nn.softplus, lambda y: 1 - tf.exp(-y)),
+    "softplus": Activation(tf.nn.softplus, lambda y: -tf.math.expm1(-y)),
 }

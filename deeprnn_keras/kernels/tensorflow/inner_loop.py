@@ -31,7 +31,7 @@ def inner_loop(layer, sequences, initial_state, mask, training):
         sequences = sequences * layer.cell.get_dropout_mask(sequences[:, 0, :])[:, None]
     dtype = inner_dtype(layer.cell.compute_dtype)
     recurrent = recurrence(layer)
-    how = plan((recurrent, sequences.shape[2], layer.units, dtype), sequences, training)
+    how = plan(((recurrent, sequences.shape[2], layer.units),), sequences, training)
     prepared = weights(layer, dtype)
 
     def run(piece):

@@ -51,19 +51,11 @@ def sizes(x):
 
 
 def _scan_forward(recurrence, x, packed, states, mask, steps, keep):
-    """The scan; for very few examples with the input's products taken beforehand.
-
-    Whether they are few XLA knows when it compiles: nothing of the other way remains.
-    """
-    _, _, batch = sizes(x)
-    joint = functools.partial(_scan_steps, recurrence, x, packed, states, mask, steps, keep)
-
-    def projected():
-        return _scan_steps(recurrence, *reversed(recurrence.projected(packed, x)), states, mask, steps, keep)
-
-    if isinstance(batch, int):
-        return projected() if FEW[0] <= batch <= FEW[1] else joint()
-    return tf.cond((batch >= FEW[0]) & (batch <= FEW[1]), projected, joint)
+    """The scan; for very few examples, where that is known, with the input's products taken beforehand."""
+    batch = x.shape[2]
+    if batch is not None and FEW[0] <= batch <= FEW[1]:
+        packed, x = recurrence.projected(packed, x)
+    return _scan_steps(recurrence, x, packed, states, mask, steps, keep)
 
 
 def _scan_steps(recurrence, x, packed, states, mask, steps, keep):
