@@ -1,6 +1,5 @@
 """The parts of the fused kernel: activations, recurrences and their gradients, the loop, pieces of batch and time."""
 
-import contextlib
 import logging
 
 import keras
@@ -149,20 +148,6 @@ def test_what_stands_behind_the_last_step_does_not_matter(rng, cell, steps):
         else:
             assert_equal(final, states)
             assert not np.any(np.concatenate([np.ravel(g) for g in rest[0]]))
-
-
-def test_forward_mode_is_right_or_refused(rng):
-    given, (x, states) = weights(rng, "rnn"), inputs(rng, SimpleRNN())
-
-    def tangent(run):
-        with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as accumulator:
-            hs, _ = run(x, given, states)
-        return accumulator.jvp(hs)
-
-    wanted = tangent(lambda *sources: step_by_step(SimpleRNN(), *sources, None))
-    for keep, compiled in ways(True):
-        with contextlib.suppress(NotImplementedError):
-            assert_equal(tangent(on_kernel(SimpleRNN(), (None, None), keep, compiled)), wanted)
 
 
 def test_equal_recurrences_share_what_is_compiled():
