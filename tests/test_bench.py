@@ -256,9 +256,9 @@ def test_the_command_measures_what_is_asked_and_leaves_its_files(workers, tmp_pa
         environment, "environment_of_worker", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
     )
     monkeypatch.setattr(run.run, "__defaults__", (None, workers))
-    workers.failing["torch", "measure"] = KeyboardInterrupt()
+    workers.failing["DeepRNN", "measure"] = KeyboardInterrupt()
     chosen = ["--sizes", "1x4x2x3", "--cell", "lstm", "--output", tmp_path / "new", "--quick"]
-    result = bench_kernels(*chosen, "--impl", "keras", "--impl", "torch")
+    result = bench_kernels(*chosen, "--impl", "keras", "--impl", "DeepRNN")
     assert result.exit_code == 130 and "Interrupted before anything was measured" in result.stdout
     workers.failing = {}
     result = bench_kernels(*chosen, "--impl", "keras,DeepRNN", "--mode", "train")

@@ -108,7 +108,7 @@ UNKNOWN = [
     (None, "speed", True, True),
     (None, "lean", True, False),
     (3, "speed", False, False),
-    (3, "lean", True, True),
+    pytest.param(3, "lean", True, True, marks=pytest.mark.slow),
 ]
 
 
@@ -238,8 +238,8 @@ def test_equal_seeds_drop_alike_through_updates(rng):
         return [model.train_on_batch(x, y) for _ in range(3)]
 
     first = losses(5, 1)
-    assert losses(5, 2) == first
-    assert losses(6, 2) != first
+    assert_close(losses(5, 2), first, 1e-6)
+    assert np.max(np.abs(np.subtract(losses(6, 2), first))) > 1e-3
 
 
 def test_the_gradient_is_that_of_the_masks_drawn(rng, monkeypatch):
