@@ -285,6 +285,7 @@ def test_other_backends_have_no_kernels(monkeypatch):
 
 @pytest.mark.slow
 def test_another_backend():
+    pytest.importorskip("torch")
     code = (
         "import keras, deeprnn_keras as d\n"
         "m = keras.Sequential([d.LSTM(2, kernel='cudnn'), keras.layers.GRU(2), d.DeepRNN(2, cell='rnn')])\n"

@@ -45,6 +45,7 @@ def plan(layers, sequences, training, lean=False):
     """The `Plan` for layers, a tuple of (recurrence, inputs, units), over sequences (n, T, d)."""
     batch, steps, _ = sequences.shape
     exported = _exporting()
+    lean = lean and not exported  # it saves what a gradient needs
     compiled = not exported and steps != 1
     padded = compiled and not _among_the_first((layers, sequences.dtype), steps)
     pieces = 1 if exported or lean else _pieces(batch, layers)
