@@ -39,7 +39,8 @@ def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled
         compiled: by XLA, once per recurrence and shape; else as a plain graph.
 
     Returns:
-        (hs (T, h, n), final states). Differentiable in all but the mask, also twice.
+        (hs (T, h, n), final states). Differentiable in all but the mask, also twice, in reverse mode:
+        to `tf.autodiff.ForwardAccumulator` a compiled pass is a constant.
     """
     ready = weights.packed
     run = passes(recurrence, compiled)
