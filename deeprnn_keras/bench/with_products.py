@@ -10,23 +10,22 @@ RNN), in float32 and in this order:
               one product                 (h, T n)   (T n, G h)   H^T dZ     the gradient of U
               one product                 (T n, G h) (G h, d)     dZ W^T     not for layer 1, whose input is data
 
-Inference has the forward products alone. A product that waits for the one before it, as those of successive steps do,
-is made to wait here too. All are computed by `tf.matmul` in two layouts, the one above and its transpose
-(feature-major, U^T H^T); the faster one counts. Gates, biases, head and optimizer are left out.
+Inference has the forward products alone. All are computed by `tf.matmul`: in two layouts, the one above and its
+transpose (feature-major, U^T H^T), each with XLA and without; the fastest of the four counts. Gates, biases, head and
+optimizer are left out; the results of the products one by one are added up, lest XLA leave them out.
 """
 
+import functools
 import time
 
 import tensorflow as tf
 
-PIECE = 64  # products in one graph: enough that calling it costs nothing beside them, few enough to be traced soon
-
 
 def make_step(_, case, seed):
-    """All products of one step, in the faster of two layouts."""
-    runs = [Products(case, transposed, seed) for transposed in (False, True)]
+    """All products of one step, in the fastest of four ways."""
+    runs = [Products(case, transposed, compiled, seed) for transposed in (False, True) for compiled in (False, True)]
     for run in runs:
-        run()  # traces
+        run()  # traces, and compiles
     return min(runs, key=_seconds)
 
 
@@ -42,46 +41,43 @@ def _seconds(run):
 class Products:
     """Calling it runs the products of one step of a case."""
 
-    def __init__(self, case, transposed, seed):
+    def __init__(self, case, transposed, compiled, seed):
         self.case, self.transposed = case, transposed
-        self.layout = "feature-major" if transposed else "example-major"
+        self.way = ("feature" if transposed else "example") + "-major" + (", XLA" if compiled else "")
         n, h, wide, long = case.batch_size, case.units, case.gates * case.units, case.batch_size * case.steps
-        shapes = {"x": (long, h), "h": (n, h), "dz": (n, wide), "dZ": (long, wide), "U": (h, wide), "V": (wide, h)}
+        shapes = {"x": (long, h), "dZ": (long, wide), "U": (h, wide), "V": (wide, h), "X": (h, long)}
+        series = {"h": (n, h), "dz": (n, wide)}
         tf.random.set_seed(seed)
-        self.tensors = {name: self._matrix(shape) for name, shape in shapes.items()}
-        self.tensors["X"] = self._matrix((h, long))
-        self._functions = {}
-        self._calls = [call for layer in range(case.num_layers) for call in self._in_pieces(self._pairs(layer))]
+        self.tensors = {name: self._normal(shape) for name, shape in shapes.items()}
+        self.tensors |= {name: self._normal(shape, case.steps) for name, shape in series.items()}
+        function = functools.partial(tf.function, jit_compile=compiled, autograph=False)
+        self._one, self._one_by_one = function(self._product), function(self._sum_of_products)
 
     def __call__(self):
-        for call in self._calls:
-            done = call(self.tensors)
+        for function, left, right in self._pairs():
+            done = function(self.tensors[left], self.tensors[right])
         return done.numpy()
 
-    def _matrix(self, shape):
-        return tf.random.normal(shape[::-1] if self.transposed else shape)
+    def _normal(self, shape, *series):
+        return tf.random.normal((*series, *(shape[::-1] if self.transposed else shape)))
 
-    def _pairs(self, layer):
-        """The factors of all products of one layer, in order."""
-        pairs = [("x", "U"), *[("h", "U")] * self.case.steps]
-        if self.case.mode == "train":
-            pairs += [("dz", "V")] * self.case.steps + [("X", "dZ")] * 2 + [("dZ", "V")] * (layer > 0)
-        return pairs
-
-    def _in_pieces(self, pairs):
-        """Functions of at most `PIECE` products; equal ones are traced once."""
-        for start in range(0, len(pairs), PIECE):
-            piece = tuple(pairs[start : start + PIECE])
-            if piece not in self._functions:
-                self._functions[piece] = tf.function(lambda m, piece=piece: self._chain(m, piece), autograph=False)
-            yield self._functions[piece]
-
-    def _chain(self, m, pairs):
-        done = tf.constant(0.0)  # a number of each product is fetched: what nobody reads would be left out
-        for left, right in pairs:
-            with tf.control_dependencies([done]):
-                done = done + self._product(m[left], m[right])[0, 0]
-        return done
+    def _pairs(self):
+        """The factors of all products, in order."""
+        for layer in range(self.case.num_layers):
+            yield self._one, "x", "U"
+            yield self._one_by_one, "h", "U"
+            if self.case.mode == "train":
+                yield self._one_by_one, "dz", "V"
+                yield from [(self._one, "X", "dZ")] * 2
+                yield from [(self._one, "dZ", "V")] * (layer > 0)
 
     def _product(self, left, right):
         return tf.matmul(right, left) if self.transposed else tf.matmul(left, right)
+
+    def _sum_of_products(self, series, right):
+        first = self._product(series[0], right)
+        return tf.while_loop(
+            lambda t, _: t < self.case.steps,
+            lambda t, total: (t + 1, total + self._product(series[t], right)),
+            (tf.constant(1), first),
+        )[1]

@@ -75,7 +75,7 @@ def _timed(step):
 
 
 def _details(step):
-    return {"layout": step.layout} if hasattr(step, "layout") else {}
+    return {"way": step.way} if hasattr(step, "way") else {}
 
 
 def main(name):
