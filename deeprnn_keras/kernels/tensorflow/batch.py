@@ -18,7 +18,7 @@ def split(tensors, rows, pieces):
     filled = [None if tensor is None else _filled(tensor, rows) for tensor in tensors]
     if pieces == 1:
         return [filled]
-    each = rows // pieces
+    each = -(-rows // pieces)  # of one row the second piece has none
     return [[None if t is None else t[i * each : (i + 1) * each] for t in filled] for i in range(pieces)]
 
 
@@ -42,12 +42,12 @@ def _cut(tensor, batch):
 
 
 def rounded_up(batch, pieces=1):
-    """The next of 1, ..., 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, ... (four sizes per octave), times `pieces`."""
-    batch = -(-batch // pieces)
+    """The next of 1, ..., 8, 10, 12, 14, 16, 20, 24, 28, 32, ... (four sizes per octave), times `pieces`; 1 stays 1."""
+    alone, batch = batch, -(-batch // pieces)
     if isinstance(batch, int):
         step = 1 << max(0, (batch - 1).bit_length() - 3)
-        return -(-batch // step) * step * pieces
+        return 1 if alone == 1 else -(-batch // step) * step * pieces
     logarithm = tf.math.log(tf.cast(tf.maximum(batch, 1), tf.float64)) / math.log(2)
     octave = tf.cast(tf.math.ceil(logarithm - 1e-9), tf.int32)
     step = tf.bitwise.left_shift(1, tf.maximum(0, octave - 3))
-    return -(-batch // step) * step * pieces
+    return tf.where(alone == 1, 1, -(-batch // step) * step * pieces)

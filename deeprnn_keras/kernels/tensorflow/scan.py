@@ -13,7 +13,7 @@ def scan(length, step, carry, rows, batch, dtype, steps=None, reverse=False):
         rows: number of rows of each tensor that a step saves.
         batch: n, a number or a scalar tensor.
         dtype: of what is saved.
-        steps: how many steps there are, at most T; None: T. What they do not save is 0, under XLA.
+        steps: how many steps there are, at most T; None: T. What they do not save is 0.
         reverse: from the last step to the first; what is saved stands at its own t.
 
     Returns:
@@ -28,6 +28,8 @@ def scan(length, step, carry, rows, batch, dtype, steps=None, reverse=False):
     ]
     width = len(carry)
     steps = length if steps is None else steps
+    if static is None:
+        steps = steps * tf.minimum(batch, 1)  # no examples, no steps: XLA, which knows n, leaves the loop out
 
     def body(i, *loop):
         t = steps - 1 - i if reverse else i
@@ -38,4 +40,13 @@ def scan(length, step, carry, rows, batch, dtype, steps=None, reverse=False):
     _, *loop = tf.while_loop(
         lambda i, *_: i < steps, body, (tf.constant(0), *carry, *buffers), maximum_iterations=steps
     )
-    return loop[:width], [array.stack() for array in loop[width:]]
+    return loop[:width], [_stacked(*array, batch, dtype) for array in zip(loop[width:], rows, strict=True)]
+
+
+def _stacked(array, height, batch, dtype):
+    """(T, height, n), 0 where nothing was saved: `stack` wants to know n for that."""
+    if isinstance(batch, int) or tf.executing_eagerly():
+        return array.stack()
+    shape = tf.stack([height, batch])
+    stacked = tf.raw_ops.TensorListStack(input_handle=array.flow, element_shape=shape, element_dtype=dtype)
+    return tf.ensure_shape(stacked, (None, height, None))
