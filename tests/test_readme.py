@@ -39,6 +39,12 @@ def test_the_kernels_example_runs(capsys):
     assert capsys.readouterr().out.count("deeprnn_keras.LSTM") == 2
 
 
+def test_the_kernels_section_is_the_one_in_benchmarks():
+    from benchmarks.kernels import current, with_section
+
+    assert with_section(README, current()) == README
+
+
 def test_the_result_is_the_one_in_benchmarks():
     from benchmarks.king_james import current, with_paragraph
 

@@ -81,6 +81,12 @@ class Case:
         products = 6 * self.num_layers - 1 if self.mode == "train" else 2 * self.num_layers
         return 2 * products * self.batch_size * self.steps * self.gates * self.units**2
 
+    @property
+    def place(self):
+        """Where the case stands in a table: by cell, then by size as in the grid, whatever was measured first."""
+        sizes = [*SIZES, self.size]
+        return CELLS.index(self.cell), sizes.index(self.size)
+
     def changed(self, **values):
         """This case with other values."""
         return replace(self, **values)

@@ -56,7 +56,7 @@ def _groups(results):
         times = {name: time for name, time in times.items() if time is not None}
         if (case.cell, case.mode) == ("lstm", "train") and {"keras", "DeepRNN"} <= times.keys():
             groups.append((case, times))
-    return groups
+    return sorted(groups, key=lambda group: group[0].place)
 
 
 def _label(case: Case):

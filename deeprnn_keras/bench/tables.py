@@ -93,7 +93,7 @@ def first_call_table(results):
 def _cases(results, mode):
     """[(key, found)] of a mode, cell by cell, and the names of all that were measured in them."""
     cases = [(key, found) for key, found in results["cases"].items() if case_of(key).mode == mode]
-    cases.sort(key=lambda item: CELLS.index(case_of(item[0]).cell))
+    cases.sort(key=lambda item: case_of(item[0]).place)
     return cases, [name for name in IMPLEMENTATIONS if any(name in found for _, found in cases)]
 
 

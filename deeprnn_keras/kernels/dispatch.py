@@ -1,6 +1,11 @@
 """The choice of a kernel, in one place.
 
 auto: cuDNN where there is a GPU and the layer is eligible; the fused kernel on a CPU; else Keras' loop.
+
+No rule goes by size. Where the loop came closest, at small h and large n, the fused kernel takes .89 (LSTM), .92 (GRU)
+and .90 (RNN) of its time in training and .49, .71 and .62 in inference (2 layers of 32, n = 1024, T = 35; two cores,
+benchmarks/results/kernels); over the whole grid the worst is 1.04. `deeprnn bench kernels` checks that no case is above
+1.05.
 """
 
 from typing import NamedTuple

@@ -16,7 +16,7 @@ from deeprnn_keras.kernels.tensorflow.batch import rounded_up
 
 MAX_LENGTHS = 8
 DEEP = 6  # layers: from here on, with T known, chunks of 16 steps in diagonal order keep both cores busy (.95 at 8)
-WIDE = 512  # at h = 1024, n = 20 two halves take 1.3 times as long as one whole, at 512 as long, below .8 to .9
+WIDE = 512  # at h = 1024, n = 20 two halves take 1.3 times as long as one whole, at 512 as long, below .8
 CHUNK, DEEP_CHUNK, LEAN_CHUNK = (
     128,
     16,
