@@ -1,7 +1,7 @@
 """The geometry of a deep RNN, worked out from its arguments alone: nothing is built, Keras is not imported."""
 
 from deeprnn_keras import checks
-from deeprnn_keras.cells import cell_spec
+from deeprnn_keras.specs import named
 
 CONNECTIONS = ("stack", "residual", "skip")
 
@@ -31,6 +31,16 @@ def check_connection(connection, units):
             f"equal, got {units}; use equal units, or connection='skip', which concatenates"
         )
     return connection
+
+
+def check_block_size(block_size, connection, num_layers):
+    """`block_size`, if residual blocks of so many layers fill the stack."""
+    block_size = checks.positive_int("block_size", block_size)
+    if block_size > 1 and connection != "residual":
+        raise ValueError(f"block_size={block_size} needs connection='residual', got connection={connection!r}")
+    if num_layers % block_size:
+        raise ValueError(f"block_size must divide num_layers = {num_layers}, got {block_size}")
+    return block_size
 
 
 def layer_inputs(units, inputs, connection="stack", bidirectional=False):
@@ -66,7 +76,9 @@ def count_weights(inputs, units, num_layers=None, cell="lstm", connection="stack
     checks.positive_int("inputs", inputs)
     units = layer_units(units, num_layers)
     check_connection(connection, units)
-    specs = [cell_spec(name) for name in checks.per_layer("cell", cell, len(units))]
+    cells = [named(one) for one in checks.per_layer("cell", cell, len(units))]
     reads = layer_inputs(units, inputs, connection, bidirectional)
-    per_direction = sum(spec.count_weights(d, h) for spec, d, h in zip(specs, reads, units, strict=True))
+    per_direction = sum(
+        spec.count_weights(d, h, **options) for (spec, options), d, h in zip(cells, reads, units, strict=True)
+    )
     return per_direction * (2 if bidirectional else 1)

@@ -58,7 +58,7 @@ def test_growth_of_memory_holds_what_a_step_allocates_and_frees():
 # === What the workers run ===
 
 
-@pytest.mark.parametrize("name", ["keras", "drop-ins", "DeepRNN"])
+@pytest.mark.parametrize("name", [pytest.param("keras", marks=pytest.mark.slow), "drop-ins", "DeepRNN"])
 def test_a_step_is_what_fit_and_predict_do(name, rng):
     import keras
 

@@ -17,10 +17,12 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FLOORS = [
     "checks",
     "registry",
-    "cells",
+    "equations",
+    "specs",
     "stack",
     "initializers",
     "kernels",
+    "cells",
     "layers",
     "data",
     "generation",

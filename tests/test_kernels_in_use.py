@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from derivatives import of_products_with_the_jacobian, of_squared_gradients
 from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
@@ -170,36 +171,6 @@ def test_batch_sizes(rng, reached):
 # === Second derivatives ===
 
 
-def output(layers, x, mask):
-    for layer in layers:
-        x = layer(x, mask=mask if len(x.shape) == 3 else None, training=mask is None)
-    return x
-
-
-def of_squared_gradients(layers, x, mask):
-    """The squared length of a gradient, and its gradient."""
-    sources = [x, *(w.value for layer in layers for w in layer.trainable_weights)]
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            loss = tf.reduce_sum(tf.sin(output(layers, x, mask)))
-        value = tf.add_n([tf.reduce_sum(part**2) for part in inner.gradient(loss, sources)])
-    return value, outer.gradient(value, sources)
-
-
-def of_products_with_the_jacobian(layers, x, mask):
-    """Gradients of two losses from one forward pass, and J v as the gradient of J^T u."""
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        y = output(layers, x, mask)
-        u = tf.ones_like(y)
-        tape.watch(u)
-        losses = tf.reduce_sum(y**2), tf.reduce_sum(tf.sin(y))
-        pulled = tape.gradient(y, x, output_gradients=u)
-    return [*(tape.gradient(loss, x) for loss in losses), tape.gradient(pulled, u, output_gradients=tf.cos(x))]
-
-
 @pytest.mark.parametrize(("pair", "graph"), [("mixed", False), ("one", True)], ids=["eager", "graph"])
 @pytest.mark.parametrize("derivatives", [of_squared_gradients, of_products_with_the_jacobian])
 def test_second_derivatives(rng, derivatives, pair, graph):
@@ -212,11 +183,11 @@ def test_second_derivatives(rng, derivatives, pair, graph):
         assert_close(one, other.numpy(), 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["speed", "lean"])
 def test_second_derivatives_of_any_lengths(rng, memory):
     """Also of lengths below the number of lean chunks, some of which are empty then."""
-    fused = DeepRNN(3, num_layers=2, memory=memory, dtype="float64")
-    loop = DeepRNN(3, num_layers=2, kernel="loop", dtype="float64")
+    fused, loop = DeepRNN(3, memory=memory, dtype="float64"), DeepRNN(3, kernel="loop", dtype="float64")
     x = rng.normal(size=(2, 20, D))
     fused(x), loop(x)
     loop.set_weights(fused.get_weights())

@@ -6,7 +6,7 @@
 >>> model = zoo.create_model("d2l_rnn_2x32")
 """
 
-from deeprnn_keras.zoo import language  # noqa: F401 - registers its entries
+from deeprnn_keras.zoo import deep_steps, language  # noqa: F401 - they register their entries
 from deeprnn_keras.zoo.registry import count_params, create_model, info, list_models
 
 __all__ = ["count_params", "create_model", "info", "list_models"]

@@ -96,7 +96,8 @@ def _type(layer):
 
     cls = type(layer)
     if cls.__module__.startswith("deeprnn_keras."):
-        return f"deeprnn_keras.{cls.__name__}"
+        written = getattr(layer.cell, "equations", layer.cell)
+        return f"deeprnn_keras.{cls.__name__}" + (f"({type(written).__name__})" if cls.__name__ == "RNN" else "")
     if not cls.__module__.startswith("keras."):
         return f"{cls.__module__}.{cls.__name__}"
     cell = f"({type(layer.cell).__name__})" if cls is keras.layers.RNN else ""

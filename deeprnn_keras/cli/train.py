@@ -39,7 +39,7 @@ def _names(ctx, param, value):
 )
 @click.option("--layers", "num_layers", type=int, help="L, the number of hidden layers.")
 @click.option("--units", callback=_numbers, help="h, the hidden units of each layer; or one number per layer: 512,256.")
-@click.option("--cell", callback=_names, help="rnn, gru or lstm; or one per layer: gru,lstm.")
+@click.option("--cell", callback=_names, help="rnn, gru, lstm, rhn, mlp_gate_lstm, ...; or one per layer: gru,lstm.")
 @click.option("--dropout", type=float, help="Rate between the layers.")
 @click.option("--learning-rate", type=float, help="The base learning rate.")
 @click.option("--clip", "clip_norm", type=float, help="Scale gradients down to this norm.")

@@ -25,7 +25,7 @@ def list_command(pattern, task):
     for name in names:
         model = zoo.info(name)
         sizes = (model.num_layers, model.units, model.vocabulary_size, zoo.count_params(name))
-        table.add_row(name, model.title, model.cell, *(f"{size:,}" for size in sizes))
+        table.add_row(name, model.title, model.cell_name(), *(f"{size:,}" for size in sizes))
     Console().print(table)
 
 

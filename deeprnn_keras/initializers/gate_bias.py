@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from deeprnn_keras import checks
-from deeprnn_keras.cells import CELLS, cell_spec
 from deeprnn_keras.initializers.seeding import check_same_cell, derived_seed
+from deeprnn_keras.specs import CELLS, cell_spec
 
 
 class GateBias(keras.initializers.Initializer, ABC):

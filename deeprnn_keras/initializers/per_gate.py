@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from deeprnn_keras.cells import CELLS, cell_spec
 from deeprnn_keras.initializers.seeding import check_same_cell, draw, reseeded
+from deeprnn_keras.specs import CELLS, cell_spec
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

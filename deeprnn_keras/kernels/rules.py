@@ -29,6 +29,8 @@ class Traits:
         implementation: Keras' argument; 1 keeps a product, and a dropout mask, for each gate.
         reset_after: of a GRU.
         type_name: the class of the cell, for the words.
+        written: the cell is written as equations.
+        general: the layer is our `RNN`, which runs any cell.
     """
 
     cell: str | None
@@ -41,6 +43,8 @@ class Traits:
     implementation: int = 2
     reset_after: bool = True
     type_name: str = ""
+    written: bool = False
+    general: bool = False
 
 
 def traits(layer):
@@ -50,6 +54,10 @@ def traits(layer):
     if not type(cell).__module__.startswith("keras."):
         name = None
     found = {"cell": name, "unroll": bool(getattr(layer, "unroll", False)), "type_name": type(cell).__name__}
+    found["general"] = getattr(layer, "general", False)
+    if hasattr(cell, "equations"):
+        found["type_name"] = type(cell.equations).__name__
+        return Traits(**found, written=True, recurrent_dropout=cell.recurrent_dropout)
     if name is None:
         return Traits(**found)
     for field in fields(Traits):
@@ -74,6 +82,8 @@ def cudnn_obstacles(traits):
         return [f"cuDNN knows LSTM and GRU, not {traits.type_name}"]
     if traits.cell == "rnn":
         return ["Keras has no cuDNN path for a plain RNN"]
+    if traits.general:
+        return [f"RNN steps through its {traits.type_name}; the layer {traits.cell.upper()} can have cuDNN"]
     return [
         *_unless(traits.activation == "tanh", f"activation={_shown(traits.activation)}: cuDNN has tanh only"),
         *_unless(
@@ -93,10 +103,10 @@ def cudnn_obstacles(traits):
 
 def fused_obstacles(traits):
     """What rules out the fused kernel, a list of reasons; empty where nothing does."""
-    if traits.cell is None:
-        return [f"the fused kernel knows RNN, GRU and LSTM, not {traits.type_name}"]
-    names = {"activation": traits.activation}
-    if traits.cell != "rnn":
+    if traits.cell is None and not traits.written:
+        return [f"the fused kernel knows cells written as equations, RNN, GRU and LSTM, not {traits.type_name}"]
+    names = {} if traits.written else {"activation": traits.activation}
+    if traits.cell in ("gru", "lstm"):
         names["recurrent_activation"] = traits.recurrent_activation
     wrong = [
         f"{argument}={_shown(name)}: the fused kernel needs a slope that follows from the value, as those of "

@@ -1,7 +1,9 @@
-"""Layers: `DeepRNN` and what it is made of, and drop-ins for Keras' recurrent layers."""
+"""Layers: `DeepRNN` and what it is made of, drop-ins for Keras' recurrent layers, and what stands before and behind."""
 
 from deeprnn_keras.layers.deep_rnn import DeepRNN
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, SimpleRNN
 from deeprnn_keras.layers.one_hot import OneHot
+from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
+from deeprnn_keras.layers.rnn import RNN
 
-__all__ = ["GRU", "LSTM", "DeepRNN", "OneHot", "SimpleRNN"]
+__all__ = ["GRU", "LSTM", "RNN", "DeepInput", "DeepOutput", "DeepRNN", "OneHot", "SimpleRNN"]

@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from deeprnn_keras import checks
-from deeprnn_keras.cells import cell_spec
+from deeprnn_keras.specs import named
 
 
 def activation(value):
@@ -17,6 +17,18 @@ def activation(value):
     except ValueError:
         names = [name for name in dir(keras.activations) if not name.startswith("_")]
         raise ValueError(f"unknown activation {value!r}{checks.nearest(value, names)}") from None
+
+
+def dilation(value, stack):
+    """One rate per layer; states are refused, since a dilated layer has several in turn."""
+    rates = [checks.positive_int("dilation", rate) for rate in checks.per_layer("dilation", value, stack.num_layers)]
+    for option in ("return_state", "stateful"):
+        if max(rates) > 1 and getattr(stack, option):
+            raise ValueError(
+                f"{option}=True cannot be with dilation={rates}: a layer of dilation r has r states that take turns; "
+                "use dilation=1"
+            )
+    return rates
 
 
 def initializer(name, value):
@@ -31,10 +43,13 @@ def initializer(name, value):
 
 
 def cell(value):
-    """The name of a cell, or a callable(units) that makes one."""
-    if isinstance(value, dict):
+    """The name of a cell, {"name": name, **options}, or a callable(units) that makes one."""
+    if isinstance(value, dict) and "name" not in value:
         value = _cell_from_config(value)
-    return value if callable(value) else cell_spec(value).name
+    if callable(value):
+        return value
+    spec, options = named(value)
+    return {"name": spec.name, **options} if options else spec.name
 
 
 def cell_config(value):

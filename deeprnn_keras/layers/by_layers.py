@@ -5,7 +5,7 @@ from deeprnn_keras.layers.wiring import Wiring
 
 
 def by_layers(stack, sequences, states, mask, training):
-    """-> what leaves the stack, final states as one flat list per layer.
+    """-> what leaves the stack, a list, and final states as one flat list per layer.
 
     Args:
         stack: a `DeepRNN`.
@@ -13,8 +13,9 @@ def by_layers(stack, sequences, states, mask, training):
         states: one flat list per layer, empty for those of the layer itself.
         mask: (n, T) or None.
     """
-    wiring = Wiring(stack.connection, stack.dropouts)
-    want_last = not stack.return_sequences and stack.connection != "stack"
+    wiring = Wiring.of(stack)
+    simple = stack.connection == "stack" and not stack.return_all_layers and max(stack.dilation) == 1
+    want_last = not stack.return_sequences and not simple  # else the top layer gives it by itself
     outputs, lasts, finals = [], [], []  # of all steps, of the last step, at the end; per layer
     for index, level in enumerate(stack.levels):
         read = wiring.read(index, outputs, sequences, training)
@@ -22,7 +23,7 @@ def by_layers(stack, sequences, states, mask, training):
         outputs.append(wiring.with_shortcut(output, outputs))
         lasts.append(wiring.with_shortcut(last, lasts))
         finals.append(final)
-    result = wiring.joined(outputs if stack.return_sequences else lasts)
+    results = wiring.joined(outputs if stack.return_sequences else lasts)
     if stack.return_sequences and stack.bidirectional:
-        result = zero_masked(result, mask)
-    return result, finals
+        results = [zero_masked(result, mask) for result in results]
+    return results, finals

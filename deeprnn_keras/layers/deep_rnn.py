@@ -8,6 +8,7 @@ from deeprnn_keras.initializers.seeding import derived_seed
 from deeprnn_keras.kernels import dispatch
 from deeprnn_keras.layers import arguments, recurrent, state
 from deeprnn_keras.layers.by_layers import by_layers
+from deeprnn_keras.layers.inputs import check_sequences
 from deeprnn_keras.layers.level import Level
 from deeprnn_keras.layers.sequences import flip_time
 
@@ -31,7 +32,10 @@ class DeepRNN(keras.layers.Layer):
     Args:
         units: h, or [h_1, ..., h_L] from the lowest layer up.
         num_layers: L. None: 1, or the length of `units`.
-        cell: "rnn", "gru", "lstm", or a callable(units) that returns a Keras cell, or a list with one per layer.
+        cell: "rnn", "gru", "lstm"; a cell that is deep inside the step, "mlp_gate_rnn", "mlp_gate_gru",
+            "mlp_gate_lstm", "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", "rhn"; one of your
+            own by `register_cell`; {"name": name, **options} for other than its default sizes; a callable(units)
+            that returns a Keras cell; or a list with one per layer.
         activation: f_l, one for all or a list with one per layer; None is the cell's own, tanh. As in Keras it acts
             on the candidate and on the output of an LSTM, not on its gates.
         connection: how the layers are joined.
@@ -41,6 +45,9 @@ class DeepRNN(keras.layers.Layer):
             "skip": every layer reads X too, and the output is [H^(1), ..., H^(L)]: Graves 2013.
         bidirectional: two chains of states per layer, one from the left and one from the right; layer l + 1 reads
             both, concatenated: 2 h features.
+        dilation: r, one for all or a list with one per layer: H_t^(l) follows H_{t-r}^(l) (Chang et al. 2017).
+        block_size: layers that a residual shortcut passes over; with dilation [1, 2, 4, 8] and 2 this is the stack of
+            Smyl's ES-RNN. The first block, which reads data, has none.
         dropout: rate in [0, 1) on what layers 2, ..., L read from below; neither on X nor on the output (dropout
             there belongs to the layers around), nor on the residual shortcut.
         kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers, those of
@@ -50,8 +57,10 @@ class DeepRNN(keras.layers.Layer):
             recurrent - `PerGate("orthogonal")`: each gate's matrix keeps the length of the state, so that nothing
             vanishes or explodes at the start; for cell="rnn" with ReLU `ScaledIdentity()`, which does so there;
             bias - 0, and `ForgetBias(1)` for an LSTM: it starts out remembering.
+            Cells that are deep inside the step have their own, see there.
         return_sequences: return H_t^(L) for all t, not for the last one only.
         return_state: return the final states after the output.
+        return_all_layers: return [H^(1), ..., H^(L)], what leaves each layer, in place of the output.
         stateful: begin each batch with the final states of the last one; the batch size must be known.
         go_backwards: read the sequence from its end; a returned sequence, and its mask, are in the order read.
         kernel: "auto": cuDNN where there is a GPU and a layer is eligible, the fused kernel on a CPU, else Keras' loop;
@@ -76,7 +85,7 @@ class DeepRNN(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, lists of another length than L, unknown names, residual connections
-            over unequal widths, x not of rank 3, or a state of another structure or size.
+            over unequal widths, states with dilation, x not of rank 3, or a state of another structure or size.
 
     Sources: Graves, Mohamed & Hinton 2013 (arXiv:1303.5778); Zhang et al., Dive into Deep Learning, 10.3.
 
@@ -97,11 +106,14 @@ class DeepRNN(keras.layers.Layer):
         bidirectional=False,
         dropout=0.0,
         *,
+        dilation=1,
+        block_size=1,
         kernel_initializer=None,
         recurrent_initializer=None,
         bias_initializer=None,
         return_sequences=False,
         return_state=False,
+        return_all_layers=False,
         stateful=False,
         go_backwards=False,
         kernel="auto",
@@ -124,7 +136,10 @@ class DeepRNN(keras.layers.Layer):
         self.bias_initializer = arguments.initializer("bias_initializer", bias_initializer)
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
+        self.return_all_layers = bool(return_all_layers)
         self.stateful = bool(stateful)
+        self.dilation = arguments.dilation(dilation, self)
+        self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
         self.go_backwards = bool(go_backwards)
         self.kernel = checks.one_of("kernel", kernel, dispatch.CHOICES)
         self.memory = checks.one_of("memory", memory, MEMORY)
@@ -140,7 +155,8 @@ class DeepRNN(keras.layers.Layer):
         ]
         count = len(self.directions)
         self.levels = [
-            Level(list(self.recurrent_layers[i : i + count])) for i in range(0, len(self.recurrent_layers), count)
+            Level(list(self.recurrent_layers[level * count : (level + 1) * count]), self.dilation[level])
+            for level in range(self.num_layers)
         ]
         self.dropouts = [
             keras.layers.Dropout(
@@ -155,7 +171,7 @@ class DeepRNN(keras.layers.Layer):
     def _recurrent_layer(self, level, direction):
         cell, units = self.cells[level], self.units[level]
         kwargs = {
-            "return_sequences": self.return_sequences or level < self.num_layers - 1,
+            "return_sequences": self.return_sequences or level < self.num_layers - 1 or self.dilation[level] > 1,
             "return_state": True,
             "stateful": self.stateful,
             "go_backwards": direction == 1,
@@ -164,56 +180,36 @@ class DeepRNN(keras.layers.Layer):
             "name": f"{self.directions[direction]}_{level + 1}",
         }
         if callable(cell):
-            kwargs.pop("kernel")
             return recurrent.custom_layer(cell, units, **kwargs)
         given = {role: getattr(self, f"{role}_initializer") for role in ROLES}
         place = level * len(self.directions) + direction
         return recurrent.named_layer(cell, units, self.activations[level], given, place, **kwargs)
 
     def build(self, sequences_shape, initial_state_shape=None):
-        self._check_sequences(sequences_shape)
+        check_sequences(self, sequences_shape)
         n, steps, d = sequences_shape
-        if self.stateful and n is None:
-            raise ValueError(
-                f"stateful=True needs a known batch size, got an input of shape {tuple(sequences_shape)}; "
-                f"begin the model with keras.Input(batch_shape=(n, {steps}, {d}))"
-            )
-        self._batch, self._inputs = n, d
+        self.batch, self.inputs = n, d
         reads = stack.layer_inputs(self.units, d, self.connection, self.bidirectional)
         for level, width in zip(self.levels, reads, strict=True):
             level.build((n, steps, width))
 
-    def _check_sequences(self, shape):
-        if len(shape) != 3:
-            hint = "; token ids (n, T) need an Embedding or OneHot layer first" if len(shape) == 2 else ""
-            raise ValueError(f"{self.name}: x must have rank 3, (n, T, d), got shape {tuple(shape)}{hint}")
-        if shape[2] is None or shape[1] == 0:
-            what = "a known number of features d" if shape[2] is None else "at least one time step"
-            raise ValueError(f"{self.name}: x must have {what}, got shape {tuple(shape)}")
-        if self.built and shape[2] != self._inputs:
-            raise ValueError(f"{self.name}: x must have d = {self._inputs} features, got shape {tuple(shape)}")
-        if self.built and self.stateful and shape[0] not in (None, self._batch):
-            raise ValueError(
-                f"{self.name}: x must have the batch size {self._batch} that it was built with (stateful=True), "
-                f"got shape {tuple(shape)}"
-            )
-
     def call(self, sequences, initial_state=None, mask=None, training=False):
         if mask is None:  # Keras hands an attached mask over only where x is the one tensor argument
             mask = getattr(sequences, "_keras_mask", None)
-        self._check_sequences(sequences.shape)
+        check_sequences(self, sequences.shape)
         sequences = ops.cast(sequences, self.compute_dtype)
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         given = state.split(initial_state, self.state_size, sequences.shape[0])
         if self._on_fused_kernel():
-            result, states = self._fused(sequences, given, mask, training)
+            results, states = self._fused(sequences, given, mask, training)
         else:
-            result, states = by_layers(self, sequences, given, mask, training)
+            results, states = by_layers(self, sequences, given, mask, training)
+        result = results if self.return_all_layers else results[0]
         return (result, *state.join(states)) if self.return_state else result
 
     def _on_fused_kernel(self):
-        return all(getattr(layer, "chosen_kernel", lambda: None)() == "fused" for layer in self.recurrent_layers)
+        return max(self.dilation) == 1 and all(layer.chosen_kernel() == "fused" for layer in self.recurrent_layers)
 
     def _fused(self, sequences, given, mask, training):
         from deeprnn_keras.layers.fused_stack import fused_stack
@@ -222,12 +218,12 @@ class DeepRNN(keras.layers.Layer):
             states or level.initial_state(ops.shape(sequences)[0])
             for level, states in zip(self.levels, given, strict=True)
         ]
-        result, states = fused_stack(self, sequences, given, mask, training)
+        results, states = fused_stack(self, sequences, given, mask, training)
         states = [[ops.cast(part, self.compute_dtype) for part in level] for level in states]
         if self.stateful:
             for level, final in zip(self.levels, states, strict=True):
                 level.keep(final)
-        return ops.cast(result, self.compute_dtype), states
+        return [ops.cast(result, self.compute_dtype) for result in results], states
 
     @property
     def state_size(self):
@@ -250,23 +246,32 @@ class DeepRNN(keras.layers.Layer):
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         mask = flip_time(mask) if self.go_backwards else mask
         mask = mask if self.return_sequences else None
+        mask = [mask] * self.num_layers if self.return_all_layers else mask
         if not self.return_state:
             return mask
         return (mask, *state.join([[None] * len(sizes) for sizes in self.state_size]))
 
     def compute_output_spec(self, sequences, initial_state=None, mask=None, training=False):
         # with symbolic inputs Keras asks for this and never runs call()
-        self._check_sequences(sequences.shape)
+        check_sequences(self, sequences.shape)
         state.split(initial_state, self.state_size, sequences.shape[0])
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         n, steps = sequences_shape[:2]
-        width = stack.output_width(self.units, self.connection, self.bidirectional)
-        shape = (n, steps, width) if self.return_sequences else (n, width)
+        if self.return_all_layers:
+            shape = [
+                self._output_shape(n, steps, stack.output_width([h], "stack", self.bidirectional)) for h in self.units
+            ]
+        else:
+            width = stack.output_width(self.units, self.connection, self.bidirectional)
+            shape = self._output_shape(n, steps, width)
         if not self.return_state:
             return shape
         return (shape, *state.join([[(n, size) for size in sizes] for sizes in self.state_size]))
+
+    def _output_shape(self, n, steps, width):
+        return (n, steps, width) if self.return_sequences else (n, width)
 
     def get_config(self):
         return {
@@ -284,6 +289,9 @@ class DeepRNN(keras.layers.Layer):
             },
             "return_sequences": self.return_sequences,
             "return_state": self.return_state,
+            "return_all_layers": self.return_all_layers,
+            "dilation": self.dilation,
+            "block_size": self.block_size,
             "stateful": self.stateful,
             "go_backwards": self.go_backwards,
             "kernel": self.kernel,

@@ -19,7 +19,7 @@ class ChoosesKernel:
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if keras.backend.backend() != "tensorflow":
-            return super().inner_loop(sequences, initial_state, mask, training=training)
+            return self.elsewhere(sequences, initial_state, mask, training)
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         if mask is not None and len(mask.shape) == 3:  # Keras' loop takes (n, T, 1) too
             mask = keras.ops.squeeze(mask, -1)
@@ -31,7 +31,15 @@ class ChoosesKernel:
             return inner_loop(self, sequences, initial_state, mask, training)
         if chosen == "cudnn":
             return self._on_cudnn(sequences, initial_state, mask, training)
+        return self.in_loop(sequences, initial_state, mask, training)
+
+    def in_loop(self, sequences, initial_state, mask, training):
+        """Keras' loop."""
         return keras.layers.RNN.inner_loop(self, sequences, initial_state, mask=mask, training=training)
+
+    def elsewhere(self, sequences, initial_state, mask, training):
+        """On a backend other than TensorFlow: what Keras does there."""
+        return super().inner_loop(sequences, initial_state, mask, training=training)
 
     def _on_cudnn(self, sequences, initial_state, mask, training):
         run = super().inner_loop

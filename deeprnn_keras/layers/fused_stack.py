@@ -14,7 +14,7 @@ from deeprnn_keras.kernels.tensorflow.feature_major import (
     zero_where_not,
 )
 from deeprnn_keras.kernels.tensorflow.plan import plan
-from deeprnn_keras.kernels.tensorflow.recurrences import inner_dtype, recurrence, weights
+from deeprnn_keras.kernels.tensorflow.recurrences import geometry, inner_dtype, weights
 from deeprnn_keras.layers.wiring import Wiring
 
 
@@ -22,21 +22,21 @@ def fused_stack(stack, sequences, states, mask, training):
     """What `by_layers` gives, on the fused kernel; states must be given."""
     dtype = inner_dtype(stack.compute_dtype)
     levels = [FusedLevel(level, dtype) for level in stack.levels]
-    layers = tuple((level.recurrences[0], level.inputs, level.units) for level in levels)
-    how = plan(layers, sequences, training, stack.memory == "lean")
-    wiring = Wiring(stack.connection, stack.dropouts, axis=-2)
+    how = plan(tuple(level.geometry for level in levels), sequences, training, stack.memory == "lean")
+    wiring = Wiring.of(stack, axis=-2)
 
     def run(piece):
-        result, finals = _run(levels, wiring, piece, how, stack.return_sequences, training)
-        return [_zeroed(result, piece.spans, stack), *finals]
+        results, finals = _run(levels, wiring, piece, how, stack.return_sequences, training)
+        return [*(_zeroed(result, piece.spans, stack) for result in results), *finals]
 
     flat = [state for level in states for state in level]
-    result, *finals = in_feature_major(run, sequences, flat, mask, how, dtype)
-    return result, _per_level(finals, [len(level) for level in states])
+    tensors = in_feature_major(run, sequences, flat, mask, how, dtype)
+    count = len(tensors) - len(flat)
+    return tensors[:count], _per_level(tensors[count:], [len(level) for level in states])
 
 
 def _run(levels, wiring, piece, how, return_sequences, training):
-    """-> what leaves the stack, (T, w, n) or (w, n), and the final states in one list."""
+    """-> what leaves the stack, a list of (T, w, n) or (w, n), and the final states in one list."""
     states = _per_level(piece.states, [level.states for level in levels])
     outputs, lasts, finals = [[] for _ in piece.chunks], [], []  # chunks of all levels, last step, end
     for index, level in enumerate(levels):
@@ -47,7 +47,8 @@ def _run(levels, wiring, piece, how, return_sequences, training):
         lasts.append(wiring.with_shortcut(last, lasts))
         finals += final
     if return_sequences:
-        return joined([wiring.joined(below) for below in outputs], piece.spans), finals
+        chunks = [wiring.joined(below) for below in outputs]
+        return [joined(parts, piece.spans) for parts in zip(*chunks, strict=True)], finals
     return wiring.joined(lasts), finals
 
 
@@ -73,9 +74,9 @@ class FusedLevel:
     """
 
     def __init__(self, level, dtype):
-        self.recurrences = [recurrence(layer) for layer in level.layers]
+        self.geometry = geometry(level.layers[0])
+        self.recurrences = [geometry(layer)[0] for layer in level.layers]
         self.weights = [weights(layer, dtype) for layer in level.layers]
-        self.inputs, self.units = level.layers[0].cell.kernel.shape[0], level.layers[0].units
         self.states = len(level.state_sizes)
 
     def run(self, chunks, states, spans, how):

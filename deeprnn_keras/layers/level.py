@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from deeprnn_keras.layers.dilated import Dilated
 from deeprnn_keras.layers.sequences import flip_time, last_valid
 
 
@@ -11,10 +12,12 @@ class Level:
     Args:
         layers: [forward] or [forward, backward], Keras recurrent layers with `return_state=True`; the backward one
             has `go_backwards=True`.
+        dilation: r: step t follows step t - r. Above 1 the layers must return sequences, and there are no states to
+            begin with or to hand on.
     """
 
-    def __init__(self, layers):
-        self.layers = layers
+    def __init__(self, layers, dilation=1):
+        self.layers, self.dilation = layers, dilation
 
     def build(self, shape):
         """Creates the weights of all layers for inputs of this shape."""
@@ -46,6 +49,10 @@ class Level:
 
         The first is there if the layers return sequences, the second if they do not, or if `want_last`.
         """
+        if self.dilation > 1 and states:
+            raise ValueError(f"initial_state cannot be with dilation={self.dilation}, whose states take turns")
+        if self.dilation > 1:
+            return self._run_dilated(read, mask, training, want_last)
         outputs, lasts, final = [], [], []
         count = len(states) // len(self.layers)
         for number, layer in enumerate(self.layers):
@@ -59,6 +66,18 @@ class Level:
                 lasts.append(last_valid(output, flip_time(mask) if layer.go_backwards else mask))
             outputs.append(flip_time(output) if layer.go_backwards else output)
         return _joined(outputs), _joined(lasts), final
+
+    def _run_dilated(self, read, mask, training, want_last):
+        outputs, lasts = [], []
+        for layer in self.layers:
+            chains = Dilated(self.dilation, layer.go_backwards)
+            output, *_ = layer(chains.apart(read), mask=chains.apart(mask), training=training)
+            output = chains.together(flip_time(output) if layer.go_backwards else output, read)
+            outputs.append(output)
+            if want_last:
+                ends = (flip_time(output), flip_time(mask)) if layer.go_backwards else (output, mask)
+                lasts.append(last_valid(*ends))
+        return _joined(outputs), _joined(lasts), []
 
 
 def _joined(parts):

@@ -5,6 +5,8 @@ import keras
 from deeprnn_keras.initializers import ForgetBias, PerGate, ScaledIdentity
 from deeprnn_keras.initializers.seeding import draw, reseeded
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, SimpleRNN
+from deeprnn_keras.layers.rnn import RNN
+from deeprnn_keras.specs import named
 
 LAYERS = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
 CELL_MEMBERS = ("call", "state_size")
@@ -17,11 +19,6 @@ def refuse_what_custom_cells_ignore(stack):
             raise ValueError(
                 f"activation: layer {level} uses the cell made by {cell!r}, which brings its own activation; "
                 "give None for this layer"
-            )
-        if callable(cell) and stack.kernel in ("cudnn", "fused"):
-            raise ValueError(
-                f"kernel={stack.kernel!r} cannot be: layer {level} uses the cell made by {cell!r}, which runs in "
-                "Keras' loop. 'auto' takes the fastest that can for each layer"
             )
     if all(callable(cell) for cell in stack.cells):
         for name in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
@@ -63,21 +60,38 @@ def named_layer(cell, units, activation, initializers, place, **kwargs):
     """A recurrent layer for the named cell.
 
     Args:
+        cell: a name, or {"name": name, **options}.
         activation: a function, or None for the cell's own.
         initializers: {role: initializer or None for the default}.
         place: number of the layer in the stack: layers that share an initializer object draw different numbers.
         kwargs: arguments of `keras.layers.RNN`, and `kernel`.
     """
-    kwargs |= _initializers(cell, activation, initializers, place)
+    spec, options = named(cell)
+    if spec.make is not None:
+        return _written_layer(spec, options, units, activation, initializers, place, **kwargs)
+    kwargs |= _initializers(spec.name, activation, initializers, place)
     if activation is not None:
         kwargs["activation"] = activation
-    if cell == "lstm":
+    if spec.name == "lstm":
         kwargs["unit_forget_bias"] = False  # the bias initializer says it all
-    return LAYERS[cell](units, **kwargs)
+    return LAYERS[spec.name](units, **kwargs)
+
+
+def _written_layer(spec, options, units, activation, initializers, place, **kwargs):
+    """A layer around a cell that is not one of Keras'."""
+    given = {f"{role}_initializer": reseeded(init, place) for role, init in initializers.items() if init is not None}
+    if activation is not None:
+        given["activation"] = activation
+    return RNN(checked_cell(lambda h: spec.cell(h, dtype=kwargs.get("dtype"), **options, **given), units), **kwargs)
 
 
 def custom_layer(make_cell, units, **kwargs):
     """A recurrent layer for `make_cell(units)`, a Keras cell."""
+    return RNN(checked_cell(make_cell, units), **kwargs)
+
+
+def checked_cell(make_cell, units):
+    """`make_cell(units)`, if it is a Keras cell that a stack can hold."""
     cell = make_cell(units)
     missing = [member for member in CELL_MEMBERS if not hasattr(cell, member)]
     if missing:
@@ -94,4 +108,4 @@ def custom_layer(make_cell, units, **kwargs):
     output = getattr(cell, "output_size", None) or sizes[0]
     if output != units:
         raise ValueError(f"cell: {make_cell!r} was called with units = {units} and returned a cell of output {output}")
-    return keras.layers.RNN(cell, **kwargs)
+    return cell

@@ -10,10 +10,18 @@ class Wiring:
         connection: "stack", "residual" or "skip".
         dropouts: one `keras.layers.Dropout` for each level but the first.
         axis: of the features.
+        block_size: layers that a residual shortcut passes over.
+        all_layers: everything leaves the stack, not the top alone.
     """
 
-    def __init__(self, connection, dropouts, axis=-1):
+    def __init__(self, connection, dropouts, axis=-1, block_size=1, all_layers=False):
         self.connection, self.dropouts, self.axis = connection, dropouts, axis
+        self.block_size, self.all_layers = block_size, all_layers
+
+    @classmethod
+    def of(cls, stack, axis=-1):
+        """The wiring of a `DeepRNN`."""
+        return cls(stack.connection, stack.dropouts, axis, stack.block_size, stack.return_all_layers)
 
     def read(self, index, below, sequences, training):
         """What level `index` reads, given what leaves the levels below."""
@@ -24,11 +32,14 @@ class Wiring:
         return ops.concatenate([read, sequences], axis=self.axis) if self.connection == "skip" else read
 
     def with_shortcut(self, output, below):
-        """What leaves a level: with residual connections its output and what leaves the level below."""
-        if self.connection != "residual" or output is None or not below:
+        """What leaves a level: at the end of a residual block its output and what leaves the block below."""
+        shortcut = len(below) - self.block_size
+        if self.connection != "residual" or output is None or shortcut < 0 or (len(below) + 1) % self.block_size:
             return output
-        return output + below[-1]
+        return output + below[shortcut]
 
     def joined(self, outputs):
-        """What leaves the stack, given what leaves its levels."""
-        return ops.concatenate(outputs, axis=self.axis) if self.connection == "skip" else outputs[-1]
+        """What leaves the stack, given what leaves its levels: a list, of one or with `all_layers` of L."""
+        if self.all_layers:
+            return list(outputs)
+        return [ops.concatenate(outputs, axis=self.axis) if self.connection == "skip" else outputs[-1]]

@@ -5,12 +5,14 @@ import keras
 from deeprnn_keras import checks
 from deeprnn_keras.data import TextCorpus, Vocabulary
 from deeprnn_keras.generation import generate, score
-from deeprnn_keras.layers import DeepRNN, OneHot
+from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
+from deeprnn_keras.models.tied_head import TiedHead
+from deeprnn_keras.stack import output_width
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class LanguageModel(keras.Model):
-    """Ids (n, T) -> logits (n, T, V) of the symbol that follows each: embedding, deep RNN, affine head g.
+    """Ids (n, T) -> logits (n, T, V) of the symbol that follows each: embedding, deep RNN, head g.
 
         X_t = E[w_t]  (one row per symbol; or its indicator vector),  O_t = g(H_t^(L)) = H_t^(L) W_hq + b_q,
         p(w_{t+1} | w_1, ..., w_t) = softmax(O_t)
@@ -24,10 +26,14 @@ class LanguageModel(keras.Model):
         input_dropout, output_dropout: rates on X and on H^(L).
         embeddings_initializer: of E. The default, N(0, 1), gives the first layer inputs of unit variance, for which
             its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
+        head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
+        tied: W_hq is the transpose of E: as wide as the output of the recurrent layers, and learnt from both sides
+            (Press & Wolf 2017; Inan et al. 2017).
         head_initializer, head_bias_initializer: of W_hq and b_q.
 
     Raises:
-        ValueError: for what `DeepRNN` refuses, V < 2, or rates outside [0, 1).
+        ValueError: for what `DeepRNN` refuses, V < 2, rates outside [0, 1), or a tied head without an embedding of
+            the output's width.
 
     >>> from deeprnn_keras import LanguageModel
     >>> model = LanguageModel("abc ", units=16, num_layers=2, cell="gru")
@@ -47,6 +53,9 @@ class LanguageModel(keras.Model):
         input_dropout=0.0,
         output_dropout=0.0,
         embeddings_initializer=None,
+        head_units=(),
+        head_activation="tanh",
+        tied=False,
         head_initializer="glorot_uniform",
         head_bias_initializer="zeros",
         name=None,
@@ -82,14 +91,16 @@ class LanguageModel(keras.Model):
                 units, num_layers, cell, **{"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
             ),
             keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype, name="output_dropout"),
-            keras.layers.Dense(
-                size,
-                kernel_initializer=head_initializer,
-                bias_initializer=head_bias_initializer,
-                dtype=policy.variable_dtype,
-                name="head",
-            ),
         ]
+        width = output_width(layers[2].units, layers[2].connection)
+        head = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
+        if tied:
+            layers.append(TiedHead(embed, _tied_width(embedding, width, head_units), **head))
+        elif head_units:
+            units = [*head_units, size]
+            layers.append(DeepOutput(units, head_activation, kernel_initializer=head_initializer, **head))
+        else:
+            layers.append(keras.layers.Dense(size, kernel_initializer=head_initializer, **head))
         # === Functional Model ===
         x = hidden = keras.Input((None,), dtype="int32", name="tokens")
         for layer in layers:
@@ -104,6 +115,9 @@ class LanguageModel(keras.Model):
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
             "embeddings_initializer": _serialized(embeddings_initializer),
+            "head_units": list(head_units),
+            "head_activation": head_activation,
+            "tied": bool(tied),
             "head_initializer": _serialized(head_initializer),
             "head_bias_initializer": _serialized(head_bias_initializer),
         }
@@ -143,6 +157,15 @@ class LanguageModel(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+
+def _tied_width(embedding, width, head_units):
+    if embedding != width or head_units:
+        raise ValueError(
+            f"tied=True needs an embedding as wide as the output of the recurrent layers, {width}, and no hidden "
+            f"layers in the head; got embedding={embedding} and head_units={list(head_units)}"
+        )
+    return width
 
 
 def _serialized(initializer):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeprnn_keras.kernels.tensorflow import batch
-from deeprnn_keras.kernels.tensorflow.fused import fused
+from deeprnn_keras.kernels.tensorflow.fused import fused, plain
 
 
 class Span(NamedTuple):
@@ -89,7 +89,11 @@ def run_chunks(recurrence, chunks, spans, weights, states, plan):
     """
     outputs = []
     for x, span in zip(chunks, spans, strict=True):
-        hs, states = fused(recurrence, x, weights, states, span, plan.keep, plan.compiled)
+        read = recurrence.read(x, weights)
+        if plan.exported:
+            hs, states = plain(recurrence, read, weights, states, span)
+        else:
+            hs, states = fused(recurrence, read, weights, states, span, plan.keep, plan.compiled)
         outputs.append(hs)
     return outputs, states
 

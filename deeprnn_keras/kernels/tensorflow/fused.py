@@ -12,16 +12,17 @@ from deeprnn_keras.kernels.tensorflow.passes import passes
 
 
 class Weights(NamedTuple):
-    """(kernel, recurrent kernel, bias) in Keras' layout, and the same as a step wants them."""
+    """The weights of the steps, in Keras' layout and as a step wants them, and those that only `read` wants."""
 
     given: list
     packed: list
+    reading: object = None
 
 
-def packed(recurrence, given):
+def packed(recurrence, given, reading=None):
     """`Weights`: made once per layer and batch, used by every piece of the sequence."""
     given = list(given)
-    return Weights(given, list(recurrence.pack(*map(tf.stop_gradient, given))))
+    return Weights(given, list(recurrence.pack(*map(tf.stop_gradient, given))), reading)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -30,7 +31,7 @@ def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled
 
     Args:
         recurrence: `LSTM()`, `GRU()`, ...
-        x: (T, d, n).
+        x: (T, d, n), what `recurrence.read` gave.
         weights: `Weights` in x's dtype.
         states: list of (h, n).
         span: mask: None or (T, 1, n) of bool; where False the states stay; and steps: None, or how many of the T
@@ -44,10 +45,11 @@ def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled
     """
     ready = weights.packed
     run = passes(recurrence, compiled)
+    count = len(weights.given)
 
     @tf.custom_gradient
     def differentiable(x, *variables):
-        states = list(variables[3:])
+        states = list(variables[count:])
         if keep:
             final, history, saved = run.forward_keeping(x, ready, states, *span)
             hs = history[0]
@@ -56,13 +58,19 @@ def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled
             history = saved = None
 
         def gradient(d_hs, *d_final):
-            inputs = Inputs(x, list(variables[:3]), states, d_hs, list(d_final))
+            inputs = Inputs(x, list(variables[:count]), states, d_hs, list(d_final))
             return _gradient(recurrence, run, inputs, ready, span, history, saved)
 
         return (hs, *final), gradient
 
     hs, *final = differentiable(x, *weights.given, *states)
     return hs, final
+
+
+def plain(recurrence, x, weights, states, span=(None, None)):
+    """What `fused` gives, as a graph of TensorFlow's operations alone: a gradient of our own would not be saved."""
+    final, hs = passes(recurrence, compiled=False).forward(x, recurrence.pack(*weights.given), states, *span)
+    return hs, list(final)
 
 
 class Inputs(NamedTuple):
@@ -89,8 +97,8 @@ def _gradient(recurrence, run, inputs, ready, span, history, saved):
         if history is None:
             with tf.control_dependencies([d_hs, *d_final]):  # not before the gradient has come here
                 _, *kept = run.forward_keeping(tf.identity(x), ready, states, *span)
-        dz, d_weights, d_states = run.backward(x, ready, states, *span, *kept, d_hs, d_final)
-        return (run.input_gradient(weights[0], dz, x), *d_weights, *d_states), twice
+        left, d_weights, d_states = run.backward(x, ready, states, *span, *kept, d_hs, d_final)
+        return (run.input_gradient(weights, left, x), *d_weights, *d_states), twice
 
     return once(*tf.nest.flatten(inputs))
 
@@ -103,6 +111,6 @@ def _second_gradient(recurrence, span, structure, flat, upstream):
         x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(structure, flat)
         ready = list(recurrence.pack(*weights))
         _, history, saved = run.forward_keeping(x, ready, states, *span)
-        dz, d_weights, d_states = run.backward(x, ready, states, *span, history, saved, d_hs, d_final)
-        outputs = (run.input_gradient(weights[0], dz, x), *d_weights, *d_states)
+        left, d_weights, d_states = run.backward(x, ready, states, *span, history, saved, d_hs, d_final)
+        outputs = (run.input_gradient(weights, left, x), *d_weights, *d_states)
     return tape.gradient(outputs, flat, output_gradients=upstream, unconnected_gradients="zero")

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeprnn_keras.kernels.tensorflow.activations import ACTIVATIONS
 from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time, unflat
+from deeprnn_keras.kernels.tensorflow.recurrence import Recurrence
 
 
 def from_input(kernel, x, bias):
@@ -14,7 +15,7 @@ def from_input(kernel, x, bias):
 
 
 @dataclass(frozen=True)
-class GRU:
+class GRU(Recurrence):
     """z, r = s(a + q), g = a(a_g + r q_g), h' = z h + (1 - z) g, with a = W^T x + b, q = U^T h + b_q.
 
     This is Keras' `reset_after=True`, the form that cuDNN and PyTorch have too. `dz` holds the gradient with respect
@@ -48,26 +49,22 @@ class GRU:
         g = a(ag + r * qg)
         return [g + z * (h - g)], [z, r, g, qg]
 
-    def backward(self, weights, saved, before, after, gradient):
-        """-> dz, gradient with respect to the state before."""
+    def backward(self, weights, x, saved, before, after, gradient):
+        """-> [dz], gradient with respect to the state before."""
         a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
         z, r, g, qg = saved
         (dh,), (h,) = gradient, before
         dag = dh * (1 - z) * a.slope(g)
         dq = tf.concat([dh * (h - g) * s.slope(z), dag * qg * s.slope(r), dag * r], 0)
-        return tf.concat([dq, dag], 0), [tf.matmul(weights[-1], dq) + dh * z]
+        return [tf.concat([dq, dag], 0)], [tf.matmul(weights[-1], dq) + dh * z]
 
-    def weight_gradients(self, x, h_before, dz, saved):
+    def weight_gradients(self, x, earlier, written, saved):
         """-> flat da, (dW, dU, db)."""
-        dz = flat(dz)
+        dz, h_before = flat(written[0]), earlier[0]
         units = dz.shape[0] // 4
         da, dq = tf.concat([dz[: 2 * units], dz[3 * units :]], 0), dz[: 3 * units]
         db = tf.stack([tf.reduce_sum(da, 1), tf.reduce_sum(dq, 1)])
         return da, (product_over_time(flat(x), da), product_over_time(flat(h_before), dq), db)
-
-    def input_gradient(self, kernel, dz):
-        """Flat da (3 h, T n) -> flat dx (d, T n)."""
-        return tf.matmul(kernel, dz)
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,8 @@ class GRUResetBefore(GRU):
         g = a(ag + tf.matmul(candidate, r * h))
         return [g + z * (h - g)], [z, r, g]
 
-    def backward(self, weights, saved, before, after, gradient):
-        """-> dz, gradient with respect to the state before."""
+    def backward(self, weights, x, saved, before, after, gradient):
+        """-> [dz], gradient with respect to the state before."""
         a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
         *_, gates, candidate = weights
         z, r, g = saved
@@ -103,11 +100,11 @@ class GRUResetBefore(GRU):
         dag = dh * (1 - z) * a.slope(g)
         d_reset = tf.matmul(candidate, dag)  # with respect to r h
         d_gates = tf.concat([dh * (h - g) * s.slope(z), d_reset * h * s.slope(r)], 0)
-        return tf.concat([d_gates, dag], 0), [tf.matmul(gates, d_gates) + d_reset * r + dh * z]
+        return [tf.concat([d_gates, dag], 0)], [tf.matmul(gates, d_gates) + d_reset * r + dh * z]
 
-    def weight_gradients(self, x, h_before, dz, saved):
+    def weight_gradients(self, x, earlier, written, saved):
         """-> flat dz, (dW, dU, db)."""
-        dz = flat(dz)
+        dz, h_before = flat(written[0]), earlier[0]
         units = dz.shape[0] // 3
         d_gates = product_over_time(flat(h_before), dz[: 2 * units])
         d_candidate = product_over_time(flat(saved[1] * h_before), dz[2 * units :])

@@ -14,7 +14,7 @@ from deeprnn_keras.kernels.tensorflow.feature_major import (
     zero_where_not,
 )
 from deeprnn_keras.kernels.tensorflow.plan import plan
-from deeprnn_keras.kernels.tensorflow.recurrences import inner_dtype, recurrence, weights
+from deeprnn_keras.kernels.tensorflow.recurrences import geometry, inner_dtype, weights
 
 
 @tf.autograph.experimental.do_not_convert
@@ -27,18 +27,18 @@ def inner_loop(layer, sequences, initial_state, mask, training):
         initial_state: list of (n, h).
         mask: (n, T) or None.
     """
-    if training and layer.dropout:
+    if training and layer.cell.dropout:
         sequences = sequences * layer.cell.get_dropout_mask(sequences[:, 0, :])[:, None]
     dtype = inner_dtype(layer.cell.compute_dtype)
-    recurrent = recurrence(layer)
-    how = plan(((recurrent, sequences.shape[2], layer.units),), sequences, training)
+    shape = geometry(layer)
+    how = plan((shape,), sequences, training)
     prepared = weights(layer, dtype)
 
     def run(piece):
         chunks, spans = piece.chunks, piece.spans
         if layer.go_backwards:
             chunks, spans = backwards(chunks, spans), spans_backwards(spans)
-        hs, states = run_chunks(recurrent, chunks, spans, prepared, piece.states, how)
+        hs, states = run_chunks(shape[0], chunks, spans, prepared, piece.states, how)
         return [*_outputs(layer, hs, states[0], spans), *states]
 
     count = 2 if layer.return_sequences else 1

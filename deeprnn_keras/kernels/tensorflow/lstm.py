@@ -27,8 +27,8 @@ class LSTM(JointRecurrence):
         c = f * c + i * g
         return [o * a(c), c], [i, f, g, o]
 
-    def backward(self, weights, saved, before, after, gradient):
-        """-> dz, gradient with respect to the states before."""
+    def backward(self, weights, x, saved, before, after, gradient):
+        """-> [dz], gradient with respect to the states before."""
         a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
         i, f, g, o = saved
         dh, dc = gradient
@@ -36,4 +36,4 @@ class LSTM(JointRecurrence):
         dc = dc + dh * o * a.slope(y)
         dz = [dc * g * s.slope(i), dc * before[1] * s.slope(f), dc * i * a.slope(g), dh * y * s.slope(o)]
         dz = tf.concat(dz, 0)
-        return dz, [tf.matmul(weights[1], dz), dc * f]
+        return [dz], [tf.matmul(weights[1], dz), dc * f]

@@ -4,7 +4,6 @@ import functools
 
 import tensorflow as tf
 
-from deeprnn_keras.kernels.tensorflow.products import unflat
 from deeprnn_keras.kernels.tensorflow.scan import scan
 
 FEW = (2, 4)  # examples, from and to, where the input's products are cheaper for all steps at once (measured)
@@ -15,9 +14,10 @@ class Passes:
 
     forward: (x, packed weights, states, mask, steps) -> final states, h of all steps.
     forward_keeping: the same -> final states, all states of all steps, what else the way back needs.
-    backward: (x, packed, states, mask, steps, history, saved, d_hs, d_final) -> flat dz, (dW, dU, db), d_states.
+    backward: (x, packed, states, mask, steps, history, saved, d_hs, d_final) -> what is left for dx, weights'
+        gradients, d_states.
     mask and steps are those of `fused`'s span.
-    input_gradient: (kernel, flat dz, x) -> dx; on its own, so that it is pruned where x is data.
+    input_gradient: (given weights, what is left, x) -> dx; on its own, so that it is pruned where x is data.
     """
 
     def __init__(self, recurrence, compiled):
@@ -25,7 +25,7 @@ class Passes:
         self.forward = wrap(functools.partial(_forward, recurrence))
         self.forward_keeping = wrap(functools.partial(_forward_keeping, recurrence))
         self.backward = wrap(functools.partial(_backward, recurrence))
-        self.input_gradient = wrap(functools.partial(_input_gradient, recurrence))
+        self.input_gradient = wrap(recurrence.input_gradient)
 
 
 @functools.cache
@@ -54,14 +54,14 @@ def sizes(x):
 def _scan_forward(recurrence, x, packed, states, mask, steps, keep):
     """The scan; for very few examples, where that is known, with the input's products taken beforehand."""
     batch = x.shape[2]
-    if batch is not None and FEW[0] <= batch <= FEW[1]:
+    if batch is not None and FEW[0] <= batch <= FEW[1] and hasattr(recurrence, "projected"):
         packed, x = recurrence.projected(packed, x)
     return _scan_steps(recurrence, x, packed, states, mask, steps, keep)
 
 
 def _scan_steps(recurrence, x, packed, states, mask, steps, keep):
     length, _, batch = sizes(x)
-    units = states[0].shape[0]
+    rows = [state.shape[0] for state in states]
 
     def step(t, before):
         after, saved = recurrence.forward(packed, x[t], before)
@@ -69,8 +69,8 @@ def _scan_steps(recurrence, x, packed, states, mask, steps, keep):
             after = [tf.where(mask[t], new, old) for new, old in zip(after, before, strict=True)]
         return after, [*after, *saved] if keep else after[:1]
 
-    count = recurrence.states + recurrence.saved if keep else 1
-    return scan(length, step, states, [units] * count, batch, x.dtype, steps)
+    rows = rows + recurrence.saved_rows(rows[0]) if keep else rows[:1]
+    return scan(length, step, states, rows, batch, x.dtype, steps)
 
 
 def _forward(recurrence, x, packed, states, mask, steps):
@@ -94,15 +94,14 @@ def _backward(recurrence, x, packed, states, mask, steps, history, saved, d_hs, 
             kept = [tf.where(mask[t], tf.zeros_like(part), part) for part in gradient]
             gradient = [tf.where(mask[t], part, tf.zeros_like(part)) for part in gradient]
         before, after = [part[t] for part in earlier], [part[t] for part in history]
-        dz, new = recurrence.backward(packed, [part[t] for part in saved], before, after, gradient)
+        written, new = recurrence.backward(packed, x[t], [part[t] for part in saved], before, after, gradient)
         if mask is not None:
             new = [part + keep for part, keep in zip(new, kept, strict=True)]
-        return new, [dz]
+        return new, written
 
-    d_states, (dz,) = scan(length, step, d_final, [recurrence.blocks * units], batch, x.dtype, steps, reverse=True)
-    dz = tf.ensure_shape(dz, (x.shape[0], recurrence.blocks * units, x.shape[2]))
-    return *recurrence.weight_gradients(x, earlier[0], dz, saved), d_states
-
-
-def _input_gradient(recurrence, kernel, dz, x):
-    return unflat(recurrence.input_gradient(kernel, dz), x)
+    rows = recurrence.written_rows(units)
+    d_states, written = scan(length, step, d_final, rows, batch, x.dtype, steps, reverse=True)
+    written = [
+        tf.ensure_shape(part, (x.shape[0], height, x.shape[2])) for part, height in zip(written, rows, strict=True)
+    ]
+    return *recurrence.weight_gradients(x, earlier, written, saved), d_states

@@ -36,6 +36,7 @@ class Plan(NamedTuple):
         chunks: lengths of the pieces of time.
         padded: each piece of time is to be rounded up.
         keep: keep what the way back needs.
+        exported: a graph for elsewhere, without a gradient of our own.
     """
 
     compiled: bool
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
     chunks: list
     padded: bool
     keep: bool
+    exported: bool
 
 
 def plan(layers, sequences, training, lean=False):
@@ -61,7 +63,7 @@ def plan(layers, sequences, training, lean=False):
     elif pieces > 1:
         rows = -(-rows // pieces) * pieces
     chunks = _chunks(sequences, LEAN_CHUNK if lean else DEEP_CHUNK if deep else CHUNK)
-    return Plan(compiled, pieces, rows, chunks, padded, bool(training) and not lean)
+    return Plan(compiled, pieces, rows, chunks, padded, bool(training) and not lean, exported)
 
 
 def _among_the_first(layers, steps):

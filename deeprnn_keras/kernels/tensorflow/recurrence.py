@@ -1,15 +1,14 @@
-"""What a recurrence tells the fused kernel, and what those share whose gates all see the same x and h."""
+"""What a recurrence tells the fused kernel, and what those share that are written by hand."""
 
 import tensorflow as tf
 
 from deeprnn_keras.kernels.tensorflow.products import flat, product_over_time, unflat
 
 
-class JointRecurrence:
-    """One product per step, z = [W | U]^T [x; h] + b; the base of LSTM and plain RNN, and the contract of all.
+class Recurrence:
+    """The contract: one step forward and its gradient, derived by hand, feature-major: x (d, n), h (h, n).
 
-    A recurrence is one step forward and its gradient, derived by hand, feature-major: x (d, n), h (h, n), the gates
-    as blocks of rows. Weights come in Keras' layout: kernel W (d, G h), recurrent kernel U (h, G h), bias.
+    The gates are blocks of rows. Weights come in Keras' layout: kernel W (d, G h), recurrent kernel U (h, G h), bias.
     `dz` (T, G h, n) is the loss's gradient with respect to z.
 
     Attributes:
@@ -17,6 +16,26 @@ class JointRecurrence:
         saved: how many tensors (h, n) a step keeps for the way back, beside its states.
         blocks: rows of dz, in units of h.
     """
+
+    def read(self, x, weights):
+        """(T, d, n), `Weights` -> what a step gets of x, differentiable: here x itself."""
+        return x
+
+    def saved_rows(self, units):
+        """Rows of each tensor that a step keeps."""
+        return [units] * self.saved
+
+    def written_rows(self, units):
+        """Rows of each tensor that a step of the way back writes down."""
+        return [self.blocks * units]
+
+    def input_gradient(self, given, dz, x):
+        """What `weight_gradients` left of dz (G h, T n), the given weights -> dx (T, d, n)."""
+        return unflat(tf.matmul(given[0], dz), x)
+
+
+class JointRecurrence(Recurrence):
+    """One product per step, z = [W | U]^T [x; h] + b; the base of LSTM and plain RNN."""
 
     def pack(self, kernel, recurrent_kernel, bias):
         """The weights as a step wants them: transposed once, for products with a transposed matrix are slow."""
@@ -33,12 +52,8 @@ class JointRecurrence:
         joint, _, bias = weights
         return tf.matmul(joint, h) + x if bias is None else tf.matmul(joint, tf.concat([x, h], 0)) + bias
 
-    def weight_gradients(self, x, h_before, dz, saved):
-        """-> dz flat, (dW, dU, db)."""
-        dz = flat(dz)
+    def weight_gradients(self, x, earlier, written, saved):
+        """-> dz flat, (dW, dU, db); earlier: the states before each step, written: [dz]."""
+        dz, h_before = flat(written[0]), earlier[0]
         gradients = product_over_time(flat(x), dz), product_over_time(flat(h_before), dz), tf.reduce_sum(dz, 1)
         return dz, gradients
-
-    def input_gradient(self, kernel, dz):
-        """Flat dz (G h, T n) -> flat dx (d, T n)."""
-        return tf.matmul(kernel, dz)

@@ -4,6 +4,7 @@ import tensorflow as tf
 from keras.src.backend.common.variables import AutocastScope
 
 from deeprnn_keras.kernels.rules import traits
+from deeprnn_keras.kernels.tensorflow.derived import Derived
 from deeprnn_keras.kernels.tensorflow.fused import packed
 from deeprnn_keras.kernels.tensorflow.gru import GRU, GRUResetBefore
 from deeprnn_keras.kernels.tensorflow.lstm import LSTM
@@ -13,6 +14,8 @@ from deeprnn_keras.kernels.tensorflow.simple_rnn import SimpleRNN
 def recurrence(layer):
     """The recurrence of a layer that the fused kernel covers; equal layers give equal recurrences."""
     found = traits(layer)
+    if found.written:
+        return Derived(layer.cell.equations, tuple(layer.cell.functions.items()))
     if found.cell == "rnn":
         return SimpleRNN(found.activation)
     if found.cell == "lstm":
@@ -23,10 +26,21 @@ def recurrence(layer):
 def weights(layer, dtype):
     """The layer's `Weights`, as they are stored: a policy with half precision does not round them."""
     cell = layer.cell
+    if hasattr(cell, "equations"):
+        with AutocastScope(None):
+            given = {weight.name: tf.cast(weight.value, dtype) for weight in cell.weights}
+        return recurrence(layer).weights(cell.inputs, given)
     with AutocastScope(None):
         given = [tf.cast(cell.kernel.value, dtype), tf.cast(cell.recurrent_kernel.value, dtype)]
         given.append(tf.cast(cell.bias.value, dtype) if cell.use_bias else _no_bias(cell, dtype))
     return packed(recurrence(layer), given)
+
+
+def geometry(layer):
+    """(recurrence, d, h): what the plan needs to know."""
+    cell = layer.cell
+    inputs = cell.inputs if hasattr(cell, "equations") else cell.kernel.shape[0]
+    return recurrence(layer), inputs, cell.units
 
 
 def _no_bias(cell, dtype):

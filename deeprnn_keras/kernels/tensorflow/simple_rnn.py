@@ -21,7 +21,7 @@ class SimpleRNN(JointRecurrence):
         """-> new states [h'], saved []."""
         return [ACTIVATIONS[self.activation].function(self.z(weights, x, states[0]))], []
 
-    def backward(self, weights, saved, before, after, gradient):
-        """-> dz, gradient with respect to the state before."""
+    def backward(self, weights, x, saved, before, after, gradient):
+        """-> [dz], gradient with respect to the state before."""
         dz = gradient[0] * ACTIVATIONS[self.activation].slope(after[0])
-        return dz, [tf.matmul(weights[1], dz)]
+        return [dz], [tf.matmul(weights[1], dz)]

@@ -1,0 +1,86 @@
+"""Language models that are deep inside the step: Pascanu's four ways, and a recurrent highway network."""
+
+from deeprnn_keras import GeometricDecay, Recipe
+from deeprnn_keras.zoo.initialization import Initialization
+from deeprnn_keras.zoo.language_model import LanguageModelConfig
+from deeprnn_keras.zoo.registry import register
+
+
+def pascanu(name, title, published, **architecture):
+    """An entry after Pascanu et al. 2013, characters of Penn Treebank.
+
+    The paper gives widths and rounded counts: stacked RNN 400-400, 520K; DT(S)-RNN 400-400, 540K; DOT(S)-RNN
+    400-400-600, 790K. With one-hot input, V = 50, they come out as follows (d = V inputs, h = 400):
+
+        stacked  (50 + 400 + 1) 400 + (400 + 400 + 1) 400 + 401 x 50                        =  520,850
+        DT(S)    x to both stages 50 x 800, h to both 400 x 800, between them 400 x 400,
+                 biases 800; head 401 x 50                                                  =  540,850
+        DOT(S)   as DT(S) up to the head; 401 x 600 + 601 x 50                              =  791,450
+
+    DT(S) gets its 20,000 weights above three square matrices only if x, too, goes to both stages; the authors' program
+    (GroundHog, tutorials/DT_RNN_Tut.py) has a layer of that name, RecurrentMultiLayerShortPathInpAll.
+    """
+    return LanguageModelConfig(
+        name=name,
+        title=title,
+        paper="Pascanu, Gulcehre, Cho & Bengio 2013, How to Construct Deep Recurrent Neural Networks",
+        url="https://arxiv.org/abs/1312.6026",
+        data="Penn Treebank, 50 characters",
+        vocabulary=50,
+        units=400,
+        recipe=Recipe("sgd", learning_rate=1.0, clip_norm=1.0, batch_size=1, bptt=100, epochs=20),
+        published=published,
+        differs="Learning rate, clipping and steps are those of the authors' tutorial program; its momentum, weight "
+        "noise, sparse recurrent matrices and halving of the rate on plateaus are left out, the number of epochs and "
+        "tanh are ours, and windows begin with a zero state.",
+        **architecture,
+    )
+
+
+STEP = {"name": "deep_transition_rnn", "depth": 2, "shortcut": True}
+
+register(
+    pascanu(
+        "pascanu_srnn_ptb_char", "stacked RNN, deep by layers", "1.41 bits per character", num_layers=2, cell="rnn"
+    ),
+    pascanu("pascanu_dts_ptb_char", "DT(S)-RNN, a deep transition with shortcuts", None, num_layers=1, cell=STEP),
+    pascanu(
+        "pascanu_dots_ptb_char",
+        "DOT(S)-RNN, deep transition and deep output",
+        "1.39 bits per character",
+        num_layers=1,
+        cell=STEP,
+        head_units=(600,),
+    ),
+    LanguageModelConfig(
+        name="rhn_ptb",
+        title="recurrent highway network of depth 10",
+        paper="Zilly, Srivastava, Koutnik & Schmidhuber 2016, Recurrent Highway Networks",
+        url="https://arxiv.org/abs/1607.03474",
+        data="Penn Treebank, 10,000 words",
+        symbols="words",
+        vocabulary=10_000,
+        units=830,
+        num_layers=1,
+        # G h (d + D (h + 1)) = 2 x 830 (830 + 10 x 831) = 15,172,400; E 8,300,000; b 10,000: 23,482,400, "23M"
+        cell={"name": "rhn", "depth": 10, "coupled": True, "transform_bias": -2.0, "recurrent_dropout": 0.25},
+        tied=True,
+        input_dropout=0.75,
+        output_dropout=0.75,
+        initialization=Initialization("uniform", 0.04),
+        recipe=Recipe(
+            "sgd",
+            0.2,
+            GeometricDecay(1 / 1.02, after=20),
+            clip_norm=10.0,
+            summed_over_time=True,
+            batch_size=20,
+            bptt=35,
+            epochs=300,
+        ),
+        published="perplexity 67.9 validation, 65.4 test",
+        differs="Dropout of whole words (.25), weight decay (1e-7) and noise that is fixed over time on input and "
+        "output are left out; biases other than the transform gates' start at 0; the number of epochs is ours; windows "
+        "begin with a zero state.",
+    ),
+)
