@@ -139,7 +139,7 @@ def register_cell(name, make=None):
     Returns `make`. A model that is loaded needs the registration before, as any class of one's own does.
 
     Raises:
-        ValueError: if the name is taken.
+        ValueError: if the name is taken, or `make` cannot be called.
 
     >>> from functools import partial
     >>> from deeprnn_keras import DeepRNN, RHNCell, register_cell
@@ -150,6 +150,8 @@ def register_cell(name, make=None):
     """
     if make is None:
         return partial(register_cell, name)
+    if not callable(make):
+        raise ValueError(f"make must be a callable(units, **options) that gives a Keras cell, got {make!r}")
     CELLS.add(name, _spec_of(name, make))
     return make
 

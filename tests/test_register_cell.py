@@ -106,7 +106,9 @@ def test_any_keras_cell(rng):
         count_weights(3, 4, cell="stock_for_tests")
 
 
-def test_a_name_that_is_taken():
+def test_a_name_that_is_taken_and_no_cell():
+    with pytest.raises(ValueError, match="make must be a callable"):
+        register_cell("seven_for_tests", 7)
     with pytest.raises(ValueError, match="there is a cell named 'rhn' already; choose another name"):
         register_cell("rhn", RHNCell)
 
@@ -115,7 +117,7 @@ def test_equations_that_forget_something():
     class NoMaps(RecurrentCell):
         equations_class = Equations
 
-    with pytest.raises(NotImplementedError, match=r"Equations must define maps\(inputs\)"):
-        RNN(NoMaps(3))(np.zeros((1, 2, 3), "float32"))
+    with pytest.raises(ValueError, match=r"Equations, the equations of NoMaps, must define \['maps', 'step'\]"):
+        NoMaps(3)
     with pytest.raises(ValueError, match="RecurrentCell must set equations_class"):
         RecurrentCell(3)
