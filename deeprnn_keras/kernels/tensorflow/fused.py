@@ -7,6 +7,7 @@ Here the way back has one product per step, and the weights' gradients are large
 from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.eager import forwardprop_util
 
 from deeprnn_keras.kernels.tensorflow.passes import passes
 
@@ -40,9 +41,11 @@ def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled
         compiled: by XLA, once per recurrence and shape; else as a plain graph.
 
     Returns:
-        (hs (T, h, n), final states). Differentiable in all but the mask, also twice, in reverse mode:
-        to `tf.autodiff.ForwardAccumulator` a compiled pass is a constant.
+        (hs (T, h, n), final states). Differentiable in all but the mask: in reverse mode, also twice; in eager mode by
+        `tf.autodiff.ForwardAccumulator` too, for which nothing is compiled (in a graph it stops with an error).
     """
+    if _in_forward_mode([x, *weights.given, *states]):
+        return plain(recurrence, x, weights, states, span)
     ready = weights.packed
     run = passes(recurrence, compiled)
     count = len(weights.given)
@@ -67,8 +70,17 @@ def fused(recurrence, x, weights, states, span=(None, None), keep=True, compiled
     return hs, final
 
 
+def _in_forward_mode(tensors):
+    """Whether a `ForwardAccumulator` follows one of these: it cannot follow them through a compiled pass."""
+    if not tf.executing_eagerly():
+        return False
+    return bool(forwardprop_util.pack_tangents(list(map(tf.convert_to_tensor, tensors))).tangents)
+
+
 def plain(recurrence, x, weights, states, span=(None, None)):
-    """What `fused` gives, as a graph of TensorFlow's operations alone: a gradient of our own would not be saved."""
+    """What `fused` gives, by TensorFlow's operations alone: for exports, which lose a gradient of our own, and for
+    derivatives in forward mode.
+    """
     final, hs = passes(recurrence, compiled=False).forward(x, recurrence.pack(*weights.given), states, *span)
     return hs, list(final)
 
