@@ -155,7 +155,7 @@ class Derived:
             _add_blocks(blocks, use, flat(a), flat(gradient))
         return dx, [_joined(blocks, known, name) for known in self._maps() for name in _names(known)]
 
-    def input_gradient(self, given, dx, x):
+    def input_gradient(self, packed, dx, x):
         """dx itself: the rest is in `read`."""
         return dx
 

@@ -100,7 +100,7 @@ def _gradient(recurrence, run, inputs, ready, span, history, saved):
 
     @tf.custom_gradient
     def once(*flat):
-        x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(inputs, flat)
+        x, _, states, d_hs, d_final = tf.nest.pack_sequence_as(inputs, flat)
 
         def twice(*upstream):
             return _second_gradient(recurrence, span, inputs, flat, upstream)
@@ -110,7 +110,7 @@ def _gradient(recurrence, run, inputs, ready, span, history, saved):
             with tf.control_dependencies([d_hs, *d_final]):  # not before the gradient has come here
                 _, *kept = run.forward_keeping(tf.identity(x), ready, states, *span)
         left, d_weights, d_states = run.backward(x, ready, states, *span, *kept, d_hs, d_final)
-        return (run.input_gradient(weights, left, x), *d_weights, *d_states), twice
+        return (run.input_gradient(ready, left, x), *d_weights, *d_states), twice
 
     return once(*tf.nest.flatten(inputs))
 
@@ -124,5 +124,5 @@ def _second_gradient(recurrence, span, structure, flat, upstream):
         ready = list(recurrence.pack(*weights))
         _, history, saved = run.forward_keeping(x, ready, states, *span)
         left, d_weights, d_states = run.backward(x, ready, states, *span, history, saved, d_hs, d_final)
-        outputs = (run.input_gradient(weights, left, x), *d_weights, *d_states)
+        outputs = (run.input_gradient(ready, left, x), *d_weights, *d_states)
     return tape.gradient(outputs, flat, output_gradients=upstream, unconnected_gradients="zero")

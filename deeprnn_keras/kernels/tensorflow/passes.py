@@ -17,7 +17,7 @@ class Passes:
     backward: (x, packed, states, mask, steps, history, saved, d_hs, d_final) -> what is left for dx, weights'
         gradients, d_states.
     mask and steps are those of `fused`'s span.
-    input_gradient: (given weights, what is left, x) -> dx; on its own, so that it is pruned where x is data.
+    input_gradient: (packed, what is left, x) -> dx; on its own, so that it is pruned where x is data.
     """
 
     def __init__(self, recurrence, compiled):

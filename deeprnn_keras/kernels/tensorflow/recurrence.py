@@ -29,9 +29,13 @@ class Recurrence:
         """Rows of each tensor that a step of the way back writes down."""
         return [self.blocks * units]
 
-    def input_gradient(self, given, dz, x):
-        """What `weight_gradients` left of dz (G h, T n), the given weights -> dx (T, d, n)."""
-        return unflat(tf.matmul(given[0], dz), x)
+    def input_gradient(self, packed, dz, x):
+        """What `weight_gradients` left of dz (G h, T n) -> dx (T, d, n).
+
+        From the packed weights, which are copies: nothing waits for dx but the layer below, so that an optimizer may
+        write the variables in the meantime.
+        """
+        return unflat(tf.matmul(packed[0][:, : x.shape[1]], dz, transpose_a=True), x)
 
 
 class JointRecurrence(Recurrence):
