@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-INK, MUTED, BAR = "#22303c", "#7b8794", "#2f6db3"
+from deeprnn_keras.training.curve import INK, MUTED
+from deeprnn_keras.training.files import written_beside
+
+BAR = "#2f6db3"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class ProbeReport(list):
         axes.set_title(title, loc="left", color=INK, fontsize=10.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8.5, loc="lower right")
-        figure.savefig(path)
+        with written_beside(path) as beside:
+            figure.savefig(beside)
         pyplot.close(figure)
         return Path(path)

@@ -10,7 +10,7 @@ from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 from deeprnn_keras import checks
 from deeprnn_keras.cells.initial_values import biases, matrices
-from deeprnn_keras.equations import Equations, Linear
+from deeprnn_keras.equations import Linear
 
 FIRST = ("kernel", "recurrent_kernel", "bias")
 ROLES = ("kernel", "recurrent", "hidden", "bias")
@@ -74,7 +74,7 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         written = self.equations_class
         if written is None:
             raise ValueError(f"{type(self).__name__} must set equations_class, a subclass of Equations")
-        missing = [name for name in ("maps", "step") if getattr(written, name, None) is getattr(Equations, name)]
+        missing = sorted(written.__abstractmethods__)
         if missing:
             raise ValueError(f"{written.__name__}, the equations of {type(self).__name__}, must define {missing}")
         names = [field.name for field in fields(written)][1:]

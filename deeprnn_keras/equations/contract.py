@@ -1,13 +1,14 @@
 """`Equations`: what a recurrence is, apart from its weights."""
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from deeprnn_keras import checks
 
 
 @dataclass(frozen=True)
-class Equations:
+class Equations(ABC):
     """The base of all recurrences that are written as equations; its fields are their sizes.
 
     A step is split in two. `read` is all that does not depend on the state: it is computed for every step at once.
@@ -41,17 +42,17 @@ class Equations:
     def __post_init__(self):
         object.__setattr__(self, "units", checks.positive_int("units", self.units))
 
+    @abstractmethod
     def maps(self, inputs):
         """The `Map`s for inputs of this width, in the order of the weights."""
-        raise NotImplementedError(f"{type(self).__name__} must define maps(inputs)")
 
     def read(self, x, linear, f):
         """x -> the `Blocks` that `step` gets; by default the map "kernel" of x."""
         return linear("kernel", x)
 
+    @abstractmethod
     def step(self, x, states, linear, f):
         """(what `read` gives, states, linear, f) -> new states, the output first."""
-        raise NotImplementedError(f"{type(self).__name__} must define step(x, states, linear, f)")
 
     def remembering(self, keep, write=None):
         """{(bias, block): where it starts} if gates that keep start at `keep`, and those that write at `write`."""

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
+from deeprnn_keras.equations.gated import gru, lstm
 from deeprnn_keras.equations.maps import Map
 
 
@@ -73,13 +74,11 @@ class MLPGateGRU(MLPGates):
         (h,) = states
         seen = linear("recurrent_kernel", h, "update", "reset")
 
-        def gate(name):
-            return f.recurrent_activation(self.deepened(name, x[name] + seen[name], linear, f))
+        def enters(gate, state):
+            product = linear("recurrent_kernel", state, gate) if gate == "candidate" else seen
+            return self.deepened(gate, x[gate] + product[gate], linear, f)
 
-        update, reset = gate("update"), gate("reset")
-        kept = linear("recurrent_kernel", reset * h, "candidate")["candidate"]
-        candidate = f.activation(self.deepened("candidate", x["candidate"] + kept, linear, f))
-        return [candidate + update * (h - candidate)]
+        return gru(enters, h, f)
 
 
 class MLPGateLSTM(MLPGates):
@@ -95,10 +94,4 @@ class MLPGateLSTM(MLPGates):
     def step(self, x, states, linear, f):
         h, c = states
         seen = linear("recurrent_kernel", h)
-
-        def enters(gate):
-            return self.deepened(gate, x[gate] + seen[gate], linear, f)
-
-        forgotten = f.recurrent_activation(enters("forget")) * c
-        c = forgotten + f.recurrent_activation(enters("input")) * f.activation(enters("candidate"))
-        return [f.recurrent_activation(enters("output")) * f.activation(c), c]
+        return lstm(lambda gate: self.deepened(gate, x[gate] + seen[gate], linear, f), c, f)

@@ -1,9 +1,11 @@
 """Deep transitions: from one step to the next the state goes through several stages (Pascanu et al. 2013)."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
+from deeprnn_keras.equations.gated import gru, lstm
 from deeprnn_keras.equations.maps import Map
 
 
@@ -75,9 +77,9 @@ class Transition(Equations):
             states = self.stage(stage, added, states, linear, f)
         return states
 
+    @abstractmethod
     def stage(self, stage, added, states, linear, f):
         """(what is added to the recurrent products, by gate; states) -> new states."""
-        raise NotImplementedError(f"{type(self).__name__} must define stage(stage, added, states, linear, f)")
 
 
 class TransitionRNN(Transition):
@@ -98,11 +100,12 @@ class TransitionGRU(Transition):
     def stage(self, stage, added, states, linear, f):
         (h,) = states
         z = self.from_state(stage, h, linear, "update", "reset")
-        update = f.recurrent_activation(added["update"] + z[f"update_{stage}"])
-        reset = f.recurrent_activation(added["reset"] + z[f"reset_{stage}"])
-        kept = self.from_state(stage, reset * h, linear, "candidate")[f"candidate_{stage}"]
-        candidate = f.activation(added["candidate"] + kept)
-        return [candidate + update * (h - candidate)]
+
+        def enters(gate, state):
+            product = self.from_state(stage, state, linear, "candidate") if gate == "candidate" else z
+            return added[gate] + product[f"{gate}_{stage}"]
+
+        return gru(enters, h, f)
 
 
 class TransitionLSTM(Transition):
@@ -118,9 +121,4 @@ class TransitionLSTM(Transition):
     def stage(self, stage, added, states, linear, f):
         h, c = states
         z = self.from_state(stage, h, linear)
-
-        def gate(name, function=f.recurrent_activation):
-            return function(added[name] + z[f"{name}_{stage}"])
-
-        c = gate("forget") * c + gate("input") * gate("candidate", f.activation)
-        return [gate("output") * f.activation(c), c]
+        return lstm(lambda gate: added[gate] + z[f"{gate}_{stage}"], c, f)

@@ -17,11 +17,8 @@ from deeprnn_keras.kernels.tensorflow.batch import rounded_up
 MAX_LENGTHS = 8
 DEEP = 6  # layers: from here on, with T known, chunks of 16 steps in diagonal order keep both cores busy (.95 at 8)
 WIDE = 512  # at h = 1024, n = 20 two halves take 1.3 times as long as one whole, at 512 as long, below .8
-CHUNK, DEEP_CHUNK, LEAN_CHUNK = (
-    128,
-    16,
-    64,
-)  # steps at most: what the way back needs beside what is kept is as long as a chunk
+CHUNK, LEAN_CHUNK = 128, 64  # steps at most: what the way back needs beside what is kept is as long as a chunk
+DEEP_CHUNK = 16
 LEAN_CHUNKS = 8  # where T is not known
 _lengths = {}
 
