@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from deeprnn_keras import CosineDecay, LanguageModel, Recipe, count_weights, king_james, probe_levels, windows
+from deeprnn_keras import CosineDecay, LanguageModel, Recipe, king_james, probe_levels, windows, zoo
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 
@@ -41,10 +41,12 @@ SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 #
 # 1. **stacked**: two layers, $\mathbf{H}_t^{(2)}$ reads $\mathbf{H}_t^{(1)}$;
 # 2. **gates with a hidden layer**: each gate is $\mathbf{V}\tanh(\mathbf{W}x_t + \mathbf{U}h_{t-1} + b) + c$;
-# 3. **deep transition**: two LSTM stages from $h_{t-1}$ to $h_t$, the second reads $x_t$ and $h_{t-1}$ too;
-# 4. **highway**: four layers from $h_{t-1}$ to $h_t$, each of which carries what it does not transform.
+# 3. **deep transition**: two LSTM stages from $h_{t-1}$ to $h_t$, the second reads $x_t$ and $h_{t-1}$ too; and, of
+#    the same kind, a **highway**: four layers from $h_{t-1}$ to $h_t$, each carrying what it does not transform;
+# 4. **deep output**: one LSTM layer, and a hidden layer between $\mathbf{H}_t$ and the logits.
 #
-# All are `DeepRNN`s: `cell` takes the name of a cell, or a dictionary with its sizes.
+# All are `DeepRNN`s: `cell` takes the name of a cell, or a dictionary with its sizes. The zoo counts the weights of a
+# whole model, embedding and head included, without building it; h is the largest that the budget allows.
 
 # %%
 WAYS = {
@@ -53,22 +55,28 @@ WAYS = {
     "gates with a hidden layer": {"cell": "mlp_gate_lstm", "num_layers": 1},
     "deep transition": {"cell": {"name": "deep_transition_lstm", "depth": 2}, "num_layers": 1},
     "highway": {"cell": {"name": "rhn", "depth": 4}, "num_layers": 1},
+    "deep output": {"cell": "lstm", "num_layers": 1, "head_units": (256,) if SCALE >= 1 else (16,)},
 }
 EMBEDDING = 64
-BUDGET = 400_000 if SCALE >= 1 else 20_000  # recurrent weights
+BUDGET = 400_000 if SCALE >= 1 else 20_000  # weights
+
+
+def count(h, **way):
+    """The weights of the whole model."""
+    return zoo.count_params("kjv_lstm_2x256", units=h, embedding=EMBEDDING, **way)
 
 
 def widest(budget, **way):
-    """The largest h whose recurrent layers have at most `budget` weights."""
+    """The largest h with at most `budget` weights."""
     h = 1
-    while count_weights(EMBEDDING, h + 1, **way) <= budget:
+    while count(h + 1, **way) <= budget:
         h += 1
     return h
 
 
 widths = {name: widest(BUDGET, **way) for name, way in WAYS.items()}
 for name, h in widths.items():
-    print(f"{name:26} h = {h:3}  {count_weights(EMBEDDING, h, **WAYS[name]):,} recurrent weights")
+    print(f"{name:26} h = {h:3}  {count(h, **WAYS[name]):,} weights")
 
 # %% [markdown]
 # ## Training
@@ -150,7 +158,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constraine
 for name, (_, curve, _) in runs.items():
     left.plot(*zip(*curve, strict=True), marker="o", markersize=3.5, label=f"{name}, h = {widths[name]}")
     right.semilogy(range(LAGS), reaches[name], label=name)
-left.set(xlabel="updates", ylabel="validation bits per character", title=f"{BUDGET:,} recurrent weights each")
+left.set(xlabel="updates", ylabel="validation bits per character", title=f"{BUDGET:,} weights each")
 right.set(xlabel="steps back", ylabel="gradient norm, relative", title="What is felt of a character k steps back")
 left.legend(frameon=False, fontsize=8.5)
 for axes in (left, right):
@@ -178,5 +186,8 @@ into_word = np.zeros(ids.shape)
 for t in range(1, ids.shape[1]):
     into_word[:, t] = np.where(ids[:, t] == space, 0, into_word[:, t - 1] + 1)
 next_is_space = np.concatenate([ids[:, 1:], ids[:, :1]], 1) == space
-print("characters into the word\n", probe_levels(model, ids, into_word), sep="")
-print("the next is a space\n", probe_levels(model, ids, next_is_space), sep="")
+into = probe_levels(model, ids, into_word)
+space_next = probe_levels(model, ids, next_is_space)
+into.plot("levels.png", title="How many characters of the word have gone by?")
+print("characters into the word\n", into, sep="")
+print("the next is a space\n", space_next, sep="")
