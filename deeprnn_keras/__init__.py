@@ -49,6 +49,7 @@ _HOMES = {
     "Vocabulary": "deeprnn_keras.data",
     "king_james": "deeprnn_keras.data",
     "windows": "deeprnn_keras.data",
+    "TBPTTDataset": "deeprnn_keras.data.tbptt",
     "LETTERS": "deeprnn_keras.data",
     "LanguageModel": "deeprnn_keras.models",
     "generate": "deeprnn_keras.generation",

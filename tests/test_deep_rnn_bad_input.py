@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeprnn_keras import ChronoBias, DeepRNN, ForgetBias, PerGate, ScaledIdentity
 
@@ -178,16 +179,46 @@ def test_other_number_of_features_in_a_second_model():
         layer(keras.Input((None, 5)))
 
 
-def test_stateful_without_batch_size():
-    with pytest.raises(ValueError, match=r"stateful=True needs a known batch size, got .*\(None, 4, 3\).*batch_shape"):
-        DeepRNN(2, stateful=True)(keras.Input((4, 3)))
-
-
-def test_stateful_with_another_batch_size():
+def test_stateful_without_batch_size_on_another_backend(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    with pytest.raises(ValueError, match=r"on the numpy backend .*known batch size, got .*\(None, 4, 3\).*batch_shape"):
+        DeepRNN(2, stateful=True).build((None, 4, 3))
     layer = DeepRNN(2, 2, "gru", stateful=True)
     layer.build((2, 4, 3))
-    with pytest.raises(ValueError, match=r"batch size(.|\n)*2(.|\n)*3"):
+    with pytest.raises(ValueError, match=r"must have the batch size 2 that it was built with, got shape \(3, 4, 3\)"):
         layer(zeros(3, 4, 3))
+
+
+def test_stateful_with_another_number_of_rows_before_the_state_begins_anew():
+    layer = DeepRNN(2, 2, "gru", stateful=True, name="lanes")
+    layer(zeros(2, 4, 3))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"lanes: stateful=True carries .* before and now:(.|\n)*2(.|\n)*3"
+    ):
+        layer(zeros(3, 4, 3))
+    layer.reset_state()
+    assert layer(zeros(3, 4, 3)).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("stateful", "starts", "message"),
+    [
+        (False, np.ones(2, bool), "only stateful=True carries them on"),
+        (True, np.ones(2, "int32"), r"starts must be bool of shape \(n,\), got int32 of shape \(2,\)"),
+        (True, np.ones((2, 1), bool), r"starts must be bool of shape \(n,\), got bool of shape \(2, 1\)"),
+    ],
+)
+def test_starts_that_tell_nothing(stateful, starts, message):
+    with pytest.raises(ValueError, match=message):
+        DeepRNN(2, stateful=stateful)(zeros(2, 4, 3), starts=starts)
+
+
+@pytest.mark.parametrize("penalty", ["ar", "tar"])
+def test_penalties(penalty):
+    with pytest.raises(ValueError, match=f"{penalty} must be a number of at least 0, got -1"):
+        DeepRNN(2, return_sequences=True, **{penalty: -1})
+    with pytest.raises(ValueError, match=f"{penalty}=2 .*need return_sequences=True"):
+        DeepRNN(2, **{penalty: 2})
 
 
 # === Initial states ===

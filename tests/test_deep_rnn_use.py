@@ -44,7 +44,7 @@ EVERYTHING = {
     "go_backwards": True,
     "kernel": "fused",
     "memory": "lean",
-    "seed": 11,
+    **{"ar": 0.5, "tar": 0.25, "seed": 11},
 }
 configurations = pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 

@@ -50,6 +50,9 @@ def in_chunks(stepper, x, sizes):
         ("lstm", "stack", None),
         ("lstm", "skip", 3),
         (("gru", "lstm"), "residual", 3),
+        ("mlp_gate_lstm", "stack", None),
+        ("deep_transition_gru", "residual", 3),
+        ({"name": "rhn", "depth": 2}, "skip", None),
     ],
     ids=str,
 )
@@ -188,6 +191,7 @@ class Positions:
     """A model with V = 2 whose loss on symbol 0 at place t of its window is log(1 + e^t): it shows what is counted."""
 
     output_shape = (None, None, 2)
+    inputs = ("tokens",)
 
     def predict_on_batch(self, x):
         logits = np.zeros((*x.shape, 2), "float32")

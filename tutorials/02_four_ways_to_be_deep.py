@@ -14,7 +14,7 @@
 # transition a highway; and the gates of an LSTM may have hidden layers while its mechanism stays as it is.
 #
 # Here they compete at an *equal number of weights*, on the characters of the King James Bible: bits per character,
-# time, and how far gradients reach back. The page takes about forty minutes on two CPU cores; set the environment
+# time, and how far gradients reach back. The page takes about ten minutes on two CPU cores; set the environment
 # variable `TUTORIAL_SCALE=0.01` to run through it in half a minute, with figures that mean nothing.
 
 # %%
@@ -172,6 +172,24 @@ for name, (_, curve, milliseconds) in runs.items():
     print(f"{name:26}{widths[name]:>5}{curve[-1][1]:>11.3f}{milliseconds:>11.0f}{far[10]:>20.1e}{far[40]:>10.1e}")
 
 # %% [markdown]
+# Our run (seed 0; two cores of an AMD EPYC, which had other work now and then; Keras 3.15.1, TensorFlow 2.21.0):
+#
+# | | h | bits per character | ms per update | gradient at lag 10 | at lag 40 |
+# |---|---:|---:|---:|---:|---:|
+# | one LSTM layer | 276 | 1.746 | 43 | 4.3e-02 | 5.2e-05 |
+# | stacked | 168 | 1.768 | 53 | 4.2e-02 | 1.4e-04 |
+# | gates with a hidden layer | 202 | 1.721 | 49 | 4.2e-02 | 2.1e-04 |
+# | deep transition | 158 | 1.706 | 60 | 2.8e-02 | 2.6e-05 |
+# | highway | 210 | 1.655 | 52 | 4.0e-02 | 1.5e-05 |
+# | deep output | 249 | **1.641** | 45 | 5.4e-02 | 7.1e-04 |
+#
+# At this size and after 1,500 updates the hidden layer before the logits did best, at little cost in time, and every
+# way to be deep inside the step beat one layer; stacking, the way this library is named after, came last. It pays for
+# depth with width, and 168 units are few. The curves had not crossed and were still falling: a longer training or a
+# larger budget may order them differently, and so may another seed, of which this page has one. Gradients reach
+# farthest back in the deep output network, whose recurrence is the simplest, and fade fastest in the highway, which is
+# second best all the same: on these characters what is more than thirty steps back hardly mattered.
+#
 # ## What each level knows
 #
 # In a stack, different levels may hold different things: slow things high up, what changes from step to step low down.
@@ -191,3 +209,8 @@ space_next = probe_levels(model, ids, next_is_space)
 into.plot("levels.png", title="How many characters of the word have gone by?")
 print("characters into the word\n", into, sep="")
 print("the next is a space\n", space_next, sep="")
+
+# %% [markdown]
+# In our run the position in the word was at hand in both levels (R² .883 in the first, .871 in the second, .423 in the
+# embedding), and so was the coming end of a word (accuracy .954, .944, .842; always saying no gives .812). The first
+# level knew both slightly better: what the second adds is not in these two questions.

@@ -67,7 +67,7 @@ class ProbeReport(list):
         axes.set_xlabel(f"{self.metric} on held-out data", color=INK)
         axes.set_title(title, loc="left", color=INK, fontsize=10.5)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+        axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0)
         with written_beside(path) as beside:
             figure.savefig(beside)
         pyplot.close(figure)

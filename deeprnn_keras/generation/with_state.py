@@ -22,7 +22,8 @@ def with_state(model):
 
     Args:
         model: a chain of layers, from one input (n, T, ...) to one output; its recurrent layers are `DeepRNN`, one
-            way from left to right, with `return_sequences=True`.
+            way from left to right, with `return_sequences=True`. A second input, `starts`, which says which rows
+            begin anew, is left out of the copy.
 
     Returns:
         A `keras.Model` called with [x, *state], state a flat list of zeros at first (`zero_state`), and the weights
@@ -67,9 +68,10 @@ def zero_state(stepper, batch_size):
 
 def _chain(model):
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    before = model.inputs[0]
+    before, *beside = model.inputs
     for layer in layers:
-        if len(model.inputs) > 1 or len(model.outputs) > 1 or layer.input is not before:
+        read = _without_starts(layer, beside)
+        if len(model.outputs) > 1 or read is not before:
             raise ValueError(
                 f"model {model.name!r} is not a chain of layers: {layer.name!r} does not follow the one before"
             )
@@ -84,6 +86,14 @@ def _chain(model):
     if before is not model.outputs[0]:
         raise ValueError(f"model {model.name!r} is not a chain of layers: its output is not that of its last layer")
     return layers
+
+
+def _without_starts(layer, beside):
+    """What a layer reads, but for the starts (n,) that a stateful stack is told beside it."""
+    read = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
+    if isinstance(layer, DeepRNN) and layer.stateful:
+        read = [tensor for tensor in read if all(tensor is not one for one in beside)]
+    return read[0] if len(read) == 1 else read
 
 
 def _check_recurrent(layer):

@@ -8,12 +8,18 @@ from deeprnn_keras.initializers.seeding import derived_seed
 from deeprnn_keras.kernels import dispatch
 from deeprnn_keras.layers import arguments, recurrent, state
 from deeprnn_keras.layers.by_layers import by_layers
-from deeprnn_keras.layers.inputs import check_sequences
+from deeprnn_keras.layers.carried import BeginsAnew, Carried
+from deeprnn_keras.layers.inputs import check_sequences, check_starts
 from deeprnn_keras.layers.level import Level
+from deeprnn_keras.layers.penalties import check_penalties, penalty
 from deeprnn_keras.layers.sequences import flip_time
+from deeprnn_keras.layers.shapes import output_shape
 
 ROLES = ("kernel", "recurrent", "bias")
 MEMORY = ("speed", "lean")
+PLAIN = ("units", "num_layers", "connection", "bidirectional", "dropout", "dilation", "block_size", "ar", "tar")
+PLAIN += ("return_sequences", "return_state", "return_all_layers", "stateful", "go_backwards", "kernel", "memory")
+PLAIN += ("seed",)  # arguments that go into a configuration as they are
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -61,21 +67,25 @@ class DeepRNN(keras.layers.Layer):
         return_sequences: return H_t^(L) for all t, not for the last one only.
         return_state: return the final states after the output.
         return_all_layers: return [H^(1), ..., H^(L)], what leaves each layer, in place of the output.
-        stateful: begin each batch with the final states of the last one; the batch size must be known.
+        stateful: begin each batch with the final states of the last one, row by row. States begin at 0 with each
+            epoch of `fit` and each `evaluate`, and those of training and of evaluation do not mix. See `TBPTTDataset`.
         go_backwards: read the sequence from its end; a returned sequence, and its mask, are in the order read.
         kernel: "auto": cuDNN where there is a GPU and a layer is eligible, the fused kernel on a CPU, else Keras' loop;
             or "cudnn", "fused", "loop" for all layers. `explain_kernels` tells which runs and why.
         memory: "speed", or "lean": on the fused kernel the way back computes the gates again, in chunks of time,
             instead of keeping them: less memory, some 1.3 times the time.
+        ar, tar: in training ar mean(h^2) + tar mean((h_t - h_{t-1})^2) over the steps of the output is added to the
+            loss (activation regularization and its temporal form, Merity et al. 2017); needs `return_sequences`.
         seed: for dropout, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
 
     Call:
-        layer(x, initial_state=None, mask=None, training=False)
+        layer(x, initial_state=None, mask=None, starts=None, training=False)
 
         x: (n, T, d), n and T may be unknown. mask: (n, T) of bool, False at steps to skip: the state stays, and the
             output repeats (bidirectional: is 0), as in Keras.
         initial_state: a list with one entry per layer, for L = 1 too: h (n, h_l) for "rnn" and "gru", [h, c] for
             "lstm"; bidirectional: [forward..., backward...].
+        starts: (n,) of bool, with `stateful`: rows that begin anew, with states of 0.
         Returns (n, q), or (n, T, q) with `return_sequences`; q = h_L, the sum of all h with "skip", twice that if
         bidirectional. With `return_state`: that and one entry per layer, `output, *state = layer(x)`, where `state`
         is what `initial_state` takes.
@@ -118,6 +128,8 @@ class DeepRNN(keras.layers.Layer):
         go_backwards=False,
         kernel="auto",
         memory="speed",
+        ar=0.0,
+        tar=0.0,
         seed=None,
         **kwargs,
     ):
@@ -143,6 +155,7 @@ class DeepRNN(keras.layers.Layer):
         self.go_backwards = bool(go_backwards)
         self.kernel = checks.one_of("kernel", kernel, dispatch.CHOICES)
         self.memory = checks.one_of("memory", memory, MEMORY)
+        self.ar, self.tar = check_penalties(ar, tar, self.return_sequences)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         self.directions = ("forward", "backward") if self.bidirectional else ("forward",)
@@ -173,7 +186,6 @@ class DeepRNN(keras.layers.Layer):
         kwargs = {
             "return_sequences": self.return_sequences or level < self.num_layers - 1 or self.dilation[level] > 1,
             "return_state": True,
-            "stateful": self.stateful,
             "go_backwards": direction == 1,
             "kernel": self.kernel,
             "dtype": self.dtype_policy,
@@ -185,15 +197,18 @@ class DeepRNN(keras.layers.Layer):
         place = level * len(self.directions) + direction
         return recurrent.named_layer(cell, units, self.activations[level], given, place, **kwargs)
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape, initial_state_shape=None, starts_shape=None):
         check_sequences(self, sequences_shape)
         n, steps, d = sequences_shape
         self.batch, self.inputs = n, d
         reads = stack.layer_inputs(self.units, d, self.connection, self.bidirectional)
         for level, width in zip(self.levels, reads, strict=True):
             level.build((n, steps, width))
+        if self.stateful:
+            self.carried = Carried(self.name, self.state_size, self.compute_dtype, n)
+            self._begins_anew = BeginsAnew(self.carried)
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(self, sequences, initial_state=None, mask=None, starts=None, training=False):
         if mask is None:  # Keras hands an attached mask over only where x is the one tensor argument
             mask = getattr(sequences, "_keras_mask", None)
         check_sequences(self, sequences.shape)
@@ -201,10 +216,17 @@ class DeepRNN(keras.layers.Layer):
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         given = state.split(initial_state, self.state_size, sequences.shape[0])
+        check_starts(self, starts)
+        if self.stateful and initial_state is None:
+            given = self.carried.read(ops.shape(sequences)[0], starts, training)
         if self._on_fused_kernel():
             results, states = self._fused(sequences, given, mask, training)
         else:
             results, states = by_layers(self, sequences, given, mask, training)
+        if self.stateful:
+            self.carried.keep(states, training)
+        if training and (self.ar or self.tar):
+            self.add_loss(penalty(results[-1], mask, self.ar, self.tar))
         result = results if self.return_all_layers else results[0]
         return (result, *state.join(states)) if self.return_state else result
 
@@ -220,9 +242,6 @@ class DeepRNN(keras.layers.Layer):
         ]
         results, states = fused_stack(self, sequences, given, mask, training)
         states = [[ops.cast(part, self.compute_dtype) for part in level] for level in states]
-        if self.stateful:
-            for level, final in zip(self.levels, states, strict=True):
-                level.keep(final)
         return [ops.cast(result, self.compute_dtype) for result in results], states
 
     @property
@@ -237,8 +256,8 @@ class DeepRNN(keras.layers.Layer):
 
     def reset_state(self):
         """Sets the states that `stateful=True` keeps back to zero."""
-        for layer in self.recurrent_layers:
-            layer.reset_state()
+        if self.stateful and self.built:
+            self.carried.reset()
 
     reset_states = reset_state  # Keras' alias
 
@@ -251,50 +270,24 @@ class DeepRNN(keras.layers.Layer):
             return mask
         return (mask, *state.join([[None] * len(sizes) for sizes in self.state_size]))
 
-    def compute_output_spec(self, sequences, initial_state=None, mask=None, training=False):
+    def compute_output_spec(self, sequences, initial_state=None, mask=None, starts=None, training=False):
         # with symbolic inputs Keras asks for this and never runs call()
         check_sequences(self, sequences.shape)
         state.split(initial_state, self.state_size, sequences.shape[0])
+        check_starts(self, starts)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
-        n, steps = sequences_shape[:2]
-        if self.return_all_layers:
-            shape = [
-                self._output_shape(n, steps, stack.output_width([h], "stack", self.bidirectional)) for h in self.units
-            ]
-        else:
-            width = stack.output_width(self.units, self.connection, self.bidirectional)
-            shape = self._output_shape(n, steps, width)
-        if not self.return_state:
-            return shape
-        return (shape, *state.join([[(n, size) for size in sizes] for sizes in self.state_size]))
-
-    def _output_shape(self, n, steps, width):
-        return (n, steps, width) if self.return_sequences else (n, width)
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None, starts_shape=None):
+        return output_shape(self, *sequences_shape[:2])
 
     def get_config(self):
         return {
             **super().get_config(),
-            "units": self.units,
-            "num_layers": self.num_layers,
+            **{name: getattr(self, name) for name in PLAIN},
             "cell": [arguments.cell_config(c) for c in self.cells],
             "activation": [None if f is None else keras.activations.serialize(f) for f in self.activations],
-            "connection": self.connection,
-            "bidirectional": self.bidirectional,
-            "dropout": self.dropout,
             **{
                 f"{role}_initializer": keras.initializers.serialize(getattr(self, f"{role}_initializer"))
                 for role in ROLES
             },
-            "return_sequences": self.return_sequences,
-            "return_state": self.return_state,
-            "return_all_layers": self.return_all_layers,
-            "dilation": self.dilation,
-            "block_size": self.block_size,
-            "stateful": self.stateful,
-            "go_backwards": self.go_backwards,
-            "kernel": self.kernel,
-            "memory": self.memory,
-            "seed": self.seed,
         }

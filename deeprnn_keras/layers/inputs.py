@@ -1,4 +1,6 @@
-"""Which x a `DeepRNN` takes."""
+"""Which x, and which starts, a `DeepRNN` takes."""
+
+import keras
 
 
 def check_sequences(stack, shape):
@@ -12,13 +14,29 @@ def check_sequences(stack, shape):
         raise ValueError(f"{name}: x must have {what}, got shape {tuple(shape)}")
     if stack.built and shape[2] != stack.inputs:
         raise ValueError(f"{name}: x must have d = {stack.inputs} features, got shape {tuple(shape)}")
-    if stack.built and stack.stateful and shape[0] not in (None, stack.batch):
+    if stack.stateful and keras.backend.backend() != "tensorflow":
+        _check_fixed_batch(stack, shape)
+
+
+def _check_fixed_batch(stack, shape):
+    """Only with TensorFlow may the rows of carried states be another number each time."""
+    if shape[0] is None or (stack.built and shape[0] != stack.batch):
+        wanted = f"the batch size {stack.batch} that it was built with" if stack.built else "a known batch size"
         raise ValueError(
-            f"{name}: x must have the batch size {stack.batch} that it was built with (stateful=True), "
-            f"got shape {tuple(shape)}"
+            f"{stack.name}: with stateful=True on the {keras.backend.backend()} backend x must have {wanted}, "
+            f"got shape {tuple(shape)}; begin the model with keras.Input(batch_shape=(n, {shape[1]}, {shape[2]}))"
         )
-    if not stack.built and stack.stateful and shape[0] is None:
+
+
+def check_starts(stack, starts):
+    """A ValueError if these `starts` tell the stack nothing."""
+    if starts is None:
+        return
+    if not stack.stateful:
         raise ValueError(
-            f"stateful=True needs a known batch size, got an input of shape {tuple(shape)}; "
-            f"begin the model with keras.Input(batch_shape=(n, {shape[1]}, {shape[2]}))"
+            f"{stack.name}: starts says which rows of a batch begin anew, and only stateful=True carries them on; "
+            "use stateful=True, or leave starts out"
         )
+    kind = keras.backend.standardize_dtype(starts.dtype)
+    if len(starts.shape) != 1 or kind != "bool":
+        raise ValueError(f"{stack.name}: starts must be bool of shape (n,), got {kind} of shape {tuple(starts.shape)}")

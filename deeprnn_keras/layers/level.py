@@ -31,18 +31,8 @@ class Level:
         return [width for size in sizes for width in (size if isinstance(size, (list, tuple)) else [size])]
 
     def initial_state(self, batch):
-        """The states that a call begins with where none are given, as a flat list: zeros, or if stateful the last."""
-        return [
-            state
-            for layer in self.layers
-            for state in ([v.value for v in layer.states] if layer.stateful else layer.get_initial_state(batch))
-        ]
-
-    def keep(self, states):
-        """Assigns the states that the next batch begins with, if stateful."""
-        variables = [variable for layer in self.layers for variable in layer.states]
-        for variable, value in zip(variables, states, strict=True):
-            variable.assign(value)
+        """The states that a call begins with where none are given, zeros, as a flat list."""
+        return [state for layer in self.layers for state in layer.get_initial_state(batch)]
 
     def run(self, read, states, mask, training, want_last):
         """-> (H^(l) of all steps or None, H^(l) at the last step read or None, final states as a flat list).

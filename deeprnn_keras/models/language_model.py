@@ -27,6 +27,8 @@ class LanguageModel(keras.Model):
         embeddings_initializer: of E. The default, N(0, 1), gives the first layer inputs of unit variance, for which
             its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
         head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
+        stateful: the model then reads (tokens, starts), what `TBPTTDataset` yields, and carries its state from batch to
+            batch; rows where starts is True begin anew.
         tied: W_hq is the transpose of E: as wide as the output of the recurrent layers, and learnt from both sides
             (Press & Wolf 2017; Inan et al. 2017).
         head_initializer, head_bias_initializer: of W_hq and b_q.
@@ -103,9 +105,11 @@ class LanguageModel(keras.Model):
             layers.append(keras.layers.Dense(size, kernel_initializer=head_initializer, **head))
         # === Functional Model ===
         x = hidden = keras.Input((None,), dtype="int32", name="tokens")
+        starts = keras.Input((), dtype="bool", name="starts") if deep_rnn.get("stateful") else None
         for layer in layers:
-            hidden = layer(hidden)
-        super().__init__(x, hidden, name=name, trainable=trainable)
+            told = {"starts": starts} if starts is not None and isinstance(layer, DeepRNN) else {}
+            hidden = layer(hidden, **told)
+        super().__init__(x if starts is None else [x, starts], hidden, name=name, trainable=trainable)
         # === Config ===
         self.vocabulary = characters
         self.vocabulary_size = size
