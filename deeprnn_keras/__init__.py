@@ -54,6 +54,19 @@ _HOMES = {
     "LanguageModel": "deeprnn_keras.models",
     "generate": "deeprnn_keras.generation",
     "Recipe": "deeprnn_keras.training.recipe",
+    "PlateauDecay": "deeprnn_keras.training.schedules",
+    "StepDecay": "deeprnn_keras.training.schedules",
+    "LearningRate": "deeprnn_keras.training.learning_rate",
+    "NonFiniteGuard": "deeprnn_keras.training.non_finite",
+    "BitsPerCharacter": "deeprnn_keras.training.metrics",
+    "Perplexity": "deeprnn_keras.training.metrics",
+    "NTASGD": "deeprnn_keras.training.averaging",
+    "learning_rate_range_test": "deeprnn_keras.training.range_test",
+    "Resume": "deeprnn_keras.training.resume",
+    "GradientGuard": "deeprnn_keras.training.guard",
+    "GuardedAdam": "deeprnn_keras.training.guard",
+    "GuardedRMSprop": "deeprnn_keras.training.guard",
+    "GuardedSGD": "deeprnn_keras.training.guard",
 }
 __all__ = sorted(_HOMES)
 

@@ -33,6 +33,9 @@ class TBPTTDataset(Batches):
     Yields (x, y) or ((x, starts), y): x (n, T) or (n, T, d), y (n, T, ...). Give it to `fit` with `shuffle=False`, or
     Keras warns that its shuffling does nothing.
 
+    Attributes:
+        bptt, random_bptt: as given.
+
     Raises:
         ValueError: if there are fewer than n T steps (and one, where targets are the next), a piece is empty, ids are
             outside the vocabulary, targets of another form, or sizes out of range.
@@ -72,7 +75,7 @@ class TBPTTDataset(Batches):
             plan, seed = lane_plan(sizes, n, length, ahead), None
         values = _compact(np.concatenate(pieces))
         answers = values[1:] if wanted is None else _compact(np.concatenate(wanted))
-        self.bptt, self._lengths_of_pass = length, lambda number: plan(number)[1]
+        self.bptt, self.random_bptt = length, bool(random_bptt)
         about = {"kind": "lanes", "stream": fingerprint(values), "n": n, "T": length, "random T": bool(random_bptt)}
         about |= {"targets": "the next step" if wanted is None else fingerprint(answers), "seed": seed}
         signature = [tf.TensorSpec((n,), tf.int64), tf.TensorSpec((), tf.int64), tf.TensorSpec((n,), tf.bool)]

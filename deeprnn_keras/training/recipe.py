@@ -4,9 +4,12 @@ import math
 from dataclasses import dataclass, field, replace
 
 from deeprnn_keras import checks
-from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay
+from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
+AVERAGING = ("ema", "nt-asgd")
+EMA_MOMENTUM = 0.999
+NONMONO = 5  # epochs, as in Merity et al. 2017
 QUICK_SECONDS = 60.0  # of updates on two cores; start-up and scoring come on top
 QUICK_EPOCHS = 4
 QUICK_BPTT = 32
@@ -20,11 +23,20 @@ class Recipe:
     Attributes:
         optimizer: "adam", "rmsprop" or "sgd"; `optimizer_options` are further arguments of the Keras optimizer.
         learning_rate: the base rate; `schedule` multiplies it.
+        schedule: `CosineDecay`, `GeometricDecay`, `StepDecay`, `PlateauDecay`, or None.
+        warmup: updates over which the rate rises linearly to its full value.
         clip_norm: all gradients together are scaled down to this norm where theirs is larger, or None.
         clip_value: every element of a gradient is cut to [-clip_value, clip_value], or None. One of the two at most.
         summed_over_time: learning rate and clipping are stated for a loss summed over the T steps of a window. Ours
             is the mean, so clipping is divided by T and, for "sgd", the learning rate multiplied by T: the same
             updates (RMSprop and Adam do not feel the scale).
+        weight_decay: lambda: each update takes learning rate x lambda x weight off a weight, or None.
+        ar, tar: penalties on large and on restless outputs of the top `DeepRNN`, see there.
+        averaging: "nt-asgd": `NTASGD`; "ema": an exponential moving average, Keras' own, of momentum .999 unless
+            `optimizer_options` has another `ema_momentum`; None.
+        stateful: train on lanes (`TBPTTDataset`), carrying the state from batch to batch, instead of on windows that
+            begin with a zero state.
+        random_bptt: T is drawn anew for each batch, and the rate goes with it; needs `stateful`.
         batch_size: n.
         bptt: T, the steps through which gradients flow back: the length of a training window.
         epochs: passes over the windows; more where `min_steps` updates ask for it (a short text).
@@ -42,10 +54,17 @@ class Recipe:
 
     optimizer: str = "adam"
     learning_rate: float = 1e-3
-    schedule: CosineDecay | GeometricDecay | None = None
+    schedule: CosineDecay | GeometricDecay | StepDecay | PlateauDecay | None = None
+    warmup: int = 0
     clip_norm: float | None = None
     clip_value: float | None = None
     summed_over_time: bool = False
+    weight_decay: float | None = None
+    ar: float = 0.0
+    tar: float = 0.0
+    averaging: str | None = None
+    stateful: bool = False
+    random_bptt: bool = False
     batch_size: int = 32
     bptt: int = 64
     epochs: int = 1
@@ -58,13 +77,19 @@ class Recipe:
     def __post_init__(self):
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.number("learning_rate", self.learning_rate, 0.0, right="a positive number")
-        for name in ("clip_norm", "clip_value"):
+        for name in ("clip_norm", "clip_value", "weight_decay"):
             if getattr(self, name) is not None:
                 checks.number(name, getattr(self, name), 0.0, right="a positive number or None")
         if self.clip_norm and self.clip_value:
             raise ValueError(f"give clip_norm or clip_value, not both; got {self.clip_norm} and {self.clip_value}")
         for name in ("batch_size", "bptt", "epochs", "min_steps"):
             checks.positive_int(name, getattr(self, name))
+        for name in ("warmup", "ar", "tar"):
+            checks.number(name, getattr(self, name), -1e-300, right="a number of at least 0")
+        if self.averaging is not None:
+            checks.one_of("averaging", self.averaging, AVERAGING)
+        if self.random_bptt and not self.stateful:
+            raise ValueError("random_bptt=True cuts lanes of a stream; it needs stateful=True")
         for name in ("stride", "train_windows", "validation_windows"):
             if getattr(self, name) is not None:
                 checks.positive_int(name, getattr(self, name))
@@ -80,34 +105,73 @@ class Recipe:
         replaced = {other[name]: None for name in other.keys() & values.keys()}
         return replace(self, **{**replaced, **values})
 
-    def compile(self, model, loss):
-        """Compiles `model` with this recipe's optimizer and `loss`; returns it."""
-        import keras
+    def prepare(self, model, loss, data=None, metrics=()):
+        """(the compiled model, the callbacks that `fit` needs to follow this recipe), a guard against NaN among them.
 
-        optimizer = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
+        Args:
+            model: any Keras model.
+            loss: what `compile` takes.
+            data: the training data, a `TBPTTDataset` where T is random; else it may be left out.
+            metrics: what `compile` takes.
+        """
+        from deeprnn_keras.training.non_finite import NonFiniteGuard
+
+        return self.compile(model, loss, metrics), [*self.callbacks(data), NonFiniteGuard(recipe=self)]
+
+    def compile(self, model, loss, metrics=()):
+        """Compiles `model` with this recipe's optimizer, penalties and `loss`; returns it."""
+        from deeprnn_keras.training.guard import GUARDED
+
         steps = self.bptt if self.summed_over_time else 1
-        model.compile(
-            optimizer[self.optimizer](
-                self.mean_loss_rate(),
-                global_clipnorm=self.clip_norm and self.clip_norm / steps,
-                clipvalue=self.clip_value and self.clip_value / steps,
-                **self.optimizer_options,
-            ),
-            loss,
+        ema = {"use_ema": True, "ema_momentum": EMA_MOMENTUM} if self.averaging == "ema" else {}
+        optimizer = GUARDED[self.optimizer](
+            self.mean_loss_rate(),
+            clip_norm=self.clip_norm and self.clip_norm / steps,
+            clipvalue=self.clip_value and self.clip_value / steps,
+            weight_decay=self.weight_decay,
+            **{**ema, **self.optimizer_options},
         )
+        self._penalize(model)
+        model.compile(optimizer, loss, metrics=list(metrics))
         return model
+
+    def _penalize(self, model):
+        """AR and TAR belong to the top stack; a recipe without them leaves a model's own alone."""
+        if not (self.ar or self.tar):
+            return
+        from deeprnn_keras.layers import DeepRNN
+        from deeprnn_keras.layers.penalties import check_penalties
+
+        stacks = [layer for layer in model._flatten_layers() if isinstance(layer, DeepRNN)]
+        if not stacks:
+            raise ValueError(f"ar={self.ar:g} and tar={self.tar:g} need a DeepRNN, and model {model.name!r} has none")
+        top = stacks[-1]
+        top.ar, top.tar = check_penalties(self.ar, self.tar, top.return_sequences)
 
     def mean_loss_rate(self):
         """The base learning rate for a loss that is the mean over the steps."""
         return self.learning_rate * (self.bptt if self.summed_over_time and self.optimizer == "sgd" else 1)
 
-    def callbacks(self):
-        """The Keras callbacks that `model.fit` needs to follow this recipe: the learning-rate schedule."""
-        if self.schedule is None:
-            return []
-        from deeprnn_keras.training.callbacks import LearningRate
+    def callbacks(self, data=None):
+        """The Keras callbacks that `model.fit` needs to follow this recipe: learning rate and averaging."""
+        from deeprnn_keras.training.learning_rate import LearningRate
 
-        return [LearningRate(self.mean_loss_rate(), self.schedule)]
+        if self.random_bptt and not getattr(data, "random_bptt", False):
+            raise ValueError(
+                "random_bptt=True: give the TBPTTDataset too, callbacks(data), so that the rate goes with T"
+            )
+        found = []
+        if self.schedule is not None or self.warmup or self.random_bptt:
+            found.append(LearningRate(self.mean_loss_rate(), self.schedule, self.warmup, data))
+        if self.averaging == "ema":
+            import keras
+
+            found.append(keras.callbacks.SwapEMAWeights())
+        if self.averaging == "nt-asgd":
+            from deeprnn_keras.training.averaging import NTASGD
+
+            found.append(NTASGD(NONMONO))
+        return found
 
     def epochs_for(self, updates_per_epoch):
         """The number of epochs, given the number of updates in each."""
@@ -130,11 +194,17 @@ class Recipe:
         clip = [f"norm {self.clip_norm:g}"] if self.clip_norm else []
         clip += [f"value {self.clip_value:g}"] if self.clip_value else []
         options = ", ".join(f"{key}={value:g}" for key, value in self.optimizer_options.items())
+        warm = f", warm-up over {self.warmup:,} updates" if self.warmup else ""
+        held = {"weight decay": self.weight_decay, "AR": self.ar, "TAR": self.tar}
+        steps = f"about {self.bptt}, drawn anew for each batch" if self.random_bptt else self.bptt
         return [
             ("optimizer", f"{self.optimizer}{f' ({options})' if options else ''}"),
-            ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}"),
+            ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}{warm}"),
             ("gradient clip", " and ".join(clip) or "none"),
             *([("loss", "summed over the T steps")] if self.summed_over_time else []),
-            ("batch n, steps T", f"{self.batch_size}, {self.bptt}"),
+            *([("penalties", ", ".join(f"{k} {v:g}" for k, v in held.items() if v))] if any(held.values()) else []),
+            *([("averaging", self.averaging.upper())] if self.averaging else []),
+            ("batch n, steps T", f"{self.batch_size}, {steps}"),
+            ("state", "carried from batch to batch" if self.stateful else "zero at the start of each window"),
             ("epochs", str(self.epochs)),
         ]

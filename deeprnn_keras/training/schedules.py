@@ -65,3 +65,66 @@ class GeometricDecay:
 
     def __str__(self):
         return f"x {self.ratio:.4g} per epoch after epoch {self.after}"
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """Multiplied by `ratio` after each of these epochs (Merity et al. 2018: ÷10 after 300 and 400).
+
+    Args:
+        ratio: a positive number.
+        epochs: whole numbers, rising.
+
+    >>> from deeprnn_keras import StepDecay
+    >>> decay = StepDecay(0.1, epochs=(2, 3))
+    >>> [round(decay.factor(10 * epoch, updates_per_epoch=10, updates=50), 9) for epoch in range(5)]
+    [1.0, 1.0, 0.1, 0.01, 0.01]
+    """
+
+    ratio: float
+    epochs: tuple
+
+    def __post_init__(self):
+        checks.number("ratio", self.ratio, 0.0, right="a positive number")
+        epochs = tuple(checks.positive_int("epochs", epoch) for epoch in self.epochs)
+        if not epochs or list(epochs) != sorted(set(epochs)):
+            raise ValueError(f"epochs must be whole numbers that rise, got {self.epochs!r}")
+        object.__setattr__(self, "epochs", epochs)
+
+    def factor(self, update, updates_per_epoch, updates):
+        """The multiplier for update number `update` (from 0)."""
+        return self.ratio ** sum(update >= epoch * updates_per_epoch for epoch in self.epochs)
+
+    def __str__(self):
+        return f"x {self.ratio:.4g} after epochs {', '.join(map(str, self.epochs))}"
+
+
+@dataclass(frozen=True)
+class PlateauDecay:
+    """Multiplied by `ratio` after each `patience` epochs in a row whose validation loss was no new best (Melis 2018).
+
+    Args:
+        ratio: a number between 0 and 1.
+        patience: epochs.
+        least: where the multiplier stops falling.
+
+    >>> from deeprnn_keras import PlateauDecay
+    >>> PlateauDecay(0.1, patience=2).after(drops=1)
+    0.1
+    """
+
+    ratio: float
+    patience: int = 1
+    least: float = 0.0
+
+    def __post_init__(self):
+        checks.number("ratio", self.ratio, 0.0, 1.0)
+        checks.positive_int("patience", self.patience)
+        checks.rate("least", self.least)
+
+    def after(self, drops):
+        """The multiplier after so many plateaus."""
+        return max(self.ratio**drops, self.least)
+
+    def __str__(self):
+        return f"x {self.ratio:.4g} after {self.patience} epochs without a new best"
