@@ -19,7 +19,8 @@ from deeprnn_keras.models import load_language_model
 from deeprnn_keras.training.callbacks import NonFiniteGuard, Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.files import written_beside
-from deeprnn_keras.training.text_run import split_text, train_text
+from deeprnn_keras.training.text_plan import split_text
+from deeprnn_keras.training.text_run import train_text
 
 WORDS = "in the beginning was a word and then there were many words of all sorts é"
 CORPUS = TextCorpus(" ".join(np.random.default_rng(5).choice(WORDS.split(), size=900)), "words.txt")

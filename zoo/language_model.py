@@ -150,6 +150,7 @@ class LanguageModelConfig:
             input_dropout=self.input_dropout,
             dropout=self.dropout,
             output_dropout=self.output_dropout,
+            stateful=self.recipe.stateful,
             name=self.name,
             **self.initialization.arguments(self.cell),
         )

@@ -15,6 +15,9 @@ def report(run, model, console):
     if run.ending == "interrupted":
         path = escape(str(run.model_path))
         console.print(f"[yellow]Interrupted.[/] The model as it was is in {path}", soft_wrap=True)
+        console.print(
+            f"Go on with: deeprnn train {model.name} --resume --output {escape(str(run.folder))}", soft_wrap=True
+        )
         return INTERRUPTED
     if run.ending == "not finite":
         console.print(f"[red]Stopped:[/] {run.advice}")

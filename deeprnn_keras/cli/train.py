@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from deeprnn_keras.cli.resumed import resumed
+
 
 def _numbers(ctx, param, value):
     """256 -> 256; 512,256 -> (512, 256)."""
@@ -45,11 +47,16 @@ def _names(ctx, param, value):
 @click.option("--clip", "clip_norm", type=float, help="Scale gradients down to this norm.")
 @click.option("--batch-size", type=int, help="n, windows per update.")
 @click.option("--bptt", type=int, help="T, time steps per window.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, order and sample.")
-def train(name, text, quick, output, seed, **overrides):
+@click.option("--stateful/--windows", "stateful", default=None, help="Carry the state from batch to batch, or not.")
+@click.option("--seed", type=int, help="Of weights, order, dropout and sample.  [default: 0]")
+@click.option(
+    "--resume", is_flag=True, help="Go on with a training that was broken off: the one in --output, or the last."
+)
+def train(name, text, quick, output, seed, resume, **overrides):
     """Trains the model NAME of the zoo on text and reports bits per character.
 
-    Ctrl-C ends the training and keeps what it has learnt.
+    Ctrl-C ends the training and keeps what it has learnt. A training that was ended so, or killed at any moment, goes
+    on with --resume, which needs no other option, and ends with the same model as one that never was.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -59,6 +66,10 @@ def train(name, text, quick, output, seed, **overrides):
 
     console = Console()
     overrides = {key: value for key, value in overrides.items() if value is not None}
+    if resume:
+        output, text, quick, seed, overrides = resumed(name, output, text, quick, seed, overrides)
+    seed = seed or 0
+    settings = {"model": name, "text": text and str(text.absolute()), "quick": quick, "seed": seed, **overrides}
     if isinstance(overrides.get("units"), tuple):
         overrides.setdefault("num_layers", len(overrides["units"]))
     if quick and "epochs" in overrides:
@@ -67,7 +78,8 @@ def train(name, text, quick, output, seed, **overrides):
         overrides["min_steps"] = 1
     config = zoo.info(name)
     zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
-    output = checks.new_folder("--output", output) if output else _fresh_folder(Path("runs") / name)
+    if not resume:
+        output = checks.new_folder("--output", output) if output else _fresh_folder(Path("runs") / name)
     corpus = _corpus(config, text)
     config = zoo.info(name, **overrides, vocabulary=corpus.vocabulary.symbols)
     load_tensorflow(console)
@@ -83,7 +95,10 @@ def train(name, text, quick, output, seed, **overrides):
         f"{escape(corpus.name)}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
     )
     title = f"{name}: {config.architecture()}, {model.count_params():,} weights, on {corpus.name}"
-    run = train_text(model, corpus, config.recipe, output, quick=quick, seed=seed, title=title, console=console)
+    if resume:
+        console.print(f"going on with the training in {escape(str(output))}", soft_wrap=True)
+    how = {"quick": quick, "seed": seed, "resume": resume, "settings": settings}
+    run = train_text(model, corpus, config.recipe, output, title=title, console=console, **how)
     sys.exit(report(run, model, console))
 
 

@@ -1,4 +1,4 @@
-"""`NTASGD`: averaged SGD that starts when the validation loss stops falling."""
+"""Averaged weights: validated, saved and left in the model at the end, while training goes on with the raw ones."""
 
 import keras
 from keras import ops
@@ -6,7 +6,76 @@ from keras import ops
 from deeprnn_keras import checks
 
 
-class NTASGD(keras.callbacks.Callback):
+class AveragedWeights(keras.callbacks.Callback):
+    """The base: the means enter the model when a validation begins, and the raw weights when the next epoch begins.
+
+    Attributes:
+        averaged: whether the model holds the means at the moment.
+        raw: variables, one for each trainable weight, from the beginning of `fit` on: the raw weights while `averaged`.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.raw, self.averaged = [], False
+
+    def means(self):
+        """The averaged weights, or an empty list where there are none yet."""
+        raise TypeError(f"{type(self).__name__} must define means()")
+
+    def on_train_begin(self, logs=None):
+        self.averaged = False
+        self.raw = [_like(weight, weight.dtype) for weight in self.model.trainable_variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.averaged:
+            _copy(self.raw, self.model.trainable_variables)
+            self.averaged = False
+
+    def on_test_begin(self, logs=None):
+        self._put_in()
+
+    def on_train_end(self, logs=None):
+        self._put_in()
+
+    def _put_in(self):
+        """The means take the place of the raw weights, which are set aside."""
+        means = self.means()
+        if means and not self.averaged:
+            _copy(self.model.trainable_variables, self.raw)
+            _copy(means, self.model.trainable_variables)
+            self.averaged = True
+
+
+class EMAWeights(AveragedWeights):
+    """Validates, saves and leaves at the end the exponential moving average that a Keras optimizer keeps.
+
+    The optimizer has `use_ema=True`: w̄_k = m w̄_{k-1} + (1 - m) w_k. `keras.callbacks.SwapEMAWeights` does the like, by
+    additions and subtractions, which round; here the raw weights come back bit for bit.
+
+    Raises:
+        ValueError: in `fit`, for an optimizer without `use_ema`.
+
+    >>> import keras, numpy as np
+    >>> from deeprnn_keras import EMAWeights
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9), "mse")
+    >>> history = model.fit(np.ones((8, 2)), np.ones(8), verbose=0, callbacks=[EMAWeights()])
+    """
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if not getattr(self._optimizer(), "use_ema", False):
+            raise ValueError("EMAWeights needs an optimizer with use_ema=True, which keeps the average")
+
+    def _optimizer(self):
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+
+    def means(self):
+        optimizer = self._optimizer()
+        return optimizer._model_variables_moving_average if int(optimizer.iterations) else []
+
+
+class NTASGD(AveragedWeights):
     """Non-monotonically triggered averaged SGD (Merity, Keskar & Socher 2017, arXiv:1708.02182).
 
     Plain SGD, until the validation loss v_e of an epoch e is worse than the best of all epochs but the last `nonmono`:
@@ -57,8 +126,8 @@ class NTASGD(keras.callbacks.Callback):
         super().__init__()
         self.nonmono = checks.positive_int("nonmono", nonmono)
         self.monitor = monitor
-        self.averages, self.raw = [], []
-        self.losses, self.triggered_at, self.count, self.averaged = [], None, 0, False
+        self.averages = []
+        self.losses, self.triggered_at, self.count = [], None, 0
 
     def on_train_begin(self, logs=None):
         if self.model.steps_per_execution != 1:
@@ -66,16 +135,16 @@ class NTASGD(keras.callbacks.Callback):
                 "NTASGD must see the weights after each update; compile the model with steps_per_execution=1, "
                 f"got {self.model.steps_per_execution}"
             )
-        self.losses, self.triggered_at, self.count, self.averaged = [], None, 0, False
-        weights = self.model.trainable_variables
+        super().on_train_begin(logs)
+        self.losses, self.triggered_at, self.count = [], None, 0
         # a half-precision mean would stop moving: its steps are k times smaller than those of the weights
-        self.averages = [_like(weight, keras.backend.result_type(weight.dtype, "float32")) for weight in weights]
-        self.raw = [_like(weight, weight.dtype) for weight in weights]
+        self.averages = [
+            _like(weight, keras.backend.result_type(weight.dtype, "float32"))
+            for weight in self.model.trainable_variables
+        ]
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self.averaged:
-            _copy(self.raw, self.model.trainable_variables)
-            self.averaged = False
+    def means(self):
+        return self.averages if self.count else []
 
     def on_train_batch_end(self, batch, logs=None):
         if self.triggered_at is None:
@@ -83,9 +152,6 @@ class NTASGD(keras.callbacks.Callback):
         self.count += 1
         for average, weight in zip(self.averages, self.model.trainable_variables, strict=True):
             average.assign_add((ops.cast(weight, average.dtype) - average) / self.count)
-
-    def on_test_begin(self, logs=None):
-        self._put_in()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
@@ -98,16 +164,6 @@ class NTASGD(keras.callbacks.Callback):
         if self.triggered_at is None and earlier and loss > min(earlier):
             self.triggered_at = epoch
         self.losses.append(loss)
-
-    def on_train_end(self, logs=None):
-        self._put_in()
-
-    def _put_in(self):
-        """The means take the place of the raw weights, which are set aside."""
-        if self.count and not self.averaged:
-            _copy(self.model.trainable_variables, self.raw)
-            _copy(self.averages, self.model.trainable_variables)
-            self.averaged = True
 
 
 def _like(weight, dtype):

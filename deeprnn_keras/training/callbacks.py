@@ -15,18 +15,18 @@ class Record(keras.callbacks.Callback):
     def __init__(self, every=20):
         super().__init__()
         self.every, self.steps, self.epochs = every, [], []
-        self.update = self._counted = 0
-        self._sum, self._start = 0.0, time.monotonic()
+        self.update = self.counted = 0
+        self.sum, self._start = 0.0, time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._counted, self._sum, self._start = 0, 0.0, time.monotonic()
+        self.counted, self.sum, self._start = 0, 0.0, time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         self.update += 1
         if (batch + 1) % self.every == 0:
             total = logs["loss"] * (batch + 1)  # Keras logs the mean since the epoch's begin
-            self.steps.append((self.update, float(total - self._sum) / (batch + 1 - self._counted)))
-            self._sum, self._counted = total, batch + 1
+            self.steps.append((self.update, float(total - self.sum) / (batch + 1 - self.counted)))
+            self.sum, self.counted = float(total), batch + 1
 
     def on_epoch_end(self, epoch, logs=None):
         self.epochs.append(

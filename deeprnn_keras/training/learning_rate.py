@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 from deeprnn_keras.training.schedules import PlateauDecay
 
 
@@ -37,6 +38,7 @@ class LearningRate(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.update, self.best, self.waited, self.drops = 0, math.inf, 0, 0
+        warn_of_repeated_order()
         if not self.params.get("steps"):
             raise ValueError("the schedule needs to know the updates per epoch; give fit a dataset of known length")
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras.training.guard import GradientGuard
+from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 
 ACTIONS = ("stop", "skip")
 PATIENCE = 10  # updates left out one after another before training stops all the same
@@ -45,6 +46,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.advice, self.seen, self.skipped = None, 0, []
+        warn_of_repeated_order()
         self._good = self._candidate = self.model.get_weights()
         if self.action == "skip" and not isinstance(_inner(self.model.optimizer), GradientGuard):
             raise ValueError(

@@ -22,7 +22,7 @@ class Progress(keras.callbacks.Callback):
 
     def __init__(self, console):
         super().__init__()
-        self.console = console
+        self.console, self.epoch = console, 0
 
     def on_train_begin(self, logs=None):
         self._bar = Bar(
@@ -39,16 +39,22 @@ class Progress(keras.callbacks.Callback):
             refresh_per_second=4,
         )
         self._task = self._bar.add_task("training", total=self.params["steps"] * self.params["epochs"], loss="")
+        self._began = self._bar.get_time()
         self._bar.start()
         self._bar.console.print(self._row([name for name, _ in COLUMNS], style="bold"))
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = self._bar.get_time()
-        self._bar.update(self._task, description=f"epoch {epoch + 1}/{self.params['epochs']}")
+        self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         bits = float(logs["loss"]) / math.log(2)
-        self._bar.update(self._task, advance=1, loss=f"{bits:.3f} bits/char")
+        self._bar.update(
+            self._task,
+            completed=self.epoch * self.params["steps"] + batch + 1,  # not one more: a resumed training begins later
+            description=f"epoch {self.epoch + 1}/{self.params['epochs']}",
+            loss=f"{bits:.3f} bits/char",
+        )
 
     def on_test_begin(self, logs=None):
         self._bar.update(self._task, loss="validating")

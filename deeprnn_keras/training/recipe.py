@@ -163,14 +163,10 @@ class Recipe:
         found = []
         if self.schedule is not None or self.warmup or self.random_bptt:
             found.append(LearningRate(self.mean_loss_rate(), self.schedule, self.warmup, data))
-        if self.averaging == "ema":
-            import keras
+        if self.averaging is not None:
+            from deeprnn_keras.training.averaging import NTASGD, EMAWeights
 
-            found.append(keras.callbacks.SwapEMAWeights())
-        if self.averaging == "nt-asgd":
-            from deeprnn_keras.training.averaging import NTASGD
-
-            found.append(NTASGD(NONMONO))
+            found.append(EMAWeights() if self.averaging == "ema" else NTASGD(NONMONO))
         return found
 
     def epochs_for(self, updates_per_epoch):

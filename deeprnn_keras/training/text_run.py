@@ -2,23 +2,25 @@
 
 import math
 import platform
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from deeprnn_keras import checks
-from deeprnn_keras.data import windows
-from deeprnn_keras.data.corpus import Split
-from deeprnn_keras.training.callbacks import Checkpoint, NonFiniteGuard, Record
+from deeprnn_keras.training.callbacks import Checkpoint, Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.curve import plot_curve
 from deeprnn_keras.training.device import device_name
 from deeprnn_keras.training.files import save_json, save_model, save_table, save_text
+from deeprnn_keras.training.non_finite import NonFiniteGuard
 from deeprnn_keras.training.progress import Progress
-from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS, Recipe
+from deeprnn_keras.training.resume import Resume
+from deeprnn_keras.training.text_plan import plan_of, split_text
 
 SAMPLE_PROMPT, SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 40, 400, 0.7
+CHECKPOINTS, SETTINGS = "checkpoints", "run.json"
 
 
 @dataclass
@@ -31,6 +33,7 @@ class TextRun:
         advice: what to change, after "not finite".
         score: a `Score` on the validation text, or None if the run did not finish.
         references: [(name, bits per character)] of compressors on the same text.
+        resumed_at: updates that were done before this run took the training up.
         prompt, sample: generated text and what it begins with, or None.
     """
 
@@ -41,6 +44,7 @@ class TextRun:
     references: tuple = ()
     prompt: str = ""
     sample: str | None = None
+    resumed_at: int = 0
 
     @property
     def model_path(self):
@@ -48,54 +52,46 @@ class TextRun:
         return self.folder / "model.keras"
 
 
-def split_text(corpus, recipe):
-    """The pieces of text to train on and to validate on, as the recipe has it."""
-    if recipe.train_windows is None:
-        return corpus.split()
-    stride = recipe.stride or recipe.bptt
-    border = recipe.train_windows * stride
-    train = corpus.text[: border - stride + recipe.bptt + 1]
-    validation = corpus.text[border : border + (recipe.validation_windows - 1) * stride + recipe.bptt + 1]
-    if len(validation) <= recipe.bptt:
-        raise ValueError(
-            f"{corpus.name} is too short for the recipe: {recipe.train_windows} windows to train on and one to "
-            f"validate on take {border + recipe.bptt + 1} characters, it has {len(corpus)}"
-        )
-    return Split((train,), (validation,))
-
-
-def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None, console=None):
+def train_text(
+    model, corpus, recipe, folder, *, quick=False, seed=0, title=None, console=None, resume=False, settings=None
+):
     """Trains a `LanguageModel` on `corpus` with plain `model.fit`, and leaves all it made in `folder`.
 
     The model saved is the one of the epoch with the lowest validation loss. After Ctrl-C it is the model as it was
-    then; after a loss that is not finite, the last good one.
+    then; after a loss that is not finite, the last good one. A training that was broken off, by Ctrl-C or a kill, goes
+    on with `resume=True` and ends as if it had not been: see `Resume`.
 
     Args:
         model: a `LanguageModel`; it is compiled with the recipe.
         corpus: a `TextCorpus` in the model's vocabulary.
         recipe: a `Recipe`.
-        folder: does not exist yet, or is empty.
+        folder: does not exist yet, or is empty; with `resume` that of the training.
         quick: a first impression in about two minutes on two cores instead of the whole recipe.
-        seed: of the order of windows and of the sample.
+        seed: of the order of windows, of what is drawn in training, and of the sample.
         title: for the picture.
         console: a `rich.console.Console` to report to; None: a new one.
+        resume: go on with the training in the folder; model, corpus, recipe and seed must be what they were.
+        settings: plain values, kept in run.json for whoever resumes.
 
     Returns:
         A `TextRun`.
 
     Raises:
-        ValueError: if the folder is in use, the text too short, or its vocabulary not the model's.
+        ValueError: if the folder is in use or, with `resume`, holds no training or another one; if the text is too
+            short, or its vocabulary not the model's.
     """
+    import keras
     from rich.console import Console
 
-    folder, console, began = checks.new_folder("output", folder), console or Console(), time.monotonic()
+    folder, console, began = _folder(folder, resume), console or Console(), time.monotonic()
     if corpus.vocabulary != model.vocabulary:
         raise ValueError(f"{corpus.name} and model {model.name!r} have different vocabularies; use model.corpus(text)")
     split = split_text(corpus, recipe)
-    plan = _plan(model, corpus, split, recipe, quick, seed)
-    _make(folder)
+    keras.utils.set_random_seed(seed)
+    plan = plan_of(model, corpus, split, recipe, quick, seed)
+    _make(folder, settings)
     run, record = TextRun(folder, "finished"), Record()
-    _fit(run, model, plan, record, console)
+    run.resumed_at = _fit(run, model, plan, record, console)
     save_model(model, run.model_path)
     save_table(record.epochs, folder / "history.csv")
     run.references = tuple(compressed_bits("".join(split.validation)))
@@ -103,49 +99,38 @@ def train_text(model, corpus, recipe, folder, *, quick=False, seed=0, title=None
         _judge(run, model, split, seed, console)
     bits = run.score.bits_per_character if run.score else None
     plot_curve(record, folder / "curve.png", title or model.name, run.references, bits)
-    about = {"quick": quick, "seed": seed, "seconds": round(time.monotonic() - began, 1)}
+    seconds = round(time.monotonic() - began, 1)
+    about = {"quick": quick, "seed": seed, "seconds": seconds, "resumed_at_update": run.resumed_at or None}
     save_json(_result(run, model, corpus, plan.recipe, record, about), folder / "result.json")
+    if run.ending == "finished":
+        shutil.rmtree(folder / CHECKPOINTS)
     return run
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What `model.fit` is given."""
-
-    recipe: Recipe
-    train: object
-    validation: object
-    epochs: int
-    updates_per_epoch: int
-
-
-def _plan(model, corpus, split, recipe, quick, seed):
-    whole = recipe
-    if quick:
-        recipe, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
-    pieces, held_out = corpus.encode(split.train), corpus.encode(split.validation)
-    train = windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed)
-    stride = recipe.stride or recipe.bptt
-    if quick:  # fewer windows to validate on, evenly spread
-        stride = max(stride, sum(map(len, held_out)) // QUICK_VALIDATION_WINDOWS)
-    validation = windows(held_out, recipe.bptt, max(recipe.batch_size, 128), stride=stride, shuffle=False)
-    if not quick:
-        return _Plan(recipe, train, validation, recipe.epochs_for(len(train)), len(train))
-    updates = min(updates, whole.epochs_for(len(train)) * len(train))  # never more than the whole recipe
-    return _Plan(recipe, train.repeat(), validation, recipe.epochs, max(updates // recipe.epochs, 1))
+def _folder(path, resume):
+    if not resume:
+        return checks.new_folder("output", path)
+    path = Path(path).expanduser()
+    if (path / CHECKPOINTS).is_dir():
+        return path
+    done = "its training has finished" if (path / "result.json").is_file() else "there is no training in it"
+    raise ValueError(f"output {str(path)!r} cannot be resumed: {done}")
 
 
 def _fit(run, model, plan, record, console):
-    """Trains, and leaves `model` with the weights to keep; how it ended stands in `run`."""
-    plan.recipe.compile(model, model.loss_function())
-    guard, progress, checkpoint = NonFiniteGuard(recipe=plan.recipe), Progress(console), Checkpoint(run.model_path)
+    """Trains, and leaves `model` with the weights to keep; how it ended stands in `run`. -> updates done before."""
+    recipe = plan.recipe
+    recipe.compile(model, model.loss_function())
+    guard, progress, checkpoint = NonFiniteGuard(recipe=recipe), Progress(console), Checkpoint(run.model_path)
+    inner = [*recipe.callbacks(plan.train), guard, record, checkpoint, progress]
+    about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
+    resume = Resume(run.folder / CHECKPOINTS, plan.train, inner, about=about)
     try:
         model.fit(
             plan.train,
             epochs=plan.epochs,
-            steps_per_epoch=plan.updates_per_epoch,
             validation_data=plan.validation,
-            callbacks=[*plan.recipe.callbacks(), guard, record, checkpoint, progress],
+            callbacks=[resume],
             verbose=0,
             shuffle=False,
         )
@@ -157,13 +142,16 @@ def _fit(run, model, plan, record, console):
         run.ending, run.advice = "not finite", guard.advice
     elif run.ending == "finished" and checkpoint.weights is not None:
         model.set_weights(checkpoint.weights)
+    return resume.resumed_at
 
 
-def _make(folder):
+def _make(folder, settings):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"output {str(folder)!r} cannot be created: {error.strerror}; give another folder") from error
+    if settings is not None:
+        save_json(settings, folder / SETTINGS)
 
 
 def _judge(run, model, split, seed, console):

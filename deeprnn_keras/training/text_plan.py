@@ -1,0 +1,86 @@
+"""What a training of a language model on a text is given: the split of the text, and the batches."""
+
+from dataclasses import dataclass
+
+from deeprnn_keras.data import windows
+from deeprnn_keras.data.corpus import Split
+from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS, Recipe
+
+VALIDATION_ROWS = 128
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `model.fit` is given.
+
+    Attributes:
+        recipe: as it is followed, shortened for a first impression.
+        train, validation: `Batches`.
+        epochs: of `len(train)` updates each.
+    """
+
+    recipe: Recipe
+    train: object
+    validation: object
+    epochs: int
+
+
+def split_text(corpus, recipe):
+    """The pieces of text to train on and to validate on, as the recipe has it."""
+    if recipe.train_windows is None:
+        return corpus.split()
+    stride = recipe.stride or recipe.bptt
+    border = recipe.train_windows * stride
+    train = corpus.text[: border - stride + recipe.bptt + 1]
+    validation = corpus.text[border : border + (recipe.validation_windows - 1) * stride + recipe.bptt + 1]
+    if len(validation) <= recipe.bptt:
+        raise ValueError(
+            f"{corpus.name} is too short for the recipe: {recipe.train_windows} windows to train on and one to "
+            f"validate on take {border + recipe.bptt + 1} characters, it has {len(corpus)}"
+        )
+    return Split((train,), (validation,))
+
+
+def plan_of(model, corpus, split, recipe, quick, seed):
+    """The `Plan` of a recipe: windows, or where it carries the state lanes."""
+    short = recipe
+    if quick:
+        short, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
+    make = _lanes if recipe.stateful else _windows
+    train, validation = make(corpus.encode(split.train), corpus.encode(split.validation), short, quick, seed)
+    if not quick:
+        return Plan(short, train(), validation, short.epochs_for(len(train())))
+    per_pass = len(train())
+    updates = min(updates, recipe.epochs_for(per_pass) * per_pass)  # never more than the whole recipe
+    return Plan(short, train(max(updates // short.epochs, 1)), validation, short.epochs)
+
+
+def _windows(pieces, held_out, recipe, quick, seed):
+    """-> steps in an epoch -> training data; validation data."""
+    stride = recipe.stride or recipe.bptt
+    if quick:  # fewer windows to validate on, evenly spread
+        stride = max(stride, sum(map(len, held_out)) // QUICK_VALIDATION_WINDOWS)
+    validation = windows(held_out, recipe.bptt, max(recipe.batch_size, VALIDATION_ROWS), stride=stride, shuffle=False)
+
+    def train(steps=None):
+        return windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed, steps=steps)
+
+    return train, validation
+
+
+def _lanes(pieces, held_out, recipe, quick, seed):
+    """The same for a state that is carried."""
+    from deeprnn_keras.data.tbptt import TBPTTDataset
+
+    if quick:  # less of each piece to validate on
+        share = QUICK_VALIDATION_WINDOWS * recipe.bptt / sum(map(len, held_out))
+        held_out = [piece[: max(recipe.bptt + 1, int(share * len(piece)))] for piece in held_out]
+    chunks = sum((len(piece) - 1) // recipe.bptt for piece in held_out)
+    rows = max(1, min(max(recipe.batch_size, VALIDATION_ROWS), chunks))
+    validation = TBPTTDataset(held_out, rows, recipe.bptt)
+
+    def train(steps=None):
+        random = {"random_bptt": recipe.random_bptt, "seed": seed}
+        return TBPTTDataset(pieces, recipe.batch_size, recipe.bptt, **random, steps=steps)
+
+    return train, validation
