@@ -65,10 +65,10 @@ _HOMES = {
     "NTASGD": "deeprnn_keras.training.averaging",
     "learning_rate_range_test": "deeprnn_keras.training.range_test",
     "Resume": "deeprnn_keras.training.resume",
-    "GradientGuard": "deeprnn_keras.training.guard",
-    "GuardedAdam": "deeprnn_keras.training.guard",
-    "GuardedRMSprop": "deeprnn_keras.training.guard",
-    "GuardedSGD": "deeprnn_keras.training.guard",
+    "GradientGuard": "deeprnn_keras.optimizers",
+    "GuardedAdam": "deeprnn_keras.optimizers",
+    "GuardedRMSprop": "deeprnn_keras.optimizers",
+    "GuardedSGD": "deeprnn_keras.optimizers",
 }
 __all__ = sorted(_HOMES)
 

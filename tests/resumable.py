@@ -6,18 +6,25 @@ from pathlib import Path
 import numpy as np
 
 
-def training(folder, epochs=4, every=7, averaging="nt-asgd", callbacks=(), **changes):
+def training(folder, epochs=3, every=7, averaging="nt-asgd", callbacks=(), **changes):
     """-> (model, what `fit` is given): stateful, dropout, random T, a schedule with warm-up, averaging, AR and TAR."""
     import keras
 
-    from deeprnn_keras import CosineDecay, LanguageModel, NonFiniteGuard, Recipe, Resume, TBPTTDataset
+    from deeprnn_keras import NTASGD, CosineDecay, LanguageModel, NonFiniteGuard, Recipe, Resume, TBPTTDataset
+
+    class AtOnce(NTASGD):
+        """Triggered at the end of the first epoch."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.triggered_at = 0
 
     keras.utils.set_random_seed(5)
     keras.backend.clear_session()
-    stream = np.random.default_rng(0).integers(7, size=2_000)
+    stream = np.random.default_rng(0).integers(7, size=1_000)
     recipe = Recipe(
         "sgd",
-        2.0,
+        4.0,
         CosineDecay(final=0.2),
         warmup=5,
         clip_norm=0.25,
@@ -37,7 +44,7 @@ def training(folder, epochs=4, every=7, averaging="nt-asgd", callbacks=(), **cha
     recipe.compile(model, model.loss_function())
     inner = [*recipe.callbacks(data), NonFiniteGuard(), *callbacks]
     if averaging == "nt-asgd":
-        inner[1].nonmono = 1
+        inner[1] = AtOnce()
     resume = Resume(folder, data, inner, every=every, about=changes)
     held_out = TBPTTDataset(stream[::-1], 8, 20)
     return model, {

@@ -23,8 +23,7 @@ CONFIGURATIONS = {
         "activation": [None, "sigmoid"],
     },
 }
-# every argument away from its default
-EVERYTHING = {
+EVERYTHING = {  # every argument away from its default
     "units": [2, 3],
     "num_layers": 2,
     "cell": ["lstm", "gru"],
@@ -44,7 +43,9 @@ EVERYTHING = {
     "go_backwards": True,
     "kernel": "fused",
     "memory": "lean",
-    **{"ar": 0.5, "tar": 0.25, "seed": 11},
+    "ar": 0.5,
+    "tar": 0.25,
+    "seed": 11,
 }
 configurations = pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 

@@ -1,5 +1,6 @@
 """Layers: `DeepRNN` and what it is made of, drop-ins for Keras' recurrent layers, and what stands before and behind."""
 
+from deeprnn_keras import optimizers  # noqa: F401 - a file with these layers may name one
 from deeprnn_keras.layers.deep_rnn import DeepRNN
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, SimpleRNN
 from deeprnn_keras.layers.one_hot import OneHot

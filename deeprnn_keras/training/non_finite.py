@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras.training.guard import GradientGuard
+from deeprnn_keras.optimizers.guard import GradientGuard
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 
 ACTIONS = ("stop", "skip")

@@ -120,7 +120,7 @@ class Recipe:
 
     def compile(self, model, loss, metrics=()):
         """Compiles `model` with this recipe's optimizer, penalties and `loss`; returns it."""
-        from deeprnn_keras.training.guard import GUARDED
+        from deeprnn_keras.optimizers.guard import GUARDED
 
         steps = self.bptt if self.summed_over_time else 1
         ema = {"use_ema": True, "ema_momentum": EMA_MOMENTUM} if self.averaging == "ema" else {}

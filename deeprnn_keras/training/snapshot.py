@@ -7,6 +7,7 @@ import numpy as np
 
 SKIPPED = {"params", "model", "validation_data"}  # attributes of every Keras callback
 PLAIN = (type(None), bool, int, float, str)
+HOMES = {"numpy": np, "keras.ops": keras.ops}  # of functions that Keras' callbacks choose in their first epoch
 
 
 def model_variables(model):
@@ -64,6 +65,8 @@ def take(model, callbacks):
                 continue
             if _is_plain(value):
                 values[name] = _listed(value)
+            elif _home(value):
+                values[name] = {"function": [_home(value), value.__name__]}
             elif _is_arrays(value):
                 arrays |= {f"callback/{number}/{name}/{k}": _array(part) for k, part in enumerate(_parts(value))}
                 values[name] = {"arrays": len(_parts(value))}
@@ -98,6 +101,9 @@ def put_callbacks_back(callbacks, arrays, plain):
             if isinstance(value, dict) and value.keys() == {"arrays"}:
                 parts = [arrays[f"callback/{number}/{name}/{k}"] for k in range(value["arrays"])]
                 _put_arrays(callback, name, parts)
+            elif isinstance(value, dict) and value.keys() == {"function"}:
+                home, function = value["function"]
+                setattr(callback, name, getattr(HOMES[home], function))
             else:
                 setattr(callback, name, value)
 
@@ -111,6 +117,12 @@ def _put_arrays(callback, name, parts):
             variable.assign(value)
     else:
         setattr(callback, name, parts[0] if isinstance(held, np.ndarray) else parts)
+
+
+def _home(value):
+    """Where a function is found by its name, or None."""
+    name = getattr(value, "__name__", "")
+    return next((home for home, module in HOMES.items() if name and getattr(module, name, None) is value), None)
 
 
 def _is_plain(value):

@@ -28,6 +28,13 @@ class GradientGuard:
 
     Raises:
         ValueError: for a clip_norm out of range, or together with one of Keras' clippings.
+
+    >>> import keras
+    >>> from deeprnn_keras import GradientGuard
+    >>> class GuardedLion(GradientGuard, keras.optimizers.Lion):
+    ...     pass
+    >>> GuardedLion(1e-4, clip_norm=1.0).clip_norm
+    1.0
     """
 
     def __init__(self, *args, clip_norm=None, **kwargs):

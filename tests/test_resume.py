@@ -1,0 +1,292 @@
+"""A training that is broken off and taken up again: against the one that never was, and what is refused."""
+
+import json
+import resource
+import signal
+
+import keras
+import numpy as np
+import pytest
+from resumable import training
+
+from deeprnn_keras import ArrayDataset, Resume, windows
+from deeprnn_keras.training import checkpoint_files
+from deeprnn_keras.training.checkpoint_files import newest_first, read_newest
+
+
+class Kill(keras.callbacks.Callback):
+    """Breaks off after so many updates of this process."""
+
+    def __init__(self, at):
+        super().__init__()
+        self._at, self._seen = at, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._seen += 1
+        if self._seen == self._at:
+            raise KeyboardInterrupt
+
+
+class Note(keras.callbacks.Callback):
+    """What other callbacks are told, by update."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.ends = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.rows.append([batch, float(logs["loss"]), float(self.model.optimizer.learning_rate)])
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ends.append([epoch, *(float(logs[key]) for key in sorted(logs))])
+
+
+def run(folder, kill_at=None, **options):
+    """-> (weights, history, what was noted), or None if it was broken off."""
+    note = Note()
+    model, fit = training(folder, callbacks=[note], **options)
+    if kill_at:
+        fit["callbacks"].append(Kill(kill_at))
+    try:
+        history = model.fit(**fit).history
+    except KeyboardInterrupt:
+        return None
+    return model.get_weights(), history, note.rows, note.ends
+
+
+def assert_same(one, other):
+    for weight, wanted in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    assert one[1:] == other[1:]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The training that never is broken off: 3 epochs of 21 updates, averaged from the second on."""
+    return run(tmp_path_factory.mktemp("whole"))
+
+
+# === Bit for bit ===
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(
+            kills, marks=[] if kills in ([20], [30, 10, 15]) else pytest.mark.slow, id="-".join(map(str, kills))
+        )
+        for kills in ([1], [7], [20], [21], [22], [30, 10, 15], [55])
+    ],
+)
+def test_resumed_is_as_if_never_broken_off(tmp_path, whole, kills):
+    """Before the first save, at one, at the last updates of an epoch, at an epoch's end, in averaged epochs; thrice."""
+    for at in kills:
+        assert run(tmp_path, at) is None
+    assert_same(run(tmp_path), whole)
+
+
+@pytest.mark.slow
+def test_resumed_with_an_exponential_average(tmp_path):
+    wanted = run(tmp_path / "whole", averaging="ema")
+    for at in (30, 20):
+        assert run(tmp_path / "cut", at, averaging="ema") is None
+    assert_same(run(tmp_path / "cut", averaging="ema"), wanted)
+
+
+def test_the_averages_were_on(tmp_path, whole):
+    model, fit = training(tmp_path)
+    model.fit(**fit)
+    averaging = fit["callbacks"][0].callbacks[1]
+    assert averaging.count == 42 and averaging.averaged
+    assert any(np.any(variable) for variable in averaging.raw)
+
+
+def small(folder, seed=0, **options):
+    """A model without a state, adaptive, on shuffled arrays with dropout."""
+    keras.utils.set_random_seed(seed)
+    x = np.random.default_rng(0).normal(size=(50, 4, 2)).astype("float32")
+    data = ArrayDataset(x, x.sum((1, 2)), batch_size=8, seed=1)
+    layers = [keras.Input((4, 2)), keras.layers.LSTM(5, dropout=0.3), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=10.0)
+    return model, data, Resume(folder, data, [plateau], every=3, **options)
+
+
+def test_stock_layers_and_callbacks(tmp_path):
+    """Keras' own LSTM, Adam and ReduceLROnPlateau, whose count Keras loses."""
+    results = []
+    for kill in (None, 11):
+        folder = tmp_path / str(kill)
+        for at in [kill, None] if kill else [None]:
+            model, data, resume = small(folder)
+            callbacks = [resume] if at is None else [resume, Kill(at)]
+            try:
+                history = model.fit(data, epochs=4, callbacks=callbacks, shuffle=False, verbose=0).history
+            except KeyboardInterrupt:
+                continue
+        results.append((model.get_weights(), history))
+    assert resume.resumed_at == 9
+    assert_same(*results)
+
+
+def test_early_stopping_in_a_resumed_epoch_stops(tmp_path):
+    model, data, resume = small(tmp_path)
+    resume.callbacks = [keras.callbacks.EarlyStopping(monitor="loss", patience=1, min_delta=100.0)]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, epochs=9, callbacks=[resume, Kill(11)], shuffle=False, verbose=0)
+    model, data, resume = small(tmp_path)
+    resume.callbacks = [keras.callbacks.EarlyStopping(monitor="loss", patience=1, min_delta=100.0)]
+    assert len(model.fit(data, epochs=9, callbacks=[resume], shuffle=False, verbose=0).history["loss"]) == 2
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    weights = []
+    for _ in range(2):
+        model, data, resume = small(tmp_path)
+        history = model.fit(data, epochs=2, callbacks=[resume], shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    assert resume.resumed_at == 14 and len(history.history["loss"]) == 2
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# === Files ===
+
+
+def begun(folder, at=11):
+    model, data, resume = small(folder)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, epochs=4, callbacks=[resume, Kill(at)], shuffle=False, verbose=0)
+
+
+def test_the_last_two_are_kept(tmp_path):
+    begun(tmp_path)
+    assert [path.name for path in newest_first(tmp_path)] == [f"updates-{k:09d}.safetensors" for k in (9, 7)]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "one byte", "empty"])
+def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path, damage):
+    begun(tmp_path)
+    newest, before = newest_first(tmp_path)
+    content = bytearray(newest.read_bytes())
+    content[-100] ^= 1
+    newest.write_bytes({"cut short": content[:-200], "one byte": content, "empty": b""}[damage])
+    (tmp_path / ".updates-000000010.safetensors.part").write_bytes(b"half")
+    model, data, resume = small(tmp_path)
+    with pytest.warns(UserWarning, match=rf"damaged: {newest.name} .*; going on from {before.name} instead"):
+        model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
+    assert resume.resumed_at == 7 and not list(tmp_path.glob(".updates*"))
+
+
+def test_nothing_but_damaged_checkpoints(tmp_path):
+    begun(tmp_path)
+    for path in newest_first(tmp_path):
+        path.write_bytes(b"")
+    model, data, resume = small(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"all checkpoints in .* are damaged: updates-000000009.*begin in a new folder"
+    ):
+        model.fit(data, callbacks=[resume], shuffle=False, verbose=0)
+
+
+def test_a_disk_that_is_full_loses_nothing(tmp_path):
+    """A limit on the size of files, as a full disk is met: in the middle of a write."""
+    begun(tmp_path)
+    kept = {path.name: path.read_bytes() for path in newest_first(tmp_path)}
+    model, data, resume = small(tmp_path)
+    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"of update 12 could not be written to .*; the checkpoint of update 9 is kept"
+        ):
+            model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
+
+
+def test_types_that_files_of_arrays_do_not_know(tmp_path):
+    import ml_dtypes
+
+    arrays = {"half": np.arange(3).astype(ml_dtypes.bfloat16), "flag": np.array(True), "none": np.zeros((0, 2), "int8")}
+    checkpoint_files.write(tmp_path, 5, arrays, {"list": [1, None, "x"]})
+    _, read, plain = read_newest(tmp_path)
+    assert plain == {"list": [1, None, "x"]}
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype and read[name].shape == array.shape
+        np.testing.assert_array_equal(read[name], array)
+
+
+# === Refused ===
+
+
+def other_model(folder):
+    model, data, resume = small(folder)
+    model.layers[0].units = 5
+    model = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(6, dropout=0.3), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model, data, resume
+
+
+def other_optimizer(folder):
+    model, data, resume = small(folder)
+    model.compile(keras.optimizers.Adam(0.5), "mse")
+    return model, data, resume
+
+
+def other_data(folder):
+    model, data, resume = small(folder)
+    data.about["seed"] = 2
+    return model, data, resume
+
+
+def other_recipe(folder):
+    return small(folder, about={"clip_norm": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("make", "epochs", "message"),
+    [
+        (other_model, 4, r"layer \d \(LSTM\) units: 5 there, 6 here"),
+        (other_optimizer, 4, r"optimizer \(Adam\) learning_rate: 0\.001.* there, 0\.5 here"),
+        (other_data, 4, "data, seed: 1 there, 2 here"),
+        (other_recipe, 4, "clip_norm: absent there, 2.0 here"),
+        (small, 5, "epochs: 4 there, 5 here"),
+    ],
+)
+def test_another_training_is_refused_by_what_differs(tmp_path, make, epochs, message):
+    begun(tmp_path)
+    model, data, resume = make(tmp_path)
+    with pytest.raises(ValueError, match=f"holds another training: .*{message}"):
+        model.fit(data, epochs=epochs, callbacks=[resume], shuffle=False, verbose=0)
+
+
+def test_data_without_a_place(tmp_path):
+    with pytest.raises(ValueError, match=r"data must be Batches, such as TBPTTDataset.* got list"):
+        Resume(tmp_path, [1, 2])
+
+
+def test_a_part_of_the_data(tmp_path):
+    data = windows([np.arange(90) % 7], 8, 2, seed=0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Embedding(7, 7)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="needs to know the updates per epoch; give fit the data itself"):
+        model.fit(data.take(2), callbacks=[Resume(tmp_path, data)], shuffle=False, verbose=0)
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    model, data, resume = small(tmp_path / "file" / "run")
+    with pytest.raises(ValueError, match="cannot be created: Not a directory; give another"):
+        model.fit(data, callbacks=[resume], shuffle=False, verbose=0)
+
+
+def test_checkpoints_hold_no_code(tmp_path):
+    """Arrays and JSON: nothing in them is run when they are read."""
+    begun(tmp_path)
+    size = int.from_bytes(newest_first(tmp_path)[0].read_bytes()[:8], "little")
+    head = json.loads(newest_first(tmp_path)[0].read_bytes()[8 : 8 + size])
+    assert set(json.loads(head["__metadata__"]["deeprnn_keras"])) == {"format", "kinds", "plain"}
