@@ -191,7 +191,6 @@ class Positions:
     """A model with V = 2 whose loss on symbol 0 at place t of its window is log(1 + e^t): it shows what is counted."""
 
     output_shape = (None, None, 2)
-    inputs = ("tokens",)
 
     def predict_on_batch(self, x):
         logits = np.zeros((*x.shape, 2), "float32")

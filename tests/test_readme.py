@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ import deeprnn_keras
 from deeprnn_keras import TextCorpus, zoo
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE, RESUME_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_two_commands_are_one_line_each():
@@ -37,6 +38,18 @@ def test_the_text_example_runs_on_a_short_text(monkeypatch, tmp_path):
 def test_the_kernels_example_runs(capsys):
     exec(KERNELS_EXAMPLE, {})
     assert capsys.readouterr().out.count("deeprnn_keras.LSTM") == 2
+
+
+def test_the_resume_example_runs_twice(monkeypatch, tmp_path):
+    text = deeprnn_keras.king_james().text[:100_000]
+    monkeypatch.setattr(deeprnn_keras, "king_james", lambda: TextCorpus(text))
+    monkeypatch.chdir(tmp_path)
+    small = RESUME_EXAMPLE.replace("units=256", "units=8")
+    for done in (0, 86):
+        keras.utils.set_random_seed(0)
+        names = {}
+        exec(small, names)
+        assert names["resume"].resumed_at == done
 
 
 def test_the_kernels_section_is_the_one_in_benchmarks():

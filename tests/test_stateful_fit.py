@@ -181,6 +181,15 @@ def test_text_is_scored_and_continued_as_without_a_state():
     assert model.generate("ab", 20, seed=3) == twin.generate("ab", 20, seed=3)
 
 
+def test_tokens_alone_begin_anew():
+    model, twin = language_models()
+    for _ in range(2):
+        assert_close(model(LANES), twin(LANES).numpy(), 1e-6)
+    losses = [one.fit(LANES, LANES, batch_size=1, epochs=2, shuffle=False, verbose=0) for one in (model, twin)]
+    np.testing.assert_allclose(*(one.history["loss"] for one in losses), rtol=1e-5)
+    assert_close(model.predict(LANES, verbose=0), twin.predict(LANES, verbose=0), 1e-5)
+
+
 # === AR and TAR ===
 
 

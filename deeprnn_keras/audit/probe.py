@@ -4,6 +4,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras.audit.probe_report import LevelScore, ProbeReport
+from deeprnn_keras.audit.walk import find_stack
 
 INSTALL = "probe_levels fits its readouts with scikit-learn; install it with: pip install 'deeprnn-keras[probe]'"
 
@@ -42,7 +43,7 @@ def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed
     ['X', 'H^(1)', 'H^(2)']
     """
     _require_sklearn()
-    stack = _stack(model, layer)
+    stack = find_stack(model, layer)
     share = checks.number("held_out", held_out, 0.0, 1.0, "a share between 0 and 1")
     levels, mask = _levels(model, stack, np.asarray(x), checks.positive_int("batch_size", batch_size))
     target = np.asarray(target)
@@ -64,19 +65,6 @@ def _require_sklearn():
         import sklearn  # noqa: F401
     except ImportError as error:
         raise ImportError(INSTALL) from error
-
-
-def _stack(model, name):
-    from deeprnn_keras.layers import DeepRNN
-
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, DeepRNN)]
-    if name is not None:
-        found = [layer for layer in found if layer.name == name]
-    if len(found) != 1:
-        names = [layer.name for layer in found]
-        wanted = f"named {name!r}" if name else "in the model"
-        raise ValueError(f"layer: there must be one DeepRNN {wanted}, found {names or 'none'}; give its name as layer=")
-    return found[0]
 
 
 def _levels(model, stack, x, batch_size):

@@ -21,3 +21,21 @@ def _walk(layer, names, seen):
     # what keras.Model.layers is made of; layers that are no model have it too, but no public name for it
     for child in layer._flatten_layers(include_self=False, recursive=False):
         yield from _walk(child, [*names, child.name], seen)
+
+
+def find_stack(model, name=None):
+    """The one `DeepRNN` of a model, or that of this name.
+
+    Raises:
+        ValueError: if there is none, or there are several and no name.
+    """
+    from deeprnn_keras.layers import DeepRNN
+
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, DeepRNN)]
+    if name is not None:
+        found = [layer for layer in found if layer.name == name]
+    if len(found) != 1:
+        names = [layer.name for layer in found]
+        wanted = f"named {name!r}" if name else "in the model"
+        raise ValueError(f"layer: there must be one DeepRNN {wanted}, found {names or 'none'}; give its name as layer=")
+    return found[0]

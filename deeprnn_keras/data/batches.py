@@ -92,6 +92,11 @@ def fingerprint(*arrays):
     return f"{shapes}{' ...' if len(arrays) > 3 else ''} {digest.hexdigest()[:8]}"
 
 
+def compact(values):
+    """Whole numbers as int32 and others as float32, as models read them."""
+    return values.astype("int32" if values.dtype.kind in "iub" else "float32")
+
+
 def shuffled(count, seed, number):
     """The order of `count` things in pass `number`, a permutation of range(count)."""
     return np.random.default_rng([seed, number]).permutation(count)

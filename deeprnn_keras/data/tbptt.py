@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.batches import Batches, drawn_seed, fingerprint
+from deeprnn_keras.data.batches import Batches, compact, drawn_seed, fingerprint
 from deeprnn_keras.data.lanes import lane_plan, random_plan
 
 
@@ -73,8 +73,8 @@ class TBPTTDataset(Batches):
             plan = random_plan(sum(map(len, pieces)) - ahead, n, length, seed)
         else:
             plan, seed = lane_plan(sizes, n, length, ahead), None
-        values = _compact(np.concatenate(pieces))
-        answers = values[1:] if wanted is None else _compact(np.concatenate(wanted))
+        values = compact(np.concatenate(pieces))
+        answers = values[1:] if wanted is None else compact(np.concatenate(wanted))
         self.bptt, self.random_bptt = length, bool(random_bptt)
         about = {"kind": "lanes", "stream": fingerprint(values), "n": n, "T": length, "random T": bool(random_bptt)}
         about |= {"targets": "the next step" if wanted is None else fingerprint(answers), "seed": seed}
@@ -136,11 +136,6 @@ def _check_ids(pieces, size):
                 f"ids must be at least 0 and below num_symbols={size}, but {len(wrong)} are not: the first is "
                 f"{piece.flat[wrong[0]]} at position {wrong[0]} of piece {number}"
             )
-
-
-def _compact(values):
-    """Whole numbers as int32 and others as float32, as models read them."""
-    return values.astype("int32" if values.dtype.kind in "iub" else "float32")
 
 
 def _cutter(values, answers, length, starts):

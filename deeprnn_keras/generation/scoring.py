@@ -60,18 +60,13 @@ def score(model, pieces, on_batch=None):
     nats = 0.0
     for done, start in enumerate(starts, start=1):
         batch = np.arange(start, start + size) % len(rows)  # filled up from the front: one shape, one compile
-        logits = model.predict_on_batch(alone(model, x[batch]))
+        logits = model.predict_on_batch(x[batch])
         losses = keras.ops.sparse_categorical_crossentropy(y[batch], logits, from_logits=True)
         fresh = counted[batch] & (np.arange(start, start + size) < len(rows))[:, None]
         nats += float(np.sum(keras.ops.convert_to_numpy(losses), where=fresh, dtype="float64"))
         if on_batch:
             on_batch(done, len(starts))
     return Score(nats, int(counted.sum()))
-
-
-def alone(model, x):
-    """What `model` reads of sequences x (n, T) that follow nothing: x, or (x, starts) if it carries its state."""
-    return x if len(model.inputs) == 1 else [x, np.ones(len(x), bool)]
 
 
 def _rows(piece):

@@ -28,7 +28,7 @@ class LanguageModel(keras.Model):
             its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
         head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
         stateful: the model then reads (tokens, starts), what `TBPTTDataset` yields, and carries its state from batch to
-            batch; rows where starts is True begin anew.
+            batch; rows where starts is True begin anew. Given tokens alone, every row does.
         tied: W_hq is the transpose of E: as wide as the output of the recurrent layers, and learnt from both sides
             (Press & Wolf 2017; Inan et al. 2017).
         head_initializer, head_bias_initializer: of W_hq and b_q.
@@ -125,6 +125,12 @@ class LanguageModel(keras.Model):
             "head_initializer": _serialized(head_initializer),
             "head_bias_initializer": _serialized(head_bias_initializer),
         }
+
+    def __call__(self, inputs, *args, **kwargs):
+        if len(self.inputs) == 2 and not isinstance(inputs, (list, tuple, dict)):
+            inputs = keras.ops.convert_to_tensor(inputs)
+            inputs = [inputs, keras.ops.ones(keras.ops.shape(inputs)[:1], "bool")]
+        return super().__call__(inputs, *args, **kwargs)
 
     @staticmethod
     def loss_function():

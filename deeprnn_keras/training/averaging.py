@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from deeprnn_keras import checks
+from deeprnn_keras.optimizers.clipping import innermost
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -64,14 +65,11 @@ class EMAWeights(AveragedWeights):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        if not getattr(self._optimizer(), "use_ema", False):
+        if not getattr(innermost(self.model.optimizer), "use_ema", False):
             raise ValueError("EMAWeights needs an optimizer with use_ema=True, which keeps the average")
 
-    def _optimizer(self):
-        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-
     def means(self):
-        optimizer = self._optimizer()
+        optimizer = innermost(self.model.optimizer)
         return optimizer._model_variables_moving_average if int(optimizer.iterations) else []
 
 
@@ -112,7 +110,7 @@ class NTASGD(AveragedWeights):
             (steps_per_execution).
 
     >>> import keras, numpy as np
-    >>> from deeprnn_keras.training.averaging import NTASGD
+    >>> from deeprnn_keras import NTASGD
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(0.5), "mse")
     >>> x, y = np.ones((8, 2)), np.arange(8.0)

@@ -2,6 +2,8 @@
 
 import keras
 
+from deeprnn_keras.optimizers.clipping import innermost
+
 
 def identity(model, data, callbacks, params, about):
     """{what: value} of model, optimizer, loss, data, callbacks and `about`, plain values.
@@ -17,7 +19,7 @@ def identity(model, data, callbacks, params, about):
     found |= {f"data, {key}": value for key, value in data.about.items()}
     for number, layer in enumerate(model._flatten_layers(include_self=False)):
         found |= _flat(f"layer {number} ({type(layer).__name__})", _config(layer))
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = innermost(model.optimizer)
     found |= _flat(f"optimizer ({type(optimizer).__name__})", _config(optimizer))
     found["loss"] = _loss(model.loss)
     found["weights"] = " ".join("x".join(map(str, weight.shape)) or "1" for weight in model.weights)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras.optimizers.clipping import clip_norm_of, innermost
 from deeprnn_keras.optimizers.guard import GradientGuard
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 
@@ -48,7 +49,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
         self.advice, self.seen, self.skipped = None, 0, []
         warn_of_repeated_order()
         self._good = self._candidate = self.model.get_weights()
-        if self.action == "skip" and not isinstance(_inner(self.model.optimizer), GradientGuard):
+        if self.action == "skip" and not isinstance(innermost(self.model.optimizer), GradientGuard):
             raise ValueError(
                 f"action='skip' needs an optimizer that leaves updates out, such as GuardedAdam; "
                 f"{type(self.model.optimizer).__name__} takes them, use action='stop'"
@@ -56,7 +57,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
 
     def _left_out(self):
         """Updates left out so far by the optimizer, None if it does not count."""
-        counter = getattr(_inner(self.model.optimizer), "skipped", None)
+        counter = getattr(innermost(self.model.optimizer), "skipped", None)
         return None if counter is None else int(counter)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -88,7 +89,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
             self._stop(False)
 
     def _stop(self, loss_finite):
-        rate, clip = float(self.model.optimizer.learning_rate), clip_of(self.model.optimizer)
+        rate, clip = float(self.model.optimizer.learning_rate), clip_norm_of(self.model.optimizer)
         if self.recipe is not None:
             rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.clip_norm
         clipping = f"clip_norm {clip:g} to {clip / 4:g}" if clip else "set clip_norm=1, which is not set now"
@@ -106,20 +107,9 @@ class NonFiniteGuard(keras.callbacks.Callback):
             values = keras.ops.convert_to_numpy(weight)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 return f"updates had made {weight.path} infinite"
-        faulty = int(getattr(_inner(self.model.optimizer), "faulty", -1))
+        faulty = int(getattr(innermost(self.model.optimizer), "faulty", -1))
         where = self.model.trainable_variables[faulty].path if faulty >= 0 else None
         if loss_finite:
             return f"on the way back the gradient of {where} overflowed, though loss and weights were finite"
         first = f" (first gradient that is not finite: {where})" if where else ""
         return f"the weights were finite, so the input holds NaN or infinity, or activations overflowed{first}"
-
-
-def clip_of(optimizer):
-    """The global norm to which an optimizer clips, or None."""
-    optimizer = _inner(optimizer)
-    return getattr(optimizer, "clip_norm", None) or optimizer.global_clipnorm
-
-
-def _inner(optimizer):
-    """The optimizer inside one that scales the loss."""
-    return getattr(optimizer, "inner_optimizer", optimizer)

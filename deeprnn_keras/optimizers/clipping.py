@@ -1,0 +1,13 @@
+"""What is known of any Keras optimizer's clipping."""
+
+
+def innermost(optimizer):
+    """The optimizer inside one that scales the loss, else itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def clip_norm_of(optimizer):
+    """The norm that an optimizer scales all gradients together down to, or None."""
+    optimizer = innermost(optimizer)
+    clip = getattr(optimizer, "clip_norm", None) or getattr(optimizer, "global_clipnorm", None)
+    return None if clip is None else float(clip)

@@ -1,0 +1,179 @@
+"""`GradientHealth` in real trainings: what it says of runs that go wrong, and that it leaves them as they are."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeprnn_keras import DeepRNN
+from deeprnn_keras.audit.gradient_health import gradient_health
+from deeprnn_keras.audit.health_callback import GradientHealth
+
+N, T, D = 64, 8, 3
+
+
+@pytest.fixture
+def task(rng):
+    """x, and the mean of its first feature: learnt in a few dozen updates."""
+    x = rng.normal(size=(N, T, D)).astype("float32")
+    return x, x[:, :, :1].mean(1)
+
+
+def network(optimizer, cell="lstm", **options):
+    model = keras.Sequential([keras.Input((T, D)), DeepRNN(16, 2, cell, seed=1, **options), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def trained(model, task, epochs=10, batch_size=16, **options):
+    health = GradientHealth(task[0][:16], task[1][:16], **options)
+    model.fit(*task, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[health])
+    return health
+
+
+def names(health):
+    return [finding.name for finding in health.report.findings]
+
+
+class Counting(keras.optimizers.SGD):
+    """Counts updates and those that were clipped, as the optimizers of this library do."""
+
+    clip_norm = 0.001
+
+    def build(self, variables):
+        super().build(variables)
+        self.applied = self.add_variable((), dtype="int32", name="applied", initializer="zeros")
+        self.clipped = self.add_variable((), dtype="int32", name="clipped", initializer="zeros")
+
+    def apply(self, grads, trainable_variables=None):
+        norm = tf.linalg.global_norm(grads)
+        super().apply([g * tf.minimum(1.0, self.clip_norm / norm) for g in grads], trainable_variables)
+        self.applied.assign_add(1)
+        self.clipped.assign_add(keras.ops.cast(norm > self.clip_norm, "int32"))
+
+
+@pytest.mark.parametrize(("cell", "rate"), [("lstm", 1e-2), ("rnn", 1e-3)])
+def test_a_run_that_goes_well(task, cell, rate):
+    health = trained(network(keras.optimizers.Adam(rate, global_clipnorm=1.0), cell), task, every=10)
+    assert names(health) == [] and health.report.verdict == "healthy"
+    assert [update for update, _ in health.reports] == [1, 10, 20, 30, 40]
+    assert health.report.clipped is not None and len(health.report.norms) == 5
+    assert len(health.losses) == len(health.learning_rates) == 40 and len(health.update_sizes) == 4
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.Adam(0.5),
+        lambda: keras.optimizers.SGD(20.0),
+    ],
+    ids=["adam", "sgd"],
+)
+def test_a_learning_rate_too_high(task, optimizer):
+    model = network(optimizer())
+    health = trained(model, task, every=10)
+    assert "learning rate too high" in names(health)
+    finding = next(finding for finding in health.report.findings if finding.name == "learning rate too high")
+    rate = float(model.optimizer.learning_rate)
+    assert finding.advice == f"learning_rate={rate / 3:.1g} in place of {rate:g}."
+
+
+def test_a_loss_that_rises_again(task):
+    """A good beginning, then a rate of a thousand times: seen by the loss, whatever the size of the updates."""
+    model = network(keras.optimizers.Adam(0.003))
+    health = GradientHealth(task[0][:16], task[1][:16], every=1000)
+    model.fit(*task, batch_size=16, epochs=15, verbose=0, callbacks=[health])
+    assert names(health) == []
+    model.optimizer.learning_rate = 3.0
+    model.fit(*task, batch_size=16, epochs=3, verbose=0, callbacks=[health])
+    assert "learning rate too high" in names(health) and health.update == 72
+    assert any("the loss was down to" in finding.text for finding in health.report.findings)
+
+
+def test_a_run_that_ends_in_nan(task):
+    model = network(keras.optimizers.SGD(100.0), "rnn", activation="linear")
+    health = trained(model, task, every=10)
+    assert "not finite" in names(health) and not health.reports[-1][1].weights_finite
+
+
+def test_a_clip_too_tight(task):
+    model = network(keras.optimizers.Adam(1e-3, global_clipnorm=1e-4))
+    health = trained(model, task, epochs=5, every=5)
+    assert names(health) == ["clip too tight"] and health.report.clipped == 1.0
+    assert "100% of the updates were clipped to 0.0001" in str(health.report)
+
+
+def test_an_optimizer_that_counts(task):
+    """Its counts go before the norms of the measurements."""
+    model = network(Counting(0.01))
+    model.optimizer.build(model.trainable_variables)
+    health = trained(model, task, epochs=2, every=4)
+    assert health.counts == [(0, 0), (1, 1), (4, 4), (8, 8)] and health.report.clip_norm == 0.001
+    assert names(health) == ["clip too tight"]
+    health.counts[-1] = (8, 4)
+    assert health.report.clipped == 0.5 and names(health) == []
+
+
+def test_the_loss_of_each_update(task):
+    """Keras logs the mean since the epoch's begin; the sum of what is worked out is the same, epoch for epoch."""
+    model = network(keras.optimizers.SGD(0.0))
+    health = trained(model, task, epochs=2, batch_size=16)
+    wanted = np.mean((model(task[0]) - task[1]) ** 2)
+    np.testing.assert_allclose([np.mean(health.losses[:4]), np.mean(health.losses[4:])], [wanted, wanted], rtol=1e-4)
+    assert len(set(health.losses[:4])) == 4
+
+
+def test_the_training_is_the_same_without_it(task):
+    weights = []
+    for watched in (False, True):
+        keras.utils.set_random_seed(3)
+        model = network("adam", dropout=0.2)
+        health = GradientHealth(task[0][:8], task[1][:8], every=2)
+        model.fit(*task, batch_size=16, epochs=2, verbose=0, callbacks=[health] if watched else [])
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_files(task, tmp_path):
+    folder = tmp_path / "new" / "health"
+    health = trained(network("adam"), task, epochs=2, every=4, folder=folder, tensorboard=True)
+    assert (folder / "gradient_health.png").stat().st_size > 5000
+    assert (folder / "gradient_health.txt").read_text() == f"{health.report}\n"
+    (events,) = folder.glob("events.out.tfevents.*")
+    values = {}
+    for record in tf.data.TFRecordDataset(str(events)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+    assert {step for _, step in values} == {1, 4, 8}
+    report = health.reports[1][1]
+    assert values["gradient_health/gradient_norm", 4] == pytest.approx(report.gradient_norm)
+    assert values["gradient_health/layer_2/norm_at_lag_4", 4] == pytest.approx(report.state[1, 4])
+    assert values["gradient_health/layer_1/saturated_forget", 4] == pytest.approx(report.saturation[0]["forget"])
+
+
+def test_its_state_is_plain_and_goes_on(task):
+    """What it remembers can be pickled, and a second `fit` goes on counting."""
+    model = network("adam")
+    health = trained(model, task, epochs=1, every=3)
+    state = {name: value for name, value in vars(health).items() if name.islower() and not name.startswith("_")}
+    again = GradientHealth(health.x, health.y, every=3)
+    vars(again).update({name: pickle.loads(pickle.dumps(state[name])) for name in state if name != "params"})
+    model.fit(*task, batch_size=16, epochs=1, verbose=0, callbacks=[again])
+    assert [update for update, _ in again.reports] == [1, 3, 4, 6, 8] and len(again.losses) == 8
+    assert again.reports[-1][1].loss == gradient_health(model, health.x, health.y).loss
+
+
+def test_before_a_training_and_bad_input(task, tmp_path):
+    assert GradientHealth(*task).report is None
+    with pytest.raises(ValueError, match="every must be a whole number of at least 1, got 0"):
+        GradientHealth(*task, every=0)
+    with pytest.raises(ValueError, match="tensorboard=True needs a folder"):
+        GradientHealth(*task, tensorboard=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is a file; give a folder"):
+        GradientHealth(*task, folder=tmp_path / "file")
