@@ -97,10 +97,8 @@ def test_training_is_that_of_stock_layers(rng, pair, how):
         begin_anew(model)
         results[-1] += list(model.predict_on_batch(x[:n]).ravel())
         begin_anew(model)
-        results[-1] += [
-            model.evaluate(x, y, batch_size=n, verbose=0),
-            *model.predict(x, batch_size=n, verbose=0).ravel(),
-        ]
+        results[-1] += [model.evaluate(x, y, batch_size=n, verbose=0)]
+        results[-1] += list(model.predict(x, batch_size=n, verbose=0).ravel())
     np.testing.assert_allclose(*results, rtol=1e-4)
     assert results[0][0] > results[0][2] > 0
 

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from test_resume import small
@@ -73,20 +74,17 @@ def small_disk(tmp_path):
 def test_a_disk_that_fills_up_during_a_save(small_disk):
     """Something else takes the room between two saves; once there is room again the training goes on."""
     model, data, resume = small(small_disk / "run")
-    model.fit(data, epochs=1, callbacks=[], shuffle=False, verbose=0)
-    model, data, resume = small(small_disk / "run")
     filler = small_disk / "other.bin"
 
-    class Fill(type(resume.callbacks[0])):
-        def on_train_batch_end(self, batch, logs=None):
-            if batch == 4 and not filler.exists():
-                with pytest.raises(OSError), filler.open("wb", buffering=0) as file:
-                    while True:
-                        file.write(b"0" * 1024)
+    def fill(batch, logs):
+        if batch == 4:
+            with pytest.raises(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"0" * 1024)
 
-    resume.callbacks[0].__class__ = Fill
+    filling = keras.callbacks.LambdaCallback(on_train_batch_end=fill)
     with pytest.raises(OSError, match=r"No space left on device; the checkpoint of update 3 is kept. Make room"):
-        model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
+        model.fit(data, epochs=4, callbacks=[filling, resume], shuffle=False, verbose=0)
     assert [path.name for path in newest_first(small_disk / "run")] == [
         "updates-000000003.safetensors",
         "updates-000000000.safetensors",
