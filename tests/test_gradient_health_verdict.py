@@ -44,7 +44,7 @@ def names(report):
         {"num_layers": 2, "cell": "rnn"},
         {"num_layers": 2, "bias_initializer": ChronoBias(500)},
     ],
-    ids=str,
+    ids=lambda options: "-".join(options),
 )
 def test_a_well_made_network_is_healthy(rng, options):
     report = gradient_health(network(32, **options), *batch(rng, 50))

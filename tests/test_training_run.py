@@ -14,9 +14,9 @@ import pytest
 from matplotlib import image
 from rich.console import Console
 
-from deeprnn_keras import GeometricDecay, LanguageModel, Recipe, TextCorpus, windows
+from deeprnn_keras import GeometricDecay, LanguageModel, NonFiniteGuard, Recipe, TextCorpus, windows
 from deeprnn_keras.models import load_language_model
-from deeprnn_keras.training.callbacks import NonFiniteGuard, Record
+from deeprnn_keras.training.callbacks import Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.files import written_beside
 from deeprnn_keras.training.text_plan import split_text
