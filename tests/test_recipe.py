@@ -139,7 +139,7 @@ def test_optimizer_and_its_options(name, options, wanted):
     assert type(optimizer).__name__.lower() == f"guarded{name}"
     config = optimizer.get_config()
     assert {key: config[key] for key in wanted} == wanted
-    assert (config["learning_rate"], config["global_clipnorm"], config["clipvalue"]) == (0.25, None, None)
+    assert (config["learning_rate"], config["clip_norm"], config["clipvalue"]) == (0.25, None, None)
 
 
 # === Clipping: one SGD step against the gradient by hand ===
