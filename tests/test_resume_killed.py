@@ -42,7 +42,7 @@ def wait_for_progress(process, checkpoints, before):
 def test_killed_twenty_times_ends_as_if_never_killed(tmp_path):
     """Each life is killed at a random moment after its first checkpoint: in an update, in a write, in a validation."""
     rng = np.random.default_rng(0)
-    epochs, every = 60, 5
+    epochs, every = 120, 5
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir(), cut.mkdir()
     wanted, kills = ended(whole, epochs, every), 0
