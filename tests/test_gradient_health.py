@@ -5,28 +5,12 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
+from health_networks import D, H, batch, compiled, network
 
 from deeprnn_keras import DeepRNN, LanguageModel
 from deeprnn_keras.audit import health_gates
 from deeprnn_keras.audit.gradient_health import gradient_health
 from deeprnn_keras.audit.health_pass import StepByStep, standing_in
-
-D, H = 3, 6
-
-
-def compiled(*layers, inputs=(None, D)):
-    model = keras.Sequential([keras.Input(inputs), *layers])
-    model.compile("adam", "mse")
-    return model
-
-
-def network(units=H, head=1, **options):
-    return compiled(DeepRNN(units, **options), keras.layers.Dense(head))
-
-
-def batch(rng, steps=30, n=8, scale=1.0):
-    return scale * rng.normal(size=(n, steps, D)).astype("float32"), rng.normal(size=(n, 1)).astype("float32")
-
 
 # === The pass ===
 

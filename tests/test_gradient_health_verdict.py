@@ -1,27 +1,11 @@
 """The verdicts of `gradient_health`: networks that are made well, and made to vanish, explode, die and saturate."""
 
-import keras
 import numpy as np
 import pytest
+from health_networks import batch, network
 
-from deeprnn_keras import ChronoBias, DeepRNN, ForgetBias
+from deeprnn_keras import ChronoBias, ForgetBias
 from deeprnn_keras.audit.gradient_health import gradient_health
-
-D, H = 3, 6
-
-
-def compiled(*layers, inputs=(None, D)):
-    model = keras.Sequential([keras.Input(inputs), *layers])
-    model.compile("adam", "mse")
-    return model
-
-
-def network(units=H, head=1, **options):
-    return compiled(DeepRNN(units, **options), keras.layers.Dense(head))
-
-
-def batch(rng, steps=30, n=8, scale=1.0):
-    return scale * rng.normal(size=(n, steps, D)).astype("float32"), rng.normal(size=(n, 1)).astype("float32")
 
 
 def set_all(model, role, change):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from rates import Rates
 
 from deeprnn_keras import (
     ArrayDataset,
@@ -14,17 +15,6 @@ from deeprnn_keras import (
     StepDecay,
     TBPTTDataset,
 )
-
-
-class Rates(keras.callbacks.Callback):
-    """Notes the optimizer's rate after each update."""
-
-    def __init__(self):
-        super().__init__()
-        self.rates = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.rates.append(float(self.model.optimizer.learning_rate))
 
 
 def rates(callback, epochs, updates=4, losses=None):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rates import Rates
 
 from deeprnn_keras import CosineDecay, GeometricDecay, LanguageModel, Recipe, windows, zoo
 
@@ -81,17 +82,6 @@ T, V = 4, 5
 def model_of(recipe):
     keras.utils.set_random_seed(2)
     return recipe.compile(LanguageModel(V, units=3), LanguageModel.loss_function())
-
-
-class Rates(keras.callbacks.Callback):
-    """Notes the optimizer's learning rate after each update."""
-
-    def __init__(self):
-        super().__init__()
-        self.rates = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.rates.append(float(self.model.optimizer.learning_rate))
 
 
 def rates_in_fit(recipe, epochs, data, fits=1):

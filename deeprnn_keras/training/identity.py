@@ -1,7 +1,5 @@
 """What a training is: a flat description by which a resumed run is compared with the one that was killed."""
 
-import keras
-
 from deeprnn_keras.optimizers.clipping import innermost
 
 
@@ -69,6 +67,11 @@ def _flat(name, value):
 
 
 def _loss(loss):
+    """Its name: what `repr` gives for a function or an object holds an address, another one in each process."""
+    if isinstance(loss, dict):
+        return {key: _loss(part) for key, part in loss.items()}
+    if isinstance(loss, (list, tuple)):
+        return [_loss(part) for part in loss]
     if isinstance(loss, str) or loss is None:
         return loss
-    return type(loss).__name__ if isinstance(loss, keras.losses.Loss) else repr(loss)
+    return getattr(loss, "__qualname__", type(loss).__qualname__)

@@ -4,8 +4,8 @@ import sys
 import warnings
 
 MESSAGE = (
-    "fit shuffles NumPy arrays in the same order in every epoch here, since keras.utils.set_random_seed was called (on "
-    "TensorFlow it is drawn from the one seed). Give fit an ArrayDataset(x, y, batch_size, seed=...) instead, "
+    "fit shuffles NumPy arrays in the same order in every epoch here, since a seed is set (by keras.utils."
+    "set_random_seed, say: on TensorFlow every epoch is drawn from it). Give fit an ArrayDataset(x, y, batch_size, seed=...) instead, "
     "with shuffle=False."
 )
 
@@ -31,6 +31,9 @@ def _data_of_fit():
 
 def _seeded():
     import keras
-    from keras.src.utils.rng_utils import get_random_seed
 
-    return keras.backend.backend() == "tensorflow" and get_random_seed() is not None
+    if keras.backend.backend() != "tensorflow":
+        return False
+    from tensorflow.python.eager import context  # TensorFlow has no public name for whether it is seeded
+
+    return context.global_seed() is not None

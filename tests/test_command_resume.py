@@ -1,0 +1,71 @@
+"""`deeprnn train --resume`: from the outside, after a training that was broken off."""
+
+import json
+
+import numpy as np
+import pytest
+from test_command import TEXT, TINY, deeprnn, error_of
+
+from deeprnn_keras.models import load_language_model
+from deeprnn_keras.training.callbacks import Record
+
+NAME = "kjv_lstm_2x256"
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """A text to learn, in a folder of its own to work in."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text(TEXT)
+    return ["--text", "words.txt", "--epochs", "2", "--dropout", "0.2", "--stateful", *TINY]
+
+
+def broken_off(monkeypatch, at, *arguments):
+    """The command's output, ended by Ctrl-C after so many updates."""
+
+    def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
+        note(self, batch, logs)
+        if self.update == at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "on_train_batch_end", interrupt)
+        result = deeprnn(*arguments)
+    assert result.exit_code == 130, result.output
+    return result.stdout
+
+
+def test_it_ends_as_if_never_broken_off(text, monkeypatch, tmp_path):
+    """It finds the last training of that name, and needs none of its options."""
+    assert deeprnn("train", NAME, *text, "--output", "whole").exit_code == 0
+    updates = json.loads((tmp_path / "whole" / "result.json").read_text())["updates"]
+    output = broken_off(monkeypatch, updates // 2 + 3, "train", NAME, *text)
+    assert f"Go on with: deeprnn train {NAME} --resume --output runs/{NAME}" in output
+    resumed = deeprnn("train", NAME, "--resume")
+    assert resumed.exit_code == 0 and f"going on with the training in runs/{NAME}" in resumed.stdout
+    models = [load_language_model(folder) for folder in ("whole", f"runs/{NAME}")]
+    for one, wanted in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, wanted)
+    results = [json.loads((tmp_path / folder / "result.json").read_text()) for folder in ("whole", f"runs/{NAME}")]
+    assert results[0]["validation"] == results[1]["validation"]
+    assert (results[0]["resumed_at_update"], results[1]["resumed_at_update"]) == (None, updates // 2)
+    assert not (tmp_path / "runs" / NAME / "checkpoints").exists()
+    assert "its training has finished" in error_of("train", NAME, "--resume", "--output", "whole")
+
+
+def test_what_cannot_be_resumed_is_refused(text, monkeypatch, tmp_path):
+    assert f"no training of {NAME} that was broken off in 'runs'" in error_of("train", NAME, "--resume")
+    (tmp_path / "empty").mkdir()
+    assert "there is no training in it" in error_of("train", NAME, "--resume", "--output", "empty")
+    broken_off(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
+    for options, message in (
+        (["--units", "9"], "was begun with units = 8, and --resume is given units = 9"),
+        (["--seed", "4"], "was begun with seed = 0, and --resume is given seed = 4"),
+        (["--quick"], "was begun with quick = False, and --resume is given quick = True"),
+        (["--cell", "gru"], "was begun with cell = None, and --resume is given cell = 'gru'"),
+    ):
+        assert message in error_of("train", NAME, "--resume", "--output", "cut", *options)
+    assert "was begun with model = 'kjv" in error_of("train", "char_rnn_2x128", "--resume", "--output", "cut")
+    (tmp_path / "words.txt").write_text(TEXT.replace("word", "sword"))
+    message = error_of("train", NAME, "--resume", "--output", "cut")
+    assert "holds another training: updates per epoch: " in message and "; data, stream: 'int32 (" in message
