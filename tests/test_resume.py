@@ -12,7 +12,6 @@ from resumable import training
 from deeprnn_keras import ArrayDataset, Resume, windows
 from deeprnn_keras.training import checkpoint_files
 from deeprnn_keras.training.checkpoint_files import newest_first, read_newest
-from deeprnn_keras.training.identity import identity
 
 
 class Kill(keras.callbacks.Callback):
@@ -263,18 +262,6 @@ def test_another_training_is_refused_by_what_differs(tmp_path, make, epochs, mes
     model, data, resume = make(tmp_path)
     with pytest.raises(ValueError, match=f"holds another training: .*{message}"):
         model.fit(data, epochs=epochs, callbacks=[resume], shuffle=False, verbose=0)
-
-
-@pytest.mark.parametrize(
-    "loss", [lambda y, z: abs(y - z), [keras.losses.MeanSquaredError()], "mse"], ids=["function", "object", "name"]
-)
-def test_a_loss_is_the_same_in_another_process(loss):
-    """Its description holds no address."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", loss)
-    data = ArrayDataset(np.ones((4, 1)), np.ones((4, 1)), 2, seed=0)
-    described = identity(model, data, [], {"epochs": 1, "steps": 2}, {})
-    assert "0x" not in str(described["loss"]) and str(described["loss"]) != ""
 
 
 def test_data_without_a_place(tmp_path):

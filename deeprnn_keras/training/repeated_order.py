@@ -4,9 +4,9 @@ import sys
 import warnings
 
 MESSAGE = (
-    "fit shuffles NumPy arrays in the same order in every epoch here, since a seed is set (by keras.utils."
-    "set_random_seed, say: on TensorFlow every epoch is drawn from it). Give fit an ArrayDataset(x, y, batch_size, seed=...) instead, "
-    "with shuffle=False."
+    "fit shuffles NumPy arrays in the same order in every epoch here: a seed is set (keras.utils.set_random_seed), and "
+    "TensorFlow draws every epoch from it. Give fit an ArrayDataset(x, y, batch_size, seed=...) instead, with "
+    "shuffle=False."
 )
 
 

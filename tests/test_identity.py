@@ -1,0 +1,32 @@
+"""The description of a training by which a resumed one is compared."""
+
+import keras
+import numpy as np
+import pytest
+
+from deeprnn_keras import ArrayDataset
+from deeprnn_keras.training.identity import differences, identity
+
+
+def described(loss, units=2):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
+    model.compile("sgd", loss)
+    data = ArrayDataset(np.ones((4, 1)), np.ones((4, 1)), 2, seed=0)
+    return identity(model, data, [], {"epochs": 1, "steps": 2}, {"mine": 7})
+
+
+LOSSES = {"function": lambda y, z: abs(y - z), "object": [keras.losses.MeanSquaredError()], "name": "mse"}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_loss_is_the_same_in_another_process(loss):
+    """Nothing in the description holds an address."""
+    assert " at 0x" not in str(described(loss)) and described(loss)["loss"]
+
+
+def test_two_models_of_one_process_are_the_same_and_differences_are_named():
+    """Keras counts names up: dense, dense_1."""
+    assert differences(described("mse"), described("mse")) == []
+    found = differences(described("mse"), described("mae", units=3))
+    assert any(text.endswith("units: 2 there, 3 here") for text in found)
+    assert "loss: 'mse' there, 'mae' here" in found and len(found) == 3, "units, shapes of weights, loss"
