@@ -31,6 +31,7 @@ FLOORS = [
     "training",
     "audit",
     "bench",
+    "tuning",
     "zoo",
     "cli",
 ]

@@ -7,6 +7,7 @@
 """
 
 from deeprnn_keras.zoo import deep_steps, language  # noqa: F401 - they register their entries
+from deeprnn_keras.zoo.presets import save_preset
 from deeprnn_keras.zoo.registry import count_params, create_model, info, list_models
 
-__all__ = ["count_params", "create_model", "info", "list_models"]
+__all__ = ["count_params", "create_model", "info", "list_models", "save_preset"]

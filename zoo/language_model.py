@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from deeprnn_keras import Recipe, cell_spec, checks, count_weights, explain_kernels, layer_units, output_width
+from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
 
 
 @dataclass(frozen=True)
-class LanguageModelConfig:
+class LanguageModelConfig(Configuration):
     """A language model: (embedding or indicator vectors) -> deep RNN -> head over the vocabulary.
 
     Attributes:

@@ -1,11 +1,9 @@
 """The zoo's names: what is there, what is known of it, and how to build it. Nothing here imports Keras."""
 
-from dataclasses import fields, replace
-
-from deeprnn_keras import Recipe, Registry
+from deeprnn_keras import Registry
+from deeprnn_keras.zoo import presets
 
 MODELS = Registry("model")
-FIXED = ("name", "task", "recipe", "weights")
 
 
 def register(*configs):
@@ -52,7 +50,7 @@ def info(name, **overrides):
     >>> zoo.info("zaremba_small").recipe.bptt
     20
     """
-    return _overridden(MODELS[name], overrides)
+    return MODELS[name].changed(**overrides)
 
 
 def count_params(name, **overrides):
@@ -69,7 +67,7 @@ def create_model(name, pretrained=False, **overrides):
     The recipe's schedule comes with `zoo.info(name).recipe.callbacks()`.
 
     Args:
-        name: one of `list_models()`.
+        name: one of `list_models()`; or the folder of a preset, whose weights it then has.
         pretrained: with trained weights, where there are some.
         overrides: other values for fields of the configuration (`units`, `num_layers`, `cell`, `dropout`,
             `vocabulary`, ...) or of its recipe (`learning_rate`, `clip_norm`, ...).
@@ -82,6 +80,8 @@ def create_model(name, pretrained=False, **overrides):
     >>> zoo.create_model("d2l_gru_2x32").count_params()
     13212
     """
+    if not isinstance(name, str) or (name not in MODELS and presets.is_preset(name)):
+        return _from_preset(name, overrides)
     config = info(name, **overrides)
     if pretrained:
         having = list_models(pretrained=True)
@@ -89,13 +89,10 @@ def create_model(name, pretrained=False, **overrides):
     return config.build()
 
 
-def _overridden(config, overrides):
-    """`config` with other values, those of its recipe included."""
-    homes = Registry("override", {field.name: "recipe" for field in fields(Recipe)})
-    for field in fields(config):
-        if field.name not in FIXED:
-            homes.add(field.name, "config")
-    changed = {"recipe": {}, "config": {}}
-    for key, value in overrides.items():
-        changed[homes[key]][key] = value
-    return replace(config, recipe=config.recipe.changed(**changed["recipe"]), **changed["config"])
+def _from_preset(folder, overrides):
+    config = presets.load_config(folder)
+    model = config.changed(**overrides).build()
+    if model.count_params() != config.count_params():
+        raise ValueError(f"{overrides} describe another model than the weights in {str(folder)!r}; leave them out")
+    presets.load_weights(model, folder)
+    return model

@@ -5,16 +5,17 @@ import click
 from deeprnn_keras.cli.bench import bench
 from deeprnn_keras.cli.text import evaluate, generate
 from deeprnn_keras.cli.train import train
+from deeprnn_keras.cli.tune import tune
 from deeprnn_keras.cli.zoo import info, list_command
 
 
 class Commands(click.Group):
-    """A group whose commands' ValueErrors and OSErrors are answers to the user, not tracebacks."""
+    """A group whose commands' ValueErrors, OSErrors and missing extras are answers to the user, not tracebacks."""
 
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             if ctx.params["debug"]:
                 raise
             raise click.ClickException(str(error)) from error
@@ -24,8 +25,8 @@ class Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 @click.version_option(package_name="deeprnn-keras")
 def main(debug):
-    """Deep recurrent networks in Keras: look through the zoo, train, evaluate, generate."""
+    """Deep recurrent networks in Keras: look through the zoo, train, tune, evaluate, generate."""
 
 
-for command in (list_command, info, train, evaluate, generate, bench):
+for command in (list_command, info, train, tune, evaluate, generate, bench):
     main.add_command(command)

@@ -79,8 +79,8 @@ def train(name, text, quick, output, seed, resume, **overrides):
     config = zoo.info(name)
     zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
     if not resume:
-        output = checks.new_folder("--output", output) if output else _fresh_folder(Path("runs") / name)
-    corpus = _corpus(config, text)
+        output = checks.new_folder("--output", output) if output else fresh_folder(Path("runs") / name)
+    corpus = corpus_of(config, text)
     config = zoo.info(name, **overrides, vocabulary=corpus.vocabulary.symbols)
     load_tensorflow(console)
     import keras
@@ -102,7 +102,7 @@ def train(name, text, quick, output, seed, resume, **overrides):
     sys.exit(report(run, model, console))
 
 
-def _fresh_folder(path):
+def fresh_folder(path):
     number, folder = 1, path
     while folder.exists():
         number += 1
@@ -110,7 +110,7 @@ def _fresh_folder(path):
     return folder
 
 
-def _corpus(config, path):
+def corpus_of(config, path):
     from deeprnn_keras import TextCorpus, Vocabulary, king_james
     from deeprnn_keras.data import letters_only
 

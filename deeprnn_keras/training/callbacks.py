@@ -1,4 +1,4 @@
-"""Keras callbacks of a training run: the record, and the best model."""
+"""Keras callbacks of a training run: the record, the best model, and a limit of time."""
 
 import math
 import time
@@ -52,3 +52,15 @@ class Checkpoint(keras.callbacks.Callback):
             self.best = logs["val_loss"]
             self.weights = self.model.get_weights()
             save_model(self.model, self.path)
+
+
+class Deadline(keras.callbacks.Callback):
+    """Ends a training when the time, as of `time.time`, is up; the epoch that it cuts is validated."""
+
+    def __init__(self, when):
+        super().__init__()
+        self.when = when
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.time() >= self.when:
+            self.model.stop_training = True

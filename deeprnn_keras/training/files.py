@@ -12,7 +12,7 @@ from pathlib import Path
 def written_beside(path):
     """A temporary path with the same ending; moved to `path` if the block succeeds, removed if it fails."""
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield beside
         beside.replace(path)

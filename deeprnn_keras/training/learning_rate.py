@@ -44,6 +44,7 @@ class LearningRate(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
+        self.update = max(self.update, epoch * self.params["steps"])  # a training that begins at a later epoch
         if self._data is not None:
             self._data.begin_at(epoch)  # so that these are the lengths that come
 

@@ -7,6 +7,7 @@ from deeprnn_keras.data.corpus import Split
 from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS, Recipe
 
 VALIDATION_ROWS = 128
+PARTS = 4  # epochs of a training of so many updates
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,33 @@ def split_text(corpus, recipe):
     return Split((train,), (validation,))
 
 
-def plan_of(model, corpus, split, recipe, quick, seed):
-    """The `Plan` of a recipe: windows, or where it carries the state lanes."""
+def plan_of(model, corpus, split, recipe, quick, seed, updates=None):
+    """The `Plan` of a recipe: windows, or where it carries the state lanes.
+
+    Args:
+        quick: a first impression instead of the whole recipe.
+        updates: so many, in a few epochs, instead of the recipe's.
+    """
     short = recipe
     if quick:
         short, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
-    make = _lanes if recipe.stateful else _windows
-    train, validation = make(corpus.encode(split.train), corpus.encode(split.validation), short, quick, seed)
-    if not quick:
-        return Plan(short, train(), validation, short.epochs_for(len(train())))
+    train, validation = batches(corpus.encode(split.train), corpus.encode(split.validation), short, quick, seed)
     per_pass = len(train())
-    updates = min(updates, recipe.epochs_for(per_pass) * per_pass)  # never more than the whole recipe
-    return Plan(short, train(max(updates // short.epochs, 1)), validation, short.epochs)
+    whole = recipe.epochs_for(per_pass)
+    if updates is None:
+        return Plan(short, train(), validation, whole)
+    updates = min(updates, whole * per_pass)  # never more than the whole recipe
+    epochs = short.epochs if quick else max(1, min(PARTS, updates))
+    return Plan(short, train(max(updates // epochs, 1)), validation, epochs)
+
+
+def batches(pieces, held_out, recipe, short_validation, seed):
+    """Batches of encoded text as a recipe has them.
+
+    Returns (steps in an epoch, or None for a pass -> training data; validation data), both `Batches`.
+    """
+    make = _lanes if recipe.stateful else _windows
+    return make(pieces, held_out, recipe, short_validation, seed)
 
 
 def _windows(pieces, held_out, recipe, quick, seed):

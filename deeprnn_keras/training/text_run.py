@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deeprnn_keras import checks
-from deeprnn_keras.training.callbacks import Checkpoint, Record
+from deeprnn_keras.training.callbacks import Checkpoint, Deadline, Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.curve import plot_curve
 from deeprnn_keras.training.device import device_name
@@ -53,7 +53,19 @@ class TextRun:
 
 
 def train_text(
-    model, corpus, recipe, folder, *, quick=False, seed=0, title=None, console=None, resume=False, settings=None
+    model,
+    corpus,
+    recipe,
+    folder,
+    *,
+    quick=False,
+    updates=None,
+    deadline=None,
+    seed=0,
+    title=None,
+    console=None,
+    resume=False,
+    settings=None,
 ):
     """Trains a `LanguageModel` on `corpus` with plain `model.fit`, and leaves all it made in `folder`.
 
@@ -67,6 +79,8 @@ def train_text(
         recipe: a `Recipe`.
         folder: does not exist yet, or is empty; with `resume` that of the training.
         quick: a first impression in about two minutes on two cores instead of the whole recipe.
+        updates: so many instead of the recipe's, at most; in four epochs.
+        deadline: the time, as of `time.time`, at which the training ends wherever it is; None: no limit.
         seed: of the order of windows, of what is drawn in training, and of the sample.
         title: for the picture.
         console: a `rich.console.Console` to report to; None: a new one.
@@ -88,10 +102,10 @@ def train_text(
         raise ValueError(f"{corpus.name} and model {model.name!r} have different vocabularies; use model.corpus(text)")
     split = split_text(corpus, recipe)
     keras.utils.set_random_seed(seed)
-    plan = plan_of(model, corpus, split, recipe, quick, seed)
+    plan = plan_of(model, corpus, split, recipe, quick, seed, updates)
     _make(folder, settings)
     run, record = TextRun(folder, "finished"), Record()
-    run.resumed_at = _fit(run, model, plan, record, console)
+    run.resumed_at = _fit(run, model, plan, record, console, deadline)
     save_model(model, run.model_path)
     save_table(record.epochs, folder / "history.csv")
     run.references = tuple(compressed_bits("".join(split.validation)))
@@ -117,7 +131,7 @@ def _folder(path, resume):
     raise ValueError(f"output {str(path)!r} cannot be resumed: {done}")
 
 
-def _fit(run, model, plan, record, console):
+def _fit(run, model, plan, record, console, deadline):
     """Trains, and leaves `model` with the weights to keep; how it ended stands in `run`. -> updates done before."""
     recipe = plan.recipe
     recipe.compile(model, model.loss_function())
@@ -125,12 +139,13 @@ def _fit(run, model, plan, record, console):
     inner = [*recipe.callbacks(plan.train), guard, record, checkpoint, progress]
     about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
     resume = Resume(run.folder / CHECKPOINTS, plan.train, inner, about=about)
+    limit = [] if deadline is None else [Deadline(deadline)]
     try:
         model.fit(
             plan.train,
             epochs=plan.epochs,
             validation_data=plan.validation,
-            callbacks=[resume],
+            callbacks=[*limit, resume],
             verbose=0,
             shuffle=False,
         )

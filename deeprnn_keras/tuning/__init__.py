@@ -1,0 +1,16 @@
+"""The tuner: L, h and the rest, found by keras-tuner under a budget."""
+
+from deeprnn_keras.tuning.hyper_deep_rnn import HyperDeepRNN
+from deeprnn_keras.tuning.optuna_engine import optuna_objective
+from deeprnn_keras.tuning.own_model import OwnModel
+from deeprnn_keras.tuning.tuner import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+
+__all__ = [
+    "BayesianOptimization",
+    "GridSearch",
+    "HyperDeepRNN",
+    "Hyperband",
+    "OwnModel",
+    "RandomSearch",
+    "optuna_objective",
+]

@@ -1,0 +1,299 @@
+"""The tuners: keras-tuner's, with oracles that survive, trials that are seeded and promotions that are exact."""
+
+import copy
+import gc
+import os
+import threading
+import time
+import traceback
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import keras
+
+from deeprnn_keras import checks
+from deeprnn_keras.tuning.algorithms import ORACLES
+from deeprnn_keras.tuning.callbacks import BestWeights, Continue, EpochReport, Rung, StepClock
+from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.records import ORACLE, SEED, check_search
+from deeprnn_keras.tuning.step_times import first_batch
+
+IDLE_SECONDS = 1.0
+STATE = "state"
+
+
+class DeepTuner(keras_tuner.Tuner):
+    """A search that can be killed and run again: what the four tuners have in common.
+
+    Args:
+        hypermodel: a `HyperDeepRNN`, or any `keras_tuner.HyperModel`.
+        objective: a metric of the history, such as "val_loss", or a `keras_tuner.Objective`.
+        max_trials: how many configurations are tried; with `GridSearch` None for all.
+        seed: of draws, weights, order and dropout; every trial begins with it, so that they are compared alike.
+        executions_per_trial: trainings of each configuration, with the seeds that follow.
+        directory, project_name: of the folder that holds the search.
+        overwrite: begin anew in a folder that holds a search; else it goes on.
+        prune: break off a trial that is worse than the median of the others at the same epoch (not with `Hyperband`).
+        minutes: no trial begins when they are over, and running ones are broken off at their next epoch; None: no limit.
+        lease: seconds without a word after which a worker counts as dead.
+        about: more that tells this search from others, a dictionary of plain values.
+        oracle: further arguments of keras-tuner's oracle, such as `num_initial_points`, `max_epochs` or `factor`.
+
+    Raises:
+        ValueError: for a folder that holds another search, naming the difference.
+    """
+
+    algorithm = None
+
+    def __init__(
+        self,
+        hypermodel,
+        objective="val_loss",
+        max_trials=10,
+        *,
+        seed=0,
+        executions_per_trial=1,
+        directory="runs",
+        project_name="search",
+        overwrite=False,
+        prune=True,
+        minutes=None,
+        lease=60.0,
+        about=None,
+        **oracle,
+    ):
+        if max_trials is not None:
+            checks.positive_int("max_trials", max_trials)
+        self.seed = checks.seed("seed", seed) or 0
+        self.max_trials, self._idle = max_trials, False
+        feasible = getattr(hypermodel, "feasible", lambda values: True)
+        deadline = None if minutes is None else time.time() + 60 * checks.number("minutes", minutes, 0.0)
+        options = {"prune": prune and self.algorithm != "hyperband", "lease": lease, "deadline": deadline}
+        made = ORACLES[self.algorithm](
+            feasible=feasible,
+            objective=objective,
+            max_trials=max_trials,
+            seed=self.seed + 1,  # to keras-tuner 0 is no seed
+            **options,
+            **self._oracle_options(oracle),
+        )
+        search = {
+            "algorithm": self.algorithm,
+            "objective": [made.objective.name, made.objective.direction],
+            "seed": self.seed,
+            "executions_per_trial": checks.positive_int("executions_per_trial", executions_per_trial),
+            **{name: str(value) for name, value in oracle.items()},
+            **(hypermodel.describe() if hasattr(hypermodel, "describe") else {"model": type(hypermodel).__name__}),
+            **(about or {}),
+        }
+        folder = Path(directory) / project_name
+        if not is_worker() and not overwrite:
+            check_search(folder, search)
+        with redirect_stdout(StringIO()):  # "Reloading Tuner from ..."
+            super().__init__(
+                oracle=made,
+                hypermodel=hypermodel,
+                directory=str(directory),
+                project_name=project_name,
+                overwrite=overwrite and not is_worker(),
+                executions_per_trial=executions_per_trial,
+            )
+        if overwrite and not is_worker():
+            check_search(folder, search)
+
+    def _oracle_options(self, given):
+        return given
+
+    # === Files: keras-tuner goes by a file of each process and loses a search that another began ===
+    def _get_tuner_fname(self):
+        return os.path.join(str(self.directory), self.project_name, ORACLE)
+
+    def save(self):
+        """Writes the oracle's state; a worker has none."""
+        if not is_worker():
+            self.oracle.save()
+
+    def reload(self):
+        """Takes a search up."""
+        if not is_worker():
+            self.oracle.reload()
+
+    def _populate_initial_space(self):
+        """Enters all hyper-parameters without building models, where the hypermodel can."""
+        if not hasattr(self.hypermodel, "declare"):
+            super()._populate_initial_space()
+            return
+        space = self.oracle.get_space()
+        self.hypermodel.declare(space)
+        self.oracle.update_space(space)
+
+    # === The search ===
+    def search(self, *args, **kwargs):
+        """Runs the trials that are left; arguments as of `HyperDeepRNN.fit`. Ctrl-C and kills lose nothing.
+
+        Raises:
+            RuntimeError: if trials in a row fail, with what the last one said.
+        """
+        self._look_at(*args, **kwargs)
+        super().search(*args, **kwargs)
+        if getattr(self.oracle, "ended_early", None) == "failures":
+            last = self.oracle.trials[self.oracle.end_order[-1]]
+            raise RuntimeError(f"{self.oracle.failures} trials in a row failed; the last one: {last.message}")
+
+    def _look_at(self, x=None, y=None, sample_weight=None, **options):
+        """Measures steps on the training data where the budget asks for it."""
+        budget = getattr(self.hypermodel, "budget", None)
+        if x is None or budget is None or budget.max_step_ms is None or is_worker():
+            return
+        from deeprnn_keras.tuning.fitting import training_data
+
+        recipe = self.hypermodel.model.recipe
+        x, y, sample_weight, _ = training_data(x, y, sample_weight, options.get("batch_size"), 0, recipe)
+        self.hypermodel.time_steps(first_batch(x, y, sample_weight), Path(self.project_dir) / "step_times.json")
+
+    def pre_create_trial(self):
+        """Does not ask a busy chief again at once."""
+        if self._idle:
+            time.sleep(IDLE_SECONDS)
+        self._idle = True
+
+    def on_trial_begin(self, trial):
+        """Lets the chief know that this worker lives."""
+        self._idle = False
+        self._beat = Heartbeat(self.oracle, trial.trial_id) if is_worker() else None
+
+    def on_trial_end(self, trial):
+        """Ends the trial; a traceback of a worker's goes into the folder, since messages leave it out."""
+        if self._beat is not None:
+            self._beat.stop()
+            if trial.message:
+                (Path(self.get_trial_dir(trial.trial_id)) / "error.txt").write_text(trial.message, encoding="utf-8")
+        super().on_trial_end(trial)
+
+    def run_trial(self, trial, *args, **kwargs):
+        """Trains a trial's configuration, with one seed or several; -> one dictionary of figures for each."""
+        callbacks = kwargs.pop("callbacks", None) or []
+        return [
+            self.execute(trial, self.seed + number, copy.deepcopy(callbacks), *args, first=number == 0, **kwargs)
+            for number in range(self.executions_per_trial)
+        ]
+
+    def execute(self, trial, seed, callbacks, *args, first=True, **kwargs):
+        """One training of a trial's configuration; -> {metric: value at the best epoch, weights, ms_per_step}."""
+        values = trial.hyperparameters.values
+        keras.backend.clear_session()
+        gc.collect()
+        keras.utils.set_random_seed(seed)  # after clear_session, which forgets it
+        model = self.hypermodel.build(trial.hyperparameters)
+        best, clock = BestWeights(self.oracle.objective), StepClock()
+        own = [EpochReport(self.oracle, trial.trial_id, values.get("tuner/epochs"))] if first else []
+        if "tuner/epochs" in values:
+            own.append(self._rung(values, trial, first, kwargs))
+        if hasattr(self.hypermodel, "space"):
+            kwargs["seed"] = seed
+        began = time.perf_counter()
+        self.hypermodel.fit(trial.hyperparameters, model, *args, callbacks=[*callbacks, *own, best, clock], **kwargs)
+        if first:
+            best.save(self._get_checkpoint_fname(trial.trial_id))
+        found = best.figures()
+        self.oracle.update_trial(trial.trial_id, {SEED + self.oracle.objective.name: best.value}, step=seed)
+        about = {"weights": model.count_params(), "ms_per_step": clock.ms, "seconds": time.perf_counter() - began}
+        return {**found, **{name: value for name, value in about.items() if value is not None}}
+
+    def _rung(self, values, trial, first, kwargs):
+        """The callback of a round of Hyperband's; sets where `fit` begins."""
+        kwargs["epochs"], until = self.max_epochs, values["tuner/epochs"]
+        if not first:
+            return Rung(until)
+        before = values.get("tuner/trial_id")
+        folder = before and Path(self.get_trial_dir(before)) / STATE
+        found = Continue(folder, Path(self.get_trial_dir(trial.trial_id)) / STATE, until)
+        if found.found:
+            kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        return found
+
+    def repeat(self, trial_id, seed, *args, **kwargs):
+        """Trains the configuration of a trial once more, with another seed; the value joins the trial's record."""
+        return self.execute(self.oracle.trials[trial_id], seed, [], *args, first=False, **kwargs)
+
+
+class RandomSearch(DeepTuner):
+    """Draws at random: hard to beat with few trials, and each tells about every hyper-parameter.
+
+    See `DeepTuner` for the arguments.
+
+    >>> import numpy as np, tempfile
+    >>> from deeprnn_keras.tuning import HyperDeepRNN, RandomSearch
+    >>> x, y = np.random.default_rng(0).normal(size=(32, 5, 2)), np.zeros((32, 1))
+    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=(1, 2), units=(2, 4), cell="rnn")
+    >>> tuner = RandomSearch(hyper, "val_loss", max_trials=2, directory=tempfile.mkdtemp())
+    >>> tuner.search(x, y, validation_data=(x, y), epochs=1)
+    >>> len(tuner.oracle.get_best_trials(5))
+    2
+    """
+
+    algorithm = "random"
+
+
+class BayesianOptimization(DeepTuner):
+    """Draws where a Gaussian process expects much or knows little. See `DeepTuner` for the arguments.
+
+    A third of the trials, at least three, is drawn at random before it begins; `num_initial_points` changes that.
+    """
+
+    algorithm = "bayesian"
+
+    def _oracle_options(self, given):
+        return {"num_initial_points": max(3, (self.max_trials or 0) // 3), **given}
+
+
+class Hyperband(DeepTuner):
+    """Many short trials, of which the best are gone on with (Li et al. 2018). See `DeepTuner` for the arguments.
+
+    A trial that is promoted goes on with its weights, its optimizer's state, its schedule and its random numbers, as
+    if it had never stopped. `max_epochs` are those of the longest trials; the schedule of the learning rate spans
+    them in each.
+    """
+
+    algorithm = "hyperband"
+
+    def __init__(self, hypermodel, objective="val_loss", max_trials=None, *, max_epochs=9, **options):
+        self.max_epochs = checks.positive_int("max_epochs", max_epochs)
+        super().__init__(hypermodel, objective, max_trials, max_epochs=max_epochs, **options)
+
+
+class GridSearch(DeepTuner):
+    """All combinations in order, ranges of real numbers at ten places. See `DeepTuner` for the arguments."""
+
+    algorithm = "grid"
+
+
+TUNERS = {"random": RandomSearch, "bayesian": BayesianOptimization, "hyperband": Hyperband, "grid": GridSearch}
+
+
+def is_worker():
+    """Whether this process asks a chief for its trials."""
+    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
+
+
+class Heartbeat:
+    """Asks the chief for the running trial now and then, so that it knows of its worker."""
+
+    SECONDS = 5.0
+
+    def __init__(self, oracle, trial_id):
+        self._oracle, self._trial_id, self._over = oracle, trial_id, threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while not self._over.wait(self.SECONDS):
+            try:
+                self._oracle.get_trial(self._trial_id)
+            except Exception:
+                traceback.print_exc()  # a chief that is gone ends the worker at its next word
+                return
+
+    def stop(self):
+        """Falls silent."""
+        self._over.set()

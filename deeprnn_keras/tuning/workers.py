@@ -1,0 +1,132 @@
+"""A chief and its workers as processes of this machine: keras-tuner's own, watched over."""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from deeprnn_keras import checks
+
+RESTARTS = 3  # of each worker
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 10.0
+
+
+class Workers:
+    """Runs one command as a chief and as `count` workers, told apart by keras-tuner's three environment variables.
+
+    A worker that dies is started again, under its name, and is given its trial again.
+
+    Args:
+        command: what each process runs, a list; it builds the same tuner and calls `search`.
+        count: workers.
+        folder: for what they write to the terminal, one file each.
+        cores: of this machine, shared out among the workers; None: all.
+
+    >>> from deeprnn_keras.tuning.workers import environment
+    >>> sorted(environment("worker0", 8000))
+    ['KERASTUNER_ORACLE_IP', 'KERASTUNER_ORACLE_PORT', 'KERASTUNER_TUNER_ID']
+    """
+
+    def __init__(self, command, count, folder, cores=None):
+        self.command, self.count = list(command), checks.positive_int("workers", count)
+        self.folder, self._port = Path(folder), _free_port()
+        self._threads = max(1, (cores or len(os.sched_getaffinity(0))) // self.count)
+        self._processes, self._restarts, self._ended = {}, {}, set()
+
+    def start(self):
+        """Starts the chief and the workers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("chief", *self._names()):
+            self._start(name)
+        return self
+
+    def _names(self):
+        return [f"worker{number}" for number in range(self.count)]
+
+    def _start(self, name):
+        threads = {"TF_NUM_INTRAOP_THREADS": str(self._threads), "TF_NUM_INTEROP_THREADS": "1"}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                self.command,
+                env={**os.environ, **threads, "OMP_NUM_THREADS": str(self._threads), **environment(name, self._port)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait(self, on_poll=None):
+        """Until the workers have ended their work.
+
+        Args:
+            on_poll: called about twice a second.
+
+        Raises:
+            RuntimeError: if the chief dies, or workers die again and again, with the end of what they wrote.
+        """
+        while len(self._ended) < self.count:
+            time.sleep(POLL_SECONDS)
+            if on_poll:
+                on_poll()
+            self._look_after()
+
+    def _look_after(self):
+        for name in self._names():
+            code = self._processes[name].poll()
+            if code is None or name in self._ended:
+                continue
+            if code == 0:
+                self._ended.add(name)
+            elif self._chief_failed() or self._restarts.get(name, 0) >= RESTARTS:
+                raise RuntimeError(f"{name} ended with exit code {code}; the end of its log:\n{self._log(name)}")
+            else:
+                self._restarts[name] = self._restarts.get(name, 0) + 1
+                self._start(name)
+        if self._chief_failed():
+            raise RuntimeError(f"the chief ended before its workers; the end of its log:\n{self._log('chief')}")
+
+    def _chief_failed(self):
+        return self._processes["chief"].poll() not in (None, 0)
+
+    def _log(self, name):
+        text = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-15:])
+
+    def stop(self):
+        """Ends what still runs. The chief waits up to 20 seconds by itself once its workers are gone."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def pids(self):
+        """{name: process id} of those that run."""
+        return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *error):
+        self.stop()
+
+
+def environment(name, port, host="127.0.0.1"):
+    """keras-tuner's variables for the process called `name`; on several machines `host` is the chief's address."""
+    return {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port)}
+
+
+def is_child():
+    """Whether this process was started as a chief or a worker."""
+    return "KERASTUNER_TUNER_ID" in os.environ
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

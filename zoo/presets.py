@@ -1,0 +1,131 @@
+"""Presets: a configuration and its weights in a folder, to be kept and shared. Loading one runs no code of it."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from deeprnn_keras import CosineDecay, GeometricDecay, PlateauDecay, Recipe, Registry, StepDecay, checks
+from deeprnn_keras.zoo.initialization import Initialization
+from deeprnn_keras.zoo.language_model import LanguageModelConfig
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "README.md"
+FORMAT = 1
+FAMILIES = Registry("family", {"language_model": LanguageModelConfig})
+SCHEDULES = {kind.__name__: kind for kind in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
+
+
+def save_preset(model, folder, config):
+    """Writes a model's configuration (JSON), its weights and a card into a folder, which `create_model` loads.
+
+    Args:
+        model: built by `config.build()`, or by `create_model`.
+        folder: does not exist yet, or is empty.
+        config: the model's configuration, of the kind that `info` gives.
+
+    Raises:
+        ValueError: if the folder is in use, or the weights are not those of the configuration.
+
+    >>> import tempfile
+    >>> from deeprnn_keras import zoo
+    >>> config = zoo.info("d2l_rnn_2x32", units=4)
+    >>> model, folder = config.build(), tempfile.mkdtemp()
+    >>> zoo.save_preset(model, folder, config)
+    >>> zoo.create_model(folder).count_params() == model.count_params()
+    True
+    """
+    if model.count_params() != config.count_params():
+        raise ValueError(
+            f"the model has {model.count_params():,} weights, and its configuration describes "
+            f"{config.count_params():,}; give the configuration it was built from"
+        )
+    folder = checks.new_folder("folder", folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{os.getpid()}.{WEIGHTS}"
+    model.save_weights(beside)
+    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+    beside.replace(folder / WEIGHTS)
+    (folder / CARD).write_text(_card(config), encoding="utf-8")
+    text = json.dumps({"format": FORMAT, "sha256": digest, **_plain(config)}, indent=2, ensure_ascii=False)
+    beside = folder / f".{os.getpid()}.{CONFIG}"
+    beside.write_text(text + "\n", encoding="utf-8")
+    beside.replace(folder / CONFIG)  # last: a folder with it is whole
+
+
+def is_preset(name):
+    """Whether `name` is the folder of a preset."""
+    return (Path(name) / CONFIG).is_file()
+
+
+def load_config(folder):
+    """The configuration in a preset's folder.
+
+    Raises:
+        ValueError: for a file that is damaged or of another format, naming what is wrong.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        values, family = dict(stored["config"]), FAMILIES[stored["family"]]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(path)!r} is no configuration of a model: {error}") from error
+    if stored.get("format") != FORMAT:
+        raise ValueError(f"{str(path)!r} has format {stored.get('format')!r}; this version reads {FORMAT}")
+    recipe = _known(Recipe, values.pop("recipe"), path)
+    recipe["schedule"] = _schedule(recipe.get("schedule"), path)
+    start = _known(Initialization, values.pop("initialization"), path)
+    values = {name: _tuples(value) for name, value in _known(family, values, path).items()}
+    return family(**values, recipe=Recipe(**recipe), initialization=Initialization(**start))
+
+
+def load_weights(model, folder):
+    """Puts the weights of a preset into its model.
+
+    Raises:
+        ValueError: if the file is missing, damaged or of another model; the model is then left as it is.
+    """
+    path = Path(folder) / WEIGHTS
+    wanted = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["sha256"]
+    if not path.is_file():
+        raise ValueError(f"{str(path)!r} is missing")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != wanted:
+        raise ValueError(f"{str(path)!r} is damaged: its SHA-256 is {digest}, and {wanted} was written")
+    model.load_weights(path)
+
+
+def _plain(config):
+    family = next(name for name in FAMILIES.names() if type(config) is FAMILIES[name])
+    values = {**asdict(config), "recipe": {**asdict(config.recipe), "schedule": _named(config.recipe.schedule)}}
+    return {"family": family, "config": values}
+
+
+def _named(schedule):
+    return schedule and {"kind": type(schedule).__name__, **asdict(schedule)}
+
+
+def _schedule(stored, path):
+    if stored is None:
+        return None
+    kind = SCHEDULES[checks.one_of("schedule", stored.get("kind"), SCHEDULES)]
+    return kind(**_known(kind, {name: value for name, value in stored.items() if name != "kind"}, path))
+
+
+def _known(kind, values, path):
+    """`values`, if a class has such fields."""
+    names = {field.name for field in fields(kind)}
+    for name in values:
+        if name not in names:
+            raise ValueError(f"{str(path)!r}: unknown field {name!r}{checks.nearest(name, names)}")
+    return dict(values)
+
+
+def _tuples(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _card(config):
+    rows = "\n".join(f"| {what} | {str(value).replace('|', '/')} |" for what, value in config.card())
+    load = '```python\nfrom deeprnn_keras import zoo\n\nmodel = zoo.create_model("path/to/this/folder")\n```\n'
+    return f"# {config.name}\n\n{config.title}\n\n| | |\n|---|---|\n{rows}\n\n{load}"
