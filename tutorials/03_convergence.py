@@ -12,7 +12,7 @@
 # Deep recurrent networks require considerable work to ensure proper convergence: learning rate, clipping,
 # initialization. This page shows how much it matters, on the characters of the King James Bible, and how this library
 # takes the work over: a `Recipe`, a state carried through `fit`, a look at the gradients, checkpoints that survive a
-# kill. The page takes about twenty minutes on two CPU cores; set the environment variable `TUTORIAL_SCALE=0.01` to run
+# kill. The page takes about twenty-five minutes on two CPU cores; set the environment variable `TUTORIAL_SCALE=0.01` to run
 # through it in a minute, with figures that mean nothing.
 
 # %%
@@ -126,6 +126,21 @@ for way, rows in curves.items():
     print(f"{way:20}{np.mean(last):>8.3f}{min(last):>8.3f}{max(last):>10.3f}")
 
 # %% [markdown]
+# Our run (seeds 0, 1, 2; two cores of an AMD EPYC that had other work too; Keras 3.15.1, TensorFlow 2.21.0), bits per
+# character on held-out text after 400 updates:
+#
+# | | mean | least | greatest |
+# |---|---:|---:|---:|
+# | Keras as it comes | 4.002 | 3.429 | 4.303 |
+# | its rate raised | 2.487 | 2.255 | 2.906 |
+# | the recipe | **2.049** | 2.041 | 2.063 |
+#
+# Without care the network first finds out how often each character occurs, 4.3 bits, and stays there: two of three
+# seeds had not left this plateau after 400 updates, one left it after 300. Four times the rate shortens the wait, to
+# between 50 and 250 updates, and makes it a matter of luck. With the recipe all three seeds leave it at once and end
+# within .02 bits of each other. More updates would bring the three closer together: what care buys here is the time
+# on the plateau, and that a run can be trusted to be like the next.
+#
 # ## What the gradients look like
 #
 # `gradient_health` differentiates the loss of the last step by the state of every layer at every step before, and looks
@@ -141,6 +156,10 @@ for name, way in (("without_care", "Keras as it comes"), ("with_care", "the reci
     print(f"{way}, before the first update\n{report}\n")
 
 # %% [markdown]
+# In our run neither is ill, and they are not alike: of the last step's loss the lowest layer feels at lag 49 .0008
+# without care and .15 with it, and all gradients together have norm .47 and 1.9. Forget gates that begin open keep the
+# past; an embedding of unit variance lets the characters in.
+#
 # And a network that nobody would train, with recurrent matrices a tenth as large as they should be:
 
 # %%
@@ -160,6 +179,9 @@ found.plot("range_test.png")
 print(found)
 
 # %% [markdown]
+# In our run the loss fell fastest at 0.00023, which is a cautious choice, lay low from about 0.002 to 0.1, and began
+# to rise beyond; the recipe's 0.004, warmed up and clipped, is at the lower end of that valley.
+#
 # ## A training that survives
 #
 # `Resume` takes the callbacks and saves everything together: weights, optimizer, seeds of dropout, the place in the

@@ -76,9 +76,10 @@ def plot_weights(answer, path):
             label=f"L = {layers}",
         )
     front = answer.pareto()
+    end = max((row.weights for row in sized), default=1)  # the front goes on to the right
     axes.step(
-        [row.weights for row in front],
-        [row.value for row in front],
+        [*(row.weights for row in front), end],
+        [*(row.value for row in front), front[-1].value],
         where="post",
         color=VALIDATION,
         linewidth=1.2,
@@ -101,7 +102,8 @@ def plot_weights(answer, path):
         color=INK,
         fontsize=9,
     )
-    axes.set_title(f"{len(sized)} trials", loc="left", color=INK, fontsize=11)
+    axes.tick_params(axis="x", which="both", pad=5, labelsize=10)
+    axes.set_title(f"size against {answer.name}, {len(sized)} trials", loc="left", color=INK, fontsize=11)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

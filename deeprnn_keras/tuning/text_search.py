@@ -181,7 +181,7 @@ class TextSearch:
         return self.answer_of(read_trials(self.project, "val_loss"))
 
     def retrain(self, console):
-        """Trains the best configuration anew, as long as its recipe or the time allows; -> (`TextRun`, config, model)."""
+        """Trains the best configuration anew, as long as recipe or time allow; -> (`TextRun`, config, model)."""
         import keras
 
         from deeprnn_keras.training.text_run import train_text

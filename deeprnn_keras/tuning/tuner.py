@@ -35,7 +35,7 @@ class DeepTuner(keras_tuner.Tuner):
         directory, project_name: of the folder that holds the search.
         overwrite: begin anew in a folder that holds a search; else it goes on.
         prune: break off a trial that is worse than the median of the others at the same epoch (not with `Hyperband`).
-        minutes: no trial begins when they are over, and running ones are broken off at their next epoch; None: no limit.
+        minutes: no trial begins when they are over, and those that run end with their epoch; None: no limit.
         lease: seconds without a word after which a worker counts as dead.
         about: more that tells this search from others, a dictionary of plain values.
         oracle: further arguments of keras-tuner's oracle, such as `num_initial_points`, `max_epochs` or `factor`.
@@ -107,7 +107,7 @@ class DeepTuner(keras_tuner.Tuner):
 
     # === Files: keras-tuner goes by a file of each process and loses a search that another began ===
     def _get_tuner_fname(self):
-        return os.path.join(str(self.directory), self.project_name, ORACLE)
+        return str(Path(self.directory) / self.project_name / ORACLE)
 
     def save(self):
         """Writes the oracle's state; a worker has none."""
