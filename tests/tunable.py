@@ -19,7 +19,7 @@ def objective(values):
 def planted(algorithm, folder, trials=12, seconds=0.0, units=(16, 512), **options):
     """A tuner whose trials train nothing: the objective is worked out from L and h."""
     from deeprnn_keras.tuning import HyperDeepRNN
-    from deeprnn_keras.tuning.tuner import TUNERS
+    from deeprnn_keras.tuning.tuners import TUNERS
 
     class Planted(TUNERS[algorithm]):
         def run_trial(self, trial, *args, **kwargs):

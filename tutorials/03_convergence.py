@@ -12,8 +12,8 @@
 # Deep recurrent networks require considerable work to ensure proper convergence: learning rate, clipping,
 # initialization. This page shows how much it matters, on the characters of the King James Bible, and how this library
 # takes the work over: a `Recipe`, a state carried through `fit`, a look at the gradients, checkpoints that survive a
-# kill. The page takes about twenty-five minutes on two CPU cores; set the environment variable `TUTORIAL_SCALE=0.01` to run
-# through it in a minute, with figures that mean nothing.
+# kill. The page takes about twenty-five minutes on two CPU cores; set the environment variable `TUTORIAL_SCALE=0.01` to
+# run through it in a minute, with figures that mean nothing.
 
 # %%
 import os

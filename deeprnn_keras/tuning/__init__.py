@@ -3,7 +3,7 @@
 from deeprnn_keras.tuning.hyper_deep_rnn import HyperDeepRNN
 from deeprnn_keras.tuning.optuna_engine import optuna_objective
 from deeprnn_keras.tuning.own_model import OwnModel
-from deeprnn_keras.tuning.tuner import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from deeprnn_keras.tuning.tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
 
 __all__ = [
     "BayesianOptimization",

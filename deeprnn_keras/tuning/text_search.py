@@ -15,7 +15,7 @@ from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.progress import SearchProgress
 from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.step_times import first_batch, step_ms
-from deeprnn_keras.tuning.tuner import TUNERS
+from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
 
 EPOCHS = 4  # of a trial: where it can be broken off, and Hyperband's unit
@@ -41,6 +41,7 @@ class TextSearch:
         updates: of a trial; None: from the time there is, or about a minute each.
         workers: processes that run trials.
         seed: of draws, weights, order and dropout.
+        prune: break off what is worse than the median of the others.
     """
 
     hyper: object
@@ -52,6 +53,7 @@ class TextSearch:
     updates: int | None = None
     workers: int = 1
     seed: int = 0
+    prune: bool = True
     _pieces: tuple = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -117,6 +119,7 @@ class TextSearch:
             "val_loss",
             self.trials,
             seed=self.seed,
+            prune=self.prune,
             directory=self.folder,
             project_name=PROJECT,
             minutes=None if self.minutes is None else max(self.clock.left(SEARCH) / 60, 1e-3),

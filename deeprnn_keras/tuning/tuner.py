@@ -1,11 +1,8 @@
-"""The tuners: keras-tuner's, with oracles that survive, trials that are seeded and promotions that are exact."""
+"""`DeepTuner`: keras-tuner's tuner with an oracle that survives, seeded trials and exact promotions."""
 
 import copy
 import gc
-import os
-import threading
 import time
-import traceback
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -15,6 +12,7 @@ import keras
 from deeprnn_keras import checks
 from deeprnn_keras.tuning.algorithms import ORACLES
 from deeprnn_keras.tuning.callbacks import BestWeights, Continue, EpochReport, Rung, StepClock
+from deeprnn_keras.tuning.heartbeat import Heartbeat, is_worker
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.records import ORACLE, SEED, check_search
 from deeprnn_keras.tuning.step_times import first_batch
@@ -216,84 +214,3 @@ class DeepTuner(keras_tuner.Tuner):
     def repeat(self, trial_id, seed, *args, **kwargs):
         """Trains the configuration of a trial once more, with another seed; the value joins the trial's record."""
         return self.execute(self.oracle.trials[trial_id], seed, [], *args, first=False, **kwargs)
-
-
-class RandomSearch(DeepTuner):
-    """Draws at random: hard to beat with few trials, and each tells about every hyper-parameter.
-
-    See `DeepTuner` for the arguments.
-
-    >>> import numpy as np, tempfile
-    >>> from deeprnn_keras.tuning import HyperDeepRNN, RandomSearch
-    >>> x, y = np.random.default_rng(0).normal(size=(32, 5, 2)), np.zeros((32, 1))
-    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=(1, 2), units=(2, 4), cell="rnn")
-    >>> tuner = RandomSearch(hyper, "val_loss", max_trials=2, directory=tempfile.mkdtemp())
-    >>> tuner.search(x, y, validation_data=(x, y), epochs=1)
-    >>> len(tuner.oracle.get_best_trials(5))
-    2
-    """
-
-    algorithm = "random"
-
-
-class BayesianOptimization(DeepTuner):
-    """Draws where a Gaussian process expects much or knows little. See `DeepTuner` for the arguments.
-
-    A third of the trials, at least three, is drawn at random before it begins; `num_initial_points` changes that.
-    """
-
-    algorithm = "bayesian"
-
-    def _oracle_options(self, given):
-        return {"num_initial_points": max(3, (self.max_trials or 0) // 3), **given}
-
-
-class Hyperband(DeepTuner):
-    """Many short trials, of which the best are gone on with (Li et al. 2018). See `DeepTuner` for the arguments.
-
-    A trial that is promoted goes on with its weights, its optimizer's state, its schedule and its random numbers, as
-    if it had never stopped. `max_epochs` are those of the longest trials; the schedule of the learning rate spans
-    them in each.
-    """
-
-    algorithm = "hyperband"
-
-    def __init__(self, hypermodel, objective="val_loss", max_trials=None, *, max_epochs=9, **options):
-        self.max_epochs = checks.positive_int("max_epochs", max_epochs)
-        super().__init__(hypermodel, objective, max_trials, max_epochs=max_epochs, **options)
-
-
-class GridSearch(DeepTuner):
-    """All combinations in order, ranges of real numbers at ten places. See `DeepTuner` for the arguments."""
-
-    algorithm = "grid"
-
-
-TUNERS = {"random": RandomSearch, "bayesian": BayesianOptimization, "hyperband": Hyperband, "grid": GridSearch}
-
-
-def is_worker():
-    """Whether this process asks a chief for its trials."""
-    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
-
-
-class Heartbeat:
-    """Asks the chief for the running trial now and then, so that it knows of its worker."""
-
-    SECONDS = 5.0
-
-    def __init__(self, oracle, trial_id):
-        self._oracle, self._trial_id, self._over = oracle, trial_id, threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        while not self._over.wait(self.SECONDS):
-            try:
-                self._oracle.get_trial(self._trial_id)
-            except Exception:
-                traceback.print_exc()  # a chief that is gone ends the worker at its next word
-                return
-
-    def stop(self):
-        """Falls silent."""
-        self._over.set()
