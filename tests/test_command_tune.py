@@ -1,0 +1,131 @@
+"""`deeprnn tune`, from the outside."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from test_command import DEEPRNN, TEXT, deeprnn, error_of
+
+from deeprnn_keras import zoo
+from deeprnn_keras.tuning.records import read_trials
+from deeprnn_keras.tuning.tuner import DeepTuner
+
+NAME = "kjv_lstm_2x256"
+TINY = ["--layers", "1:2", "--units", "4:8", "--cell", "rnn,gru", "--bptt", "8", "--batch-size", "4"]
+SHORT = ["--updates", "8", "--trials", "2", "--algorithm", "random"]
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """A text, and a model whose recipe is short, in a folder of its own to work in."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text(TEXT)
+    recipe = zoo.info(NAME).recipe.changed(epochs=1, min_steps=1)
+    monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, zoo.info(NAME).changed(embedding=4))
+    object.__setattr__(zoo.registry.MODELS[NAME], "recipe", recipe)
+    return ["--text", "words.txt", *TINY, *SHORT]
+
+
+def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path):
+    result = deeprnn("tune", NAME, *text, "--params", "2k", "--units", "own")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "runs" / f"tune_{NAME}"
+    for part in ("random search, trials of 8 updates", "bits per character", "weights", "ms/step", "training the best"):
+        assert part in result.stdout
+    records = read_trials(folder / "search", "val_loss")
+    assert len(records) == 2 and all(record.complete for record in records)
+    assert all(abs(record.metrics["weights"] - 2000) <= 60 for record in records)
+    assert all(len(record.seeds) == 3 for record in records)
+    model = zoo.create_model(folder / "preset")
+    assert abs(model.count_params() - 2000) <= 60 and model.generate("in ", length=5).startswith("in ")
+    for name in ("trials.csv", "heat_map.png", "weights.png", "hparams", "best/model.keras"):
+        assert (folder / name).exists(), name
+    assert "its search has finished" in error_of("tune", NAME, "--resume", "--output", folder)
+
+
+def broken_off(monkeypatch, at, *arguments):
+    """The command's result, ended by Ctrl-C at trial number so and so."""
+    seen = []
+
+    def interrupt(self, trial, *args, run=DeepTuner.run_trial, **kwargs):
+        seen.append(trial.trial_id)
+        if len(seen) == at:
+            raise KeyboardInterrupt
+        return run(self, trial, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeepTuner, "run_trial", interrupt)
+        result = deeprnn(*arguments)
+    assert result.exit_code == 130, result.output
+    return result
+
+
+def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
+    result = broken_off(monkeypatch, 2, "tune", NAME, *text)
+    assert f"Go on with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
+    for options, message in (
+        (["--units", "9"], "was begun with units = 4:8, and --resume is given units = 9"),
+        (["--trials", "9"], "was begun with trials = 2, and --resume is given trials = 9"),
+        (["--params", "2k"], "was begun with params = None, and --resume is given params = 2000"),
+    ):
+        assert message in error_of("tune", NAME, "--resume", *options)
+    folder = tmp_path / "runs" / f"tune_{NAME}"
+    before = {r.trial_id: r.score for r in read_trials(folder / "search", "val_loss") if r.complete}
+    assert len(before) == 1
+    resumed = deeprnn("tune", NAME, "--resume")
+    assert resumed.exit_code == 0 and "1 trials are done already" in resumed.stdout
+    after = {record.trial_id: record.score for record in read_trials(folder / "search", "val_loss")}
+    assert len(after) == 2 and before.items() <= after.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layers", "4:1"], "num_layers = (4, 1) is an empty range"),
+        (["--units", "8", "--params", "10M"], "params = 10,000,000 fits no model of these ranges"),
+        (["--max-params", "100"], "max_params = 100 fits no model of these ranges: the smallest"),
+        (["--params", "2k", "--max-params", "3k"], "fixes the size"),
+        (["--cell", "lstmm"], "unknown cell 'lstmm'; did you mean 'lstm'"),
+        (["--resume"], f"no search for {NAME} that was broken off in 'runs'"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_bad_input(options, message, text):
+    assert message in error_of("tune", NAME, *text, *options)
+
+
+@pytest.mark.parametrize("option", [["--params", "many"], ["--layers", "a:b"], ["--units", "1:2:3"], ["--trials", "0"]])
+def test_what_cannot_be_read(option, text):
+    assert deeprnn("tune", NAME, *text, *option).exit_code == 2
+
+
+def test_a_model_over_words_is_refused(text):
+    assert "reads words, and deeprnn tune works on characters" in error_of("tune", "zaremba_small", *text)
+
+
+def test_a_missing_extra_says_what_to_install(text):
+    code = (
+        "import sys; sys.modules['keras_tuner'] = None\nfrom deeprnn_keras.cli import main\n"
+        f"sys.argv = ['deeprnn', 'tune', {NAME!r}, '--text', 'words.txt']; main()"
+    )
+    done = subprocess.run([DEEPRNN[0], "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "pip install 'deeprnn-keras[tune]'" in done.stderr, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(tmp_path):
+    """Every trial has its seed, so that it does not matter who runs it."""
+    (tmp_path / "words.txt").write_text(TEXT)
+    options = ["--text", "words.txt", *TINY, "--updates", "8", "--trials", "4", "--algorithm", "random"]
+    scores = []
+    for workers in ("1", "2"):
+        command = [*DEEPRNN, "tune", NAME, *options, "--output", workers, "--workers", workers, "--minutes", "4"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ})
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        records = read_trials(tmp_path / workers / "search", "val_loss")
+        scores.append(
+            {json.dumps(record.values, sort_keys=True): round(dict(record.seeds)[0], 3) for record in records}
+        )
+    assert len(scores[0]) == 4 and scores[0] == scores[1]

@@ -1,0 +1,96 @@
+"""Presets: a configuration and weights in a folder; damaged ones are refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deeprnn_keras import zoo
+from deeprnn_keras.zoo.presets import load_config
+
+NAMES = ["kjv_lstm_2x256", "d2l_rnn_2x32", "zaremba_small", "rhn_ptb", "pascanu_dts_ptb_char"]
+
+
+def small(name, **more):
+    return zoo.info(name, units=4, vocabulary="abc", **({} if "pascanu" in name else {"forget_bias": None}), **more)
+
+
+@pytest.fixture
+def preset(tmp_path):
+    config = small("kjv_lstm_2x256", cell=("gru", "lstm"))
+    model = config.build()
+    zoo.save_preset(model, tmp_path / "mine", config)
+    return config, model, tmp_path / "mine"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_comes_back(name, tmp_path):
+    config = small(name)
+    model = config.build()
+    zoo.save_preset(model, tmp_path / "mine", config)
+    assert load_config(tmp_path / "mine") == config
+    again = zoo.create_model(tmp_path / "mine")
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    x = np.array([[0, 1, 2]])
+    np.testing.assert_array_equal(again(x), model(x))
+    assert again.optimizer is not None and again.name == name
+
+
+def test_mixed_cells_a_card_and_text_paths(preset):
+    config, _, folder = preset
+    assert zoo.create_model(str(folder)).get_layer("deep_rnn").cells == ["gru", "lstm"]
+    card = (folder / "README.md").read_text()
+    assert f"{config.count_params():,}" in card and "zoo.create_model" in card
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.weights.h5", "README.md"}
+
+
+def test_damaged_weights_are_refused(preset):
+    _, _, folder = preset
+    path = folder / "model.weights.h5"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(
+        ValueError, match=r"model.weights.h5' is damaged: its SHA-256 is \w{64}, and \w{64} was written"
+    ):
+        zoo.create_model(folder)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"model.weights.h5' is missing"):
+        zoo.create_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.update(format=9), "has format 9; this version reads 1"),
+        (lambda s: s.update(family="image"), "unknown family 'image'"),
+        (lambda s: s["config"].update(unit=3), "unknown field 'unit'; did you mean 'units'"),
+        (lambda s: s["config"]["recipe"].update(learning_rates=3), "unknown field 'learning_rates'"),
+        (lambda s: s["config"]["recipe"]["schedule"].update(kind="os.system"), "unknown schedule 'os.system'"),
+        (lambda s: s.pop("config"), "is no configuration of a model"),
+    ],
+    ids=range(6),
+)
+def test_damaged_configurations_are_refused(change, message, preset):
+    _, _, folder = preset
+    path = folder / "config.json"
+    stored = json.loads(path.read_text())
+    change(stored)
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=message):
+        zoo.create_model(folder)
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is no configuration of a model"):
+        zoo.create_model(folder)
+
+
+def test_what_cannot_be_a_preset(preset, tmp_path):
+    config, model, folder = preset
+    with pytest.raises(ValueError, match="exists and is not empty"):
+        zoo.save_preset(model, folder, config)
+    with pytest.raises(ValueError, match="its configuration describes"):
+        zoo.save_preset(model, tmp_path / "other", config.changed(units=5))
+    with pytest.raises(ValueError, match="describe another model than the weights"):
+        zoo.create_model(folder, units=5)
+    assert zoo.create_model(folder, learning_rate=0.5).count_params() == model.count_params()
+    with pytest.raises(ValueError, match="unknown model 'kjv_lstm_2x25'"):
+        zoo.create_model("kjv_lstm_2x25")

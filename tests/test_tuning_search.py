@@ -1,0 +1,174 @@
+"""Searches that train: seeds, promotions, the best model, data in every form, keras-tuner's own tuners."""
+
+import json
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, windows, zoo
+from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
+from deeprnn_keras.tuning.records import read_trials
+from deeprnn_keras.tuning.step_times import first_batch, step_ms
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(48, 6, 2)).astype("float32"), RNG.normal(size=(48, 1)).astype("float32")
+SMALL = {"num_layers": 1, "units": [2, 3, 4, 5, 6, 7], "cell": "rnn", "clip_norm": 1.0}
+RECIPE = Recipe("adam", 1e-2, CosineDecay(), batch_size=16)
+
+
+def hyper(**changes):
+    return HyperDeepRNN(
+        inputs=(6, 2), outputs=1, loss="mse", recipe=RECIPE, **{**SMALL, "learning_rate": (1e-3, 1e-2), **changes}
+    )
+
+
+def searched(tmp_path, kind=RandomSearch, trials=2, epochs=None, name="search", hyper=hyper, **options):
+    tuner = kind(hyper(), "val_loss", trials, directory=tmp_path, project_name=name, **options)
+    given = {} if epochs is None else {"epochs": epochs}
+    tuner.search(X, Y, validation_data=(X, Y), **given)
+    return tuner
+
+
+def test_a_search_can_be_repeated_and_its_seeds_are_what_they_say(tmp_path):
+    first = searched(tmp_path, name="one", epochs=2)
+    again = searched(tmp_path, name="two", epochs=2)
+    assert [t.score for t in first.oracle.trials.values()] == [t.score for t in again.oracle.trials.values()]
+    seeds = searched(tmp_path, trials=1, name="seeds", epochs=2, executions_per_trial=2)
+    (record,) = read_trials(tmp_path / "seeds", "val_loss")
+    values = dict(record.seeds)
+    assert values[0] == first.oracle.trials["0"].score and values[0] != values[1]
+    assert record.score == pytest.approx(np.mean(list(values.values())))
+    assert record.metrics["weights"] == hyper().resolve(record.values).weights
+    assert record.metrics["ms_per_step"] > 0
+    seeds.repeat("0", 5, X, Y, validation_data=(X, Y), epochs=2)
+    (record,) = read_trials(tmp_path / "seeds", "val_loss")
+    assert [seed for seed, _ in record.seeds] == [0, 1, 5]
+
+
+def test_the_best_model_is_loaded_as_it_was_in_its_best_epoch(tmp_path):
+    tuner = searched(tmp_path, epochs=3)
+    (best,) = tuner.oracle.get_best_trials(1)
+    (model,) = tuner.get_best_models(1)
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(best.score, rel=1e-5)
+
+
+def test_a_promoted_trial_is_the_same_as_one_that_never_stopped(tmp_path):
+    """Weights, optimizer, dropout's random numbers, schedule: bit for bit; keras-tuner drops Adam's state."""
+
+    def dropped():
+        return hyper(num_layers=2, dropout=0.3)
+
+    tuner = searched(tmp_path, Hyperband, None, max_epochs=4, factor=2, hyper=dropped)
+    promoted = [t for t in tuner.oracle.trials.values() if t.hyperparameters.values["tuner/epochs"] == 4]
+    promoted = [t for t in promoted if t.hyperparameters.values["tuner/initial_epoch"] == 2]
+    assert promoted
+    for trial in promoted:
+        record = next(r for r in read_trials(tmp_path / "search", "val_loss") if r.trial_id == trial.trial_id)
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
+        model = tuner.hypermodel.build(trial.hyperparameters)
+        straight = tuner.hypermodel.fit(
+            trial.hyperparameters, model, X, Y, validation_data=(X, Y), epochs=4, seed=0
+        ).history["val_loss"]
+        assert [value for _, value in record.epochs] == straight[2:]
+
+
+def test_keras_tuners_promotion_is_not(tmp_path):
+    """The loss that `Continue` mends: the optimizer begins anew."""
+    steps = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            steps.append(int(self.model.optimizer.iterations))
+
+    tuner = keras_tuner.Hyperband(
+        hyper(), "val_loss", max_epochs=4, factor=2, directory=tmp_path, project_name="theirs", seed=1
+    )
+    tuner.search(X, Y, validation_data=(X, Y), callbacks=[Look()], verbose=0)
+    assert any("tuner/trial_id" in t.hyperparameters.values for t in tuner.oracle.trials.values())
+    assert set(steps) == {0}
+
+
+def test_language_models_on_data_that_follows_the_draw(tmp_path):
+    """batch_size and bptt reach a function that makes the data; windows and lanes."""
+    text = np.asarray(RNG.integers(5, size=2_000), "int32")
+    seen = []
+
+    def data(recipe):
+        seen.append((recipe.batch_size, recipe.bptt))
+        if recipe.stateful:
+            return TBPTTDataset([text], recipe.batch_size, recipe.bptt, steps=3), TBPTTDataset([text[:300]], 4, 8)
+        train = windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=3)
+        return train, windows([text[:300]], 8, 4, shuffle=False)
+
+    for stateful in (False, True):
+        config = zoo.info("kjv_lstm_2x256", vocabulary="abcde", embedding=4, stateful=stateful)
+        made = HyperDeepRNN(config, **{**SMALL, "cell": "gru"}, batch_size=[4, 8], bptt=(6, 9), learning_rate=1e-2)
+        tuner = RandomSearch(made, "val_loss", 3, directory=tmp_path, project_name=str(stateful))
+        tuner.search(data, epochs=2)
+        drawn = [
+            (t.hyperparameters.values["batch_size"], t.hyperparameters.values["bptt"])
+            for t in tuner.oracle.trials.values()
+        ]
+        assert seen[-len(drawn) :] == drawn
+        assert all(np.isfinite(t.score) for t in tuner.oracle.trials.values())
+
+
+def test_arrays_come_in_another_order_in_every_epoch():
+    """`fit` on arrays repeats one order after set_random_seed; a trial's training must not."""
+    from deeprnn_keras.tuning.fitting import training_data
+
+    data, *_ = training_data(np.arange(20.0)[:, None], np.arange(20.0), None, None, 0, RECIPE)
+    one, two = (np.concatenate([y for _, y in data]) for _ in range(2))
+    assert sorted(one) == sorted(two) and list(one) != list(two)
+
+
+def test_steps_are_timed_on_the_training_data():
+    model = hyper().model.changed(units=3).build()
+    batch = first_batch(X, Y, batch_size=16)
+    assert [part.shape for part in batch] == [(16, 6, 2), (16, 1)]
+    assert 0 < step_ms(model, batch) < 10_000
+
+
+@pytest.mark.parametrize("head", ["layer", "layers", "function", "number"])
+def test_heads_of_ones_own(head):
+    """Counted as built, and never shared between models."""
+    heads = {
+        "layer": keras.layers.Dense(3),
+        "layers": [keras.layers.Dense(5, "relu"), keras.layers.Dense(3)],
+        "function": lambda hidden: keras.layers.Dense(3)(hidden),
+        "number": 3,
+    }
+    made = HyperDeepRNN(inputs=2, outputs=heads[head], loss="mse", **SMALL, return_sequences=True)
+    config = made.resolve({"num_layers": 1, "units": 4, "cell": "rnn"}).config
+    one, two = config.build(), config.build()
+    assert one.count_params() == config.count_params() == two.count_params()
+    assert one.output_shape == (None, None, 3)
+    assert not {id(w) for w in one.weights} & {id(w) for w in two.weights}
+
+
+def test_an_objective_that_is_not_there_is_named(tmp_path):
+    tuner = RandomSearch(hyper(), keras_tuner.Objective("val_acc", "max"), 1, directory=tmp_path)
+    tuner.search(X, Y, validation_data=(X, Y), epochs=1)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "FAILED" and "objective 'val_acc' is not among the figures" in trial.message
+
+
+def test_a_trial_that_diverges_is_a_failed_one(tmp_path):
+    def explosive():
+        return hyper(learning_rate=1e30, clip_norm=None)
+
+    tuner = searched(tmp_path, trials=1, epochs=2, hyper=explosive)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status in ("FAILED", "COMPLETED")
+    if trial.status == "COMPLETED":
+        assert np.isfinite(trial.score)
+
+
+def test_records_are_whole_json(tmp_path):
+    searched(tmp_path, epochs=1)
+    for path in (tmp_path / "search").rglob("*.json"):
+        json.loads(path.read_text())
+    assert not list((tmp_path / "search").rglob(".*"))  # nothing half-written is left

@@ -1,0 +1,167 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # How deep should it be, at equal size?
+#
+# The hyper-parameters of a deep RNN are L, its layers, and h, the units of each. With more of either there are more
+# weights, and more weights mostly do better: a fair question holds the number of weights fixed and asks how to spend
+# them, on depth or on width (Melis et al. 2018). This page asks it twice, for the characters of the King James Bible
+# and for handwritten digits read as 64 steps, and looks what held on the second that held on the first. It needs
+# `pip install 'deeprnn-keras[tune]'` and takes about half an hour on two CPU cores; with the environment variable
+# `TUTORIAL_SCALE=0.01` it runs through in a few minutes, with figures that mean nothing.
+
+# %%
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import keras_tuner
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+
+from deeprnn_keras import CosineDecay, Recipe, king_james, windows, zoo
+from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
+from deeprnn_keras.tuning.answer import Answer
+from deeprnn_keras.tuning.records import read_trials
+
+SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
+FULL = SCALE >= 1
+EPOCHS = 4 if FULL else 1
+LAYERS = [1, 2, 3, 4] if FULL else [1, 2]
+WIDTHS = [32, 64, 128] if FULL else [4, 8]
+RATES = [0.002, 0.005, 0.0125] if FULL else [0.005]
+SIZES = {"characters": 150_000 if FULL else 2_000, "digits": 30_000 if FULL else 500}
+SEEDS = 2 if FULL else 1
+
+# %% [markdown]
+# ## The first task: characters
+#
+# A model of the zoo, trained for 400 updates. `HyperDeepRNN` takes its configuration and the ranges; a value that is
+# given alone is fixed, and `None` leaves a hyper-parameter to the model. The data comes from a function that is called
+# with each trial's recipe, so that batch size and length could be searched too.
+
+# %%
+corpus = king_james()
+split = corpus.split()
+pieces, held_out = corpus.encode(split.train), corpus.encode(split.validation)
+BIBLE = zoo.info("kjv_lstm_2x256", vocabulary=corpus.vocabulary.symbols)
+
+
+def characters(recipe):
+    """Training windows, four epochs of 100 updates, and some to validate on."""
+    train = windows(pieces, recipe.bptt, recipe.batch_size, seed=0, steps=100 if FULL else 3)
+    return train, windows(held_out, recipe.bptt, 128, stride=800 if FULL else 40_000, shuffle=False)
+
+
+# %% [markdown]
+# ## The second task: digits
+#
+# The 8 x 8 pixels of a digit, one at a time: 64 steps of one number, then a decision among ten. A head of one's own
+# needs three things, what comes in, what goes out and the loss.
+
+# %%
+digits = load_digits()
+order = np.random.default_rng(0).permutation(len(digits.target))
+x, y = (digits.data[order] / 16).astype("float32")[:, :, None], digits.target[order]
+DIGITS = {
+    "inputs": (64, 1),
+    "outputs": 10,
+    "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    "metrics": ["accuracy"],
+    "recipe": Recipe("adam", 5e-3, CosineDecay(), clip_norm=1.0, batch_size=32),
+}
+TASKS = {
+    "characters": (
+        lambda **ranges: HyperDeepRNN(BIBLE, **ranges),
+        [characters],
+        {"epochs": EPOCHS},
+        keras_tuner.Objective("val_loss", "min"),
+        ("bits per character", 1 / np.log(2)),
+    ),
+    "digits": (
+        lambda **ranges: HyperDeepRNN(**DIGITS, **ranges),
+        [x[:1400], y[:1400]],
+        {"epochs": 6 * EPOCHS, "validation_data": (x[1400:], y[1400:])},
+        keras_tuner.Objective("val_loss", "min"),
+        ("validation nats", 1.0),
+    ),
+}
+FIXED = {"cell": "lstm", "connection": None, "dropout": None, "clip_norm": None, "forget_bias": None}
+
+
+def search(task, name, **ranges):
+    """The answer of a grid search; run again after a crash it goes on."""
+    make, data, options, objective, scale = TASKS[task]
+    hyper = make(**FIXED, **ranges)
+    tuner = GridSearch(hyper, objective, None, directory=f"search_{task}", project_name=name, prune=False)
+    tuner.search(*data, **options)
+    for seed in range(1, SEEDS) if name == "equal_size" else ():
+        for trial_id in tuner.oracle.trials:
+            tuner.repeat(trial_id, seed, *data, **options)
+    return Answer(read_trials(tuner.project_dir, objective.name), hyper, objective, scale)
+
+
+# %% [markdown]
+# ## L and h, each by itself
+#
+# All combinations of L and h at one learning rate: the heat map one looks for first. To the right and upwards there
+# are more weights.
+
+# %%
+free = {}
+for task in TASKS:
+    free[task] = search(task, "free", num_layers=LAYERS, units=WIDTHS, learning_rate=0.005)
+    free[task].save(f"free_{task}")
+    for row in free[task].rows:
+        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.weights:>8,} weights  {row.value:.4f}")
+
+# %% [markdown]
+# ## At equal size
+#
+# `params` solves h from L, so that every model has the same number of weights. Since a deeper network may want another
+# learning rate, each L is tried with three, and every configuration with two seeds.
+
+# %%
+equal = {}
+for task in TASKS:
+    equal[task] = search(task, "equal_size", num_layers=LAYERS, units=None, learning_rate=RATES, params=SIZES[task])
+    equal[task].save(f"equal_{task}")
+    print(f"{task}, {SIZES[task]:,} weights")
+    for row in sorted(equal[task].rows, key=lambda row: (row.layers, row.values.get("learning_rate", 0))):
+        rate = row.values["learning_rate"]
+        print(f"  L {row.layers}  h {row.units:>4}  rate {rate:<7} {row.value:.4f}  {row.ms:.0f} ms a step")
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+for panel, (task, answer) in zip(axes, equal.items(), strict=True):
+    for number, rate in enumerate(RATES):
+        rows = sorted((row for row in answer.rows if row.values["learning_rate"] == rate), key=lambda row: row.layers)
+        panel.errorbar(
+            [row.layers for row in rows],
+            [row.value for row in rows],
+            yerr=[row.spread or 0.0 for row in rows],
+            marker="o",
+            capsize=3,
+            color=f"C{number}",
+            label=f"learning rate {rate}",
+        )
+    panel.set(xlabel="L, layers", ylabel=answer.name, title=f"{task}: {SIZES[task]:,} weights", xticks=LAYERS)
+    panel.spines[["top", "right"]].set_visible(False)
+axes[0].legend(frameon=False)
+figure.savefig(os.environ.get("TUTORIAL_FIGURE", "equal_size.png"), dpi=120)
+
+# %%
+for task in TASKS:
+    best = {}
+    for row in equal[task].rows:
+        best[row.layers] = min(row.value, best.get(row.layers, np.inf))
+    print(f"{task:12}" + "  ".join(f"L {layers}: {value:.4f}" for layers, value in sorted(best.items())))
