@@ -61,6 +61,7 @@ def broken_off(monkeypatch, at, *arguments):
     return result
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
     result = broken_off(monkeypatch, 2, "tune", NAME, *text)
     assert f"Go on with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
@@ -101,7 +102,7 @@ def test_what_cannot_be_read(option, text):
 
 
 def test_a_model_over_words_is_refused(text):
-    assert "reads words, and deeprnn tune works on characters" in error_of("tune", "zaremba_small", *text)
+    assert "reads words, and the command works on characters" in error_of("tune", "zaremba_small", *text)
 
 
 def test_a_missing_extra_says_what_to_install(text):

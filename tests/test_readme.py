@@ -1,5 +1,6 @@
 """What the README shows runs."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 import deeprnn_keras
 from deeprnn_keras import TextCorpus, zoo
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE, RESUME_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE, RESUME_EXAMPLE, TUNER_EXAMPLE = re.findall(
+    r"```python\n(.*?)```", README, re.DOTALL
+)
 
 
 def test_the_two_commands_are_one_line_each():
@@ -52,6 +56,21 @@ def test_the_resume_example_runs_twice(monkeypatch, tmp_path):
         assert names["resume"].resumed_at == done
 
 
+def test_the_tuner_example_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    names = {"x": rng.normal(size=(8, 5, 8)), "y": rng.normal(size=(8, 1))}
+    names |= {"x_held_out": names["x"], "y_held_out": names["y"]}
+    exec(TUNER_EXAMPLE.replace("max_trials=20", "max_trials=1"), names)
+    assert names["model"].count_params() <= 300_000
+
+
+def test_the_gain_of_two_workers_is_the_one_in_benchmarks():
+    found = json.loads((ROOT / "benchmarks" / "results" / "tune_workers" / "results.json").read_text())
+    (shown,) = re.findall(r"<!-- workers -->(.*?)<!-- end of workers -->", README)
+    assert shown == f"{found['narrow']['ratio']:.1f} times as fast on two cores"
+
+
 def test_the_kernels_section_is_the_one_in_benchmarks():
     from benchmarks.kernels import current, with_section
 
@@ -67,4 +86,4 @@ def test_the_result_is_the_one_in_benchmarks():
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)h][^)]*)\)", README))))
 def test_linked_files_exist(path):
-    assert (Path(__file__).resolve().parents[1] / path).exists()
+    assert (ROOT / path).exists()

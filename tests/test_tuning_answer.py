@@ -84,7 +84,7 @@ def test_the_table_shows_what_is_active():
     text = text_of(Answer(records, HYPER, MIN).table())
     best, pruned = text.splitlines()[1:3]
     assert "1.2500 ± 0.071 (2)" in best and "connection residual, dropout 0.25" in best and "lr 0.001" in best
-    assert "3   32  lstm" in best and "2.0" in best
+    assert "3  32  lstm" in best and "2.0" in best
     assert "broken off" in pruned and "clip 5" in pruned and "dropout" not in pruned
 
 

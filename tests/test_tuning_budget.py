@@ -79,7 +79,7 @@ def test_draws_outside_the_budget_use_up_no_trial_and_build_nothing(tmp_path, mo
     monkeypatch.setattr(HyperDeepRNN, "build", lambda self, hp: built.append(hp))
     hyper = HyperDeepRNN(**OWN, units=(8, 512), max_params=10_000, **LEFT_OUT)
     tuner = Counting(hyper, keras_tuner.Objective("score", "min"), 15, directory=tmp_path)
-    tuner.search()
+    tuner.search(verbose=0)
     drawn = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
     assert len(drawn) == 15 and not built
     assert all(hyper.resolve(values).weights <= 10_000 for values in drawn)
@@ -134,7 +134,7 @@ def test_a_limit_on_the_time_of_a_step_holds_in_a_search(tmp_path, monkeypatch):
 
     hyper = HyperDeepRNN(**OWN, num_layers=1, units=(2, 64), cell="rnn", max_step_ms=20, **LEFT_OUT)
     tuner = Counting(hyper, keras_tuner.Objective("score", "min"), 8, directory=tmp_path)
-    tuner.search(np.zeros((8, 3, 16)), np.zeros((8, 3)))
+    tuner.search(np.zeros((8, 3, 16)), np.zeros((8, 3)), verbose=0)
     drawn = [trial.hyperparameters.values["units"] for trial in tuner.oracle.trials.values()]
     assert len(drawn) == 8 and max(drawn) <= 20
     assert (tmp_path / "search" / "step_times.json").exists()

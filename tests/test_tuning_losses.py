@@ -9,10 +9,10 @@ import pytest
 from keras_tuner.engine.trial import Trial
 from tunable import objective, planted
 
-from deeprnn_keras.tuning.algorithms import BayesianOracle, GridOracle, HyperbandOracle, RandomOracle
+from deeprnn_keras.tuning.algorithms import ORACLES
 
 SCORE = keras_tuner.Objective("score", "min")
-OURS = {"random": RandomOracle, "bayesian": BayesianOracle, "hyperband": HyperbandOracle, "grid": GridOracle}
+OURS = ORACLES
 THEIRS = {
     "random": keras_tuner.oracles.RandomSearchOracle,
     "grid": keras_tuner.oracles.GridSearchOracle,
@@ -194,19 +194,28 @@ def test_a_trial_that_two_workers_ran_ends_once(tmp_path):
     assert made.end_order == ["00"] and made.trials["00"].score == 1.0
 
 
-def test_values_come_back_from_a_worker_as_they_were(tmp_path):
-    """keras-tuner's messages hold float32: 0.1 comes back as 0.10000000149."""
+@pytest.mark.parametrize("kinds", [THEIRS, OURS], ids=["theirs", "ours"])
+def test_what_a_worker_sends_back(kinds, tmp_path):
+    """keras-tuner's message has hyper-parameters in another order, and leaves out why a trial failed."""
     hp = keras_tuner.HyperParameters()
-    hp.Choice("clip_norm", [0.1, 0.3])
-    made = GridOracle(objective=SCORE, hyperparameters=hp, feasible=lambda values: True, prune=False)
+    hp.Choice("cell", ["lstm", "gru"])
+    hp.Int("num_layers", 1, 3)
+    options = {"feasible": lambda values: True, "prune": False} if kinds is OURS else {}
+    made = kinds["random"](objective=SCORE, hyperparameters=hp, max_trials=2, **options)
+    made.verbose = 0
     made._set_project_dir(str(tmp_path), "search")
-    trial = Trial.from_proto(made.create_trial("worker0").to_proto())
-    assert trial.hyperparameters.values["clip_norm"] != 0.1
-    made.update_trial(trial.trial_id, {"score": 1.0})
-    trial.status = "COMPLETED"
-    made.end_trial(trial)
-    assert made.trials[trial.trial_id].hyperparameters.values["clip_norm"] == 0.1
-    assert made.create_trial("worker0").hyperparameters.values["clip_norm"] == 0.3
+    trial = made.create_trial("worker0")
+    trial.status, trial.message = "FAILED", "Traceback: no room"
+    (tmp_path / "search" / f"trial_{trial.trial_id}" / "error.txt").write_text(trial.message)  # as `on_trial_end` does
+    sent = Trial.from_proto(trial.to_proto())
+    assert sent.message is None
+    trial.message = None
+    made.end_trial(sent)
+    kept = made.trials[trial.trial_id]
+    names = [entry.name for entry in kept.hyperparameters.space]
+    assert (names, kept.message) == (
+        (["cell", "num_layers"], "Traceback: no room") if kinds is OURS else (["num_layers", "cell"], None)
+    )
 
 
 def test_trials_that_fail_in_a_row_end_the_search_and_say_why(tmp_path):

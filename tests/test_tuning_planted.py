@@ -47,7 +47,7 @@ def test_bayesian_optimization_repeats_nothing_and_stays_within_a_budget(tmp_pat
         **left_out,
     )
     tuner = Limited(hyper, keras_tuner.Objective("score", "min"), 15, directory=tmp_path)
-    tuner.search()
+    tuner.search(verbose=0)
     drawn = [tuple(t.hyperparameters.values.values()) for t in tuner.oracle.trials.values()]
     assert len(set(drawn)) == len(drawn)
     assert all(hyper.feasible(t.hyperparameters.values) for t in tuner.oracle.trials.values())
@@ -78,14 +78,14 @@ def test_the_median_rule(curve, others, step, wanted):
 
 
 def test_pruning_in_a_search(tmp_path):
-    """Two epochs, the objective known after the first: trials worse than the median end there."""
+    """Four epochs, the objective known after the first: trials worse than the median end after the second."""
     tuner = planted("random", tmp_path, trials=20, prune=True)
     ended = {}
 
     def run_trial(trial, *args, **kwargs):
         value = objective(trial.hyperparameters.values)
-        for epoch in range(4):
-            answer = tuner.oracle.update_trial(trial.trial_id, {"epoch/score": value - epoch}, step=epoch)
+        for epoch, kind in enumerate(["epoch", "epoch", "epoch", "last"]):
+            answer = tuner.oracle.update_trial(trial.trial_id, {f"{kind}/score": value - epoch}, step=epoch)
             if answer.status == "STOPPED":
                 break
         ended[trial.trial_id] = epoch

@@ -22,6 +22,9 @@ def planted(algorithm, folder, trials=12, seconds=0.0, units=(16, 512), **option
     from deeprnn_keras.tuning.tuners import TUNERS
 
     class Planted(TUNERS[algorithm]):
+        def search(self, *args, verbose=0, **kwargs):
+            super().search(*args, verbose=verbose, **kwargs)
+
         def run_trial(self, trial, *args, **kwargs):
             with (Path(self.project_dir) / "runs.txt").open("a") as log:
                 log.write(f"{trial.trial_id} {self.tuner_id}\n")

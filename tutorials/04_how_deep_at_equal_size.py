@@ -103,7 +103,7 @@ def search(task, name, **ranges):
     make, data, options, objective, scale = TASKS[task]
     hyper = make(**FIXED, **ranges)
     tuner = GridSearch(hyper, objective, None, directory=f"search_{task}", project_name=name, prune=False)
-    tuner.search(*data, **options)
+    tuner.search(*data, verbose=0, **options)
     for seed in range(1, SEEDS) if name == "equal_size" else ():
         for trial_id in tuner.oracle.trials:
             tuner.repeat(trial_id, seed, *data, **options)

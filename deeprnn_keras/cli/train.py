@@ -116,7 +116,7 @@ def corpus_of(config, path):
 
     if config.symbols != "characters":
         raise ValueError(
-            f"{config.name} reads {config.symbols}, and deeprnn train works on characters; "
+            f"{config.name} reads {config.symbols}, and the command works on characters; "
             f"use zoo.create_model({config.name!r}) with model.fit and your own ids"
         )
     if path is not None:

@@ -63,7 +63,7 @@ def solve_units(count, target, low=1, high=WIDEST):
     >>> from deeprnn_keras.tuning.budget import solve_units
     >>> h = solve_units(lambda h: count_weights(64, h, num_layers=3), 200_000)
     >>> h, count_weights(64, h, num_layers=3)
-    (94, 201348)
+    (94, 201912)
     """
     below, above = low, low
     while above < high and count(above) < target:

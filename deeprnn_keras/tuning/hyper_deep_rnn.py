@@ -55,7 +55,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     >>> from deeprnn_keras.tuning import HyperDeepRNN
     >>> hyper = HyperDeepRNN(inputs=8, outputs=1, loss="mse", num_layers=(1, 3), cell=["lstm", "gru"], params=20_000)
     >>> hyper.resolve({"num_layers": 3, "cell": "gru"}).overrides["units"]
-    36
+    35
     """
 
     def __init__(

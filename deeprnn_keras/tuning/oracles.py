@@ -136,7 +136,7 @@ class Surviving:
         known = self.trials[trial.trial_id]
         if trial.trial_id in self.end_order:
             return
-        trial.hyperparameters = known.hyperparameters  # a message has float32 and no order
+        trial.hyperparameters = known.hyperparameters  # a message has them in another order
         trial.message = trial.message or known.message or self._left_message(trial)
         note = self._notes.setdefault(trial.trial_id, {})
         note["seconds"] = time.time() - note.get("began", time.time())

@@ -8,7 +8,7 @@ from deeprnn_keras import checks
 from deeprnn_keras.specs import named
 from deeprnn_keras.stack import CONNECTIONS
 
-DIGITS = 4  # of a number that is drawn: what a reader can copy, and what survives a message in float32
+DIGITS = 4  # of a number that is drawn: what a reader can copy
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,18 @@
 import json
 import shutil
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deeprnn_keras.training.files import save_json, written_beside
 
-ORACLE, BEFORE, SEARCH = "oracle.json", "oracle.before.json", "search.json"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+ORACLE, BEFORE, SEARCH, LOCK = "oracle.json", "oracle.before.json", "search.json", "lock"
 EPOCH, LAST, SEED = "epoch/", "last/", "seed/"  # reports of a running trial begin with one of these
 OUTSIDE = ("tuner/",)  # what Hyperband notes among the values
 
@@ -78,6 +84,26 @@ def save_plain(value, path):
     """JSON, whole or not at all; numbers that are not finite are allowed, as keras-tuner has them."""
     with written_beside(path) as beside:
         beside.write_text(json.dumps(value), encoding="utf-8")
+
+
+@contextmanager
+def held(folder):
+    """Holds a search for this process while the block runs, where the system has locks.
+
+    Raises:
+        ValueError: if another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (Path(folder) / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"another process runs the search in {str(folder)!r}; wait for it, or end it, or give another folder"
+            ) from error
+        yield
 
 
 def set_aside(path):

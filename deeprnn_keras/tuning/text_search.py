@@ -24,6 +24,7 @@ RESERVE = 0.05  # of the time, for scoring and pictures
 TOP, SEEDS = 3, 3  # configurations that are trained again, seeds of each
 BITS = ("bits per character", 1 / math.log(2))
 PROJECT, PLAN, CLOCK = "search", "plan.json", "clock.json"
+CUT = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # what of a recipe the data depends on
 SPEEDUP = 1.5  # of two and more workers over one that has all cores to itself
 
 
@@ -55,6 +56,7 @@ class TextSearch:
     seed: int = 0
     prune: bool = True
     _pieces: tuple = field(default=None, repr=False)
+    _data: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         self.folder = Path(self.folder)
@@ -71,8 +73,12 @@ class TextSearch:
         if self._pieces is None:
             split = split_text(self.corpus, recipe)
             self._pieces = self.corpus.encode(split.train), self.corpus.encode(split.validation)
-        train, validation = batches(*self._pieces, recipe, True, self.seed)
-        return train(None if self.updates is None else max(1, self.updates // EPOCHS)), validation
+        key = tuple(getattr(recipe, name) for name in CUT)
+        if key not in self._data:  # kept: each holds the whole text
+            train, validation = batches(*self._pieces, recipe, True, self.seed)
+            steps = None if self.updates is None else max(1, self.updates // EPOCHS)
+            self._data[key] = train(steps), validation
+        return self._data[key]
 
     def plan(self):
         """Settles `updates`, and writes it down, so that trials after a resume are as long as those before."""
@@ -83,6 +89,7 @@ class TextSearch:
         if self.updates is None:
             self.updates = self._affordable()
         self.updates = max(EPOCHS, self.updates // EPOCHS * EPOCHS)
+        self._data.clear()  # made for the clock, with epochs of another length
         self.folder.mkdir(parents=True, exist_ok=True)
         save_json({"updates": self.updates}, path)
 
@@ -136,7 +143,7 @@ class TextSearch:
         self._search(self.tuner())
 
     def _search(self, tuner):
-        tuner.search(self.data, **({} if self.algorithm == "hyperband" else {"epochs": EPOCHS}))
+        tuner.search(self.data, verbose=0, **({} if self.algorithm == "hyperband" else {"epochs": EPOCHS}))
 
     def run(self, console, command=()):
         """All trials; with several workers `command` starts each. -> the answer so far."""

@@ -2,8 +2,9 @@
 
 import copy
 import gc
+import os
 import time
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import keras
 
 from deeprnn_keras import checks
 from deeprnn_keras.tuning.algorithms import ORACLES
+from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.callbacks import BestWeights, Continue, EpochReport, Rung, StepClock
 from deeprnn_keras.tuning.heartbeat import Heartbeat, is_worker
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
-from deeprnn_keras.tuning.records import ORACLE, SEED, check_search
+from deeprnn_keras.tuning.records import ORACLE, SEED, check_search, held, read_trials
 from deeprnn_keras.tuning.step_times import first_batch
+from deeprnn_keras.tuning.workers import end_with_parent
 
 IDLE_SECONDS = 1.0
 STATE = "state"
@@ -127,17 +130,52 @@ class DeepTuner(keras_tuner.Tuner):
         self.oracle.update_space(space)
 
     # === The search ===
-    def search(self, *args, **kwargs):
+    def search(self, *args, verbose=1, **kwargs):
         """Runs the trials that are left; arguments as of `HyperDeepRNN.fit`. Ctrl-C and kills lose nothing.
+
+        Args:
+            verbose: 1: shows trials done, the best so far and the time left, and at the end a table; 0: nothing.
 
         Raises:
             RuntimeError: if trials in a row fail, with what the last one said.
+            ValueError: if another process runs this search.
         """
-        self._look_at(*args, **kwargs)
-        super().search(*args, **kwargs)
+        end_with_parent()
+        with nullcontext() if is_worker() else held(self.project_dir):
+            self._look_at(*args, **kwargs)
+            with self._progress(verbose):
+                super().search(*args, **kwargs)
         if getattr(self.oracle, "ended_early", None) == "failures":
             last = self.oracle.trials[self.oracle.end_order[-1]]
             raise RuntimeError(f"{self.oracle.failures} trials in a row failed; the last one: {last.message}")
+        if self._shows(verbose):
+            self.results_summary()
+
+    def _shows(self, verbose):
+        return verbose and hasattr(self.hypermodel, "resolve") and "KERASTUNER_TUNER_ID" not in os.environ
+
+    def _progress(self, verbose):
+        if not self._shows(verbose):
+            return nullcontext()
+        from rich.console import Console
+
+        from deeprnn_keras.tuning.progress import SearchProgress
+
+        name, deadline = self.oracle.objective.name, self.oracle.deadline
+        return SearchProgress(Console(), self.project_dir, self._answer_of, name, self.max_trials, deadline=deadline)
+
+    def _answer_of(self, records):
+        return Answer(records, self.hypermodel, self.oracle.objective)
+
+    def answer(self):
+        """What the search found so far, an `Answer`: rows, table, pictures (`answer().save(folder)`)."""
+        return self._answer_of(read_trials(self.project_dir, self.oracle.objective.name))
+
+    def results_summary(self, num_trials=10):
+        """Prints the table of the best trials."""
+        from rich.console import Console
+
+        Console().print(self.answer().table(num_trials))
 
     def _look_at(self, x=None, y=None, sample_weight=None, **options):
         """Measures steps on the training data where the budget asks for it."""

@@ -14,7 +14,7 @@ class RandomSearch(DeepTuner):
     >>> x, y = np.random.default_rng(0).normal(size=(32, 5, 2)), np.zeros((32, 1))
     >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=(1, 2), units=(2, 4), cell="rnn")
     >>> tuner = RandomSearch(hyper, "val_loss", max_trials=2, directory=tempfile.mkdtemp())
-    >>> tuner.search(x, y, validation_data=(x, y), epochs=1)
+    >>> tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)
     >>> len(tuner.oracle.get_best_trials(5))
     2
     """

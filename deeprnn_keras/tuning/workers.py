@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from deeprnn_keras import checks
 RESTARTS = 3  # of each worker
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
+PARENT = "DEEPRNN_KERAS_PARENT"
 
 
 class Workers:
@@ -24,9 +26,10 @@ class Workers:
         folder: for what they write to the terminal, one file each.
         cores: of this machine, shared out among the workers; None: all.
 
-    >>> from deeprnn_keras.tuning.workers import environment
-    >>> sorted(environment("worker0", 8000))
-    ['KERASTUNER_ORACLE_IP', 'KERASTUNER_ORACLE_PORT', 'KERASTUNER_TUNER_ID']
+    >>> import sys
+    >>> from deeprnn_keras.tuning import Workers
+    >>> workers = Workers([sys.executable, "search.py"], 2, "runs/logs")
+    >>> # with workers: workers.wait()      # search.py builds a tuner and calls tuner.search(...)
     """
 
     def __init__(self, command, count, folder, cores=None):
@@ -46,11 +49,12 @@ class Workers:
         return [f"worker{number}" for number in range(self.count)]
 
     def _start(self, name):
-        threads = {"TF_NUM_INTRAOP_THREADS": str(self._threads), "TF_NUM_INTEROP_THREADS": "1"}
+        each = str(self._threads)
+        threads = {"TF_NUM_INTRAOP_THREADS": each, "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": each}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 self.command,
-                env={**os.environ, **threads, "OMP_NUM_THREADS": str(self._threads), **environment(name, self._port)},
+                env={**os.environ, **threads, PARENT: str(os.getpid()), **environment(name, self._port)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -121,9 +125,21 @@ def environment(name, port, host="127.0.0.1"):
     return {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port)}
 
 
-def is_child():
-    """Whether this process was started as a chief or a worker."""
-    return "KERASTUNER_TUNER_ID" in os.environ
+def end_with_parent():
+    """Ends this process when the one that started it as a chief or a worker is gone, killed for instance.
+
+    Two chiefs, a left one and that of the resumed search, would write over each other.
+    """
+    parent = os.environ.get(PARENT)
+    if parent is None:
+        return
+
+    def watch():
+        while os.getppid() == int(parent):
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _free_port():

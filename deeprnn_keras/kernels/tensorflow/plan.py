@@ -83,7 +83,15 @@ def _exporting():
 def _pieces(batch, layers):
     """Two halves of the batch at once, unless a step is bound by reading weights, which each half does anew."""
     wide = any(units > WIDE for _, _, units in layers)
-    return 1 if batch == 1 or wide or (os.cpu_count() or 1) < 2 else 2
+    return 1 if batch == 1 or wide or _threads() < 2 else 2
+
+
+def _threads():
+    """Cores that this process may use: several workers of a search have one each."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    asked = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    return min(cores, asked) if asked > 0 else cores
 
 
 def _chunks(sequences, longest):
