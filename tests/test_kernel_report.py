@@ -188,9 +188,10 @@ def test_rows_are_data():
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_card_says_what_the_built_model_runs_on(name):
-    small = {"units": 3, "vocabulary": 5}
+    config = zoo.info(name)
+    small = {"units": 3, **({"vocabulary": 5} if config.task == "language" else {})}
     built, planned = explain_kernels(zoo.create_model(name, **small)), explain_kernels(zoo.info(name, **small))
-    assert len(built) == zoo.info(name).num_layers
+    assert len(built) == config.num_layers * (2 if config.bidirectional else 1)
     for mine, other in zip(built, planned, strict=True):
         assert (mine.path, mine.type, mine.kernel) == (other.path, other.type, other.kernel)
         assert (mine.gpu_kernel, mine.gpu_reasons) == (other.gpu_kernel, other.gpu_reasons)
@@ -239,8 +240,10 @@ def folder(tmp_path):
 def test_info_of_a_name_prints_card_and_kernels(columns):
     result = deeprnn("info", "d2l_rnn_2x32", "--kernels", columns=columns)
     assert result.exit_code == 0, result.output
-    card, table = result.stdout.split("\n\n", 1)
-    assert "the textbook's stacked RNN" in card
+    _, picture, rest = result.stdout.split("\n\n", 2)
+    card, table = rest.split("\n\n", 1)
+    assert "the textbook's stacked RNN" in result.stdout and picture == zoo.info("d2l_rnn_2x32").diagram()
+    assert "weights count" in card
     assert table.rstrip() == explain_kernels(zoo.create_model("d2l_rnn_2x32")).text(min(columns, 100))
 
 

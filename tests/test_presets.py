@@ -19,7 +19,7 @@ def small(name, **more):
 def preset(tmp_path):
     config = small("kjv_lstm_2x256", cell=("gru", "lstm"))
     model = config.build()
-    zoo.save_preset(model, tmp_path / "mine", config)
+    zoo.save_preset(model, tmp_path / "mine")
     return config, model, tmp_path / "mine"
 
 
@@ -89,6 +89,9 @@ def test_what_cannot_be_a_preset(preset, tmp_path):
         zoo.save_preset(model, folder, config)
     with pytest.raises(ValueError, match="its configuration describes"):
         zoo.save_preset(model, tmp_path / "other", config.changed(units=5))
+    del model.configuration
+    with pytest.raises(ValueError, match="was not built from a configuration of the zoo"):
+        zoo.save_preset(model, tmp_path / "other")
     with pytest.raises(ValueError, match="describe another model than the weights"):
         zoo.create_model(folder, units=5)
     assert zoo.create_model(folder, learning_rate=0.5).count_params() == model.count_params()

@@ -96,6 +96,20 @@ def test_a_worker_that_never_comes_back(tmp_path, monkeypatch):
     assert [record.status for record in records(tmp_path)] == ["COMPLETED"] * 12
 
 
+def test_a_worker_that_has_run_many_trials_starts_afresh(tmp_path):
+    """Memory that XLA does not give back is given back so."""
+    code = (
+        f"from deeprnn_keras.tuning import workers; workers.FRESH_AFTER = 5; import runpy, sys; sys.argv = {SCRIPT!r}"
+    )
+    code += f", 'random', {str(tmp_path)!r}, '0', 'none'; runpy.run_path({SCRIPT!r}, run_name='__main__')"
+    with Workers([sys.executable, "-c", code], 1, tmp_path / "logs") as workers:
+        first, seen = workers.pids()["worker0"], set()
+        workers.wait(lambda: seen.update([workers.pids().get("worker0", first)]))
+    assert len(seen) == 3  # 5, 5 and 2 trials
+    assert [record.status for record in records(tmp_path)] == ["COMPLETED"] * 12
+    assert len(trials_begun(tmp_path)) == 12
+
+
 def test_workers_that_cannot_run_end_the_search_with_their_last_words(tmp_path):
     command = [
         sys.executable,

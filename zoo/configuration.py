@@ -4,11 +4,23 @@ from dataclasses import fields, replace
 
 from deeprnn_keras import Recipe, Registry
 
-FIXED = ("name", "task", "recipe", "weights")
+FIXED = ("name", "task", "recipe", "weights", "params")
 
 
 class Configuration:
-    """A frozen dataclass with a `recipe`, of which a changed copy can be had."""
+    """A frozen dataclass with a `recipe`: it can be changed, and built."""
+
+    def build(self):
+        """The compiled model; its attribute `configuration` is this."""
+        model = self.made()
+        model.configuration = self
+        return model
+
+    def diagram(self):
+        """The stack as a picture in text, with shapes and weights."""
+        from deeprnn_keras.zoo.diagram import diagram
+
+        return diagram(self)
 
     def changed(self, **overrides):
         """This configuration with other values for its fields, or for those of its recipe.

@@ -6,7 +6,7 @@ from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.registry import register
 
 
-def pascanu(name, title, published, **architecture):
+def pascanu(name, params, title, published, **architecture):
     """An entry after Pascanu et al. 2013, characters of Penn Treebank.
 
     The paper gives widths and rounded counts: stacked RNN 400-400, 520K; DT(S)-RNN 400-400, 540K; DOT(S)-RNN
@@ -22,6 +22,7 @@ def pascanu(name, title, published, **architecture):
     """
     return LanguageModelConfig(
         name=name,
+        params=params,
         title=title,
         paper="Pascanu, Gulcehre, Cho & Bengio 2013, How to Construct Deep Recurrent Neural Networks",
         url="https://arxiv.org/abs/1312.6026",
@@ -41,11 +42,19 @@ STEP = {"name": "deep_transition_rnn", "depth": 2, "shortcut": True}
 
 register(
     pascanu(
-        "pascanu_srnn_ptb_char", "stacked RNN, deep by layers", "1.41 bits per character", num_layers=2, cell="rnn"
+        "pascanu_srnn_ptb_char",
+        520_850,
+        "stacked RNN, deep by layers",
+        "1.41 bits per character",
+        num_layers=2,
+        cell="rnn",
     ),
-    pascanu("pascanu_dts_ptb_char", "DT(S)-RNN, a deep transition with shortcuts", None, num_layers=1, cell=STEP),
+    pascanu(
+        "pascanu_dts_ptb_char", 540_850, "DT(S)-RNN, a deep transition with shortcuts", None, num_layers=1, cell=STEP
+    ),
     pascanu(
         "pascanu_dots_ptb_char",
+        791_450,
         "DOT(S)-RNN, deep transition and deep output",
         "1.39 bits per character",
         num_layers=1,
@@ -54,6 +63,7 @@ register(
     ),
     LanguageModelConfig(
         name="rhn_ptb",
+        params=23_482_400,
         title="recurrent highway network of depth 10",
         paper="Zilly, Srivastava, Koutnik & Schmidhuber 2016, Recurrent Highway Networks",
         url="https://arxiv.org/abs/1607.03474",

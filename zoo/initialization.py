@@ -9,8 +9,9 @@ class Initialization:
 
     Attributes:
         rule: "care": this library's defaults; "keras": Keras' defaults; "uniform": U(-scale, scale) for every kernel,
-            embedding and the head; "normal": N(0, scale) for every kernel and the head, biases 0.
-        scale: of "uniform" and "normal".
+            embedding and the head; "normal": N(0, scale) for every kernel and the head, biases 0; "irnn": N(0, scale)
+            for the input, the identity for the recurrent matrix (Le et al. 2015).
+        scale: of "uniform", "normal" and "irnn".
         forget_bias: of LSTM and GRU cells; other biases of recurrent layers are 0. None: the rule's own.
     """
 
@@ -28,6 +29,9 @@ class Initialization:
         if self.rule == "keras":
             given = {"kernel_initializer": "glorot_uniform", "recurrent_initializer": "orthogonal"}
             given["embeddings_initializer"] = "uniform"
+        elif self.rule == "irnn":
+            given["kernel_initializer"] = keras.initializers.RandomNormal(stddev=self.scale)
+            given["recurrent_initializer"] = "identity"
         elif self.rule != "care":
             make = {
                 "uniform": lambda: keras.initializers.RandomUniform(-self.scale, self.scale),
@@ -49,5 +53,6 @@ class Initialization:
             "keras": "Keras' defaults",
             "uniform": f"U(-{self.scale}, {self.scale})",
             "normal": f"N(0, {self.scale})",
+            "irnn": f"N(0, {self.scale}) kernels, the identity for recurrent matrices",
         }[self.rule]
         return text if self.forget_bias is None else f"{text}, forget bias {self.forget_bias:g}"

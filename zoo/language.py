@@ -19,6 +19,7 @@ D2L_WINDOWS = {"batch_size": 1024, "bptt": 32, "stride": 1, "train_windows": 10_
 register(
     LanguageModelConfig(
         name="d2l_rnn_2x32",
+        params=4_956,
         title="the textbook's stacked RNN",
         url="https://d2l.ai/chapter_recurrent-modern/deep-rnn.html",
         units=32,
@@ -31,6 +32,7 @@ register(
     ),
     LanguageModelConfig(
         name="d2l_gru_2x32",
+        params=13_212,
         title="the textbook's stacked GRU",
         url="https://d2l.ai/chapter_recurrent-modern/deep-rnn.html",
         units=32,
@@ -43,6 +45,7 @@ register(
     ),
     LanguageModelConfig(
         name="d2l_lstm_2x256",
+        params=824_348,
         title="the textbook's stacked LSTM, v0.17",
         url="https://d2l.ai, edition 0.17, section 9.3",
         units=256,
@@ -65,10 +68,11 @@ register(
 )
 
 
-def char_rnn(units, num_layers, dropout):
+def char_rnn(units, num_layers, dropout, params):
     """An entry after Karpathy's char-rnn; its recipe is that of the program's defaults."""
     return LanguageModelConfig(
         name=f"char_rnn_{num_layers}x{units}",
+        params=params,
         title="Karpathy's char-rnn",
         paper="Karpathy 2015, The Unreasonable Effectiveness of Recurrent Neural Networks",
         url="https://github.com/karpathy/char-rnn",
@@ -95,13 +99,18 @@ def char_rnn(units, num_layers, dropout):
     )
 
 
-register(char_rnn(128, 2, 0.0), char_rnn(512, 2, 0.5), char_rnn(700, 3, 0.0))
+register(
+    char_rnn(128, 2, 0.0, 239_297),
+    char_rnn(512, 2, 0.5, 3_316_289),
+    char_rnn(700, 3, 0.0, 10_035_965),
+)
 
 
-def zaremba(size, units, scale, dropout, decay, clip, bptt, epochs, published):
+def zaremba(size, units, params, scale, dropout, decay, clip, bptt, epochs, published):
     """An entry after Zaremba et al. 2014; dropout acts on all but the recurrent connections."""
     return LanguageModelConfig(
         name=f"zaremba_{size}",
+        params=params,
         title=f"{'regularized' if dropout else 'unregularized'} LSTM, {size}",
         paper="Zaremba, Sutskever & Vinyals 2014, Recurrent Neural Network Regularization",
         url="https://arxiv.org/abs/1409.2329",
@@ -131,13 +140,34 @@ def zaremba(size, units, scale, dropout, decay, clip, bptt, epochs, published):
 
 
 register(
-    zaremba("small", 200, 0.1, 0.0, GeometricDecay(0.5, 4), 5.0, 20, 13, "perplexity 121.4 validation, 115.9 test"),
-    zaremba("medium", 650, 0.05, 0.5, GeometricDecay(0.8, 6), 5.0, 35, 39, "perplexity 82.7 test"),
     zaremba(
-        "large", 1500, 0.04, 0.65, GeometricDecay(1 / 1.15, 14), 10.0, 35, 55, "perplexity 82.2 validation, 78.4 test"
+        "small",
+        200,
+        4_651_600,
+        0.1,
+        0.0,
+        GeometricDecay(0.5, 4),
+        5.0,
+        20,
+        13,
+        "perplexity 121.4 validation, 115.9 test",
+    ),
+    zaremba("medium", 650, 19_775_200, 0.05, 0.5, GeometricDecay(0.8, 6), 5.0, 35, 39, "perplexity 82.7 test"),
+    zaremba(
+        "large",
+        1500,
+        66_022_000,
+        0.04,
+        0.65,
+        GeometricDecay(1 / 1.15, 14),
+        10.0,
+        35,
+        55,
+        "perplexity 82.2 validation, 78.4 test",
     ),
     LanguageModelConfig(
         name="kjv_lstm_2x256",
+        params=875_202,
         title="our default: characters of the King James Bible",
         paper="none: a configuration of this project",
         url="",

@@ -17,6 +17,7 @@ class LanguageModelConfig(Configuration):
         title: one line.
         paper, url: where it comes from.
         data: what it was made for.
+        params: the weights that the entry, as it stands, has; the tests count them.
         vocabulary: V, or the characters themselves.
         units, num_layers, cell, activation, connection: as in `DeepRNN`.
         embedding: width, or None for indicator vectors.
@@ -41,6 +42,7 @@ class LanguageModelConfig(Configuration):
     units: int | tuple
     num_layers: int
     recipe: Recipe
+    params: int | None = None
     cell: str | dict | tuple = "lstm"
     activation: str | None = None
     connection: str = "stack"
@@ -74,6 +76,30 @@ class LanguageModelConfig(Configuration):
     def vocabulary_size(self):
         """V."""
         return self.vocabulary if isinstance(self.vocabulary, int) else len(self.vocabulary)
+
+    bidirectional, each_step = False, True  # of every language model; not fields
+
+    @property
+    def inputs(self):
+        """V, what is read, and `outputs`, what is answered."""
+        return self.vocabulary_size
+
+    outputs = inputs
+
+    @property
+    def one_hot(self):
+        """Whether X are indicator vectors."""
+        return self.embedding is None
+
+    @property
+    def answers(self):
+        """What O is, in words."""
+        return f"logits of {self.reads}"
+
+    @property
+    def reads(self):
+        """What a step is, for lists."""
+        return f"{self.vocabulary_size:,} {self.symbols}"
 
     def count_params(self):
         """Embedding, recurrent layers and head, from the numbers alone."""
@@ -134,7 +160,7 @@ class LanguageModelConfig(Configuration):
         ]
         return rows + ([("differs from it", self.differs)] if self.differs else [])
 
-    def build(self):
+    def made(self):
         """The compiled model."""
         from deeprnn_keras import LanguageModel
 

@@ -9,32 +9,38 @@ from pathlib import Path
 from deeprnn_keras import CosineDecay, GeometricDecay, PlateauDecay, Recipe, Registry, StepDecay, checks
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
+from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "README.md"
 FORMAT = 1
-FAMILIES = Registry("family", {"language_model": LanguageModelConfig})
+FAMILIES = Registry("family", {"language_model": LanguageModelConfig, "sequence_model": SequenceModelConfig})
 SCHEDULES = {kind.__name__: kind for kind in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
 
 
-def save_preset(model, folder, config):
+def save_preset(model, folder, config=None):
     """Writes a model's configuration (JSON), its weights and a card into a folder, which `create_model` loads.
 
     Args:
         model: built by `config.build()`, or by `create_model`.
         folder: does not exist yet, or is empty.
-        config: the model's configuration, of the kind that `info` gives.
+        config: the model's configuration, of the kind that `info` gives; None: the one it was built from.
 
     Raises:
-        ValueError: if the folder is in use, or the weights are not those of the configuration.
+        ValueError: if the folder is in use, the weights are not those of the configuration, or there is none.
 
     >>> import tempfile
     >>> from deeprnn_keras import zoo
-    >>> config = zoo.info("d2l_rnn_2x32", units=4)
-    >>> model, folder = config.build(), tempfile.mkdtemp()
-    >>> zoo.save_preset(model, folder, config)
+    >>> model, folder = zoo.create_model("d2l_rnn_2x32", units=4), tempfile.mkdtemp()
+    >>> zoo.save_preset(model, folder)
     >>> zoo.create_model(folder).count_params() == model.count_params()
     True
     """
+    config = config or getattr(model, "configuration", None)
+    if config is None:
+        raise ValueError(
+            f"model {model.name!r} was not built from a configuration of the zoo, or was loaded from a file that has "
+            "none; give save_preset its configuration: config=zoo.info(name, ...)"
+        )
     if model.count_params() != config.count_params():
         raise ValueError(
             f"the model has {model.count_params():,} weights, and its configuration describes "

@@ -122,6 +122,8 @@ def _whole(search, config, name, workers, console):
             raise ValueError(f"no trial was completed in the time; records are in {str(search.folder)!r}")
         search.confirm(console)
         return _finish(search, console)
+    except RuntimeError as error:  # trials or workers that fail again and again
+        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         search.clock.note(now=True)
         console.print(f"[yellow]Interrupted.[/] Go on with: deeprnn tune {name} --resume --output {search.folder}")
@@ -143,11 +145,11 @@ def _finish(search, console):
     files = answer.save(search.folder)
     best = answer.best()
     console.print(f"training the best anew: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
-    run, config, model = search.retrain(console)
+    run, model = search.retrain(console)
     code = report(run, model, console)
     if code == 0:
         preset = search.folder / "preset"
-        zoo.save_preset(model, preset, config)
+        zoo.save_preset(model, preset)
         console.print(f"[bold]{'preset':>14}[/]  {escape(str(preset))}", soft_wrap=True)
     for path in files:
         console.print(f"[bold]{path.stem.replace('_', ' '):>14}[/]  {escape(str(path))}", soft_wrap=True)

@@ -5,27 +5,42 @@ from pathlib import Path
 
 import click
 
+from deeprnn_keras.cli.ranges import Amount
+
 
 @click.command("list")
 @click.argument("pattern", default="*")
-@click.option("--task", help="Only models of this task.")
-def list_command(pattern, task):
+@click.option("--task", help="Only models of this task: language, classification, regression, music.")
+@click.option("--cell", help="Only models with this cell, such as gru.")
+@click.option("--layers", type=int, help="Only models with so many layers.")
+@click.option("--max-weights", type=Amount(), help="Only models with at most so many weights, such as 500k.")
+@click.option("--pretrained", is_flag=True, help="Only models with trained weights.")
+def list_command(pattern, task, cell, layers, max_weights, pretrained):
     """The models of the zoo, or those that match PATTERN, such as "*lstm*"."""
     from rich.console import Console
     from rich.table import Table
 
     from deeprnn_keras import zoo
 
-    names = zoo.list_models(pattern, task=task)
-    if not names:
-        raise ValueError(f"no model matches {pattern!r}; deeprnn list shows all")
-    table = Table("name", "what it is", "cell", box=None, header_style="bold", pad_edge=False)
-    for heading in ("L", "h", "V", "weights"):
-        table.add_column(heading, justify="right")
-    for name in names:
-        model = zoo.info(name)
-        sizes = (model.num_layers, model.units, model.vocabulary_size, zoo.count_params(name))
-        table.add_row(name, model.title, model.cell_name(), *(f"{size:,}" for size in sizes))
+    found = [zoo.info(name) for name in zoo.list_models(pattern, task=task, pretrained=pretrained or None)]
+    found = [
+        model
+        for model in found
+        if (cell is None or cell in model.cell_name().split("-"))
+        and (layers is None or model.num_layers == layers)
+        and (max_weights is None or model.count_params() <= max_weights)
+    ]
+    if not found:
+        raise ValueError(f"no model matches {pattern!r} and what is asked for; deeprnn list shows all")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    table.add_column("cell", overflow="fold")
+    for heading in ("L x h", "reads", "weights"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in found:
+        sizes = (f"{model.num_layers} x {model.units}", model.reads, f"{model.count_params():,}")
+        table.add_row(model.name, model.title, model.cell_name(), *sizes)
     Console().print(table)
 
 
@@ -64,7 +79,8 @@ def _print_card(name, console):
     table.add_column(overflow="fold")
     for what, value in model.card():
         table.add_row(what, escape(value))
-    console.print(f"[bold]{name}[/]: {model.title}")
+    console.print(f"[bold]{name}[/]: {model.title}\n")
+    click.echo(f"{model.diagram()}\n")
     console.print(table)
 
 

@@ -80,11 +80,11 @@ def optuna_objective(hyper, *args, objective="val_loss", direction="min", seed=0
     >>> from deeprnn_keras.tuning import HyperDeepRNN, optuna_objective
     >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
     >>> x, y = np.random.default_rng(0).normal(size=(32, 5, 2)), np.zeros((32, 1))
-    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=(1, 2), units=(2, 4), cell="rnn")
+    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=1, units=(2, 4), cell="rnn")
     >>> study = optuna.create_study()       # storage="sqlite:///search.db" keeps it over a kill
     >>> study.optimize(optuna_objective(hyper, x, y, validation_data=(x, y), epochs=1), n_trials=1)
     >>> sorted(study.best_params)
-    ['clip_norm', 'learning_rate', 'num_layers', 'units']
+    ['clip_norm', 'learning_rate', 'units']
     """
     optuna = _optuna()
     best_of = min if direction == "min" else max

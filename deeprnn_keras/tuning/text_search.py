@@ -191,7 +191,7 @@ class TextSearch:
         return self.answer_of(read_trials(self.project, "val_loss"))
 
     def retrain(self, console):
-        """Trains the best configuration anew, as long as recipe or time allow; -> (`TextRun`, config, model)."""
+        """Trains the best configuration anew, as long as recipe or time allow; -> (`TextRun`, model)."""
         import keras
 
         from deeprnn_keras.training.text_run import train_text
@@ -216,4 +216,4 @@ class TextSearch:
             title=title,
             console=console,
         )
-        return run, config, model
+        return run, model

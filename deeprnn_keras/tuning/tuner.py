@@ -18,7 +18,7 @@ from deeprnn_keras.tuning.heartbeat import Heartbeat, is_worker
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.records import ORACLE, SEED, check_search, held, read_trials
 from deeprnn_keras.tuning.step_times import first_batch
-from deeprnn_keras.tuning.workers import end_with_parent
+from deeprnn_keras.tuning.workers import end_with_parent, start_afresh
 
 IDLE_SECONDS = 1.0
 STATE = "state"
@@ -67,7 +67,7 @@ class DeepTuner(keras_tuner.Tuner):
         if max_trials is not None:
             checks.positive_int("max_trials", max_trials)
         self.seed = checks.seed("seed", seed) or 0
-        self.max_trials, self._idle = max_trials, False
+        self.max_trials, self._idle, self._run = max_trials, False, 0
         feasible = getattr(hypermodel, "feasible", lambda values: True)
         deadline = None if minutes is None else time.time() + 60 * checks.number("minutes", minutes, 0.0)
         options = {"prune": prune and self.algorithm != "hyperband", "lease": lease, "deadline": deadline}
@@ -189,14 +189,16 @@ class DeepTuner(keras_tuner.Tuner):
         self.hypermodel.time_steps(first_batch(x, y, sample_weight), Path(self.project_dir) / "step_times.json")
 
     def pre_create_trial(self):
-        """Does not ask a busy chief again at once."""
+        """Does not ask a busy chief again at once; a worker that has run many trials makes room."""
         if self._idle:
             time.sleep(IDLE_SECONDS)
         self._idle = True
+        if is_worker():
+            start_afresh(self._run)
 
     def on_trial_begin(self, trial):
         """Lets the chief know that this worker lives."""
-        self._idle = False
+        self._idle, self._run = False, self._run + 1
         self._beat = Heartbeat(self.oracle, trial.trial_id) if is_worker() else None
 
     def on_trial_end(self, trial):

@@ -3,8 +3,10 @@
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from deeprnn_keras import checks
@@ -13,6 +15,7 @@ RESTARTS = 3  # of each worker
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 PARENT = "DEEPRNN_KERAS_PARENT"
+FRESH_AFTER, WANTS_A_FRESH_START = 25, 75  # trials, exit code: XLA keeps what it compiled, some 30 MB a trial
 
 
 class Workers:
@@ -24,7 +27,7 @@ class Workers:
         command: what each process runs, a list; it builds the same tuner and calls `search`.
         count: workers.
         folder: for what they write to the terminal, one file each.
-        cores: of this machine, shared out among the workers; None: all.
+        cores: so many of this machine, shared out among the workers; None: all.
 
     >>> import sys
     >>> from deeprnn_keras.tuning import Workers
@@ -35,7 +38,8 @@ class Workers:
     def __init__(self, command, count, folder, cores=None):
         self.command, self.count = list(command), checks.positive_int("workers", count)
         self.folder, self._port = Path(folder), _free_port()
-        self._threads = max(1, (cores or len(os.sched_getaffinity(0))) // self.count)
+        self._cores = _cores()[:cores]
+        self._threads = max(1, len(self._cores) // self.count)
         self._processes, self._restarts, self._ended = {}, {}, set()
 
     def start(self):
@@ -59,6 +63,15 @@ class Workers:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        self._settle(name)
+
+    def _settle(self, name):
+        """A worker keeps to its own cores, where there are enough: it is some 5 % faster than wandering about."""
+        if name == "chief" or len(self._cores) < self.count or not hasattr(os, "sched_setaffinity"):
+            return
+        first = int(name.removeprefix("worker")) * self._threads
+        with suppress(ProcessLookupError):  # it ended at once; `wait` tells
+            os.sched_setaffinity(self._processes[name].pid, self._cores[first : first + self._threads])
 
     def wait(self, on_poll=None):
         """Until the workers have ended their work.
@@ -82,6 +95,8 @@ class Workers:
                 continue
             if code == 0:
                 self._ended.add(name)
+            elif code == WANTS_A_FRESH_START:
+                self._start(name)
             elif self._chief_failed() or self._restarts.get(name, 0) >= RESTARTS:
                 raise RuntimeError(f"{name} ended with exit code {code}; the end of its log:\n{self._log(name)}")
             else:
@@ -125,6 +140,12 @@ def environment(name, port, host="127.0.0.1"):
     return {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port)}
 
 
+def start_afresh(trials):
+    """Ends a worker that has run many trials, if somebody is there to start it again."""
+    if PARENT in os.environ and trials >= FRESH_AFTER:
+        sys.exit(WANTS_A_FRESH_START)
+
+
 def end_with_parent():
     """Ends this process when the one that started it as a chief or a worker is gone, killed for instance.
 
@@ -140,6 +161,11 @@ def end_with_parent():
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _cores():
+    affinity = getattr(os, "sched_getaffinity", None)
+    return sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
 
 
 def _free_port():

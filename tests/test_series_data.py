@@ -1,0 +1,46 @@
+"""Data sets of series: the official splits, and what is generated."""
+
+import numpy as np
+import pytest
+
+from deeprnn_keras import adding_problem, digits, japanese_vowels
+from deeprnn_keras.data import series
+
+
+def test_japanese_vowels_are_the_official_split():
+    data = japanese_vowels()
+    assert np.bincount(data.train.answers)[1:].tolist() == [30] * 9
+    assert np.bincount(data.test.answers)[1:].tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    lengths = [len(one) for one in data.train.series + data.test.series]
+    assert (min(lengths), max(lengths)) == (7, 29)
+    assert all(one.shape[1] == 12 and one.dtype == np.float32 for one in data.test.series)
+    assert data.train.series[0][0, :2].tolist() == pytest.approx([1.860936, -0.207383])
+
+
+def test_digits_are_read_pixel_by_pixel():
+    data = digits()
+    every = np.stack([*data.train.series, *data.test.series])
+    assert every.shape == (1797, 64, 1) and every.min() == 0 and every.max() == 16
+    assert np.bincount(data.test.answers).min() >= 30
+
+
+def test_the_adding_problem():
+    x, y = adding_problem(500, steps=11, seed=3)
+    marks = x[:, :, 1]
+    assert set(np.unique(marks)) == {0.0, 1.0}
+    assert (marks[:, :5].sum(1) == 1).all() and (marks[:, 5:].sum(1) == 1).all()
+    np.testing.assert_allclose(y[:, 0], (x[:, :, 0] * marks).sum(1))
+    assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, rel=0.15)
+    again, _ = adding_problem(500, steps=11, seed=3)
+    np.testing.assert_array_equal(x, again)
+    with pytest.raises(ValueError, match="steps must be at least 2"):
+        adding_problem(3, steps=1)
+
+
+@pytest.mark.parametrize(("load", "name"), [(japanese_vowels, "sktime"), (digits, "scikit-learn")])
+def test_a_missing_package_is_named(load, name, monkeypatch):
+    monkeypatch.setattr(series, "find_spec", lambda package: None)
+    with pytest.raises(
+        ValueError, match=rf"need the package {name}; install it with: pip install 'deeprnn-keras\[data"
+    ):
+        load()

@@ -1,0 +1,68 @@
+"""Other values for the fields of the zoo's configurations."""
+
+import pytest
+
+from deeprnn_keras import zoo
+
+
+def test_overrides_change_model_and_recipe():
+    config = zoo.info("kjv_lstm_2x256", units=16, num_layers=3, dropout=0.25, learning_rate=0.5, bptt=9)
+    assert (config.units, config.num_layers, config.dropout) == (16, 3, 0.25)
+    assert (config.recipe.learning_rate, config.recipe.bptt, config.recipe.clip_norm) == (0.5, 9, 1.0)
+    assert config.count_params() == 66 * 64 + 4 * 16 * (64 + 16 + 1) + 2 * 4 * 16 * 33 + 17 * 66
+    assert zoo.info("kjv_lstm_2x256").units == 256, "the entry itself stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"unit": 3}, "unknown override 'unit'; did you mean 'units'"),
+        ({"learning_rat": 3}, "did you mean 'learning_rate'"),
+        ({"weights": "mine"}, "unknown override 'weights'"),
+        ({"recipe": None}, "unknown override 'recipe'"),
+        ({"learning_rate": -1}, "learning_rate must"),
+        ({"bptt": 0}, "bptt must"),
+        ({"units": 0}, "units must"),
+        ({"num_layers": 0}, "num_layers must"),
+        ({"cell": "lstn"}, "did you mean 'lstm'"),
+        ({"cell": ["lstm", "gru", "rnn"]}, "one entry per layer"),
+        ({"units": [8, 8, 8]}, "one entry per layer"),
+        ({"connection": "residual", "units": [8, 4]}, "must be equal"),
+        ({"dropout": 1.0}, "dropout must"),
+        ({"input_dropout": -0.5}, "input_dropout must"),
+        ({"embedding": 0}, "embedding must"),
+    ],
+    ids=str,
+)
+def test_wrong_overrides_are_refused_without_building(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.count_params("kjv_lstm_2x256", **overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"cell": "rnn", "units": 5},
+        {"cell": ["gru", "lstm"], "units": [4, 3], "connection": "skip"},
+        {"cell": "gru", "units": 4, "num_layers": 3, "connection": "residual", "embedding": 2, "vocabulary": "abc"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["char_rnn_2x128", "zaremba_small", "kjv_lstm_2x256"])
+def test_overridden_models_have_the_weights_that_are_counted(name, overrides):
+    overrides = {"vocabulary": 30, **overrides}
+    model = zoo.create_model(name, **overrides)
+    assert model.count_params() == zoo.count_params(name, **overrides)
+
+
+def test_one_way_of_clipping_replaces_the_other():
+    """char-rnn clips values; a Keras optimizer cannot clip by norm as well."""
+    recipe = zoo.info("char_rnn_2x128", clip_norm=1.0).recipe
+    assert (recipe.clip_norm, recipe.clip_value) == (1.0, None)
+    recipe = zoo.info("kjv_lstm_2x256", clip_value=2.0).recipe
+    assert (recipe.clip_norm, recipe.clip_value) == (None, 2.0)
+
+
+def test_there_are_no_trained_weights_yet():
+    with pytest.raises(ValueError, match="d2l_rnn_2x32 has no trained weights; models that have: none yet"):
+        zoo.create_model("d2l_rnn_2x32", pretrained=True)
