@@ -122,11 +122,11 @@ def test_two_workers_find_what_one_finds(tmp_path):
     options = ["--text", "words.txt", *TINY, "--updates", "8", "--trials", "4", "--algorithm", "random"]
     scores = []
     for workers in ("1", "2"):
-        command = [*DEEPRNN, "tune", NAME, *options, "--output", workers, "--workers", workers, "--minutes", "4"]
+        command = [*DEEPRNN, "tune", NAME, *options, "--output", workers, "--workers", workers, "--minutes", "2"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ})
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         records = read_trials(tmp_path / workers / "search", "val_loss")
         scores.append(
             {json.dumps(record.values, sort_keys=True): round(dict(record.seeds)[0], 3) for record in records}
         )
-    assert len(scores[0]) == 4 and scores[0] == scores[1]
+    assert len(scores[0]) == 4 and scores[0] == pytest.approx(scores[1], abs=2e-3)  # sums in another order

@@ -98,10 +98,9 @@ def test_a_worker_that_never_comes_back(tmp_path, monkeypatch):
 
 def test_a_worker_that_has_run_many_trials_starts_afresh(tmp_path):
     """Memory that XLA does not give back is given back so."""
-    code = (
-        f"from deeprnn_keras.tuning import workers; workers.FRESH_AFTER = 5; import runpy, sys; sys.argv = {SCRIPT!r}"
-    )
-    code += f", 'random', {str(tmp_path)!r}, '0', 'none'; runpy.run_path({SCRIPT!r}, run_name='__main__')"
+    arguments = [SCRIPT, "random", str(tmp_path), "0", "none"]
+    code = "from deeprnn_keras.tuning import workers; workers.FRESH_AFTER = 5; import runpy, sys; "
+    code += f"sys.argv = {arguments!r}; runpy.run_path({SCRIPT!r}, run_name='__main__')"
     with Workers([sys.executable, "-c", code], 1, tmp_path / "logs") as workers:
         first, seen = workers.pids()["worker0"], set()
         workers.wait(lambda: seen.update([workers.pids().get("worker0", first)]))
