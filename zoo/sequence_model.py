@@ -21,6 +21,7 @@ class SequenceModelConfig(Configuration):
         head_units: widths of hidden layers in the head.
         input_dropout, dropout, output_dropout: on X, between layers, on H^(L).
         initialization, recipe: how it starts and how it is trained.
+        corpus: the function of `deeprnn_keras` that loads the data, or None.
         published: the metric in the source, or None.
         differs: what is not as in the source.
         weights: None: there are no trained weights.
@@ -55,6 +56,7 @@ class SequenceModelConfig(Configuration):
     dropout: float = 0.0
     output_dropout: float = 0.0
     initialization: Initialization = Initialization()  # noqa: RUF009 - frozen
+    corpus: str | None = None
     published: str | None = None
     differs: str = ""
     weights: None = None

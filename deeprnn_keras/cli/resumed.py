@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-SETTINGS, CHECKPOINTS = "run.json", "checkpoints"
+from deeprnn_keras.training.run_folder import CHECKPOINTS, SETTINGS
 
 
 def resumed(name, output, text, quick, seed, overrides):

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from deeprnn_keras.cli.resumed import resumed
+from deeprnn_keras.cli.series import refuse_text_options, train_on_series
 
 
 def _numbers(ctx, param, value):
@@ -53,7 +54,7 @@ def _names(ctx, param, value):
     "--resume", is_flag=True, help="Go on with a training that was broken off: the one in --output, or the last."
 )
 def train(name, text, quick, output, seed, resume, **overrides):
-    """Trains the model NAME of the zoo on text and reports bits per character.
+    """Trains the model NAME of the zoo: on text, and reports bits per character, or on the series that belong to it.
 
     Ctrl-C ends the training and keeps what it has learnt. A training that was ended so, or killed at any moment, goes
     on with --resume, which needs no other option, and ends with the same model as one that never was.
@@ -77,9 +78,13 @@ def train(name, text, quick, output, seed, resume, **overrides):
     if "epochs" in overrides:
         overrides["min_steps"] = 1
     config = zoo.info(name)
+    if config.task != "language":
+        refuse_text_options(config, text, quick, overrides)
     zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
     if not resume:
         output = checks.new_folder("--output", output) if output else fresh_folder(Path("runs") / name)
+    if config.task != "language":
+        sys.exit(train_on_series(config.changed(**overrides), output, seed, resume, settings, console))
     corpus = corpus_of(config, text)
     config = zoo.info(name, **overrides, vocabulary=corpus.vocabulary.symbols)
     load_tensorflow(console)

@@ -1,4 +1,4 @@
-"""Keras callbacks of a training run: the record, the best model, and a limit of time."""
+"""Keras callbacks of a training run: the record, the best model, a limit of time, a table of epochs."""
 
 import math
 import time
@@ -64,3 +64,32 @@ class Deadline(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if time.time() >= self.when:
             self.model.stop_training = True
+
+
+class EpochTable(keras.callbacks.Callback):
+    """Keeps the figures of each epoch, `epochs` [one dictionary each], and shows a bar with the latest."""
+
+    def __init__(self, console):
+        super().__init__()
+        self._console, self._bar, self.epochs = console, None, []
+
+    def on_train_begin(self, logs=None):
+        from rich.progress import Progress
+
+        self._bar = Progress(console=self._console, transient=True)
+        self._task = self._bar.add_task("training", total=self.params["epochs"])
+        self._bar.start()
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = {name: float(value) for name, value in logs.items()}
+        self.epochs.append({"epoch": epoch + 1, **figures})
+        words = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        self._bar.update(self._task, completed=epoch + 1, description=f"epoch {epoch + 1}: {words}")
+
+    def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self):
+        """Takes the bar off the screen; safe to call twice."""
+        if self._bar is not None:
+            self._bar.stop()

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from deeprnn_keras import checks
 from deeprnn_keras.training.callbacks import Checkpoint, Deadline, Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.curve import plot_curve
@@ -17,10 +16,10 @@ from deeprnn_keras.training.files import save_json, save_model, save_table, save
 from deeprnn_keras.training.non_finite import NonFiniteGuard
 from deeprnn_keras.training.progress import Progress
 from deeprnn_keras.training.resume import Resume
+from deeprnn_keras.training.run_folder import CHECKPOINTS, open_folder, run_folder
 from deeprnn_keras.training.text_plan import plan_of, split_text
 
 SAMPLE_PROMPT, SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 40, 400, 0.7
-CHECKPOINTS, SETTINGS = "checkpoints", "run.json"
 
 
 @dataclass
@@ -97,13 +96,13 @@ def train_text(
     import keras
     from rich.console import Console
 
-    folder, console, began = _folder(folder, resume), console or Console(), time.monotonic()
+    folder, console, began = run_folder(folder, resume), console or Console(), time.monotonic()
     if corpus.vocabulary != model.vocabulary:
         raise ValueError(f"{corpus.name} and model {model.name!r} have different vocabularies; use model.corpus(text)")
     split = split_text(corpus, recipe)
     keras.utils.set_random_seed(seed)
     plan = plan_of(model, corpus, split, recipe, quick, seed, updates)
-    _make(folder, settings)
+    open_folder(folder, settings)
     run, record = TextRun(folder, "finished"), Record()
     run.resumed_at = _fit(run, model, plan, record, console, deadline)
     save_model(model, run.model_path)
@@ -119,16 +118,6 @@ def train_text(
     if run.ending == "finished":
         shutil.rmtree(folder / CHECKPOINTS)
     return run
-
-
-def _folder(path, resume):
-    if not resume:
-        return checks.new_folder("output", path)
-    path = Path(path).expanduser()
-    if (path / CHECKPOINTS).is_dir():
-        return path
-    done = "its training has finished" if (path / "result.json").is_file() else "there is no training in it"
-    raise ValueError(f"output {str(path)!r} cannot be resumed: {done}")
 
 
 def _fit(run, model, plan, record, console, deadline):
@@ -158,15 +147,6 @@ def _fit(run, model, plan, record, console, deadline):
     elif run.ending == "finished" and checkpoint.weights is not None:
         model.set_weights(checkpoint.weights)
     return resume.resumed_at
-
-
-def _make(folder, settings):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"output {str(folder)!r} cannot be created: {error.strerror}; give another folder") from error
-    if settings is not None:
-        save_json(settings, folder / SETTINGS)
 
 
 def _judge(run, model, split, seed, console):

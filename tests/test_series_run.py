@@ -1,0 +1,133 @@
+"""`train_series`, and `deeprnn train` on series: what they leave, resume, scores against NumPy."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from test_command import deeprnn, error_of
+
+from deeprnn_keras import Recipe, SequenceModel, zoo
+from deeprnn_keras.data import series as data
+from deeprnn_keras.data.series import Labelled, SeriesSplit
+from deeprnn_keras.training.callbacks import EpochTable
+from deeprnn_keras.training.series_run import score_series, train_series
+
+NAME = "vowels_bigru_2x64"
+RNG = np.random.default_rng(0)
+SMALL = ["--units", "3", "--layers", "1", "--epochs", "2", "--batch-size", "8"]
+
+
+def labelled(count, channels=12):
+    """Series whose label is where they are large: easy to learn."""
+    answers = RNG.integers(1, 4, size=count)
+    series = [
+        (RNG.normal(size=(int(length), channels)) * 0.1 + answer).astype("float32")
+        for answer, length in zip(answers, RNG.integers(2, 7, size=count), strict=True)
+    ]
+    return Labelled(series, answers)
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch):
+    """In place of the Japanese vowels."""
+    split = SeriesSplit(labelled(40), labelled(20))
+    monkeypatch.setattr("deeprnn_keras.japanese_vowels", lambda: split, raising=False)
+    return split
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    return SequenceModel(12, 3, 6, cell="gru", masks=True, labels=(1, 2, 3), dropout=0.1)
+
+
+def test_it_learns_and_leaves_its_files(small_data, tmp_path):
+    made = model()
+    run = train_series(made, small_data, Recipe("adam", 0.03, batch_size=8, epochs=25), tmp_path / "run")
+    assert run.ending == "finished" and run.score["accuracy"] > 0.8
+    assert {path.name for path in run.folder.iterdir()} == {"model.keras", "history.csv", "result.json"}
+    result = json.loads((run.folder / "result.json").read_text())
+    assert result["score"] == run.score and result["updates"] == 125 and result["weights"] == made.count_params()
+    loaded = keras.models.load_model(run.model_path)
+    np.testing.assert_array_equal(loaded.answer(small_data.test.series), made.answer(small_data.test.series))
+    right = loaded.answer(small_data.test.series) == small_data.test.answers
+    assert run.score == {"accuracy": right.mean(), "examples": 20}
+
+
+def test_it_goes_on_as_if_never_broken_off(small_data, monkeypatch, tmp_path):
+    recipe = Recipe("adam", 0.02, batch_size=8, epochs=4)
+    whole = model()
+    train_series(whole, small_data, recipe, tmp_path / "whole")
+
+    def interrupt(self, epoch, logs=None, note=EpochTable.on_epoch_end):
+        note(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochTable, "on_epoch_end", interrupt)
+        run = train_series(model(), small_data, recipe, tmp_path / "cut")
+    assert run.ending == "interrupted" and run.score is None
+    again = model()
+    run = train_series(again, small_data, recipe, tmp_path / "cut", resume=True)
+    assert run.ending == "finished" and run.resumed_at > 0
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["classes", "binary", "numbers", "notes"])
+def test_scores_are_those_of_numpy(kind):
+    outputs = {"classes": 3, "binary": 1, "numbers": 2, "notes": 4}[kind]
+    made = SequenceModel(2, outputs, 3, kind=kind, masks=kind != "notes")
+    series = [RNG.normal(size=(length, 2)).astype("float32") for length in (3, 5, 1)]
+    logits = [np.asarray(made([s[None], np.ones((1, len(s)), bool)] if made.masks else s[None]))[0] for s in series]
+    answers = {
+        "classes": np.array([0, 2, 1]),
+        "binary": np.array([0, 1, 1]),
+        "numbers": RNG.normal(size=(3, 2)),
+        "notes": [RNG.integers(2, size=(len(one), 4)) for one in series],
+    }[kind]
+    found = score_series(made, Labelled(series, answers))
+    if kind == "classes":
+        assert found["accuracy"] == np.mean(np.argmax(logits, -1) == answers)
+    elif kind == "binary":
+        assert found["accuracy"] == np.mean((np.ravel(logits) > 0) == answers)
+    elif kind == "numbers":
+        assert found["mse"] == pytest.approx(np.mean((np.array(logits) - answers) ** 2), rel=1e-5)
+    else:
+        nats = [np.log1p(np.exp(z)) - y * z for z, y in zip(logits, answers, strict=True)]
+        assert found["nats_per_frame"] == pytest.approx(sum(n.sum() for n in nats) / 9, rel=1e-5)
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = deeprnn("train", NAME, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "40 series to learn from, 20 to be tested on" in result.stdout and "accuracy" in result.stdout
+    assert "its training has finished" in error_of("train", NAME, "--resume", "--output", f"runs/{NAME}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([NAME, "--text", "a.txt"], "answers series, not text; leave out --text"),
+        ([NAME, "--quick", "--bptt", "3"], "leave out --quick, --bptt"),
+        (["lstm_seq_mnist"], "lstm_seq_mnist comes without its data (MNIST"),
+        ([NAME, "--units", "0"], "units must be a whole number"),
+    ],
+    ids=str,
+)
+def test_what_the_command_refuses(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in error_of("train", *arguments)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_corpus_of_the_zoo_is_a_loader():
+    import deeprnn_keras
+
+    for name in zoo.list_models():
+        config = zoo.info(name)
+        if config.corpus is not None:
+            assert callable(getattr(deeprnn_keras, config.corpus)), name
+    assert data.japanese_vowels is not None
