@@ -8,6 +8,7 @@ import pytest
 from test_command import DEEPRNN, TEXT, deeprnn, error_of
 
 from deeprnn_keras import zoo
+from deeprnn_keras.training.callbacks import Record
 from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.tuner import DeepTuner
 
@@ -78,6 +79,26 @@ def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
     assert resumed.exit_code == 0 and "1 trials are done already" in resumed.stdout
     after = {record.trial_id: record.score for record in read_trials(folder / "search", "val_loss")}
     assert len(after) == 2 and before.items() <= after.items()
+
+
+@pytest.mark.slow
+def test_a_retraining_that_was_broken_off_goes_on(text, monkeypatch, tmp_path):
+    def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
+        note(self, batch, logs)
+        if self.update == 60:
+            raise KeyboardInterrupt
+
+    options = [*text, "--trials", "1", "--output", "mine"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "on_train_batch_end", interrupt)
+        result = deeprnn("tune", NAME, *options)
+    assert result.exit_code == 130, result.output
+    assert f"deeprnn tune {NAME} --resume --output mine" in result.stdout
+    resumed = deeprnn("tune", NAME, "--resume", "--output", "mine")
+    assert resumed.exit_code == 0, resumed.output
+    about = json.loads((tmp_path / "mine" / "best" / "result.json").read_text())
+    assert about["ending"] == "finished" and about["resumed_at_update"] > 0
+    assert zoo.create_model(tmp_path / "mine" / "preset").count_params() == about["weights"]
 
 
 @pytest.mark.parametrize(

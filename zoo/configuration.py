@@ -1,26 +1,37 @@
-"""What every configuration of the zoo can do."""
+"""What every configuration of the zoo has in common: it is counted, described, changed and built."""
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
-from deeprnn_keras import Recipe, Registry
+from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_weights, explain_kernels, layer_units, output_width
+from deeprnn_keras.zoo.diagram import diagram
 
 FIXED = ("name", "task", "recipe", "weights", "params")
 
 
 class Configuration:
-    """A frozen dataclass with a `recipe`: it can be changed, and built."""
+    """A frozen dataclass of a stack, with a `recipe`.
+
+    Kinds of models have the fields units, num_layers, cell, activation, connection, embedding, head_units,
+    input_dropout, dropout, output_dropout, initialization; inputs (V or d) and outputs (q), as fields or properties;
+    and `made`, `task_words`, `reads`, `answers`, `each_step`.
+    """
+
+    bidirectional, tied = False, False  # fields where a kind has them
+
+    def __post_init__(self):
+        for name in ("input_dropout", "dropout", "output_dropout"):
+            checks.rate(name, getattr(self, name))
+        for width in self.head_units:
+            checks.positive_int("head_units", width)
+        if self.embedding is not None:
+            checks.positive_int("embedding", self.embedding)
 
     def build(self):
         """The compiled model; its attribute `configuration` is this."""
         model = self.made()
         model.configuration = self
         return model
-
-    def diagram(self):
-        """The stack as a picture in text, with shapes and weights."""
-        from deeprnn_keras.zoo.diagram import diagram
-
-        return diagram(self)
 
     def changed(self, **overrides):
         """This configuration with other values for its fields, or for those of its recipe.
@@ -34,8 +45,7 @@ class Configuration:
         for field in fields(self):
             if field.name not in FIXED:
                 homes.add(field.name, "config")
-        if hasattr(self, "initialization"):
-            homes.add("forget_bias", "initialization")
+        homes.add("forget_bias", "initialization")
         changed = {"recipe": {}, "config": {}, "initialization": {}}
         for key, value in overrides.items():
             changed[homes[key]][key] = value
@@ -43,3 +53,69 @@ class Configuration:
             start = changed["config"].get("initialization", self.initialization)
             changed["config"]["initialization"] = replace(start, **changed["initialization"])
         return replace(self, recipe=self.recipe.changed(**changed["recipe"]), **changed["config"])
+
+    def count_params(self):
+        """Embedding, recurrent layers and head, from the numbers alone."""
+        units = layer_units(self.units, self.num_layers)
+        shape = {"connection": self.connection, "bidirectional": self.bidirectional}
+        recurrent = count_weights(self.embedding or self.inputs, units, cell=self.cell, **shape)
+        below = self.inputs * (self.embedding or 0) + recurrent
+        if self.tied:
+            return below + self.outputs
+        widths = (output_width(units, **shape), *self.head_units, self.outputs)
+        return below + sum((read + 1) * width for read, width in pairwise(widths))
+
+    def architecture(self):
+        """Such as 'bidirectional LSTM 2 x 256, embedding 64'."""
+        widths = self.units if isinstance(self.units, int) else "-".join(map(str, self.units))
+        text = (
+            f"{'bidirectional ' if self.bidirectional else ''}{self.cell_name().upper()} {self.num_layers} x {widths}"
+        )
+        options = self.cell.items() if isinstance(self.cell, dict) else []
+        text += "".join(f", {name.replace('_', ' ')} {value}" for name, value in options if name != "name")
+        text += f", activation {self.activation}" if self.activation else ""
+        text += f", embedding {self.embedding}" if self.embedding else ""
+        text += ", one-hot input" if self.one_hot else ""
+        text += "" if self.connection == "stack" else f", {self.connection} connections"
+        text += f", hidden layers {'-'.join(map(str, self.head_units))} in the head" if self.head_units else ""
+        return text + (", tied" if self.tied else "")
+
+    def cell_name(self):
+        """Such as 'lstm', or 'gru-lstm'."""
+        cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
+        return "-".join(cell_spec(cell).name for cell in cells)
+
+    def recurrences(self):
+        """[(path in the model, cell, activation)] of the recurrent layers, what `explain_kernels` needs of them."""
+        num_layers = len(layer_units(self.units, self.num_layers))
+        cells = checks.per_layer("cell", self.cell, num_layers)
+        activations = checks.per_layer("activation", self.activation, num_layers)
+        ways = ("forward", "backward") if self.bidirectional else ("forward",)
+        return [
+            (f"deep_rnn/{way}_{level}", cell, activation)
+            for level, (cell, activation) in enumerate(zip(cells, activations, strict=True), start=1)
+            for way in ways
+        ]
+
+    def diagram(self):
+        """The stack as a picture in text, with shapes and weights."""
+        return diagram(self)
+
+    def card(self):
+        """[(what, value)] for people to read."""
+        rates = (("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout))
+        dropout = ", ".join(f"{where} {rate:g}" for where, rate in rates if rate)
+        rows = [
+            ("task", self.task_words()),
+            ("architecture", f"{self.architecture()}; reads {self.reads}"),
+            ("weights count", f"{self.count_params():,}"),
+            ("kernels", explain_kernels(self).summary()),
+            ("dropout", dropout or "none"),
+            ("initialization", str(self.initialization)),
+            *self.recipe.describe(),
+            ("data", self.data),
+            ("published result", self.published or "none"),
+            ("trained weights", self.weights or "none"),
+            ("source", f"{self.paper}{' <' + self.url + '>' if self.url else ''}"),
+        ]
+        return rows + ([("differs from it", self.differs)] if self.differs else [])

@@ -146,6 +146,8 @@ def _finish(search, console):
     best = answer.best()
     console.print(f"training the best anew: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
     run, model = search.retrain(console)
+    if run.ending == "interrupted":
+        raise KeyboardInterrupt
     code = report(run, model, console)
     if code == 0:
         preset = search.folder / "preset"

@@ -3,11 +3,13 @@
 import json
 import math
 import os
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deeprnn_keras.training.files import save_json
+from deeprnn_keras.training.run_folder import CHECKPOINTS
 from deeprnn_keras.training.text_plan import batches, split_text
 from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.clock import Clock
@@ -23,7 +25,8 @@ SEARCH, CONFIRM = 0.62, 0.78  # shares of the time after which the search, and f
 RESERVE = 0.05  # of the time, for scoring and pictures
 TOP, SEEDS = 3, 3  # configurations that are trained again, seeds of each
 BITS = ("bits per character", 1 / math.log(2))
-PROJECT, PLAN, CLOCK = "search", "plan.json", "clock.json"
+LEAST = 0.1  # share of the time for training the best anew, however long the rest took
+PROJECT, PLAN, CLOCK, RETRAINING, BEST = "search", "plan.json", "clock.json", "retraining.json", "best"
 CUT = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # what of a recipe the data depends on
 SPEEDUP = 1.5  # of two and more workers over one that has all cores to itself
 
@@ -196,11 +199,11 @@ class TextSearch:
 
         from deeprnn_keras.training.text_run import train_text
 
-        best = self.answer().best()
-        config = self.hyper.resolve(best.values).config
-        seconds, updates, deadline = self.clock.left(1 - RESERVE), None, None
-        if math.isfinite(seconds):
-            deadline, updates = time.time() + seconds, max(EPOCHS, int(1e3 * seconds / (1.15 * (best.ms or 100.0))))
+        plan, folder = self._retraining(), self.folder / BEST
+        resume = (folder / CHECKPOINTS).is_dir()
+        if folder.exists() and not resume:  # killed before its first checkpoint, or after its last
+            shutil.rmtree(folder)
+        config = self.hyper.resolve(plan["values"]).config
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.seed)
         model = config.build()
@@ -209,11 +212,25 @@ class TextSearch:
             model,
             self.corpus,
             config.recipe,
-            self.folder / "best",
-            updates=updates,
-            deadline=deadline,
+            folder,
+            updates=plan["updates"],
+            deadline=plan["seconds"] and time.time() + plan["seconds"],
             seed=self.seed,
             title=title,
             console=console,
+            resume=resume,
         )
         return run, model
+
+    def _retraining(self):
+        """What is trained anew, and how long: settled once, so that it can be gone on with after a kill."""
+        path = self.folder / RETRAINING
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        best, seconds = self.answer().best(), self.clock.left(1 - RESERVE)
+        plan = {"values": best.values, "updates": None, "seconds": None}
+        if math.isfinite(seconds):
+            seconds = max(seconds, LEAST * 60 * self.minutes)
+            plan |= {"seconds": seconds, "updates": max(EPOCHS, int(1e3 * seconds / (1.15 * (best.ms or 100.0))))}
+        save_json(plan, path)
+        return plan
