@@ -13,7 +13,9 @@ SERIES = [RNG.normal(size=(length, 2)).astype("float32") for length in (3, 7, 1,
 
 def model(**options):
     keras.utils.set_random_seed(1)
-    made = SequenceModel(**{"inputs": 2, "outputs": 3, "units": 4, "num_layers": 2, "cell": "gru", **options})
+    made = SequenceModel(
+        **{"inputs": 2, "outputs": 3, "units": 4, "num_layers": 2, "cell": "gru", "kernel": "loop", **options}
+    )
     made.compile("adam", made.loss_function(), metrics=made.metric_functions())
     return made
 

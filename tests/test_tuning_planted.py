@@ -7,7 +7,7 @@ from tunable import BEST, objective, planted
 from deeprnn_keras.tuning.median_rule import hopeless
 from deeprnn_keras.tuning.tuners import BayesianOptimization
 
-TRIALS = {"random": 40, "bayesian": 25, "hyperband": 30, "grid": 16}
+TRIALS = {"random": 40, "bayesian": 20, "hyperband": 30, "grid": 16}
 NEAR = 0.15  # of the objective: L = 3 and h within 30 % of 96
 
 
@@ -19,14 +19,9 @@ def test_the_optimum_is_found(algorithm, tmp_path):
     values = best.hyperparameters.values
     assert len(tuner.oracle.trials) <= TRIALS[algorithm]
     assert values["num_layers"] == BEST["num_layers"] and objective(values) <= NEAR, values
-
-
-def test_bayesian_optimization_does_better_than_chance(tmp_path):
-    """Mean over its last ten trials against that of its random ones: it goes where it is good."""
-    tuner = planted("bayesian", tmp_path, trials=25)
-    tuner.search()
-    scores = [trial.score for _, trial in sorted(tuner.oracle.trials.items())]
-    assert sum(scores[-10:]) / 10 < sum(scores[:8]) / 8 / 3
+    if algorithm == "bayesian":  # it goes where it is good: its last trials against its first, random ones
+        scores = [trial.score for _, trial in sorted(tuner.oracle.trials.items())]
+        assert sum(scores[-8:]) / 8 < sum(scores[:6]) / 6 / 2
 
 
 def test_bayesian_optimization_repeats_nothing_and_stays_within_a_budget(tmp_path):
@@ -46,13 +41,13 @@ def test_bayesian_optimization_repeats_nothing_and_stays_within_a_budget(tmp_pat
         max_params=100_000,
         **left_out,
     )
-    tuner = Limited(hyper, keras_tuner.Objective("score", "min"), 15, directory=tmp_path)
+    tuner = Limited(hyper, keras_tuner.Objective("score", "min"), 12, directory=tmp_path)
     tuner.search(verbose=0)
     drawn = [tuple(t.hyperparameters.values.values()) for t in tuner.oracle.trials.values()]
     assert len(set(drawn)) == len(drawn)
     assert all(hyper.feasible(t.hyperparameters.values) for t in tuner.oracle.trials.values())
     allowed = [v for v in ((L, h) for L in (1, 2, 3, 4) for h in (16, 32, 64, 96, 128, 256)) if _fits(hyper, v)]
-    assert len(drawn) == min(15, len(allowed))
+    assert len(drawn) == min(12, len(allowed))
 
 
 def _fits(hyper, pair):

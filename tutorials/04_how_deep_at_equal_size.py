@@ -90,7 +90,7 @@ TASKS = {
     "digits": (
         lambda **ranges: HyperDeepRNN(**DIGITS, **ranges),
         [x[:1400], y[:1400]],
-        {"epochs": 6 * EPOCHS, "validation_data": (x[1400:], y[1400:])},
+        {"epochs": 3 * EPOCHS, "validation_data": (x[1400:], y[1400:])},
         keras_tuner.Objective("val_loss", "min"),
         ("validation nats", 1.0),
     ),

@@ -31,8 +31,12 @@ class BayesianOracle(Surviving, keras_tuner.oracles.BayesianOptimizationOracle):
         return {"status": STOPPED if values is None else RUNNING, "values": values}
 
     def _best_draw(self):
-        draws = [self._random_values() for _ in range(self.CANDIDATES)]
-        draws = [values for values in draws if values is not None]
+        draws = []
+        while len(draws) < self.CANDIDATES:
+            values = self._random_values()
+            if values is None:  # little is left that was not tried
+                break
+            draws.append(values)
         if not draws or not hasattr(self.gpr, "X_train_"):
             return draws[0] if draws else None
         mean, deviation = self.gpr.predict(np.array([self._vector(values) for values in draws]), return_std=True)

@@ -83,12 +83,12 @@ def _main_effect(forest, x, column):
     if not active.any():
         return 0.0
     rows = x[active]
-    marginal = []
-    for value in rows[:, column]:
-        changed = rows.copy()
-        changed[:, column] = value
-        marginal.append(forest.predict(changed).mean())
-    return float(np.var(marginal) * active.mean())
+    values, counts = np.unique(rows[:, column], return_counts=True)
+    changed = np.tile(rows, (len(values), 1))
+    changed[:, column] = np.repeat(values, len(rows))
+    marginal = forest.predict(changed).reshape(len(values), len(rows)).mean(1)
+    mean = np.average(marginal, weights=counts)
+    return float(np.average((marginal - mean) ** 2, weights=counts) * active.mean())
 
 
 def plot_importance(found, path):

@@ -83,7 +83,7 @@ def plot_weights(answer, path):
         where="post",
         color=VALIDATION,
         linewidth=1.2,
-        zorder=0,
+        zorder=1,
         label="Pareto front",
     )
     weights = [row.weights for row in sized]
@@ -102,6 +102,8 @@ def plot_weights(answer, path):
         color=INK,
         fontsize=9,
     )
+    axes.margins(y=0.12)  # room for the name of the best
+    axes.set_axisbelow(True)
     axes.tick_params(axis="x", which="both", pad=5, labelsize=10)
     axes.set_title(f"size against {answer.name}, {len(sized)} trials", loc="left", color=INK, fontsize=11)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
