@@ -8,6 +8,7 @@ import numpy as np
 from deeprnn_keras.training.curve import INK, MUTED, VALIDATION
 from deeprnn_keras.training.files import written_beside
 
+EQUAL = 1.07  # sizes that a budget of equal weights allows: there is no front to draw
 COLUMNS = 7  # of the heat map, where there are more different h
 
 
@@ -58,7 +59,7 @@ def _column(width, edges):
 
 
 def plot_weights(answer, path):
-    """Draws the objective against the number of weights, and the Pareto front: what no smaller model beats."""
+    """Draws the objective against the number of weights, and where sizes differ what no smaller model beats."""
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(7.5, 4.4), dpi=120, layout="constrained")
     sized = [row for row in answer.rows if row.weights is not None]
@@ -75,24 +76,15 @@ def plot_weights(answer, path):
             color=f"C{number}",
             label=f"L = {layers}",
         )
-    front = answer.pareto()
-    end = max((row.weights for row in sized), default=1)  # the front goes on to the right
-    axes.step(
-        [*(row.weights for row in front), end],
-        [*(row.value for row in front), front[-1].value],
-        where="post",
-        color=VALIDATION,
-        linewidth=1.2,
-        zorder=1,
-        label="Pareto front",
-    )
     weights = [row.weights for row in sized]
+    equal = not sized or max(weights) <= EQUAL * min(weights)
+    if not equal:
+        _draw_front(axes, answer.pareto(), max(weights))
     if sized and max(weights) > 1.3 * min(weights):
         axes.set_xscale("log")
-    axes.set(xlabel="weights", ylabel=answer.name)
-    axes.xaxis.set_major_formatter(lambda value, _: _count(value))
-    if axes.get_xscale() == "log":
         axes.xaxis.set_minor_formatter(lambda value, _: _count(value) if f"{value:.0e}"[0] in "25" else "")
+    axes.set(xlabel="weights", ylabel=answer.name)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if equal else _count(value))
     best = answer.best()
     axes.annotate(
         f"{best.cell} {best.layers} x {best.shown_units}",
@@ -110,6 +102,20 @@ def plot_weights(answer, path):
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     _save(figure, path, pyplot)
+
+
+def _draw_front(axes, front, end):
+    """A step line that goes on to the right."""
+    weights, values = [row.weights for row in front], [row.value for row in front]
+    axes.step(
+        [*weights, end],
+        [*values, values[-1]],
+        where="post",
+        color=VALIDATION,
+        linewidth=1.2,
+        zorder=1,
+        label="Pareto front",
+    )
 
 
 def _count(value):
