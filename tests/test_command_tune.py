@@ -21,7 +21,7 @@ def text(tmp_path, monkeypatch):
     """A text, and a model whose recipe is short, in a folder of its own to work in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
-    recipe = zoo.info(NAME).recipe.changed(epochs=1, min_steps=1)
+    recipe = zoo.info(NAME).recipe.changed(epochs=2, min_steps=1)
     monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, zoo.info(NAME).changed(embedding=4))
     object.__setattr__(zoo.registry.MODELS[NAME], "recipe", recipe)
     return ["--text", "words.txt", *TINY, *SHORT]
@@ -84,7 +84,7 @@ def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
 def test_a_retraining_that_was_broken_off_goes_on(text, monkeypatch, tmp_path):
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
         note(self, batch, logs)
-        if self.update == 60:
+        if self.update == 150:
             raise KeyboardInterrupt
 
     options = [*text, "--trials", "1", "--output", "mine"]

@@ -39,4 +39,3 @@ def test_a_model_in_one_file(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:]
     (passed,) = re.findall(r"(\d+) passed", done.stdout)
     assert int(passed) >= 9, done.stdout[-500:]
-    assert "failed" not in done.stdout
