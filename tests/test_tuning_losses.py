@@ -103,7 +103,7 @@ def truncate(path):
 @pytest.mark.parametrize("name", ["random", "bayesian", "grid", "hyperband"])
 @pytest.mark.parametrize("place", ["03", "04"])
 def test_ours_sets_a_damaged_record_aside(name, place, tmp_path):
-    options = {"max_epochs": 4, "factor": 2} if name == "hyperband" else {}
+    options = {"hyperband": {"max_epochs": 4, "factor": 2}, "bayesian": {"num_initial_points": 20}}.get(name, {})
     run(oracle(OURS, name, tmp_path, **options), 5)
     path = tmp_path / "search" / f"trial_{place}" / "trial.json"
     truncate(path)
