@@ -30,3 +30,29 @@ def test_two_models_of_one_process_are_the_same_and_differences_are_named():
     found = differences(described("mse"), described("mae", units=3))
     assert any(text.endswith("units: 2 there, 3 here") for text in found)
     assert "loss: 'mse' there, 'mae' here" in found and len(found) == 3, "units, shapes of weights, loss"
+
+
+class Scaled(keras.layers.Layer):
+    """Without a get_config: Keras does not know its argument."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def call(self, x):
+        return self.by * x
+
+
+class Shifted(Scaled):
+    """Another one of that kind."""
+
+
+def test_classes_that_do_not_describe_themselves_are_told_apart_by_name():
+    def of(layer):
+        model = keras.Sequential([keras.Input((1,)), layer, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        data = ArrayDataset(np.ones((4, 1)), np.ones((4, 1)), 2, seed=0)
+        return identity(model, data, [], {"epochs": 1, "steps": 2}, {})
+
+    assert differences(of(Scaled(2)), of(Scaled(2))) == []
+    assert any("(Scaled)" in text for text in differences(of(Scaled(2)), of(Shifted(2))))

@@ -68,7 +68,7 @@ def test_the_tuner_example_runs(monkeypatch, tmp_path):
 def test_the_gain_of_two_workers_is_the_one_in_benchmarks():
     found = json.loads((ROOT / "benchmarks" / "results" / "tune_workers" / "results.json").read_text())
     (shown,) = re.findall(r"<!-- workers -->(.*?)<!-- end of workers -->", README)
-    assert shown == f"{found['narrow']['ratio']:.1f} times as fast on two cores"
+    assert shown == f"{found['narrow']['ratio']:.2f} times as fast on two cores"
 
 
 def test_the_kernels_section_is_the_one_in_benchmarks():

@@ -6,12 +6,13 @@ from deeprnn_keras import checks
 from deeprnn_keras.data import TextCorpus, Vocabulary
 from deeprnn_keras.generation import generate, score
 from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
+from deeprnn_keras.models.configured import Configured, serialized
 from deeprnn_keras.models.tied_head import TiedHead
 from deeprnn_keras.stack import output_width
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class LanguageModel(keras.Model):
+class LanguageModel(Configured, keras.Model):
     """Ids (n, T) -> logits (n, T, V) of the symbol that follows each: embedding, deep RNN, head g.
 
         X_t = E[w_t]  (one row per symbol; or its indicator vector),  O_t = g(H_t^(L)) = H_t^(L) W_hq + b_q,
@@ -118,12 +119,12 @@ class LanguageModel(keras.Model):
             "embedding": embedding,
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
-            "embeddings_initializer": _serialized(embeddings_initializer),
+            "embeddings_initializer": serialized(embeddings_initializer),
             "head_units": list(head_units),
             "head_activation": head_activation,
             "tied": bool(tied),
-            "head_initializer": _serialized(head_initializer),
-            "head_bias_initializer": _serialized(head_bias_initializer),
+            "head_initializer": serialized(head_initializer),
+            "head_bias_initializer": serialized(head_bias_initializer),
         }
 
     def __call__(self, inputs, *args, **kwargs):
@@ -159,15 +160,6 @@ class LanguageModel(keras.Model):
             )
         return self.vocabulary
 
-    def get_config(self):
-        rnn = self.get_layer("deep_rnn").get_config()
-        own = {"name": self.name, "trainable": self.trainable, **self._config}
-        return {**{key: rnn[key] for key in rnn.keys() - {"name", "trainable", "return_sequences"}}, **own}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
-
 
 def _tied_width(embedding, width, head_units):
     if embedding != width or head_units:
@@ -176,9 +168,3 @@ def _tied_width(embedding, width, head_units):
             f"layers in the head; got embedding={embedding} and head_units={list(head_units)}"
         )
     return width
-
-
-def _serialized(initializer):
-    if initializer is None:
-        return None
-    return keras.initializers.serialize(keras.initializers.get(initializer))

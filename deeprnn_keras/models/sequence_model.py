@@ -7,12 +7,13 @@ from deeprnn_keras import checks
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.layers import DeepOutput, DeepRNN
 from deeprnn_keras.models.answers import KINDS
+from deeprnn_keras.models.configured import Configured, serialized
 
 PREDICTED = 64  # sequences at once
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class SequenceModel(keras.Model):
+class SequenceModel(Configured, keras.Model):
     """Sequences (n, T, d), or ids (n, T), -> O = g(H_T^(L)) (n, q), or O_t = g(H_t^(L)) (n, T, q).
 
     Args:
@@ -128,9 +129,9 @@ class SequenceModel(keras.Model):
             "output_dropout": output_dropout,
             "head_units": list(head_units),
             "head_activation": head_activation,
-            "embeddings_initializer": _serialized(embeddings_initializer),
-            "head_initializer": _serialized(head_initializer),
-            "head_bias_initializer": _serialized(head_bias_initializer),
+            "embeddings_initializer": serialized(embeddings_initializer),
+            "head_initializer": serialized(head_initializer),
+            "head_bias_initializer": serialized(head_bias_initializer),
         }
 
     def loss_function(self):
@@ -203,19 +204,6 @@ class SequenceModel(keras.Model):
         except (KeyError, TypeError) as error:
             raise ValueError(f"unknown label {error}; the model knows {', '.join(map(repr, self.labels))}") from error
 
-    def get_config(self):
-        rnn = self.get_layer("deep_rnn").get_config()
-        own = {"name": self.name, "trainable": self.trainable, **self._config}
-        return {**{key: rnn[key] for key in rnn.keys() - {"name", "trainable", "return_sequences"}}, **own}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
-
 
 def _plain(value):
     return np.asarray(value, float).tolist()
-
-
-def _serialized(initializer):
-    return keras.initializers.serialize(keras.initializers.get(initializer))

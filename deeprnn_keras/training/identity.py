@@ -47,8 +47,8 @@ def _shown(value, absent):
 def _config(thing):
     try:
         config = thing.get_config()
-    except NotImplementedError:  # a class of the user's own
-        return {}
+    except NotImplementedError:  # of a class of one's own without get_config Keras knows nothing but its name
+        return {"configuration": "not described by its class"}
     return {
         key: value for key, value in config.items() if key not in ("name", "layers", "input_layers", "output_layers")
     }
