@@ -125,6 +125,10 @@ def test_a_model_over_words_is_refused(text):
     assert "reads words, and the command works on characters" in error_of("tune", "zaremba_small", *text)
 
 
+def test_a_model_of_series_is_refused(text):
+    assert "vowels_bigru_2x64 answers series, not text; in a script" in error_of("tune", "vowels_bigru_2x64", *text)
+
+
 def test_a_missing_extra_says_what_to_install(text):
     code = (
         "import sys; sys.modules['keras_tuner'] = None\nfrom deeprnn_keras.cli import main\n"

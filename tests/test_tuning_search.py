@@ -116,6 +116,19 @@ def test_language_models_on_data_that_follows_the_draw(tmp_path):
         assert all(np.isfinite(t.score) for t in tuner.oracle.trials.values())
 
 
+def test_models_of_series_of_the_zoo(tmp_path):
+    """Of any lengths, by the data set that the model makes."""
+    series = [RNG.normal(size=(length, 12)).astype("float32") for length in (3, 5, 4, 3)]
+    config = zoo.info("vowels_bigru_2x64")
+    data = config.build().dataset(series, [1, 2, 9, 1], 2, num_buckets=1, seed=0)
+    made = HyperDeepRNN(config, **SMALL, dropout=None, learning_rate=1e-2)
+    tuner = RandomSearch(made, "val_loss", 1, directory=tmp_path)
+    tuner.search(lambda recipe: (data, data), epochs=1, verbose=0)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "COMPLETED", trial.message
+    assert tuner.get_best_models()[0].get_layer("deep_rnn").bidirectional
+
+
 def test_arrays_come_in_another_order_in_every_epoch():
     """`fit` on arrays repeats one order after set_random_seed; a trial's training must not."""
     from deeprnn_keras.tuning.fitting import training_data

@@ -119,6 +119,10 @@ def corpus_of(config, path):
     from deeprnn_keras import TextCorpus, Vocabulary, king_james
     from deeprnn_keras.data import letters_only
 
+    if config.task != "language":
+        raise ValueError(
+            f"{config.name} answers series, not text; in a script HyperDeepRNN(zoo.info({config.name!r})) tunes it"
+        )
     if config.symbols != "characters":
         raise ValueError(
             f"{config.name} reads {config.symbols}, and the command works on characters; "
