@@ -125,6 +125,12 @@ def test_a_model_over_words_is_refused(text):
     assert "reads words, and the command works on characters" in error_of("tune", "zaremba_small", *text)
 
 
+def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tmp_path):
+    (tmp_path / "words.txt").write_text("ab")
+    assert "the text is too short for one window" in error_of("tune", NAME, *text, "--bptt", "own")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_model_of_series_is_refused(text):
     assert "vowels_bigru_2x64 answers series, not text; in a script" in error_of("tune", "vowels_bigru_2x64", *text)
 

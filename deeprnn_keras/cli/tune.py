@@ -95,6 +95,7 @@ def _search(name, output, settings, workers, console):
     ranges = {key: None if value is OWN else value for key, value in settings["ranges"].items()}
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
     search = TextSearch(hyper, corpus, output, workers=workers, **settings["search"])
+    search.data(search.largest_recipe())  # a text that is too short is refused before anything is written
     output.mkdir(parents=True, exist_ok=True)
     if "KERASTUNER_TUNER_ID" not in os.environ or "chief" in os.environ["KERASTUNER_TUNER_ID"]:
         save_json(settings_of(settings), output / SETTINGS)

@@ -79,15 +79,21 @@ class TextSearch:
         key = tuple(getattr(recipe, name) for name in CUT)
         if key not in self._data:  # kept: each holds the whole text
             train, validation = batches(*self._pieces, recipe, True, self.seed)
-            steps = None if self.updates is None else max(1, self.updates // EPOCHS)
-            self._data[key] = train(steps), validation
+            self._data[key] = train(self.updates and max(1, self.updates // EPOCHS)), validation
         return self._data[key]
+
+    def largest_recipe(self):
+        """The recipe with the largest n and T that are searched."""
+        ranges = self.hyper.space.ranges
+        searched = {name: ranges[name].high for name in ("batch_size", "bptt") if name in ranges}
+        return self.hyper.model.recipe.changed(**searched)
 
     def plan(self):
         """Settles `updates`, and writes it down, so that trials after a resume are as long as those before."""
         path = self.folder / PLAN
         if path.exists():
             self.updates = json.loads(path.read_text(encoding="utf-8"))["updates"]
+            self._data.clear()
             return
         if self.updates is None:
             self.updates = self._affordable()
@@ -101,7 +107,7 @@ class TextSearch:
         if self.minutes is None:
             return config.recipe.quick(config.count_params(), config.num_layers)[1]
         model, began = config.build(), time.perf_counter()
-        ms = step_ms(model, first_batch(self.data(config.recipe)[0]))
+        ms = step_ms(model, first_batch(self.data(self.largest_recipe())[0]))
         start = time.perf_counter() - began  # with what is compiled, which every trial does anew
         slower = 1.0 if self.workers == 1 else self.workers / SPEEDUP
         rounds = math.ceil((self.trials or 20) / self.workers)
