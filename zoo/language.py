@@ -16,6 +16,21 @@ D2L = {
 D2L_RECIPE = {"optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 1.0}
 D2L_WINDOWS = {"batch_size": 1024, "bptt": 32, "stride": 1, "train_windows": 10_000, "validation_windows": 5_000}
 
+KING_JAMES = {
+    "paper": "none: a configuration of this project",
+    "url": "",
+    "data": "King James Bible; the last tenth of each of ten equal stretches is held out",
+    "corpus": "king_james",
+    "vocabulary": KING_JAMES_CHARACTERS,
+    "num_layers": 2,
+}
+KING_JAMES_RECIPE = {
+    "schedule": CosineDecay(final=0.05, warmup=0.03),
+    "clip_norm": 1.0,
+    "batch_size": 32,
+    "bptt": 64,
+}
+
 register(
     LanguageModelConfig(
         name="d2l_rnn_2x32",
@@ -169,22 +184,30 @@ register(
         name="kjv_lstm_2x256",
         params=875_202,
         title="our default: characters of the King James Bible",
-        paper="none: a configuration of this project",
-        url="",
-        data="King James Bible; the last tenth of each of ten equal stretches is held out",
-        corpus="king_james",
-        vocabulary=KING_JAMES_CHARACTERS,
-        embedding=64,
         units=256,
-        num_layers=2,
-        recipe=Recipe(
-            learning_rate=5e-3,
-            schedule=CosineDecay(final=0.05, warmup=0.03),
-            clip_norm=1.0,
-            batch_size=32,
-            bptt=64,
-            epochs=2,
-            min_steps=3000,
-        ),
+        embedding=64,
+        recipe=Recipe(learning_rate=5e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
+        **KING_JAMES,
+    ),
+    LanguageModelConfig(
+        name="kjv_gru_2x256",
+        params=663_234,
+        title="our default with gated recurrent units",
+        units=256,
+        cell="gru",
+        embedding=64,
+        recipe=Recipe(learning_rate=4e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
+        **KING_JAMES,
+    ),
+    LanguageModelConfig(
+        name="kjv_lstm_2x512",
+        params=3_318_978,
+        title="our larger model of the King James Bible, its state carried in training",
+        units=512,
+        embedding=64,
+        dropout=0.1,
+        output_dropout=0.1,
+        recipe=Recipe(learning_rate=3e-3, epochs=5, stateful=True, **KING_JAMES_RECIPE),
+        **KING_JAMES,
     ),
 )
