@@ -50,6 +50,8 @@ _HOMES = {
     "TextCorpus": "deeprnn_keras.data",
     "Vocabulary": "deeprnn_keras.data",
     "adding_problem": "deeprnn_keras.data.series",
+    "bach_chorales": "deeprnn_keras.data.music",
+    "piano_rolls": "deeprnn_keras.data.music",
     "digits": "deeprnn_keras.data.series",
     "japanese_vowels": "deeprnn_keras.data.series",
     "king_james": "deeprnn_keras.data",

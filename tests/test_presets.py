@@ -42,19 +42,19 @@ def test_mixed_cells_a_card_and_text_paths(preset):
     assert zoo.create_model(str(folder)).get_layer("deep_rnn").cells == ["gru", "lstm"]
     card = (folder / "README.md").read_text()
     assert f"{config.count_params():,}" in card and "zoo.create_model" in card
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.weights.h5", "README.md"}
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
 
 
 def test_damaged_weights_are_refused(preset):
     _, _, folder = preset
-    path = folder / "model.weights.h5"
+    path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(
-        ValueError, match=r"model.weights.h5' is damaged: its SHA-256 is \w{64}, and \w{64} was written"
+        ValueError, match=r"model.safetensors' is damaged: its SHA-256 is \w{64}, and \w{64} was written"
     ):
         zoo.create_model(folder)
     path.unlink()
-    with pytest.raises(ValueError, match=r"model.weights.h5' is missing"):
+    with pytest.raises(ValueError, match=r"model.safetensors' is missing"):
         zoo.create_model(folder)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, windows, zoo
+from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
 from deeprnn_keras.tuning.records import read_trials
-from deeprnn_keras.tuning.step_times import first_batch, step_ms
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 6, 2)).astype("float32"), RNG.normal(size=(48, 1)).astype("float32")

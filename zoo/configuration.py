@@ -4,9 +4,10 @@ from dataclasses import fields, replace
 from itertools import pairwise
 
 from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_weights, explain_kernels, layer_units, output_width
+from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.diagram import diagram
 
-FIXED = ("name", "task", "recipe", "weights", "params")
+FIXED = ("name", "task", "recipe", "params")
 
 
 class Configuration:
@@ -26,6 +27,12 @@ class Configuration:
             checks.positive_int("head_units", width)
         if self.embedding is not None:
             checks.positive_int("embedding", self.embedding)
+
+    @property
+    def weights(self):
+        """The `Trained` weights that come with it, or None; a changed configuration has none, but for its rates."""
+        found = trained.record(self.name)
+        return None if found is None or found.contradictions(self) else found
 
     def build(self):
         """The compiled model; its attribute `configuration` is this."""

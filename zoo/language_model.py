@@ -29,7 +29,6 @@ class LanguageModelConfig(Configuration):
         corpus: "king_james" where the text comes with the package, else None.
         published: the metric in the source, or None.
         differs: what is not as in the source.
-        weights: None: there are no trained weights.
     """
 
     name: str
@@ -58,7 +57,6 @@ class LanguageModelConfig(Configuration):
     published: str | None = None
     differs: str = ""
     task: str = "language"
-    weights: None = None
 
     def __post_init__(self):
         if self.tied:

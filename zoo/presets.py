@@ -1,6 +1,5 @@
 """Presets: a configuration and its weights in a folder, to be kept and shared. Loading one runs no code of it."""
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, fields
@@ -10,8 +9,9 @@ from deeprnn_keras import CosineDecay, GeometricDecay, PlateauDecay, Recipe, Reg
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
+from deeprnn_keras.zoo.weight_file import read_weights, write_weights
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "README.md"
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
 FAMILIES = Registry("family", {"language_model": LanguageModelConfig, "sequence_model": SequenceModelConfig})
 SCHEDULES = {kind.__name__: kind for kind in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
@@ -48,10 +48,7 @@ def save_preset(model, folder, config=None):
         )
     folder = checks.new_folder("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{os.getpid()}.{WEIGHTS}"
-    model.save_weights(beside)
-    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
-    beside.replace(folder / WEIGHTS)
+    digest = write_weights(model, folder / WEIGHTS)
     (folder / CARD).write_text(_card(config), encoding="utf-8")
     text = json.dumps({"format": FORMAT, "sha256": digest, **_plain(config)}, indent=2, ensure_ascii=False)
     beside = folder / f".{os.getpid()}.{CONFIG}"
@@ -91,14 +88,8 @@ def load_weights(model, folder):
     Raises:
         ValueError: if the file is missing, damaged or of another model; the model is then left as it is.
     """
-    path = Path(folder) / WEIGHTS
-    wanted = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["sha256"]
-    if not path.is_file():
-        raise ValueError(f"{str(path)!r} is missing")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != wanted:
-        raise ValueError(f"{str(path)!r} is damaged: its SHA-256 is {digest}, and {wanted} was written")
-    model.load_weights(path)
+    stored = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+    read_weights(model, Path(folder) / WEIGHTS, stored["sha256"])
 
 
 def _plain(config):

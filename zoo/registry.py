@@ -1,7 +1,7 @@
 """The zoo's names: what is there, what is known of it, and how to build it. Nothing here imports Keras."""
 
 from deeprnn_keras import Registry
-from deeprnn_keras.zoo import presets
+from deeprnn_keras.zoo import presets, trained
 
 MODELS = Registry("model")
 
@@ -17,7 +17,7 @@ def list_models(pattern="*", task=None, pretrained=None):
 
     Args:
         pattern: with * and ?, such as "*lstm*".
-        task: "language", or None for all.
+        task: such as "language", "classification", "music"; None for all.
         pretrained: True: only those with weights; False: only those without; None: all.
 
     Raises:
@@ -68,13 +68,14 @@ def create_model(name, pretrained=False, **overrides):
 
     Args:
         name: one of `list_models()`; or the folder of a preset, whose weights it then has.
-        pretrained: with trained weights, where there are some.
+        pretrained: with the trained weights that come with the package, where there are some: nothing is fetched, and
+            their SHA-256 is verified.
         overrides: other values for fields of the configuration (`units`, `num_layers`, `cell`, `dropout`,
             `vocabulary`, ...) or of its recipe (`learning_rate`, `clip_norm`, ...).
 
     Raises:
-        ValueError: for an unknown name or field (it suggests the nearest), a value out of range, or weights that do
-            not exist.
+        ValueError: for an unknown name or field (it suggests the nearest), a value out of range, weights that do not
+            exist, are damaged, or belong to a model without these overrides.
 
     >>> from deeprnn_keras import zoo
     >>> zoo.create_model("d2l_gru_2x32").count_params()
@@ -83,10 +84,26 @@ def create_model(name, pretrained=False, **overrides):
     if not isinstance(name, str) or (name not in MODELS and presets.is_preset(name)):
         return _from_preset(name, overrides)
     config = info(name, **overrides)
-    if pretrained:
+    weights = _weights_of(config) if pretrained else None
+    model = config.build()
+    if weights is not None:
+        weights.load(model)
+    return model
+
+
+def _weights_of(config):
+    """The trained weights of a configuration."""
+    found = trained.record(config.name)
+    if found is None:
         having = list_models(pretrained=True)
-        raise ValueError(f"{name} has no trained weights; models that have: {', '.join(having) or 'none yet'}")
-    return config.build()
+        raise ValueError(f"{config.name} has no trained weights; models that have: {', '.join(having) or 'none yet'}")
+    wrong = [f"{key}={mine!r} (theirs: {theirs!r})" for key, mine, theirs in found.contradictions(config)]
+    if wrong:
+        raise ValueError(
+            f"the trained weights of {config.name} belong to another model than {', '.join(wrong)}; leave these "
+            "overrides out, or pretrained=True"
+        )
+    return found
 
 
 def _from_preset(folder, overrides):

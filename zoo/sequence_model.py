@@ -23,7 +23,6 @@ class SequenceModelConfig(Configuration):
         corpus: the function of `deeprnn_keras` that loads the data, or None.
         published: the metric in the source, or None.
         differs: what is not as in the source.
-        weights: None: there are no trained weights.
     """
 
     name: str
@@ -58,7 +57,6 @@ class SequenceModelConfig(Configuration):
     corpus: str | None = None
     published: str | None = None
     differs: str = ""
-    weights: None = None
 
     one_hot = False  # not a field
 

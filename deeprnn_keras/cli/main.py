@@ -3,7 +3,8 @@
 import click
 
 from deeprnn_keras.cli.bench import bench
-from deeprnn_keras.cli.text import evaluate, generate
+from deeprnn_keras.cli.evaluate import evaluate
+from deeprnn_keras.cli.generate import generate
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.tune import tune
 from deeprnn_keras.cli.zoo import info, list_command

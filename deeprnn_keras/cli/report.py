@@ -10,6 +10,13 @@ from rich.text import Text
 INTERRUPTED, FAILED = 130, 1  # exit codes
 
 
+def print_head(config, model, read, folder, console):
+    """What is trained and on what, and where a training goes on."""
+    console.print(f"[bold]{config.name}[/]: {config.architecture()}, {model.count_params():,} weights; {escape(read)}")
+    if folder is not None:
+        console.print(f"going on with the training in {escape(str(folder))}", soft_wrap=True)
+
+
 def report(run, model, console):
     """Prints the end of a `TextRun`; returns the exit code."""
     if run.ending == "interrupted":
@@ -49,3 +56,10 @@ def score_table(score, references, name, text="validation text"):
     table.caption = "Compressors see this text alone; the model has learnt from the training text."
     table.caption_justify = "left"
     return table
+
+
+def print_score(score, console):
+    """{measure: value}, a line each."""
+    for what, value in score.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+        console.print(f"[bold]{what.replace('_', ' '):>14}[/]  {shown}")

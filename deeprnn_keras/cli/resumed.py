@@ -6,8 +6,8 @@ from pathlib import Path
 from deeprnn_keras.training.run_folder import CHECKPOINTS, SETTINGS
 
 
-def resumed(name, output, text, quick, seed, overrides):
-    """-> (folder, text, quick, seed, overrides) of the training to go on with.
+def resumed(name, output, data, quick, seed, overrides):
+    """-> (folder, data, quick, seed, overrides) of the training to go on with.
 
     Raises:
         ValueError: if there is none, or an option given now is another than it was then.
@@ -19,7 +19,7 @@ def resumed(name, output, text, quick, seed, overrides):
         raise ValueError(f"--output {str(folder)!r} cannot be resumed: {done}")
     then = json.loads(path.read_text(encoding="utf-8"))
     given = {"model": name, **overrides, **({"quick": True} if quick else {})}
-    given |= {} if text is None else {"text": str(text.absolute())}
+    given |= {} if data is None else {"data": str(data.absolute())}
     given |= {} if seed is None else {"seed": seed}
     for option, value in given.items():
         value = list(value) if isinstance(value, tuple) else value
@@ -28,9 +28,9 @@ def resumed(name, output, text, quick, seed, overrides):
                 f"the training in {str(folder)!r} was begun with {option} = {then.get(option)!r}, and --resume is "
                 f"given {option} = {value!r}; leave the option out, or train anew in another folder"
             )
-    fixed = {key: then.pop(key) for key in ("model", "text", "quick", "seed")}
+    fixed = {key: then.pop(key) for key in ("model", "data", "quick", "seed")}
     overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in then.items()}
-    return folder, fixed["text"] and Path(fixed["text"]), fixed["quick"], fixed["seed"], overrides
+    return folder, fixed["data"] and Path(fixed["data"]), fixed["quick"], fixed["seed"], overrides
 
 
 def _last(name):

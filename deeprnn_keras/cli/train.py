@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from deeprnn_keras.cli.resumed import resumed
-from deeprnn_keras.cli.series import refuse_text_options, train_on_series
+from deeprnn_keras.cli.series import refuse_text_options, series_of, train_on_series
 
 
 def _numbers(ctx, param, value):
@@ -29,8 +29,11 @@ def _names(ctx, param, value):
 @click.argument("name")
 @click.option(
     "--text",
+    "--data",
+    "data",
     type=click.Path(path_type=Path),
-    help="A UTF-8 text file to learn; the last tenth of each of ten equal stretches is held out.",
+    help="A UTF-8 text file to learn; the last tenth of each of ten equal stretches is held out. For other models than "
+    "those of text the file that their card names.",
 )
 @click.option("--quick", is_flag=True, help="A first impression in about two minutes on two cores.")
 @click.option("--epochs", type=int, help="Passes over the training text.")
@@ -53,7 +56,13 @@ def _names(ctx, param, value):
 @click.option(
     "--resume", is_flag=True, help="Go on with a training that was broken off: the one in --output, or the last."
 )
-def train(name, text, quick, output, seed, resume, **overrides):
+@click.option(
+    "--ship",
+    type=click.Path(path_type=Path),
+    help="Also keep the weights in this folder as the zoo does: NAME.safetensors, and NAME.json with how they came "
+    "about.",
+)
+def train(name, data, quick, output, seed, resume, ship, **overrides):
     """Trains the model NAME of the zoo: on text, and reports bits per character, or on the series that belong to it.
 
     Ctrl-C ends the training and keeps what it has learnt. A training that was ended so, or killed at any moment, goes
@@ -63,14 +72,15 @@ def train(name, text, quick, output, seed, resume, **overrides):
     from rich.markup import escape
 
     from deeprnn_keras import checks, zoo
-    from deeprnn_keras.cli.quiet import load_tensorflow
 
     console = Console()
     overrides = {key: value for key, value in overrides.items() if value is not None}
+    if ship and (quick or overrides):
+        raise ValueError(f"--ship keeps {name} as the zoo has it; leave out --quick and changes of the model")
     if resume:
-        output, text, quick, seed, overrides = resumed(name, output, text, quick, seed, overrides)
+        output, data, quick, seed, overrides = resumed(name, output, data, quick, seed, overrides)
     seed = seed or 0
-    settings = {"model": name, "text": text and str(text.absolute()), "quick": quick, "seed": seed, **overrides}
+    settings = {"model": name, "data": data and str(data.absolute()), "quick": quick, "seed": seed, **overrides}
     if isinstance(overrides.get("units"), tuple):
         overrides.setdefault("num_layers", len(overrides["units"]))
     if quick and "epochs" in overrides:
@@ -78,33 +88,45 @@ def train(name, text, quick, output, seed, resume, **overrides):
     if "epochs" in overrides:
         overrides["min_steps"] = 1
     config = zoo.info(name)
-    if config.task != "language":
-        refuse_text_options(config, text, quick, overrides)
+    language = config.task == "language"
+    if not language:
+        refuse_text_options(config, quick, overrides)
     zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
     if not resume:
         output = checks.new_folder("--output", output) if output else fresh_folder(Path("runs") / name)
-    if config.task != "language":
-        sys.exit(train_on_series(config.changed(**overrides), output, seed, resume, settings, console))
-    corpus = corpus_of(config, text)
-    config = zoo.info(name, **overrides, vocabulary=corpus.vocabulary.symbols)
+    how = {"seed": seed, "resume": resume, "settings": settings, "console": console}
+    if language:
+        corpus = corpus_of(config, data)
+        config = zoo.info(name, **overrides, vocabulary=corpus.vocabulary.symbols)
+        code = _on_text(config, corpus, output, quick=quick, **how)
+    else:
+        code = train_on_series(config.changed(**overrides), series_of(config, data), output, **how)
+    if ship and code == 0:
+        from deeprnn_keras.zoo.ship import ship as keep
+
+        made = keep(output, ship)
+        console.print(f"[bold]weights[/]: {escape(str(ship / name))}.safetensors, SHA-256 {made.sha256[:12]}...")
+    sys.exit(code)
+
+
+def _on_text(config, corpus, output, *, quick, seed, resume, settings, console):
+    """Trains a language model and reports; -> the exit code."""
+    from deeprnn_keras.cli.quiet import load_tensorflow
+
     load_tensorflow(console)
     import keras
 
-    from deeprnn_keras.cli.report import report
+    from deeprnn_keras.cli.report import print_head, report
     from deeprnn_keras.training.text_run import train_text
 
     keras.utils.set_random_seed(seed)
     model = config.build()
-    console.print(
-        f"[bold]{name}[/]: {config.architecture()}, {model.count_params():,} weights; "
-        f"{escape(corpus.name)}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
-    )
-    title = f"{name}: {config.architecture()}, {model.count_params():,} weights, on {corpus.name}"
-    if resume:
-        console.print(f"going on with the training in {escape(str(output))}", soft_wrap=True)
+    read = f"{corpus.name}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
+    print_head(config, model, read, output if resume else None, console)
+    title = f"{config.name}: {config.architecture()}, {model.count_params():,} weights, on {corpus.name}"
     how = {"quick": quick, "seed": seed, "resume": resume, "settings": settings}
     run = train_text(model, corpus, config.recipe, output, title=title, console=console, **how)
-    sys.exit(report(run, model, console))
+    return report(run, model, console)
 
 
 def fresh_folder(path):

@@ -1,11 +1,13 @@
 """`deeprnn list` and `deeprnn info`."""
 
 import re
-from pathlib import Path
 
 import click
 
+from deeprnn_keras.cli.loaded import names_an_entry
 from deeprnn_keras.cli.ranges import Amount
+
+WIDE = 110  # characters of a terminal, for all columns
 
 
 @click.command("list")
@@ -32,16 +34,21 @@ def list_command(pattern, task, cell, layers, max_weights, pretrained):
     ]
     if not found:
         raise ValueError(f"no model matches {pattern!r} and what is asked for; deeprnn list shows all")
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    console = Console()
+    wide = console.width >= WIDE
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
-    table.add_column("what it is", overflow="fold")
-    table.add_column("cell", overflow="fold")
-    for heading in ("L x h", "reads", "weights"):
+    table.add_column("what it is", min_width=19)
+    table.add_column("cell", overflow="fold", max_width=None if wide else 9)
+    for heading in ("L x h", *(["reads"] if wide else []), "weights"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model in found:
-        sizes = (f"{model.num_layers} x {model.units}", model.reads, f"{model.count_params():,}")
-        table.add_row(model.name, model.title, model.cell_name(), *sizes)
-    Console().print(table)
+        sizes = (f"{model.num_layers} x {model.units}", *([model.reads] if wide else []), f"{model.count_params():,}")
+        star = " *" if model.weights else ""
+        table.add_row(f"{model.name}{star}", model.title, model.cell_name(), *sizes)
+    console.print(table)
+    if any(model.weights for model in found):
+        console.print("* has trained weights: zoo.create_model(name, pretrained=True)", style="dim")
 
 
 @click.command()
@@ -56,7 +63,7 @@ def info(model, kernels):
     from rich.console import Console
 
     console = Console()
-    if _names_a_file(model):
+    if not names_an_entry(model):
         built = _loaded(model, kernels, console)
     else:
         _print_card(model, console)
@@ -82,14 +89,6 @@ def _print_card(name, console):
     console.print(f"[bold]{name}[/]: {model.title}\n")
     click.echo(f"{model.diagram()}\n")
     console.print(table)
-
-
-def _names_a_file(model):
-    """Whether MODEL is a path rather than a name, right or mistyped."""
-    from deeprnn_keras import zoo
-
-    path = Path(model)
-    return model not in zoo.list_models() and (path.exists() or path.suffix == ".keras" or path.name != model)
 
 
 def _created(name, console):

@@ -15,10 +15,10 @@ DIGITS_HELD_OUT = 397
 
 @dataclass(frozen=True)
 class Labelled:
-    """Series, arrays (T_i, d), and an answer for each."""
+    """Series, arrays (T_i, d), and an answer for each, or one for each step."""
 
     series: list
-    answers: np.ndarray
+    answers: np.ndarray | list
 
     def __len__(self):
         return len(self.series)
@@ -26,10 +26,12 @@ class Labelled:
 
 @dataclass(frozen=True)
 class SeriesSplit:
-    """What to learn from, and what to be tested on."""
+    """What to learn from, what to be tested on, and what to choose by, where that is a part of its own."""
 
     train: Labelled
     test: Labelled
+    validation: Labelled | None = None
+    name: str = "series"
 
 
 def japanese_vowels():
@@ -53,7 +55,7 @@ def japanese_vowels():
     paths = [folder / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     if not all(path.is_file() for path in paths):
         raise ValueError(f"sktime does not hold {VOWELS}; {DATA_EXTRA}")
-    return SeriesSplit(*map(_read_ts, paths))
+    return SeriesSplit(*map(_read_ts, paths), name="Japanese vowels")
 
 
 def _read_ts(path):
@@ -87,6 +89,7 @@ def digits():
     return SeriesSplit(
         Labelled(series[:-DIGITS_HELD_OUT], answers[:-DIGITS_HELD_OUT]),
         Labelled(series[-DIGITS_HELD_OUT:], answers[-DIGITS_HELD_OUT:]),
+        name="digits",
     )
 
 

@@ -1,9 +1,10 @@
-"""`load_language_model`: a `LanguageModel` from a file, with errors that say what is wrong."""
+"""Models of text and of series from files, with errors that say what is wrong."""
 
 import keras
 
 from deeprnn_keras import checks
 from deeprnn_keras.models.language_model import LanguageModel
+from deeprnn_keras.models.sequence_model import SequenceModel
 
 
 def load_language_model(path):
@@ -14,8 +15,14 @@ def load_language_model(path):
     Raises:
         ValueError: if there is no such file, or it holds something else.
     """
-    path = checks.model_file("model", path)
+    return load_model_of(path, LanguageModel)
+
+
+def load_model_of(path, *kinds):
+    """The same for a model of one of some classes; none given: `LanguageModel` or `SequenceModel`."""
+    path, kinds = checks.model_file("model", path), kinds or (LanguageModel, SequenceModel)
     model = keras.models.load_model(path)
-    if not isinstance(model, LanguageModel):
-        raise ValueError(f"model {str(path)!r} holds a {type(model).__name__}, not a LanguageModel")
+    if not isinstance(model, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"model {str(path)!r} holds a {type(model).__name__}, not a {wanted}")
     return model

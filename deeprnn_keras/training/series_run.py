@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras.training.callbacks import EpochTable
+from deeprnn_keras.training.callbacks import Checkpoint, EpochTable
 from deeprnn_keras.training.device import device_name
 from deeprnn_keras.training.files import save_json, save_model, save_table
 from deeprnn_keras.training.non_finite import NonFiniteGuard
 from deeprnn_keras.training.resume import Resume
 from deeprnn_keras.training.run_folder import CHECKPOINTS, open_folder, run_folder
+
+SCORED = 64  # series at once
 
 
 @dataclass
@@ -44,8 +46,9 @@ class SeriesRun:
 def train_series(model, split, recipe, folder, *, seed=0, console=None, resume=False, settings=None):
     """Trains a `SequenceModel` for the epochs of its recipe, and scores it on the test series.
 
-    No epoch is chosen by the test series: the weights are those at the end. A training that was broken off, by Ctrl-C
-    or a kill, goes on with `resume=True` and ends as if it had not been.
+    Where there are validation series, the model is the one of the epoch with the lowest loss on them; else it is that
+    of the last epoch: the test series choose nothing. A training that was broken off, by Ctrl-C or a kill, goes on with
+    `resume=True` and ends as if it had not been.
 
     Args:
         model: a `SequenceModel`; it is compiled with the recipe.
@@ -71,18 +74,8 @@ def train_series(model, split, recipe, folder, *, seed=0, console=None, resume=F
     data = model.dataset(split.train.series, split.train.answers, recipe.batch_size, seed=seed)
     recipe.compile(model, model.loss_function(), model.metric_functions())
     open_folder(folder, settings)
-    run, guard, table = SeriesRun(folder), NonFiniteGuard(recipe=recipe), EpochTable(console)
-    about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
-    kept = Resume(folder / CHECKPOINTS, data, [*recipe.callbacks(data), guard, table], about=about)
-    try:
-        model.fit(data, epochs=recipe.epochs_for(len(data)), callbacks=[kept], shuffle=False, verbose=0)
-    except KeyboardInterrupt:
-        run.ending = "interrupted"
-    finally:
-        table.close()
-    run.resumed_at = kept.resumed_at
-    if guard.advice:
-        run.ending, run.advice = "not finite", guard.advice
+    run, table = SeriesRun(folder), EpochTable(console)
+    _fit(run, model, data, _validation(model, split), recipe, table)
     save_model(model, run.model_path)
     save_table(table.epochs, folder / "history.csv")
     if run.ending == "finished":
@@ -93,7 +86,34 @@ def train_series(model, split, recipe, folder, *, seed=0, console=None, resume=F
     return run
 
 
-def score_series(model, labelled, batch_size=64):
+def _validation(model, split):
+    """Batches to choose an epoch by, or None."""
+    if split.validation is None:
+        return None
+    return model.dataset(split.validation.series, split.validation.answers, SCORED, shuffle=False)
+
+
+def _fit(run, model, data, validation, recipe, table):
+    """Trains, and leaves `model` with the weights to keep; how it ended stands in `run`."""
+    guard, best = NonFiniteGuard(recipe=recipe), Checkpoint(run.model_path)
+    inner = [*recipe.callbacks(data), guard, table, *([] if validation is None else [best])]
+    about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
+    kept = Resume(run.folder / CHECKPOINTS, data, inner, about=about)
+    epochs = recipe.epochs_for(len(data))
+    try:
+        model.fit(data, epochs=epochs, validation_data=validation, callbacks=[kept], shuffle=False, verbose=0)
+    except KeyboardInterrupt:
+        run.ending = "interrupted"
+    finally:
+        table.close()
+    run.resumed_at = kept.resumed_at
+    if guard.advice:
+        run.ending, run.advice = "not finite", guard.advice
+    elif run.ending == "finished" and best.weights is not None:
+        model.set_weights(best.weights)
+
+
+def score_series(model, labelled, batch_size=SCORED):
     """{measure: value} of a `SequenceModel` on series, each counted alike.
 
     "classes" and "binary": accuracy; "numbers": mean squared error, over all numbers; "notes": nats a frame, over all
@@ -123,6 +143,7 @@ def _result(run, model, split, recipe, about):
     return {
         "model": model.name,
         "weights": model.count_params(),
+        "data": split.name,
         "train": len(split.train),
         "test": len(split.test),
         "ending": run.ending,

@@ -1,15 +1,9 @@
 """`StepTimes`: whether a model's training step is fast enough, measured on this machine and remembered."""
 
 import json
-import statistics
-import time
 from pathlib import Path
 
-import numpy as np
-
 from deeprnn_keras.training.files import save_json
-
-WARM_UP, STEPS, SECONDS = 2, 5, 0.5
 
 
 class StepTimes:
@@ -52,34 +46,3 @@ def _place(overrides):
     group = [str(overrides.get(name)) for name in ("cell", "connection")]
     sizes = [len(widths), max(widths), sum(widths) / len(widths)]
     return group, [*sizes, overrides.get("batch_size") or 0, overrides.get("bptt") or 0]
-
-
-def step_ms(model, batch):
-    """Milliseconds of a training step of a compiled model: the median of some, after two that compile.
-
-    Args:
-        batch: what the training data yields, (x, y) or (x, y, sample_weight).
-    """
-    for _ in range(WARM_UP):
-        model.train_on_batch(*batch)
-    times, began = [], time.perf_counter()
-    while len(times) < STEPS or time.perf_counter() - began < SECONDS:
-        start = time.perf_counter()
-        model.train_on_batch(*batch)
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
-
-
-def first_batch(x, y=None, sample_weight=None, batch_size=32):
-    """The first batch of training data, arrays or a data set, as a tuple."""
-    import keras
-
-    if hasattr(x, "element_spec"):
-        if hasattr(x, "begin_at"):
-            x.begin_at(0)
-        batch = next(iter(x.take(1)))
-        if hasattr(x, "begin_at"):
-            x.begin_at(0)
-        return batch
-    given = tuple(part for part in (x, y, sample_weight) if part is not None)
-    return keras.tree.map_structure(lambda array: np.asarray(array)[:batch_size], given)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from deeprnn_keras.training.files import save_json
 from deeprnn_keras.training.run_folder import CHECKPOINTS
+from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.training.text_plan import batches, split_text
 from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.clock import Clock
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.progress import SearchProgress
 from deeprnn_keras.tuning.records import read_trials
-from deeprnn_keras.tuning.step_times import first_batch, step_ms
 from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
 

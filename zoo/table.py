@@ -1,0 +1,61 @@
+"""The table of all models in `zoo/README.md`, made from the entries and `results.csv`: nothing in it is typed."""
+
+from pathlib import Path
+
+from deeprnn_keras.zoo.registry import info, list_models
+from deeprnn_keras.zoo.results import STEP_TIME, results_of
+
+README = Path(__file__).with_name("README.md")
+HEAD = """\
+# The zoo
+
+Deep recurrent networks by name. `deeprnn info NAME` shows a model's card: its stack as a picture, paper, recipe, what
+differs from the paper. `zoo.create_model(NAME)` builds it, compiled, `zoo.create_model(NAME, pretrained=True)` with
+trained weights where the table says so; they come with the package.
+
+This page is made from the entries and from [results.csv](results.csv), which only `deeprnn evaluate NAME --record`
+writes. "Ours" was measured by this project, "published" stands in the source. Milliseconds are those of a training
+update by the entry's recipe, n sequences of T steps, on the device below the tables.
+"""
+HEADINGS = ("name", "L x h, cell", "weights", "published", "ours", "ms an update", "trained weights")
+
+
+def current():
+    """The page for the entries and the results that are there."""
+    tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (task != "language", task))
+    parts = [HEAD, *(f"## {task.capitalize()}\n\n{_table(list_models(task=task))}" for task in tasks)]
+    return "\n".join([*parts, _devices()]).rstrip() + "\n"
+
+
+def write(path=README):
+    """Writes the page."""
+    beside = path.with_name(".README.md")
+    beside.write_text(current(), encoding="utf-8")
+    beside.replace(path)
+
+
+def _table(names):
+    rows = [HEADINGS, tuple("---" for _ in HEADINGS), *map(_row, names)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _row(name):
+    config, results = info(name), results_of(name)
+    ours = [f"{one.value} {one.metric}, {one.data}, {one.split}" for one in results if one.metric != STEP_TIME]
+    times = [one.value for one in results if one.metric == STEP_TIME]
+    trained = config.weights
+    cells = (
+        f"`{name}`",
+        config.architecture(),
+        f"{config.count_params():,}",
+        config.published or "",
+        "; ".join(ours),
+        ", ".join(times),
+        f"{trained.dtype}, seed {trained.seed}" if trained else "",
+    )
+    return tuple(cell.replace("|", "/") for cell in cells)
+
+
+def _devices():
+    found = sorted({(one.device, one.versions) for name in list_models() for one in results_of(name)})
+    return "".join(f"Measured on {device} ({versions}).\n" for device, versions in found)
