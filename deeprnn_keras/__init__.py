@@ -63,6 +63,8 @@ _HOMES = {
     "LanguageModel": "deeprnn_keras.models",
     "SequenceModel": "deeprnn_keras.models",
     "generate": "deeprnn_keras.generation",
+    "generate_notes": "deeprnn_keras.generation.notes",
+    "write_midi": "deeprnn_keras.data.midi",
     "Recipe": "deeprnn_keras.training.recipe",
     "PlateauDecay": "deeprnn_keras.training.schedules",
     "StepDecay": "deeprnn_keras.training.schedules",

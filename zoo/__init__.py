@@ -13,6 +13,7 @@ from deeprnn_keras.zoo.presets import save_preset
 from deeprnn_keras.zoo.registry import count_params, create_model, info, list_models
 
 for _module in pkgutil.iter_modules(__path__):  # every file of entries registers them as it is imported
-    importlib.import_module(f"{__name__}.{_module.name}")
+    if _module.name != "__main__":
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["count_params", "create_model", "info", "list_models", "save_preset"]

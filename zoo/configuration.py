@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 
 from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_weights, explain_kernels, layer_units, output_width
-from deeprnn_keras.zoo import trained
+from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import diagram
 
 FIXED = ("name", "task", "recipe", "params")
@@ -122,7 +122,13 @@ class Configuration:
             *self.recipe.describe(),
             ("data", self.data),
             ("published result", self.published or "none"),
-            ("trained weights", self.weights or "none"),
+            *self._results(),
+            ("trained weights", str(self.weights or "none")),
             ("source", f"{self.paper}{' <' + self.url + '>' if self.url else ''}"),
         ]
         return rows + ([("differs from it", self.differs)] if self.differs else [])
+
+    def _results(self):
+        """The row of what the entry, as it stands, reached here."""
+        found = results.results_of(self.name) if self.params == self.count_params() else []
+        return [("results here", "; ".join(map(results.shown, found)))] if found else []

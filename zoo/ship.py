@@ -30,7 +30,7 @@ def ship(folder, into=trained.FOLDER, dtype="float16"):
     folder, into = Path(folder), Path(into)
     result = finished_training(folder)
     config = info(result["model"])
-    model = keras.models.load_model(folder / "model.keras")
+    model = keras.models.load_model(folder / "model.keras", compile=False)
     into.mkdir(parents=True, exist_ok=True)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])

@@ -16,6 +16,7 @@ CHORALES = Path("corpus/bach")
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 PARTS = 4
 SIDES = ("traindata", "validdata", "testdata")
+WRONG_FILE = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
 
 
 def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER):
@@ -93,7 +94,7 @@ def piano_rolls(path):
         sides = [
             [np.asarray(roll, "float32") for roll in stored[f"{side}data"][0]] for side in ("train", "valid", "test")
         ]
-    except (KeyError, IndexError, TypeError, ValueError, NotImplementedError) as error:
+    except (scipy.io.matlab.MatReadError, *WRONG_FILE) as error:
         raise ValueError(f"{str(path)!r} holds no arrays traindata, validdata, testdata of pieces: {error}") from error
     wrong = [roll.shape for side in sides for roll in side if roll.ndim != 2 or roll.shape[1] != KEYS]
     if wrong:

@@ -82,7 +82,9 @@ def _written_layer(spec, options, units, activation, initializers, place, **kwar
     given = {f"{role}_initializer": reseeded(init, place) for role, init in initializers.items() if init is not None}
     if activation is not None:
         given["activation"] = activation
-    return RNN(checked_cell(lambda h: spec.cell(h, dtype=kwargs.get("dtype"), **options, **given), units), **kwargs)
+    cell = checked_cell(lambda h: spec.cell(h, dtype=kwargs.get("dtype"), **options, **given), units)
+    cell.name = f"{spec.name}_cell"  # not a number that counts on: weights have the same path in every model
+    return RNN(cell, **kwargs)
 
 
 def custom_layer(make_cell, units, **kwargs):

@@ -5,6 +5,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras.data.buckets import BucketedDataset
+from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
 from deeprnn_keras.models.answers import KINDS
 from deeprnn_keras.models.configured import Configured, serialized
@@ -177,6 +178,12 @@ class SequenceModel(Configured, keras.Model):
             return answers if self.per_step else np.array(answers)
         names = np.array(self.labels)
         return [names[one] for one in answers] if self.per_step else names[np.array(answers)]
+
+    def generate(self, start, length=64, **options):
+        """Continues a piano roll, for "notes": see `deeprnn_keras.generate_notes`."""
+        if self.kind != "notes":
+            raise ValueError(f"model {self.name!r} answers with {self.kind}; only models of notes generate")
+        return generate_notes(self, start, length, **options)
 
     def _series(self, series):
         found = [np.asarray(getattr(one, "values", one)) for one in series]

@@ -1,0 +1,209 @@
+"""Music: scores as piano rolls, rolls as MIDI files, and music from a model of notes."""
+
+import zipfile
+
+import keras
+import mido
+import numpy as np
+import pytest
+import scipy.io
+
+from deeprnn_keras import SequenceModel, bach_chorales, piano_rolls, write_midi
+from deeprnn_keras.data import music
+from deeprnn_keras.generation import notes
+
+NOTE = "<note>{chord}<pitch><step>{0}</step>{alter}<octave>{1}</octave></pitch><duration>{2}</duration></note>"
+
+
+def note(step, octave, duration, alter="", chord=""):
+    return NOTE.format(step, octave, duration, alter=alter and f"<alter>{alter}</alter>", chord=chord and "<chord/>")
+
+
+def score(path, parts, name="score.musicxml"):
+    """A compressed MusicXML file; each part is a list of measures, in eighths (divisions 2)."""
+    text = "<score-partwise>"
+    for measures in parts:
+        text += "<part><measure><attributes><divisions>2</divisions></attributes></measure>"
+        text += "".join(f"<measure>{measure}</measure>" for measure in measures) + "</part>"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("META-INF/container.xml", "<container/>")
+        file.writestr(name, text + "</score-partwise>")
+    return path
+
+
+REST = "<note><rest/><duration>4</duration></note>"
+PARTS = [
+    [note("C", 5, 2) + note("F", 5, 2, alter="1")],  # two quarters
+    [note("E", 4, 4)],
+    [REST + "<backup><duration>2</duration></backup>" + note("G", 3, 1) + "<note><grace/></note>" + note("A", 3, 1)],
+    [note("C", 3, 4) + note("C", 2, 4, chord=True)],
+]
+
+
+@pytest.mark.parametrize("name", ["score.musicxml", "score.xml"])
+def test_a_score_is_read_frame_by_frame(tmp_path, name):
+    roll = music.read_score(score(tmp_path / "s.mxl", PARTS, name), 2)
+    assert [sorted((np.flatnonzero(frame) + 21).tolist()) for frame in roll] == [
+        [36, 48, 64, 72],
+        [36, 48, 64, 72],
+        [36, 48, 55, 64, 78],
+        [36, 48, 57, 64, 78],
+    ]
+    quarters = music.read_score(tmp_path / "s.mxl", 1)
+    np.testing.assert_array_equal(quarters, roll[::2])
+    np.testing.assert_array_equal(music.read_score(tmp_path / "s.mxl", 4), np.repeat(roll, 2, axis=0))
+
+
+def test_other_numbers_of_parts_are_left_out(tmp_path):
+    assert music.read_score(score(tmp_path / "s.mxl", PARTS[:3])) is None
+
+
+def test_the_chorales_are_parted_by_catalogue_number():
+    data = bach_chorales()
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [300, 32, 32]
+    for part in (data.train, data.validation, data.test):
+        for x, y in zip(part.series, part.answers, strict=True):
+            assert x.shape == y.shape and x.shape[1] == 88 and set(np.unique(x)) <= {0.0, 1.0}
+            np.testing.assert_array_equal(x[1:], y[:-1])
+    frames = np.concatenate(data.train.series)
+    assert 3.8 < frames.sum(1).mean() < 4.0, "four voices"
+    # BWV 1.6, Wie schoen leuchtet der Morgenstern, begins with an upbeat of F3 A3 C4 F4 one octave or other
+    assert {int(key) % 12 for key in np.flatnonzero(data.train.series[0][0]) + 21} <= {5, 7, 9, 10, 0, 2}
+
+
+def test_an_unknown_grid_and_a_missing_package(monkeypatch):
+    with pytest.raises(ValueError, match="frames_per_quarter must be 1, 2 or 4, got 3"):
+        bach_chorales(3)
+    monkeypatch.setattr(music, "find_spec", lambda package: None)
+    with pytest.raises(ValueError, match=r"need the package music21; install it with"):
+        bach_chorales()
+
+
+def pieces(*lengths, keys=88):
+    array = np.empty((1, len(lengths)), object)
+    for place, length in enumerate(lengths):
+        array[0, place] = np.eye(max(length, keys), keys)[:length]
+    return array
+
+
+def test_rolls_in_a_matlab_file(tmp_path):
+    path = tmp_path / "My_Rolls.mat"
+    scipy.io.savemat(path, {"traindata": pieces(5, 7), "validdata": pieces(4, 3), "testdata": pieces(9, 2)})
+    data = piano_rolls(path)
+    assert data.name == "My Rolls"
+    assert [[len(x) for x in part.series] for part in (data.train, data.validation, data.test)] == [
+        [4, 6],
+        [3, 2],
+        [8, 1],
+    ]
+    np.testing.assert_array_equal(data.train.answers[0], np.eye(88)[1:5])
+
+
+def test_wrong_files_of_rolls_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"none.mat' does not exist; JSB_Chorales.mat and Nottingham.mat lie in"):
+        piano_rolls(tmp_path / "none.mat")
+    (tmp_path / "text.mat").write_text("no arrays")
+    with pytest.raises(ValueError, match="holds no arrays traindata"):
+        piano_rolls(tmp_path / "text.mat")
+    scipy.io.savemat(tmp_path / "one.mat", {"traindata": pieces(3, 3)})
+    with pytest.raises(ValueError, match="holds no arrays traindata, validdata, testdata"):
+        piano_rolls(tmp_path / "one.mat")
+    narrow = {f"{side}data": pieces(4, 4, keys=60) for side in ("train", "valid", "test")}
+    scipy.io.savemat(tmp_path / "narrow.mat", narrow)
+    with pytest.raises(ValueError, match=r"a piece has shape \(4, 60\); it must be \(T, 88\)"):
+        piano_rolls(tmp_path / "narrow.mat")
+
+
+# === MIDI ===
+
+
+def test_a_midi_file_plays_the_roll(tmp_path, rng):
+    roll = rng.random((12, 88)) < 0.1
+    roll[3] = False
+    write_midi(roll, tmp_path / "a.mid", frames_per_quarter=4, quarters_per_minute=60)
+    played, now, sounding = np.zeros_like(roll), 0.0, {}
+    for message in mido.MidiFile(tmp_path / "a.mid"):
+        now += message.time
+        frame = round(now * 4)
+        if message.type == "note_on":
+            assert message.note not in sounding, "a held note begins once"
+            sounding[message.note] = frame
+        elif message.type == "note_off":
+            played[sounding.pop(message.note) : frame, message.note - 21] = True
+    assert not sounding
+    np.testing.assert_array_equal(played, roll)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mid"}
+
+
+@pytest.mark.parametrize(
+    ("roll", "options", "message"),
+    [
+        (np.zeros(88), {}, r"roll must be \(T, K\)"),
+        (np.zeros((0, 88)), {}, r"roll must be \(T, K\)"),
+        (np.zeros((3, 120)), {}, "with notes 21 to at most 127"),
+        (np.zeros((3, 88)), {"frames_per_quarter": 0}, "frames_per_quarter must"),
+        (np.zeros((3, 88)), {"quarters_per_minute": -1}, "quarters_per_minute must"),
+    ],
+    ids=range(5),
+)
+def test_wrong_rolls_are_refused(roll, options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        write_midi(roll, tmp_path / "a.mid", **options)
+    assert not list(tmp_path.iterdir())
+
+
+# === Generation ===
+
+
+@pytest.fixture(scope="module")
+def composer():
+    """A model that has learnt that notes 5 and 9 take turns."""
+    keras.utils.set_random_seed(3)
+    model = SequenceModel(12, 12, units=16, cell="gru", kind="notes")
+    model.compile(keras.optimizers.Adam(0.05), model.loss_function())
+    roll = np.zeros((17, 12), "float32")
+    roll[::2, 5] = roll[1::2, 9] = 1
+    x, y = np.stack([roll[:-1], roll[1:]]), np.stack([roll[1:], np.concatenate([roll[2:], roll[1:2]])])
+    model.fit(x, y, epochs=60, verbose=0)
+    return model, roll
+
+
+def test_generated_music_goes_on_as_learnt(composer):
+    model, roll = composer
+    written = model.generate(roll[:2], length=10, temperature=0.2, seed=1)
+    np.testing.assert_array_equal(written, roll[:12])
+
+
+def test_notes_are_drawn_by_their_probabilities(rng):
+    logits = np.array([-2.0, 0.0, 1.0])
+    for temperature in (1.0, 0.5):
+        drawn = np.mean([notes._draw(logits, temperature, rng) for _ in range(3000)], axis=0)
+        np.testing.assert_allclose(drawn, 1 / (1 + np.exp(-logits / temperature)), atol=0.04)
+
+
+def test_a_seed_fixes_the_music(composer):
+    model, roll = composer
+    one, again, other = (model.generate(roll[:1], 12, temperature=5.0, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.any(one != other) and set(np.unique(one)) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("start", "options", "message"),
+    [
+        (np.zeros((0, 12)), {}, r"start must be a roll \(T, 12\)"),
+        (np.zeros((2, 11)), {}, r"start must be a roll \(T, 12\)"),
+        (np.full((2, 12), 0.5), {}, "of 0 and 1"),
+        (np.zeros((2, 12)), {"length": 0}, "length must"),
+        (np.zeros((2, 12)), {"temperature": 0.0}, "temperature must"),
+    ],
+    ids=range(5),
+)
+def test_wrong_starts_are_refused(composer, start, options, message):
+    with pytest.raises(ValueError, match=message):
+        composer[0].generate(start, **options)
+
+
+def test_only_notes_are_generated():
+    with pytest.raises(ValueError, match="answers with classes; only models of notes generate"):
+        SequenceModel(2, 3, units=4).generate(np.zeros((1, 2)))

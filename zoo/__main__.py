@@ -1,0 +1,6 @@
+"""`python -m deeprnn_keras.zoo` writes the zoo's page, README.md beside this file, anew."""
+
+from deeprnn_keras.zoo.table import README, write
+
+write()
+print(f"written: {README}")
