@@ -210,4 +210,14 @@ register(
         recipe=Recipe(learning_rate=3e-3, epochs=5, stateful=True, **KING_JAMES_RECIPE),
         **KING_JAMES,
     ),
+    LanguageModelConfig(
+        name="bytes_lstm_2x256",
+        params=936_192,
+        title="our default over bytes: any text of any script, nothing is unknown",
+        symbols="bytes",
+        units=256,
+        embedding=64,
+        recipe=Recipe(learning_rate=5e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
+        **{**KING_JAMES, "vocabulary": 256},
+    ),
 )

@@ -17,14 +17,14 @@ class LanguageModelConfig(Configuration):
         paper, url: where it comes from.
         data: what it was made for.
         params: the weights that the entry, as it stands, has; the tests count them.
-        vocabulary: V, or the characters themselves.
+        vocabulary: V, or the characters, or words, themselves.
         units, num_layers, cell, activation, connection: as in `DeepRNN`.
         embedding: width, or None for indicator vectors.
         head_units: widths of hidden layers between the recurrent layers and the logits.
         tied: the head reads the embedding backwards, which is then as wide as the output of the recurrent layers.
         input_dropout, dropout, output_dropout: on the first layer's input, between layers, before the head.
         initialization, recipe: how it starts and how it is trained.
-        symbols: "characters" or "words".
+        symbols: "characters", "words" or "bytes".
         letters: whether text is reduced to lower-case letters and spaces first.
         corpus: "king_james" where the text comes with the package, else None.
         published: the metric in the source, or None.
@@ -36,7 +36,7 @@ class LanguageModelConfig(Configuration):
     paper: str
     url: str
     data: str
-    vocabulary: int | str
+    vocabulary: int | str | tuple
     units: int | tuple
     num_layers: int
     recipe: Recipe
@@ -94,10 +94,10 @@ class LanguageModelConfig(Configuration):
 
     def made(self):
         """The compiled model."""
-        from deeprnn_keras import LanguageModel
+        from deeprnn_keras import ByteVocabulary, LanguageModel
 
         model = LanguageModel(
-            self.vocabulary,
+            ByteVocabulary() if self.symbols == "bytes" else self.vocabulary,
             self.units,
             self.num_layers,
             self.cell,

@@ -58,8 +58,9 @@ def _text(model, data, skip_unknown, console):
     pieces = [TextCorpus.from_file(data).text] if data else king_james().split().validation
     name = data.name if data else "King James Bible, held-out part"
     if skip_unknown:
-        vocabulary = model.characters()
+        vocabulary = model.known()
         pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
     with console.status("scoring"):
         score = model.score(pieces)
-    console.print(score_table(score, compressed_bits("".join(pieces)), model.name, name))
+    unit = model.known().unit
+    console.print(score_table(score, compressed_bits("".join(pieces), unit), model.name, name, unit))

@@ -30,7 +30,8 @@ def report(run, model, console):
         console.print(f"[red]Stopped:[/] {run.advice}")
         console.print(f"The last good model is in {escape(str(run.model_path))}", soft_wrap=True)
         return FAILED
-    console.print(score_table(run.score, run.references, f"{model.name}, {model.count_params():,} weights"))
+    name = f"{model.name}, {model.count_params():,} weights"
+    console.print(score_table(run.score, run.references, name, unit=model.known().unit))
     from deeprnn_keras.training.text_run import SAMPLE_TEMPERATURE
 
     sample = Text(run.sample)
@@ -42,18 +43,19 @@ def report(run, model, console):
     return 0
 
 
-def score_table(score, references, name, text="validation text"):
-    """A table of bits per character on `text`: compressors and the model, the best last."""
-    table = Table(title=f"{escape(text)}, {score.count:,} characters", title_style="bold", title_justify="left")
+def score_table(score, references, name, text="validation text", unit="character"):
+    """A table of bits per character, word or byte on `text`: compressors and the model, the best last."""
+    table = Table(title=f"{escape(text)}, {score.count:,} {unit}s", title_style="bold", title_justify="left")
     table.add_column("")
-    for heading in ("bits per character", "perplexity", "nats per character"):
+    for heading in (f"bits per {unit}", "perplexity", f"nats per {unit}"):
         table.add_column(heading, justify="right")
     model = (name, score.bits_per_character)
     for label, bits in sorted([*references, model], key=lambda row: -row[1]):
         perplexity = 2**bits if bits < 1000 else math.inf
         row = (f"{bits:.4f}", f"{perplexity:.3f}", f"{bits * math.log(2):.4f}")
         table.add_row(escape(label), *row, style="bold green" if (label, bits) == model else None)
-    table.caption = "Compressors see this text alone; the model has learnt from the training text."
+    if references:
+        table.caption = "Compressors see this text alone; the model has learnt from the training text."
     table.caption_justify = "left"
     return table
 

@@ -121,8 +121,7 @@ def _on_text(config, corpus, output, *, quick, seed, resume, settings, console):
 
     keras.utils.set_random_seed(seed)
     model = config.build()
-    read = f"{corpus.name}, {len(corpus):,} characters of {len(corpus.vocabulary)} kinds"
-    print_head(config, model, read, output if resume else None, console)
+    print_head(config, model, f"{corpus.name}, {corpus.size()}", output if resume else None, console)
     title = f"{config.name}: {config.architecture()}, {model.count_params():,} weights, on {corpus.name}"
     how = {"quick": quick, "seed": seed, "resume": resume, "settings": settings}
     run = train_text(model, corpus, config.recipe, output, title=title, console=console, **how)
@@ -138,17 +137,16 @@ def fresh_folder(path):
 
 
 def corpus_of(config, path):
-    from deeprnn_keras import TextCorpus, Vocabulary, king_james
+    """The `TextCorpus` that a configuration of a language model reads, from a file or as it comes with the package.
+
+    A model of words is given the most frequent ones of the text, "<eos>" at the ends of lines, "<unk>" for the rest.
+    """
+    from deeprnn_keras import ByteVocabulary, TextCorpus, Vocabulary, WordVocabulary, king_james
     from deeprnn_keras.data import letters_only
 
     if config.task != "language":
         raise ValueError(
             f"{config.name} answers series, not text; in a script HyperDeepRNN(zoo.info({config.name!r})) tunes it"
-        )
-    if config.symbols != "characters":
-        raise ValueError(
-            f"{config.name} reads {config.symbols}, and the command works on characters; "
-            f"use zoo.create_model({config.name!r}) with model.fit and your own ids"
         )
     if path is not None:
         corpus = TextCorpus.from_file(path)
@@ -156,6 +154,11 @@ def corpus_of(config, path):
         corpus = king_james()
     else:
         raise ValueError(f"{config.name} comes without its text ({config.data}); give one with --text FILE")
+    if config.symbols == "words":
+        words = WordVocabulary.of(corpus.text, config.vocabulary_size, end_of_line=True)
+        return TextCorpus(corpus.text, corpus.name, words)
+    if config.symbols == "bytes":
+        return TextCorpus(corpus.text, corpus.name, ByteVocabulary())
     if config.letters:
         return TextCorpus(letters_only(corpus.text), corpus.name, Vocabulary(config.vocabulary))
     return corpus

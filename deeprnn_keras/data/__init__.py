@@ -4,5 +4,16 @@ from deeprnn_keras.data.corpus import TextCorpus
 from deeprnn_keras.data.king_james import king_james
 from deeprnn_keras.data.vocabulary import LETTERS, Vocabulary, letters_only
 from deeprnn_keras.data.windows import windows
+from deeprnn_keras.data.words import ByteVocabulary, WordVocabulary, plain_words
 
-__all__ = ["LETTERS", "TextCorpus", "Vocabulary", "king_james", "letters_only", "windows"]
+__all__ = [
+    "LETTERS",
+    "ByteVocabulary",
+    "TextCorpus",
+    "Vocabulary",
+    "WordVocabulary",
+    "king_james",
+    "letters_only",
+    "plain_words",
+    "windows",
+]

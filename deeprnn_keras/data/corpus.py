@@ -1,5 +1,6 @@
 """`TextCorpus`: a text, its vocabulary, and a held-out split by position."""
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from deeprnn_keras.data.vocabulary import Vocabulary
 
 STRETCHES = 10
 HELD_OUT = 0.1
+WHITE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class TextCorpus:
     Args:
         text: at least one character.
         name: what to call it in reports.
-        vocabulary: a `Vocabulary`; None: the characters of the text.
+        vocabulary: a `Vocabulary`, `WordVocabulary` or `ByteVocabulary`; None: the characters of the text.
 
     Raises:
         ValueError: if the text is empty.
@@ -73,17 +75,35 @@ class TextCorpus:
         """
         stretches = checks.positive_int("stretches", stretches)
         fraction = checks.number("fraction", fraction, 0.0, 1.0, "a number between 0 and 1")
-        borders = [len(self.text) * k // stretches for k in range(stretches + 1)]
+        borders = [self._between_words(len(self.text) * k // stretches) for k in range(stretches + 1)]
         train, validation = [], []
         for start, end in pairwise(borders):
-            cut = end - round((end - start) * fraction)
+            cut = self._between_words(end - round((end - start) * fraction))
             train.append(self.text[start:cut])
             validation.append(self.text[cut:end])
         return Split(tuple(train), tuple(validation))
 
+    def _between_words(self, place):
+        """`place`, or where words are read the end of the word it falls in."""
+        if self.vocabulary.unit != "word" or place == 0:
+            return place
+        found = WHITE.search(self.text, place)
+        return found.start() if found else len(self.text)
+
+    def beginning(self, piece, length):
+        """The first `length` characters of a piece of text, up to the end of a word where words are read."""
+        white = WHITE.search(piece, length) if self.vocabulary.unit == "word" else None
+        return piece[: white.start() if white else length]
+
     def encode(self, pieces):
         """Each piece of text as ids."""
         return [self.vocabulary.encode(piece) for piece in pieces]
+
+    def size(self):
+        """Such as '4,138,977 characters of 66 kinds'."""
+        unit, count = self.vocabulary.unit, len(self.text)
+        count = count if unit == "character" else len(self.vocabulary.encode(self.text))
+        return f"{count:,} {unit}s of {len(self.vocabulary):,} kinds"
 
     def __len__(self):
         return len(self.text)

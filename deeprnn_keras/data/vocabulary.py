@@ -32,6 +32,8 @@ class Vocabulary:
     ([2, 0, 1], 'cab')
     """
 
+    unit = "character"
+
     def __init__(self, symbols):
         twice = [symbol for symbol, count in Counter(symbols).items() if count > 1]
         if twice or not symbols:

@@ -1,4 +1,4 @@
-"""`generate`: text from a character language model."""
+"""`generate`: text from a language model."""
 
 import numpy as np
 
@@ -7,24 +7,24 @@ from deeprnn_keras.generation.with_state import with_state, zero_state
 
 
 def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=None, unknown="error"):
-    """Continues `prompt` by `length` characters, each drawn from softmax(logits / temperature).
+    """Continues `prompt` by `length` symbols, each drawn from softmax(logits / temperature).
 
     The state is carried from step to step, so that the time grows with the length and not with its square.
 
     Args:
         model: from ids (n, T) to logits (n, T, V), a chain as `with_state` asks for.
-        vocabulary: the `Vocabulary` of the V characters.
-        prompt: text that the model reads first; at least one character.
-        length: number of characters to add.
+        vocabulary: the vocabulary of the V symbols.
+        prompt: text that the model reads first; at least one symbol.
+        length: number of symbols to add: characters, words or bytes, as the vocabulary has it.
         temperature: above 0; below 1 the likely gets likelier.
         seed: a whole number for the same text each time, or None.
-        unknown: "error" or "skip": what to do with characters of the prompt that are not in the vocabulary.
+        unknown: "error" or "skip": what to do with what the vocabulary does not have.
 
     Returns:
         The prompt, as far as the vocabulary has it, and its continuation.
 
     Raises:
-        ValueError: for arguments out of range, an empty prompt, unknown characters.
+        ValueError: for arguments out of range, an empty prompt, unknown symbols.
 
     >>> from deeprnn_keras import LanguageModel, Vocabulary, generate
     >>> model = LanguageModel("abc", units=8, num_layers=2)
@@ -37,7 +37,7 @@ def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=Non
         raise ValueError("prompt must have at least one character, got ''")
     ids = vocabulary.encode(prompt, unknown)
     if not len(ids):
-        raise ValueError(f"prompt {prompt!r} has no character of the model's vocabulary")
+        raise ValueError(f"prompt {prompt!r} has no symbol of the model's vocabulary")
     stepper, rng = with_state(model), np.random.default_rng(seed)
     state, read, written = zero_state(stepper, 1), ids, []
     for _ in range(length):

@@ -3,7 +3,8 @@
 import keras
 
 from deeprnn_keras import checks
-from deeprnn_keras.data import TextCorpus, Vocabulary
+from deeprnn_keras.data import TextCorpus
+from deeprnn_keras.data.words import plain, vocabulary_of
 from deeprnn_keras.generation import generate, score
 from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
 from deeprnn_keras.models.configured import Configured, serialized
@@ -21,7 +22,8 @@ class LanguageModel(Configured, keras.Model):
     The vocabulary is part of the configuration: a saved `.keras` file is all that is needed to go on with text.
 
     Args:
-        vocabulary: the characters as a string or `Vocabulary`, or V alone for other symbols.
+        vocabulary: the characters as a string or `Vocabulary`; words as a list or `WordVocabulary`; a
+            `ByteVocabulary`; or V alone for other symbols.
         units, num_layers, cell, and any other argument of `DeepRNN` by name (`dropout` acts between layers).
         embedding: width of E, or None for indicator vectors (no weights).
         input_dropout, output_dropout: rates on X and on H^(L).
@@ -66,11 +68,8 @@ class LanguageModel(Configured, keras.Model):
         dtype=None,
         **deep_rnn,
     ):
-        characters = Vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary
-        if isinstance(characters, Vocabulary):
-            size = len(characters)
-        else:
-            characters, size = None, checks.positive_int("vocabulary", vocabulary)
+        known = vocabulary_of(vocabulary)
+        size = checks.positive_int("vocabulary", vocabulary) if known is None else len(known)
         if size < 2:
             raise ValueError(f"vocabulary must have at least two symbols, got {vocabulary!r}")
         for option in ("return_state", "go_backwards", "bidirectional"):
@@ -112,10 +111,10 @@ class LanguageModel(Configured, keras.Model):
             hidden = layer(hidden, **told)
         super().__init__(x if starts is None else [x, starts], hidden, name=name, trainable=trainable)
         # === Config ===
-        self.vocabulary = characters
+        self.vocabulary = known
         self.vocabulary_size = size
         self._config = {
-            "vocabulary": characters.symbols if characters else size,
+            "vocabulary": size if known is None else plain(known),
             "embedding": embedding,
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
@@ -140,23 +139,23 @@ class LanguageModel(Configured, keras.Model):
 
     def generate(self, prompt, length=200, **options):
         """Continues `prompt`: see `deeprnn_keras.generate`."""
-        return generate(self, self.characters(), prompt, length, **options)
+        return generate(self, self.known(), prompt, length, **options)
 
     def score(self, text, unknown="error", **options):
         """A `Score` on a text, or on a list of texts that do not follow each other: see `generation.score`."""
         pieces = [text] if isinstance(text, str) else text
-        return score(self, [self.characters().encode(piece, unknown) for piece in pieces], **options)
+        return score(self, [self.known().encode(piece, unknown) for piece in pieces], **options)
 
     def corpus(self, text, name="text"):
         """`text` as a `TextCorpus` in this model's vocabulary."""
-        return TextCorpus(text, name, self.characters())
+        return TextCorpus(text, name, self.known())
 
-    def characters(self):
-        """The `Vocabulary`; a ValueError if the model knows numbers only."""
+    def known(self):
+        """The vocabulary; a ValueError if the model knows numbers only."""
         if self.vocabulary is None:
             raise ValueError(
                 f"model {self.name!r} knows ids below {self.vocabulary_size}, not characters; "
-                "create it with vocabulary='...' to use text"
+                "create it with vocabulary='...', or a list of words, to use text"
             )
         return self.vocabulary
 

@@ -7,7 +7,7 @@ from deeprnn_keras.training.files import written_beside
 INK, MUTED, TRAIN, VALIDATION = "#22303c", "#7b8794", "#9db8d2", "#c2410c"
 
 
-def plot_curve(record, path, title, references=(), final=None):
+def plot_curve(record, path, title, references=(), final=None, unit="character"):
     """Draws bits per character against updates, as a PNG.
 
     Args:
@@ -16,6 +16,7 @@ def plot_curve(record, path, title, references=(), final=None):
         title: a line above the picture.
         references: [(name, bits per character)] drawn as horizontal lines.
         final: bits per character of the finished model on the validation text, or None.
+        unit: what a symbol is, where it is no character.
     """
     import matplotlib
 
@@ -61,7 +62,7 @@ def plot_curve(record, path, title, references=(), final=None):
     lowest = min(ends + seen, default=0)
     axes.set(
         xlabel="updates",
-        ylabel="bits per character",
+        ylabel=f"bits per {unit}",
         xlim=(0, end * 1.02),
         ylim=(lowest - 0.15, max([3.5, *ends]) + 0.1 if seen else None),
     )

@@ -7,22 +7,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-COLUMNS = (("epoch", 7), ("train nats", 12), ("ppl", 8), ("bits/char", 11), ("val nats", 10), ("ppl", 8))
-COLUMNS += (("bits/char", 11), ("time", 7))
+COLUMNS = (("epoch", 7), ("train nats", 12), ("ppl", 8), ("bits/{}", 11), ("val nats", 10), ("ppl", 8))
+COLUMNS += (("bits/{}", 11), ("time", 7))
+SHORT = {"character": "char"}
 
 
 def nats_ppl_bits(cross_entropy):
-    """'1.234', '3.43', '1.780': nats per character, perplexity, bits per character."""
+    """'1.234', '3.43', '1.780': nats per symbol, perplexity, bits per symbol."""
     perplexity = math.exp(cross_entropy) if cross_entropy < 700 else math.inf
     return f"{cross_entropy:.4f}", f"{perplexity:.3f}", f"{cross_entropy / math.log(2):.4f}"
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows a whole training in one bar, and after each epoch cross-entropy, perplexity and bits per character."""
+    """Shows a whole training in one bar, and after each epoch cross-entropy, perplexity and bits per symbol.
 
-    def __init__(self, console):
+    Args:
+        console: a `rich.console.Console`.
+        unit: what a symbol is: "character", "word" or "byte".
+    """
+
+    def __init__(self, console, unit="character"):
         super().__init__()
-        self.console, self.epoch = console, 0
+        self.console, self.epoch, self.unit = console, 0, SHORT.get(unit, unit)
 
     def on_train_begin(self, logs=None):
         self._bar = Bar(
@@ -41,7 +47,7 @@ class Progress(keras.callbacks.Callback):
         self._task = self._bar.add_task("training", total=self.params["steps"] * self.params["epochs"], loss="")
         self._began = self._bar.get_time()
         self._bar.start()
-        self._bar.console.print(self._row([name for name, _ in COLUMNS], style="bold"))
+        self._bar.console.print(self._row([name.format(self.unit) for name, _ in COLUMNS], style="bold"))
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = self._bar.get_time()
@@ -53,7 +59,7 @@ class Progress(keras.callbacks.Callback):
             self._task,
             completed=self.epoch * self.params["steps"] + batch + 1,  # not one more: a resumed training begins later
             description=f"epoch {self.epoch + 1}/{self.params['epochs']}",
-            loss=f"{bits:.3f} bits/char",
+            loss=f"{bits:.3f} bits/{self.unit}",
         )
 
     def on_test_begin(self, logs=None):

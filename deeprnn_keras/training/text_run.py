@@ -107,11 +107,11 @@ def train_text(
     run.resumed_at = _fit(run, model, plan, record, console, deadline)
     save_model(model, run.model_path)
     save_table(record.epochs, folder / "history.csv")
-    run.references = tuple(compressed_bits("".join(split.validation)))
+    run.references = tuple(compressed_bits("".join(split.validation), corpus.vocabulary.unit))
     if run.ending == "finished":
-        _judge(run, model, split, seed, console)
+        _judge(run, model, corpus, split, seed, console)
     bits = run.score.bits_per_character if run.score else None
-    plot_curve(record, folder / "curve.png", title or model.name, run.references, bits)
+    plot_curve(record, folder / "curve.png", title or model.name, run.references, bits, corpus.vocabulary.unit)
     seconds = round(time.monotonic() - began, 1)
     about = {"quick": quick, "seed": seed, "seconds": seconds, "resumed_at_update": run.resumed_at or None}
     save_json(_result(run, model, corpus, plan.recipe, record, about), folder / "result.json")
@@ -124,7 +124,8 @@ def _fit(run, model, plan, record, console, deadline):
     """Trains, and leaves `model` with the weights to keep; how it ended stands in `run`. -> updates done before."""
     recipe = plan.recipe
     recipe.compile(model, model.loss_function())
-    guard, progress, checkpoint = NonFiniteGuard(recipe=recipe), Progress(console), Checkpoint(run.model_path)
+    guard, checkpoint = NonFiniteGuard(recipe=recipe), Checkpoint(run.model_path)
+    progress = Progress(console, model.vocabulary.unit)
     inner = [*recipe.callbacks(plan.train), guard, record, checkpoint, progress]
     about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
     resume = Resume(run.folder / CHECKPOINTS, plan.train, inner, about=about)
@@ -149,19 +150,20 @@ def _fit(run, model, plan, record, console, deadline):
     return resume.resumed_at
 
 
-def _judge(run, model, split, seed, console):
+def _judge(run, model, corpus, split, seed, console):
     with console.status("scoring the validation text") as status:
         run.score = model.score(
             split.validation,
             on_batch=lambda done, of: status.update(f"scoring the validation text: {done} of {of} batches"),
         )
         status.update("writing a sample")
-        run.prompt = split.validation[0][:SAMPLE_PROMPT]
+        run.prompt = corpus.beginning(split.validation[0], SAMPLE_PROMPT)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
     save_text(run.sample + "\n", run.folder / "sample.txt")
 
 
 def _result(run, model, corpus, recipe, record, about):
+    unit = corpus.vocabulary.unit
     return {
         "model": model.name,
         "weights": model.count_params(),
@@ -171,10 +173,10 @@ def _result(run, model, corpus, recipe, record, about):
         "validation": None
         if run.score is None
         else {
-            "characters": run.score.count,
+            f"{unit}s": run.score.count,
             "cross_entropy": run.score.cross_entropy,
             "perplexity": run.score.perplexity if math.isfinite(run.score.perplexity) else None,
-            "bits_per_character": run.score.bits_per_character,
+            f"bits_per_{unit}": run.score.bits_per_character,
         },
         "compressors_bits_per_character": dict(run.references),
         "recipe": {**asdict(recipe), "schedule": recipe.schedule and str(recipe.schedule)},

@@ -1,0 +1,105 @@
+"""Vocabularies of words and bytes, and language models over them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from deeprnn_keras import ByteVocabulary, LanguageModel, TextCorpus, Vocabulary, WordVocabulary, plain_words, zoo
+from deeprnn_keras.data.words import plain, vocabulary_of
+from deeprnn_keras.training.compressors import compressed_bits
+
+RHYME = "the king was in his counting house\ncounting out his money\n"
+
+
+def test_words_are_counted_and_come_back():
+    words = WordVocabulary.of(RHYME, end_of_line=True)
+    assert words.words[:4] == ("<unk>", "<eos>", "counting", "his")
+    assert len(words) == 2 + len(set(RHYME.split()))
+    assert words.decode(words.encode(RHYME)) == RHYME
+    short = WordVocabulary.of(RHYME, size=4, end_of_line=True)
+    assert short.decode(short.encode(RHYME.splitlines()[0])) == "<unk> <unk> <unk> <unk> his counting <unk>"
+    assert WordVocabulary.of([RHYME, "his his"], size=2).words == ("<unk>", "his")
+
+
+def test_words_without_a_place_for_the_unknown():
+    words = WordVocabulary(["a", "b"])
+    assert words.encode("b a").tolist() == [1, 0] and words.encode("b x a", "skip").tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"words outside the vocabulary of 2: 'x' \(2 times\), 'y' \(1 times\); give"):
+        words.encode("x a y x")
+    with pytest.raises(ValueError, match="unknown must be 'error' or 'skip', got 'drop'"):
+        words.encode("a", "drop")
+
+
+@pytest.mark.parametrize("words", [["a", "a"], ["a b"], [""], [], ["a", 3]], ids=str)
+def test_wrong_words_are_refused(words):
+    with pytest.raises(ValueError, match="words must be different strings without white space"):
+        WordVocabulary(words)
+
+
+def test_plain_words():
+    assert plain_words("“Don't,” she SAID -- 3 times.\n") == "don't she said 3 times"
+
+
+def test_bytes_know_every_script():
+    text = "Ἐν ἀρχῇ 太初 \U0001d11e\n"
+    bytes_ = ByteVocabulary()
+    assert bytes_.decode(bytes_.encode(text)) == text and len(bytes_.encode(text)) == len(text.encode())
+    assert bytes_.decode([206, 65]) == "\ufffdA", "half a character"
+
+
+@pytest.mark.parametrize("vocabulary", [Vocabulary("ab"), WordVocabulary(["x", "y"]), ByteVocabulary()], ids=repr)
+def test_vocabularies_are_plain_values_in_configurations(vocabulary):
+    again = vocabulary_of(json.loads(json.dumps(plain(vocabulary))))
+    assert again == vocabulary and hash(again) == hash(vocabulary) and vocabulary_of(vocabulary) is vocabulary
+    assert vocabulary_of(7) is None
+
+
+def test_a_corpus_of_words_is_cut_between_words():
+    text = RHYME * 40
+    corpus = TextCorpus(text, vocabulary=WordVocabulary.of(text, end_of_line=True))
+    split = corpus.split()
+    assert sorted("".join(split.train + split.validation)) == sorted(text)
+    words = set(text.split())
+    for piece in split.train + split.validation:
+        assert set(piece.split()) <= words
+    assert corpus.size() == f"{len(text.split()) + 80:,} words of {len(words) + 2} kinds"
+    assert corpus.beginning("the king was", 5) == "the king"
+    assert TextCorpus("äb", vocabulary=ByteVocabulary()).size() == "3 bytes of 256 kinds"
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "text"),
+    [(WordVocabulary.of(RHYME, end_of_line=True), RHYME), (ByteVocabulary(), "πάντα ῥεῖ\n")],
+    ids=["words", "bytes"],
+)
+def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
+    keras.utils.set_random_seed(2)
+    model = LanguageModel(vocabulary, units=8, num_layers=2)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert loaded.vocabulary == vocabulary
+    score = loaded.score(text * 3)
+    assert score.count == len(vocabulary.encode(text * 3)) - 1
+    assert score.cross_entropy == pytest.approx(np.log(len(vocabulary)), rel=0.1), "untrained: as good as guessing"
+    written = loaded.generate(text[:4] if vocabulary.unit == "byte" else "the king", length=6, seed=0)
+    assert written.startswith(text[:4] if vocabulary.unit == "byte" else "the king")
+    assert len(vocabulary.encode(written)) >= 6
+
+
+def test_configurations_of_words_and_bytes(tmp_path):
+    words = WordVocabulary.of(RHYME, end_of_line=True)
+    config = zoo.info("zaremba_small", vocabulary=words.symbols, units=4, embedding=3)
+    model = config.build()
+    assert model.vocabulary == words and model.count_params() == config.count_params()
+    zoo.save_preset(model, tmp_path / "p")
+    assert zoo.create_model(tmp_path / "p").vocabulary == words
+    assert zoo.create_model("bytes_lstm_2x256", units=4).vocabulary == ByteVocabulary()
+
+
+def test_compressors_count_what_the_model_counts():
+    text = "é" * 500
+    characters, bytes_ = (dict(compressed_bits(text, unit)) for unit in ("character", "byte"))
+    assert characters["xz -9"] == 2 * bytes_["xz -9"]
+    assert compressed_bits(text, "word") == []
