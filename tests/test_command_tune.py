@@ -12,7 +12,7 @@ from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.tuner import DeepTuner
 
 NAME = "kjv_lstm_2x256"
-TINY = ["--layers", "1:2", "--units", "4:8", "--cell", "rnn,gru", "--bptt", "8", "--batch-size", "4"]
+TINY = ["--layers", "1:2", "--units", "4:8", "--cell", "rnn", "--bptt", "8", "--batch-size", "4"]
 SHORT = ["--updates", "8", "--trials", "2", "--algorithm", "random"]
 
 

@@ -152,3 +152,13 @@ def test_data_frames_are_taken():
 
     made = model(masks=True)
     assert made.answer([Frame()])[0] == made.answer([SERIES[0]])[0]
+
+
+def test_series_of_one_length_may_hold_zeros_and_others_need_masks():
+    model = SequenceModel(1, 2, 4, length=5)
+    model.compile("adam", model.loss_function())
+    series = [np.zeros((5, 1)), np.ones((5, 1))]
+    model.fit(model.dataset(series, [0, 1]), shuffle=False, verbose=0)
+    assert model.answer(series).shape == (2,)
+    with pytest.raises(ValueError, match="sequences have 4 to 5 steps; .* masks=True, or all of one length"):
+        model.dataset([np.zeros((5, 1)), np.ones((4, 1))], [0, 1])

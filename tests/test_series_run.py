@@ -1,5 +1,6 @@
 """`train_series`, and `deeprnn train` on series: what they leave, resume, scores against NumPy."""
 
+import csv
 import json
 
 import keras
@@ -110,7 +111,10 @@ def test_the_command(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([NAME, "--text", "a.txt"], "answers series, not text; leave out --text"),
+        ([NAME, "--text", "a.txt"], "vowels_bigru_2x64 comes with its data (Japanese vowels"),
+        (["music_lstm_jsb"], "music_lstm_jsb comes without its data (JSB chorales"),
+        (["music_lstm_jsb", "--data", "none.mat"], "file of piano rolls 'none.mat' does not exist"),
+        ([NAME, "--ship", "w", "--epochs", "3"], "--ship keeps vowels_bigru_2x64 as the zoo has it"),
         ([NAME, "--quick", "--bptt", "3"], "leave out --quick, --bptt"),
         (["lstm_seq_mnist"], "lstm_seq_mnist comes without its data (MNIST"),
         ([NAME, "--units", "0"], "units must be a whole number"),
@@ -131,3 +135,15 @@ def test_every_corpus_of_the_zoo_is_a_loader():
         if config.corpus is not None:
             assert callable(getattr(deeprnn_keras, config.corpus)), name
     assert data.japanese_vowels is not None
+
+
+def test_validation_series_choose_the_epoch(small_data, tmp_path):
+    """A rate that ruins the model in its last epochs: kept is the best one, and the test series have no say."""
+    split = SeriesSplit(small_data.train, small_data.test, labelled(16))
+    made = model()
+    run = train_series(made, split, Recipe("adam", 0.5, batch_size=8, epochs=6), tmp_path / "run")
+    with (run.folder / "history.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert np.argmin(losses) < 5, "the last epoch is not the best: the test would show nothing"
+    validation = made.dataset(split.validation.series, split.validation.answers, 64, shuffle=False)
+    assert made.evaluate(validation, verbose=0)[0] == pytest.approx(min(losses), rel=1e-4)

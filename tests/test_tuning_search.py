@@ -21,7 +21,11 @@ LOOP = {"kernel": "loop"}  # nothing to compile
 
 def hyper(**changes):
     return HyperDeepRNN(
-        inputs=(6, 2), outputs=1, loss="mse", recipe=RECIPE, **{**SMALL, "learning_rate": (1e-3, 1e-2), **changes}
+        inputs=(6, 2),
+        outputs=1,
+        loss="mse",
+        recipe=RECIPE,
+        **{**SMALL, "learning_rate": (1e-3, 1e-2), "options": LOOP, **changes},
     )
 
 
@@ -59,7 +63,7 @@ def test_a_promoted_trial_is_the_same_as_one_that_never_stopped(tmp_path):
     """Weights, optimizer, dropout's random numbers, schedule: bit for bit; keras-tuner drops Adam's state."""
 
     def dropped():
-        return hyper(num_layers=2, dropout=0.3, options=LOOP)
+        return hyper(num_layers=2, dropout=0.3)
 
     tuner = searched(tmp_path, Hyperband, 3, max_epochs=2, factor=2, hyper=dropped)
     promoted = [t for t in tuner.oracle.trials.values() if t.hyperparameters.values["tuner/initial_epoch"] == 1]
@@ -84,7 +88,7 @@ def test_keras_tuners_promotion_is_not(tmp_path):
             steps.append(int(self.model.optimizer.iterations))
 
     tuner = keras_tuner.Hyperband(
-        hyper(options=LOOP), "val_loss", max_epochs=2, factor=2, directory=tmp_path, project_name="theirs", seed=1
+        hyper(), "val_loss", max_epochs=2, factor=2, directory=tmp_path, project_name="theirs", seed=1
     )
     tuner.search(X, Y, validation_data=(X, Y), callbacks=[Look()], verbose=0)
     assert any("tuner/trial_id" in t.hyperparameters.values for t in tuner.oracle.trials.values())

@@ -31,7 +31,7 @@ class BucketedDataset(Batches):
     otherwise go on through the padding. With one per step it does not, as padding comes after the steps that count,
     unless it reads from the right, as with `bidirectional`. There are two ways: `masks=True`; or a layer that finds
     the padding by its value, `Embedding(mask_zero=True)` or `Masking(padding)`, which takes a real step of that value
-    for padding too. With one target per sequence and without `masks` such a step is an error here. With one per step
+    for padding too. With one target per sequence and without `masks` such a step is an error here, where lengths differ. With one per step
     it is not, as most models then need no such layer; where yours has one, use a `padding` that no step equals.
 
     Args:
@@ -101,7 +101,7 @@ class BucketedDataset(Batches):
             _check_labels(answers, checks.positive_int("num_classes", num_classes), lengths if per_step else None)
         shares = _shares(weights, lengths, per_step)
         padding = _padding(padding, values)
-        if not (masks or per_step):
+        if not (masks or per_step) and len(set(lengths)) > 1:  # else nothing is padded
             _check_padding(values, padding, lengths)
         borders = bucket_borders(lengths, num_buckets, boundaries)
         seed = drawn_seed(seed) if shuffle else None

@@ -155,9 +155,9 @@ class SequenceModel(Configured, keras.Model):
         Raises:
             ValueError: for other channels than the model reads, or labels that it does not know, saying which.
         """
-        answers = self._numbered(answers)
+        series, answers = self._series(series), self._numbered(answers)
         classes = {"num_classes": self._config["outputs"]} if self.kind == "classes" else {}
-        return BucketedDataset(self._series(series), answers, batch_size, masks=self.masks, **{**classes, **options})
+        return BucketedDataset(series, answers, batch_size, masks=self.masks, **{**classes, **options})
 
     def answer(self, series, batch_size=PREDICTED):
         """The answers to raw sequences, in their order.
@@ -197,6 +197,12 @@ class SequenceModel(Configured, keras.Model):
                 raise ValueError(
                     f"sequence {number} has shape {one.shape}; the model reads (T, {width}): {width} channels a step"
                 )
+        lengths = sorted({len(one) for one in found})
+        if len(lengths) > 1 and not (self.masks or self.per_step):
+            raise ValueError(
+                f"sequences have {lengths[0]} to {lengths[-1]} steps; a model with one answer for each reads them with "
+                "masks=True, or all of one length"
+            )
         return found
 
     def _numbered(self, answers):
