@@ -160,5 +160,5 @@ def test_series_of_one_length_may_hold_zeros_and_others_need_masks():
     series = [np.zeros((5, 1)), np.ones((5, 1))]
     model.fit(model.dataset(series, [0, 1]), shuffle=False, verbose=0)
     assert model.answer(series).shape == (2,)
-    with pytest.raises(ValueError, match="sequences have 4 to 5 steps; .* masks=True, or all of one length"):
+    with pytest.raises(ValueError, match=r"sequences have 4 to 5 steps; .* masks=True, or all of one length"):
         model.dataset([np.zeros((5, 1)), np.ones((4, 1))], [0, 1])

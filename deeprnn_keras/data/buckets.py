@@ -31,8 +31,9 @@ class BucketedDataset(Batches):
     otherwise go on through the padding. With one per step it does not, as padding comes after the steps that count,
     unless it reads from the right, as with `bidirectional`. There are two ways: `masks=True`; or a layer that finds
     the padding by its value, `Embedding(mask_zero=True)` or `Masking(padding)`, which takes a real step of that value
-    for padding too. With one target per sequence and without `masks` such a step is an error here, where lengths differ. With one per step
-    it is not, as most models then need no such layer; where yours has one, use a `padding` that no step equals.
+    for padding too. With one target per sequence, different lengths and without `masks` such a step is an error here.
+    With one per step it is not, as most models then need no such layer; where yours has one, use a `padding` that no
+    step equals.
 
     Args:
         sequences: n arrays of ids (T_i,) or of features (T_i, d).
