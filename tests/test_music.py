@@ -1,6 +1,7 @@
 """Music: scores as piano rolls, rolls as MIDI files, and music from a model of notes."""
 
 import zipfile
+from types import SimpleNamespace
 
 import keras
 import mido
@@ -59,7 +60,7 @@ def test_other_numbers_of_parts_are_left_out(tmp_path):
 
 
 def test_the_chorales_are_parted_by_catalogue_number():
-    data = bach_chorales()
+    data = bach_chorales(keys=1)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [300, 32, 32]
     for part in (data.train, data.validation, data.test):
         for x, y in zip(part.series, part.answers, strict=True):
@@ -71,7 +72,22 @@ def test_the_chorales_are_parted_by_catalogue_number():
     assert {int(key) % 12 for key in np.flatnonzero(data.train.series[0][0]) + 21} <= {5, 7, 9, 10, 0, 2}
 
 
+def test_pieces_to_learn_from_come_in_other_keys(monkeypatch, tmp_path):
+    folder = tmp_path / "corpus" / "bach"
+    folder.mkdir(parents=True)
+    for number in range(1, 11):
+        score(folder / f"bwv{number}.1.mxl", PARTS)
+    monkeypatch.setattr(music, "find_spec", lambda name: SimpleNamespace(origin=tmp_path / "__init__.py"))
+    one, four = bach_chorales(keys=1), bach_chorales(keys=4)
+    assert len(four.train) == 4 * len(one.train) == 32 and len(four.test) == len(four.validation) == 1
+    lowest = [int(np.flatnonzero(roll[0])[0]) - 15 for roll in four.train.series[::8]]
+    assert lowest == [0, -1, 1, -2]
+    np.testing.assert_array_equal(four.test.series[0], one.test.series[0])
+
+
 def test_an_unknown_grid_and_a_missing_package(monkeypatch):
+    with pytest.raises(ValueError, match="keys must be a whole number from 1 to 12, got 13"):
+        bach_chorales(keys=13)
     with pytest.raises(ValueError, match="frames_per_quarter must be 1, 2 or 4, got 3"):
         bach_chorales(3)
     monkeypatch.setattr(music, "find_spec", lambda package: None)

@@ -19,7 +19,7 @@ SIDES = ("traindata", "validdata", "testdata")
 WRONG_FILE = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
 
 
-def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER):
+def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
     """The four-part chorales of Johann Sebastian Bach, to predict each frame from those before it.
 
     Scores as they lie in the package music21 (its files are read, it is not imported), repeats played once. The split
@@ -28,6 +28,8 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER):
 
     Args:
         frames_per_quarter: 1, 2 or 4 frames for a quarter note.
+        keys: of 12, in how many the pieces to learn from are given: moved by a semitone more, down and up in turn; 1:
+            as they were written.
 
     Returns a `SeriesSplit`: series (T - 1, 88), answers the same one frame later.
 
@@ -35,12 +37,14 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER):
         ValueError: if music21 is not installed or does not hold the scores.
 
     >>> from deeprnn_keras import bach_chorales
-    >>> data = bach_chorales()
+    >>> data = bach_chorales(keys=1)
     >>> len(data.train), len(data.validation), len(data.test)
     (300, 32, 32)
     """
     if frames_per_quarter not in (1, 2, 4):
         raise ValueError(f"frames_per_quarter must be 1, 2 or 4, got {frames_per_quarter!r}")
+    if keys not in range(1, 13):
+        raise ValueError(f"keys must be a whole number from 1 to 12, got {keys!r}")
     spec = find_spec("music21")
     if spec is None:
         raise ValueError(f"Bach's chorales need the package music21; {DATA_EXTRA}")
@@ -54,6 +58,8 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER):
     sides = {"train": [], "validation": [], "test": []}
     for place, work in enumerate(works.values()):
         sides[{8: "validation", 9: "test"}.get(place % 10, "train")] += work
+    steps = [(place + 1) // 2 * (-1) ** place for place in range(keys)]  # 0, -1, 1, -2, 2, ...
+    sides["train"] = [np.roll(roll, step, axis=1) for step in steps for roll in sides["train"]]
     return SeriesSplit(name="Bach chorales", **{side: next_frames(rolls) for side, rolls in sides.items()})
 
 
