@@ -15,6 +15,8 @@ from deeprnn_keras.zoo import registry
 COUNTS = {name: zoo.info(name).params for name in zoo.list_models()}
 PUBLISHED = {  # what a Keras build of the published sizes must show
     "adding_lstm_2x77": 72_458,
+    "awd_lstm_ptb": 24_210_800,
+    "melis_lstm_ptb_10m": 9_997_280,
     "char_rnn_2x128": 239_297,
     "char_rnn_2x512": 3_316_289,
     "char_rnn_3x700": 10_035_965,

@@ -131,8 +131,8 @@ register(
         units=64,
         num_layers=2,
         cell="gru",
-        dropout=0.2,
-        output_dropout=0.2,
+        dropout=0.4,
+        output_dropout=0.5,
         recipe=Recipe("adam", 4e-3, CosineDecay(final=0.02), clip_norm=1.0, batch_size=32, bptt=64, epochs=60),
     ),
 )

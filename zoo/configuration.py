@@ -18,7 +18,7 @@ class Configuration:
     and `made`, `task_words`, `reads`, `answers`, `each_step`.
     """
 
-    bidirectional, tied = False, False  # fields where a kind has them
+    bidirectional, tied, projection = False, False, None  # fields where a kind has them
 
     def __post_init__(self):
         for name in ("input_dropout", "dropout", "output_dropout"):
@@ -66,10 +66,11 @@ class Configuration:
         units = layer_units(self.units, self.num_layers)
         shape = {"connection": self.connection, "bidirectional": self.bidirectional}
         recurrent = count_weights(self.embedding or self.inputs, units, cell=self.cell, **shape)
-        below = self.inputs * (self.embedding or 0) + recurrent
+        width = output_width(units, **shape)
+        below = self.inputs * (self.embedding or 0) + recurrent + width * (self.projection or 0)
         if self.tied:
             return below + self.outputs
-        widths = (output_width(units, **shape), *self.head_units, self.outputs)
+        widths = (self.projection or width, *self.head_units, self.outputs)
         return below + sum((read + 1) * width for read, width in pairwise(widths))
 
     def architecture(self):
@@ -84,6 +85,7 @@ class Configuration:
         text += f", embedding {self.embedding}" if self.embedding else ""
         text += ", one-hot input" if self.one_hot else ""
         text += "" if self.connection == "stack" else f", {self.connection} connections"
+        text += f", projection {self.projection}" if self.projection else ""
         text += f", hidden layers {'-'.join(map(str, self.head_units))} in the head" if self.head_units else ""
         return text + (", tied" if self.tied else "")
 

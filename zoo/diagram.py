@@ -68,6 +68,10 @@ def head_rows(config):
     units = layer_units(config.units, config.num_layers)
     below = output_width(units, config.connection, config.bidirectional)
     rows = []
+    if config.projection:
+        shape = shape_of(config, config.each_step, config.projection)
+        rows.append(("", shape, "projection without bias", below * config.projection))
+        below = config.projection
     for width, above in pairwise((below, *config.head_units)):
         rows.append(("", shape_of(config, config.each_step, above), "hidden layer of the head", (width + 1) * above))
         below = above

@@ -21,7 +21,9 @@ class LanguageModelConfig(Configuration):
         units, num_layers, cell, activation, connection: as in `DeepRNN`.
         embedding: width, or None for indicator vectors.
         head_units: widths of hidden layers between the recurrent layers and the logits.
-        tied: the head reads the embedding backwards, which is then as wide as the output of the recurrent layers.
+        projection: width of a linear map without bias below the head, or None.
+        tied: the head reads the embedding backwards, which is then as wide as the projection, or else as the output of
+            the recurrent layers.
         input_dropout, dropout, output_dropout: on the first layer's input, between layers, before the head.
         initialization, recipe: how it starts and how it is trained.
         symbols: "characters", "words" or "bytes".
@@ -46,6 +48,7 @@ class LanguageModelConfig(Configuration):
     connection: str = "stack"
     embedding: int | None = None
     head_units: tuple = ()
+    projection: int | None = None
     tied: bool = False
     input_dropout: float = 0.0
     dropout: float = 0.0
@@ -60,7 +63,7 @@ class LanguageModelConfig(Configuration):
 
     def __post_init__(self):
         if self.tied:
-            width = output_width(layer_units(self.units, self.num_layers), self.connection)
+            width = self.projection or output_width(layer_units(self.units, self.num_layers), self.connection)
             object.__setattr__(self, "embedding", width)
         super().__post_init__()
 
@@ -97,7 +100,7 @@ class LanguageModelConfig(Configuration):
         from deeprnn_keras import ByteVocabulary, LanguageModel
 
         model = LanguageModel(
-            ByteVocabulary() if self.symbols == "bytes" else self.vocabulary,
+            ByteVocabulary() if self.symbols == "bytes" and self.vocabulary == 256 else self.vocabulary,
             self.units,
             self.num_layers,
             self.cell,
@@ -105,6 +108,7 @@ class LanguageModelConfig(Configuration):
             connection=self.connection,
             embedding=self.embedding,
             head_units=self.head_units,
+            projection=self.projection,
             tied=self.tied,
             input_dropout=self.input_dropout,
             dropout=self.dropout,

@@ -50,8 +50,8 @@ register(
         title="our model of Bach's four-part chorales, two frames a quarter note",
         paper="none: a configuration of this project",
         url="",
-        data="Bach's four-part chorales as in music21: 300 to learn from, in all twelve keys, 32 to validate on, 32 to be "
-        "tested on, parted by catalogue number; a frame each eighth note, 88 notes",
+        data="Bach's four-part chorales as in music21: 300 to learn from, in all twelve keys, 32 to validate on, 32 to "
+        "be tested on, parted by catalogue number; a frame each eighth note, 88 notes",
         corpus="bach_chorales",
         units=256,
         num_layers=2,

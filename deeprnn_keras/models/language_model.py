@@ -32,8 +32,9 @@ class LanguageModel(Configured, keras.Model):
         head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
         stateful: the model then reads (tokens, starts), what `TBPTTDataset` yields, and carries its state from batch to
             batch; rows where starts is True begin anew. Given tokens alone, every row does.
-        tied: W_hq is the transpose of E: as wide as the output of the recurrent layers, and learnt from both sides
-            (Press & Wolf 2017; Inan et al. 2017).
+        projection: width of a linear map without bias between the recurrent layers and the head, or None.
+        tied: W_hq is the transpose of E: as wide as what the head reads, and learnt from both sides (Press & Wolf 2017;
+            Inan et al. 2017).
         head_initializer, head_bias_initializer: of W_hq and b_q.
 
     Raises:
@@ -60,6 +61,7 @@ class LanguageModel(Configured, keras.Model):
         embeddings_initializer=None,
         head_units=(),
         head_activation="tanh",
+        projection=None,
         tied=False,
         head_initializer="glorot_uniform",
         head_bias_initializer="zeros",
@@ -95,6 +97,10 @@ class LanguageModel(Configured, keras.Model):
             keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype, name="output_dropout"),
         ]
         width = output_width(layers[2].units, layers[2].connection)
+        if projection is not None:
+            width = checks.positive_int("projection", projection)
+            options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
+            layers.append(keras.layers.Dense(width, **options, name="projection"))
         head = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
         if tied:
             layers.append(TiedHead(embed, _tied_width(embedding, width, head_units), **head))
@@ -121,6 +127,7 @@ class LanguageModel(Configured, keras.Model):
             "embeddings_initializer": serialized(embeddings_initializer),
             "head_units": list(head_units),
             "head_activation": head_activation,
+            "projection": projection,
             "tied": bool(tied),
             "head_initializer": serialized(head_initializer),
             "head_bias_initializer": serialized(head_bias_initializer),
@@ -163,7 +170,7 @@ class LanguageModel(Configured, keras.Model):
 def _tied_width(embedding, width, head_units):
     if embedding != width or head_units:
         raise ValueError(
-            f"tied=True needs an embedding as wide as the output of the recurrent layers, {width}, and no hidden "
+            f"tied=True needs an embedding as wide as what the head reads, {width}, and no hidden "
             f"layers in the head; got embedding={embedding} and head_units={list(head_units)}"
         )
     return width
