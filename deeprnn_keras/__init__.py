@@ -55,6 +55,7 @@ _HOMES = {
     "adding_problem": "deeprnn_keras.data.series",
     "bach_chorales": "deeprnn_keras.data.music",
     "piano_rolls": "deeprnn_keras.data.music",
+    "sequential_mnist": "deeprnn_keras.data.mnist",
     "digits": "deeprnn_keras.data.series",
     "japanese_vowels": "deeprnn_keras.data.series",
     "king_james": "deeprnn_keras.data",

@@ -1,9 +1,10 @@
 """Data sets of series: the official splits, and what is generated."""
 
+import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import adding_problem, digits, japanese_vowels
+from deeprnn_keras import adding_problem, digits, japanese_vowels, sequential_mnist
 from deeprnn_keras.data import series
 
 
@@ -44,3 +45,25 @@ def test_a_missing_package_is_named(load, name, monkeypatch):
         ValueError, match=rf"need the package {name}; install it with: pip install 'deeprnn-keras\[data"
     ):
         load()
+
+
+def test_mnist_is_read_pixel_by_pixel(tmp_path, rng):
+    images, labels = rng.integers(256, size=(3, 28, 28)).astype("uint8"), [4, 0, 9]
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=labels[:1])
+    data, permuted = (sequential_mnist(tmp_path / "mnist.npz", permuted=how) for how in (False, True))
+    assert data.train.answers.tolist() == labels and len(data.test) == 1
+    np.testing.assert_array_equal(data.train.series[1].ravel(), images[1].ravel())
+    assert np.any(permuted.train.series[1] != data.train.series[1])
+    np.testing.assert_array_equal(np.sort(permuted.train.series[1], axis=0), np.sort(data.train.series[1], axis=0))
+    np.savez(tmp_path / "other.npz", x_train=images)
+    with pytest.raises(ValueError, match="holds no MNIST, x_train"):
+        sequential_mnist(tmp_path / "other.npz")
+
+
+def test_what_cannot_be_fetched_says_which_file_to_put_where(monkeypatch):
+    def broken(*args, **kwargs):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.utils, "get_file", broken)
+    with pytest.raises(ValueError, match=r"cannot be fetched \(URL fetch failure\); put .* to '.*mnist.npz'"):
+        sequential_mnist()

@@ -6,7 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import ByteVocabulary, LanguageModel, TextCorpus, Vocabulary, WordVocabulary, plain_words, zoo
+from deeprnn_keras import (
+    ByteVocabulary,
+    LanguageModel,
+    SequenceModel,
+    TextCorpus,
+    Vocabulary,
+    WordVocabulary,
+    plain_words,
+    zoo,
+)
 from deeprnn_keras.data.words import plain, vocabulary_of
 from deeprnn_keras.training.compressors import compressed_bits
 
@@ -103,3 +112,35 @@ def test_compressors_count_what_the_model_counts():
     characters, bytes_ = (dict(compressed_bits(text, unit)) for unit in ("character", "byte"))
     assert characters["xz -9"] == 2 * bytes_["xz -9"]
     assert compressed_bits(text, "word") == []
+
+
+REVIEWS = ["A good, GOOD film!", "bad bad bad film; so bad", "good fun", "what a bad one"]
+
+
+@pytest.mark.parametrize("length", [None, 3])
+def test_models_of_sequences_read_raw_texts(length):
+    words = WordVocabulary.of(map(plain_words, REVIEWS), size=5, padding=True)
+    assert words.words == ("<pad>", "<unk>", "bad", "good", "a")
+    keras.utils.set_random_seed(1)
+    how = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
+    model = SequenceModel(5, 1, 6, **how)
+    read = [one.tolist() for one in model._series(REVIEWS)]
+    whole = [[4, 3, 3, 1], [2, 2, 2, 1, 1, 2], [3, 1], [1, 4, 2, 1]]
+    assert read == (whole if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
+    model.compile(keras.optimizers.Adam(0.05), model.loss_function())
+    model.fit(model.dataset(REVIEWS, [1, 0, 1, 0]), epochs=30, shuffle=False, verbose=0)
+    assert (model.answer(REVIEWS) > 0.5).tolist() == [True, False, True, False]
+    again = SequenceModel.from_config(model.get_config())
+    assert again.words == words
+    with pytest.raises(ValueError, match="knows no words; create it with words="):
+        SequenceModel(5, 1, 2, kind="binary", embedding=3, masks=True).answer(REVIEWS)
+    with pytest.raises(ValueError, match="words must be as many as inputs, 4, and read through"):
+        SequenceModel(4, 1, 2, kind="binary", embedding=3, words=words.words)
+
+
+def test_the_film_reviews_of_the_zoo_take_raw_texts(tmp_path):
+    words = WordVocabulary.of(map(plain_words, REVIEWS), size=20, padding=True)
+    model = zoo.create_model("imdb_bilstm_2x64", words=words.words, inputs=len(words), length=6, units=2, embedding=2)
+    assert model.answer(REVIEWS).shape[0] == 4
+    zoo.save_preset(model, tmp_path / "p")
+    assert zoo.create_model(tmp_path / "p").words == words

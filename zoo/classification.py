@@ -8,6 +8,7 @@ from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 PIXELS = {
     "task": "classification",
     "data": "MNIST, 28 x 28 pixels read one by one: 784 steps of one number in [0, 1]",
+    "corpus": "sequential_mnist",
     "inputs": 1,
     "outputs": 10,
     "length": 784,
@@ -36,6 +37,7 @@ register(
         inputs=20_000,
         outputs=1,
         kind="binary",
+        length=200,
         embedding=128,
         units=64,
         num_layers=2,
@@ -43,7 +45,8 @@ register(
         initialization=Initialization("keras"),
         recipe=Recipe("adam", 1e-3, batch_size=32, bptt=200, epochs=2),
         published="validation accuracy 0.843 after two epochs",
-        differs="Reviews shorter than 200 words are padded on the left with id 0 there; do the same for its figure.",
+        differs="There ids count words by the data set's own list; here `words=WordVocabulary.of(texts, 20_000, "
+        "padding=True).words` makes one, and raw reviews go in. Both fill short reviews up at the left.",
     ),
     SequenceModelConfig(
         name="lstm_seq_mnist",

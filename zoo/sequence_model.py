@@ -15,7 +15,7 @@ class SequenceModelConfig(Configuration):
         name, title, paper, url, data: as in `LanguageModelConfig`.
         task: "classification", "regression" or "music".
         params: the weights that the entry, as it stands, has; the tests count them.
-        inputs, outputs, kind, per_step, length, embedding, masks, offset, scale, labels: as in `SequenceModel`.
+        inputs, outputs, kind, per_step, length, embedding, words, masks, offset, scale, labels: as in `SequenceModel`.
         units, num_layers, cell, activation, connection, bidirectional: as in `DeepRNN`.
         head_units: widths of hidden layers in the head.
         input_dropout, dropout, output_dropout: on X, between layers, on H^(L).
@@ -41,6 +41,7 @@ class SequenceModelConfig(Configuration):
     per_step: bool = False
     length: int | None = None
     embedding: int | None = None
+    words: tuple | None = None
     masks: bool = False
     offset: float | tuple = 0.0
     scale: float | tuple = 1.0
@@ -84,8 +85,8 @@ class SequenceModelConfig(Configuration):
         """The compiled model."""
         from deeprnn_keras import SequenceModel
 
-        names = ("kind", "per_step", "length", "embedding", "masks", "offset", "scale", "labels", "input_dropout")
-        names += ("output_dropout", "head_units", "activation", "connection", "bidirectional", "dropout", "name")
+        names = "kind per_step length embedding words masks offset scale labels input_dropout output_dropout head_units"
+        names = [*names.split(), "activation", "connection", "bidirectional", "dropout", "name"]
         start = self.initialization.arguments(self.cell)
         if self.embedding is None:
             start.pop("embeddings_initializer", None)

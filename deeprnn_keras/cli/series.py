@@ -31,12 +31,12 @@ def series_of(config, path):
             "model.dataset(series, answers) and model.fit"
         )
     load = getattr(deeprnn_keras, config.corpus)
-    needed = "path" in inspect.signature(load).parameters
-    if needed and path is None:
-        raise ValueError(f"{config.name} comes without its data ({config.data}); give it with --data FILE")
-    if not needed and path is not None:
+    file = inspect.signature(load).parameters.get("path")
+    if file is None and path is not None:
         raise ValueError(f"{config.name} comes with its data ({config.data}); leave out --data")
-    return load(path) if needed else load()
+    if file is not None and file.default is file.empty and path is None:
+        raise ValueError(f"{config.name} comes without its data ({config.data}); give it with --data FILE")
+    return load() if path is None else load(path)
 
 
 def train_on_series(config, split, output, *, seed, resume, settings, console):

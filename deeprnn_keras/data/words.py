@@ -7,7 +7,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 
-UNKNOWN, END_OF_LINE = "<unk>", "<eos>"
+UNKNOWN, END_OF_LINE, PADDING = "<unk>", "<eos>", "<pad>"
 
 
 def plain_words(text):
@@ -48,15 +48,16 @@ class WordVocabulary:
         self._ids = {word: place for place, word in enumerate(self.words)}
 
     @classmethod
-    def of(cls, text, size=10_000, end_of_line=False):
+    def of(cls, text, size=10_000, end_of_line=False, padding=False):
         """The most frequent words of a text, or of a list of texts.
 
         Args:
             text: a string, or strings.
-            size: at most so many words, "<unk>" and "<eos>" included.
+            size: at most so many words, "<unk>" and the like included.
             end_of_line: whether lines end in "<eos>".
+            padding: whether id 0 is "<pad>", for what stands before or behind a text.
         """
-        special = [UNKNOWN, *([END_OF_LINE] if end_of_line else [])]
+        special = [*([PADDING] if padding else []), UNKNOWN, *([END_OF_LINE] if end_of_line else [])]
         counts = Counter()
         for part in [text] if isinstance(text, str) else text:
             counts.update(part.split())
@@ -68,6 +69,11 @@ class WordVocabulary:
     def symbols(self):
         """What describes it in a configuration."""
         return self.words
+
+    @property
+    def padding(self):
+        """The id of "<pad>", or 0."""
+        return self._ids.get(PADDING, 0)
 
     def __len__(self):
         return len(self.words)

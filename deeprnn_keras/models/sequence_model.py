@@ -5,6 +5,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras.data.buckets import BucketedDataset
+from deeprnn_keras.data.words import WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
 from deeprnn_keras.models.answers import KINDS
@@ -30,6 +31,9 @@ class SequenceModel(Configured, keras.Model):
         per_step: one answer per step instead of one per sequence; always so for "notes".
         length: T where it is known, which lets the fused kernel compile; None for any.
         embedding: its width, for ids; None for features.
+        words: with an embedding the words whose ids are read, as many as `inputs`; sequences may then be raw texts,
+            read as `plain_words`. Where `length` is known, the last so many words are read, and shorter texts are
+            filled up at the left with "<pad>", or id 0.
         masks: the model reads (x, mask), mask (n, T) of bool, False behind the end of a sequence: for sequences of
             different lengths with one answer each. `dataset` and `answer` see to it.
         offset, scale: features are read as (x + offset) scale, numbers or one per feature: brings raw data to mean 0
@@ -64,6 +68,7 @@ class SequenceModel(Configured, keras.Model):
         per_step=False,
         length=None,
         embedding=None,
+        words=None,
         masks=False,
         offset=0.0,
         scale=1.0,
@@ -83,6 +88,7 @@ class SequenceModel(Configured, keras.Model):
         checks.positive_int("inputs", inputs)
         self_kind = KINDS[checks.one_of("kind", kind, KINDS)]
         self_kind.check(checks.positive_int("outputs", outputs), labels)
+        self_words = _vocabulary(words, inputs, embedding)
         per_step = bool(per_step) or self_kind.per_step
         if masks and per_step:
             raise ValueError("masks=True is for one answer per sequence; with one per step the padding comes after it")
@@ -115,6 +121,7 @@ class SequenceModel(Configured, keras.Model):
         # === Config ===
         self.kind, self.per_step, self.masks = kind, per_step, bool(masks)
         self.labels = None if labels is None else tuple(labels)
+        self.words = self_words
         self._config = {
             "inputs": inputs,
             "outputs": outputs,
@@ -122,6 +129,7 @@ class SequenceModel(Configured, keras.Model):
             "per_step": per_step,
             "length": length,
             "embedding": embedding,
+            "words": None if words is None else list(words),
             "masks": bool(masks),
             "offset": _plain(offset),
             "scale": _plain(scale),
@@ -147,7 +155,7 @@ class SequenceModel(Configured, keras.Model):
         """Batches for `fit` of sequences of any lengths.
 
         Args:
-            series: a list of arrays (T_i, d) or (T_i,), an array (n, T, d), or a data frame per sequence.
+            series: a list of arrays (T_i, d) or (T_i,), an array (n, T, d), a data frame per sequence, or texts.
             answers: one per sequence, or arrays (T_i, ...), one per step; labels by name or by number.
             batch_size: n.
             options: of `BucketedDataset`.
@@ -186,7 +194,7 @@ class SequenceModel(Configured, keras.Model):
         return generate_notes(self, start, length, **options)
 
     def _series(self, series):
-        found = [np.asarray(getattr(one, "values", one)) for one in series]
+        found = [self._ids(one) if isinstance(one, str) else np.asarray(getattr(one, "values", one)) for one in series]
         if not found:
             raise ValueError("there is no sequence")
         width, ids = self._config["inputs"], self._config["embedding"] is not None
@@ -205,6 +213,16 @@ class SequenceModel(Configured, keras.Model):
             )
         return found
 
+    def _ids(self, text):
+        """A text as ids."""
+        if self.words is None:
+            raise ValueError(f"model {self.name!r} knows no words; create it with words=[...] to give it texts")
+        ids, length = self.words.encode(plain_words(text), "skip"), self._config["length"]
+        if length is None:
+            return ids
+        ids = ids[-length:]
+        return np.concatenate([np.full(length - len(ids), self.words.padding, "int32"), ids])
+
     def _numbered(self, answers):
         """Labels as numbers."""
         if self.labels is None or self.kind != "classes":
@@ -220,3 +238,15 @@ class SequenceModel(Configured, keras.Model):
 
 def _plain(value):
     return np.asarray(value, float).tolist()
+
+
+def _vocabulary(words, inputs, embedding):
+    """The `WordVocabulary` of a model's words, or None."""
+    if words is None:
+        return None
+    if embedding is None or len(words) != inputs:
+        raise ValueError(
+            f"words must be as many as inputs, {inputs}, and read through an embedding; got {len(words)} words and "
+            f"embedding={embedding}"
+        )
+    return WordVocabulary(words)
