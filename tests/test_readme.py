@@ -13,7 +13,7 @@ from deeprnn_keras import TextCorpus, zoo
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE, RESUME_EXAMPLE, TUNER_EXAMPLE = re.findall(
+LAYER_EXAMPLE, TEXT_EXAMPLE, KERNELS_EXAMPLE, RESUME_EXAMPLE, TRAINED_EXAMPLE, TUNER_EXAMPLE = re.findall(
     r"```python\n(.*?)```", README, re.DOTALL
 )
 
@@ -63,6 +63,17 @@ def test_the_tuner_example_runs(monkeypatch, tmp_path):
     names |= {"x_held_out": names["x"], "y_held_out": names["y"]}
     exec(TUNER_EXAMPLE.replace("max_trials=20", "max_trials=1"), names)
     assert names["model"].count_params() <= 300_000
+
+
+def test_the_example_of_trained_models_runs(capsys, monkeypatch):
+    whole = deeprnn_keras.king_james()
+    monkeypatch.setattr(
+        deeprnn_keras, "king_james", lambda: TextCorpus(whole.text[:20_000], vocabulary=whole.vocabulary)
+    )
+    exec(TRAINED_EXAMPLE, {})
+    *text, bits, speakers = capsys.readouterr().out.splitlines()
+    assert text[0].startswith("In the beginning") and 0.5 < float(bits) < 1.6
+    assert len(speakers.strip("[]").split()) == 3
 
 
 def test_the_gain_of_two_workers_is_the_one_in_benchmarks():
