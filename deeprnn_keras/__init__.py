@@ -53,6 +53,7 @@ _HOMES = {
     "WordVocabulary": "deeprnn_keras.data",
     "plain_words": "deeprnn_keras.data",
     "adding_problem": "deeprnn_keras.data.series",
+    "adding_split": "deeprnn_keras.data.series",
     "bach_chorales": "deeprnn_keras.data.music",
     "piano_rolls": "deeprnn_keras.data.music",
     "sequential_mnist": "deeprnn_keras.data.mnist",

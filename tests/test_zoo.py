@@ -33,7 +33,7 @@ PUBLISHED = {  # what a Keras build of the published sizes must show
 }
 LANGUAGE = zoo.list_models(task="language")
 SMALL = [name for name, count in COUNTS.items() if count < 1_000_000]
-LARGE = sorted(set(LANGUAGE) - set(SMALL))
+LARGE = sorted(COUNTS.keys() - set(SMALL))
 EVERY = pytest.mark.parametrize("name", zoo.list_models())
 
 
@@ -78,6 +78,8 @@ def test_no_row_of_a_card_is_empty(name):
     rows = zoo.info(name).card()
     assert all(what.strip() and value.strip() for what, value in rows)
     assert len(dict(rows)) == len(rows)
+    for what in ("intended use", "limits", "kernels", "data", "published result"):
+        assert what in dict(rows)
     for what in ("architecture", "initialization", "optimizer", "learning rate", "gradient clip", "epochs", "source"):
         assert what in dict(rows)
     assert dict(rows)["weights count"] == f"{COUNTS[name]:,}"
@@ -248,18 +250,43 @@ def test_biases_start_as_the_entry_says(entry):
         assert not np.any(roles(start)["head bias"][0])
 
 
-@pytest.mark.parametrize("name", LARGE)
-def test_large_models_are_built_small(name):
+@pytest.fixture(scope="module", params=LARGE)
+def reduced(request):
+    """(configuration, model) of a large entry with six units."""
     keras.utils.set_random_seed(11)
-    overrides = {"units": 6, "vocabulary": 50, "bptt": 4}
-    model, config = zoo.create_model(name, **overrides), zoo.info(name, **overrides)
-    assert model.count_params() == zoo.count_params(name, **overrides)
-    assert len(model.get_layer("deep_rnn").recurrent_layers) == config.num_layers
+    language = request.param in LANGUAGE
+    overrides = {"units": 6, **({"vocabulary": 50, "bptt": 4} if language else {})}
+    return zoo.info(request.param, **overrides), zoo.create_model(request.param, **overrides)
+
+
+def test_large_models_are_built_small(reduced):
+    config, model = reduced
+    assert model.count_params() == config.count_params()
+    layers = model.get_layer("deep_rnn").recurrent_layers
+    assert len(layers) == config.num_layers * (2 if config.bidirectional else 1)
     assert type(model.optimizer).__name__.lower() == f"guarded{config.recipe.optimizer}"
-    weights = roles({w.path: w.numpy() for w in model.weights})
-    head = weights["embeddings" if config.tied else "head kernel"]
-    assert_uniform([*weights["recurrent_kernel"], *head], config.initialization.scale)
+
+
+def test_large_models_start_as_their_entries_say(reduced):
+    config, model = reduced
+    weights, rule = roles({w.path: w.numpy() for w in model.weights}), config.initialization
+    if rule.rule == "uniform":
+        head = weights["embeddings" if config.tied else "head kernel"]
+        assert_uniform([*weights["recurrent_kernel"], *head], rule.scale)
     gate = "forget" if config.cell == "lstm" else 1  # of a highway the second block, transform
-    wanted = -2.0 if config.initialization.forget_bias is None else config.initialization.forget_bias
+    own = {"care": 1.0, "keras": 1.0}.get(rule.rule, -2.0)
+    wanted = own if rule.forget_bias is None else rule.forget_bias
     for bias in weights["bias"]:
         np.testing.assert_array_equal(gate_blocks(bias, config)[gate], np.full(6, wanted, "float32"))
+
+
+def test_large_models_learn_in_every_weight_and_come_back(reduced, tmp_path):
+    config, model = reduced
+    start, (x, y) = model.get_weights(), examples(model)
+    if config.recipe.stateful:
+        x = [x, np.ones(len(x), bool)]
+    model.train_on_batch(x, y)
+    for weight, before in zip(model.weights, start, strict=True):
+        assert np.any(weight.numpy() != before), f"{weight.path} learns"
+    model.save(tmp_path / "m.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(x), model(x))

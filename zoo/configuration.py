@@ -7,6 +7,18 @@ from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_weights, ex
 from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import diagram
 
+USES = {
+    "language": "to score and to continue text of the kind it was trained on; to compare recurrent networks",
+    "classification": "to tell the classes of sequences like those of its data; to compare recurrent networks",
+    "regression": "to see how far back a recurrent network remembers",
+    "music": "to score and to continue pieces of the kind it was trained on; to compare recurrent networks",
+}
+LIMITS = {
+    "language": "What it writes is likely and not true, and repeats what its training text thinks of people.",
+    "classification": "It answers with one of its classes whatever it is given, also what belongs to none.",
+    "regression": "The task is made up.",
+    "music": "Notes of a frame are drawn each by itself: it knows no chords but by what came before.",
+}
 FIXED = ("name", "task", "recipe", "params")
 
 
@@ -123,6 +135,8 @@ class Configuration:
             ("initialization", str(self.initialization)),
             *self.recipe.describe(),
             ("data", self.data),
+            ("intended use", USES[self.task]),
+            ("limits", " ".join(filter(None, [LIMITS[self.task], self.limits]))),
             ("published result", self.published or "none"),
             *self._results(),
             ("trained weights", str(self.weights or "none")),

@@ -17,6 +17,7 @@ D2L_RECIPE = {"optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 1.0}
 D2L_WINDOWS = {"batch_size": 1024, "bptt": 32, "stride": 1, "train_windows": 10_000, "validation_windows": 5_000}
 
 KING_JAMES = {
+    "limits": "English of 1611; 66 characters, others are refused.",
     "paper": "none: a configuration of this project",
     "url": "",
     "data": "King James Bible; the last tenth of each of ten equal stretches is held out",
@@ -78,6 +79,7 @@ register(
         ),
         published="training perplexity 1.0: it memorizes the 10,000 characters; no validation figure",
         differs="The source begins each epoch at a random offset below T; here every epoch has the same lanes.",
+        limits="It learns 10,000 characters by heart.",
         **D2L,
     ),
 )
@@ -218,6 +220,6 @@ register(
         units=256,
         embedding=64,
         recipe=Recipe(learning_rate=5e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
-        **{**KING_JAMES, "vocabulary": 256},
+        **{**KING_JAMES, "vocabulary": 256, "limits": "Characters beyond ASCII are several bytes long, and cost more."},
     ),
 )

@@ -31,6 +31,7 @@ class LanguageModelConfig(Configuration):
         corpus: "king_james" where the text comes with the package, else None.
         published: the metric in the source, or None.
         differs: what is not as in the source.
+        limits: what one should know beyond the limits of its task.
     """
 
     name: str
@@ -59,6 +60,7 @@ class LanguageModelConfig(Configuration):
     corpus: str | None = None
     published: str | None = None
     differs: str = ""
+    limits: str = ""
     task: str = "language"
 
     def __post_init__(self):

@@ -23,6 +23,7 @@ class SequenceModelConfig(Configuration):
         corpus: the function of `deeprnn_keras` that loads the data, or None.
         published: the metric in the source, or None.
         differs: what is not as in the source.
+        limits: what one should know beyond the limits of its task.
     """
 
     name: str
@@ -58,6 +59,7 @@ class SequenceModelConfig(Configuration):
     corpus: str | None = None
     published: str | None = None
     differs: str = ""
+    limits: str = ""
 
     one_hot = False  # not a field
 

@@ -9,7 +9,7 @@ from deeprnn_keras.zoo.weight_file import read_weights
 FOLDER = Path(__file__).with_name("weights")
 # what may be changed under trained weights: it says nothing of their shapes, nor of what they mean
 FREE = {
-    *("name", "title", "paper", "url", "data", "corpus", "published", "differs", "task", "params"),
+    *("name", "title", "paper", "url", "data", "corpus", "published", "differs", "limits", "task", "params"),
     *("recipe", "initialization", "input_dropout", "dropout", "output_dropout", "length"),
 }
 

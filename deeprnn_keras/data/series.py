@@ -119,3 +119,14 @@ def adding_problem(examples, steps, seed=None):
     for low, high in ((0, steps // 2), (steps // 2, steps)):
         marks[rows, rng.integers(low, high, size=n)] = 1
     return np.stack([numbers, marks], -1), (numbers * marks).sum(1, keepdims=True)
+
+
+def adding_split(steps=200, train=50_000, test=1_000):
+    """The adding problem as a `SeriesSplit`, the same each time: as many examples as Bai, Kolter & Koltun 2018 have.
+
+    >>> from deeprnn_keras import adding_split
+    >>> len(adding_split(steps=10, train=8, test=2).test)
+    2
+    """
+    sides = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
+    return SeriesSplit(*(Labelled(list(x), y) for x, y in sides), name=f"adding problem, T {steps}")
