@@ -3,8 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from deeprnn_keras import LanguageModel
+from deeprnn_keras import LanguageModel, zoo
 from deeprnn_keras.cli import main
+from deeprnn_keras.zoo import results, table
 
 
 def evaluate(folder, vocabulary, *options):
@@ -28,3 +29,60 @@ def test_a_model_over_numbers_is_an_answer_and_no_traceback(tmp_path, options):
     result = evaluate(tmp_path, 7, *options)
     assert result.exit_code == 1
     assert "knows ids below 7, not characters" in result.stderr
+
+
+# === Models of the zoo ===
+
+
+def test_a_name_evaluates_to_its_row_in_results():
+    result = CliRunner().invoke(main, ["evaluate", "vowels_bigru_2x64"])
+    assert result.exit_code == 0, result.output
+    (row,) = (one for one in results.results_of("vowels_bigru_2x64") if one.metric == "accuracy")
+    assert f"accuracy  {row.value}" in result.stdout and "examples  370" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.list_models(task="language", pretrained=True))
+def test_a_language_model_evaluates_to_its_row_in_results(name):
+    result = CliRunner().invoke(main, ["evaluate", name], env={"COLUMNS": "200"})
+    (row,) = (one for one in results.results_of(name) if one.metric == "bits per character")
+    assert f" {row.value} " in result.stdout, result.output
+
+
+def test_recorded_figures_are_those_of_the_model(monkeypatch):
+    kept = []
+    monkeypatch.setattr(results, "record_results", kept.extend)
+    monkeypatch.setattr(table, "write", lambda: kept.append("page"))
+    result = CliRunner().invoke(main, ["evaluate", "vowels_bigru_2x64", "--record"])
+    assert result.exit_code == 0, result.output
+    accuracy, time, page = kept
+    (known,) = (one for one in results.results_of("vowels_bigru_2x64") if one.metric == "accuracy")
+    assert (accuracy.value, accuracy.split, accuracy.seed, accuracy.steps) == (known.value, "test", "0", known.steps)
+    assert time.metric == results.STEP_TIME and 0 < float(time.value) < 10_000 and page == "page"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "vowels_bigru_2x6"], "unknown model 'vowels_bigru_2x6'; did you mean 'vowels_bigru_2x64'"),
+        (["evaluate", "d2l_rnn_2x32"], "d2l_rnn_2x32 has no trained weights: train it, and give the folder"),
+        (
+            ["evaluate", "vowels_bigru_2x64", "--data", "a.csv"],
+            "vowels_bigru_2x64 comes with its data (Japanese vowels",
+        ),
+        (["evaluate", "kjv_lstm_2x256", "--record", "--skip-unknown"], "--record counts every character"),
+        (["generate", "vowels_bigru_2x64", "--output", "a.mid"], "answers with classes; text and music are generated"),
+        (["generate", "kjv_lstm_2x256"], "text begins with --prompt TEXT"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_commands_refuse(arguments, message):
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and message in result.stderr, result.output
+
+
+def test_a_model_of_the_zoo_generates_text():
+    result = CliRunner().invoke(
+        main, ["generate", "kjv_lstm_2x256", "--prompt", "And he", "--length", "9", "--seed", "1"]
+    )
+    assert result.stdout.startswith("And he") and len(result.stdout) == 6 + 9 + 1
