@@ -19,16 +19,17 @@ NAMES = [name for name in CELLS.names() if CELLS[name].gates or CELLS[name].equa
 
 
 @pytest.mark.parametrize("cell", NAMES)
-def test_every_built_model_has_the_weights_asked_for(cell):
-    """params=200_000 within 3 %, over L = 1 to 4."""
+def test_every_model_has_the_weights_asked_for(cell):
+    """params=200_000 within 3 %, over L = 1 to 4; built they have as many as counted."""
     hyper = HyperDeepRNN(**OWN, num_layers=(1, 4), units=None, cell=cell, params=200_000, **LEFT_OUT)
     for layers in (1, 2, 3, 4):
         hp = keras_tuner.HyperParameters()
         hp.values = {"num_layers": layers, "cell": cell}
-        model = hyper.build(hp)
-        assert abs(model.count_params() - 200_000) <= 6_000, (cell, layers, model.count_params())
-        assert model.count_params() == hyper.resolve(hp.values).weights
-        keras.backend.clear_session()
+        weights = hyper.resolve(hp.values).weights
+        assert abs(weights - 200_000) <= 6_000, (cell, layers, weights)
+        if layers in (1, 3):
+            assert hyper.build(hp).count_params() == weights
+            keras.backend.clear_session()
 
 
 def test_a_model_of_the_zoo_has_them_too():
