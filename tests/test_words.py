@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from test_command import deeprnn
 
 from deeprnn_keras import (
     ByteVocabulary,
@@ -144,3 +145,16 @@ def test_the_film_reviews_of_the_zoo_take_raw_texts(tmp_path):
     assert model.answer(REVIEWS).shape[0] == 4
     zoo.save_preset(model, tmp_path / "p")
     assert zoo.create_model(tmp_path / "p").words == words
+
+
+def test_the_command_trains_models_of_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rhyme.txt").write_text(RHYME * 60)
+    small = ["--units", "3", "--epochs", "1", "--batch-size", "2", "--bptt", "4", "--learning-rate", "0.1"]
+    result = deeprnn("train", "zaremba_small", "--text", "rhyme.txt", *small)
+    assert result.exit_code == 0, result.output
+    kinds = len(set(RHYME.split())) + 2
+    assert f"words of {kinds} kinds" in result.stdout and "bits per word" in result.stdout
+    assert "gzip" not in result.stdout and "bits/word" in result.stdout
+    found = json.loads((tmp_path / "runs" / "zaremba_small" / "result.json").read_text())["validation"]
+    assert found["words"] > 0 and 0 < found["bits_per_word"] < np.log2(kinds) + 1

@@ -24,7 +24,6 @@ EPOCHS = 4  # of a trial: where it can be broken off, and Hyperband's unit
 SEARCH, CONFIRM = 0.62, 0.78  # shares of the time after which the search, and further seeds, are over
 RESERVE = 0.05  # of the time, for scoring and pictures
 TOP, SEEDS = 3, 3  # configurations that are trained again, seeds of each
-BITS = ("bits per character", 1 / math.log(2))
 LEAST = 0.1  # share of the time for training the best anew, however long the rest took
 PROJECT, PLAN, CLOCK, RETRAINING, BEST = "search", "plan.json", "clock.json", "retraining.json", "best"
 CUT = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # what of a recipe the data depends on
@@ -193,7 +192,8 @@ class TextSearch:
     # === The answer ===
     def answer_of(self, records):
         """The `Answer` of records of trials."""
-        return Answer(records, self.hyper, keras_tuner.Objective("val_loss", "min"), BITS)
+        bits = (f"bits per {self.corpus.vocabulary.unit}", 1 / math.log(2))
+        return Answer(records, self.hyper, keras_tuner.Objective("val_loss", "min"), bits)
 
     def answer(self):
         """The `Answer` of the records on disk."""
