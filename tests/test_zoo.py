@@ -83,6 +83,9 @@ def test_no_row_of_a_card_is_empty(name):
     for what in ("architecture", "initialization", "optimizer", "learning rate", "gradient clip", "epochs", "source"):
         assert what in dict(rows)
     assert dict(rows)["weights count"] == f"{COUNTS[name]:,}"
+    printed = str(zoo.info(name))
+    assert all(len(line) <= 100 for line in printed.splitlines() if "^" not in line and "(n" not in line)
+    assert all(word in printed for _, value in rows for word in value.split()[:1])
 
 
 @pytest.mark.parametrize("name", LANGUAGE)

@@ -1,5 +1,6 @@
 """What every configuration of the zoo has in common: it is counted, described, changed and built."""
 
+import textwrap
 from dataclasses import fields, replace
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ LIMITS = {
     "regression": "The task is made up.",
     "music": "Notes of a frame are drawn each by itself: it knows no chords but by what came before.",
 }
+CARD_WIDTH = 100  # characters of a line
 FIXED = ("name", "task", "recipe", "params")
 
 
@@ -143,6 +145,16 @@ class Configuration:
             ("source", f"{self.paper}{' <' + self.url + '>' if self.url else ''}"),
         ]
         return rows + ([("differs from it", self.differs)] if self.differs else [])
+
+    def __str__(self):
+        """The card, for `print(zoo.info(name))`."""
+        rows = self.card()
+        widest = max(len(what) for what, _ in rows)
+        lines = [f"{self.name}: {self.title}", "", self.diagram(), ""]
+        for what, value in rows:
+            first, *more = textwrap.wrap(value, CARD_WIDTH - widest - 2)
+            lines += [f"{what:{widest}}  {first}", *(" " * (widest + 2) + line for line in more)]
+        return "\n".join(lines)
 
     def _results(self):
         """The row of what the entry, as it stands, reached here."""

@@ -37,7 +37,7 @@ def list_models(pattern="*", task=None, pretrained=None):
 
 
 def info(name, **overrides):
-    """The configuration called `name`: architecture, recipe, paper, what differs from it.
+    """The configuration called `name`: architecture, recipe, paper, what differs from it. Printed it is a card.
 
     Args:
         name: one of `list_models()`.
