@@ -72,7 +72,7 @@ print("without it                             by", float(np.abs(alone - model([p
 # ## Depth, and reading from both sides
 #
 # `dataset` sorts the series into buckets of like length, pads and masks them, and yields batches for plain `fit`;
-# `answer` takes raw series and gives names. A step of the test: how many of the 370 are told right.
+# `answer` takes raw series and gives names. How many of the 370 are told right?
 
 # %%
 recipe = Recipe("adam", 5e-3, CosineDecay(final=0.02), clip_norm=1.0, batch_size=16, epochs=EPOCHS)
@@ -91,13 +91,22 @@ for name, changes in variants.items() if FULL else [*variants.items()][-1:]:
     print(f"{name:28}{model.count_params():>8,} weights{right:>9.1%} right")
 
 # %% [markdown]
-# RESULTS 1
+# One run, seed 0, 25 epochs of 32 units:
+#
+# | | weights | right |
+# |---|---|---|
+# | one layer, from the left | 4,713 | 95.4 % |
+# | two layers, from the left | 11,049 | 97.0 % |
+# | one layer, both sides | 9,417 | 97.6 % |
+# | two layers, both sides | 28,233 | 97.3 % |
+#
+# A second layer helps the one that reads from the left only; reading from both sides helps about as much, and the two
+# together no more. One answer of 370 is .27 %, so that the last three differ by less than another seed would make.
 
 # %% [markdown]
 # ## The one in the zoo
 #
-# `vowels_bigru_2x64` was trained for sixty epochs; its weights come with the package. Where does it err, and is it sure
-# of itself when it does?
+# `vowels_bigru_2x64` was trained for sixty epochs; its weights come with the package. Where does it err?
 
 # %%
 trained = zoo.create_model("vowels_bigru_2x64", pretrained=True)
@@ -116,7 +125,7 @@ axes.set(xlabel="answered", ylabel="speaker")
 figure.savefig("confusion.png")
 
 # %% [markdown]
-# RESULTS 2
+# 97.84 %: eight errors, four of them answers 8 or 9 for speakers 2 and 3.
 #
 # ## Your own series
 #
