@@ -18,11 +18,30 @@ def rng():
 
 
 # The files that take longest, the longest first: begun last, one of them would keep one worker busy and the other idle.
-LONGEST = """
-tutorials resume_killed tuning_killed tuning_search kernels_in_use written_cells resume command_tune zoo contributing
-fused_stack tuning_budget stateful_fit readme gradient_health_callback tuning_optuna bench_workers time_scales
-command_evaluate music words series_run
-""".split()
+LONGEST = [
+    "tutorials",
+    "resume_killed",
+    "tuning_killed",
+    "tuning_search",
+    "kernels_in_use",
+    "written_cells",
+    "resume",
+    "command_tune",
+    "zoo",
+    "contributing",
+    "fused_stack",
+    "tuning_budget",
+    "stateful_fit",
+    "readme",
+    "gradient_health_callback",
+    "tuning_optuna",
+    "bench_workers",
+    "time_scales",
+    "command_evaluate",
+    "music",
+    "words",
+    "series_run",
+]
 
 
 def pytest_collection_modifyitems(items):
