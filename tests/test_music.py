@@ -1,5 +1,6 @@
 """Music: scores as piano rolls, rolls as MIDI files, and music from a model of notes."""
 
+import itertools
 import zipfile
 from types import SimpleNamespace
 
@@ -193,8 +194,27 @@ def test_generated_music_goes_on_as_learnt(composer):
 def test_notes_are_drawn_by_their_probabilities(rng):
     logits = np.array([-2.0, 0.0, 1.0])
     for temperature in (1.0, 0.5):
-        drawn = np.mean([notes._draw(logits, temperature, rng) for _ in range(3000)], axis=0)
+        drawn = np.mean([notes._draw(logits / temperature, rng) for _ in range(3000)], axis=0)
         np.testing.assert_allclose(drawn, 1 / (1 + np.exp(-logits / temperature)), atol=0.04)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_so_many_notes_are_drawn_as_the_model_has_it(rng, count):
+    """Against all frames of so many notes, each with its probability; and all of the keys, where there are no more."""
+    logits = np.array([-3.0, 0.5, 2.0, -0.5, 1.0])
+    ways = [np.isin(range(5), chosen) for chosen in itertools.combinations(range(5), count)]
+    weight = np.array([np.exp(logits[way].sum()) for way in ways])
+    wanted = (weight[:, None] * ways).sum(0) / weight.sum()
+    drawn = np.array([notes._draw_notes(logits, count, rng) for _ in range(3000)])
+    assert (drawn.sum(1) == count).all()
+    np.testing.assert_allclose(drawn.mean(0), wanted, atol=0.04)
+
+
+def test_music_of_so_many_notes(composer):
+    model, roll = composer
+    assert (model.generate(roll[:1], 9, notes=3, seed=0)[1:].sum(1) == 3).all()
+    with pytest.raises(ValueError, match="notes must be at most 12, as many as the model has, got 13"):
+        model.generate(roll[:1], 9, notes=13)
 
 
 def test_a_seed_fixes_the_music(composer):

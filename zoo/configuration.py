@@ -18,7 +18,7 @@ LIMITS = {
     "language": "What it writes is likely and not true, and repeats what its training text thinks of people.",
     "classification": "It answers with one of its classes whatever it is given, also what belongs to none.",
     "regression": "The task is made up.",
-    "music": "Notes of a frame are drawn each by itself: it knows no chords but by what came before.",
+    "music": "It gives each note of a frame a probability by itself: of chords it knows what came before.",
 }
 CARD_WIDTH = 100  # characters of a line
 FIXED = ("name", "task", "recipe", "params")
