@@ -85,7 +85,17 @@ composer = zoo.create_model("bach_lstm_2x256", pretrained=True)
 print(f"bach_lstm_2x256: {nats(composer.answer(test_x), test_y):.2f} nats a frame")
 
 # %% [markdown]
-# RESULTS 1
+# On the 32 chorales held out, one run:
+#
+# | | nats a frame |
+# |---|---|
+# | each key as often as it sounds | 11.93 |
+# | given whether it sounded before | 8.92 |
+# | LSTM 2 x 128 after 300 updates | 7.15 |
+# | `bach_lstm_2x256` | 5.68 |
+#
+# These are eighths: many frames only repeat the one before, which the second row knows already. On the quarters of the
+# JSB chorales, another cut of the same music, `music_lstm_jsb` gets the 8.45 nats of its paper.
 
 # %% [markdown]
 # ## Letting it go on
@@ -120,6 +130,8 @@ for title, notes in voices.items():
     print(f"{title:52}{notes.mean():.2f} notes in a frame, {np.mean(notes == 4):.0%} of frames with four")
 
 # %% [markdown]
-# RESULTS 2
+# Bach's frames have four notes nearly all the time, the free draw 3.5 on average and four in one of five frames. Given
+# that four sound, frames stay full and most voices move by steps, but they crowd in the middle and the bass is missing
+# for bars: the model knows what follows the last frames, not who sings it, and has no plan of a whole piece.
 #
 # The command line does the same: `deeprnn generate bach_lstm_2x256 --notes 4 --output chorale.mid --seed 3`.
