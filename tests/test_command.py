@@ -58,10 +58,11 @@ def test_help_names_every_command():
 
 
 def test_list_has_a_row_for_every_model():
-    lines = deeprnn("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == zoo.list_models()
-    for name, line in zip(zoo.list_models(), lines[1:], strict=True):
+    _, *lines, note = deeprnn("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == zoo.list_models() and note.startswith("* has trained weights")
+    for name, line in zip(zoo.list_models(), lines, strict=True):
         assert line.split()[-1] == f"{zoo.count_params(name):,}"
+        assert line.startswith(f"{name} * ") == (name in zoo.list_models(pretrained=True))
 
 
 def test_list_by_pattern_and_task():
@@ -100,7 +101,7 @@ def text(tmp_path):
     [
         (["train", "kjv_lstm"], ["unknown model 'kjv_lstm'", "'kjv_lstm_2x256'"]),
         (["info", "zaremba"], ["unknown model 'zaremba'", "did you mean"]),
-        (["train", "zaremba_small"], ["reads words", "zoo.create_model('zaremba_small')"]),
+        (["train", "zaremba_small"], ["without its text", "--text FILE"]),
         (["train", "char_rnn_2x128"], ["without its text", "--text FILE"]),
         (["train", "kjv_lstm_2x256", "--text", "none.txt"], ["'none.txt' does not exist"]),
         (["evaluate", "none.keras", "--text", "words.txt"], ["'none.keras' does not exist"]),

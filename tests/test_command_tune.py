@@ -121,10 +121,6 @@ def test_what_cannot_be_read(option, text):
     assert deeprnn("tune", NAME, *text, *option).exit_code == 2
 
 
-def test_a_model_over_words_is_refused(text):
-    assert "reads words, and the command works on characters" in error_of("tune", "zaremba_small", *text)
-
-
 def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tmp_path):
     (tmp_path / "words.txt").write_text("ab")
     assert "the text is too short for one window" in error_of("tune", NAME, *text, "--bptt", "own")

@@ -261,7 +261,7 @@ def test_unknown_characters_of_the_prompt(rng):
     with pytest.raises(ValueError, match=r"'x' \(2 times\)"):
         generate(model, ABC, "axbx", length=2)
     assert generate(model, ABC, "axbx", length=2, unknown="skip").startswith("ab")
-    with pytest.raises(ValueError, match="no character of the model's vocabulary"):
+    with pytest.raises(ValueError, match="no symbol of the model's vocabulary"):
         generate(model, ABC, "xyz", length=2, unknown="skip")
 
 

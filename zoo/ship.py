@@ -25,7 +25,7 @@ def ship(folder, into=trained.FOLDER, dtype="float16"):
     """
     import keras
 
-    from deeprnn_keras import models  # noqa: F401 - its classes, by which Keras finds them in the file
+    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - by which Keras finds them in the file
 
     folder, into = Path(folder), Path(into)
     result = finished_training(folder)

@@ -79,7 +79,7 @@ def architecture(config):
     """The fields of a configuration that its weights depend on, as plain values."""
     values = asdict(config)
     kept = {field.name: values[field.name] for field in fields(config) if field.name not in FREE}
-    return json.loads(json.dumps(kept))
+    return json.loads(json.dumps(kept, default=str))  # a cell may be a function
 
 
 def golden_input(config):
