@@ -14,7 +14,7 @@ from test_resume import small
 from deeprnn_keras.training.checkpoint_files import newest_first
 
 HERE = Path(__file__).resolve().parent
-KILLS = int(os.environ.get("RESUME_KILLS", "6"))
+KILLS = int(os.environ.get("RESUME_KILLS", "4"))
 # every life compiles anew, and what is compiled runs for seconds: all lives, the whole one too, compile in less time
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
