@@ -1,7 +1,6 @@
 """Presets: a configuration and its weights in a folder, to be kept and shared. Loading one runs no code of it."""
 
 import json
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 from deeprnn_keras.zoo.weight_file import read_weights, write_weights
+from deeprnn_keras.zoo.whole_file import write_whole
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
@@ -51,9 +51,7 @@ def save_preset(model, folder, config=None):
     digest = write_weights(model, folder / WEIGHTS)
     (folder / CARD).write_text(_card(config), encoding="utf-8")
     text = json.dumps({"format": FORMAT, "sha256": digest, **_plain(config)}, indent=2, ensure_ascii=False)
-    beside = folder / f".{os.getpid()}.{CONFIG}"
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(folder / CONFIG)  # last: a folder with it is whole
+    write_whole(folder / CONFIG, text + "\n")  # last: a folder with it is whole
 
 
 def is_preset(name):

@@ -2,9 +2,10 @@
 
 import csv
 import io
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from deeprnn_keras.zoo.whole_file import write_whole
 
 FILE = Path(__file__).with_name("results.csv")
 STEP_TIME = "ms per update"
@@ -50,10 +51,7 @@ def record_results(results, path=FILE):
     writer = csv.DictWriter(text, [field.name for field in fields(Result)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(kept[place]) for place in sorted(kept))
-    path = Path(path)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    beside.write_text(text.getvalue(), encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, text.getvalue())
 
 
 def results_of(name, path=FILE):

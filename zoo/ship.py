@@ -8,6 +8,7 @@ from pathlib import Path
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
 from deeprnn_keras.zoo.weight_file import write_weights
+from deeprnn_keras.zoo.whole_file import write_whole
 
 SETTINGS = "run.json"
 
@@ -50,9 +51,7 @@ def ship(folder, into=trained.FOLDER, dtype="float16"):
         golden=trained.golden_output(model, config),
     )
     text = json.dumps(asdict(made), indent=1, ensure_ascii=False, allow_nan=False)
-    beside = into / f".{config.name}.json"
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(into / f"{config.name}.json")
+    write_whole(into / f"{config.name}.json", text + "\n")
     return made
 
 

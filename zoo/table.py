@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deeprnn_keras.zoo.registry import info, list_models
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
+from deeprnn_keras.zoo.whole_file import write_whole
 
 README = Path(__file__).with_name("README.md")
 HEAD = """\
@@ -29,9 +30,7 @@ def current():
 
 def write(path=README):
     """Writes the page."""
-    beside = path.with_name(".README.md")
-    beside.write_text(current(), encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, current())
 
 
 def _table(names):

@@ -1,10 +1,11 @@
 """A model's weights in one safetensors file, known by its SHA-256: reading it runs no code and never loads half."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
+
+from deeprnn_keras.zoo.whole_file import write_whole
 
 
 def write_weights(model, path, dtype="float32"):
@@ -20,10 +21,8 @@ def write_weights(model, path, dtype="float32"):
     arrays = {weight.path: np.ascontiguousarray(weight.numpy().astype(dtype)) for weight in model.weights}
     if len(arrays) != len(model.weights):
         raise ValueError(f"model {model.name!r} has two weights of one path; give its layers different names")
-    path, data = Path(path), save(arrays)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    beside.write_bytes(data)
-    beside.replace(path)
+    data = save(arrays)
+    write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -16,6 +16,7 @@ CHORALES = Path("corpus/bach")
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 PARTS = 4
 SIDES = ("traindata", "validdata", "testdata")
+# what scipy raises for other files, the last for those of MATLAB 7.3, which are HDF5
 WRONG_FILE = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
 
 

@@ -41,7 +41,7 @@ def generate_notes(model, start, length=64, *, notes=None, temperature=1.0, seed
     start, keys = np.asarray(start, "float32"), model.output_shape[-1]
     if start.ndim != 2 or not len(start) or start.shape[1] != keys or np.any((start != 0) & (start != 1)):
         raise ValueError(f"start must be a roll (T, {keys}) of 0 and 1 with T of at least 1, got shape {start.shape}")
-    if notes is not None and not 0 < checks.positive_int("notes", notes) <= keys:
+    if notes is not None and checks.positive_int("notes", notes) > keys:
         raise ValueError(f"notes must be at most {keys}, as many as the model has, got {notes}")
     stepper, rng = with_state(model), np.random.default_rng(seed)
     state, read, written = zero_state(stepper, 1), start, []

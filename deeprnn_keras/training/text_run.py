@@ -178,7 +178,7 @@ def _result(run, model, corpus, recipe, record, about):
             "perplexity": run.score.perplexity if math.isfinite(run.score.perplexity) else None,
             f"bits_per_{unit}": run.score.bits_per_character,
         },
-        "compressors_bits_per_character": dict(run.references),
+        f"compressors_bits_per_{unit}": dict(run.references),
         "recipe": {**asdict(recipe), "schedule": recipe.schedule and str(recipe.schedule)},
         "updates": record.update,
         **about,
