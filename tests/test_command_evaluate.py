@@ -72,7 +72,7 @@ def test_recorded_figures_are_those_of_the_model(monkeypatch):
         ),
         (["evaluate", "kjv_lstm_2x256", "--record", "--skip-unknown"], "--record counts every character"),
         (["generate", "vowels_bigru_2x64", "--output", "a.mid"], "answers with classes; text and music are generated"),
-        (["evaluate", "kjv_lstm_2x256", "--record", "--text", "README.md"], "README.md has other symbols"),
+        (["evaluate", "kjv_lstm_2x256", "--record", "--text", __file__], "and test_command_evaluate.py is another"),
         (["generate", "kjv_lstm_2x256"], "text begins with --prompt TEXT"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

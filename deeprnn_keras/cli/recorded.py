@@ -89,10 +89,8 @@ def _figures(config, model, data):
         from deeprnn_keras.training.text_plan import batches, split_text
 
         corpus, recipe = corpus_of(config, data), config.recipe
-        if corpus.vocabulary != model.vocabulary:
-            raise ValueError(
-                f"--record is for the text that {config.name} was trained on; {corpus.name} has other symbols"
-            )
+        if (config.corpus and data) or corpus.vocabulary != model.vocabulary:
+            raise ValueError(f"--record scores {config.name} on its own text, and {corpus.name} is another")
         split = split_text(corpus, recipe)
         train, validation = batches(*map(corpus.encode, (split.train, split.validation)), recipe, False, 0)
         figures = _text_figures(config, model, split, validation)
