@@ -30,7 +30,7 @@ def model(symbols, seed=0):
 
     keras.utils.set_random_seed(seed)
     made = LanguageModel(symbols, UNITS, LAYERS, embedding=EMBEDDING, stateful=True)
-    return Recipe("adam", 1e-3, clip_norm=1.0).compile(made, made.loss_function())
+    return Recipe("adam", 1e-3, global_clipnorm=1.0).compile(made, made.loss_function())
 
 
 def ways():

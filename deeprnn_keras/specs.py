@@ -39,7 +39,7 @@ class CellSpec:
     equations: Callable | None = None
     make: Callable | str | None = None
 
-    def count_weights(self, inputs, units, **options):
+    def count_params(self, inputs, units, **options):
         """Weights of one layer: gates x (inputs x units + units^2 + bias_vectors x units), or what the equations say.
 
         Raises:
@@ -48,7 +48,7 @@ class CellSpec:
         if self.equations is not None:
             sizes = {field.name for field in fields(self.equations(1))}
             sizes = {name: value for name, value in options.items() if name in sizes}
-            return self.equations(units, **sizes).count_weights(inputs)
+            return self.equations(units, **sizes).count_params(inputs)
         if not self.gates:
             raise ValueError(f"cell {self.name!r} is known by its function alone; build the layer to count its weights")
         return len(self.gates) * units * (inputs + units + self.bias_vectors)
@@ -129,7 +129,7 @@ def named(cell):
 
 
 def register_cell(name, make=None):
-    """Makes a cell of one's own known as `DeepRNN(cell=name)`, and countable by `count_weights`.
+    """Makes a cell of one's own known as `DeepRNN(cell=name)`, and countable by `count_params`.
 
     Args:
         name: a new one.

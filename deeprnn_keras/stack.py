@@ -61,13 +61,13 @@ def output_width(units, connection="stack", bidirectional=False):
     return top * (2 if bidirectional else 1)
 
 
-def count_weights(inputs, units, num_layers=None, cell="lstm", connection="stack", bidirectional=False):
+def count_params(inputs, units, num_layers=None, cell="lstm", connection="stack", bidirectional=False):
     """The number of weights of `DeepRNN(units, num_layers, cell, ...)` on `inputs` features, without building it.
 
     Equal to `layer.count_params()` for every named cell.
 
-    >>> from deeprnn_keras import count_weights
-    >>> count_weights(inputs=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
+    >>> from deeprnn_keras import count_params
+    >>> count_params(inputs=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
     641600
 
     Raises:
@@ -79,6 +79,6 @@ def count_weights(inputs, units, num_layers=None, cell="lstm", connection="stack
     cells = [named(one) for one in checks.per_layer("cell", cell, len(units))]
     reads = layer_inputs(units, inputs, connection, bidirectional)
     per_direction = sum(
-        spec.count_weights(d, h, **options) for (spec, options), d, h in zip(cells, reads, units, strict=True)
+        spec.count_params(d, h, **options) for (spec, options), d, h in zip(cells, reads, units, strict=True)
     )
     return per_direction * (2 if bidirectional else 1)

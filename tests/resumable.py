@@ -27,7 +27,7 @@ def training(folder, epochs=3, every=7, averaging="nt-asgd", callbacks=(), **cha
         4.0,
         CosineDecay(final=0.2),
         warmup=5,
-        clip_norm=0.25,
+        global_clipnorm=0.25,
         weight_decay=1e-5,
         ar=1.0,
         tar=1.0,

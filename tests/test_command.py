@@ -130,7 +130,7 @@ def test_errors_say_what_would_be_right(no_tensorflow, text, monkeypatch, argume
         ("--cell gru,lstm,rnn", "one entry per layer (2)"),
         ("--dropout 1", "dropout must"),
         ("--learning-rate 0", "learning_rate must"),
-        ("--clip -1", "clip_norm must"),
+        ("--clipnorm -1", "global_clipnorm must"),
         ("--batch-size 0", "batch_size must"),
         ("--bptt 0", "bptt must"),
         ("--epochs 0", "epochs must"),
@@ -251,7 +251,7 @@ def test_a_training_that_diverges_is_a_failure_with_advice(text, tmp_path):
     options = [*TINY, "--epochs", "1", "--learning-rate", "1e38", "--output", tmp_path / "run"]
     result = deeprnn("train", "kjv_lstm_2x256", "--text", text, *options)
     assert result.exit_code == 1
-    assert "Stopped" in result.stdout and "learning_rate" in result.stdout and "clip_norm" in result.stdout
+    assert "Stopped" in result.stdout and "learning_rate" in result.stdout and "global_clipnorm" in result.stdout
     assert f"{tmp_path}/run/model.keras" in result.stdout and (tmp_path / "run" / "model.keras").is_file()
 
 

@@ -54,7 +54,10 @@ class UnregisteredCell(keras.layers.GRUCell):
         ({"connection": "residul"}, r"unknown connection 'residul'; did you mean 'residual'\?"),
         ({"connection": None}, r"unknown connection None; choose from 'residual', 'skip', 'stack'"),
         ({"activation": "rellu"}, r"unknown activation 'rellu'; did you mean .*'relu'"),
-        ({"kernel_initializer": "glorot_unifrom"}, r"unknown kernel_initializer .*did you mean .*'glorot_uniform'"),
+        (
+            {"kernel_initializer": "glorot_unifrom"},
+            r"unknown implementation_initializer .*did you mean .*'glorot_uniform'",
+        ),
         ({"recurrent_initializer": "orthgonal"}, r"unknown recurrent_initializer .*did you mean .*'orthogonal'"),
         ({"bias_initializer": "zeroes"}, r"unknown bias_initializer 'zeroes'; did you mean .*'zeros'"),
         (
@@ -201,16 +204,16 @@ def test_stateful_with_another_number_of_rows_before_the_state_begins_anew():
 
 
 @pytest.mark.parametrize(
-    ("stateful", "starts", "message"),
+    ("stateful", "reset_mask", "message"),
     [
         (False, np.ones(2, bool), "only stateful=True carries them on"),
-        (True, np.ones(2, "int32"), r"starts must be bool of shape \(n,\), got int32 of shape \(2,\)"),
-        (True, np.ones((2, 1), bool), r"starts must be bool of shape \(n,\), got bool of shape \(2, 1\)"),
+        (True, np.ones(2, "int32"), r"reset_mask must be bool of shape \(n,\), got int32 of shape \(2,\)"),
+        (True, np.ones((2, 1), bool), r"reset_mask must be bool of shape \(n,\), got bool of shape \(2, 1\)"),
     ],
 )
-def test_starts_that_tell_nothing(stateful, starts, message):
+def test_reset_mask_that_tell_nothing(stateful, reset_mask, message):
     with pytest.raises(ValueError, match=message):
-        DeepRNN(2, stateful=stateful)(zeros(2, 4, 3), starts=starts)
+        DeepRNN(2, stateful=stateful)(zeros(2, 4, 3), reset_mask=reset_mask)
 
 
 @pytest.mark.parametrize("penalty", ["ar", "tar"])

@@ -54,7 +54,7 @@ def assert_equal_draws(rng, layers, tolerance):
 @cells
 def test_dropout_of_the_input_draws_the_numbers_of_keras(rng, cell):
     layers = pair(rng, cell, dropout=0.4, seed=3, return_sequences=True, return_state=True)
-    assert layers[0].chosen_kernel() == "fused"
+    assert layers[0].chosen_kernel() == "xla"
     assert_equal_draws(rng, layers, 1e-5)
     x, _ = inputs(rng, layers[0])
     assert np.any(layers[0](x, training=True)[0] != layers[0](x, training=True)[0])
@@ -71,14 +71,14 @@ def test_what_only_the_loop_of_keras_knows_runs_on_it(rng, cell, options):
 # === The choice of a kernel ===
 
 
-@pytest.mark.parametrize(("kernel", "runs"), [("auto", "fused"), ("fused", "fused"), ("loop", "loop")])
+@pytest.mark.parametrize(("kernel", "runs"), [("auto", "xla"), ("xla", "xla"), ("loop", "loop")])
 @cells
 def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
     stock = pair(rng, cell)[1]
-    layer = getattr(deeprnn_keras, type(stock).__name__).from_config({**stock.get_config(), "kernel": kernel})
+    layer = getattr(deeprnn_keras, type(stock).__name__).from_config({**stock.get_config(), "implementation": kernel})
     layer.build((None, None, D))
     layer.set_weights(stock.get_weights())
-    assert (layer.get_config()["kernel"], layer.chosen_kernel()) == (kernel, runs)
+    assert (layer.get_config()["implementation"], layer.chosen_kernel()) == (kernel, runs)
     x, states = inputs(rng, layer)
     assert_near(layer(x, initial_state=states, mask=MANY), stock(x, initial_state=states, mask=MANY))
 
@@ -86,17 +86,24 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("LSTM", {"kernel": "cudnn", "activation": "relu"}, "activation='relu': cuDNN has tanh only"),
-        ("LSTM", {"kernel": "cudnn", "recurrent_activation": sine}, "a function of your own: cuDNN has sigmoid only"),
-        ("LSTM", {"kernel": "cudnn", "dropout": 0.25, "implementation": 1}, "dropout=0.25 with implementation=1"),
-        ("GRU", {"kernel": "cudnn", "reset_after": False}, "reset_after=False"),
-        ("GRU", {"kernel": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),
-        ("SimpleRNN", {"kernel": "cudnn"}, "no cuDNN path for a plain RNN"),
-        ("LSTM", {"kernel": "fused", "activation": "gelu"}, "activation='gelu'.*hard_sigmoid"),
-        ("GRU", {"kernel": "fused", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out the fused"),
-        ("SimpleRNN", {"kernel": "fused", "unroll": True}, "unroll=True"),
-        ("LSTM", {"kernel": "fuse"}, "unknown kernel 'fuse'; did you mean 'fused'?"),
-        ("GRU", {"kernel": "XLA"}, "unknown kernel 'XLA'; choose from 'auto', 'cudnn', 'fused', 'loop'"),
+        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN has tanh only"),
+        (
+            "LSTM",
+            {"implementation": "cudnn", "recurrent_activation": sine},
+            "a function of your own: cuDNN has sigmoid only",
+        ),
+        ("GRU", {"implementation": "cudnn", "reset_after": False}, "reset_after=False"),
+        ("GRU", {"implementation": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),
+        ("SimpleRNN", {"implementation": "cudnn"}, "no cuDNN path for a plain RNN"),
+        ("LSTM", {"implementation": "xla", "activation": "gelu"}, "activation='gelu'.*hard_sigmoid"),
+        ("GRU", {"implementation": "xla", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out the fused"),
+        ("SimpleRNN", {"implementation": "xla", "unroll": True}, "unroll=True"),
+        ("LSTM", {"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'?"),
+        (
+            "GRU",
+            {"implementation": "fast"},
+            "unknown implementation 'fast'; choose from 'auto', 'cudnn', 'xla', 'loop'",
+        ),
     ],
 )
 def test_a_kernel_that_cannot_be_is_refused_when_the_layer_is_made(name, options, words):
@@ -108,9 +115,9 @@ def test_a_kernel_that_cannot_be_is_refused_when_the_layer_is_made(name, options
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"kernel": "cudnn"}, "kernel='cudnn' cannot be: no GPU is visible to TensorFlow"),
+        ({"implementation": "cudnn"}, "implementation='cudnn' cannot be: no GPU is visible to TensorFlow"),
         ({"use_cudnn": True}, "use_cudnn=True cannot be: no GPU is visible to TensorFlow"),
-        ({"kernel": "cudnn", "use_cudnn": False}, "use_cudnn=False forbids it"),
+        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False forbids it"),
     ],
 )
 def test_cudnn_without_a_gpu_is_refused_when_the_layer_is_called(name, options, words):
@@ -121,9 +128,21 @@ def test_cudnn_without_a_gpu_is_refused_when_the_layer_is_called(name, options, 
 
 
 ON_A_GPU = {
-    "cudnn": [{}, {"dropout": 0.1, "stateful": True}, {"implementation": 1}, {"use_cudnn": True}, {"kernel": "cudnn"}],
-    "loop": [{"use_cudnn": False}, {"activation": "relu"}, {"use_bias": False}, {"unroll": True}, {"kernel": "loop"}],
-    "fused": [{"kernel": "fused"}, {"kernel": "fused", "use_cudnn": True}],
+    "cudnn": [
+        {},
+        {"dropout": 0.1, "stateful": True},
+        {"implementation": 1},
+        {"use_cudnn": True},
+        {"implementation": "cudnn"},
+    ],
+    "loop": [
+        {"use_cudnn": False},
+        {"activation": "relu"},
+        {"use_bias": False},
+        {"unroll": True},
+        {"implementation": "loop"},
+    ],
+    "xla": [{"implementation": "xla"}, {"implementation": "xla", "use_cudnn": True}],
 }
 
 
@@ -155,11 +174,11 @@ def test_configuration(name):
     stock = getattr(keras.layers, name)(3, activation="tanh", go_backwards=True, name="layer", dtype="float64")
     layer = getattr(deeprnn_keras, name).from_config(stock.get_config())
     assert isinstance(layer, type(stock))
-    assert layer.get_config() == {**stock.get_config(), "kernel": "auto"}
+    assert layer.get_config() == {**stock.get_config(), "implementation": "auto"}
     for use_cudnn in ("auto", True, False) if name != "SimpleRNN" else ():
-        layer = ours(name, 3, use_cudnn=use_cudnn, kernel="loop")
+        layer = ours(name, 3, use_cudnn=use_cudnn, implementation="loop")
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-        assert (type(again), again.use_cudnn, again.kernel) == (type(layer), use_cudnn, "loop")
+        assert (type(again), again.use_cudnn, again.implementation) == (type(layer), use_cudnn, "loop")
 
 
 def test_names_and_weights_are_those_of_keras():
@@ -205,11 +224,13 @@ def test_weight_files_of_keras_and_back(rng, tmp_path, make):
 
 
 def kinds(model):
-    return [(type(layer), layer.get_config().get("kernel")) for layer in model._flatten_layers(include_self=False)]
+    return [
+        (type(layer), layer.get_config().get("implementation")) for layer in model._flatten_layers(include_self=False)
+    ]
 
 
 def stateful(layers):
-    return keras.Sequential([keras.Input(batch_shape=(3, T, D)), layers.GRU(2, stateful=True, kernel="loop")])
+    return keras.Sequential([keras.Input(batch_shape=(3, T, D)), layers.GRU(2, stateful=True, implementation="loop")])
 
 
 @pytest.mark.parametrize("make, layers", [(mixture, deeprnn_keras), (mixture, keras.layers), (stateful, deeprnn_keras)])
@@ -258,7 +279,7 @@ def test_published_numbers(name, units, shape, options, wanted):
     for role, value in {"kernel": 0.01, "recurrent": 0.02, "bias": 0.03}.items():
         options[f"{role}_initializer"] = keras.initializers.Constant(value)
     layer = ours(name, units, **options)
-    assert layer.chosen_kernel() == "fused"
+    assert layer.chosen_kernel() == "xla"
     for _ in range(2):
         if layer.stateful:
             layer.reset_state()

@@ -74,7 +74,7 @@ def ran(monkeypatch):
 
         monkeypatch.setattr(target, name, stop)
 
-    stop_at(inner_loop, "inner_loop", "fused")
+    stop_at(inner_loop, "inner_loop", "xla")
     stop_at(keras_rnn, "_cudnn_lstm", "cudnn")
     stop_at(keras_rnn, "_cudnn_gru", "cudnn")
     stop_at(keras.src.backend, "rnn", "loop")
@@ -111,10 +111,10 @@ ARGUMENTS = [
     {"use_cudnn": True},
     {"use_cudnn": True, "use_bias": False},
     {"use_cudnn": False},
-    {"kernel": "loop"},
-    {"kernel": "fused"},
-    {"kernel": "cudnn"},
-    {"kernel": "fused", "use_cudnn": True},
+    {"implementation": "loop"},
+    {"implementation": "xla"},
+    {"implementation": "cudnn"},
+    {"implementation": "xla", "use_cudnn": True},
     {"go_backwards": True, "return_sequences": True, "return_state": True},
 ]
 
@@ -184,7 +184,7 @@ def test_what_is_said_of_the_drop_in_is_true(name, arguments):
     stock, drop_in = made(layers, name, arguments), made(ours, name, arguments)
     if stock and drop_in and row(stock).kernel == "loop":
         assert (f"deeprnn_keras.{name} with the same arguments would run fused" in row(stock).reasons[0]) == (
-            row(drop_in).kernel == "fused"
+            row(drop_in).kernel == "xla"
         )
 
 
@@ -221,16 +221,16 @@ def test_every_obstacle_is_named():
 
 
 def test_who_asks_for_the_loop_learns_what_else_would_stand_in_the_way():
-    found = row(ours.LSTM(2, kernel="loop", recurrent_dropout=0.2))
-    assert [reason.split(" ")[0] for reason in found.reasons] == ["kernel='loop'", "recurrent_dropout=0.2"]
+    found = row(ours.LSTM(2, implementation="loop", recurrent_dropout=0.2))
+    assert [reason.split(" ")[0] for reason in found.reasons] == ["implementation='loop'", "recurrent_dropout=0.2"]
     assert "cuDNN" in found.gpu_reasons[1] and len(found.gpu_reasons) == 2
-    assert row(ours.LSTM(2, kernel="loop")).reasons == ("kernel='loop' asks for it",)
+    assert row(ours.LSTM(2, implementation="loop")).reasons == ("implementation='loop' asks for it",)
 
 
 def test_what_cannot_be_is_an_error_with_its_message():
     with pytest.raises(ValueError) as error:
-        ours.LSTM(2, kernel="cudnn")(X)
-    found = row(ours.LSTM(2, kernel="cudnn"))
+        ours.LSTM(2, implementation="cudnn")(X)
+    found = row(ours.LSTM(2, implementation="cudnn"))
     assert found.kernel == "error" and found.reasons[0] in str(error.value)
     assert found.gpu_kernel == "cudnn"
     found = row(layers.GRU(2, use_cudnn=True, use_bias=False))
@@ -271,12 +271,14 @@ def test_what_only_loops(layer, kind, here, on_gpu):
 def test_subclasses_run_as_their_inner_loop_says():
     assert (row(OwnLoop(2)).kernel, row(OwnLoop(2)).gpu_kernel) == ("own", "own")
     assert "OwnLoop has an inner_loop" in row(OwnLoop(2)).reasons[0]
-    assert (row(OwnName(2)).kernel, row(OwnName(2)).gpu_kernel) == ("fused", "cudnn")
+    assert (row(OwnName(2)).kernel, row(OwnName(2)).gpu_kernel) == ("xla", "cudnn")
     assert row(OwnName(2)).type == f"{__name__}.OwnName"
 
 
 def test_other_backends_have_no_kernels(monkeypatch):
-    model = keras.Sequential([ours.LSTM(2, kernel="cudnn"), layers.GRU(2, use_cudnn=True), ours.DeepRNN(2, cell="rnn")])
+    model = keras.Sequential(
+        [ours.LSTM(2, implementation="cudnn"), layers.GRU(2, use_cudnn=True), ours.DeepRNN(2, cell="rnn")]
+    )
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     for found in explain_kernels(model):
         assert (found.kernel, found.gpu_kernel) == ("loop", "loop")
@@ -288,7 +290,7 @@ def test_another_backend():
     pytest.importorskip("torch")
     code = (
         "import keras, deeprnn_keras as d\n"
-        "m = keras.Sequential([d.LSTM(2, kernel='cudnn'), keras.layers.GRU(2), d.DeepRNN(2, cell='rnn')])\n"
+        "m = keras.Sequential([d.LSTM(2, implementation='cudnn'), keras.layers.GRU(2), d.DeepRNN(2, cell='rnn')])\n"
         "print({(r.kernel, r.gpu_kernel, 'torch' in r.reasons[0]) for r in d.explain_kernels(m)})"
     )
     environment = {**os.environ, "KERAS_BACKEND": "torch"}

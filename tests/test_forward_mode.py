@@ -12,9 +12,9 @@ PAIRS = {
     "lstm": (lambda: LSTM(H), lambda: keras.layers.LSTM(H)),
     "gru": (lambda: GRU(H), lambda: keras.layers.GRU(H)),
     "rnn": (lambda: SimpleRNN(H), lambda: keras.layers.SimpleRNN(H)),
-    "deep": (lambda: DeepRNN(H, 2), lambda: DeepRNN(H, 2, kernel="loop")),
-    "lean": (lambda: DeepRNN(H, 2, memory="lean"), lambda: DeepRNN(H, 2, kernel="loop")),
-    "rhn": (lambda: DeepRNN(H, cell="rhn"), lambda: DeepRNN(H, cell="rhn", kernel="loop")),
+    "deep": (lambda: DeepRNN(H, 2), lambda: DeepRNN(H, 2, implementation="loop")),
+    "lean": (lambda: DeepRNN(H, 2, remat=True), lambda: DeepRNN(H, 2, implementation="loop")),
+    "rhn": (lambda: DeepRNN(H, cell="rhn"), lambda: DeepRNN(H, cell="rhn", implementation="loop")),
 }
 
 

@@ -17,7 +17,7 @@ from deeprnn_keras.kernels.tensorflow import fused, plan
 from deeprnn_keras.kernels.tensorflow.passes import passes
 
 CONNECTIONS = ("stack", "residual", "skip")
-KERNELS = {"auto": "fused", "loop": "loop"}  # asked for, and what then runs on a CPU
+KERNELS = {"auto": "xla", "loop": "loop"}  # asked for, and what then runs on a CPU
 N, T, D = 3, 4, 2
 MASKS = {
     "no mask": None,
@@ -31,10 +31,10 @@ CASES = list(itertools.product(CONNECTIONS, (False, True), MASKS))
 
 def twins(rng, units, d=D, n=None, **how):
     """The layer on the fused kernel and in Keras' loop, with the same random weights, in double precision."""
-    layers = [DeepRNN(units, kernel=kernel, **{"dtype": "float64", **how}) for kernel in KERNELS]
+    layers = [DeepRNN(units, implementation=kernel, **{"dtype": "float64", **how}) for kernel in KERNELS]
     for layer in layers:
         layer.build((n, None, d))
-        assert {part.chosen_kernel() for part in layer.recurrent_layers} == {KERNELS[layer.kernel]}
+        assert {part.chosen_kernel() for part in layer.recurrent_layers} == {KERNELS[layer.implementation]}
     weights = [rng.normal(size=w.shape, scale=0.6) for w in layers[0].get_weights()]
     for layer in layers:
         layer.set_weights(weights)
@@ -117,7 +117,7 @@ def test_unknown_sizes(rng, monkeypatch, n, memory, bidirectional, masked):
     """One length is rounded up, the other is below the number of chunks that an unknown time is cut into."""
     monkeypatch.setattr(plan, "LEAN_CHUNKS", 4)
     width = 4 if bidirectional else 2  # both layers read alike: XLA compiles once for both
-    layer, loop, _ = twins(rng, 2, width, num_layers=2, memory=memory, bidirectional=bidirectional)
+    layer, loop, _ = twins(rng, 2, width, num_layers=2, remat=memory == "lean", bidirectional=bidirectional)
     specs = [tf.TensorSpec((n, None, width), "float64"), tf.TensorSpec((n, None), "bool")]
 
     @tf.function(input_signature=specs, autograph=False)
@@ -132,7 +132,7 @@ def test_unknown_sizes(rng, monkeypatch, n, memory, bidirectional, masked):
 @pytest.mark.parametrize("memory", [pytest.param("speed", marks=pytest.mark.slow), "lean"])
 def test_time_in_chunks(rng, memory):
     steps = (plan.LEAN_CHUNK if memory == "lean" else plan.CHUNK) + 7  # an odd number: chunks of two lengths
-    layer, loop, _ = twins(rng, 2, d=4, num_layers=2, memory=memory, bidirectional=True, return_sequences=True)
+    layer, loop, _ = twins(rng, 2, d=4, num_layers=2, remat=memory == "lean", bidirectional=True, return_sequences=True)
     x, mask = tf.constant(rng.normal(size=(2, steps, 4))), rng.random((2, steps)) < 0.9
     assert_equal(with_gradients(layer, x, mask=mask), tf.function(with_gradients)(loop, x, mask=mask), 1e-10)
 
@@ -183,7 +183,7 @@ def test_lean_memory_keeps_one_chunk_at_a_time(rng, monkeypatch):
     x = tf.constant(rng.normal(size=(n, steps, h)))
     order = {}
     for memory in ("speed", "lean"):
-        layer, _, _ = twins(rng, h, num_layers=num_layers, memory=memory)
+        layer, _, _ = twins(rng, h, num_layers=num_layers, remat=memory == "lean")
         order[memory] = passes_run(monkeypatch, layer, x)
     chunks = 3 * num_layers
     assert [name for name, _ in order["lean"]] == ["forward"] * chunks + ["forward_keeping", "backward"] * chunks
@@ -208,7 +208,7 @@ def mask_layer(rate, num_layers=2, h=16, **how):
 @pytest.mark.parametrize(("memory", "rate", "num_layers", "known"), [("speed", 0.5, 3, False), ("lean", 0.2, 2, True)])
 def test_masks_have_the_rate_and_are_all_different(rng, monkeypatch, memory, rate, num_layers, known):
     monkeypatch.setattr(plan, "LEAN_CHUNK", 8)
-    layer = mask_layer(rate, num_layers, memory=memory)
+    layer = mask_layer(rate, num_layers, remat=memory == "lean")
     x = tf.zeros((6, 16, 1))
 
     @tf.function(input_signature=[tf.TensorSpec((None, 16 if known else None, 1))], autograph=False)
@@ -245,7 +245,7 @@ def test_equal_seeds_drop_alike_through_updates(rng):
 def test_the_gradient_is_that_of_the_masks_drawn(rng, monkeypatch):
     """Also where the way back computes anew."""
     monkeypatch.setattr(plan, "LEAN_CHUNK", 2)
-    layer, _, _ = twins(rng, 2, num_layers=3, dropout=0.5, memory="lean")
+    layer, _, _ = twins(rng, 2, num_layers=3, dropout=0.5, remat=True)
     seeds = [dropout.seed_generator.state for dropout in layer.dropouts]
     start = [seed.numpy() for seed in seeds]
 
@@ -274,15 +274,28 @@ class OwnCell:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel": "fussed"}, "unknown kernel 'fussed'; did you mean 'fused'"),
-        ({"kernel": True}, "unknown kernel True; choose from 'auto', 'cudnn', 'fused', 'loop'"),
-        ({"memory": "lena"}, "unknown memory 'lena'; did you mean 'lean'"),
-        ({"memory": None}, "unknown memory None; choose from 'lean', 'speed'"),
-        ({"kernel": "cudnn", "cell": "rnn"}, "kernel='cudnn' cannot be: Keras has no cuDNN path for a plain RNN"),
-        ({"kernel": "cudnn", "activation": "relu"}, "kernel='cudnn' cannot be: activation='relu': cuDNN has tanh only"),
-        ({"kernel": "fused", "cell": ["gru", OwnCell]}, "kernel='fused' cannot be: .* knows .*, not OwnCell"),
-        ({"kernel": "fused", "activation": "silu"}, "kernel='fused' cannot be: activation='silu': .* elu, .*tanh do"),
-        ({"kernel": "fused", "activation": [None, tf.sin]}, "kernel='fused' cannot be: activation=a function of your"),
+        ({"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'"),
+        ({"implementation": True}, "unknown implementation True; choose from 'auto', 'cudnn', 'xla', 'loop'"),
+        (
+            {"implementation": "cudnn", "cell": "rnn"},
+            "implementation='cudnn' cannot be: Keras has no cuDNN path for a plain RNN",
+        ),
+        (
+            {"implementation": "cudnn", "activation": "relu"},
+            "implementation='cudnn' cannot be: activation='relu': cuDNN has tanh only",
+        ),
+        (
+            {"implementation": "xla", "cell": ["gru", OwnCell]},
+            "implementation='xla' cannot be: .* knows .*, not OwnCell",
+        ),
+        (
+            {"implementation": "xla", "activation": "silu"},
+            "implementation='xla' cannot be: activation='silu': .* elu, .*tanh do",
+        ),
+        (
+            {"implementation": "xla", "activation": [None, tf.sin]},
+            "implementation='xla' cannot be: activation=a function of your",
+        ),
     ],
 )
 def test_bad_values(arguments, message):
@@ -292,9 +305,9 @@ def test_bad_values(arguments, message):
 
 def test_kernel_auto_takes_what_the_fused_kernel_lacks(rng):
     """Layer by layer, so that a layer which can have the fused kernel has it."""
-    layer, loop = (DeepRNN(2, 2, "gru", ["silu", None], kernel=kernel) for kernel in ("auto", "loop"))
+    layer, loop = (DeepRNN(2, 2, "gru", ["silu", None], implementation=kernel) for kernel in ("auto", "loop"))
     x = rng.normal(size=(N, T, D)).astype("float32")
     assert layer(x).shape == loop(x).shape
     loop.set_weights(layer.get_weights())
-    assert [part.chosen_kernel() for part in layer.recurrent_layers] == ["loop", "fused"]
+    assert [part.chosen_kernel() for part in layer.recurrent_layers] == ["loop", "xla"]
     assert_close(layer(x), loop(x).numpy(), 1e-6)

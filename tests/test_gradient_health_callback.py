@@ -40,7 +40,7 @@ def names(health):
 class Counting(keras.optimizers.SGD):
     """Counts updates and those that were clipped, as the optimizers of this library do."""
 
-    clip_norm = 0.001
+    global_clipnorm = 0.001
 
     def build(self, variables):
         super().build(variables)
@@ -49,9 +49,9 @@ class Counting(keras.optimizers.SGD):
 
     def apply(self, grads, trainable_variables=None):
         norm = tf.linalg.global_norm(grads)
-        super().apply([g * tf.minimum(1.0, self.clip_norm / norm) for g in grads], trainable_variables)
+        super().apply([g * tf.minimum(1.0, self.global_clipnorm / norm) for g in grads], trainable_variables)
         self.applied.assign_add(1)
-        self.clipped.assign_add(keras.ops.cast(norm > self.clip_norm, "int32"))
+        self.clipped.assign_add(keras.ops.cast(norm > self.global_clipnorm, "int32"))
 
 
 @pytest.mark.parametrize(("cell", "rate"), [("lstm", 1e-2), ("rnn", 1e-3)])
@@ -110,7 +110,7 @@ def test_an_optimizer_that_counts(task):
     model = network(Counting(0.01))
     model.optimizer.build(model.trainable_variables)
     health = trained(model, task, epochs=2, every=4)
-    assert health.counts == [(0, 0), (1, 1), (4, 4), (8, 8)] and health.report.clip_norm == 0.001
+    assert health.counts == [(0, 0), (1, 1), (4, 4), (8, 8)] and health.report.global_clipnorm == 0.001
     assert names(health) == ["clip too tight"]
     health.counts[-1] = (8, 4)
     assert health.report.clipped == 0.5 and names(health) == []

@@ -70,7 +70,7 @@ def test_exploding(rng, steps, wanted):
     set_all(model, "recurrent_kernel", lambda w: 3 * w)
     report = gradient_health(model, *batch(rng, steps))
     assert names(report) == wanted
-    assert "PerGate('orthogonal'); clip_norm=1, which is not set now" in report.findings[0].advice
+    assert "PerGate('orthogonal'); global_clipnorm=1, which is not set now" in report.findings[0].advice
 
 
 def test_a_large_gradient_that_does_not_grow_is_told_apart(rng):

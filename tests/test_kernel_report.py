@@ -94,8 +94,8 @@ def test_building_changes_nothing():
 
 
 def test_a_wrapped_layer_keeps_what_it_asks_for():
-    for row in explain_kernels(layers.Bidirectional(ours.LSTM(2, kernel="loop", use_cudnn=False))):
-        assert row.reasons[0] == "kernel='loop' asks for it"
+    for row in explain_kernels(layers.Bidirectional(ours.LSTM(2, implementation="loop", use_cudnn=False))):
+        assert row.reasons[0] == "implementation='loop' asks for it"
 
 
 @pytest.mark.parametrize("model", [None, "kjv_lstm_2x256", 3, [layers.LSTM(2)], keras.layers.LSTM], ids=str)
@@ -114,7 +114,7 @@ def various():
             ours.LSTM(2, return_sequences=True, name="second"),
             ours.GRU(2, return_sequences=True, recurrent_dropout=0.2, unroll=True, activation="silu", name=BEYOND),
             layers.RNN(layers.StackedRNNCells([layers.LSTMCell(2)]), return_sequences=True, name="cells"),
-            ours.LSTM(2, kernel="cudnn", name="error"),
+            ours.LSTM(2, implementation="cudnn", name="error"),
         ]
     )
 
@@ -150,9 +150,9 @@ def test_neighbours_alike_share_their_reasons():
 
 
 def test_each_reason_begins_a_line_and_the_place_is_named_once():
-    assert str(explain_kernels(ours.LSTM(2, kernel="loop", unroll=True, name="a"))).splitlines()[2:] == [
+    assert str(explain_kernels(ours.LSTM(2, implementation="loop", unroll=True, name="a"))).splitlines()[2:] == [
         "loop  loop      a  deeprnn_keras.LSTM",
-        "      both      kernel='loop' asks for it",
+        "      both      implementation='loop' asks for it",
         "                unroll=True asks for the loop written out",
     ]
 
@@ -177,7 +177,7 @@ def test_no_recurrent_layer(model):
 
 def test_rows_are_data():
     row = explain_kernels(ours.LSTM(2, name="a"))[0]
-    assert (row.path, row.type, row.kernel, row.gpu_kernel) == ("a", "deeprnn_keras.LSTM", "fused", "cudnn")
+    assert (row.path, row.type, row.kernel, row.gpu_kernel) == ("a", "deeprnn_keras.LSTM", "xla", "cudnn")
     assert {row} == {explain_kernels(ours.LSTM(2, name="a"))[0]}
     with pytest.raises(AttributeError):
         row.kernel = "loop"
@@ -195,7 +195,7 @@ def test_the_card_says_what_the_built_model_runs_on(name):
     for mine, other in zip(built, planned, strict=True):
         assert (mine.path, mine.type, mine.kernel) == (other.path, other.type, other.kernel)
         assert (mine.gpu_kernel, mine.gpu_reasons) == (other.gpu_kernel, other.gpu_reasons)
-    words = {"fused": "the fused kernel", "cudnn": "cuDNN", "loop": "Keras' loop"}
+    words = {"xla": "the fused kernel", "cudnn": "cuDNN", "loop": "Keras' loop"}
     card = dict(zoo.info(name).card())["kernels"]
     for row in built:
         assert f"on a GPU {words[row.gpu_kernel]}" in card and f"on a CPU {words[row.kernel]}" in card

@@ -25,7 +25,7 @@ stock = keras.layers
 MORE = {"return_sequences": True}
 PAIRS = {  # our layers, and the same of Keras
     "one": (lambda: [DeepRNN(H)], lambda: [stock.LSTM(H)]),
-    "lean": (lambda: [DeepRNN(H, 2, memory="lean")], lambda: [stock.LSTM(H, **MORE), stock.LSTM(H)]),
+    "lean": (lambda: [DeepRNN(H, 2, remat=True)], lambda: [stock.LSTM(H, **MORE), stock.LSTM(H)]),
     "stateful": (lambda: [DeepRNN(H, stateful=True)], lambda: [stock.LSTM(H, stateful=True)]),
     "mixed": (
         lambda: [SimpleRNN(H, **MORE), DeepRNN(H, 2, ["lstm", "gru"])],
@@ -70,7 +70,7 @@ def reached(monkeypatch):
         with tf.control_dependencies([] if note is None else [note]):
             return fused(recurrence, tf.identity(x), *rest)
 
-    monkeypatch.setattr(feature_major, "fused", noted)
+    monkeypatch.setattr(feature_major, "xla", noted)
     return found
 
 
@@ -198,7 +198,7 @@ def test_second_derivatives(rng, pair):
 @pytest.mark.parametrize("memory", ["speed", "lean"])
 def test_second_derivatives_of_any_lengths(rng, memory):
     """Also of lengths below the number of lean chunks, some of which are empty then."""
-    fused, loop = DeepRNN(3, memory=memory, dtype="float64"), DeepRNN(3, kernel="loop", dtype="float64")
+    fused, loop = DeepRNN(3, memory=memory, dtype="float64"), DeepRNN(3, implementation="loop", dtype="float64")
     x = rng.normal(size=(2, 20, D))
     fused(x), loop(x)
     loop.set_weights(fused.get_weights())

@@ -45,7 +45,7 @@ def batch(rng, n=3, steps=5):
 
 def trained(rng, **arguments):
     """A model after two updates, so that the optimizer has something to keep."""
-    recipe = Recipe("adam", learning_rate=0.01, clip_norm=0.5)
+    recipe = Recipe("adam", learning_rate=0.01, global_clipnorm=0.5)
     model = recipe.compile(LanguageModel(LETTERS, **arguments), LanguageModel.loss_function())
     x, y = batch(rng)
     model.fit(x, y, epochs=2, verbose=0)
@@ -123,7 +123,7 @@ def test_saved_and_loaded_model_is_the_same(rng, tmp_path, arguments):
     assert loaded.get_config() == model.get_config()
     assert (loaded.name, loaded.vocabulary) == (model.name, Vocabulary(LETTERS))
     optimizer = loaded.optimizer
-    assert (float(optimizer.learning_rate), optimizer.clip_norm) == (pytest.approx(0.01), 0.5)
+    assert (float(optimizer.learning_rate), optimizer.global_clipnorm) == (pytest.approx(0.01), 0.5)
     assert len(optimizer.variables) == len(model.optimizer.variables)
     for got, wanted in zip(optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(got, wanted, err_msg=wanted.path)

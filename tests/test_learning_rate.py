@@ -98,12 +98,12 @@ def test_bad_input(make, message):
 
 
 def test_a_recipe_reaches_model_and_callbacks():
-    recipe = Recipe("sgd", 1.0, ar=2.0, tar=1.0, weight_decay=1e-6, averaging="ema", warmup=3, clip_norm=0.25)
+    recipe = Recipe("sgd", 1.0, ar=2.0, tar=1.0, weight_decay=1e-6, averaging="ema", warmup=3, global_clipnorm=0.25)
     model = LanguageModel(3, 2, 2)
     model, callbacks = recipe.prepare(model, model.loss_function())
     stack = model.get_layer("deep_rnn")
     assert (stack.ar, stack.tar, model.optimizer.weight_decay, model.optimizer.use_ema) == (2.0, 1.0, 1e-6, True)
-    assert model.optimizer.clip_norm == 0.25
+    assert model.optimizer.global_clipnorm == 0.25
     assert [type(one).__name__ for one in callbacks] == ["LearningRate", "EMAWeights", "NonFiniteGuard"]
     described = dict(recipe.describe())
     assert described["penalties"] == "weight decay 1e-06, AR 2, TAR 1" and described["averaging"] == "EMA"

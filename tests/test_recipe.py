@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from rates import Rates
 
-from deeprnn_keras import CosineDecay, GeometricDecay, LanguageModel, Recipe, windows, zoo
+from deeprnn_keras import CosineDecay, GeometricDecay, LanguageModel, Recipe, token_windows, zoo
 
 # === Schedules ===
 
@@ -93,7 +93,7 @@ def rates_in_fit(recipe, epochs, data, fits=1):
 
 
 def test_the_optimizer_has_the_rate_of_every_update():
-    data = windows([np.arange(61) % V], T, 5)
+    data = token_windows([np.arange(61) % V], T, 5)
     assert len(data) == 3
     geometric = Recipe(learning_rate=0.02, schedule=GeometricDecay(0.5, 1))
     np.testing.assert_allclose(
@@ -111,7 +111,7 @@ def test_without_a_schedule_the_rate_stays():
 
 
 def test_a_schedule_needs_to_know_the_length_of_the_data():
-    unknown = windows([np.arange(41) % V], T, 5).filter(lambda x, y: True)
+    unknown = token_windows([np.arange(41) % V], T, 5).filter(lambda x, y: True)
     with pytest.raises(ValueError, match="known length"):
         rates_in_fit(Recipe(schedule=GeometricDecay(0.5, 1)), 1, unknown)
 
@@ -129,7 +129,7 @@ def test_optimizer_and_its_options(name, options, wanted):
     assert type(optimizer).__name__.lower() == f"guarded{name}"
     config = optimizer.get_config()
     assert {key: config[key] for key in wanted} == wanted
-    assert (config["learning_rate"], config["clip_norm"], config["clipvalue"]) == (0.25, None, None)
+    assert (config["learning_rate"], config["global_clipnorm"], config["clipvalue"]) == (0.25, None, None)
 
 
 # === Clipping: one SGD step against the gradient by hand ===
@@ -166,19 +166,19 @@ def assert_steps(got, wanted):
 
 
 def test_clip_norm_limits_the_step():
-    gradients, step = one_step(Recipe("sgd", 0.5, clip_norm=0.01))
+    gradients, step = one_step(Recipe("sgd", 0.5, global_clipnorm=0.01))
     assert norm(gradients) > 0.1
     assert norm(step) == pytest.approx(0.5 * 0.01, rel=1e-3)
     assert_steps(step, [0.5 * g for g in by_norm(gradients, 0.01)])
 
 
 def test_clip_norm_leaves_small_gradients_alone():
-    gradients, step = one_step(Recipe("sgd", 0.5, clip_norm=10.0))
+    gradients, step = one_step(Recipe("sgd", 0.5, global_clipnorm=10.0))
     assert_steps(step, [0.5 * g for g in gradients])
 
 
 def test_clip_value_cuts_every_element():
-    gradients, step = one_step(Recipe("sgd", 1.0, clip_value=0.01))
+    gradients, step = one_step(Recipe("sgd", 1.0, clipvalue=0.01))
     assert any(np.max(np.abs(g)) > 0.05 for g in gradients)
     assert_steps(step, by_value(gradients, 0.01))
 
@@ -187,31 +187,31 @@ def test_clip_value_cuts_every_element():
     ("clip", "cut"),
     [
         ({}, lambda arrays: arrays),
-        ({"clip_norm": 0.2}, lambda arrays: by_norm(arrays, 0.2)),
-        ({"clip_norm": 50.0}, lambda arrays: arrays),
-        ({"clip_value": 0.05}, lambda arrays: by_value(arrays, 0.05)),
+        ({"global_clipnorm": 0.2}, lambda arrays: by_norm(arrays, 0.2)),
+        ({"global_clipnorm": 50.0}, lambda arrays: arrays),
+        ({"clipvalue": 0.05}, lambda arrays: by_value(arrays, 0.05)),
     ],
     ids=["no clip", "clip norm", "clip norm that does not bite", "clip value"],
 )
 def test_summed_over_time_is_the_published_step(clip, cut):
     """The step of SGD on a loss summed over T, with the rate and the clip as published for that loss."""
-    gradients, step = one_step(Recipe("sgd", 0.3, summed_over_time=True, bptt=T, **clip))
+    gradients, step = one_step(Recipe("sgd", 0.3, sum_over_time=True, bptt=T, **clip))
     summed = [T * g for g in gradients]
-    if clip.get("clip_norm") == 0.2:
+    if clip.get("global_clipnorm") == 0.2:
         assert norm(summed) > 0.2
     assert_steps(step, [0.3 * g for g in cut(summed)])
 
 
 def test_summed_over_time_keeps_the_rate_of_optimizers_that_do_not_feel_the_scale():
-    recipe = Recipe("rmsprop", 2e-3, clip_value=5.0, summed_over_time=True, bptt=50)
+    recipe = Recipe("rmsprop", 2e-3, clipvalue=5.0, sum_over_time=True, bptt=50)
     optimizer = model_of(recipe).optimizer
     assert float(optimizer.learning_rate) == pytest.approx(2e-3)
     assert optimizer.clipvalue == pytest.approx(0.1)
 
 
 def test_a_schedule_moves_the_rate_of_the_mean_loss_and_begins_anew_in_each_fit():
-    recipe = Recipe("sgd", 0.01, GeometricDecay(0.5, 1), summed_over_time=True, bptt=T)
-    rates = rates_in_fit(recipe, 2, windows([np.arange(21) % V], T, 5), fits=2)
+    recipe = Recipe("sgd", 0.01, GeometricDecay(0.5, 1), sum_over_time=True, bptt=T)
+    rates = rates_in_fit(recipe, 2, token_windows([np.arange(21) % V], T, 5), fits=2)
     np.testing.assert_allclose(rates, [0.01 * T, 0.005 * T] * 2, rtol=1e-6)
 
 
@@ -223,7 +223,7 @@ def test_a_schedule_moves_the_rate_of_the_mean_loss_and_begins_anew_in_each_fit(
     [
         ("optimizer", "adamm"),
         *(("learning_rate", value) for value in (0, -1.0, math.nan, math.inf, "fast", None)),
-        *((name, value) for name in ("clip_norm", "clip_value") for value in (0, -1.0, math.inf)),
+        *((name, value) for name in ("global_clipnorm", "clipvalue") for value in (0, -1.0, math.inf)),
         *((name, value) for name in ("batch_size", "bptt", "epochs", "min_steps") for value in (0, 1.5, None)),
         *((name, value) for name in ("stride", "train_windows", "validation_windows") for value in (0, -3, 2.5)),
     ],
@@ -241,8 +241,8 @@ def test_a_wrong_optimizer_suggests_the_nearest():
 
 def test_two_ways_of_clipping_at_once_are_refused_by_name():
     """A Keras optimizer has one of them; the recipe says so before anything is built."""
-    with pytest.raises(ValueError, match=r"clip_norm.*clip_value|clip_value.*clip_norm"):
-        Recipe(clip_norm=1.0, clip_value=1.0)
+    with pytest.raises(ValueError, match=r"global_clipnorm.*clipvalue|clipvalue.*global_clipnorm"):
+        Recipe(global_clipnorm=1.0, clipvalue=1.0)
 
 
 @pytest.mark.parametrize("given", [{"train_windows": 5}, {"validation_windows": 5}], ids=str)

@@ -11,12 +11,12 @@ from oracles import assert_close
 
 from deeprnn_keras import (
     RNN,
+    AffineMap,
     DeepRNN,
     Equations,
-    Map,
     RecurrentCell,
     RHNCell,
-    count_weights,
+    count_params,
     explain_kernels,
     register_cell,
 )
@@ -31,8 +31,8 @@ class Minimal(Equations):
     def maps(self, inputs):
         blocks = ("forget", "candidate")
         return [
-            Map("kernel", inputs, self.units, blocks, bias="bias"),
-            Map("recurrent_kernel", self.units, self.units, blocks, role="recurrent"),
+            AffineMap("kernel", inputs, self.units, blocks, bias="bias"),
+            AffineMap("recurrent_kernel", self.units, self.units, blocks, role="recurrent"),
         ]
 
     def step(self, x, states, linear, f):
@@ -51,10 +51,10 @@ class MinimalCell(RecurrentCell):
 def test_a_cell_from_its_equations(rng, tmp_path):
     model = keras.Sequential([keras.Input((None, 3)), DeepRNN([4, 5], cell="minimal_gated_for_tests")])
     layer = model.layers[0]
-    assert {row.kernel for row in explain_kernels(model)} == {"fused"}
-    assert model.count_params() == count_weights(3, [4, 5], cell="minimal_gated_for_tests") == 2 * 4 * 8 + 2 * 5 * 10
+    assert {row.kernel for row in explain_kernels(model)} == {"xla"}
+    assert model.count_params() == count_params(3, [4, 5], cell="minimal_gated_for_tests") == 2 * 4 * 8 + 2 * 5 * 10
     x = rng.normal(size=(2, 6, 3)).astype("float32")
-    loop = DeepRNN([4, 5], cell="minimal_gated_for_tests", kernel="loop")
+    loop = DeepRNN([4, 5], cell="minimal_gated_for_tests", implementation="loop")
     loop(x)
     loop.set_weights(layer.get_weights())
     results = []
@@ -72,7 +72,7 @@ def test_other_sizes_by_another_name(rng):
     register_cell("rhn_7_for_tests", partial(RHNCell, depth=7))
     layer = DeepRNN(4, cell="rhn_7_for_tests")
     layer(np.zeros((1, 2, 3), "float32"))
-    assert layer.count_params() == count_weights(3, 4, cell="rhn_7_for_tests") == 2 * 4 * (3 + 7 * 5)
+    assert layer.count_params() == count_params(3, 4, cell="rhn_7_for_tests") == 2 * 4 * (3 + 7 * 5)
 
 
 class OwnCell(keras.layers.Layer):
@@ -94,7 +94,7 @@ def test_cells_of_keras_in_our_rnn(rng):
         stock.set_weights(ours.get_weights())
         assert_close(ours(x), stock(x).numpy(), 1e-6)
         (row,) = explain_kernels(ours)
-        assert (row.kernel, row.gpu_kernel) == ("fused", "loop")
+        assert (row.kernel, row.gpu_kernel) == ("xla", "loop")
 
 
 def test_any_keras_cell(rng):
@@ -103,7 +103,7 @@ def test_any_keras_cell(rng):
     assert layer(np.zeros((1, 2, 4), "float32")).shape == (1, 4)
     assert explain_kernels(layer)[0].kernel == "loop"
     with pytest.raises(ValueError, match="'stock_for_tests' is known by its function alone; build the layer"):
-        count_weights(3, 4, cell="stock_for_tests")
+        count_params(3, 4, cell="stock_for_tests")
 
 
 def test_a_name_that_is_taken_and_no_cell():

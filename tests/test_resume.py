@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from resumable import training
 
-from deeprnn_keras import ArrayDataset, Resume, windows
+from deeprnn_keras import ArrayDataset, Resume, token_windows
 from deeprnn_keras.training import checkpoint_files
 from deeprnn_keras.training.checkpoint_files import newest_first, read_newest
 
@@ -244,7 +244,7 @@ def other_data(folder):
 
 
 def other_recipe(folder):
-    return small(folder, about={"clip_norm": 2.0})
+    return small(folder, about={"global_clipnorm": 2.0})
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def other_recipe(folder):
         (other_model, 4, r"layer \d \(LSTM\) units: 5 there, 6 here"),
         (other_optimizer, 4, r"optimizer \(Adam\) learning_rate: 0\.001.* there, 0\.5 here"),
         (other_data, 4, "data, seed: 1 there, 2 here"),
-        (other_recipe, 4, "clip_norm: absent there, 2.0 here"),
+        (other_recipe, 4, "global_clipnorm: absent there, 2.0 here"),
         (small, 5, "epochs: 4 there, 5 here"),
     ],
 )
@@ -265,12 +265,12 @@ def test_another_training_is_refused_by_what_differs(tmp_path, make, epochs, mes
 
 
 def test_data_without_a_place(tmp_path):
-    with pytest.raises(ValueError, match=r"data must be Batches, such as TBPTTDataset.* got list"):
+    with pytest.raises(ValueError, match=r"data must be a dataset with a settable position \(TBPTTDataset.* got list"):
         Resume(tmp_path, [1, 2])
 
 
 def test_a_part_of_the_data(tmp_path):
-    data = windows([np.arange(90) % 7], 8, 2, seed=0)
+    data = token_windows([np.arange(90) % 7], 8, 2, seed=0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Embedding(7, 7)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match="needs to know the updates per epoch; give fit the data itself"):

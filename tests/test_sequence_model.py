@@ -14,7 +14,7 @@ SERIES = [RNG.normal(size=(length, 2)).astype("float32") for length in (3, 7, 1,
 def model(**options):
     keras.utils.set_random_seed(1)
     made = SequenceModel(
-        **{"inputs": 2, "outputs": 3, "units": 4, "num_layers": 2, "cell": "gru", "kernel": "loop", **options}
+        **{"inputs": 2, "outputs": 3, "units": 4, "num_layers": 2, "cell": "gru", "implementation": "loop", **options}
     )
     made.compile("adam", made.loss_function(), metrics=made.metric_functions())
     return made
@@ -31,22 +31,29 @@ def test_padding_does_not_change_an_answer(bidirectional):
     """Batches of unequal lengths give what each sequence gives alone, in their order."""
     made = model(masks=True, bidirectional=bidirectional)
     wanted = [np.argmax(logits(made, one)) for one in SERIES]
-    np.testing.assert_array_equal(made.answer(SERIES, batch_size=4), wanted)
+    np.testing.assert_array_equal(made.predict_labels(SERIES, batch_size=4), wanted)
 
 
 def test_answers_at_each_step():
     made = model(per_step=True)
-    for answer, one in zip(made.answer(SERIES), SERIES, strict=True):
+    for answer, one in zip(made.predict_labels(SERIES), SERIES, strict=True):
         np.testing.assert_array_equal(answer, np.argmax(logits(made, one), -1))
 
 
 def test_labels_have_names():
     made = model(masks=True, labels=("low", "middle", "high"))
-    assert set(made.answer(SERIES)) <= {"low", "middle", "high"}
+    assert set(made.predict_labels(SERIES)) <= {"low", "middle", "high"}
     batches = made.dataset(SERIES, ["low", "high", "low", "middle", "low", "high"], batch_size=6, shuffle=False)
     assert sorted(int(v) for _, y in batches for v in y) == [0, 0, 0, 1, 2, 2]
     with pytest.raises(ValueError, match="unknown label 'lowest'; the model knows 'low', 'middle', 'high'"):
         made.dataset(SERIES, ["lowest"] * 6)
+
+
+def assert_probabilities(kind, found, raw):
+    """Each is the softmax or the sigmoid of what the head gives for the sequence alone."""
+    for probabilities, values in zip(found, raw, strict=True):
+        wanted = np.exp(values) / np.exp(values).sum() if kind == "classes" else 1 / (1 + np.exp(-values))
+        np.testing.assert_allclose(np.reshape(probabilities, wanted.shape), wanted, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["classes", "binary", "numbers", "notes"])
@@ -63,10 +70,15 @@ def test_each_kind_learns_and_answers(kind):
     before = [w.copy() for w in made.get_weights()]
     made.fit(data, epochs=1, shuffle=False, verbose=0)
     assert all(np.any(a != b) for a, b in zip(before, made.get_weights(), strict=True))
-    found = made.answer(SERIES)
+    found = made.predict_labels(SERIES)
     assert len(found) == 6
     if kind in ("binary", "notes"):
-        assert all(np.min(one) >= 0 and np.max(one) <= 1 for one in found)
+        assert all(set(np.unique(one)) <= {0, 1} for one in found)
+    if kind == "numbers":
+        with pytest.raises(ValueError, match="predict_proba is not supported for kind='numbers'; use predict_labels"):
+            made.predict_proba(SERIES)
+    else:
+        assert_probabilities(kind, made.predict_proba(SERIES), [logits(made, one) for one in SERIES])
     if kind == "notes":
         assert [one.shape for one in found] == [(len(one), 5) for one in SERIES]
 
@@ -96,9 +108,9 @@ def test_ids_are_embedded():
     made = model(inputs=9, embedding=5, masks=True)
     words = [RNG.integers(9, size=length) for length in (4, 2, 6)]
     assert made.get_layer("embedding").embeddings.shape == (9, 5)
-    assert len(made.answer(words)) == 3
+    assert len(made.predict_labels(words)) == 3
     with pytest.raises(ValueError, match="sequence 1 must have ids of at least 0 and below 9"):
-        made.answer([words[0], np.array([9])])
+        made.predict_labels([words[0], np.array([9])])
 
 
 def test_it_is_the_model_one_would_write():
@@ -115,7 +127,7 @@ def test_it_is_saved_with_everything(options, tmp_path):
     made.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
     assert again.labels == made.labels and again.get_config() == made.get_config()
-    np.testing.assert_array_equal(again.answer(SERIES[:1]), made.answer(SERIES[:1]))
+    np.testing.assert_array_equal(again.predict_labels(SERIES[:1]), made.predict_labels(SERIES[:1]))
 
 
 @pytest.mark.parametrize(
@@ -139,9 +151,9 @@ def test_bad_arguments(options, message):
 def test_bad_series():
     made = model(masks=True)
     with pytest.raises(ValueError, match=r"sequence 1 has shape \(4, 3\); the model reads \(T, 2\): 2 channels a step"):
-        made.answer([SERIES[0], np.zeros((4, 3))])
+        made.predict_labels([SERIES[0], np.zeros((4, 3))])
     with pytest.raises(ValueError, match="there is no sequence"):
-        made.answer([])
+        made.predict_labels([])
     with pytest.raises(ValueError, match="target"):
         made.dataset(SERIES, [0, 1, 2, 3, 0, 0])
 
@@ -151,7 +163,7 @@ def test_data_frames_are_taken():
         values = SERIES[0]
 
     made = model(masks=True)
-    assert made.answer([Frame()])[0] == made.answer([SERIES[0]])[0]
+    assert made.predict_labels([Frame()])[0] == made.predict_labels([SERIES[0]])[0]
 
 
 def test_series_of_one_length_may_hold_zeros_and_others_need_masks():
@@ -159,6 +171,6 @@ def test_series_of_one_length_may_hold_zeros_and_others_need_masks():
     model.compile("adam", model.loss_function())
     series = [np.zeros((5, 1)), np.ones((5, 1))]
     model.fit(model.dataset(series, [0, 1]), shuffle=False, verbose=0)
-    assert model.answer(series).shape == (2,)
+    assert model.predict_labels(series).shape == (2,)
     with pytest.raises(ValueError, match=r"sequences have 4 to 5 steps; .* masks=True, or all of one length"):
         model.dataset([np.zeros((5, 1)), np.ones((4, 1))], [0, 1])

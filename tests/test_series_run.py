@@ -50,8 +50,10 @@ def test_it_learns_and_leaves_its_files(small_data, tmp_path):
     result = json.loads((run.folder / "result.json").read_text())
     assert result["score"] == run.score and result["updates"] % 25 == 0 and result["weights"] == made.count_params()
     loaded = keras.models.load_model(run.model_path)
-    np.testing.assert_array_equal(loaded.answer(small_data.test.series), made.answer(small_data.test.series))
-    right = loaded.answer(small_data.test.series) == small_data.test.answers
+    np.testing.assert_array_equal(
+        loaded.predict_labels(small_data.test.series), made.predict_labels(small_data.test.series)
+    )
+    right = loaded.predict_labels(small_data.test.series) == small_data.test.answers
     assert run.score == {"accuracy": right.mean(), "examples": 20}
 
 
@@ -114,7 +116,7 @@ def test_the_command(tmp_path, monkeypatch):
         ([NAME, "--text", "a.txt"], "vowels_bigru_2x64 comes with its data (Japanese vowels"),
         (["music_lstm_jsb"], "music_lstm_jsb comes without its data (JSB chorales"),
         (["music_lstm_jsb", "--data", "none.mat"], "file of piano rolls 'none.mat' does not exist"),
-        ([NAME, "--ship", "w", "--epochs", "3"], "--ship keeps vowels_bigru_2x64 as the zoo has it"),
+        ([NAME, "--publish", "w", "--epochs", "3"], "--publish keeps vowels_bigru_2x64 as the zoo has it"),
         ([NAME, "--quick", "--bptt", "3"], "leave out --quick, --bptt"),
         (["lstm_seq_mnist", "--data", "none.npz"], "file of MNIST 'none.npz' does not exist"),
         (["imdb_bilstm_2x64"], "imdb_bilstm_2x64 comes without its data (IMDB"),

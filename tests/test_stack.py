@@ -2,7 +2,7 @@
 
 import pytest
 
-from deeprnn_keras import DeepRNN, count_weights
+from deeprnn_keras import DeepRNN, count_params
 from deeprnn_keras.stack import check_connection, layer_inputs, layer_units, output_width
 
 # one layer: G gates of h (d + h + bias vectors)
@@ -52,28 +52,28 @@ def test_residual_needs_equal_widths():
 
 @pytest.mark.parametrize("cell", ONE_LAYER)
 def test_count_one_layer(cell):
-    assert count_weights(5, 3, cell=cell) == ONE_LAYER[cell](5, 3)
+    assert count_params(5, 3, cell=cell) == ONE_LAYER[cell](5, 3)
 
 
 @pytest.mark.parametrize("cell", ONE_LAYER)
 def test_count_connections(cell):
     one = ONE_LAYER[cell]
-    assert count_weights(5, [2, 3], cell=cell) == one(5, 2) + one(2, 3)
-    assert count_weights(5, 3, 2, cell, "residual") == one(5, 3) + one(3, 3)
-    assert count_weights(5, [2, 3], cell=cell, connection="skip") == one(5, 2) + one(2 + 5, 3)
-    assert count_weights(5, [2, 3], cell=cell, bidirectional=True) == 2 * (one(5, 2) + one(2 * 2, 3))
-    skip_both_ways = count_weights(5, [2, 3], cell=cell, connection="skip", bidirectional=True)
+    assert count_params(5, [2, 3], cell=cell) == one(5, 2) + one(2, 3)
+    assert count_params(5, 3, 2, cell, "residual") == one(5, 3) + one(3, 3)
+    assert count_params(5, [2, 3], cell=cell, connection="skip") == one(5, 2) + one(2 + 5, 3)
+    assert count_params(5, [2, 3], cell=cell, bidirectional=True) == 2 * (one(5, 2) + one(2 * 2, 3))
+    skip_both_ways = count_params(5, [2, 3], cell=cell, connection="skip", bidirectional=True)
     assert skip_both_ways == 2 * (one(5, 2) + one(2 * 2 + 5, 3))
 
 
 def test_count_mixed_cells():
     wanted = ONE_LAYER["gru"](5, 2) + ONE_LAYER["lstm"](2, 3) + ONE_LAYER["rnn"](3, 4)
-    assert count_weights(5, [2, 3, 4], cell=["gru", "lstm", "rnn"]) == wanted
+    assert count_params(5, [2, 3, 4], cell=["gru", "lstm", "rnn"]) == wanted
 
 
 def test_count_of_published_networks():
     """Zaremba et al. 2014: LSTM of 2 x 200, 2 x 650 and 2 x 1500 units that read embeddings of the same width."""
-    assert [count_weights(h, h, 2) for h in (200, 650, 1500)] == [641_600, 6_765_200, 36_012_000]
+    assert [count_params(h, h, 2) for h in (200, 650, 1500)] == [641_600, 6_765_200, 36_012_000]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -85,7 +85,7 @@ def test_count_is_that_of_the_built_layer(cell, connection, bidirectional):
     units = 3 if connection == "residual" else [2, 4, 3]
     layer = DeepRNN(units, 3, cell, connection=connection, bidirectional=bidirectional)
     layer.build((None, None, 5))
-    assert count_weights(5, units, 3, cell, connection, bidirectional) == layer.count_params()
+    assert count_params(5, units, 3, cell, connection, bidirectional) == layer.count_params()
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_count_is_that_of_the_built_layer(cell, connection, bidirectional):
 )
 def test_count_refuses_what_the_layer_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        count_weights(**{"inputs": 4, "units": 3, **arguments})
+        count_params(**{"inputs": 4, "units": 3, **arguments})

@@ -12,14 +12,14 @@ from deeprnn_keras import DeepRNN, LanguageModel, TBPTTDataset
 V, H, N, T = 7, 4, 2, 5
 STREAM = np.random.default_rng(0).integers(V, size=2 * 20 + 1)
 LANES = np.stack([STREAM[:20], STREAM[20:40]])
-kernels = pytest.mark.parametrize("kernel", ["fused", "loop"])
+kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
 
 
 def language_models(cell="lstm", kernel="auto"):
     """(one that carries its state, its stateless twin)"""
     keras.utils.set_random_seed(1)
-    options = {"units": H, "num_layers": 2, "cell": cell, "kernel": kernel, "embedding": 3}
+    options = {"units": H, "num_layers": 2, "cell": cell, "implementation": kernel, "embedding": 3}
     carrying, twin = LanguageModel(V, stateful=True, **options), LanguageModel(V, **options)
     twin.set_weights(carrying.get_weights())
     for model in (carrying, twin):
@@ -40,8 +40,8 @@ def test_chunks_are_the_whole(cell, kernel):
 def test_gradients_of_a_chunk_are_those_with_its_state_given(cell, kernel):
     """Nothing flows back into the chunk before, and everything within."""
     rng = np.random.default_rng(3)
-    layer = DeepRNN(H, 2, cell, stateful=True, return_sequences=True, kernel=kernel)
-    free = DeepRNN(H, 2, cell, return_sequences=True, return_state=True, kernel=kernel)
+    layer = DeepRNN(H, 2, cell, stateful=True, return_sequences=True, implementation=kernel)
+    free = DeepRNN(H, 2, cell, return_sequences=True, return_state=True, implementation=kernel)
     for one in (layer, free):
         one.build((None, None, 3))
     free.set_weights(layer.get_weights())
@@ -124,7 +124,7 @@ def test_a_sequential_model_needs_no_starts():
     stack = DeepRNN(H, 2, stateful=True, return_sequences=True)
     model = keras.Sequential([keras.Input((None, 3)), stack, keras.layers.Dense(3)])
     model.compile(keras.optimizers.SGD(0.0), "mse")
-    data = TBPTTDataset(np.random.default_rng(0).normal(size=(41, 3)), N, T, starts=False)
+    data = TBPTTDataset(np.random.default_rng(0).normal(size=(41, 3)), N, T, reset_mask=False)
     losses = model.fit(data, epochs=3, shuffle=False, verbose=0).history["loss"]
     assert losses[0] == losses[1] == losses[2]
     assert len(stack.carried.values()) == 8 and any(np.any(value) for value in stack.carried.values())
@@ -134,7 +134,7 @@ def test_rows_that_start_anew_forget_and_the_others_do_not(rng):
     layer = DeepRNN(H, 2, "gru", stateful=True)
     x = rng.normal(size=(2, T, 3)).astype("float32")
     first = layer(x).numpy()
-    second = layer(x, starts=np.array([True, False])).numpy()
+    second = layer(x, reset_mask=np.array([True, False])).numpy()
     assert_close(second[0], first[0], 1e-7)
     assert np.max(np.abs(second[1] - first[1])) > 1e-3
 
@@ -158,7 +158,7 @@ def test_batches_one_by_one_go_on(rng):
 def test_a_nan_is_not_carried_past_a_start():
     layer = DeepRNN(H, stateful=True)
     layer(np.full((2, 3, 3), np.nan, "float32"))
-    assert np.isfinite(layer(np.ones((2, 3, 3), "float32"), starts=np.ones(2, bool))).all()
+    assert np.isfinite(layer(np.ones((2, 3, 3), "float32"), reset_mask=np.ones(2, bool))).all()
 
 
 def test_saved_and_loaded(tmp_path):
@@ -211,6 +211,6 @@ def test_penalties_by_hand(rng, masked):
 def test_penalties_count_in_training_only():
     model = LanguageModel(V, H, ar=1.0, tar=1.0)
     model.compile(keras.optimizers.SGD(0.0), model.loss_function())
-    data = TBPTTDataset(STREAM, N, T, starts=False)
+    data = TBPTTDataset(STREAM, N, T, reset_mask=False)
     history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history
     assert history["loss"][0] > history["val_loss"][0] + 1e-4

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from deeprnn_keras import TBPTTDataset, windows
+from deeprnn_keras import TBPTTDataset, token_windows
 from deeprnn_keras.data.lanes import random_lengths
 
 
 def batches(data):
-    """[(x, starts or None, y)] as arrays."""
+    """[(x, reset_mask or None, y)] as arrays."""
     found = []
     for x, y in data:
-        x, starts = x if isinstance(x, tuple) else (x, None)
-        found.append((x.numpy(), None if starts is None else starts.numpy(), y.numpy()))
+        x, reset_mask = x if isinstance(x, tuple) else (x, None)
+        found.append((x.numpy(), None if reset_mask is None else reset_mask.numpy(), y.numpy()))
     return found
 
 
@@ -42,7 +42,7 @@ def test_no_row_crosses_from_piece_to_piece():
 
 def test_features_and_targets_of_ones_own(rng):
     stream, targets = rng.normal(size=(12, 3)), np.arange(12)
-    found = batches(TBPTTDataset(stream, 2, 3, targets=targets, starts=False))
+    found = batches(TBPTTDataset(stream, 2, 3, targets=targets, reset_mask=False))
     np.testing.assert_allclose(found[1][0], [stream[3:6], stream[9:12]], rtol=1e-6)
     assert [batch[2].tolist() for batch in found] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
     assert found[0][1] is None and found[0][0].dtype == "float32"
@@ -101,8 +101,8 @@ def test_random_lengths_at_the_edges(total, steps, length):
 def test_an_iteration_can_begin_anywhere(kind):
     def made():
         if kind.startswith("windows"):
-            return windows([np.arange(50)], 3, 4, seed=5, steps=3 if "epochs" in kind else None)
-        return TBPTTDataset(np.arange(200), 2, 12, random_bptt="random" in kind, seed=5, starts=False)
+            return token_windows([np.arange(50)], 3, 4, seed=5, steps=3 if "epochs" in kind else None)
+        return TBPTTDataset(np.arange(200), 2, 12, random_bptt="random" in kind, seed=5, reset_mask=False)
 
     def all_of(data):
         return [batch[0].tolist() for batch in batches(data)]
@@ -121,7 +121,7 @@ def test_an_iteration_can_begin_anywhere(kind):
 
 def test_a_place_that_is_not_there():
     with pytest.raises(ValueError, match="batch below the 4 of an epoch, got 0 and 4"):
-        windows([np.arange(50)], 3, 4).begin_at(0, 4)
+        token_windows([np.arange(50)], 3, 4).begin_at(0, 4)
 
 
 # === Bad input ===

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import LETTERS, TextCorpus, Vocabulary, king_james, windows
+from deeprnn_keras import LETTERS, TextCorpus, Vocabulary, king_james, token_windows
 from deeprnn_keras.data import letters_only
 
 READER = sys.modules[king_james.__module__]
@@ -194,7 +194,7 @@ def first_symbols(dataset):
 
 
 def test_windows_by_hand():
-    assert rows(windows(PIECES, 3, 2, shuffle=False)) == [
+    assert rows(token_windows(PIECES, 3, 2, shuffle=False)) == [
         ([0, 1, 2], [1, 2, 3]),
         ([3, 4, 5], [4, 5, 6]),
         ([100, 101, 102], [101, 102, 103]),
@@ -203,14 +203,14 @@ def test_windows_by_hand():
 
 def test_overlapping_windows_by_hand():
     wanted = [[0, 1, 2], [2, 3, 4], [100, 101, 102]]
-    assert [x for x, _ in rows(windows(PIECES, 3, 8, stride=2, shuffle=False))] == wanted
+    assert [x for x, _ in rows(token_windows(PIECES, 3, 8, stride=2, shuffle=False))] == wanted
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("stride", [None, 1, 3, 11])
 def test_windows_are_shifted_by_one_and_stay_in_their_piece(rng, stride, shuffle):
     pieces = [1000 * k + np.arange(size) for k, size in enumerate([50, 1, 9, 8, 31])]
-    got = rows(windows(pieces, 8, 4, stride=stride, shuffle=shuffle))
+    got = rows(token_windows(pieces, 8, 4, stride=stride, shuffle=shuffle))
     for x, y in got:
         np.testing.assert_array_equal(x, x[0] + np.arange(8))  # ids in a piece are consecutive, across pieces not
         np.testing.assert_array_equal(y, np.array(x) + 1)
@@ -219,7 +219,7 @@ def test_windows_are_shifted_by_one_and_stay_in_their_piece(rng, stride, shuffle
 
 
 def test_shapes_dtypes_and_the_partial_last_batch():
-    dataset = windows([np.arange(71)], 10, 3, shuffle=False)
+    dataset = token_windows([np.arange(71)], 10, 3, shuffle=False)
     batches = list(dataset.as_numpy_iterator())
     assert [x.shape for x, _ in batches] == [(3, 10), (3, 10), (1, 10)]
     assert {array.dtype for batch in batches for array in batch} == {np.dtype("int32")}
@@ -227,7 +227,7 @@ def test_shapes_dtypes_and_the_partial_last_batch():
 
 
 def test_every_epoch_has_another_order_of_the_same_windows():
-    dataset = windows([np.arange(301)], 3, 7, seed=1)
+    dataset = token_windows([np.arange(301)], 3, 7, seed=1)
     epochs = [first_symbols(dataset) for _ in range(3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(0, 300, 3))] * 3
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -235,7 +235,7 @@ def test_every_epoch_has_another_order_of_the_same_windows():
 
 def test_the_seed_fixes_the_orders():
     def epochs(seed):
-        dataset = windows([np.arange(301)], 3, 7, seed=seed)
+        dataset = token_windows([np.arange(301)], 3, 7, seed=seed)
         return [first_symbols(dataset), first_symbols(dataset)]
 
     assert epochs(1) == epochs(1) != epochs(2)
@@ -257,7 +257,7 @@ def orders_in_fit(epochs):
     keras.utils.set_random_seed(3)
     reader = Reader()
     reader.compile(run_eagerly=True)
-    reader.fit(windows([np.arange(301)], 3, 7), epochs=epochs, verbose=0, shuffle=False)
+    reader.fit(token_windows([np.arange(301)], 3, 7), epochs=epochs, verbose=0, shuffle=False)
     return np.split(np.array(reader.read), epochs)
 
 
@@ -272,7 +272,7 @@ def test_fit_after_set_random_seed_repeats_no_order():
 @pytest.mark.parametrize("pieces", [[4, 10, 2], [10], []], ids=str)
 def test_a_text_too_short_for_a_window(pieces):
     with pytest.raises(ValueError, match="too short for one window") as error:
-        windows([np.arange(size) for size in pieces], 10, 1)
+        token_windows([np.arange(size) for size in pieces], 10, 1)
     for part in ("T = 10", "needs 11 symbols", f"longest of {len(pieces)} pieces has {max(pieces, default=0)}"):
         assert part in str(error.value)
 
@@ -281,4 +281,4 @@ def test_a_text_too_short_for_a_window(pieces):
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])
 def test_sizes_of_windows_are_checked(name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1"):
-        windows([np.arange(20)], **{"length": 3, "batch_size": 2, name: value})
+        token_windows([np.arange(20)], **{"length": 3, "batch_size": 2, name: value})

@@ -46,12 +46,12 @@ def levels(x, weights, cell, units, dilation, bidirectional=False, mask=None, bl
 def test_dilation(rng, cell, dilation, kernel):
     x = rng.normal(size=(N, T, D)).astype("float32")
     for steps in (1, 2, T):
-        layer = DeepRNN(H, len(dilation), cell, dilation=dilation, kernel=kernel, return_sequences=True)
+        layer = DeepRNN(H, len(dilation), cell, dilation=dilation, implementation=kernel, return_sequences=True)
         layer(x[:, :steps])
         weights = random_weights(layer, rng)
         wanted = levels(x[:, :steps], weights, cell, H, dilation)[-1]
         assert_close(layer(x[:, :steps]), wanted)
-        last = DeepRNN(H, len(dilation), cell, dilation=dilation, kernel=kernel)
+        last = DeepRNN(H, len(dilation), cell, dilation=dilation, implementation=kernel)
         last(x)
         last.set_weights(weights)
         assert_close(last(x[:, :steps]), wanted[:, -1])
@@ -61,7 +61,9 @@ def test_dilation(rng, cell, dilation, kernel):
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 def test_dilation_with_masks_and_unknown_lengths(rng, bidirectional, kernel):
     mask = np.array([[True] * 4 + [False] * 3, [False, True, True, False, True, True, False]])
-    layer = DeepRNN(H, 2, "gru", dilation=[2, 3], kernel=kernel, bidirectional=bidirectional, return_sequences=True)
+    layer = DeepRNN(
+        H, 2, "gru", dilation=[2, 3], implementation=kernel, bidirectional=bidirectional, return_sequences=True
+    )
     x = rng.normal(size=(N, T, D)).astype("float32")
     layer(x)
     weights = random_weights(layer, rng)
@@ -95,7 +97,7 @@ def test_gradients_of_a_dilated_stack(rng):
 @pytest.mark.parametrize("options", [{}, {"dilation": [1, 2, 4, 8]}], ids=["plain", "dilated"])
 def test_residual_blocks(rng, options, kernel):
     x = rng.normal(size=(N, T, D)).astype("float32")
-    layer = DeepRNN(H, 4, connection="residual", block_size=2, kernel=kernel, return_sequences=True, **options)
+    layer = DeepRNN(H, 4, connection="residual", block_size=2, implementation=kernel, return_sequences=True, **options)
     layer(x)
     wanted = levels(x, random_weights(layer, rng), "lstm", H, options.get("dilation", [1] * 4), block_size=2)
     assert_close(layer(x), wanted[-1])
@@ -106,7 +108,7 @@ def test_residual_blocks(rng, options, kernel):
 @pytest.mark.parametrize("connection", ["stack", "residual", "skip"])
 def test_all_layers(rng, connection, sequences, kernel):
     mask = np.array([[True] * T, [True, False, True, True, False, False, False]])
-    options = {"connection": connection, "bidirectional": True, "return_sequences": sequences, "kernel": kernel}
+    options = {"connection": connection, "bidirectional": True, "return_sequences": sequences, "implementation": kernel}
     layer = DeepRNN(H, 3, "gru", return_all_layers=True, return_state=True, **options)
     plain = DeepRNN(H, 3, "gru", return_state=True, **options)
     x = rng.normal(size=(N, T, D)).astype("float32")

@@ -11,8 +11,8 @@ from safetensors.numpy import load, save
 
 from deeprnn_keras import zoo
 from deeprnn_keras.zoo import registry, trained
+from deeprnn_keras.zoo.publish import publish
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
-from deeprnn_keras.zoo.ship import ship
 
 SHIPPED = zoo.list_models(pretrained=True)
 LIMIT = 25 * 2**20
@@ -46,10 +46,10 @@ def entries(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def shipped(entries, tmp_path):
+def published(entries, tmp_path):
     """The trained model of "mine"."""
     model = run_folder(tmp_path / "run", entries[0])
-    ship(tmp_path / "run", trained.FOLDER)
+    publish(tmp_path / "run", trained.FOLDER)
     return model
 
 
@@ -58,20 +58,20 @@ def test_weights_come_back_by_name(entries, place, tmp_path):
     config = entries[place]
     assert config.weights is None and config.name not in zoo.list_models(pretrained=True)
     model = run_folder(tmp_path / "run", config)
-    made = ship(tmp_path / "run", trained.FOLDER)
+    made = publish(tmp_path / "run", trained.FOLDER)
     assert config.name in zoo.list_models(pretrained=True) and config.weights == made
     loaded = zoo.create_model(config.name, pretrained=True)
     for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs.astype("float16").astype("float32"))
     assert trained.golden_output(loaded, config) == made.golden
     assert (made.seed, made.updates, made.minutes, made.log[1]) == (3, 40, 1.5, {"epoch": 2, "loss": 0.25})
-    assert made.command == f"deeprnn train {config.name} --seed 3 --ship zoo/weights"
+    assert made.command == f"deeprnn train {config.name} --seed 3 --publish zoo/weights"
     assert str(made) in dict(config.card())["trained weights"]
 
 
-def test_rates_may_change_and_nothing_else(shipped):
+def test_rates_may_change_and_nothing_else(published):
     model = zoo.create_model("mine", pretrained=True, dropout=0.4, learning_rate=1e-4, vocabulary="abc", stateful=True)
-    np.testing.assert_array_equal(model.get_weights()[0], shipped.get_weights()[0].astype("float16"))
+    np.testing.assert_array_equal(model.get_weights()[0], published.get_weights()[0].astype("float16"))
     assert zoo.info("mine", dropout=0.4).weights is not None and zoo.info("mine", units=6).weights is None
     with pytest.raises(
         ValueError, match=r"mine belong to another model than units=6 \(theirs: 5\); leave these overrides"
@@ -83,12 +83,12 @@ def test_rates_may_change_and_nothing_else(shipped):
         zoo.create_model("mine", pretrained=True, vocabulary="cba")
 
 
-def test_models_without_weights_name_those_that_have(shipped):
+def test_models_without_weights_name_those_that_have(published):
     with pytest.raises(ValueError, match=r"ours has no trained weights; models that have: mine"):
         zoo.create_model("ours", pretrained=True)
 
 
-def test_a_damaged_file_is_named_by_its_hash(shipped):
+def test_a_damaged_file_is_named_by_its_hash(published):
     path = trained.FOLDER / "mine.safetensors"
     whole = path.read_bytes()
     for data in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
@@ -103,7 +103,7 @@ def test_a_damaged_file_is_named_by_its_hash(shipped):
         zoo.create_model("mine", pretrained=True)
 
 
-def test_weights_of_another_model_are_refused_whole(shipped):
+def test_weights_of_another_model_are_refused_whole(published):
     """Even with the right hash: nothing is loaded where one shape is wrong."""
     path = trained.FOLDER / "mine.safetensors"
     arrays = load(path.read_bytes())
@@ -118,7 +118,7 @@ def test_weights_of_another_model_are_refused_whole(shipped):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_damaged_record_is_named(shipped):
+def test_a_damaged_record_is_named(published):
     path = trained.FOLDER / "mine.json"
     path.write_text(path.read_text()[:-9])
     with pytest.raises(ValueError, match=r"mine.json' is damaged"):
@@ -139,10 +139,10 @@ def test_a_damaged_record_is_named(shipped):
 def test_only_an_entry_as_it_stands_is_shipped(entries, changes, message, tmp_path):
     run_folder(tmp_path / "run", entries[0], **changes)
     with pytest.raises(ValueError, match=message):
-        ship(tmp_path / "run", trained.FOLDER)
+        publish(tmp_path / "run", trained.FOLDER)
     assert not trained.FOLDER.exists()
     with pytest.raises(ValueError, match="holds no training that has finished"):
-        ship(tmp_path, trained.FOLDER)
+        publish(tmp_path, trained.FOLDER)
 
 
 # === What comes with the package ===

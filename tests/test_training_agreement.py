@@ -27,6 +27,6 @@ def test_a_corpus_in_another_vocabulary_is_refused(tmp_path):
 def test_a_quick_run_clips_for_its_own_windows(tmp_path):
     """A clip stated for a loss summed over T is divided by the T that is trained with, not by the recipe's."""
     model = LanguageModel(" abc", units=2)
-    recipe = Recipe("rmsprop", clip_value=5.0, summed_over_time=True, batch_size=32, bptt=50)
+    recipe = Recipe("rmsprop", clipvalue=5.0, sum_over_time=True, batch_size=32, bptt=50)
     run(recipe.compile(model, model.loss_function()), recipe, tmp_path / "run", quick=True)
     assert model.optimizer.clipvalue == pytest.approx(5.0 / 32)

@@ -14,7 +14,7 @@ import pytest
 from matplotlib import image
 from rich.console import Console
 
-from deeprnn_keras import GeometricDecay, LanguageModel, NonFiniteGuard, Recipe, TextCorpus, windows
+from deeprnn_keras import GeometricDecay, LanguageModel, NonFiniteGuard, Recipe, TextCorpus, token_windows
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.training.callbacks import Record
 from deeprnn_keras.training.compressors import compressed_bits
@@ -80,7 +80,7 @@ def test_the_curve_is_a_picture(finished):
 
 def test_history_has_a_row_for_every_epoch(finished):
     rows = history(finished[0])
-    updates = len(windows(CORPUS.encode(CORPUS.split().train), 8, 16))
+    updates = len(token_windows(CORPUS.encode(CORPUS.split().train), 8, 16))
     assert [(int(row["epoch"]), int(row["update"])) for row in rows] == [(k, k * updates) for k in (1, 2, 3)]
 
 
@@ -96,7 +96,7 @@ def test_the_saved_model_is_that_of_the_best_epoch(finished):
     losses = [float(row["validation"]) for row in history(run)]
     assert losses[0] == min(losses) < losses[-1]
     loaded = load_language_model(run.folder)
-    validation = windows(CORPUS.encode(CORPUS.split().validation), 8, 128, shuffle=False)
+    validation = token_windows(CORPUS.encode(CORPUS.split().validation), 8, 128, shuffle=False)
     assert loaded.evaluate(validation, verbose=0) == pytest.approx(losses[0], rel=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_result(finished, tmp_path):
 def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_recipe(tmp_path):
     recipe = Recipe(**SMALL, epochs=2)
     run = run_of(recipe, tmp_path / "run", quick=True)
-    updates = 2 * len(windows(CORPUS.encode(CORPUS.split().train), 8, 16))
+    updates = 2 * len(token_windows(CORPUS.encode(CORPUS.split().train), 8, 16))
     assert [int(row["update"]) for row in history(run)] == [k * (updates // 4) for k in (1, 2, 3, 4)]
     assert result(run)["quick"] is True
 
@@ -174,19 +174,19 @@ DIVERGING = {
 def test_diverging_training_ends_with_advice_and_finite_weights(tmp_path, recipe):
     run = run_of(recipe, tmp_path / "run")
     assert run.ending == result(run)["ending"] == "not finite"
-    assert "learning_rate" in run.advice and "clip_norm" in run.advice
+    assert "learning_rate" in run.advice and "global_clipnorm" in run.advice
     assert all(np.all(np.isfinite(w)) for w in load_language_model(run.folder).get_weights())
     assert run.score is None and not (run.folder / "sample.txt").exists()
 
 
 def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
     """The optimizer's own differ from them where the loss is stated as a sum over time."""
-    recipe = Recipe("sgd", 3e37, clip_norm=5.0, summed_over_time=True, batch_size=16, bptt=8)
+    recipe = Recipe("sgd", 3e37, global_clipnorm=5.0, sum_over_time=True, batch_size=16, bptt=8)
     run = run_of(recipe, tmp_path / "run")
     assert run.ending == "not finite"
     rate = float(re.search(r"learning_rate, for instance to ([\d.e+-]+)", run.advice)[1])
     assert rate < recipe.learning_rate, run.advice
-    assert "clip_norm 5 to 1.25" in run.advice
+    assert "global_clipnorm 5 to 1.25" in run.advice
 
 
 class Poison(keras.callbacks.Callback):
@@ -207,7 +207,9 @@ def test_guard_puts_the_last_good_weights_back(at):
     """At 9 it sets aside weights that are NaN, before a loss could tell."""
     model, poison, guard = new_model(Recipe(**SMALL)), Poison(at), NonFiniteGuard(every=3)
     good = [model.get_weights()[0]]
-    model.fit(windows(CORPUS.encode(CORPUS.split().train), 8, 16), callbacks=[poison, guard], verbose=0, shuffle=False)
+    model.fit(
+        token_windows(CORPUS.encode(CORPUS.split().train), 8, 16), callbacks=[poison, guard], verbose=0, shuffle=False
+    )
     good += poison.seen[:at]
     assert f"at update {at + 1}" in guard.advice and len(poison.seen) == at + 1
     places = [k for k, weights in enumerate(good) if np.array_equal(weights, model.get_weights()[0])]
@@ -266,7 +268,7 @@ def test_first_windows_train_and_the_next_validate(stride, train, validation):
     split = split_text(corpus, recipe)
     assert split.train == (corpus.text[slice(*train)],) and split.validation == (corpus.text[slice(*validation)],)
     for pieces, count in ((split.train, 3), (split.validation, 2)):
-        assert len(windows(corpus.encode(pieces), 4, 1, stride=stride)) == count
+        assert len(token_windows(corpus.encode(pieces), 4, 1, stride=stride)) == count
 
 
 def test_a_text_too_short_for_the_first_windows():

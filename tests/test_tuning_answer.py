@@ -79,7 +79,7 @@ def test_of_hyperbands_rounds_the_last_counts():
 def test_the_table_shows_what_is_active():
     records = [
         record(0, 1.234567, [1.2, 1.3], num_layers=3, connection="residual", dropout=0.25),
-        record(1, 2.0, status="PRUNED", cell="rnn", clip_norm=5.0),
+        record(1, 2.0, status="PRUNED", cell="rnn", global_clipnorm=5.0),
     ]
     text = text_of(Answer(records, HYPER, MIN).table())
     best, pruned = text.splitlines()[1:3]

@@ -14,7 +14,9 @@ SMALL = {"num_layers": (1, 3), "units": (2, 4), "cell": ["rnn", "gru"]}
 
 
 def hyper(**changes):
-    return HyperDeepRNN(inputs=(5, 2), outputs=1, loss="mse", options={"kernel": "loop"}, **{**SMALL, **changes})
+    return HyperDeepRNN(
+        inputs=(5, 2), outputs=1, loss="mse", options={"implementation": "loop"}, **{**SMALL, **changes}
+    )
 
 
 def test_it_draws_what_keras_tuner_would():
@@ -62,7 +64,7 @@ def test_hopeless_trials_and_draws_outside_the_budget_are_pruned():
                     "units": 64,
                     "cell": "gru",
                     "learning_rate": 0.01,
-                    "clip_norm": 1.0,
+                    "global_clipnorm": 1.0,
                     "forget_bias": 1.0,
                 }
             )

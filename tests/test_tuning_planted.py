@@ -31,7 +31,7 @@ def test_bayesian_optimization_repeats_nothing_and_stays_within_a_budget(tmp_pat
 
     from deeprnn_keras.tuning import HyperDeepRNN
 
-    left_out = dict.fromkeys(("cell", "connection", "dropout", "learning_rate", "clip_norm", "forget_bias"))
+    left_out = dict.fromkeys(("cell", "connection", "dropout", "learning_rate", "global_clipnorm", "forget_bias"))
     hyper = HyperDeepRNN(
         inputs=4,
         outputs=1,

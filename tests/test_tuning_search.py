@@ -7,16 +7,16 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, windows, zoo
+from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, token_windows, zoo
 from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
 from deeprnn_keras.tuning.records import read_trials
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 6, 2)).astype("float32"), RNG.normal(size=(48, 1)).astype("float32")
-SMALL = {"num_layers": 1, "units": [2, 3, 4, 5, 6, 7], "cell": "rnn", "clip_norm": 1.0}
+SMALL = {"num_layers": 1, "units": [2, 3, 4, 5, 6, 7], "cell": "rnn", "global_clipnorm": 1.0}
 RECIPE = Recipe("adam", 1e-2, CosineDecay(), batch_size=16)
-LOOP = {"kernel": "loop"}  # nothing to compile
+LOOP = {"implementation": "loop"}  # nothing to compile
 
 
 def hyper(**changes):
@@ -104,8 +104,8 @@ def test_language_models_on_data_that_follows_the_draw(tmp_path):
         seen.append((recipe.batch_size, recipe.bptt))
         if recipe.stateful:
             return TBPTTDataset([text], recipe.batch_size, recipe.bptt, steps=3), TBPTTDataset([text[:300]], 4, 8)
-        train = windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=3)
-        return train, windows([text[:300]], 8, 4, shuffle=False)
+        train = token_windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=3)
+        return train, token_windows([text[:300]], 8, 4, shuffle=False)
 
     for stateful in (False, True):
         config = zoo.info("kjv_lstm_2x256", vocabulary="abcde", embedding=4, stateful=stateful)
@@ -175,7 +175,7 @@ def test_an_objective_that_is_not_there_is_named(tmp_path):
 
 def test_a_trial_that_diverges_is_a_failed_one(tmp_path):
     def explosive():
-        return hyper(learning_rate=1e30, clip_norm=None)
+        return hyper(learning_rate=1e30, global_clipnorm=None)
 
     tuner = searched(tmp_path, trials=1, epochs=2, hyper=explosive)
     (trial,) = tuner.oracle.trials.values()

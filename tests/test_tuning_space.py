@@ -33,7 +33,7 @@ def declared(space, **values):
         ("dropout", (0, 0.5), Between(0.0, 0.5)),
         ("cell", ("lstm", "gru"), Choices(("lstm", "gru"))),
         ("cell", {"name": "rhn", "depth": 3}, Fixed("rhn depth=3")),
-        ("clip_norm", [1, 5], Choices((1.0, 5.0))),
+        ("global_clipnorm", [1, 5], Choices((1.0, 5.0))),
     ],
 )
 def test_what_a_user_gives(name, given, wanted):
@@ -71,12 +71,20 @@ def test_a_cell_with_options_is_a_text_and_back():
 def test_only_what_does_something_is_active():
     space = Space(DEFAULTS)
     values, hp = declared(space, num_layers=1, cell="rnn")
-    assert values.keys() == {"num_layers", "units", "cell", "learning_rate", "clip_norm"}
+    assert values.keys() == {"num_layers", "units", "cell", "learning_rate", "global_clipnorm"}
     values, _ = declared(space, num_layers=2, cell="gru")
-    assert values.keys() == {"num_layers", "units", "cell", "learning_rate", "clip_norm", "dropout", "forget_bias"}
+    assert values.keys() == {
+        "num_layers",
+        "units",
+        "cell",
+        "learning_rate",
+        "global_clipnorm",
+        "dropout",
+        "forget_bias",
+    }
     values, _ = declared(space, num_layers=3, cell="lstm")
     assert "connection" in values and "dropout" in values
-    wanted = {"num_layers", "units", "cell", "connection", "dropout", "learning_rate", "clip_norm", "forget_bias"}
+    wanted = {"num_layers", "units", "cell", "connection", "dropout", "learning_rate", "global_clipnorm", "forget_bias"}
     assert {entry.name for entry in hp.space} == wanted  # the inactive ones too: every record is complete
 
 
@@ -92,15 +100,17 @@ def test_units_of_each_layer():
 
 def test_what_can_never_be_active_is_not_entered():
     _, hp = declared(Space({**DEFAULTS, "num_layers": 1, "cell": "rnn"}))
-    assert {entry.name for entry in hp.space} == {"num_layers", "units", "cell", "learning_rate", "clip_norm"}
+    assert {entry.name for entry in hp.space} == {"num_layers", "units", "cell", "learning_rate", "global_clipnorm"}
 
 
 def test_fixed_and_left_out():
     hyper = HyperDeepRNN(zoo.info("char_rnn_2x512"), num_layers=None, units=64, cell=None, dropout=None)
-    found = hyper.resolve({"num_layers": 2, "units": 64, "learning_rate": 0.01, "clip_norm": 1.0, "forget_bias": 5.0})
+    found = hyper.resolve(
+        {"num_layers": 2, "units": 64, "learning_rate": 0.01, "global_clipnorm": 1.0, "forget_bias": 5.0}
+    )
     config = found.config
     assert (config.num_layers, config.units, config.cell, config.dropout) == (2, 64, "lstm", 0.5)
-    assert (config.recipe.learning_rate, config.recipe.clip_norm, config.recipe.clip_value) == (0.01, 1.0, None)
+    assert (config.recipe.learning_rate, config.recipe.global_clipnorm, config.recipe.clipvalue) == (0.01, 1.0, None)
     assert config.initialization.forget_bias == 5.0
 
 
@@ -114,7 +124,7 @@ def test_a_draw_reaches_the_model():
         "connection": "residual",
         "dropout": 0.25,
         "learning_rate": 0.00123456,
-        "clip_norm": 5.0,
+        "global_clipnorm": 5.0,
         "forget_bias": 1.0,
     }
     model = hyper.build(hp)

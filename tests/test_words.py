@@ -130,11 +130,11 @@ def test_models_of_sequences_read_raw_texts(length):
     assert read == (whole if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
     model.compile(keras.optimizers.Adam(0.05), model.loss_function())
     model.fit(model.dataset(REVIEWS, [1, 0, 1, 0]), epochs=30, shuffle=False, verbose=0)
-    assert (model.answer(REVIEWS) > 0.5).tolist() == [True, False, True, False]
+    assert model.predict_labels(REVIEWS).tolist() == [1, 0, 1, 0]
     again = SequenceModel.from_config(model.get_config())
     assert again.words == words
     with pytest.raises(ValueError, match="knows no words; create it with words="):
-        SequenceModel(5, 1, 2, kind="binary", embedding=3, masks=True).answer(REVIEWS)
+        SequenceModel(5, 1, 2, kind="binary", embedding=3, masks=True).predict_labels(REVIEWS)
     with pytest.raises(ValueError, match="words must be as many as inputs, 4, and read through"):
         SequenceModel(4, 1, 2, kind="binary", embedding=3, words=words.words)
 
@@ -142,7 +142,7 @@ def test_models_of_sequences_read_raw_texts(length):
 def test_the_film_reviews_of_the_zoo_take_raw_texts(tmp_path):
     words = WordVocabulary.of(map(plain_words, REVIEWS), size=20, padding=True)
     model = zoo.create_model("imdb_bilstm_2x64", words=words.words, inputs=len(words), length=6, units=2, embedding=2)
-    assert model.answer(REVIEWS).shape[0] == 4
+    assert model.predict_labels(REVIEWS).shape[0] == 4
     zoo.save_preset(model, tmp_path / "p")
     assert zoo.create_model(tmp_path / "p").words == words
 

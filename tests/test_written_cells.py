@@ -15,7 +15,7 @@ from deeprnn_keras import (
     MLPGateLSTMCell,
     MLPGateRNNCell,
     RHNCell,
-    count_weights,
+    count_params,
 )
 
 D, H, N, T = 3, 4, 2, 5
@@ -35,7 +35,7 @@ CASES = {
     },
 }
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-kernels = pytest.mark.parametrize("kernel", ["fused", "loop"])
+kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
 
 
@@ -52,7 +52,12 @@ def make(case, units=H, **kwargs):
 def built(case, rng, kernel="auto", **kwargs):
     """A layer that returns everything, in float64, with random weights; and these by name."""
     layer = RNN(
-        make(case, dtype="float64"), kernel=kernel, return_sequences=True, return_state=True, dtype="float64", **kwargs
+        make(case, dtype="float64"),
+        implementation=kernel,
+        return_sequences=True,
+        return_state=True,
+        dtype="float64",
+        **kwargs,
     )
     layer.build((None, None, D))
     weights = {w.name: rng.normal(scale=0.6, size=w.shape) for w in layer.cell.weights}
@@ -108,7 +113,7 @@ def test_masks_and_directions_on_both_kernels_agree(rng, case):
     x = rng.normal(size=(N, T, D))
     for options in ({}, {"go_backwards": True}, {"zero_output_for_mask": True}):
         results = []
-        for kernel in ("fused", "loop"):
+        for kernel in ("xla", "loop"):
             layer, _ = built(case, np.random.default_rng(1), kernel, **options)
             with tf.GradientTape() as tape:
                 output, *final = layer(x, mask=MASK, training=True)
@@ -144,7 +149,7 @@ def test_weights_are_counted_from_sizes_alone(case):
     name = case[0]
     layer = DeepRNN([H, 6], cell={"name": name, **CASES[case]})
     layer.build((None, None, D))
-    assert layer.count_params() == count_weights(D, [H, 6], cell={"name": name, **CASES[case]})
+    assert layer.count_params() == count_params(D, [H, 6], cell={"name": name, **CASES[case]})
     names = [weight.name for weight in layer.recurrent_layers[0].cell.weights]
     assert names[:3] == ["kernel", "recurrent_kernel", "bias"]
 
@@ -155,8 +160,8 @@ def test_half_precision(rng, case, policy):
     x = rng.normal(size=(N, T, D))
     exact = RNN(make(case))
     exact(x)
-    for kernel in ("fused", "loop"):
-        layer = RNN(make(case, dtype=policy), dtype=policy, kernel=kernel)
+    for kernel in ("xla", "loop"):
+        layer = RNN(make(case, dtype=policy), dtype=policy, implementation=kernel)
         layer.build((None, T, D))
         layer.set_weights(exact.get_weights())
         output = layer(x)

@@ -19,7 +19,7 @@ from deeprnn_keras import (
 
 D, H, N, T = 3, 4, 2, 5
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
-kernels = pytest.mark.parametrize("kernel", ["fused", "loop"])
+kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
 
 
 # === Activations, initial values, dropout ===
@@ -29,9 +29,9 @@ kernels = pytest.mark.parametrize("kernel", ["fused", "loop"])
 def test_other_activations(rng, kernel):
     layer = RNN(
         MLPGateLSTMCell(H, (3,), activation="softsign", recurrent_activation="hard_sigmoid", gate_activation="gelu"),
-        kernel=kernel,
+        implementation=kernel,
     )
-    other = RNN(MLPGateRNNCell(H, (3,), gate_activation="relu"), kernel=kernel, return_sequences=True)
+    other = RNN(MLPGateRNNCell(H, (3,), gate_activation="relu"), implementation=kernel, return_sequences=True)
     x = rng.normal(size=(N, T, D)).astype("float32")
     assert np.isfinite(layer(x)).all()
     other(x)
@@ -93,7 +93,7 @@ def test_recurrent_dropout_rules_out_the_fused_kernel(rng):
     assert_close(layer(x), sequence("rhn", x, weights, H)[0], 1e-6)
     assert abs(layer(x, training=True) - layer(x)).numpy().max() > 0.01
     with pytest.raises(ValueError, match=r"recurrent_dropout=0\.5 rules out the fused kernel"):
-        RNN(RHNCell(H, recurrent_dropout=0.5), kernel="fused")
+        RNN(RHNCell(H, recurrent_dropout=0.5), implementation="xla")
 
 
 # === Bad input ===
@@ -107,8 +107,8 @@ def test_recurrent_dropout_rules_out_the_fused_kernel(rng):
         (lambda: MLPGateLSTMCell(4, gate_activation="tahn"), "unknown gate_activation 'tahn'; did you mean 'tanh'"),
         (lambda: MLPGateLSTMCell(4, activation=7), "unknown activation 7"),
         (
-            lambda: DeepRNN(4, cell="rhn", kernel="cudnn"),
-            "kernel='cudnn' cannot be: cuDNN knows LSTM and GRU, not Recur",
+            lambda: DeepRNN(4, cell="rhn", implementation="cudnn"),
+            "implementation='cudnn' cannot be: cuDNN knows LSTM and GRU, not Recur",
         ),
         (lambda: RHNCell(4, depth=0), "depth must be a whole number of at least 1, got 0"),
         (lambda: RHNCell(4, 2, True, -2.0, 5), "takes units and .* by position"),
@@ -144,11 +144,11 @@ def test_every_option_of_a_deep_rnn(rng, name):
     for options in (
         {"connection": "residual", "return_sequences": True},
         {"connection": "skip", "bidirectional": True, "return_state": True},
-        {"go_backwards": True, "memory": "lean"},
+        {"go_backwards": True, "remat": True},
     ):
         results = []
-        for kernel in ("fused", "loop"):
-            layer = DeepRNN(H, 2, name, kernel=kernel, **options)
+        for kernel in ("xla", "loop"):
+            layer = DeepRNN(H, 2, name, implementation=kernel, **options)
             layer.build((None, None, D))
             keras.utils.set_random_seed(0)
             draw = np.random.default_rng(0)
@@ -176,8 +176,10 @@ def test_every_weight_learns_in_fit(rng, name):
 def test_second_derivatives(rng):
     x = tf.constant(rng.normal(size=(N, 3, D)))
     results = []
-    for kernel in ("fused", "loop"):
-        layer = RNN(MLPGateGRUCell(H, (3,), dtype="float64"), kernel=kernel, return_sequences=True, dtype="float64")
+    for kernel in ("xla", "loop"):
+        layer = RNN(
+            MLPGateGRUCell(H, (3,), dtype="float64"), implementation=kernel, return_sequences=True, dtype="float64"
+        )
         layer.build((None, None, D))
         draw = np.random.default_rng(2)
         layer.set_weights([draw.normal(scale=0.6, size=w.shape) for w in layer.get_weights()])

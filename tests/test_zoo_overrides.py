@@ -8,7 +8,7 @@ from deeprnn_keras import zoo
 def test_overrides_change_model_and_recipe():
     config = zoo.info("kjv_lstm_2x256", units=16, num_layers=3, dropout=0.25, learning_rate=0.5, bptt=9)
     assert (config.units, config.num_layers, config.dropout) == (16, 3, 0.25)
-    assert (config.recipe.learning_rate, config.recipe.bptt, config.recipe.clip_norm) == (0.5, 9, 1.0)
+    assert (config.recipe.learning_rate, config.recipe.bptt, config.recipe.global_clipnorm) == (0.5, 9, 1.0)
     assert config.count_params() == 66 * 64 + 4 * 16 * (64 + 16 + 1) + 2 * 4 * 16 * 33 + 17 * 66
     assert zoo.info("kjv_lstm_2x256").units == 256, "the entry itself stays as it is"
 
@@ -57,10 +57,10 @@ def test_overridden_models_have_the_weights_that_are_counted(name, overrides):
 
 def test_one_way_of_clipping_replaces_the_other():
     """char-rnn clips values; a Keras optimizer cannot clip by norm as well."""
-    recipe = zoo.info("char_rnn_2x128", clip_norm=1.0).recipe
-    assert (recipe.clip_norm, recipe.clip_value) == (1.0, None)
-    recipe = zoo.info("kjv_lstm_2x256", clip_value=2.0).recipe
-    assert (recipe.clip_norm, recipe.clip_value) == (None, 2.0)
+    recipe = zoo.info("char_rnn_2x128", global_clipnorm=1.0).recipe
+    assert (recipe.global_clipnorm, recipe.clipvalue) == (1.0, None)
+    recipe = zoo.info("kjv_lstm_2x256", clipvalue=2.0).recipe
+    assert (recipe.global_clipnorm, recipe.clipvalue) == (None, 2.0)
 
 
 def test_models_without_trained_weights_say_which_have_some():

@@ -38,7 +38,7 @@ def planted(algorithm, folder, trials=12, seconds=0.0, units=(16, 512), **option
         units = [16, 32, 96, 256]
     if algorithm == "hyperband":
         options = {"max_epochs": 4, "factor": 2, **options}
-    left_out = dict.fromkeys(("cell", "connection", "dropout", "learning_rate", "clip_norm", "forget_bias"))
+    left_out = dict.fromkeys(("cell", "connection", "dropout", "learning_rate", "global_clipnorm", "forget_bias"))
     hyper = HyperDeepRNN(inputs=4, outputs=1, loss="mse", num_layers=(1, 4), units=units, **left_out)
     import keras_tuner
 

@@ -29,7 +29,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from deeprnn_keras import CosineDecay, DeepRNN, LanguageModel, Recipe, count_weights, king_james, windows, zoo
+from deeprnn_keras import CosineDecay, DeepRNN, LanguageModel, Recipe, count_params, king_james, token_windows, zoo
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 keras.utils.set_random_seed(0)
@@ -108,15 +108,15 @@ split = corpus.split()
 train_ids, validation_ids = corpus.encode(split.train), corpus.encode(split.validation)
 print(f"{len(corpus):,} characters of {len(corpus.vocabulary)} kinds: {corpus.text[:60]!r}...")
 
-RECIPE = Recipe("adam", 5e-3, CosineDecay(), clip_norm=1.0, batch_size=32, bptt=32)
+RECIPE = Recipe("adam", 5e-3, CosineDecay(), global_clipnorm=1.0, batch_size=32, bptt=32)
 UPDATES = max(int(400 * SCALE), 2)
 THIN = 24  # every 24th validation window is enough to compare
 
 
 def train(model, recipe=RECIPE, seed=0):
     """Validation bits per character after UPDATES updates."""
-    data = windows(train_ids, recipe.bptt, recipe.batch_size, seed=seed).take(UPDATES)
-    held_out = windows(validation_ids, recipe.bptt, 256, stride=THIN * recipe.bptt, shuffle=False)
+    data = token_windows(train_ids, recipe.bptt, recipe.batch_size, seed=seed).take(UPDATES)
+    held_out = token_windows(validation_ids, recipe.bptt, 256, stride=THIN * recipe.bptt, shuffle=False)
     recipe.compile(model, model.loss_function())
     model.fit(data, epochs=1, steps_per_epoch=UPDATES, callbacks=recipe.callbacks(), verbose=0, shuffle=False)
     return model.evaluate(held_out, verbose=0) / np.log(2)
@@ -155,7 +155,7 @@ for i, L in enumerate(DEPTHS):
     for j, h in enumerate(WIDTHS):
         keras.utils.set_random_seed(0)
         results[i, j] = train(LanguageModel(corpus.vocabulary, units=h, num_layers=L, embedding=32))
-        weights = count_weights(inputs=32, units=h, num_layers=L)
+        weights = count_params(inputs=32, units=h, num_layers=L)
         print(f"L = {L}, h = {h:3}: {weights:7,} recurrent weights, {results[i, j]:.3f} bits per character")
 
 # %%

@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from deeprnn_keras import CosineDecay, LanguageModel, Recipe, king_james, probe_levels, windows, zoo
+from deeprnn_keras import CosineDecay, LanguageModel, Recipe, king_james, probe_levels, token_windows, zoo
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 
@@ -88,7 +88,7 @@ for name, h in widths.items():
 corpus = king_james()
 split = corpus.split()
 train_ids, validation_ids = corpus.encode(split.train), corpus.encode(split.validation)
-RECIPE = Recipe("adam", 4e-3, CosineDecay(final=0.05, warmup=0.03), clip_norm=1.0, batch_size=32, bptt=64)
+RECIPE = Recipe("adam", 4e-3, CosineDecay(final=0.05, warmup=0.03), global_clipnorm=1.0, batch_size=32, bptt=64)
 PARTS = 10 if SCALE >= 1 else 2  # of the training, to draw a curve
 UPDATES = PARTS * max(int(150 * SCALE), 2)
 THIN = 12  # every 12th validation window is enough to compare
@@ -99,8 +99,8 @@ def train(name, seed=0):
     keras.utils.set_random_seed(seed)
     model = LanguageModel(corpus.vocabulary, units=widths[name], embedding=EMBEDDING, **WAYS[name])
     RECIPE.compile(model, model.loss_function())
-    data = windows(train_ids, RECIPE.bptt, RECIPE.batch_size, seed=seed).repeat()
-    held_out = windows(validation_ids, RECIPE.bptt, 256, stride=THIN * RECIPE.bptt, shuffle=False)
+    data = token_windows(train_ids, RECIPE.bptt, RECIPE.batch_size, seed=seed).repeat()
+    held_out = token_windows(validation_ids, RECIPE.bptt, 256, stride=THIN * RECIPE.bptt, shuffle=False)
     began, taken = [], []
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda batch, logs: began.append(time.perf_counter()),
@@ -138,7 +138,7 @@ LAGS = 64
 
 def reach(model):
     """The norm of the gradient at each lag, relative to lag 0."""
-    x, y = next(iter(windows(validation_ids, LAGS, 32, seed=1)))
+    x, y = next(iter(token_windows(validation_ids, LAGS, 32, seed=1)))
     embed, *rest = model.layers[1:]
     vectors = embed(x)
     with tf.GradientTape() as tape:

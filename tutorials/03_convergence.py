@@ -58,8 +58,8 @@ corpus = king_james()
 split = corpus.split()
 data = TBPTTDataset(corpus.encode(split.train), BATCH, STEPS, steps=UPDATES // PARTS)
 held_out = TBPTTDataset(corpus.encode(split.validation)[:2], 64, STEPS)
-(characters, starts), targets = next(iter(data))
-print(f"{len(data)} batches an epoch; characters {characters.shape}, starts {starts.shape}, targets {targets.shape}")
+(characters, reset_mask), targets = next(iter(data))
+print(f"{len(data)} batches an epoch; {characters.shape=}, {reset_mask.shape=}, {targets.shape=}")
 
 # %% [markdown]
 # ## Three trainings
@@ -75,7 +75,7 @@ KERAS = {
     "kernel_initializer": "glorot_uniform",
     "recurrent_initializer": "orthogonal",
 }
-CARE = Recipe("adam", 4e-3, CosineDecay(final=0.05), warmup=UPDATES // 10, clip_norm=1.0, stateful=True)
+CARE = Recipe("adam", 4e-3, CosineDecay(final=0.05), warmup=UPDATES // 10, global_clipnorm=1.0, stateful=True)
 WAYS = {
     "Keras as it comes": (KERAS, Recipe("adam", 1e-3, stateful=True)),
     "its rate raised": (KERAS, Recipe("adam", 4e-3, stateful=True)),

@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
-from deeprnn_keras import CosineDecay, Recipe, king_james, windows, zoo
+from deeprnn_keras import CosineDecay, Recipe, king_james, token_windows, zoo
 from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
 from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.records import read_trials
@@ -58,8 +58,8 @@ BIBLE = zoo.info("kjv_lstm_2x256", vocabulary=corpus.vocabulary.symbols)
 
 def characters(recipe):
     """Training windows, four epochs of 100 updates, and some to validate on."""
-    train = windows(pieces, recipe.bptt, recipe.batch_size, seed=0, steps=100 if FULL else 3)
-    return train, windows(held_out, recipe.bptt, 128, stride=800 if FULL else 40_000, shuffle=False)
+    train = token_windows(pieces, recipe.bptt, recipe.batch_size, seed=0, steps=100 if FULL else 3)
+    return train, token_windows(held_out, recipe.bptt, 128, stride=800 if FULL else 40_000, shuffle=False)
 
 
 # %% [markdown]
@@ -77,7 +77,7 @@ DIGITS = {
     "outputs": 10,
     "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "metrics": ["accuracy"],
-    "recipe": Recipe("adam", 5e-3, CosineDecay(), clip_norm=1.0, batch_size=32),
+    "recipe": Recipe("adam", 5e-3, CosineDecay(), global_clipnorm=1.0, batch_size=32),
 }
 TASKS = {
     "characters": (
@@ -95,7 +95,7 @@ TASKS = {
         ("validation nats", 1.0),
     ),
 }
-FIXED = {"cell": "lstm", "connection": None, "dropout": None, "clip_norm": None, "forget_bias": None}
+FIXED = {"cell": "lstm", "connection": None, "dropout": None, "global_clipnorm": None, "forget_bias": None}
 
 
 def search(task, name, **ranges):

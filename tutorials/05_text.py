@@ -26,7 +26,7 @@ from pydoc_data import topics
 import keras
 import matplotlib.pyplot as plt
 
-from deeprnn_keras import TextCorpus, Vocabulary, king_james, windows, zoo
+from deeprnn_keras import TextCorpus, Vocabulary, king_james, token_windows, zoo
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
@@ -61,7 +61,9 @@ def train(pieces, vocabulary, **overrides):
     keras.utils.set_random_seed(0)
     given = {"units": UNITS, "vocabulary": vocabulary.symbols, **overrides}
     model, recipe = zoo.create_model("kjv_lstm_2x256", **given), zoo.info("kjv_lstm_2x256").recipe
-    data = windows([vocabulary.encode(piece) for piece in pieces], recipe.bptt, recipe.batch_size, steps=UPDATES // 2)
+    data = token_windows(
+        [vocabulary.encode(piece) for piece in pieces], recipe.bptt, recipe.batch_size, steps=UPDATES // 2
+    )
     clock = Clock()
     model.fit(data, epochs=2, callbacks=[*recipe.callbacks(), clock], shuffle=False, verbose=0)
     return model, 1e3 * clock.seconds / len(data)

@@ -75,7 +75,7 @@ print("without it                             by", float(np.abs(alone - model([p
 # `answer` takes raw series and gives names. How many of the 370 are told right?
 
 # %%
-recipe = Recipe("adam", 5e-3, CosineDecay(final=0.02), clip_norm=1.0, batch_size=16, epochs=EPOCHS)
+recipe = Recipe("adam", 5e-3, CosineDecay(final=0.02), global_clipnorm=1.0, batch_size=16, epochs=EPOCHS)
 variants = {
     "one layer, from the left": {"num_layers": 1, "bidirectional": False},
     "two layers, from the left": {"num_layers": 2, "bidirectional": False},
@@ -87,7 +87,7 @@ for name, changes in variants.items() if FULL else [*variants.items()][-1:]:
     recipe.compile(model, model.loss_function(), model.metric_functions())
     batches = model.dataset(data.train.series, data.train.answers, recipe.batch_size, seed=0)
     model.fit(batches, epochs=recipe.epochs, callbacks=recipe.callbacks(), shuffle=False, verbose=0)
-    right = np.mean(model.answer(data.test.series) == data.test.answers)
+    right = np.mean(model.predict_labels(data.test.series) == data.test.answers)
     print(f"{name:28}{model.count_params():>8,} weights{right:>9.1%} right")
 
 # %% [markdown]
@@ -110,7 +110,7 @@ for name, changes in variants.items() if FULL else [*variants.items()][-1:]:
 
 # %%
 trained = zoo.create_model("vowels_bigru_2x64", pretrained=True)
-answers = trained.answer(data.test.series)
+answers = trained.predict_labels(data.test.series)
 print(f"{np.mean(answers == data.test.answers):.2%} of {len(answers)} right")
 table = np.zeros((9, 9), int)
 np.add.at(table, (data.test.answers - 1, answers - 1), 1)
@@ -135,6 +135,6 @@ figure.savefig("confusion.png")
 # %%
 for series in ([np.zeros((5, 11))], []):
     try:
-        trained.answer(series)
+        trained.predict_labels(series)
     except ValueError as error:
         print(error)

@@ -73,7 +73,7 @@ model = zoo.create_model("bach_lstm_2x256", units=128 if FULL else 4, learning_r
 model.get_layer("head").bias.assign(np.log((often + 1e-4) / (1 - often + 1e-4)))
 batches = model.dataset(data.train.series, data.train.answers, 16, num_buckets=4, seed=0, steps=UPDATES)
 model.fit(batches, epochs=1, shuffle=False, verbose=0)
-print(f"a smaller LSTM after {UPDATES} updates: {nats(model.answer(test_x), test_y):.2f} nats a frame")
+print(f"a smaller LSTM after {UPDATES} updates: {nats(model.predict_proba(test_x), test_y):.2f} nats a frame")
 
 # %% [markdown]
 # ## The one in the zoo
@@ -82,7 +82,7 @@ print(f"a smaller LSTM after {UPDATES} updates: {nats(model.answer(test_x), test
 
 # %%
 composer = zoo.create_model("bach_lstm_2x256", pretrained=True)
-print(f"bach_lstm_2x256: {nats(composer.answer(test_x), test_y):.2f} nats a frame")
+print(f"bach_lstm_2x256: {nats(composer.predict_proba(test_x), test_y):.2f} nats a frame")
 
 # %% [markdown]
 # On the 32 chorales held out, one run:

@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import fields, replace
 from itertools import pairwise
 
-from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_weights, explain_kernels, layer_units, output_width
+from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_params, explain_kernels, layer_units, output_width
 from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import diagram
 
@@ -79,7 +79,7 @@ class Configuration:
         """Embedding, recurrent layers and head, from the numbers alone."""
         units = layer_units(self.units, self.num_layers)
         shape = {"connection": self.connection, "bidirectional": self.bidirectional}
-        recurrent = count_weights(self.embedding or self.inputs, units, cell=self.cell, **shape)
+        recurrent = count_params(self.embedding or self.inputs, units, cell=self.cell, **shape)
         width = output_width(units, **shape)
         below = self.inputs * (self.embedding or 0) + recurrent + width * (self.projection or 0)
         if self.tied:

@@ -29,7 +29,7 @@ def pascanu(name, params, title, published, **architecture):
         data="Penn Treebank, 50 characters",
         vocabulary=50,
         units=400,
-        recipe=Recipe("sgd", learning_rate=1.0, clip_norm=1.0, batch_size=1, bptt=100, epochs=20),
+        recipe=Recipe("sgd", learning_rate=1.0, global_clipnorm=1.0, batch_size=1, bptt=100, epochs=20),
         published=published,
         differs="Learning rate, clipping and steps are those of the authors' tutorial program; its momentum, weight "
         "noise, sparse recurrent matrices and halving of the rate on plateaus are left out, the number of epochs and "
@@ -82,8 +82,8 @@ register(
             "sgd",
             0.2,
             GeometricDecay(1 / 1.02, after=20),
-            clip_norm=10.0,
-            summed_over_time=True,
+            global_clipnorm=10.0,
+            sum_over_time=True,
             weight_decay=1e-7,
             stateful=True,
             batch_size=20,

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from deeprnn_keras import cell_spec, checks, count_weights, layer_units, output_width
+from deeprnn_keras import cell_spec, checks, count_params, layer_units, output_width
 
 
 def diagram(config):
@@ -43,7 +43,7 @@ def recurrent_rows(config):
     shape = {"connection": config.connection, "bidirectional": config.bidirectional}
     inputs, below, rows = config.embedding or config.inputs, 0, []
     for level, (h, cell) in enumerate(zip(units, cells, strict=True), start=1):
-        weights = count_weights(inputs, units[:level], cell=cells[:level], **shape)
+        weights = count_params(inputs, units[:level], cell=cells[:level], **shape)
         steps = level < len(units) or config.each_step or config.connection == "skip"
         width = h * (2 if config.bidirectional else 1)
         rows.append(

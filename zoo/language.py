@@ -13,7 +13,7 @@ D2L = {
     "letters": True,
     "paper": "Zhang et al., Dive into Deep Learning",
 }
-D2L_RECIPE = {"optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 1.0}
+D2L_RECIPE = {"optimizer": "sgd", "learning_rate": 2.0, "global_clipnorm": 1.0}
 D2L_WINDOWS = {"batch_size": 1024, "bptt": 32, "stride": 1, "train_windows": 10_000, "validation_windows": 5_000}
 
 KING_JAMES = {
@@ -27,7 +27,7 @@ KING_JAMES = {
 }
 KING_JAMES_RECIPE = {
     "schedule": CosineDecay(final=0.05, warmup=0.03),
-    "clip_norm": 1.0,
+    "global_clipnorm": 1.0,
     "batch_size": 32,
     "bptt": 64,
 }
@@ -105,8 +105,8 @@ def char_rnn(units, num_layers, dropout, params):
             optimizer_options={"rho": 0.95},
             learning_rate=2e-3,
             schedule=GeometricDecay(0.97, after=10),
-            clip_value=5.0,
-            summed_over_time=True,
+            clipvalue=5.0,
+            sum_over_time=True,
             stateful=True,
             batch_size=50,
             bptt=50,
@@ -145,8 +145,8 @@ def zaremba(size, units, params, scale, dropout, decay, clip, bptt, epochs, publ
             "sgd",
             1.0,
             decay,
-            clip_norm=clip,
-            summed_over_time=True,
+            global_clipnorm=clip,
+            sum_over_time=True,
             stateful=True,
             batch_size=20,
             bptt=bptt,

@@ -71,7 +71,7 @@ def create_model(name, pretrained=False, **overrides):
         pretrained: with the trained weights that come with the package, where there are some: nothing is fetched, and
             their SHA-256 is verified.
         overrides: other values for fields of the configuration (`units`, `num_layers`, `cell`, `dropout`,
-            `vocabulary`, ...) or of its recipe (`learning_rate`, `clip_norm`, ...).
+            `vocabulary`, ...) or of its recipe (`learning_rate`, `global_clipnorm`, ...).
 
     Raises:
         ValueError: for an unknown name or field (it suggests the nearest), a value out of range, weights that do not

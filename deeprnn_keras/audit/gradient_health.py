@@ -9,7 +9,7 @@ from deeprnn_keras.audit.health_pass import StepByStep, standing_in, unchanged
 from deeprnn_keras.audit.health_report import HealthReport, LayerKind
 from deeprnn_keras.audit.health_words import diagnose
 from deeprnn_keras.audit.walk import find_stack
-from deeprnn_keras.optimizers.clipping import clip_norm_of
+from deeprnn_keras.optimizers.clipping import global_clipnorm_of
 
 HALF_SCALE = 1024.0  # of the loss, where layers above compute in float16: as in training, against underflow
 
@@ -168,7 +168,7 @@ def _report(model, stack, steps, by_state, by_weight, loss, scale):
         by_weight=by_weight,
         weights_finite=all(np.isfinite(v.numpy()).all() for v in model.trainable_variables),
         learning_rate=float(optimizer.learning_rate),
-        clip_norm=clip_norm_of(model.optimizer),
+        global_clipnorm=global_clipnorm_of(model.optimizer),
     )
     return replace(report, findings=diagnose(report))
 

@@ -10,7 +10,7 @@ import numpy as np
 from deeprnn_keras import checks
 from deeprnn_keras.audit.gradient_health import gradient_health
 from deeprnn_keras.audit.health_words import diagnose_run
-from deeprnn_keras.optimizers.clipping import clip_norm_of
+from deeprnn_keras.optimizers.clipping import global_clipnorm_of
 from deeprnn_keras.training.files import save_text
 
 
@@ -129,7 +129,7 @@ class GradientHealth(keras.callbacks.Callback):
 
     def _clipped(self, since):
         """The share of updates clipped since measurement `since`, as the optimizer counted, or by the norms."""
-        clip = clip_norm_of(self.model.optimizer)
+        clip = global_clipnorm_of(self.model.optimizer)
         if clip is None:
             return None
         if self.counts:

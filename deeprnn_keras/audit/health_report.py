@@ -66,7 +66,7 @@ class HealthReport:
         gradient_norm: of the gradient of that loss by all weights together, and
         by_weight: {path of the weight: norm}.
         weights_finite: there is no NaN among the weights.
-        learning_rate, clip_norm: of the optimizer, None where nothing is clipped.
+        learning_rate, global_clipnorm: of the optimizer, None where nothing is clipped.
         clipped: the share of updates that were clipped, and
         norms: the gradient norms, over the run; from `GradientHealth` only.
         findings: a list of `Finding`, empty if all is well.
@@ -84,7 +84,7 @@ class HealthReport:
     by_weight: dict
     weights_finite: bool
     learning_rate: float
-    clip_norm: float | None
+    global_clipnorm: float | None
     clipped: float | None = None
     norms: list = field(default_factory=list)
     findings: list = field(default_factory=list)
@@ -124,7 +124,7 @@ class HealthReport:
         return lines
 
     def _figures(self):
-        clip = "no clipping" if self.clip_norm is None else f"clip_norm {self.clip_norm:g}"
+        clip = "no clipping" if self.global_clipnorm is None else f"global_clipnorm {self.global_clipnorm:g}"
         clip += "" if self.clipped is None else f" ({self.clipped:.0%} of the updates clipped)"
         return (
             f"loss {self.loss:.4g}, gradient norm {self.gradient_norm:.3g}, {clip}, "

@@ -205,16 +205,16 @@ def _run_not_finite(report, losses):
 
 def _clip_too_tight(report):
     norms = [norm for norm in report.norms if math.isfinite(norm)]
-    if report.clip_norm is None or report.clipped is None or len(norms) < MIN_NORMS:
+    if report.global_clipnorm is None or report.clipped is None or len(norms) < MIN_NORMS:
         return None
     median = float(np.median(norms))
-    if report.clipped < CLIPPED or median < OVER_CLIP * report.clip_norm:
+    if report.clipped < CLIPPED or median < OVER_CLIP * report.global_clipnorm:
         return None
     return Finding(
         "clip too tight",
-        f"{report.clipped:.0%} of the updates were clipped to {report.clip_norm:g}, the norm being {median:.3g} "
+        f"{report.clipped:.0%} of the updates were clipped to {report.global_clipnorm:g}, the norm being {median:.3g} "
         "(median): all steps have the same length, whatever the gradient.",
-        f"clip_norm={median:.1g}, so that it catches the exceptions.",
+        f"global_clipnorm={median:.1g}, so that it catches the exceptions.",
     )
 
 
@@ -269,6 +269,6 @@ def _third(report):
 
 
 def _clip(report):
-    if report.clip_norm is None:
-        return "clip_norm=1, which is not set now"
-    return f"clip_norm={min(1.0, report.clip_norm / 4):g} in place of {report.clip_norm:g}"
+    if report.global_clipnorm is None:
+        return "global_clipnorm=1, which is not set now"
+    return f"global_clipnorm={min(1.0, report.global_clipnorm / 4):g} in place of {report.global_clipnorm:g}"

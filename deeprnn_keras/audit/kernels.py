@@ -10,7 +10,7 @@ from deeprnn_keras.audit.walk import recurrent_layers
 def explain_kernels(model):
     """Which kernel runs each recurrent layer of a model, on this machine and on a GPU, and what rules out a faster one.
 
-    Kernels: "cudnn" (NVIDIA's, on a GPU), "fused" (this package's, on a CPU; both compute the sequence as one
+    Kernels: "cudnn" (NVIDIA's, on a GPU), "xla" (this package's, on a CPU; both compute the sequence as one
     operation), "loop" (Keras goes through the steps). A layer counts wherever it is: in nested models, in wrappers
     such as `Bidirectional`, in a `DeepRNN`, in lists; a shared layer counts once. Of our layers every obstacle is
     named; of Keras' own also what the layer of the same name in `deeprnn_keras` would do. Masks belong to the data and
@@ -79,7 +79,7 @@ def _drop_in_choice(layer, gpu):
 
     traits = rules.traits(layer)
     try:
-        choice = dispatch.choose(traits, layer.kernel, getattr(layer, "use_cudnn", "auto"), gpu)
+        choice = dispatch.choose(traits, layer.implementation, getattr(layer, "use_cudnn", "auto"), gpu)
     except ValueError as error:
         return dispatch.Choice("error", [str(error)])
     if choice.kernel != "loop":

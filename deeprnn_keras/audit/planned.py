@@ -32,7 +32,7 @@ def _row(path, cell, activation):
     return KernelRow(
         path,
         f"deeprnn_keras.{kind or f'RNN({_equations(spec)})'}",
-        "loop" if against_fused else "fused",
+        "loop" if against_fused else "xla",
         tuple(against_fused or ["a CPU, and nothing stands in the way"]),
         "loop" if against_cudnn else "cudnn",
         tuple(against_cudnn or ["a GPU, and nothing stands in the way"]),

@@ -5,7 +5,7 @@ import time
 import keras
 
 from deeprnn_keras.bench.epoch import EPOCHS, recipe_of, text_pieces
-from deeprnn_keras.data import windows
+from deeprnn_keras.data import token_windows
 from deeprnn_keras.models import LanguageModel
 
 STOCK = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
@@ -17,7 +17,7 @@ def train(name, model, updates, seed):
     keras.utils.set_random_seed(seed)
     network = stock(model) if name == "keras" else ours(model)
     recipe.compile(network, LanguageModel.loss_function())
-    data = windows(text_pieces(model), recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed)
+    data = token_windows(text_pieces(model), recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed)
     count = min(updates, len(data))
     clock = Clock()
     network.fit(

@@ -19,8 +19,8 @@ def train(_, model, updates, seed):
     import torch
 
     recipe = recipe_of(model)
-    if recipe.optimizer != "adam" or recipe.clip_norm is None:
-        raise ValueError(f"the PyTorch script has Adam and clip_norm only; the recipe is {recipe}")
+    if recipe.optimizer != "adam" or recipe.global_clipnorm is None:
+        raise ValueError(f"the PyTorch script has Adam and global_clipnorm only; the recipe is {recipe}")
     torch.manual_seed(seed)
     net = network(model)
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, eps=KERAS_EPSILON)
@@ -38,7 +38,7 @@ def train(_, model, updates, seed):
             optimizer.zero_grad()
             loss = loss_function(net(x[batch]).flatten(0, 1), y[batch].flatten())
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.global_clipnorm)
             optimizer.step()
             total += loss.item()
             done += 1

@@ -26,7 +26,7 @@ IMPLEMENTATIONS = {
     "torch": Implementation("with_torch", "torch", "torch.nn.LSTM, GRU or RNN with num_layers=L"),
     "drop-ins": Implementation("with_keras", "keras", "deeprnn_keras.LSTM, GRU or SimpleRNN, stacked"),
     "DeepRNN": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN"),
-    "DeepRNN lean": Implementation("with_keras", "keras", 'deeprnn_keras.DeepRNN with memory="lean"'),
+    "DeepRNN lean": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN with remat=True"),
     "products": Implementation("with_products", "tensorflow", "the matrix products alone, by tf.matmul"),
 }
 COMPARED = ("keras", "torch", "drop-ins", "DeepRNN")

@@ -10,7 +10,7 @@ import deeprnn_keras
 
 STACKED = {"keras": keras.layers, "drop-ins": deeprnn_keras}
 CLASSES = {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}
-DEEP = {"DeepRNN": {}, "DeepRNN lean": {"memory": "lean"}}
+DEEP = {"DeepRNN": {}, "DeepRNN lean": {"remat": True}}
 
 
 def make_step(name, case, seed):

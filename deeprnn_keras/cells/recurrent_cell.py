@@ -46,13 +46,13 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         ValueError: for sizes out of range and unknown names.
 
     >>> from dataclasses import dataclass
-    >>> from deeprnn_keras import DeepRNN, Equations, Map, RecurrentCell, register_cell
+    >>> from deeprnn_keras import DeepRNN, Equations, AffineMap, RecurrentCell, register_cell
     >>> @dataclass(frozen=True)
     ... class Leaky(Equations):
     ...     "h_t = .9 h_{t-1} + .1 f(x_t W + h_{t-1} U + b)"
     ...     def maps(self, inputs):
-    ...         return [Map("kernel", inputs, self.units, ("candidate",), bias="bias"),
-    ...                 Map("recurrent_kernel", self.units, self.units, ("candidate",), role="recurrent")]
+    ...         return [AffineMap("kernel", inputs, self.units, ("candidate",), bias="bias"),
+    ...                 AffineMap("recurrent_kernel", self.units, self.units, ("candidate",), role="recurrent")]
     ...     def step(self, x, states, linear, f):
     ...         z = x["candidate"] + linear("recurrent_kernel", states[0])["candidate"]
     ...         return [.9 * states[0] + .1 * f.activation(z)]

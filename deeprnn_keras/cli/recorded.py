@@ -58,7 +58,7 @@ def record_figures(named, model, data, console):
 
 def _origin(config, named):
     from deeprnn_keras.zoo import trained
-    from deeprnn_keras.zoo.ship import finished_training
+    from deeprnn_keras.zoo.publish import finished_training
 
     if named == config.name:
         found = trained.record(named)

@@ -48,7 +48,7 @@ def _names(ctx, param, value):
 @click.option("--cell", callback=_names, help="rnn, gru, lstm, rhn, mlp_gate_lstm, ...; or one per layer: gru,lstm.")
 @click.option("--dropout", type=float, help="Rate between the layers.")
 @click.option("--learning-rate", type=float, help="The base learning rate.")
-@click.option("--clip", "clip_norm", type=float, help="Scale gradients down to this norm.")
+@click.option("--clipnorm", "global_clipnorm", type=float, help="Scale gradients down to this norm.")
 @click.option("--batch-size", type=int, help="n, windows per update.")
 @click.option("--bptt", type=int, help="T, time steps per window.")
 @click.option("--stateful/--windows", "stateful", default=None, help="Carry the state from batch to batch, or not.")
@@ -57,12 +57,12 @@ def _names(ctx, param, value):
     "--resume", is_flag=True, help="Go on with a training that was broken off: the one in --output, or the last."
 )
 @click.option(
-    "--ship",
+    "--publish",
     type=click.Path(path_type=Path),
     help="Also keep the weights in this folder as the zoo does: NAME.safetensors, and NAME.json with how they came "
     "about.",
 )
-def train(name, data, quick, output, seed, resume, ship, **overrides):
+def train(name, data, quick, output, seed, resume, publish, **overrides):
     """Trains the model NAME of the zoo: on text, and reports bits per character, or on the series that belong to it.
 
     Ctrl-C ends the training and keeps what it has learnt. A training that was ended so, or killed at any moment, goes
@@ -75,8 +75,8 @@ def train(name, data, quick, output, seed, resume, ship, **overrides):
 
     console = Console()
     overrides = {key: value for key, value in overrides.items() if value is not None}
-    if ship and (quick or overrides):
-        raise ValueError(f"--ship keeps {name} as the zoo has it; leave out --quick and changes of the model")
+    if publish and (quick or overrides):
+        raise ValueError(f"--publish keeps {name} as the zoo has it; leave out --quick and changes of the model")
     if resume:
         output, data, quick, seed, overrides = resumed(name, output, data, quick, seed, overrides)
     seed = seed or 0
@@ -101,11 +101,11 @@ def train(name, data, quick, output, seed, resume, ship, **overrides):
         code = _on_text(config, corpus, output, quick=quick, **how)
     else:
         code = train_on_series(config.changed(**overrides), series_of(config, data), output, **how)
-    if ship and code == 0:
-        from deeprnn_keras.zoo.ship import ship as keep
+    if publish and code == 0:
+        from deeprnn_keras.zoo.publish import publish as write_weights
 
-        made = keep(output, ship)
-        console.print(f"[bold]weights[/]: {escape(str(ship / name))}.safetensors, SHA-256 {made.sha256[:12]}...")
+        made = write_weights(output, publish)
+        console.print(f"[bold]weights[/]: {escape(str(publish / name))}.safetensors, SHA-256 {made.sha256[:12]}...")
     sys.exit(code)
 
 

@@ -28,7 +28,7 @@ def _range(flag, target, number, words):
 @_range("--dropout", "dropout", float, "Rate between the layers.  [default: 0:0.7]")
 @_range("--output-dropout", "output_dropout", float, "Rate before the head.  [default: own]")
 @_range("--learning-rate", "learning_rate", float, "[default: 1e-4:1e-2]")
-@_range("--clip", "clip_norm", float, "Gradient norm.  [default: 0.25,1,5,10]")
+@_range("--clipnorm", "global_clipnorm", float, "Gradient norm.  [default: 0.25,1,5,10]")
 @_range("--forget-bias", "forget_bias", float, "Of gated cells.  [default: 0,1,5]")
 @_range("--batch-size", "batch_size", int, "n.  [default: own]")
 @_range("--bptt", "bptt", int, "T.  [default: own]")

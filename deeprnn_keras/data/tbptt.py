@@ -20,8 +20,8 @@ class TBPTTDataset(Batches):
         batch_size: n, the number of lanes.
         bptt: T.
         targets: one per step, of the same form as `stream`; None: the step that follows.
-        starts: whether to tell the rows that begin anew: x then is (x, starts), starts (n,) of bool, True in the first
-            batch of an epoch and where a lane comes to another piece.
+        reset_mask: yield (x, reset_mask) for x: reset_mask (n,) of bool is True for rows whose state is reset, in the
+            first batch of an epoch and where a lane comes to another piece.
         random_bptt: draw T anew for each batch, from N(T, 5), one time in twenty N(T/2, 5), at least 5 (Merity et al.
             2017); every epoch has as many batches, and reads the whole stream: lengths are moved by a few steps to
             that end. Pieces are read as one stream. The learning rate should go with T: `LearningRate(..., data)`,
@@ -30,8 +30,8 @@ class TBPTTDataset(Batches):
         seed: of the lengths, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
         steps: batches in an epoch of `fit`; None: one pass over the lanes.
 
-    Yields (x, y) or ((x, starts), y): x (n, T) or (n, T, d), y (n, T, ...). Give it to `fit` with `shuffle=False`, or
-    Keras warns that its shuffling does nothing.
+    Yields (x, y) or ((x, reset_mask), y): x (n, T) or (n, T, d), y (n, T, ...). Give it to `fit` with `shuffle=False`,
+    or Keras warns that its shuffling does nothing.
 
     Attributes:
         bptt, random_bptt: as given.
@@ -43,7 +43,7 @@ class TBPTTDataset(Batches):
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN, TBPTTDataset
     >>> data = TBPTTDataset(np.arange(9), batch_size=2, bptt=2)
-    >>> [(x.numpy().tolist(), starts.numpy().tolist()) for (x, starts), y in data]
+    >>> [(x.numpy().tolist(), reset_mask.numpy().tolist()) for (x, reset_mask), y in data]
     [([[0, 1], [4, 5]], [True, True]), ([[2, 3], [6, 7]], [False, False])]
     """
 
@@ -54,7 +54,7 @@ class TBPTTDataset(Batches):
         bptt,
         *,
         targets=None,
-        starts=True,
+        reset_mask=True,
         random_bptt=False,
         num_symbols=None,
         seed=None,
@@ -80,7 +80,7 @@ class TBPTTDataset(Batches):
         about |= {"targets": "the next step" if wanted is None else fingerprint(answers), "seed": seed}
         signature = [tf.TensorSpec((n,), tf.int64), tf.TensorSpec((), tf.int64), tf.TensorSpec((n,), tf.bool)]
         fixed = None if random_bptt else length
-        super().__init__(plan, signature, _cutter(values, answers, fixed, starts), about, steps)
+        super().__init__(plan, signature, _cutter(values, answers, fixed, reset_mask), about, steps)
 
     @classmethod
     def from_lanes(cls, lanes, bptt, **options):
@@ -138,13 +138,13 @@ def _check_ids(pieces, size):
             )
 
 
-def _cutter(values, answers, length, starts):
+def _cutter(values, answers, length, reset_mask):
     inputs, outputs = tf.constant(values), tf.constant(answers)
 
     def cut(offsets, steps, fresh):
         within = tf.range(steps if length is None else tf.constant(length, tf.int64))
         places = offsets[:, None] + within
         x, y = tf.gather(inputs, places), tf.gather(outputs, places)
-        return ((x, fresh), y) if starts else (x, y)
+        return ((x, fresh), y) if reset_mask else (x, y)
 
     return cut

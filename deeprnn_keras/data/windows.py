@@ -5,7 +5,7 @@ import numpy as np
 from deeprnn_keras import checks
 
 
-def windows(pieces, length, batch_size, *, stride=None, shuffle=True, seed=None, steps=None):
+def token_windows(pieces, length, batch_size, *, stride=None, shuffle=True, seed=None, steps=None):
     """Windows of `length` steps for language modelling: x is the window, y the same one symbol later.
 
     No window crosses the border of a piece; what is left at its end is dropped. With `shuffle` the order is another
@@ -30,7 +30,7 @@ def windows(pieces, length, batch_size, *, stride=None, shuffle=True, seed=None,
 
     >>> import numpy as np
     >>> from deeprnn_keras import windows
-    >>> x, y = next(iter(windows([np.arange(7)], length=3, batch_size=2, shuffle=False)))
+    >>> x, y = next(iter(token_windows([np.arange(7)], length=3, batch_size=2, shuffle=False)))
     >>> x.numpy().tolist(), y.numpy().tolist()
     ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
     """

@@ -1,6 +1,6 @@
 """One step of a recurrence as a pure function of arrays: no Keras, no weights, any layout of the features."""
 
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import Blocks, Linear, Map
+from deeprnn_keras.equations.maps import AffineMap, Blocks, Linear
 
-__all__ = ["Blocks", "Equations", "Linear", "Map"]
+__all__ = ["AffineMap", "Blocks", "Equations", "Linear"]

@@ -27,7 +27,7 @@ class Equations(ABC):
         keep: where the bias of the gates that keep starts, unless another is asked for; None: 0.
 
     >>> from deeprnn_keras.equations.mlp_gates import MLPGateRNN
-    >>> MLPGateRNN(units=4, gate_units=(3,)).count_weights(inputs=2)      # (2 + 4 + 1) 3 + (3 + 1) 4
+    >>> MLPGateRNN(units=4, gate_units=(3,)).count_params(inputs=2)      # (2 + 4 + 1) 3 + (3 + 1) 4
     37
     """
 
@@ -44,7 +44,7 @@ class Equations(ABC):
 
     @abstractmethod
     def maps(self, inputs):
-        """The `Map`s for inputs of this width, in the order of the weights."""
+        """The `AffineMap`s for inputs of this width, in the order of the weights."""
 
     def read(self, x, linear, f):
         """x -> the `Blocks` that `step` gets; by default the map "kernel" of x."""
@@ -63,6 +63,6 @@ class Equations(ABC):
         gates = {block: re.sub(r"_\d+$", "", block) for block in homes}
         return {(homes[block], block): values[gate] for block, gate in gates.items() if gate in values}
 
-    def count_weights(self, inputs):
+    def count_params(self, inputs):
         """The number of weights for inputs of this width."""
-        return sum(known.count_weights() for known in self.maps(inputs))
+        return sum(known.count_params() for known in self.maps(inputs))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import Map
+from deeprnn_keras.equations.maps import AffineMap
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class RecurrentHighway(Equations):
     def maps(self, inputs):
         width, first = self.units, self.names(1)
         return [
-            Map("kernel", inputs, width, first, bias="bias"),
-            Map("recurrent_kernel", width, width, first, role="recurrent"),
+            AffineMap("kernel", inputs, width, first, bias="bias"),
+            AffineMap("recurrent_kernel", width, width, first, role="recurrent"),
             *(
-                Map(f"transition_kernel_{k}", width, width, self.names(k), f"transition_bias_{k}", "recurrent")
+                AffineMap(f"transition_kernel_{k}", width, width, self.names(k), f"transition_bias_{k}", "recurrent")
                 for k in range(2, self.depth + 1)
             ),
         ]

@@ -6,7 +6,7 @@ from deeprnn_keras import checks
 
 
 @dataclass(frozen=True)
-class Map:
+class AffineMap:
     """a (n, inputs) -> a W + b (n, G width), G blocks side by side, each with a name: a gate, a stage.
 
     Attributes:
@@ -18,8 +18,8 @@ class Map:
         role: "kernel": reads x; "recurrent": reads a state, or what a later stage makes of one; "hidden": stands
             between two non-linearities. Initializers and recurrent dropout go by it.
 
-    >>> from deeprnn_keras import Map
-    >>> Map("kernel", inputs=3, width=4, blocks=("update", "candidate"), bias="bias").count_weights()
+    >>> from deeprnn_keras import AffineMap
+    >>> AffineMap("kernel", inputs=3, width=4, blocks=("update", "candidate"), bias="bias").count_params()
     32
     """
 
@@ -30,7 +30,7 @@ class Map:
     bias: str | None = None
     role: str = "kernel"
 
-    def count_weights(self):
+    def count_params(self):
         """(inputs + 1) G width, or inputs G width without a bias."""
         return (self.inputs + (self.bias is not None)) * self.width * len(self.blocks)
 
@@ -66,7 +66,7 @@ class Linear:
     """`linear(name, a, *blocks)` is the map `name` of a, as `Blocks`: all of its blocks, or those that are named.
 
     Args:
-        maps: the `Map`s there are.
+        maps: the `AffineMap`s there are.
         product: (map, blocks, a) -> the tensor; how it is computed, and in which layout, is the caller's.
         axis: of the features.
     """

@@ -6,7 +6,7 @@ from itertools import pairwise
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.gated import gru, lstm
-from deeprnn_keras.equations.maps import Map
+from deeprnn_keras.equations.maps import AffineMap
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class MLPGates(Equations):
     def maps(self, inputs):
         widths = (*self.gate_units, self.units)
         return [
-            Map("kernel", inputs, widths[0], self.gates, bias="bias"),
-            Map("recurrent_kernel", self.units, widths[0], self.gates, role="recurrent"),
+            AffineMap("kernel", inputs, widths[0], self.gates, bias="bias"),
+            AffineMap("recurrent_kernel", self.units, widths[0], self.gates, role="recurrent"),
             *(
-                Map(f"gate_kernel_{j}", reads, gives, self.gates, bias=f"gate_bias_{j}", role="hidden")
+                AffineMap(f"gate_kernel_{j}", reads, gives, self.gates, bias=f"gate_bias_{j}", role="hidden")
                 for j, (reads, gives) in enumerate(pairwise(widths), start=1)
             ),
         ]

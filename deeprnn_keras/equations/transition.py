@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.gated import gru, lstm
-from deeprnn_keras.equations.maps import Map
+from deeprnn_keras.equations.maps import AffineMap
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Transition(Equations):
         stages = range(1, self.depth + 1 if self.shortcut else 2)
         joint = tuple(name for stage in stages for name in self.names(stage))
         return [
-            Map("kernel", inputs, self.units, joint, bias="bias"),
-            Map("recurrent_kernel", self.units, self.units, joint, role="recurrent"),
+            AffineMap("kernel", inputs, self.units, joint, bias="bias"),
+            AffineMap("recurrent_kernel", self.units, self.units, joint, role="recurrent"),
             *(
-                Map(
+                AffineMap(
                     f"transition_kernel_{stage}",
                     self.units,
                     self.units,

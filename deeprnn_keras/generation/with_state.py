@@ -22,7 +22,7 @@ def with_state(model):
 
     Args:
         model: a chain of layers, from one input (n, T, ...) to one output; its recurrent layers are `DeepRNN`, one
-            way from left to right, with `return_sequences=True`. A second input, `starts`, which says which rows
+            way from left to right, with `return_sequences=True`. A second input, `reset_mask`, which says which rows
             begin anew, is left out of the copy.
 
     Returns:
@@ -70,7 +70,7 @@ def _chain(model):
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     before, *beside = model.inputs
     for layer in layers:
-        read = _without_starts(layer, beside)
+        read = _without_reset_mask(layer, beside)
         if len(model.outputs) > 1 or read is not before:
             raise ValueError(
                 f"model {model.name!r} is not a chain of layers: {layer.name!r} does not follow the one before"
@@ -88,8 +88,8 @@ def _chain(model):
     return layers
 
 
-def _without_starts(layer, beside):
-    """What a layer reads, but for the starts (n,) that a stateful stack is told beside it."""
+def _without_reset_mask(layer, beside):
+    """What a layer reads, but for the reset_mask (n,) that a stateful stack is told beside it."""
     read = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
     if isinstance(layer, DeepRNN) and layer.stateful:
         read = [tensor for tensor in read if all(tensor is not one for one in beside)]

@@ -15,7 +15,7 @@ import keras
 from deeprnn_keras import checks
 from deeprnn_keras.kernels.rules import FOR_CPUS, cudnn_obstacles, fused_obstacles
 
-CHOICES = ("auto", "cudnn", "fused", "loop")
+CHOICES = ("auto", "cudnn", "xla", "loop")
 NO_GPU = "no GPU is visible to TensorFlow"
 NOT_TENSORFLOW = "the {} backend has no kernels here, only TensorFlow has"
 
@@ -27,25 +27,25 @@ class Choice(NamedTuple):
     reasons: list
 
 
-def check(kernel, traits):
-    """`kernel`, if a layer of these traits can have it on some machine; else a ValueError that says why."""
-    checks.one_of("kernel", kernel, CHOICES)
-    obstacles = {"cudnn": cudnn_obstacles, "fused": fused_obstacles}.get(kernel, lambda _: [])(traits)
+def check(implementation, traits):
+    """`implementation`, if a layer of these traits can have it on some machine; else a ValueError that says why."""
+    checks.one_of("implementation", implementation, CHOICES)
+    obstacles = {"cudnn": cudnn_obstacles, "xla": fused_obstacles}.get(implementation, lambda _: [])(traits)
     if obstacles:
-        raise ValueError(_cannot_be(f"kernel={kernel!r}", obstacles))
-    return kernel
+        raise ValueError(_cannot_be(f"implementation={implementation!r}", obstacles))
+    return implementation
 
 
 def _cannot_be(asked, obstacles):
     return f"{asked} cannot be: {'; '.join(obstacles)}. 'auto' takes the fastest that can"
 
 
-def choose(traits, kernel="auto", use_cudnn="auto", gpu=None):
+def choose(traits, implementation="auto", use_cudnn="auto", gpu=None):
     """The kernel that runs a layer.
 
     Args:
         traits: `rules.Traits`.
-        kernel: the layer's argument.
+        implementation: the layer's argument.
         use_cudnn: Keras' argument: "auto", True or False.
         gpu: as if there were a GPU (True), or none (False); None looks.
 
@@ -53,22 +53,22 @@ def choose(traits, kernel="auto", use_cudnn="auto", gpu=None):
         ValueError: if what is asked for cannot be on this machine.
     """
     gpu = has_gpu() if gpu is None else gpu
-    asked = f"kernel={kernel!r}"
-    if use_cudnn is True and kernel == "auto":
-        kernel, asked = "cudnn", "use_cudnn=True"
-    if kernel == "loop":
-        return Choice("loop", ["kernel='loop' asks for it"])
+    asked = f"implementation={implementation!r}"
+    if use_cudnn is True and implementation == "auto":
+        implementation, asked = "cudnn", "use_cudnn=True"
+    if implementation == "loop":
+        return Choice("loop", ["implementation='loop' asks for it"])
     against_cudnn = _against_cudnn(traits, use_cudnn, gpu)
-    against_fused = _against_fused(traits, gpu and kernel == "auto")
-    if kernel in ("cudnn", "fused"):
-        against = against_cudnn if kernel == "cudnn" else against_fused
+    against_fused = _against_fused(traits, gpu and implementation == "auto")
+    if implementation in ("cudnn", "xla"):
+        against = against_cudnn if implementation == "cudnn" else against_fused
         if against:
             raise ValueError(_cannot_be(asked, against))
-        return Choice(kernel, [f"{asked} asks for it"])
+        return Choice(implementation, [f"{asked} asks for it"])
     if not against_cudnn:
         return Choice("cudnn", ["a GPU, and nothing stands in the way"])
     if not against_fused:
-        return Choice("fused", against_cudnn[:1])
+        return Choice("xla", against_cudnn[:1])
     return Choice("loop", [*against_cudnn, FOR_CPUS] if gpu else against_fused)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-KERNELS = ("cudnn", "fused", "loop")
+KERNELS = ("cudnn", "xla", "loop")
 FOR_CPUS = "the fused kernel is for CPUs"
 FUSED_ACTIVATIONS = (
     "elu",

@@ -26,9 +26,9 @@ class Carried:
         self._home = _home()
         self.variables = [self._home.variables(widths, dtype, batch) for _ in range(2)]
 
-    def read(self, batch, starts, training):
-        """-> one flat list of states (n, width) per layer; rows where `starts` is True begin with 0."""
-        flat = iter(self._home.read(self.variables[bool(training)], batch, starts, self._name))
+    def read(self, batch, reset_mask, training):
+        """-> one flat list of states (n, width) per layer; rows where `reset_mask` is True begin with 0."""
+        flat = iter(self._home.read(self.variables[bool(training)], batch, reset_mask, self._name))
         return [[next(flat) for _ in layer] for layer in self._sizes]
 
     def keep(self, states, training):
@@ -68,9 +68,9 @@ class _FixedBatch:
         return [keras.Variable(ops.zeros((batch, width)), dtype=dtype, trainable=False) for width in widths]
 
     @staticmethod
-    def read(held, batch, starts, name):
+    def read(held, batch, reset_mask, name):
         states = [ops.convert_to_tensor(variable) for variable in held]
-        return states if starts is None else [ops.where(starts[:, None], 0.0, state) for state in states]
+        return states if reset_mask is None else [ops.where(reset_mask[:, None], 0.0, state) for state in states]
 
     @staticmethod
     def keep(held, states):

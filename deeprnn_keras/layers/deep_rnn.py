@@ -9,16 +9,23 @@ from deeprnn_keras.kernels import dispatch
 from deeprnn_keras.layers import arguments, recurrent, state
 from deeprnn_keras.layers.by_layers import by_layers
 from deeprnn_keras.layers.carried import BeginsAnew, Carried
-from deeprnn_keras.layers.inputs import check_sequences, check_starts
+from deeprnn_keras.layers.inputs import check_reset_mask, check_sequences
 from deeprnn_keras.layers.level import Level
 from deeprnn_keras.layers.penalties import check_penalties, penalty
 from deeprnn_keras.layers.sequences import flip_time
 from deeprnn_keras.layers.shapes import output_shape
 
 ROLES = ("kernel", "recurrent", "bias")
-MEMORY = ("speed", "lean")
 PLAIN = ("units", "num_layers", "connection", "bidirectional", "dropout", "dilation", "block_size", "ar", "tar")
-PLAIN += ("return_sequences", "return_state", "return_all_layers", "stateful", "go_backwards", "kernel", "memory")
+PLAIN += (
+    "return_sequences",
+    "return_state",
+    "return_all_layers",
+    "stateful",
+    "go_backwards",
+    "implementation",
+    "remat",
+)
 PLAIN += ("seed",)  # arguments that go into a configuration as they are
 
 
@@ -70,22 +77,22 @@ class DeepRNN(keras.layers.Layer):
         stateful: begin each batch with the final states of the last one, row by row. States begin at 0 with each
             epoch of `fit` and each `evaluate`, and those of training and of evaluation do not mix. See `TBPTTDataset`.
         go_backwards: read the sequence from its end; a returned sequence, and its mask, are in the order read.
-        kernel: "auto": cuDNN where there is a GPU and a layer is eligible, the fused kernel on a CPU, else Keras' loop;
-            or "cudnn", "fused", "loop" for all layers. `explain_kernels` tells which runs and why.
-        memory: "speed", or "lean": on the fused kernel the way back computes the gates again, in chunks of time,
-            instead of keeping them: less memory, some 1.3 times the time.
+        implementation: "auto": cuDNN on a GPU for eligible layers, XLA on a CPU, else Keras' loop; or "cudnn", "xla",
+            "loop" for all layers. `explain_kernels` tells which runs and why.
+        remat: recompute the gates in the backward pass, in chunks of time, instead of storing them (XLA only): less
+            memory, about 1.3 times the time.
         ar, tar: in training ar mean(h^2) + tar mean((h_t - h_{t-1})^2) over the steps of the output is added to the
             loss (activation regularization and its temporal form, Merity et al. 2017); needs `return_sequences`.
         seed: for dropout, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
 
     Call:
-        layer(x, initial_state=None, mask=None, starts=None, training=False)
+        layer(x, initial_state=None, mask=None, reset_mask=None, training=False)
 
         x: (n, T, d), n and T may be unknown. mask: (n, T) of bool, False at steps to skip: the state stays, and the
             output repeats (bidirectional: is 0), as in Keras.
         initial_state: a list with one entry per layer, for L = 1 too: h (n, h_l) for "rnn" and "gru", [h, c] for
             "lstm"; bidirectional: [forward..., backward...].
-        starts: (n,) of bool, with `stateful`: rows that begin anew, with states of 0.
+        reset_mask: (n,) of bool, with `stateful`: rows that begin anew, with states of 0.
         Returns (n, q), or (n, T, q) with `return_sequences`; q = h_L, the sum of all h with "skip", twice that if
         bidirectional. With `return_state`: that and one entry per layer, `output, *state = layer(x)`, where `state`
         is what `initial_state` takes.
@@ -126,8 +133,8 @@ class DeepRNN(keras.layers.Layer):
         return_all_layers=False,
         stateful=False,
         go_backwards=False,
-        kernel="auto",
-        memory="speed",
+        implementation="auto",
+        remat=False,
         ar=0.0,
         tar=0.0,
         seed=None,
@@ -153,8 +160,8 @@ class DeepRNN(keras.layers.Layer):
         self.dilation = arguments.dilation(dilation, self)
         self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
         self.go_backwards = bool(go_backwards)
-        self.kernel = checks.one_of("kernel", kernel, dispatch.CHOICES)
-        self.memory = checks.one_of("memory", memory, MEMORY)
+        self.implementation = checks.one_of("implementation", implementation, dispatch.CHOICES)
+        self.remat = bool(remat)
         self.ar, self.tar = check_penalties(ar, tar, self.return_sequences)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
@@ -187,7 +194,7 @@ class DeepRNN(keras.layers.Layer):
             "return_sequences": self.return_sequences or level < self.num_layers - 1 or self.dilation[level] > 1,
             "return_state": True,
             "go_backwards": direction == 1,
-            "kernel": self.kernel,
+            "implementation": self.implementation,
             "dtype": self.dtype_policy,
             "name": f"{self.directions[direction]}_{level + 1}",
         }
@@ -197,7 +204,7 @@ class DeepRNN(keras.layers.Layer):
         place = level * len(self.directions) + direction
         return recurrent.named_layer(cell, units, self.activations[level], given, place, **kwargs)
 
-    def build(self, sequences_shape, initial_state_shape=None, starts_shape=None):
+    def build(self, sequences_shape, initial_state_shape=None, reset_mask_shape=None):
         check_sequences(self, sequences_shape)
         n, steps, d = sequences_shape
         self.batch, self.inputs = n, d
@@ -208,7 +215,7 @@ class DeepRNN(keras.layers.Layer):
             self.carried = Carried(self.name, self.state_size, self.compute_dtype, n)
             self._begins_anew = BeginsAnew(self.carried)
 
-    def call(self, sequences, initial_state=None, mask=None, starts=None, training=False):
+    def call(self, sequences, initial_state=None, mask=None, reset_mask=None, training=False):
         if mask is None:  # Keras hands an attached mask over only where x is the one tensor argument
             mask = getattr(sequences, "_keras_mask", None)
         check_sequences(self, sequences.shape)
@@ -216,9 +223,9 @@ class DeepRNN(keras.layers.Layer):
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         given = state.split(initial_state, self.state_size, sequences.shape[0])
-        check_starts(self, starts)
+        check_reset_mask(self, reset_mask)
         if self.stateful and initial_state is None:
-            given = self.carried.read(ops.shape(sequences)[0], starts, training)
+            given = self.carried.read(ops.shape(sequences)[0], reset_mask, training)
         if self._on_fused_kernel():
             results, states = self._fused(sequences, given, mask, training)
         else:
@@ -231,7 +238,7 @@ class DeepRNN(keras.layers.Layer):
         return (result, *state.join(states)) if self.return_state else result
 
     def _on_fused_kernel(self):
-        return max(self.dilation) == 1 and all(layer.chosen_kernel() == "fused" for layer in self.recurrent_layers)
+        return max(self.dilation) == 1 and all(layer.chosen_kernel() == "xla" for layer in self.recurrent_layers)
 
     def _fused(self, sequences, given, mask, training):
         from deeprnn_keras.layers.fused_stack import fused_stack
@@ -270,14 +277,14 @@ class DeepRNN(keras.layers.Layer):
             return mask
         return (mask, *state.join([[None] * len(sizes) for sizes in self.state_size]))
 
-    def compute_output_spec(self, sequences, initial_state=None, mask=None, starts=None, training=False):
+    def compute_output_spec(self, sequences, initial_state=None, mask=None, reset_mask=None, training=False):
         # with symbolic inputs Keras asks for this and never runs call()
         check_sequences(self, sequences.shape)
         state.split(initial_state, self.state_size, sequences.shape[0])
-        check_starts(self, starts)
+        check_reset_mask(self, reset_mask)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None, starts_shape=None):
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None, reset_mask_shape=None):
         return output_shape(self, *sequences_shape[:2])
 
     def get_config(self):

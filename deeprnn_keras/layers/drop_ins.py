@@ -7,15 +7,16 @@ from deeprnn_keras.kernels.rules import traits
 
 
 class ChoosesKernel:
-    """Mixin for a Keras recurrent layer: argument `kernel`, and an inner loop that follows it."""
+    """Mixin for a Keras recurrent layer: argument `implementation`, and an inner loop that follows it."""
 
-    def __init__(self, *args, kernel="auto", **kwargs):
+    def __init__(self, *args, implementation="auto", **kwargs):
         super().__init__(*args, **kwargs)
-        self.kernel = dispatch.check(kernel, traits(self))
+        implementation = "auto" if implementation in (0, 1, 2) else implementation  # Keras' own, of no effect here
+        self.implementation = dispatch.check(implementation, traits(self))
 
     def chosen_kernel(self):
         """The kernel that runs this layer on this machine."""
-        return dispatch.choose(traits(self), self.kernel, getattr(self, "use_cudnn", "auto")).kernel
+        return dispatch.choose(traits(self), self.implementation, getattr(self, "use_cudnn", "auto")).kernel
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if keras.backend.backend() != "tensorflow":
@@ -25,7 +26,7 @@ class ChoosesKernel:
             mask = keras.ops.squeeze(mask, -1)
         initial_state = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         chosen = self.chosen_kernel()
-        if chosen == "fused":
+        if chosen == "xla":
             from deeprnn_keras.kernels.tensorflow.inner_loop import inner_loop
 
             return inner_loop(self, sequences, initial_state, mask, training)
@@ -58,7 +59,7 @@ class ChoosesKernel:
         )
 
     def get_config(self):
-        config = {**super().get_config(), "kernel": self.kernel}
+        config = {**super().get_config(), "implementation": self.implementation}
         if getattr(self, "use_cudnn", "auto") != "auto":
             config["use_cudnn"] = self.use_cudnn  # Keras leaves it out and forgets it
         return config
@@ -72,8 +73,8 @@ class LSTM(ChoosesKernel, keras.layers.LSTM):
         c_t = f c_{t-1} + i g,  h_t = o a(c_t)
 
     Args:
-        kernel: "auto": cuDNN where there is a GPU and the layer is eligible, the fused kernel on a CPU, else Keras'
-            loop. "cudnn", "fused" or "loop" asks for one of them.
+        implementation: "auto": cuDNN on a GPU where the layer is eligible, XLA on a CPU, else Keras' loop; or "cudnn",
+            "xla", "loop". Keras' own 0, 1, and 2 are accepted as "auto".
         Everything else: as in `keras.layers.LSTM`.
 
     Call:
@@ -104,7 +105,7 @@ class GRU(ChoosesKernel, keras.layers.GRU):
     and with `reset_after=False` g = a(x_t W_g + (r h_{t-1}) U_g + b_g).
 
     Args:
-        kernel: "auto", "cudnn", "fused" or "loop", as in `LSTM`.
+        implementation: "auto", "cudnn", "xla" or "loop", as in `LSTM`.
         Everything else: as in `keras.layers.GRU`.
 
     Raises:
@@ -114,8 +115,8 @@ class GRU(ChoosesKernel, keras.layers.GRU):
 
     >>> import keras
     >>> from deeprnn_keras import GRU
-    >>> GRU(8, kernel="fused").get_config()["kernel"]
-    'fused'
+    >>> GRU(8, implementation="xla").get_config()["implementation"]
+    'xla'
     """
 
 
@@ -126,7 +127,7 @@ class SimpleRNN(ChoosesKernel, keras.layers.SimpleRNN):
         h_t = a(x_t W + h_{t-1} U + b)
 
     Args:
-        kernel: "auto", "fused" or "loop", as in `LSTM`; Keras has no cuDNN path for it.
+        implementation: "auto", "xla" or "loop", as in `LSTM`; Keras has no cuDNN path for it.
         Everything else: as in `keras.layers.SimpleRNN`.
 
     Raises:
@@ -136,8 +137,8 @@ class SimpleRNN(ChoosesKernel, keras.layers.SimpleRNN):
 
     >>> import keras
     >>> from deeprnn_keras import SimpleRNN
-    >>> SimpleRNN(8, activation="relu", kernel="cudnn")     # doctest: +ELLIPSIS
+    >>> SimpleRNN(8, activation="relu", implementation="cudnn")     # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: kernel='cudnn' cannot be: Keras has no cuDNN path for a plain RNN. ...
+    ValueError: implementation='cudnn' cannot be: Keras has no cuDNN path for a plain RNN. ...
     """

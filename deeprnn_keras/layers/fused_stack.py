@@ -22,7 +22,7 @@ def fused_stack(stack, sequences, states, mask, training):
     """What `by_layers` gives, on the fused kernel; states must be given."""
     dtype = inner_dtype(stack.compute_dtype)
     levels = [FusedLevel(level, dtype) for level in stack.levels]
-    how = plan(tuple(level.geometry for level in levels), sequences, training, stack.memory == "lean")
+    how = plan(tuple(level.geometry for level in levels), sequences, training, stack.remat)
     wiring = Wiring.of(stack, axis=-2)
 
     def run(piece):

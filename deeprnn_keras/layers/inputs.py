@@ -1,4 +1,4 @@
-"""Which x, and which starts, a `DeepRNN` takes."""
+"""Which x, and which reset_mask, a `DeepRNN` takes."""
 
 import keras
 
@@ -28,15 +28,17 @@ def _check_fixed_batch(stack, shape):
         )
 
 
-def check_starts(stack, starts):
-    """A ValueError if these `starts` tell the stack nothing."""
-    if starts is None:
+def check_reset_mask(stack, reset_mask):
+    """A ValueError if these `reset_mask` tell the stack nothing."""
+    if reset_mask is None:
         return
     if not stack.stateful:
         raise ValueError(
-            f"{stack.name}: starts says which rows of a batch begin anew, and only stateful=True carries them on; "
-            "use stateful=True, or leave starts out"
+            f"{stack.name}: reset_mask says which rows of a batch begin anew, and only stateful=True carries them on; "
+            "use stateful=True, or leave reset_mask out"
         )
-    kind = keras.backend.standardize_dtype(starts.dtype)
-    if len(starts.shape) != 1 or kind != "bool":
-        raise ValueError(f"{stack.name}: starts must be bool of shape (n,), got {kind} of shape {tuple(starts.shape)}")
+    kind = keras.backend.standardize_dtype(reset_mask.dtype)
+    if len(reset_mask.shape) != 1 or kind != "bool":
+        raise ValueError(
+            f"{stack.name}: reset_mask must be bool of shape (n,), got {kind} of shape {tuple(reset_mask.shape)}"
+        )

@@ -64,7 +64,7 @@ def named_layer(cell, units, activation, initializers, place, **kwargs):
         activation: a function, or None for the cell's own.
         initializers: {role: initializer or None for the default}.
         place: number of the layer in the stack: layers that share an initializer object draw different numbers.
-        kwargs: arguments of `keras.layers.RNN`, and `kernel`.
+        kwargs: arguments of `keras.layers.RNN`, and `implementation`.
     """
     spec, options = named(cell)
     if spec.make is not None:

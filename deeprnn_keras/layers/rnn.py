@@ -17,7 +17,7 @@ class RNN(ChoosesKernel, keras.layers.RNN):
 
     Args:
         cell: a Keras cell, or a list of cells, as in `keras.layers.RNN`.
-        kernel: "auto", "fused" or "loop".
+        implementation: "auto", "xla" or "loop".
         Everything else: as in `keras.layers.RNN`.
 
     Raises:

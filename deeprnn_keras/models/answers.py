@@ -38,14 +38,16 @@ class Kind:
     Attributes:
         loss: () -> the loss.
         metrics: () -> a list of metrics.
-        answer: logits of one sequence or step -> what they say.
+        label: outputs of one sequence or step -> the prediction.
+        probability: the same -> probabilities; None where there are none.
         least, most: outputs; most None: any number.
         per_step: whether it is always one per step.
     """
 
     loss: object
     metrics: object
-    answer: object
+    label: object
+    probability: object
     least: int = 1
     most: int | None = None
     per_step: bool = False
@@ -63,16 +65,27 @@ def _sigmoid(logits):
     return 1 / (1 + np.exp(-logits))
 
 
+def _softmax(logits):
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def _positive(logits):
+    return (logits > 0).astype(int)
+
+
 KINDS = {
     "classes": Kind(
         lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy", **REAL_STEPS),
         lambda: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         lambda logits: np.argmax(logits, -1),
+        _softmax,
         least=2,
     ),
     "binary": Kind(
         lambda: keras.losses.BinaryCrossentropy(from_logits=True, name="cross_entropy", **REAL_STEPS),
         lambda: [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
+        lambda logits: _positive(logits[..., 0]),
         lambda logits: _sigmoid(logits[..., 0]),
         most=1,
     ),
@@ -80,6 +93,7 @@ KINDS = {
         lambda: keras.losses.MeanSquaredError(name="mse", **REAL_STEPS),
         lambda: [keras.metrics.MeanAbsoluteError(name="mae")],
         lambda values: values,
+        None,
     ),
-    "notes": Kind(FrameNLL, list, _sigmoid, per_step=True),
+    "notes": Kind(FrameNLL, list, _positive, _sigmoid, per_step=True),
 }

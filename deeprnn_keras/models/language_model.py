@@ -30,8 +30,8 @@ class LanguageModel(Configured, keras.Model):
         embeddings_initializer: of E. The default, N(0, 1), gives the first layer inputs of unit variance, for which
             its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
         head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
-        stateful: the model then reads (tokens, starts), what `TBPTTDataset` yields, and carries its state from batch to
-            batch; rows where starts is True begin anew. Given tokens alone, every row does.
+        stateful: the model reads (tokens, reset_mask), what `TBPTTDataset` yields, and carries its state from batch
+            to batch; rows where reset_mask is True begin anew. Given tokens alone, every row does.
         projection: width of a linear map without bias between the recurrent layers and the head, or None.
         tied: W_hq is the transpose of E: as wide as what the head reads, and learnt from both sides (Press & Wolf 2017;
             Inan et al. 2017).
@@ -111,11 +111,11 @@ class LanguageModel(Configured, keras.Model):
             layers.append(keras.layers.Dense(size, kernel_initializer=head_initializer, **head))
         # === Functional Model ===
         x = hidden = keras.Input((None,), dtype="int32", name="tokens")
-        starts = keras.Input((), dtype="bool", name="starts") if deep_rnn.get("stateful") else None
+        reset_mask = keras.Input((), dtype="bool", name="reset_mask") if deep_rnn.get("stateful") else None
         for layer in layers:
-            told = {"starts": starts} if starts is not None and isinstance(layer, DeepRNN) else {}
+            told = {"reset_mask": reset_mask} if reset_mask is not None and isinstance(layer, DeepRNN) else {}
             hidden = layer(hidden, **told)
-        super().__init__(x if starts is None else [x, starts], hidden, name=name, trainable=trainable)
+        super().__init__(x if reset_mask is None else [x, reset_mask], hidden, name=name, trainable=trainable)
         # === Config ===
         self.vocabulary = known
         self.vocabulary_size = size

@@ -35,7 +35,7 @@ class SequenceModel(Configured, keras.Model):
             read as `plain_words`. Where `length` is known, the last so many words are read, and shorter texts are
             filled up at the left with "<pad>", or id 0.
         masks: the model reads (x, mask), mask (n, T) of bool, False behind the end of a sequence: for sequences of
-            different lengths with one answer each. `dataset` and `answer` see to it.
+            different lengths with one answer each. `dataset` and `predict_labels` see to it.
         offset, scale: features are read as (x + offset) scale, numbers or one per feature: brings raw data to mean 0
             and variance 1.
         labels: the names of the classes, or None.
@@ -52,7 +52,7 @@ class SequenceModel(Configured, keras.Model):
     >>> model.compile("adam", model.loss_function(), metrics=model.metric_functions())
     >>> series = [np.zeros((4, 2)), np.ones((7, 2))]
     >>> history = model.fit(model.dataset(series, ["a", "c"], batch_size=2), shuffle=False, verbose=0)
-    >>> len(model.answer(series))
+    >>> len(model.predict_labels(series))
     2
     """
 
@@ -167,12 +167,45 @@ class SequenceModel(Configured, keras.Model):
         classes = {"num_classes": self._config["outputs"]} if self.kind == "classes" else {}
         return BucketedDataset(series, answers, batch_size, masks=self.masks, **{**classes, **options})
 
-    def answer(self, series, batch_size=PREDICTED):
-        """The answers to raw sequences, in their order.
+    def predict_labels(self, series, batch_size=PREDICTED):
+        """Return the predictions for raw sequences, in their order.
 
-        Returns for "classes" the likeliest, by name where the model has names; for "binary" and "notes"
-        probabilities; for "numbers" the numbers. With one answer per step a list of arrays.
+        Args:
+            series: a list of arrays (T_i, d) or (T_i,), an array (n, T, d), a data frame per sequence, or texts.
+            batch_size: sequences per forward pass.
+
+        Returns:
+            For "classes" the most probable class, by name where the model has names; for "binary" and "notes" 0 or 1;
+            for "numbers" the numbers. An array with one entry per sequence, or, with one output per step, a list of
+            arrays.
         """
+        found = [KINDS[self.kind].label(values) for values in self._outputs(series, batch_size)]
+        if self.labels is not None and self.kind == "classes":
+            names = np.array(self.labels)
+            found = [names[one] for one in found]
+        return found if self.per_step else np.array(found)
+
+    def predict_proba(self, series, batch_size=PREDICTED):
+        """Return the probabilities for raw sequences, in their order.
+
+        Args:
+            series, batch_size: as for `predict_labels`.
+
+        Returns:
+            For "classes" (n, q), in the order of `labels`; for "binary" (n,), the probability of 1; for "notes" one per
+            note. With one output per step, a list of arrays.
+
+        Raises:
+            ValueError: If the outputs are numbers, which have no probabilities.
+        """
+        probability = KINDS[self.kind].probability
+        if probability is None:
+            raise ValueError(f"predict_proba is not supported for kind={self.kind!r}; use predict_labels")
+        found = [probability(values) for values in self._outputs(series, batch_size)]
+        return found if self.per_step else np.array(found)
+
+    def _outputs(self, series, batch_size):
+        """[what the head gives for each sequence, (q,) or (T_i, q)]."""
         given = self._series(series)
         none = [np.zeros(len(one), "int32") for one in given] if self.per_step else np.zeros(len(given), "int32")
         data = BucketedDataset(given, none, batch_size, masks=self.masks, shuffle=False)
@@ -181,11 +214,7 @@ class SequenceModel(Configured, keras.Model):
             output = keras.ops.convert_to_numpy(self(x, training=False))
             for row, values in zip(np.asarray(rows), output, strict=True):
                 found[row] = values[: len(given[row])] if self.per_step else values
-        answers = [KINDS[self.kind].answer(values) for values in found]
-        if self.labels is None or self.kind != "classes":
-            return answers if self.per_step else np.array(answers)
-        names = np.array(self.labels)
-        return [names[one] for one in answers] if self.per_step else names[np.array(answers)]
+        return found
 
     def generate(self, start, length=64, **options):
         """Continues a piano roll, for "notes": see `deeprnn_keras.generate_notes`."""

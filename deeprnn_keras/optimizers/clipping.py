@@ -6,8 +6,7 @@ def innermost(optimizer):
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def clip_norm_of(optimizer):
+def global_clipnorm_of(optimizer):
     """The norm that an optimizer scales all gradients together down to, or None."""
-    optimizer = innermost(optimizer)
-    clip = getattr(optimizer, "clip_norm", None) or getattr(optimizer, "global_clipnorm", None)
+    clip = getattr(innermost(optimizer), "global_clipnorm", None)
     return None if clip is None else float(clip)

@@ -11,12 +11,12 @@ DENSE = 2**25  # elements: up to here an embedding's gradient is made dense, bey
 class GradientGuard:
     """Mixin for a Keras optimizer: `class GuardedLion(GradientGuard, keras.optimizers.Lion): ...`.
 
-    All gradients together are scaled by min(1, clip_norm / |g|), where |g| is their global norm. (Keras'
+    All gradients together are scaled by min(1, global_clipnorm / |g|), where |g| is their global norm. (Keras'
     `global_clipnorm` takes the norm of an embedding's gradient row by row as the rows were read, which is wrong where a
     symbol occurs twice.) A gradient that is not finite is not taken: weights, slots and `iterations` stay as they are.
 
     Args:
-        clip_norm: a positive number, or None.
+        global_clipnorm: a positive number, or None.
         Everything else: as in the optimizer.
 
     Attributes, variables that `fit` keeps up to date:
@@ -27,24 +27,20 @@ class GradientGuard:
     Under a strategy with several replicas each clips its own gradient and none is left out.
 
     Raises:
-        ValueError: for a clip_norm out of range, or together with one of Keras' clippings.
+        ValueError: for a global_clipnorm out of range, or together with another of Keras' clippings.
 
     >>> import keras
     >>> from deeprnn_keras import GradientGuard
     >>> class GuardedLion(GradientGuard, keras.optimizers.Lion):
     ...     pass
-    >>> GuardedLion(1e-4, clip_norm=1.0).clip_norm
+    >>> GuardedLion(1e-4, global_clipnorm=1.0).global_clipnorm
     1.0
     """
 
-    def __init__(self, *args, clip_norm=None, **kwargs):
-        if clip_norm is not None:
-            checks.number("clip_norm", clip_norm, 0.0, right="a positive number or None")
-        other = [name for name in ("clipnorm", "global_clipnorm") if kwargs.get(name)]
-        if other:
-            raise ValueError(f"{type(self).__name__} clips by clip_norm; leave out {' and '.join(other)}")
-        super().__init__(*args, **kwargs)
-        self.clip_norm = clip_norm
+    def __init__(self, *args, global_clipnorm=None, **kwargs):
+        if global_clipnorm is not None:
+            checks.number("global_clipnorm", global_clipnorm, 0.0, right="a positive number or None")
+        super().__init__(*args, global_clipnorm=global_clipnorm, **kwargs)
 
     def build(self, variables):
         if self.built:
@@ -67,7 +63,9 @@ class GradientGuard:
         merged = {place: merged_rows(grads[place]) for place in present}
         squares = ops.stack([sum_of_squares(merged[place]) for place in present])
         norm = ops.sqrt(ops.sum(squares))
-        scale = 1.0 if self.clip_norm is None else ops.minimum(1.0, self.clip_norm / ops.maximum(norm, 1e-30))
+        scale = (
+            1.0 if self.global_clipnorm is None else ops.minimum(1.0, self.global_clipnorm / ops.maximum(norm, 1e-30))
+        )
         scaled = [scaled_by(merged[place], scale) if place in merged else None for place in range(len(grads))]
 
         def take():
@@ -94,10 +92,8 @@ class GradientGuard:
 
         return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
-    def get_config(self):
-        config = super().get_config()
-        config.pop("clipnorm", None), config.pop("global_clipnorm", None)
-        return {**config, "clip_norm": self.clip_norm}
+    def _clip_gradients(self, grads):
+        return grads if self.global_clipnorm else super()._clip_gradients(grads)  # `apply` has clipped the global norm
 
 
 def merged_rows(gradient):
@@ -134,7 +130,7 @@ class GuardedAdam(GradientGuard, keras.optimizers.Adam):
     """`keras.optimizers.Adam` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
 
     >>> from deeprnn_keras import GuardedAdam
-    >>> GuardedAdam(1e-3, clip_norm=1.0).get_config()["clip_norm"]
+    >>> GuardedAdam(1e-3, global_clipnorm=1.0).get_config()["global_clipnorm"]
     1.0
     """
 
@@ -144,7 +140,7 @@ class GuardedSGD(GradientGuard, keras.optimizers.SGD):
     """`keras.optimizers.SGD` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
 
     >>> from deeprnn_keras import GuardedSGD
-    >>> GuardedSGD(1.0, clip_norm=0.25).clip_norm
+    >>> GuardedSGD(1.0, global_clipnorm=0.25).global_clipnorm
     0.25
     """
 
@@ -154,7 +150,7 @@ class GuardedRMSprop(GradientGuard, keras.optimizers.RMSprop):
     """`keras.optimizers.RMSprop` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
 
     >>> from deeprnn_keras import GuardedRMSprop
-    >>> GuardedRMSprop(1e-3, clip_norm=5.0).clip_norm
+    >>> GuardedRMSprop(1e-3, global_clipnorm=5.0).global_clipnorm
     5.0
     """
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras.optimizers.clipping import clip_norm_of, innermost
+from deeprnn_keras.optimizers.clipping import global_clipnorm_of, innermost
 from deeprnn_keras.optimizers.guard import GradientGuard
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 
@@ -89,10 +89,12 @@ class NonFiniteGuard(keras.callbacks.Callback):
             self._stop(False)
 
     def _stop(self, loss_finite):
-        rate, clip = float(self.model.optimizer.learning_rate), clip_norm_of(self.model.optimizer)
+        rate, clip = float(self.model.optimizer.learning_rate), global_clipnorm_of(self.model.optimizer)
         if self.recipe is not None:
-            rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.clip_norm
-        clipping = f"clip_norm {clip:g} to {clip / 4:g}" if clip else "set clip_norm=1, which is not set now"
+            rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.global_clipnorm
+        clipping = (
+            f"global_clipnorm {clip:g} to {clip / 4:g}" if clip else "set global_clipnorm=1, which is not set now"
+        )
         what = "a gradient" if loss_finite else "the loss"
         self.advice = (
             f"{what} was no longer finite at update {self.seen}, with a learning rate of {rate:.3g}: "

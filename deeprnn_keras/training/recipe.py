@@ -25,9 +25,9 @@ class Recipe:
         learning_rate: the base rate; `schedule` multiplies it.
         schedule: `CosineDecay`, `GeometricDecay`, `StepDecay`, `PlateauDecay`, or None.
         warmup: updates over which the rate rises linearly to its full value.
-        clip_norm: all gradients together are scaled down to this norm where theirs is larger, or None.
-        clip_value: every element of a gradient is cut to [-clip_value, clip_value], or None. One of the two at most.
-        summed_over_time: learning rate and clipping are stated for a loss summed over the T steps of a window. Ours
+        global_clipnorm: all gradients together are scaled down to this norm where theirs is larger, or None.
+        clipvalue: every element of a gradient is cut to [-clipvalue, clipvalue], or None. One of the two at most.
+        sum_over_time: learning rate and clipping are stated for a loss summed over the T steps of a window. Ours
             is the mean, so clipping is divided by T and, for "sgd", the learning rate multiplied by T: the same
             updates (RMSprop and Adam do not feel the scale).
         weight_decay: lambda: each update takes learning rate x lambda x weight off a weight, or None.
@@ -48,7 +48,7 @@ class Recipe:
         ValueError: for a value out of range, naming it.
 
     >>> from deeprnn_keras import LanguageModel, Recipe
-    >>> recipe = Recipe("sgd", learning_rate=1.0, clip_norm=5.0, batch_size=20, bptt=35, epochs=13)
+    >>> recipe = Recipe("sgd", learning_rate=1.0, global_clipnorm=5.0, batch_size=20, bptt=35, epochs=13)
     >>> model = recipe.compile(LanguageModel("ab", units=4), LanguageModel.loss_function())
     """
 
@@ -56,9 +56,9 @@ class Recipe:
     learning_rate: float = 1e-3
     schedule: CosineDecay | GeometricDecay | StepDecay | PlateauDecay | None = None
     warmup: int = 0
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    summed_over_time: bool = False
+    global_clipnorm: float | None = None
+    clipvalue: float | None = None
+    sum_over_time: bool = False
     weight_decay: float | None = None
     ar: float = 0.0
     tar: float = 0.0
@@ -77,11 +77,13 @@ class Recipe:
     def __post_init__(self):
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.number("learning_rate", self.learning_rate, 0.0, right="a positive number")
-        for name in ("clip_norm", "clip_value", "weight_decay"):
+        for name in ("global_clipnorm", "clipvalue", "weight_decay"):
             if getattr(self, name) is not None:
                 checks.number(name, getattr(self, name), 0.0, right="a positive number or None")
-        if self.clip_norm and self.clip_value:
-            raise ValueError(f"give clip_norm or clip_value, not both; got {self.clip_norm} and {self.clip_value}")
+        if self.global_clipnorm and self.clipvalue:
+            raise ValueError(
+                f"give global_clipnorm or clipvalue, not both; got {self.global_clipnorm} and {self.clipvalue}"
+            )
         for name in ("batch_size", "bptt", "epochs", "min_steps"):
             checks.positive_int(name, getattr(self, name))
         for name in ("warmup", "ar", "tar"):
@@ -101,7 +103,7 @@ class Recipe:
 
     def changed(self, **values):
         """This recipe with other values; one way of clipping takes the place of the other."""
-        other = {"clip_norm": "clip_value", "clip_value": "clip_norm"}
+        other = {"global_clipnorm": "clipvalue", "clipvalue": "global_clipnorm"}
         replaced = {other[name]: None for name in other.keys() & values.keys()}
         return replace(self, **{**replaced, **values})
 
@@ -122,12 +124,12 @@ class Recipe:
         """Compiles `model` with this recipe's optimizer, penalties and `loss`; returns it."""
         from deeprnn_keras.optimizers.guard import GUARDED
 
-        steps = self.bptt if self.summed_over_time else 1
+        steps = self.bptt if self.sum_over_time else 1
         ema = {"use_ema": True, "ema_momentum": EMA_MOMENTUM} if self.averaging == "ema" else {}
         optimizer = GUARDED[self.optimizer](
             self.mean_loss_rate(),
-            clip_norm=self.clip_norm and self.clip_norm / steps,
-            clipvalue=self.clip_value and self.clip_value / steps,
+            global_clipnorm=self.global_clipnorm and self.global_clipnorm / steps,
+            clipvalue=self.clipvalue and self.clipvalue / steps,
             weight_decay=self.weight_decay,
             **{**ema, **self.optimizer_options},
         )
@@ -150,7 +152,7 @@ class Recipe:
 
     def mean_loss_rate(self):
         """The base learning rate for a loss that is the mean over the steps."""
-        return self.learning_rate * (self.bptt if self.summed_over_time and self.optimizer == "sgd" else 1)
+        return self.learning_rate * (self.bptt if self.sum_over_time and self.optimizer == "sgd" else 1)
 
     def callbacks(self, data=None):
         """The Keras callbacks that `model.fit` needs to follow this recipe: learning rate and averaging."""
@@ -187,8 +189,8 @@ class Recipe:
 
     def describe(self):
         """[(what, value)] for tables."""
-        clip = [f"norm {self.clip_norm:g}"] if self.clip_norm else []
-        clip += [f"value {self.clip_value:g}"] if self.clip_value else []
+        clip = [f"norm {self.global_clipnorm:g}"] if self.global_clipnorm else []
+        clip += [f"value {self.clipvalue:g}"] if self.clipvalue else []
         options = ", ".join(f"{key}={value:g}" for key, value in self.optimizer_options.items())
         warm = f", warm-up over {self.warmup:,} updates" if self.warmup else ""
         held = {"weight decay": self.weight_decay, "AR": self.ar, "TAR": self.tar}
@@ -197,7 +199,7 @@ class Recipe:
             ("optimizer", f"{self.optimizer}{f' ({options})' if options else ''}"),
             ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}{warm}"),
             ("gradient clip", " and ".join(clip) or "none"),
-            *([("loss", "summed over the T steps")] if self.summed_over_time else []),
+            *([("loss", "summed over the T steps")] if self.sum_over_time else []),
             *([("penalties", ", ".join(f"{k} {v:g}" for k, v in held.items() if v))] if any(held.values()) else []),
             *([("averaging", self.averaging.upper())] if self.averaging else []),
             ("batch n, steps T", f"{self.batch_size}, {steps}"),

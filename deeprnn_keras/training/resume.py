@@ -25,7 +25,7 @@ class Resume(keras.callbacks.Callback):
 
     Args:
         folder: for the checkpoints; made where it is not there.
-        data: what `fit` trains on: `TBPTTDataset`, `windows(...)` or other `Batches`, whose place can be set.
+        data: what `fit` trains on: `TBPTTDataset`, `token_windows(...)` or other `Batches`, whose place can be set.
         callbacks: those whose state belongs to the training (schedules, early stopping, averaging, a record): give
             them here and not to `fit`. Their state is their attributes: numbers, text, lists and dictionaries of
             these, arrays and lists of arrays, whose names do not begin with an underscore.
@@ -42,7 +42,7 @@ class Resume(keras.callbacks.Callback):
 
     >>> import keras, numpy as np, tempfile
     >>> from deeprnn_keras import LanguageModel, Resume, windows
-    >>> data = windows([np.arange(90) % 7], length=8, batch_size=2, seed=0)
+    >>> data = token_windows([np.arange(90) % 7], length=8, batch_size=2, seed=0)
     >>> model = LanguageModel(7, units=4)
     >>> model.compile("sgd", model.loss_function())
     >>> resume = Resume(tempfile.mkdtemp(), data)
@@ -55,7 +55,7 @@ class Resume(keras.callbacks.Callback):
         super().__init__()
         if not hasattr(data, "begin_at"):
             raise ValueError(
-                f"data must be Batches, such as TBPTTDataset(...) or windows(...), whose place in an epoch can be set; "
+                "data must be a dataset with a settable position (TBPTTDataset, token_windows, ...), "
                 f"got {type(data).__name__}"
             )
         self.folder, self.data, self.callbacks = Path(folder).expanduser(), data, list(callbacks)

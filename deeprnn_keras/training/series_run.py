@@ -121,19 +121,17 @@ def score_series(model, labelled, batch_size=SCORED):
     """
     if model.kind == "notes":
         return {"nats_per_frame": _nats_per_frame(model, labelled), "pieces": len(labelled)}
-    answers = model.answer(labelled.series, batch_size)
+    answers = model.predict_labels(labelled.series, batch_size)
     if model.kind == "numbers":
         wanted = np.asarray(labelled.answers).reshape(answers.shape)
         return {"mse": float(np.mean((answers - wanted) ** 2)), "examples": len(labelled)}
-    if model.kind == "binary":
-        answers = (answers > 0.5).astype(int)
     right = np.asarray(answers).ravel() == np.asarray(labelled.answers).ravel()
     return {"accuracy": float(np.mean(right)), "examples": len(labelled)}
 
 
 def _nats_per_frame(model, labelled):
     nats = frames = 0.0
-    for probabilities, notes in zip(model.answer(labelled.series), labelled.answers, strict=True):
+    for probabilities, notes in zip(model.predict_proba(labelled.series), labelled.answers, strict=True):
         p = np.clip(np.where(notes, probabilities, 1 - probabilities), 1e-12, 1)
         nats, frames = nats - float(np.log(p).sum()), frames + len(notes)
     return nats / frames

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deeprnn_keras.data import windows
+from deeprnn_keras.data import token_windows
 from deeprnn_keras.data.corpus import Split
 from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS, Recipe
 
@@ -76,10 +76,12 @@ def _windows(pieces, held_out, recipe, quick, seed):
     stride = recipe.stride or recipe.bptt
     if quick:  # fewer windows to validate on, evenly spread
         stride = max(stride, sum(map(len, held_out)) // QUICK_VALIDATION_WINDOWS)
-    validation = windows(held_out, recipe.bptt, max(recipe.batch_size, VALIDATION_ROWS), stride=stride, shuffle=False)
+    validation = token_windows(
+        held_out, recipe.bptt, max(recipe.batch_size, VALIDATION_ROWS), stride=stride, shuffle=False
+    )
 
     def train(steps=None):
-        return windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed, steps=steps)
+        return token_windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed, steps=steps)
 
     return train, validation
 

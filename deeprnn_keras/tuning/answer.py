@@ -7,7 +7,7 @@ from pathlib import Path
 from deeprnn_keras.training.files import save_table
 from deeprnn_keras.tuning.ranges import rounded
 
-SHORT = {"learning_rate": "lr", "clip_norm": "clip", "forget_bias": "forget bias", "batch_size": "n", "bptt": "T"}
+SHORT = {"learning_rate": "lr", "global_clipnorm": "clip", "forget_bias": "forget bias", "batch_size": "n", "bptt": "T"}
 OWN_COLUMNS = ("num_layers", "units", "cell")
 
 

@@ -59,10 +59,10 @@ def solve_units(count, target, low=1, high=WIDEST):
     Args:
         count: h -> weights, growing with h.
 
-    >>> from deeprnn_keras import count_weights
+    >>> from deeprnn_keras import count_params
     >>> from deeprnn_keras.tuning.budget import solve_units
-    >>> h = solve_units(lambda h: count_weights(64, h, num_layers=3), 200_000)
-    >>> h, count_weights(64, h, num_layers=3)
+    >>> h = solve_units(lambda h: count_params(64, h, num_layers=3), 200_000)
+    >>> h, count_params(64, h, num_layers=3)
     (94, 201912)
     """
     below, above = low, low

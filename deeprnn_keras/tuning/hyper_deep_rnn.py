@@ -38,8 +38,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         cell: names, or {"name": name, **options}.
         connection: where L is at least 3.
         input_dropout, dropout, output_dropout: on X, between layers, on H^(L).
-        learning_rate, clip_norm, batch_size, bptt: of the recipe. `batch_size` and `bptt` reach the data if `search`
-            is given a function (see `fit`).
+        learning_rate, global_clipnorm, batch_size, bptt: of the recipe. `batch_size` and `bptt` reach the data if
+            `search` is given a function (see `fit`).
         forget_bias: of cells with a gate that keeps.
         tie_units: one h for all layers.
         params: every model has this number of weights, within 3 %: h is solved, `units` are its bounds.
@@ -78,7 +78,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         dropout=DEFAULTS["dropout"],
         output_dropout=DEFAULTS["output_dropout"],
         learning_rate=DEFAULTS["learning_rate"],
-        clip_norm=DEFAULTS["clip_norm"],
+        global_clipnorm=DEFAULTS["global_clipnorm"],
         forget_bias=DEFAULTS["forget_bias"],
         batch_size=DEFAULTS["batch_size"],
         bptt=DEFAULTS["bptt"],
@@ -100,7 +100,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             "dropout": dropout,
             "output_dropout": output_dropout,
             "learning_rate": learning_rate,
-            "clip_norm": clip_norm,
+            "global_clipnorm": global_clipnorm,
             "forget_bias": forget_bias,
             "batch_size": batch_size,
             "bptt": bptt,
@@ -210,7 +210,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         >>> from deeprnn_keras.tuning import HyperDeepRNN
         >>> hyper = HyperDeepRNN(inputs=8, outputs=1, loss="mse", units=(4, 8))
         >>> hp = hyper.suggest(optuna.trial.FixedTrial({"num_layers": 1, "units": 8, "cell": "rnn",
-        ...                                             "learning_rate": 0.01, "clip_norm": 1.0}))
+        ...                                             "learning_rate": 0.01, "global_clipnorm": 1.0}))
         >>> hyper.build(hp).count_params()
         145
         """

@@ -84,7 +84,7 @@ def optuna_objective(hyper, *args, objective="val_loss", direction="min", seed=0
     >>> study = optuna.create_study()       # storage="sqlite:///search.db" keeps it over a kill
     >>> study.optimize(optuna_objective(hyper, x, y, validation_data=(x, y), epochs=1), n_trials=1)
     >>> sorted(study.best_params)
-    ['clip_norm', 'learning_rate', 'units']
+    ['global_clipnorm', 'learning_rate', 'units']
     """
     optuna = _optuna()
     best_of = min if direction == "min" else max

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
 from deeprnn_keras import checks
-from deeprnn_keras.stack import count_weights, layer_units, output_width
+from deeprnn_keras.stack import count_params, layer_units, output_width
 from deeprnn_keras.training.recipe import Recipe
 
 RECIPE = {field.name for field in fields(Recipe)}
@@ -64,7 +64,7 @@ class OwnModel:
         """Weights of the recurrent layers, from numbers alone, and of the head."""
         units = layer_units(self.units, self.num_layers)
         both = self.options.get("bidirectional", False)
-        recurrent = count_weights(self.inputs[1], units, None, self.cell, self.connection, both)
+        recurrent = count_params(self.inputs[1], units, None, self.cell, self.connection, both)
         return recurrent + self._head_weights(output_width(units, self.connection, both))
 
     def _head_weights(self, width):

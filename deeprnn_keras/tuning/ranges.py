@@ -195,7 +195,7 @@ KINDS = {
     "dropout": Kind("a rate of at least 0 and below 1", _rate),
     "output_dropout": Kind("a rate of at least 0 and below 1", _rate),
     "learning_rate": Kind("a positive number", _positive, log=True),
-    "clip_norm": Kind("a positive number", _positive, log=True),
+    "global_clipnorm": Kind("a positive number", _positive, log=True),
     "forget_bias": Kind("a finite number", _bias),
     "batch_size": Kind("a whole number of at least 1", _whole, log=True),
     "bptt": Kind("a whole number of at least 1", _whole, log=True),

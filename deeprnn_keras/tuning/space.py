@@ -161,7 +161,7 @@ DEFAULTS = {
     "dropout": (0.0, 0.7),
     "output_dropout": None,
     "learning_rate": (1e-4, 1e-2),
-    "clip_norm": Choices((0.25, 1.0, 5.0, 10.0)),
+    "global_clipnorm": Choices((0.25, 1.0, 5.0, 10.0)),
     "forget_bias": Choices((0.0, 1.0, 5.0)),
     "batch_size": None,
     "bptt": None,

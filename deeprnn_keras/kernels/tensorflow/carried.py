@@ -24,19 +24,19 @@ def _variable(value, shape):
     )
 
 
-def read(held, batch, starts, name):
+def read(held, batch, reset_mask, name):
     """The states (n, width) to begin with: what is held, and 0 where nothing is, or where a row begins anew.
 
     Args:
         held: variables.
         batch: n, a number or a tensor.
-        starts: (n,) of bool, or None.
+        reset_mask: (n,) of bool, or None.
         name: of the layer, for the error if n is another than that of the batch before.
     """
     rows = held[0].read_value()
     fits = tf.logical_or(tf.equal(rows, 0), tf.equal(rows, batch))
-    if starts is not None:
-        fits = tf.logical_or(fits, tf.reduce_all(starts))
+    if reset_mask is not None:
+        fits = tf.logical_or(fits, tf.reduce_all(reset_mask))
     message = (
         f"{name}: stateful=True carries the state of each row of a batch to the same row of the next, but the batch "
         "before had another number of rows than this one. Give batches of one size, or call reset_state() of the "
@@ -45,8 +45,8 @@ def read(held, batch, starts, name):
     with tf.control_dependencies([tf.debugging.Assert(fits, [message, rows, batch])]):
         nothing = [tf.zeros((batch, variable.shape[1]), variable.dtype) for variable in held[1:]]
     states = [tf.concat([v.read_value(), rest], 0)[:batch] for v, rest in zip(held[1:], nothing, strict=True)]
-    if starts is not None:
-        states = [tf.where(starts[:, None], tf.zeros_like(state), state) for state in states]
+    if reset_mask is not None:
+        states = [tf.where(reset_mask[:, None], tf.zeros_like(state), state) for state in states]
     known = tf.get_static_value(batch)
     for state in states:
         state.set_shape((None if known is None else int(known), state.shape[1]))

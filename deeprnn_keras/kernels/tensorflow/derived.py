@@ -22,7 +22,7 @@ class Use(NamedTuple):
     """One place in a step where a map is used.
 
     Attributes:
-        known: the `Map`.
+        known: the `AffineMap`.
         blocks: those of its blocks that are computed.
         state: the number of the state that it reads as it is, or None.
     """

@@ -1,4 +1,4 @@
-"""`ship`: puts the weights of a finished training where the zoo keeps them, with the record of how they came about."""
+"""`publish`: write the weights of a finished training and the record of how they came about."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from deeprnn_keras.zoo.whole_file import write_whole
 SETTINGS = "run.json"
 
 
-def ship(folder, into=trained.FOLDER, dtype="float16"):
+def publish(folder, into=trained.FOLDER, dtype="float16"):
     """Writes NAME.safetensors and NAME.json for the training of an entry; -> its `Trained`.
 
     Args:
@@ -46,7 +46,7 @@ def ship(folder, into=trained.FOLDER, dtype="float16"):
         minutes=round(result["seconds"] / 60, 1),
         device=result["device"],
         versions={**result["versions"], "python": result["python"]},
-        command=f"deeprnn train {config.name} --seed {result['seed']} --ship zoo/weights",
+        command=f"deeprnn train {config.name} --seed {result['seed']} --publish zoo/weights",
         log=_log(folder / "history.csv"),
         golden=trained.golden_output(model, config),
     )
