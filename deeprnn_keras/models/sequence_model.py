@@ -179,7 +179,7 @@ class SequenceModel(Configured, keras.Model):
             for "numbers" the numbers. An array with one entry per sequence, or, with one output per step, a list of
             arrays.
         """
-        found = [KINDS[self.kind].label(values) for values in self._outputs(series, batch_size)]
+        found = [KINDS[self.kind].label(values) for values in self._sequence_outputs(series, batch_size)]
         if self.labels is not None and self.kind == "classes":
             names = np.array(self.labels)
             found = [names[one] for one in found]
@@ -201,10 +201,10 @@ class SequenceModel(Configured, keras.Model):
         probability = KINDS[self.kind].probability
         if probability is None:
             raise ValueError(f"predict_proba is not supported for kind={self.kind!r}; use predict_labels")
-        found = [probability(values) for values in self._outputs(series, batch_size)]
+        found = [probability(values) for values in self._sequence_outputs(series, batch_size)]
         return found if self.per_step else np.array(found)
 
-    def _outputs(self, series, batch_size):
+    def _sequence_outputs(self, series, batch_size):
         """[what the head gives for each sequence, (q,) or (T_i, q)]."""
         given = self._series(series)
         none = [np.zeros(len(one), "int32") for one in given] if self.per_step else np.zeros(len(given), "int32")
