@@ -1,4 +1,4 @@
-"""Activations whose slope follows from their value: nothing but the value has to be kept for the way back."""
+"""Activations whose slope follows from their value: only the value is stored for the backward pass."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ LEAK = float(np.float32(0.2))  # Keras' slope; the operation holds it in float32
 
 
 class Activation(NamedTuple):
-    """y = function(x) and dy/dx = slope(y)."""
+    """Activation y = function(x) with dy/dx = slope(y)."""
 
     function: object
     slope: object

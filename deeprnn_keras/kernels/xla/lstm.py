@@ -1,11 +1,14 @@
 """The LSTM."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-from deeprnn_keras.kernels.tensorflow.activations import ACTIVATIONS
-from deeprnn_keras.kernels.tensorflow.recurrence import JointRecurrence
+from deeprnn_keras.kernels.xla.activations import ACTIVATIONS
+from deeprnn_keras.kernels.xla.recurrence import JointRecurrence, Tensor
 
 
 @dataclass(frozen=True)
@@ -18,17 +21,27 @@ class LSTM(JointRecurrence):
     saved = 4
     blocks = 4
 
-    def forward(self, weights, x, states):
-        """-> new states [h', c'], saved [i, f, g, o]."""
+    def forward(self, packed: Sequence[Tensor], x: Tensor, states: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return [h', c'] and [i, f, g, o]."""
+        joint, _, bias = packed
         h, c = states
+        z = tf.matmul(joint, h) + x if bias is None else tf.matmul(joint, tf.concat([x, h], 0)) + bias
         a, s = ACTIVATIONS[self.activation].function, ACTIVATIONS[self.recurrent_activation].function
-        i, f, g, o = tf.split(self.z(weights, x, h), 4)
+        i, f, g, o = tf.split(z, 4)
         i, f, g, o = s(i), s(f), a(g), s(o)
         c = f * c + i * g
         return [o * a(c), c], [i, f, g, o]
 
-    def backward(self, weights, x, saved, before, after, gradient):
-        """-> [dz], gradient with respect to the states before."""
+    def backward(
+        self,
+        packed: Sequence[Tensor],
+        x: Tensor,
+        saved: list[Tensor],
+        before: list[Tensor],
+        after: list[Tensor],
+        gradient: list[Tensor],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return [dz] and the gradient by [h, c]."""
         a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
         i, f, g, o = saved
         dh, dc = gradient
@@ -36,4 +49,4 @@ class LSTM(JointRecurrence):
         dc = dc + dh * o * a.slope(y)
         dz = [dc * g * s.slope(i), dc * before[1] * s.slope(f), dc * i * a.slope(g), dh * y * s.slope(o)]
         dz = tf.concat(dz, 0)
-        return [dz], [tf.matmul(weights[1], dz), dc * f]
+        return [dz], [tf.matmul(packed[1], dz), dc * f]
