@@ -186,7 +186,7 @@ def _forward(
         after, saved = recurrence.forward(packed, x[t], before)
         if mask is not None:
             after = [tf.where(mask[t], new, old) for new, old in zip(after, before, strict=True)]
-        return time.next(t, loop, after, [*after, *saved] if store else after[:1])
+        return time.next(t, t, loop, after, [*after, *saved] if store else after[:1])
 
     loop = time.variables(states, rows)
     _, *loop = (
@@ -223,7 +223,7 @@ def _backward(
         written, new = recurrence.backward(packed, x[t], [part[t] for part in saved], before, after, gradient)
         if mask is not None:
             new = [part + past for part, past in zip(new, passing, strict=True)]
-        return time.next(i, loop, new, written)
+        return time.next(i, t, loop, new, written)
 
     loop = time.variables(d_final, rows)
     _, *loop = (
@@ -278,13 +278,14 @@ class Time:
         ]
         return (tf.constant(0), *carry, *arrays)
 
-    def next(self, i: Tensor, loop: Sequence[Any], carry: Sequence[Tensor], written: Sequence[Tensor]) -> tuple:
-        """Return the loop's variables after step i."""
+    def next(
+        self, i: Tensor, t: Tensor, loop: Sequence[Any], carry: Sequence[Tensor], written: Sequence[Tensor]
+    ) -> tuple:
+        """Return the loop's variables after the i-th step, which is step t of the sequence."""
         if self.single:
             return (1, *carry, *written)
         old, arrays = loop[: len(carry)], loop[len(carry) :]
         carry = [tf.ensure_shape(value, before.shape) for value, before in zip(carry, old, strict=True)]
-        t = self.step(i)
         return (i + 1, *carry, *[array.write(t, value) for array, value in zip(arrays, written, strict=True)])
 
     def stacked(self, arrays: Sequence[Any], rows: Sequence[int]) -> list[Tensor]:

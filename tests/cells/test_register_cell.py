@@ -28,10 +28,10 @@ class Minimal(Equations):
 
     activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}  # noqa: RUF012
 
-    def maps(self, inputs):
+    def maps(self, input_dim):
         blocks = ("forget", "candidate")
         return [
-            AffineMap("kernel", inputs, self.units, blocks, bias="bias"),
+            AffineMap("kernel", input_dim, self.units, blocks, bias="bias"),
             AffineMap("recurrent_kernel", self.units, self.units, blocks, role="recurrent"),
         ]
 

@@ -1,4 +1,4 @@
-"""The drop-ins `LSTM`, `GRU`, `SimpleRNN` on the fused kernel: values and gradients of `keras.layers` and of NumPy.
+"""The drop-ins `LSTM`, `GRU`, `SimpleRNN` on XLA: values and gradients of `keras.layers` and of NumPy.
 
 The reference is Keras' loop. Ours runs by XLA, by XLA with T rounded up, and as a plain graph: each plan is checked.
 """
@@ -12,9 +12,8 @@ import pytest
 import tensorflow as tf
 
 import deeprnn_keras
-from deeprnn_keras.kernels import dispatch
-from deeprnn_keras.kernels.rules import FUSED_ACTIVATIONS
-from deeprnn_keras.kernels.tensorflow import inner_loop, plan
+from deeprnn_keras.kernels import machine
+from deeprnn_keras.kernels.xla import SUPPORTED_ACTIVATIONS, plan, stack
 
 T, D, H = 4, 3, 2
 CELLS = {
@@ -43,20 +42,19 @@ def plain(how):
 @pytest.fixture
 def each_way(monkeypatch):
     """Calls a function in one way after another: the results."""
-    monkeypatch.setattr(dispatch, "has_gpu", lambda: False)
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
 
     def results(function, ways=BOTH):
         for way in ways:
             plans = []
 
             def planned(*arguments):
-                how = plan.plan(*arguments)
+                how = plan.make_plan(*arguments)
                 plans.append(plain(how) if way == "plain" else how)  # noqa: B023
                 return plans[-1]  # noqa: B023
 
             with monkeypatch.context() as patch:
-                patch.setattr(inner_loop, "plan", planned)
-                patch.setattr(plan, "_lengths", {})
+                patch.setattr(stack, "make_plan", planned)
                 patch.setattr(plan, "MAX_LENGTHS", 0 if way == "padded" else 8)
                 yield function()
             assert {(how.compiled, how.padded) for how in plans} == {WAYS[way]}
@@ -185,9 +183,9 @@ def test_time_in_chunks(rng, each_way, monkeypatch, cell):
     check(rng, each_way, cell, None, {}, PLAIN, n=len(MANY))
 
 
-@pytest.mark.parametrize("activation", FUSED_ACTIVATIONS)
+@pytest.mark.parametrize("activation", SUPPORTED_ACTIVATIONS)
 @pytest.mark.parametrize("cell", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
-def test_every_fused_activation(rng, each_way, cell, activation):
+def test_every_supported_activation(rng, each_way, cell, activation):
     for choice in [(activation, "hard_sigmoid"), ("softsign", activation)]:
         check_activations(rng, each_way, cell, *choice)
 
@@ -202,7 +200,7 @@ def check_activations(rng, each_way, cell, activation, gates):
     check(rng, each_way, cell, np.ones((4, 2), bool), how, PLAIN, tolerance=1e-11)
 
 
-@pytest.mark.parametrize("activation", FUSED_ACTIVATIONS)
+@pytest.mark.parametrize("activation", SUPPORTED_ACTIVATIONS)
 def test_slopes_far_from_zero(each_way, activation):
     """Each by itself, where a slope of almost 0 or 1 can be lost to rounding."""
     x = tf.constant([[[z]] for z in (-12.0, -5.0, -0.1, 0.1, 5.0)])

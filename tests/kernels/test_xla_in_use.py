@@ -1,4 +1,4 @@
-"""The fused kernel in use: training, any lengths and batch sizes, second derivatives, files, threads, memory."""
+"""The XLA implementation in use: training, any lengths and batch sizes, second derivatives, files, threads, memory."""
 
 import gc
 import json
@@ -17,8 +17,8 @@ from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
 from deeprnn_keras.bench.memory import resident
-from deeprnn_keras.kernels.tensorflow import feature_major, plan
-from deeprnn_keras.kernels.tensorflow.batch import rounded_up
+from deeprnn_keras.kernels.xla import plan, stack
+from deeprnn_keras.kernels.xla.plan import rounded_up
 
 T, D, H = 4, 3, 3
 stock = keras.layers
@@ -63,14 +63,19 @@ def data(rng, n, steps=T):
 @pytest.fixture
 def reached(monkeypatch):
     """The shapes and types that reach the kernel, a list of ((T, d, n), type); XLA compiles once for each of them."""
-    found, fused = [], feature_major.fused
+    found, differentiable_sequence = [], stack.differentiable_sequence
 
-    def noted(recurrence, x, *rest):
-        note = tf.numpy_function(lambda shape: found.append((tuple(shape), x.dtype.name)), [tf.shape(x)], [])
-        with tf.control_dependencies([] if note is None else [note]):
-            return fused(recurrence, tf.identity(x), *rest)
+    def noting(*arguments):
+        sequence = differentiable_sequence(*arguments)
 
-    monkeypatch.setattr(feature_major, "xla", noted)
+        def noted(x, *rest):
+            note = tf.numpy_function(lambda shape: found.append((tuple(shape), x.dtype.name)), [tf.shape(x)], [])
+            with tf.control_dependencies([] if note is None else [note]):
+                return sequence(tf.identity(x), *rest)
+
+        return noted
+
+    monkeypatch.setattr(stack, "differentiable_sequence", noting)
     return found
 
 
@@ -130,15 +135,15 @@ TWO_DEVICES = """
 import sys, tensorflow as tf
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-sys.path.append("tests")
-from test_kernels_in_use import trained_on_one_and_two_devices as run; run()
+sys.path += ["tests", "tests/kernels"]
+from test_xla_in_use import trained_on_one_and_two_devices as run; run()
 """
 
 
 @pytest.mark.slow
 def test_a_mirrored_strategy_trains_as_one_device():
     command = [sys.executable, "-c", TWO_DEVICES]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr[-2000:]
     replicas, results = json.loads(done.stdout)
     assert replicas == 2
@@ -195,10 +200,10 @@ def test_second_derivatives(rng, pair):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("memory", ["speed", "lean"])
-def test_second_derivatives_of_any_lengths(rng, memory):
+@pytest.mark.parametrize("remat", [False, True])
+def test_second_derivatives_of_any_lengths(rng, remat):
     """Also of lengths below the number of lean chunks, some of which are empty then."""
-    fused, loop = DeepRNN(3, memory=memory, dtype="float64"), DeepRNN(3, implementation="loop", dtype="float64")
+    fused, loop = DeepRNN(3, remat=remat, dtype="float64"), DeepRNN(3, implementation="loop", dtype="float64")
     x = rng.normal(size=(2, 20, D))
     fused(x), loop(x)
     loop.set_weights(fused.get_weights())

@@ -1,4 +1,4 @@
-"""`DeepRNN` on the fused kernel against Keras' loop and the NumPy oracle; memory, dropout, bad values."""
+"""`DeepRNN` on XLA against Keras' loop and the NumPy oracle; memory, dropout, bad values."""
 
 import gc
 import itertools
@@ -13,8 +13,8 @@ import tensorflow as tf
 from oracles import assert_close
 
 from deeprnn_keras import DeepRNN
-from deeprnn_keras.kernels.tensorflow import fused, plan
-from deeprnn_keras.kernels.tensorflow.passes import passes
+from deeprnn_keras.kernels.xla import plan, stack
+from deeprnn_keras.kernels.xla.sequence import shared_passes
 
 CONNECTIONS = ("stack", "residual", "skip")
 KERNELS = {"auto": "xla", "loop": "loop"}  # asked for, and what then runs on a CPU
@@ -30,11 +30,11 @@ CASES = list(itertools.product(CONNECTIONS, (False, True), MASKS))
 
 
 def twins(rng, units, d=D, n=None, **how):
-    """The layer on the fused kernel and in Keras' loop, with the same random weights, in double precision."""
+    """The layer on XLA and in Keras' loop, with the same random weights, in double precision."""
     layers = [DeepRNN(units, implementation=kernel, **{"dtype": "float64", **how}) for kernel in KERNELS]
     for layer in layers:
         layer.build((n, None, d))
-        assert {part.chosen_kernel() for part in layer.recurrent_layers} == {KERNELS[layer.implementation]}
+        assert {part.selected_implementation() for part in layer.recurrent_layers} == {KERNELS[layer.implementation]}
     weights = [rng.normal(size=w.shape, scale=0.6) for w in layers[0].get_weights()]
     for layer in layers:
         layer.set_weights(weights)
@@ -115,7 +115,7 @@ UNKNOWN = [
 @pytest.mark.parametrize(("n", "memory", "bidirectional", "masked"), UNKNOWN)
 def test_unknown_sizes(rng, monkeypatch, n, memory, bidirectional, masked):
     """One length is rounded up, the other is below the number of chunks that an unknown time is cut into."""
-    monkeypatch.setattr(plan, "LEAN_CHUNKS", 4)
+    monkeypatch.setattr(plan, "REMAT_CHUNKS", 4)
     width = 4 if bidirectional else 2  # both layers read alike: XLA compiles once for both
     layer, loop, _ = twins(rng, 2, width, num_layers=2, remat=memory == "lean", bidirectional=bidirectional)
     specs = [tf.TensorSpec((n, None, width), "float64"), tf.TensorSpec((n, None), "bool")]
@@ -131,7 +131,7 @@ def test_unknown_sizes(rng, monkeypatch, n, memory, bidirectional, masked):
 
 @pytest.mark.parametrize("memory", [pytest.param("speed", marks=pytest.mark.slow), "lean"])
 def test_time_in_chunks(rng, memory):
-    steps = (plan.LEAN_CHUNK if memory == "lean" else plan.CHUNK) + 7  # an odd number: chunks of two lengths
+    steps = (plan.REMAT_CHUNK if memory == "lean" else plan.CHUNK) + 7  # an odd number: chunks of two lengths
     layer, loop, _ = twins(rng, 2, d=4, num_layers=2, remat=memory == "lean", bidirectional=True, return_sequences=True)
     x, mask = tf.constant(rng.normal(size=(2, steps, 4))), rng.random((2, steps)) < 0.9
     assert_equal(with_gradients(layer, x, mask=mask), tf.function(with_gradients)(loop, x, mask=mask), 1e-10)
@@ -142,7 +142,7 @@ def test_stateful_batches_go_on_where_the_last_stopped(rng):
     for mask in map(mask_of, ("no mask", "any", "empty row")):
         x = tf.constant(rng.normal(size=(N, T, D)))
         assert_equal(with_gradients(layer, x, mask=mask), with_gradients(loop, x, mask=mask))
-        states = [one.carried.values() for one in (layer, loop)]
+        states = [one.carried_state.to_arrays() for one in (layer, loop)]
         assert_equal(*states)
         assert all(np.any(state) for state in states[0][-3:]), "h, c and h, of training"
 
@@ -155,7 +155,13 @@ def passes_run(monkeypatch, layer, x):
     done, kept = [], []
 
     def recorded(recurrence, compiled):
-        return SimpleNamespace(**{name: watched(run, name) for name, run in vars(passes(recurrence, compiled)).items()})
+        return SimpleNamespace(
+            **{
+                name: watched(run, name)
+                for name, run in vars(shared_passes(recurrence, compiled)).items()
+                if name != "compiled"
+            }
+        )
 
     def watched(run, name):
         def call(*inputs):
@@ -163,7 +169,7 @@ def passes_run(monkeypatch, layer, x):
             alive = [ref() for ref in kept]
             done.append((name, sum(tensor.numpy().nbytes for tensor in alive if tensor is not None)))
             result = run(*inputs)
-            if name == "forward_keeping":
+            if name == "forward_storing":
                 kept.extend(weakref.ref(tensor) for tensor in tf.nest.flatten(result[1:]))
             return result
 
@@ -171,14 +177,14 @@ def passes_run(monkeypatch, layer, x):
 
     gc.freeze()  # what is there already need not be looked at
     with monkeypatch.context() as patch:
-        patch.setattr(fused, "passes", recorded)
+        patch.setattr(stack, "shared_passes", recorded)
         with_gradients(layer, x)
     gc.unfreeze()
     return [(name, size) for name, size in done if name != "input_gradient"]
 
 
 def test_lean_memory_keeps_one_chunk_at_a_time(rng, monkeypatch):
-    monkeypatch.setattr(plan, "LEAN_CHUNK", 2)
+    monkeypatch.setattr(plan, "REMAT_CHUNK", 2)
     n, steps, h, num_layers, numbers = 2, 6, 2, 2, 6  # an LSTM keeps h, c and four gates
     x = tf.constant(rng.normal(size=(n, steps, h)))
     order = {}
@@ -186,10 +192,10 @@ def test_lean_memory_keeps_one_chunk_at_a_time(rng, monkeypatch):
         layer, _, _ = twins(rng, h, num_layers=num_layers, remat=memory == "lean")
         order[memory] = passes_run(monkeypatch, layer, x)
     chunks = 3 * num_layers
-    assert [name for name, _ in order["lean"]] == ["forward"] * chunks + ["forward_keeping", "backward"] * chunks
+    assert [name for name, _ in order["lean"]] == ["forward"] * chunks + ["forward_storing", "backward"] * chunks
     assert {size for name, size in order["lean"] if name == "backward"} == {n * 2 * h * numbers * 8}
     names = [name for name, _ in order["speed"]]
-    assert set(names[: len(names) // 2]) == {"forward_keeping"} and set(names[len(names) // 2 :]) == {"backward"}
+    assert set(names[: len(names) // 2]) == {"forward_storing"} and set(names[len(names) // 2 :]) == {"backward"}
     assert order["speed"][len(names) // 2][1] == num_layers * n * steps * h * numbers * 8
 
 
@@ -207,7 +213,7 @@ def mask_layer(rate, num_layers=2, h=16, **how):
 
 @pytest.mark.parametrize(("memory", "rate", "num_layers", "known"), [("speed", 0.5, 3, False), ("lean", 0.2, 2, True)])
 def test_masks_have_the_rate_and_are_all_different(rng, monkeypatch, memory, rate, num_layers, known):
-    monkeypatch.setattr(plan, "LEAN_CHUNK", 8)
+    monkeypatch.setattr(plan, "REMAT_CHUNK", 8)
     layer = mask_layer(rate, num_layers, remat=memory == "lean")
     x = tf.zeros((6, 16, 1))
 
@@ -244,7 +250,7 @@ def test_equal_seeds_drop_alike_through_updates(rng):
 
 def test_the_gradient_is_that_of_the_masks_drawn(rng, monkeypatch):
     """Also where the way back computes anew."""
-    monkeypatch.setattr(plan, "LEAN_CHUNK", 2)
+    monkeypatch.setattr(plan, "REMAT_CHUNK", 2)
     layer, _, _ = twins(rng, 2, num_layers=3, dropout=0.5, remat=True)
     seeds = [dropout.seed_generator.state for dropout in layer.dropouts]
     start = [seed.numpy() for seed in seeds]
@@ -278,23 +284,23 @@ class OwnCell:
         ({"implementation": True}, "unknown implementation True; choose from 'auto', 'cudnn', 'xla', 'loop'"),
         (
             {"implementation": "cudnn", "cell": "rnn"},
-            "implementation='cudnn' cannot be: Keras has no cuDNN path for a plain RNN",
+            "implementation='cudnn' is not supported for this layer: Keras has no cuDNN path for a plain RNN",
         ),
         (
             {"implementation": "cudnn", "activation": "relu"},
-            "implementation='cudnn' cannot be: activation='relu': cuDNN has tanh only",
+            "implementation='cudnn' is not supported for this layer: activation='relu': cuDNN has tanh only",
         ),
         (
             {"implementation": "xla", "cell": ["gru", OwnCell]},
-            "implementation='xla' cannot be: .* knows .*, not OwnCell",
+            "implementation='xla' is not supported for this layer: XLA supports .*, not OwnCell",
         ),
         (
             {"implementation": "xla", "activation": "silu"},
-            "implementation='xla' cannot be: activation='silu': .* elu, .*tanh do",
+            "implementation='xla' is not supported for this layer: activation='silu': XLA supports .* elu, .*tanh",
         ),
         (
             {"implementation": "xla", "activation": [None, tf.sin]},
-            "implementation='xla' cannot be: activation=a function of your",
+            "implementation='xla' is not supported for this layer: activation=a user-defined function",
         ),
     ],
 )
@@ -303,11 +309,11 @@ def test_bad_values(arguments, message):
         DeepRNN(2, 2, **arguments)
 
 
-def test_kernel_auto_takes_what_the_fused_kernel_lacks(rng):
-    """Layer by layer, so that a layer which can have the fused kernel has it."""
+def test_auto_runs_layer_by_layer_what_xla_does_not_support(rng):
+    """A layer that XLA supports runs on it."""
     layer, loop = (DeepRNN(2, 2, "gru", ["silu", None], implementation=kernel) for kernel in ("auto", "loop"))
     x = rng.normal(size=(N, T, D)).astype("float32")
     assert layer(x).shape == loop(x).shape
     loop.set_weights(layer.get_weights())
-    assert [part.chosen_kernel() for part in layer.recurrent_layers] == ["loop", "xla"]
+    assert [part.selected_implementation() for part in layer.recurrent_layers] == ["loop", "xla"]
     assert_close(layer(x), loop(x).numpy(), 1e-6)

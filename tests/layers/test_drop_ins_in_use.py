@@ -1,6 +1,6 @@
 """The drop-ins `LSTM`, `GRU`, `SimpleRNN` in use: dropout, the choice of a kernel, configuration, files, training.
 
-The fused kernel runs as a plain graph here, for it compiles nothing; `test_drop_ins` holds all ways to one reference.
+XLA runs as a plain graph here, for it compiles nothing; `test_drop_ins` holds all ways to one reference.
 """
 
 import keras
@@ -10,16 +10,16 @@ import tensorflow as tf
 from test_drop_ins import MANY, D, T, assert_near, cells, differentiated, inputs, pair, plain
 
 import deeprnn_keras
-from deeprnn_keras.kernels import dispatch
-from deeprnn_keras.kernels.tensorflow import inner_loop, plan
+from deeprnn_keras.kernels import machine
+from deeprnn_keras.kernels.xla import plan, stack
 
 classes = pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 
 
 @pytest.fixture(autouse=True)
 def plain_graphs_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(dispatch, "has_gpu", lambda: False)
-    monkeypatch.setattr(inner_loop, "plan", lambda *arguments: plain(plan.plan(*arguments)))
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
 
 
 def ours(name, units, **options):
@@ -33,8 +33,6 @@ def sine(x):
 # === Dropout, and what only Keras' loop knows ===
 
 LOOPS = [
-    ("lstm", {"dropout": 0.4, "implementation": 1}),
-    ("gru", {"dropout": 0.4, "implementation": 1}),
     ("gru_reset_before", {"dropout": 0.4, "recurrent_dropout": 0.3}),
     ("rnn", {"recurrent_dropout": 0.3}),
     ("lstm", {"unroll": True, "dropout": 0.4}),
@@ -54,7 +52,7 @@ def assert_equal_draws(rng, layers, tolerance):
 @cells
 def test_dropout_of_the_input_draws_the_numbers_of_keras(rng, cell):
     layers = pair(rng, cell, dropout=0.4, seed=3, return_sequences=True, return_state=True)
-    assert layers[0].chosen_kernel() == "xla"
+    assert layers[0].selected_implementation() == "xla"
     assert_equal_draws(rng, layers, 1e-5)
     x, _ = inputs(rng, layers[0])
     assert np.any(layers[0](x, training=True)[0] != layers[0](x, training=True)[0])
@@ -64,7 +62,7 @@ def test_dropout_of_the_input_draws_the_numbers_of_keras(rng, cell):
 @pytest.mark.parametrize(("cell", "options"), LOOPS)
 def test_what_only_the_loop_of_keras_knows_runs_on_it(rng, cell, options):
     layers = pair(rng, cell, **options, seed=3)
-    assert layers[0].chosen_kernel() == "loop"
+    assert layers[0].selected_implementation() == "loop"
     assert_equal_draws(rng, layers, 1e-6)
 
 
@@ -78,7 +76,7 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
     layer = getattr(deeprnn_keras, type(stock).__name__).from_config({**stock.get_config(), "implementation": kernel})
     layer.build((None, None, D))
     layer.set_weights(stock.get_weights())
-    assert (layer.get_config()["implementation"], layer.chosen_kernel()) == (kernel, runs)
+    assert (layer.get_config()["implementation"], layer.selected_implementation()) == (kernel, runs)
     x, states = inputs(rng, layer)
     assert_near(layer(x, initial_state=states, mask=MANY), stock(x, initial_state=states, mask=MANY))
 
@@ -90,13 +88,13 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
         (
             "LSTM",
             {"implementation": "cudnn", "recurrent_activation": sine},
-            "a function of your own: cuDNN has sigmoid only",
+            "a user-defined function: cuDNN has sigmoid only",
         ),
         ("GRU", {"implementation": "cudnn", "reset_after": False}, "reset_after=False"),
         ("GRU", {"implementation": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),
         ("SimpleRNN", {"implementation": "cudnn"}, "no cuDNN path for a plain RNN"),
         ("LSTM", {"implementation": "xla", "activation": "gelu"}, "activation='gelu'.*hard_sigmoid"),
-        ("GRU", {"implementation": "xla", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out the fused"),
+        ("GRU", {"implementation": "xla", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out XLA"),
         ("SimpleRNN", {"implementation": "xla", "unroll": True}, "unroll=True"),
         ("LSTM", {"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'?"),
         (
@@ -115,14 +113,17 @@ def test_a_kernel_that_cannot_be_is_refused_when_the_layer_is_made(name, options
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"implementation": "cudnn"}, "implementation='cudnn' cannot be: no GPU is visible to TensorFlow"),
-        ({"use_cudnn": True}, "use_cudnn=True cannot be: no GPU is visible to TensorFlow"),
+        (
+            {"implementation": "cudnn"},
+            "implementation='cudnn' is not supported for this layer: no GPU is visible to TensorFlow",
+        ),
+        ({"use_cudnn": True}, "use_cudnn=True is not supported for this layer: no GPU is visible to TensorFlow"),
         ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False forbids it"),
     ],
 )
 def test_cudnn_without_a_gpu_is_refused_when_the_layer_is_called(name, options, words):
     layer = ours(name, 3, **options)
-    for ask in (layer.chosen_kernel, lambda: layer(np.zeros((2, T, D), "float32"))):
+    for ask in (layer.selected_implementation, lambda: layer(np.zeros((2, T, D), "float32"))):
         with pytest.raises(ValueError, match=words):
             ask()
 
@@ -148,19 +149,23 @@ ON_A_GPU = {
 
 @pytest.mark.parametrize("kernel", ON_A_GPU)
 def test_choice_where_there_is_a_gpu(monkeypatch, kernel):
-    monkeypatch.setattr(dispatch, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
     for options in ON_A_GPU[kernel]:
-        assert [ours(name, 3, **options).chosen_kernel() for name in ("LSTM", "GRU")] == [kernel] * 2
-    assert ours("GRU", 3, reset_after=False).chosen_kernel() == ours("SimpleRNN", 3).chosen_kernel() == "loop"
+        assert [ours(name, 3, **options).selected_implementation() for name in ("LSTM", "GRU")] == [kernel] * 2
+    assert (
+        ours("GRU", 3, reset_after=False).selected_implementation()
+        == ours("SimpleRNN", 3).selected_implementation()
+        == "loop"
+    )
 
 
 @pytest.mark.parametrize("how", [{"return_sequences": True}, {"go_backwards": True, "zero_output_for_mask": True}])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_masks_where_there_is_a_gpu(rng, monkeypatch, cell, how):
     """Keras' cuDNN path falls back to its loop here; what stands around it runs."""
-    monkeypatch.setattr(dispatch, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
     layer, stock = pair(rng, cell, return_state=True, **how)
-    assert layer.chosen_kernel() == "cudnn"
+    assert layer.selected_implementation() == "cudnn"
     x, states = inputs(rng, layer)
     for mask in (None, MANY):
         assert_near(differentiated(layer, x, states, mask), differentiated(stock, x, states, mask))
@@ -279,7 +284,7 @@ def test_published_numbers(name, units, shape, options, wanted):
     for role, value in {"kernel": 0.01, "recurrent": 0.02, "bias": 0.03}.items():
         options[f"{role}_initializer"] = keras.initializers.Constant(value)
     layer = ours(name, units, **options)
-    assert layer.chosen_kernel() == "xla"
+    assert layer.selected_implementation() == "xla"
     for _ in range(2):
         if layer.stateful:
             layer.reset_state()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras.kernels.tensorflow.right_padded import right_padded
+from deeprnn_keras.kernels.cudnn.right_padded import right_padded
 
 keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # `import` finds the function of that name
 UNITS, WIDTH = 3, 2

@@ -136,8 +136,8 @@ def test_all_layers_in_a_functional_model(rng, tmp_path):
     [
         ({"dilation": 0}, "dilation must be a whole number of at least 1, got 0"),
         ({"dilation": [1, 2, 3]}, r"dilation must be one value or a list with one entry per layer \(2\)"),
-        ({"dilation": 2, "return_state": True}, "return_state=True cannot be with dilation"),
-        ({"dilation": [1, 2], "stateful": True}, "stateful=True cannot be with dilation"),
+        ({"dilation": 2, "return_state": True}, "return_state=True is not supported with dilation"),
+        ({"dilation": [1, 2], "stateful": True}, "stateful=True is not supported with dilation"),
         ({"block_size": 2}, "block_size=2 needs connection='residual'"),
         ({"block_size": 3, "connection": "residual"}, "block_size must divide num_layers = 2, got 3"),
     ],
@@ -149,5 +149,5 @@ def test_bad_input(arguments, message):
 
 def test_no_states_to_begin_with():
     layer = DeepRNN(4, 1, "gru", dilation=2)
-    with pytest.raises(ValueError, match="initial_state cannot be with dilation=2"):
+    with pytest.raises(ValueError, match="initial_state is not supported with dilation=2"):
         layer(np.zeros((2, 3, 1), "float32"), initial_state=[np.zeros((2, 4), "float32")])
