@@ -149,6 +149,7 @@ class DeepRNN(keras.layers.Layer):
         kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         recurrent_constraint: Any = None,
         bias_constraint: Any = None,
@@ -166,7 +167,9 @@ class DeepRNN(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            activity_regularizer=arguments.regularizer("activity_regularizer", activity_regularizer), **kwargs
+        )
         self.units = stack.layer_units(units, num_layers)
         self.num_layers = len(self.units)
         self.cells = [arguments.cell(one) for one in checks.per_layer("cell", cell, self.num_layers)]

@@ -1,4 +1,4 @@
-"""`explain_kernels` against what runs: spies in Keras and in the fused kernel, and Keras' own rule of cuDNN."""
+"""`explain_kernels` against what runs: spies in Keras and in the XLA implementation, and Keras' own rule of cuDNN."""
 
 import importlib
 import itertools
@@ -14,7 +14,7 @@ from keras import layers
 
 import deeprnn_keras as ours
 from deeprnn_keras import explain_kernels
-from deeprnn_keras.kernels import dispatch
+from deeprnn_keras.kernels import machine
 
 keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # its package hides it behind a function
 X = np.random.default_rng(3).normal(size=(2, 5, 3)).astype("float32")
@@ -57,13 +57,13 @@ def doubled(x):
 def gpu(monkeypatch):
     """As if there were a GPU: for Keras, and for the package."""
     monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
-    monkeypatch.setattr(dispatch, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
 
 
 @pytest.fixture
 def ran(monkeypatch):
     """A function: the kernel that a call of a layer reaches first, or "error"."""
-    from deeprnn_keras.kernels.tensorflow import inner_loop
+    from deeprnn_keras.kernels.xla import stack
 
     reached = []
 
@@ -74,7 +74,7 @@ def ran(monkeypatch):
 
         monkeypatch.setattr(target, name, stop)
 
-    stop_at(inner_loop, "inner_loop", "xla")
+    stop_at(stack, "run_layer", "xla")
     stop_at(keras_rnn, "_cudnn_lstm", "cudnn")
     stop_at(keras_rnn, "_cudnn_gru", "cudnn")
     stop_at(keras.src.backend, "rnn", "loop")
@@ -129,9 +129,7 @@ def made(home, name, arguments):
         "GRU": set(),
         "SimpleRNN": {"reset_after", "use_cudnn", "recurrent_activation", "implementation"},
     }
-    if absent[name] & set(arguments) or (home is layers and "kernel" in arguments):
-        return None
-    if name == "SimpleRNN" and arguments.get("kernel") == "cudnn":
+    if absent[name] & set(arguments) or (home is layers and isinstance(arguments.get("implementation"), str)):
         return None
     return getattr(home, name)(2, **arguments)
 
@@ -183,7 +181,7 @@ def test_the_rule_for_keras_layers_is_that_of_keras(name, gpu):
 def test_what_is_said_of_the_drop_in_is_true(name, arguments):
     stock, drop_in = made(layers, name, arguments), made(ours, name, arguments)
     if stock and drop_in and row(stock).kernel == "loop":
-        assert (f"deeprnn_keras.{name} with the same arguments would run fused" in row(stock).reasons[0]) == (
+        assert (f"deeprnn_keras.{name} with the same arguments would run on XLA" in row(stock).reasons[0]) == (
             row(drop_in).kernel == "xla"
         )
 
@@ -207,24 +205,23 @@ def test_dropout_of_each_gate_fails_in_training_where_it_is_said(name, arguments
 
 def test_every_obstacle_is_named():
     layer = ours.GRU(
-        2, "relu", "silu", use_bias=False, reset_after=False, unroll=True, dropout=0.25, recurrent_dropout=0.2,
-        implementation=1, use_cudnn=False,
+        2, "relu", "silu", use_bias=False, reset_after=False, unroll=True, recurrent_dropout=0.2, use_cudnn=False,
     )  # fmt: skip
-    named = ("activation='silu'", "unroll=True", "recurrent_dropout=0.2", "weight_drop", "dropout=0.25")
+    named = ("activation='silu'", "unroll=True", "recurrent_dropout=0.2", "several times slower in training")
     for_gpu = ("activation='relu'", "use_bias=False", "reset_after=False", "use_cudnn=False", "for CPUs")
     found = row(layer)
     assert all(part in "; ".join(found.reasons) for part in named)
     assert all(part in "; ".join(found.gpu_reasons) for part in named + for_gpu)
     assert not any(part in "; ".join(found.reasons) for part in for_gpu)
-    assert len(set(found.gpu_reasons)) == len(found.gpu_reasons) == 9 and len(found.reasons) == 4
-    assert not any("the fused kernel needs" in reason for reason in found.gpu_reasons)
+    assert len(set(found.gpu_reasons)) == len(found.gpu_reasons) == 8 and len(found.reasons) == 3
+    assert not any("XLA supports activations" in reason for reason in found.gpu_reasons)
 
 
 def test_who_asks_for_the_loop_learns_what_else_would_stand_in_the_way():
     found = row(ours.LSTM(2, implementation="loop", recurrent_dropout=0.2))
     assert [reason.split(" ")[0] for reason in found.reasons] == ["implementation='loop'", "recurrent_dropout=0.2"]
     assert "cuDNN" in found.gpu_reasons[1] and len(found.gpu_reasons) == 2
-    assert row(ours.LSTM(2, implementation="loop")).reasons == ("implementation='loop' asks for it",)
+    assert row(ours.LSTM(2, implementation="loop")).reasons == ("implementation='loop' requests it",)
 
 
 def test_what_cannot_be_is_an_error_with_its_message():

@@ -95,7 +95,7 @@ def test_building_changes_nothing():
 
 def test_a_wrapped_layer_keeps_what_it_asks_for():
     for row in explain_kernels(layers.Bidirectional(ours.LSTM(2, implementation="loop", use_cudnn=False))):
-        assert row.reasons[0] == "implementation='loop' asks for it"
+        assert row.reasons[0] == "implementation='loop' requests it"
 
 
 @pytest.mark.parametrize("model", [None, "kjv_lstm_2x256", 3, [layers.LSTM(2)], keras.layers.LSTM], ids=str)
@@ -140,19 +140,19 @@ def test_print_and_repr_are_the_table_at_100_columns():
 def test_neighbours_alike_share_their_reasons():
     model = keras.Sequential([ours.LSTM(2, return_sequences=True, name="first"), ours.LSTM(2, name="second")])
     assert str(explain_kernels(model)).splitlines() == [
-        "here   on a GPU  recurrent layer",
+        "here  on a GPU  recurrent layer",
         "",
-        "fused  cudnn     first   deeprnn_keras.LSTM",
-        "fused  cudnn     second  deeprnn_keras.LSTM",
-        "       here      no GPU is visible to TensorFlow",
-        "       on a GPU  a GPU, and nothing stands in the way",
+        "xla   cudnn     first   deeprnn_keras.LSTM",
+        "xla   cudnn     second  deeprnn_keras.LSTM",
+        "      here      no GPU is visible to TensorFlow",
+        "      on a GPU  a GPU is visible, and cuDNN supports the layer",
     ]
 
 
 def test_each_reason_begins_a_line_and_the_place_is_named_once():
     assert str(explain_kernels(ours.LSTM(2, implementation="loop", unroll=True, name="a"))).splitlines()[2:] == [
         "loop  loop      a  deeprnn_keras.LSTM",
-        "      both      implementation='loop' asks for it",
+        "      both      implementation='loop' requests it",
         "                unroll=True asks for the loop written out",
     ]
 
@@ -164,7 +164,7 @@ def test_names_that_fit_side_by_side_take_one_line():
 
 
 def test_a_gpu_that_changes_nothing_is_said_once(monkeypatch):
-    monkeypatch.setattr("deeprnn_keras.kernels.dispatch.has_gpu", lambda: True)
+    monkeypatch.setattr("deeprnn_keras.kernels.machine.has_gpu", lambda: True)
     text = str(explain_kernels(ours.LSTM(2, recurrent_dropout=0.2)))
     assert text.count(OBSTACLE) == 1 and "both" in text and "\n       here" not in text
 
@@ -195,7 +195,7 @@ def test_the_card_says_what_the_built_model_runs_on(name):
     for mine, other in zip(built, planned, strict=True):
         assert (mine.path, mine.type, mine.kernel) == (other.path, other.type, other.kernel)
         assert (mine.gpu_kernel, mine.gpu_reasons) == (other.gpu_kernel, other.gpu_reasons)
-    words = {"xla": "the fused kernel", "cudnn": "cuDNN", "loop": "Keras' loop"}
+    words = {"xla": "XLA", "cudnn": "cuDNN", "loop": "Keras' loop"}
     card = dict(zoo.info(name).card())["kernels"]
     for row in built:
         assert f"on a GPU {words[row.gpu_kernel]}" in card and f"on a CPU {words[row.kernel]}" in card
@@ -217,7 +217,7 @@ def test_a_card_of_many_cells_names_each_layer():
     card = dict(config.card())["kernels"]
     assert "deep_rnn/forward_1: on a GPU Keras' loop (Keras has no cuDNN path" in card
     assert "deep_rnn/forward_2: on a GPU Keras' loop (activation='silu'" in card
-    assert "deep_rnn/forward_3: on a GPU cuDNN; on a CPU the fused kernel" in card
+    assert "deep_rnn/forward_3: on a GPU cuDNN; on a CPU XLA" in card
     built = explain_kernels(zoo.create_model("kjv_lstm_2x256", **given))
     assert [(r.kernel, r.gpu_kernel) for r in built] == [(r.kernel, r.gpu_kernel) for r in explain_kernels(config)]
 

@@ -281,7 +281,7 @@ class OwnCell:
     ("arguments", "message"),
     [
         ({"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'"),
-        ({"implementation": True}, "unknown implementation True; choose from 'auto', 'cudnn', 'xla', 'loop'"),
+        ({"implementation": True}, "unknown implementation True; choose from 'auto', 'cudnn', 'loop', 'xla'"),
         (
             {"implementation": "cudnn", "cell": "rnn"},
             "implementation='cudnn' is not supported for this layer: Keras has no cuDNN path for a plain RNN",

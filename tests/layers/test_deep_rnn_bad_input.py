@@ -56,7 +56,7 @@ class UnregisteredCell(keras.layers.GRUCell):
         ({"activation": "rellu"}, r"unknown activation 'rellu'; did you mean .*'relu'"),
         (
             {"kernel_initializer": "glorot_unifrom"},
-            r"unknown implementation_initializer .*did you mean .*'glorot_uniform'",
+            r"unknown kernel_initializer .*did you mean .*'glorot_uniform'",
         ),
         ({"recurrent_initializer": "orthgonal"}, r"unknown recurrent_initializer .*did you mean .*'orthogonal'"),
         ({"bias_initializer": "zeroes"}, r"unknown bias_initializer 'zeroes'; did you mean .*'zeros'"),
@@ -188,7 +188,7 @@ def test_stateful_without_batch_size_on_another_backend(monkeypatch):
         DeepRNN(2, stateful=True).build((None, 4, 3))
     layer = DeepRNN(2, 2, "gru", stateful=True)
     layer.build((2, 4, 3))
-    with pytest.raises(ValueError, match=r"must have the batch size 2 that it was built with, got shape \(3, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"must have the batch size 2 it was built with, got shape \(3, 4, 3\)"):
         layer(zeros(3, 4, 3))
 
 
@@ -206,7 +206,7 @@ def test_stateful_with_another_number_of_rows_before_the_state_begins_anew():
 @pytest.mark.parametrize(
     ("stateful", "reset_mask", "message"),
     [
-        (False, np.ones(2, bool), "only stateful=True carries them on"),
+        (False, np.ones(2, bool), "only stateful=True carries states"),
         (True, np.ones(2, "int32"), r"reset_mask must be bool of shape \(n,\), got int32 of shape \(2,\)"),
         (True, np.ones((2, 1), bool), r"reset_mask must be bool of shape \(n,\), got bool of shape \(2, 1\)"),
     ],

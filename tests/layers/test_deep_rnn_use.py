@@ -41,8 +41,19 @@ EVERYTHING = {  # every argument away from its default
     "return_all_layers": True,
     "stateful": True,
     "go_backwards": True,
-    "implementation": "xla",
+    "implementation": "loop",
     "remat": True,
+    "recurrent_activation": ["hard_sigmoid", None],
+    "use_bias": False,
+    "reset_after": False,
+    "recurrent_dropout": 0.125,
+    "kernel_regularizer": "l2",
+    "recurrent_regularizer": keras.regularizers.L1(0.5),
+    "bias_regularizer": "l1",
+    "activity_regularizer": keras.regularizers.L2(0.25),
+    "kernel_constraint": "non_neg",
+    "recurrent_constraint": keras.constraints.MaxNorm(3.0),
+    "bias_constraint": "unit_norm",
     "ar": 0.5,
     "tar": 0.25,
     "seed": 11,
@@ -175,10 +186,14 @@ def test_config_round_trip(arguments):
 
 def test_config_keeps_what_was_given():
     config = DeepRNN(**EVERYTHING).get_config()
-    for name in set(EVERYTHING) - {name for name in EVERYTHING if name.endswith("initializer")}:
+    objects = {name for name in EVERYTHING if name.endswith(("initializer", "regularizer", "constraint"))}
+    for name in set(EVERYTHING) - objects:
         assert config[name] == EVERYTHING[name], name
     bias = keras.initializers.deserialize(config["bias_initializer"])
     assert (bias.t_max, bias.seed) == (5.0, 3)
+    assert keras.regularizers.deserialize(config["recurrent_regularizer"]).l1 == 0.5
+    assert keras.regularizers.deserialize(config["activity_regularizer"]).l2 == 0.25
+    assert keras.constraints.deserialize(config["recurrent_constraint"]).max_value == 3.0
 
 
 # === Weights ===

@@ -100,7 +100,7 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
         (
             "GRU",
             {"implementation": "fast"},
-            "unknown implementation 'fast'; choose from 'auto', 'cudnn', 'xla', 'loop'",
+            "unknown implementation 'fast'; choose from 'auto', 'cudnn', 'loop', 'xla'",
         ),
     ],
 )
