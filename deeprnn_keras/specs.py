@@ -86,7 +86,7 @@ class CellSpec:
 
 
 CELLS = Registry("cell")
-DROPOUTS = {"dropout", "recurrent_dropout"}  # of every cell with equations
+DROPOUTS = {"dropout", "recurrent_dropout", "seed"}  # of every cell with equations
 
 for _name, _equations, _make in (
     # Keras' update gate z keeps: h' = z h + (1 - z) candidate

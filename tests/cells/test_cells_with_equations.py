@@ -34,8 +34,18 @@ CASES = {
         for depth in (1, 2, 3)
     },
 }
-cases = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
+
+
+def parameters(chosen):
+    """Depth 2 of each kind, and the gates without a hidden layer; the other depths are slow."""
+    quick = {case for case in chosen if case[-1] == 2 or case[1:] == ("wide", 0)}
+    return [pytest.param(case, id="-".join(map(str, case)), marks=() if case in quick else SLOW) for case in chosen]
+
+
+SLOW = [pytest.mark.slow]
+cases = pytest.mark.parametrize("case", parameters(CASES))
+COMPILED = pytest.param("xla", id="compiled", marks=[pytest.mark.compiled, pytest.mark.slow])
+kernels = pytest.mark.parametrize("kernel", ["xla", COMPILED, "loop"])
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
 
 

@@ -83,16 +83,32 @@ def test_dropout_has_one_mask_for_all_steps(rng):
     assert abs(values[0] - outputs(x).numpy()[0, 0]).max() > 0.01
 
 
-def test_recurrent_dropout_rules_out_the_fused_kernel(rng):
+@pytest.mark.parametrize("name", ["mlp_gate_rnn", "rhn"])
+def test_input_dropout_of_a_cell_acts_in_a_stack(rng, name):
+    """One mask for all steps, drawn in each layer."""
+    x = tf.constant(rng.normal(size=(N, T, D)), "float32")
+    layers = [
+        DeepRNN(H, 2, [{"name": name, "dropout": 0.5, "seed": 3}] * 2, implementation=kernel, return_sequences=True)
+        for kernel in ("auto", "loop")
+    ]
+    for layer in layers:
+        layer.build(x.shape)
+        layer.set_weights(layers[0].get_weights())
+    dropped, again = (layer(x, training=True).numpy() for layer in layers)
+    assert_close(dropped, again, 1e-5)
+    assert abs(dropped - layers[0](x).numpy()).max() > 0.01
+
+
+def test_recurrent_dropout_needs_the_loop(rng):
     layer = RNN(RHNCell(H, depth=3, recurrent_dropout=0.5, seed=1), return_sequences=True)
-    assert layer.chosen_kernel() == "loop"
+    assert layer.selected_implementation() == "loop"
     x = rng.normal(size=(N, T, D)).astype("float32")
     weights = None
     layer(x)
     weights = {w.name: w.numpy().astype("float64") for w in layer.cell.weights}
     assert_close(layer(x), sequence("rhn", x, weights, H)[0], 1e-6)
     assert abs(layer(x, training=True) - layer(x)).numpy().max() > 0.01
-    with pytest.raises(ValueError, match=r"recurrent_dropout=0\.5 rules out the fused kernel"):
+    with pytest.raises(ValueError, match=r"recurrent_dropout=0\.5 rules out XLA"):
         RNN(RHNCell(H, recurrent_dropout=0.5), implementation="xla")
 
 
@@ -118,7 +134,7 @@ def test_recurrent_dropout_rules_out_the_fused_kernel(rng):
             lambda: DeepRNN(4, cell={"name": "rhn", "dept": 3}),
             "unknown option of cell 'rhn' 'dept'; did you mean 'depth'",
         ),
-        (lambda: DeepRNN(4, cell={"name": "lstm", "depth": 3}), "cell 'lstm' has no options"),
+        (lambda: DeepRNN(4, cell={"name": "lstm", "depth": 3}), "unknown option of cell 'lstm' 'depth'"),
     ],
 )
 def test_bad_input(wrong, message):
@@ -131,9 +147,9 @@ def test_bad_input(wrong, message):
 
 NAMES = ["mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "deep_transition_rnn", "deep_transition_gru"]
 NAMES += ["deep_transition_lstm", "rhn"]
-QUICK = {"mlp_gate_gru", "deep_transition_lstm"}  # one with one state, one with two; the others take minutes
+COMPILED = [pytest.mark.compiled, pytest.mark.slow]
 names = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES]
+    "name", [*NAMES, *(pytest.param(name, id=f"{name}-compiled", marks=COMPILED) for name in NAMES)]
 )
 
 

@@ -113,6 +113,8 @@ def test_fit_save_load(rng, tmp_path, configuration):
     np.testing.assert_array_equal(saved_and_loaded(model, tmp_path)(x), model(x))
 
 
+@pytest.mark.slow
+@pytest.mark.compiled
 def test_functional_model_of_unknown_sizes_in_graph_mode(rng, tmp_path):
     inputs = keras.Input((None, 3))
     hidden = DeepRNN(2, 2, return_sequences=True)(inputs)

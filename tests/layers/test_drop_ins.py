@@ -10,6 +10,7 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
+from without_xla import plain
 
 import deeprnn_keras
 from deeprnn_keras.kernels import machine
@@ -32,11 +33,6 @@ ARGUMENTS = ("go_backwards", "return_sequences", "zero_output_for_mask")
 HOW = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
 PAIRS = [how for how in HOW if sum(how.values()) % 2 == 0]  # each two values of two arguments meet
 cells = pytest.mark.parametrize("cell", CELLS)
-
-
-def plain(how):
-    """A plan without XLA, as an export has, but in pieces all the same."""
-    return how._replace(compiled=False, padded=False)
 
 
 @pytest.fixture

@@ -7,19 +7,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_drop_ins import MANY, D, T, assert_near, cells, differentiated, inputs, pair, plain
+from test_drop_ins import MANY, D, T, assert_near, cells, differentiated, inputs, pair
 
 import deeprnn_keras
 from deeprnn_keras.kernels import machine
-from deeprnn_keras.kernels.xla import plan, stack
 
 classes = pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 
 
 @pytest.fixture(autouse=True)
-def plain_graphs_on_a_cpu(monkeypatch):
+def on_a_cpu(monkeypatch):
     monkeypatch.setattr(machine, "has_gpu", lambda: False)
-    monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
 
 
 def ours(name, units, **options):
