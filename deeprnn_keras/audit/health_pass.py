@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from deeprnn_keras import _compat
+
 
 @dataclass
 class LayerPass:
@@ -50,14 +52,13 @@ class StepByStep:
     def call(self, sequences, initial_state=None, mask=None, training=False, **ignored):
         """As `DeepRNN.call`, without dropout; states that a stateful layer carries are taken to be zero."""
         import tensorflow as tf
-        from keras.src.backend import AutocastScope
 
         self.calls += 1
         if mask is None:
-            mask = getattr(sequences, "_keras_mask", None)
+            mask = _compat.keras_mask(sequences)
         n, steps = sequences.shape[:2]
         self.mask = np.ones((n, steps), bool) if mask is None else np.asarray(mask).astype(bool)
-        with AutocastScope(None):  # the weights as they are, not in half precision
+        with _compat.no_autocast():  # the weights as they are, not in half precision
             inputs = tf.unstack(tf.cast(sequences, self.stack.variable_dtype), axis=1)
             results = self._levels(inputs, self._start(initial_state, n))
         results = results if self.stack.return_all_layers else results[0]

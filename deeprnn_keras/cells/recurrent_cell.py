@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import keras
 from keras import ops
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras.cells.initial_values import biases, matrices
 from deeprnn_keras.equations import Linear
 
@@ -16,7 +15,7 @@ FIRST = ("kernel", "recurrent_kernel", "bias")
 ROLES = ("kernel", "recurrent", "hidden", "bias")
 
 
-class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
+class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
     """The base of cells of one's own: `equations_class` says what a step computes, the cell only owns the weights.
 
         H_t, ... = equations.step(equations.read(X_t), H_{t-1}, ...)

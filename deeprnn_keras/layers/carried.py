@@ -1,11 +1,9 @@
 """The states that a stateful stack carries from one batch to the next."""
 
-import sys
-
 import keras
 from keras import ops
 
-SINGLE = ("train_on_batch", "test_on_batch")  # Keras resets metrics in these too, and they begin nothing
+from deeprnn_keras import _compat
 
 
 class Carried:
@@ -87,18 +85,6 @@ class _FixedBatch:
         return [ops.convert_to_numpy(variable) for variable in held]
 
 
-def _called_from(names, depth=5):
-    """Whether one of the innermost callers has one of these names."""
-    frame = sys._getframe(1)
-    for _ in range(depth):
-        if frame is None:
-            return False
-        if frame.f_code.co_name in names:
-            return True
-        frame = frame.f_back
-    return False
-
-
 class BeginsAnew(keras.metrics.Metric):
     """Resets the states of a stack whenever Keras resets metrics: as an epoch or an evaluation begins.
 
@@ -114,7 +100,7 @@ class BeginsAnew(keras.metrics.Metric):
         self._carried = carried
 
     def reset_state(self):
-        if not _called_from(SINGLE):
+        if not _compat.in_single_batch():
             self._carried.reset()
 
     def update_state(self, *args, **kwargs):

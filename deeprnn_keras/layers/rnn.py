@@ -1,8 +1,8 @@
 """`RNN`: a layer around any cell, on the fused kernel where the cell is written as equations."""
 
 import keras
-from keras.src import backend
 
+from deeprnn_keras import _compat
 from deeprnn_keras.equations import Blocks
 from deeprnn_keras.layers.drop_ins import ChoosesKernel
 
@@ -45,7 +45,7 @@ class RNN(ChoosesKernel, keras.layers.RNN):
             new = cell.step(Blocks(x, read.names), states, training)
             return new[0], new
 
-        return backend.rnn(
+        return _compat.backend_rnn(
             step,
             read.tensor,
             initial_state if isinstance(initial_state, (list, tuple)) else [initial_state],

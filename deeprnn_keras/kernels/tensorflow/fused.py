@@ -7,8 +7,8 @@ Here the way back has one product per step, and the weights' gradients are large
 from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow.python.eager import forwardprop_util
 
+from deeprnn_keras import _compat
 from deeprnn_keras.kernels.tensorflow.passes import passes
 
 
@@ -74,7 +74,7 @@ def _in_forward_mode(tensors):
     """Whether a `ForwardAccumulator` follows one of these: it cannot follow them through a compiled pass."""
     if not tf.executing_eagerly():
         return False
-    return bool(forwardprop_util.pack_tangents(list(map(tf.convert_to_tensor, tensors))).tangents)
+    return _compat.followed_in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
 
 
 def plain(recurrence, x, weights, states, span=(None, None)):

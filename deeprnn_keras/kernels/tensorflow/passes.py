@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from deeprnn_keras import _compat
 from deeprnn_keras.kernels.tensorflow.scan import scan
 
 FEW = (2, 4)  # examples, from and to, where the input's products are cheaper for all steps at once (measured)
@@ -40,7 +41,7 @@ def _compiled(function):
     In eager mode a tape would record what is inside and meet a tensor list at XLA's border: hence `stop_gradient`.
     """
     inner = tf.function(function, jit_compile=True, autograph=False)
-    inner._omit_frequent_tracing_warning = True  # one trace per shape is meant; the advice would be to the wrong person
+    _compat.omit_retracing_warning(inner)  # one trace per shape is meant; the advice would be to the wrong person
     shield = functools.partial(tf.nest.map_structure, lambda t: None if t is None else tf.stop_gradient(t))
     return lambda *inputs: inner(*shield(inputs))
 

@@ -7,11 +7,11 @@ ONNX) is a plain graph in one piece: it runs where there is no XLA, and converte
 """
 
 import os
-import sys
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from deeprnn_keras import _compat
 from deeprnn_keras.kernels.tensorflow.batch import rounded_up
 
 MAX_LENGTHS = 8
@@ -70,14 +70,9 @@ def _among_the_first(layers, steps):
     return steps in lengths
 
 
-def _exporting():
-    """Whether this graph is made by Keras' or LiteRT's export: nothing but the call stack tells."""
-    frame = None if tf.executing_eagerly() else sys._getframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(("keras.src.export", "tensorflow.lite")):
-            return True
-        frame = frame.f_back
-    return False
+def _exporting() -> bool:
+    """Return whether this graph is traced for export."""
+    return not tf.executing_eagerly() and _compat.is_exporting()
 
 
 def _pieces(batch, layers):

@@ -1,8 +1,8 @@
 """From a Keras layer to its recurrence and weights."""
 
 import tensorflow as tf
-from keras.src.backend.common.variables import AutocastScope
 
+from deeprnn_keras import _compat
 from deeprnn_keras.kernels.rules import traits
 from deeprnn_keras.kernels.tensorflow.derived import Derived
 from deeprnn_keras.kernels.tensorflow.fused import packed
@@ -27,10 +27,10 @@ def weights(layer, dtype):
     """The layer's `Weights`, as they are stored: a policy with half precision does not round them."""
     cell = layer.cell
     if hasattr(cell, "equations"):
-        with AutocastScope(None):
+        with _compat.no_autocast():
             given = {weight.name: tf.cast(weight.value, dtype) for weight in cell.weights}
         return recurrence(layer).weights(cell.inputs, given)
-    with AutocastScope(None):
+    with _compat.no_autocast():
         given = [tf.cast(cell.kernel.value, dtype), tf.cast(cell.recurrent_kernel.value, dtype)]
         given.append(tf.cast(cell.bias.value, dtype) if cell.use_bias else _no_bias(cell, dtype))
     return packed(recurrence(layer), given)
