@@ -1,7 +1,7 @@
 """Private names of Keras, TensorFlow, and keras-tuner that this package depends on.
 
-No other module uses them. `tests/test_compat.py` has one test per name, which names what has moved, and `pyproject.toml`
-caps the versions at those that were tested. Importing this module imports none of the three frameworks.
+No other module uses them. `tests/test_compat.py` has one test per name, which says what has moved; `pyproject.toml`
+caps the versions at those tested. Importing this module imports none of the three frameworks.
 
 It also wraps public entry points of the frameworks once, where they do not pass on a fact that layers and callbacks
 need: that a graph is traced for export, and which method of a model is running.
@@ -23,11 +23,14 @@ MEMBERS = {
     "keras_tuner:Oracle": (
         "_duplicate",
         "_get_trial_dir",
+        "_id_to_hash",
+        "_max_collisions",
         "_project_dir",
         "_random_values",
+        "_retry_queue",
         "_save_trial",
+        "_tried_so_far",
     ),
-    "keras_tuner.oracles:RandomSearch": ("_id_to_hash", "_max_collisions", "_retry_queue", "_tried_so_far"),
 }
 
 
@@ -269,7 +272,7 @@ def _traced_again(functions: Any) -> Any:
     origin = getattr(functions, _ORIGIN, None)
     if origin is None:
         return functions
-    args, kwargs = functions.structured_input_signature
+    args, kwargs = functions.structured_input_signature if origin.input_signature is None else ((), {})
     with exporting():
         return origin.get_concrete_function(*args, **kwargs)
 

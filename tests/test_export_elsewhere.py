@@ -1,0 +1,148 @@
+"""Models exported after they were traced for training and prediction, read by another process without this package."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, RHNCell, SimpleRNN
+from deeprnn_keras.layers import exporting
+
+T, D, H = 5, 3, 4
+LAYERS = {
+    "deep_rnn": lambda: DeepRNN(H, 2),
+    "lstm": lambda: LSTM(H),
+    "gru": lambda: GRU(H),
+    "simple_rnn": lambda: SimpleRNN(H),
+    "written_cell": lambda: RNN(RHNCell(H, depth=2)),
+}
+READER = """
+import sys
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+def run(path, x):
+    if path.endswith(".tflite"):
+        lite = Interpreter(path)
+        lite.allocate_tensors()
+        lite.set_tensor(lite.get_input_details()[0]["index"], x)
+        lite.invoke()
+        return lite.get_tensor(lite.get_output_details()[0]["index"])
+    return next(iter(tf.saved_model.load(path).signatures["serving_default"](tf.constant(x)).values())).numpy()
+
+x, *paths = sys.argv[1:]
+found = {path: run(path, np.load(x)) for path in paths}
+assert "deeprnn_keras" not in sys.modules
+np.savez(x + ".outputs.npz", **found)
+"""
+
+
+def trained(make):
+    """A model with traces for training, prediction, and calls."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((T, D), batch_size=1), make(), keras.layers.Dense(2)])
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(1, T, D)).astype("float32")
+    for _ in range(2):
+        model.train_on_batch(x, np.ones((1, 2)))
+    return model, x, model.predict(x, verbose=0)
+
+
+def traced_function(model, x):
+    """A `tf.function` around the model, and what it traced, compiled, before any export."""
+    function = tf.function(lambda x: model(x), input_signature=[tf.TensorSpec(x.shape)])
+    function(x)
+    return function
+
+
+def litert_of(converter):
+    return lambda model, x, path: path.write_bytes(converter(model, x).convert())
+
+
+def archive(model, x, path):
+    """An endpoint that is a traced function without a signature."""
+    function = tf.function(lambda x: model(x))
+    function(tf.constant(x))
+    written = keras.export.ExportArchive()
+    written.track(model)
+    written.add_endpoint("serve", function)
+    written.write_out(str(path), verbose=False)
+
+
+def elsewhere(model, x, path):
+    """An exporter that Keras and TensorFlow know nothing of, given a function traced before."""
+    function = traced_function(model, x)
+    with exporting():
+        tf.saved_model.save(model, str(path), signatures=function.get_concrete_function())
+
+
+WAYS = {
+    "export": lambda model, x, path: model.export(str(path), verbose=False),
+    "save": lambda model, x, path: tf.saved_model.save(model, str(path)),
+    "litert.tflite": lambda model, x, path: model.export(
+        str(path), format="litert", verbose=False, input_signature=[tf.TensorSpec(x.shape)]
+    ),
+}
+TRACED_WAYS = {
+    "save_function": lambda model, x, path: tf.saved_model.save(model, str(path), signatures=traced_function(model, x)),
+    "save_concrete": lambda model, x, path: tf.saved_model.save(
+        model, str(path), signatures=traced_function(model, x).get_concrete_function()
+    ),
+    "archive": archive,
+    "exporting": elsewhere,
+    "keras_model.tflite": litert_of(lambda model, x: tf.lite.TFLiteConverter.from_keras_model(model)),
+    "concrete.tflite": litert_of(
+        lambda model, x: tf.lite.TFLiteConverter.from_concrete_functions(
+            [traced_function(model, x).get_concrete_function()]
+        )
+    ),
+}
+CASES = [(layer, way) for layer in LAYERS for way in WAYS] + [("deep_rnn", way) for way in TRACED_WAYS]
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """{(layer, way): (folder or file, wanted, found by the other process)}"""
+    pytest.importorskip("ai_edge_litert")
+    folder, paths, wanted = tmp_path_factory.mktemp("exports"), {}, {}
+    for layer, make in LAYERS.items():
+        model, x, y = trained(make)
+        np.save(folder / "x.npy", x)
+        for way, write in (WAYS | TRACED_WAYS).items():
+            if (layer, way) in CASES:
+                paths[layer, way], wanted[layer, way] = folder / f"{layer}_{way}", y
+                write(model, x, paths[layer, way])
+        np.testing.assert_allclose(model.predict(x, verbose=0), y, atol=1e-7)
+    command = [sys.executable, "-c", READER, folder / "x.npy", *paths.values()]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "x.npy.outputs.npz") as found:
+        return {case: (path, wanted[case], found[str(path)]) for case, path in paths.items()}
+
+
+@pytest.mark.parametrize(("layer", "way"), CASES)
+def test_an_exported_model_gives_the_same_numbers_in_another_process(outputs, layer, way):
+    path, wanted, found = outputs[layer, way]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    if path.is_dir():
+        loaded = tf.saved_model.load(str(path))
+        for function in loaded.signatures.values():
+            assert compiled_functions(function) == []
+
+
+def compiled_functions(function):
+    """Names of the functions compiled by XLA in a graph."""
+    return [f.signature.name for f in function.graph.as_graph_def().library.function if f.attr["_XlaMustCompile"].b]
+
+
+def test_a_function_keeps_its_compiled_trace_for_use_after_an_export():
+    model, x, _ = trained(LAYERS["deep_rnn"])
+    function = traced_function(model, x)
+    assert compiled_functions(function.get_concrete_function())
+    with exporting():
+        assert not compiled_functions(function.get_concrete_function())
+    assert compiled_functions(function.get_concrete_function())
