@@ -114,6 +114,11 @@ def test_omit_retracing_warning(caplog):
     assert "retracing" not in caplog.text
 
 
+def test_variant_tensor():
+    dataset = tf.data.Dataset.range(3)
+    assert _compat.variant_tensor(dataset).dtype == tf.variant, "tf.data.Dataset._variant_tensor moved"
+
+
 def test_tuner_trial():
     keras_tuner = pytest.importorskip("keras_tuner")
     trial = _compat.tuner_trial()(keras_tuner.HyperParameters(), "1", "FAILED", "why")

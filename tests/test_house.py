@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # A module imports only from parts that stand before its own.
 FLOORS = [
+    "_compat",
+    "extras",
     "checks",
     "registry",
     "optimizers",
