@@ -61,6 +61,7 @@ _HOMES = {
     "japanese_vowels": "deeprnn_keras.data.series",
     "king_james": "deeprnn_keras.data",
     "token_windows": "deeprnn_keras.data",
+    "series_windows": "deeprnn_keras.data",
     "ArrayDataset": "deeprnn_keras.data.arrays",
     "BucketedDataset": "deeprnn_keras.data.buckets",
     "TBPTTDataset": "deeprnn_keras.data.tbptt",

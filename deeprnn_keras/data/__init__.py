@@ -3,7 +3,7 @@
 from deeprnn_keras.data.corpus import TextCorpus
 from deeprnn_keras.data.king_james import king_james
 from deeprnn_keras.data.vocabulary import LETTERS, Vocabulary, letters_only
-from deeprnn_keras.data.windows import token_windows
+from deeprnn_keras.data.windows import series_windows, token_windows
 from deeprnn_keras.data.words import ByteVocabulary, WordVocabulary, plain_words
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "king_james",
     "letters_only",
     "plain_words",
+    "series_windows",
     "token_windows",
 ]
