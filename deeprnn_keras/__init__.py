@@ -17,9 +17,20 @@ if not _Path(__file__).with_name("zoo").is_dir() and (_checkout / "zoo" / "regis
     __path__.append(str(_checkout))
 
 _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+_RENAMED = {"Map": "AffineMap", "count_weights": "count_params", "windows": "token_windows"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name)}")
     return _load(name)
+
+
+def _hint(name: str) -> str:
+    """Return the end of an error message: where a name is found that is not at the top level."""
+    if name in _RENAMED:
+        return f"; it is now {_RENAMED[name]!r}"
+    for path in sorted(_Path(__file__).parent.glob("*/__init__.py*")):  # each lists its names in `__all__`
+        if f'"{name}"' in path.read_text(encoding="utf-8"):
+            return f"; use {__name__}.{path.parent.name}.{name}"
+    return ""

@@ -52,6 +52,27 @@ def module_name(path):
     return ".".join(["deeprnn_keras", *parts] if parts[0] == "zoo" else parts)
 
 
+WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes or uses it
+    "LETTERS",
+    "cells.deep_transition_gru",
+    "cells.deep_transition_lstm",
+    "cells.deep_transition_rnn",
+    "data.LETTERS",
+    "data.Labelled",
+    "data.SeriesSplit",
+    "equations.Blocks",
+    "equations.Linear",
+    "generation.Score",
+    "generation.score",
+    "models.load_language_model",
+    "optimizers.GUARDED",
+    "tuning.BayesianOptimization",
+    "tuning.GridSearch",
+    "tuning.Hyperband",
+    "tuning.OwnModel",
+}
+
+
 def stub_names(stub):
     """{name: module, "" for a submodule} of a package's stub, which `lazy_loader` reads."""
     imports = [node for node in ast.parse(stub.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
@@ -138,10 +159,21 @@ def test_the_examples_in_docstrings_run(module):
     assert results.failed == 0
 
 
+def public_names():
+    """(package, name) of every public name, of the top level and of its submodules."""
+    yield from (("deeprnn_keras", name) for name in HOMES)
+    for package in sorted(SUBMODULES - {"zoo"}):
+        exported = getattr(importlib.import_module(f"deeprnn_keras.{package}"), "__all__", ())
+        yield from ((f"deeprnn_keras.{package}", name) for name in exported)
+
+
 def test_every_public_name_has_an_example():
-    package = importlib.import_module("deeprnn_keras")
-    for name in HOMES.keys() - {"LETTERS"}:
-        assert ">>>" in getattr(package, name).__doc__, name
+    lacking = {
+        f"{package}.{name}"
+        for package, name in public_names()
+        if ">>>" not in (getattr(importlib.import_module(package), name).__doc__ or "")
+    }
+    assert {name.removeprefix("deeprnn_keras.") for name in lacking} <= WITHOUT_EXAMPLE, lacking
 
 
 @pytest.mark.parametrize("folder", STUBS, ids=lambda folder: folder.name)
@@ -176,8 +208,13 @@ def test_the_zoo_is_found_from_a_checkout_without_an_editable_install():
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="DeepRNM"):
-        importlib.import_module("deeprnn_keras").DeepRNM  # noqa: B018
+    package = importlib.import_module("deeprnn_keras")
+    with pytest.raises(AttributeError, match="no attribute 'DeepRNM'$"):
+        package.DeepRNM  # noqa: B018
+    with pytest.raises(AttributeError, match="it is now 'AffineMap'"):
+        package.Map  # noqa: B018
+    with pytest.raises(AttributeError, match=r"use deeprnn_keras\.data\.SeriesSplit"):
+        package.SeriesSplit  # noqa: B018
 
 
 def test_the_wheel_holds_the_zoo_and_works_elsewhere(tmp_path):
