@@ -209,7 +209,7 @@ def test_the_zoo_is_found_from_a_checkout_without_an_editable_install():
 
 def test_an_unknown_public_name_is_an_attribute_error():
     package = importlib.import_module("deeprnn_keras")
-    with pytest.raises(AttributeError, match="no attribute 'DeepRNM'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'DeepRNM'$"):
         package.DeepRNM  # noqa: B018
     with pytest.raises(AttributeError, match="it is now 'AffineMap'"):
         package.Map  # noqa: B018
