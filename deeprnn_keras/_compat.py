@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 MEMBERS = {
     "keras.optimizers:Optimizer": ("_clip_gradients",),
     "tensorflow.python.data.ops.dataset_ops:DatasetV2": ("_inputs", "_variant_tensor"),
-    "keras_tuner:Tuner": ("_populate_initial_space",),
+    "keras_tuner:Tuner": ("_get_checkpoint_fname", "_get_tuner_fname", "_populate_initial_space"),
+    "keras_tuner.oracles:BayesianOptimizationOracle": ("_nonfixed_space",),
+    "keras_tuner.oracles:GridSearchOracle": ("_get_next_combination",),
     "keras_tuner:Oracle": (
         "_duplicate",
         "_get_trial_dir",

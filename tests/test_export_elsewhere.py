@@ -44,7 +44,7 @@ np.savez(x + ".outputs.npz", **found)
 def trained(make):
     """A model with traces for training, prediction, and calls."""
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((T, D), batch_size=1), make(), keras.layers.Dense(2)])
+    model = keras.Sequential([keras.Input((None, D)), make(), keras.layers.Dense(2)])
     model.compile("adam", "mse")
     x = np.random.default_rng(0).normal(size=(1, T, D)).astype("float32")
     for _ in range(2):
@@ -59,8 +59,9 @@ def traced_function(model, x):
     return function
 
 
-def litert_of(converter):
-    return lambda model, x, path: path.write_bytes(converter(model, x).convert())
+def of_concrete_function(model, x, path):
+    concrete = traced_function(model, x).get_concrete_function()
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert())
 
 
 def archive(model, x, path):
@@ -71,6 +72,31 @@ def archive(model, x, path):
     written.track(model)
     written.add_endpoint("serve", function)
     written.write_out(str(path), verbose=False)
+
+
+class Served(tf.Module):
+    """A module with a method that was traced before it is saved."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @tf.function
+    def serve(self, x):
+        return self.model(x)
+
+
+def module(model, x, path):
+    served = Served(model)
+    served.serve(tf.constant(x))
+    tf.saved_model.save(served, str(path), signatures=served.serve.get_concrete_function(tf.TensorSpec(x.shape)))
+
+
+def of_keras_model(model, x, path):
+    """This converter takes the shapes of the model's inputs, which LiteRT wants to be known."""
+    fixed = keras.Sequential([keras.Input(batch_shape=x.shape), *model.layers])
+    fixed.predict(x, verbose=0)
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(fixed).convert())
 
 
 def elsewhere(model, x, path):
@@ -94,12 +120,9 @@ TRACED_WAYS = {
     ),
     "archive": archive,
     "exporting": elsewhere,
-    "keras_model.tflite": litert_of(lambda model, x: tf.lite.TFLiteConverter.from_keras_model(model)),
-    "concrete.tflite": litert_of(
-        lambda model, x: tf.lite.TFLiteConverter.from_concrete_functions(
-            [traced_function(model, x).get_concrete_function()]
-        )
-    ),
+    "module": module,
+    "keras_model.tflite": of_keras_model,
+    "concrete.tflite": of_concrete_function,
 }
 CASES = [(layer, way) for layer in LAYERS for way in WAYS] + [("deep_rnn", way) for way in TRACED_WAYS]
 
@@ -130,8 +153,14 @@ def test_an_exported_model_gives_the_same_numbers_in_another_process(outputs, la
     np.testing.assert_allclose(found, wanted, atol=1e-6)
     if path.is_dir():
         loaded = tf.saved_model.load(str(path))
-        for function in loaded.signatures.values():
+        for function in [*loaded.signatures.values(), *traces_of(loaded)]:
             assert compiled_functions(function) == []
+
+
+def traces_of(loaded):
+    """The concrete functions behind the methods of a loaded object."""
+    methods = [getattr(loaded, name) for name in ("serve", "__call__") if hasattr(loaded, name)]
+    return [one for method in methods if hasattr(method, "concrete_functions") for one in method.concrete_functions]
 
 
 def compiled_functions(function):
