@@ -1,7 +1,9 @@
 """One test for each private name of the frameworks, and for each wrapped entry point."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +11,12 @@ import pytest
 import tensorflow as tf
 
 from deeprnn_keras import _compat
+
+ROOT = Path(__file__).resolve().parents[1]
+PRIVATE = re.compile(
+    r"keras\.src|tensorflow\.python|keras_tuner\.(src|engine)|_getframe|inspect\.stack|currentframe|"
+    r"\._(keras_mask|flatten_layers|variant_tensor)"
+)
 
 
 def test_importing_it_imports_no_framework():
@@ -18,6 +26,12 @@ def test_importing_it_imports_no_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_other_module_uses_private_names():
+    paths = [path for folder in ("deeprnn_keras", "zoo") for path in (ROOT / folder).rglob("*.py")]
+    found = {path.name for path in paths if PRIVATE.search(path.read_text(encoding="utf-8"))}
+    assert found == {"_compat.py"}
 
 
 @pytest.mark.parametrize("path", ["keras.src.nowhere:Thing", "keras.src.backend:Thing"])
