@@ -30,13 +30,14 @@ def read_weights(model, path, sha256):
     """Puts the weights of a file into a model, all of them or none.
 
     Raises:
-        ValueError: if the file is missing, is not the one that was written, or holds another model's weights.
+        FileNotFoundError: If the file is missing.
+        ValueError: if the file is not the one that was written, or holds another model's weights.
     """
     from safetensors.numpy import load
 
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{str(path)!r} is missing")
+        raise FileNotFoundError(f"{str(path)!r} is missing")
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:

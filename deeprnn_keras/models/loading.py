@@ -13,7 +13,8 @@ def load_language_model(path):
     Keras' safe mode stays on: a file that carries code is refused.
 
     Raises:
-        ValueError: if there is no such file, or it holds something else.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds something else.
     """
     return load_model_of(path, LanguageModel)
 
