@@ -148,8 +148,13 @@ def test_bad_input(wrong, message):
 NAMES = ["mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "deep_transition_rnn", "deep_transition_gru"]
 NAMES += ["deep_transition_lstm", "rhn"]
 COMPILED = [pytest.mark.compiled, pytest.mark.slow]
+QUICK = {"mlp_gate_gru", "deep_transition_lstm"}  # one with one state, one with two
 names = pytest.mark.parametrize(
-    "name", [*NAMES, *(pytest.param(name, id=f"{name}-compiled", marks=COMPILED) for name in NAMES)]
+    "name",
+    [
+        *(pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES),
+        *(pytest.param(name, id=f"{name}-compiled", marks=COMPILED) for name in NAMES),
+    ],
 )
 
 
@@ -182,7 +187,7 @@ def test_every_weight_learns_in_fit(rng, name):
     model = keras.Sequential(
         [keras.Input((None, D)), DeepRNN(H, 2, name, activation=["softsign", None]), keras.layers.Dense(1)]
     )
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)
     before = [w.numpy() for w in model.trainable_weights]
     model.fit(rng.normal(size=(5, T, D)), rng.normal(size=(5, 1)), batch_size=2, epochs=1, verbose=0)
     for weight, old in zip(model.trainable_weights, before, strict=True):

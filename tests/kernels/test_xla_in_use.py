@@ -82,8 +82,8 @@ def reached(monkeypatch):
 # === Training ===
 
 
-TRAINING = [("mixed", {}), ("one", {"run_eagerly": True}), ("stateful", {}), ("one", {"jit_compile": True})]
-TRAINING += [pytest.param("mixed", {"jit_compile": True}, marks=pytest.mark.slow)]
+TRAINING = [("mixed", {}), ("one", {"run_eagerly": True}), ("stateful", {})]
+TRAINING += [pytest.param(pair, {"jit_compile": True}, marks=pytest.mark.slow) for pair in ("one", "mixed")]
 
 
 def begin_anew(model):
@@ -108,7 +108,7 @@ def test_training_is_that_of_stock_layers(rng, pair, how):
     assert results[0][0] > results[0][2] > 0
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_half_precision_learns_and_computes_in_single(rng, reached, policy):
     ours, wanted = models(rng, "mixed", T, policy=policy)
     x, _ = data(rng, 4)
@@ -166,6 +166,7 @@ def test_lengths_in_eager_calls(rng, reached):
     assert len(set(reached)) == len(lengths)
 
 
+@pytest.mark.slow
 def test_lengths_through_fit(rng, reached):
     batches = [data(rng, 2, steps) for steps in range(9, 17)]
     signature = (tf.TensorSpec((None, None, D)), tf.TensorSpec((None, 1)))
@@ -186,7 +187,7 @@ def test_batch_sizes(rng, reached):
 # === Second derivatives ===
 
 
-@pytest.mark.parametrize("pair", ["mixed", "one"])
+@pytest.mark.parametrize("pair", ["mixed", pytest.param("one", marks=pytest.mark.slow)])
 def test_second_derivatives(rng, pair):
     """Of "one" in a graph, of "mixed" in eager mode with a mask; those of squares in a graph in the next test."""
     graph, ways = pair == "one", [of_products_with_the_jacobian, *([of_squared_gradients] if pair == "mixed" else [])]
@@ -220,7 +221,9 @@ def test_second_derivatives_of_any_lengths(rng, remat):
 # === Files ===
 
 
-@pytest.mark.parametrize("pair", ["mixed", "both directions", "drop-ins"])
+@pytest.mark.parametrize(
+    "pair", ["mixed", *(pytest.param(p, marks=pytest.mark.slow) for p in ("both directions", "drop-ins"))]
+)
 def test_saved_and_loaded_models_go_on(rng, tmp_path, pair):
     model, (x, y) = models(rng, pair, T)[0], data(rng, 4)
     model.train_on_batch(x, y)
@@ -230,7 +233,9 @@ def test_saved_and_loaded_models_go_on(rng, tmp_path, pair):
         assert_close(loaded.train_on_batch(x, y), model.train_on_batch(x, y))
 
 
-@pytest.mark.parametrize("pair", ["deep", "lean", "both directions", "drop-ins"])
+@pytest.mark.parametrize(
+    "pair", ["both directions", *(pytest.param(p, marks=pytest.mark.slow) for p in ("deep", "lean", "drop-ins"))]
+)
 def test_saved_model(rng, tmp_path, pair):
     steps = T if pair == "both directions" else None
     model = models(rng, pair, steps)[0]
@@ -243,7 +248,9 @@ def test_saved_model(rng, tmp_path, pair):
     assert not any(function.attr["_XlaMustCompile"].b for function in functions)  # it runs where there is no XLA
 
 
-@pytest.mark.parametrize("pair", ["deep", "both directions", "drop-ins"])
+@pytest.mark.parametrize(
+    "pair", ["both directions", *(pytest.param(p, marks=pytest.mark.slow) for p in ("deep", "drop-ins"))]
+)
 def test_litert(rng, tmp_path, pair):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     model, path, x = models(rng, pair, T, 1)[0], tmp_path / "model.tflite", data(rng, 1)[0]

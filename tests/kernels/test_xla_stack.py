@@ -106,7 +106,7 @@ def test_smallest_sizes(rng, n, steps, h, num_layers, cell):
 
 UNKNOWN = [
     (None, "speed", True, True),
-    (None, "lean", True, False),
+    pytest.param(None, "lean", True, False, marks=pytest.mark.slow),
     (3, "speed", False, False),
     pytest.param(3, "lean", True, True, marks=pytest.mark.slow),
 ]
@@ -129,7 +129,8 @@ def test_unknown_sizes(rng, monkeypatch, n, memory, bidirectional, masked):
         assert_equal(*both(tf.constant(rng.normal(size=(rows, steps, width))), tf.constant(mask)))
 
 
-@pytest.mark.parametrize("memory", [pytest.param("speed", marks=pytest.mark.slow), "lean"])
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["speed", "lean"])
 def test_time_in_chunks(rng, memory):
     steps = (plan.REMAT_CHUNK if memory == "lean" else plan.CHUNK) + 7  # an odd number: chunks of two lengths
     layer, loop, _ = twins(rng, 2, d=4, num_layers=2, remat=memory == "lean", bidirectional=True, return_sequences=True)

@@ -47,13 +47,12 @@ def stack_of_keras(cell, num_layers, dropout=0.0, bidirectional=False, seed=SEED
     for level in range(1, num_layers + 1):
         if level > 1:
             hidden = keras.layers.Dropout(dropout, seed=seed + level)(hidden)
-        # a backward layer of its own: Keras' SimpleRNN forgets its seed when it is copied
-        layers = [
-            LAYERS[cell](H, return_sequences=True, seed=seed + level, go_backwards=backwards, **options)
-            for backwards in (False, True)
+        # not keras.layers.Bidirectional: it copies its layers, and a SimpleRNN forgets its seed when it is copied
+        sides = [
+            LAYERS[cell](H, return_sequences=True, seed=seed + level, go_backwards=backwards, **options)(hidden)
+            for backwards in (False, True)[: 2 if bidirectional else 1]
         ]
-        layer = keras.layers.Bidirectional(layers[0], backward_layer=layers[1]) if bidirectional else layers[0]
-        hidden = layer(hidden)
+        hidden = keras.ops.concatenate([sides[0], keras.ops.flip(sides[1], 1)], -1) if bidirectional else sides[0]
     return keras.Model(x, hidden)
 
 

@@ -97,8 +97,8 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
         ("LSTM", {"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'?"),
         (
             "GRU",
-            {"implementation": "fast"},
-            "unknown implementation 'fast'; choose from 'auto', 'cudnn', 'loop', 'xla'",
+            {"implementation": "quick"},
+            "unknown implementation 'quick'; choose from 'auto', 'cudnn', 'loop', 'xla'",
         ),
     ],
 )
