@@ -30,6 +30,7 @@ FLOORS = [
     "models",
     "training",
     "audit",
+    "tasks",
     "bench",
     "tuning",
     "zoo",
@@ -84,6 +85,8 @@ def test_a_module_imports_only_from_lower_floors(module):
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("deeprnn_keras.zoo")))
 def test_the_zoo_uses_only_public_names(module):
     public = {f"deeprnn_keras.{name}" for name in [*importlib.import_module("deeprnn_keras").__all__, "checks"]}
+    for shared in ("deeprnn_keras.tasks", "deeprnn_keras.training.files"):
+        public |= {f"{shared}.{name}" for name in vars(importlib.import_module(shared))}
     for name in imported_names(MODULES[module]):
         if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo"):
             assert name in public, f"{module} imports {name}"

@@ -28,11 +28,11 @@ def diagram(config):
 
 
 def input_rows(config):
-    """Of X: an embedding, indicator vectors, or features."""
+    """Of X: an embedding, one-hot vectors, or features."""
     shape = shape_of(config, True, config.embedding or config.inputs)
     if config.embedding:
-        return [("X_t", shape, f"embedding of {config.reads}", config.inputs * config.embedding)]
-    words = f"indicator vectors of {config.reads}" if config.one_hot else config.reads
+        return [("X_t", shape, f"embedding of {config.input_description()}", config.inputs * config.embedding)]
+    words = f"one-hot vectors of {config.input_description()}" if config.one_hot else config.input_description()
     return [("X_t", shape, words, 0)]
 
 
@@ -75,8 +75,8 @@ def head_rows(config):
     for width, above in pairwise((below, *config.head_units)):
         rows.append(("", shape_of(config, config.each_step, above), "hidden layer of the head", (width + 1) * above))
         below = above
-    outputs, tied = config.outputs, getattr(config, "tied", False)
-    words = f"{config.answers}{', the embedding read backwards' if tied else ''}"
+    outputs, tied = config.outputs, config.tied
+    words = f"{config.output_description()}{', the embedding read backwards' if tied else ''}"
     words += f", dropout {config.output_dropout:g} below" if config.output_dropout else ""
     weights = outputs if tied else (below + 1) * outputs
     symbol = "O_t" if config.each_step else "O"

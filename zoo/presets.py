@@ -5,15 +5,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from deeprnn_keras import CosineDecay, GeometricDecay, PlateauDecay, Recipe, Registry, StepDecay, checks
+from deeprnn_keras.tasks import families
+from deeprnn_keras.training.files import save_text
+from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
-from deeprnn_keras.zoo.language_model import LanguageModelConfig
-from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 from deeprnn_keras.zoo.weight_file import read_weights, write_weights
-from deeprnn_keras.zoo.whole_file import write_whole
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
-FAMILIES = Registry("family", {"language_model": LanguageModelConfig, "sequence_model": SequenceModelConfig})
 SCHEDULES = {kind.__name__: kind for kind in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
 
 
@@ -51,7 +50,7 @@ def save_preset(model, folder, config=None):
     digest = write_weights(model, folder / WEIGHTS)
     (folder / CARD).write_text(_card(config), encoding="utf-8")
     text = json.dumps({"format": FORMAT, "sha256": digest, **_plain(config)}, indent=2, ensure_ascii=False)
-    write_whole(folder / CONFIG, text + "\n")  # last: a folder with it is whole
+    save_text(text + "\n", folder / CONFIG)  # last: a folder that has it is complete
 
 
 def is_preset(name):
@@ -68,7 +67,7 @@ def load_config(folder):
     path = Path(folder) / CONFIG
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        values, family = dict(stored["config"]), FAMILIES[stored["family"]]
+        values, kind = dict(stored["config"]), configuration_classes()[stored["family"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is no configuration of a model: {error}") from error
     if stored.get("format") != FORMAT:
@@ -76,8 +75,23 @@ def load_config(folder):
     recipe = _known(Recipe, values.pop("recipe"), path)
     recipe["schedule"] = _schedule(recipe.get("schedule"), path)
     start = _known(Initialization, values.pop("initialization"), path)
-    values = {name: _tuples(value) for name, value in _known(family, values, path).items()}
-    return family(**values, recipe=Recipe(**recipe), initialization=Initialization(**start))
+    values = {name: _tuples(value) for name, value in _known(kind, values, path).items()}
+    return kind(**values, recipe=Recipe(**recipe), initialization=Initialization(**start))
+
+
+def configuration_classes() -> Registry:
+    """Return the classes of configurations, those of task families in other packages included, by stored name."""
+    families()  # imports them
+    found, classes = {}, Configuration.__subclasses__()
+    while classes:
+        kind = classes.pop()
+        found[_stored_name(kind)] = kind
+        classes += kind.__subclasses__()
+    return Registry("family", found)
+
+
+def _stored_name(kind: type[Configuration]) -> str:
+    return kind.stored_as or kind.__name__
 
 
 def load_weights(model, folder):
@@ -91,9 +105,8 @@ def load_weights(model, folder):
 
 
 def _plain(config):
-    family = next(name for name in FAMILIES.names() if type(config) is FAMILIES[name])
     values = {**asdict(config), "recipe": {**asdict(config.recipe), "schedule": _named(config.recipe.schedule)}}
-    return {"family": family, "config": values}
+    return {"family": _stored_name(type(config)), "config": values}
 
 
 def _named(schedule):

@@ -5,10 +5,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
 from deeprnn_keras.zoo.weight_file import write_weights
-from deeprnn_keras.zoo.whole_file import write_whole
 
 SETTINGS = "run.json"
 
@@ -51,7 +51,7 @@ def publish(folder, into=trained.FOLDER, dtype="float16"):
         golden=trained.golden_output(model, config),
     )
     text = json.dumps(asdict(made), indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole(into / f"{config.name}.json", text + "\n")
+    save_text(text + "\n", into / f"{config.name}.json")
     return made
 
 
@@ -80,8 +80,8 @@ def _check(result, config, folder):
     entry = json.loads(json.dumps(entry))
     other = [key for key, value in entry.items() if result["recipe"].get(key) != value]
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    if config.corpus == "king_james" and settings.get("data"):
-        other.append(f"its text, {settings['data']}")
+    if config.family.data_included(config) and settings.get("data"):
+        other.append(f"its data, {settings['data']}")
     if result["weights"] != config.count_params():
         other.append("architecture")
     if result.get("quick") or other:

@@ -5,7 +5,7 @@ import io
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from deeprnn_keras.zoo.whole_file import write_whole
+from deeprnn_keras.training.files import save_text
 
 FILE = Path(__file__).with_name("results.csv")
 STEP_TIME = "ms per update"
@@ -51,7 +51,7 @@ def record_results(results, path=FILE):
     writer = csv.DictWriter(text, [field.name for field in fields(Result)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(kept[place]) for place in sorted(kept))
-    write_whole(path, text.getvalue())
+    save_text(text.getvalue(), path)
 
 
 def results_of(name, path=FILE):

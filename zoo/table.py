@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from deeprnn_keras.tasks import families
+from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo.registry import info, list_models
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
-from deeprnn_keras.zoo.whole_file import write_whole
 
 README = Path(__file__).with_name("README.md")
 HEAD = """\
@@ -23,14 +24,14 @@ HEADINGS = ("name", "L x h, cell", "weights", "published", "ours", "ms an update
 
 def current():
     """The page for the entries and the results that are there."""
-    tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (task != "language", task))
+    tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (families()[task].order, task))
     parts = [HEAD, *(f"## {task.capitalize()}\n\n{_table(list_models(task=task))}" for task in tasks)]
     return "\n".join([*parts, _devices()]).rstrip() + "\n"
 
 
 def write(path=README):
     """Writes the page."""
-    write_whole(path, current())
+    save_text(current(), path)
 
 
 def _table(names):

@@ -86,13 +86,13 @@ def golden_input(config):
     """A fixed input for a configuration's model, whose outputs are kept with its weights."""
     import numpy as np
 
-    steps = getattr(config, "length", None) or 24
+    steps = config.length or 24
     if config.embedding or config.one_hot:
         x = (7 * np.arange(steps, dtype="int32") % config.inputs)[None]
     else:
         waves = np.sin(np.arange(steps * config.inputs, dtype="float32")).reshape(1, steps, config.inputs)
         x = (waves / np.asarray(config.scale) - np.asarray(config.offset)).astype("float32")
-    return [x, np.ones((1, steps), bool)] if getattr(config, "masks", False) else x
+    return [x, np.ones((1, steps), bool)] if config.masks else x
 
 
 def golden_output(model, config):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras.zoo.whole_file import write_whole
+from deeprnn_keras.training.files import save_bytes
 
 
 def write_weights(model, path, dtype="float32"):
@@ -22,7 +22,7 @@ def write_weights(model, path, dtype="float32"):
     if len(arrays) != len(model.weights):
         raise ValueError(f"model {model.name!r} has two weights of one path; give its layers different names")
     data = save(arrays)
-    write_whole(path, data)
+    save_bytes(data, path)
     return hashlib.sha256(data).hexdigest()
 
 

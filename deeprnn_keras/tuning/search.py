@@ -1,17 +1,20 @@
-"""`tune_text`: a search for the depth and width of a language model on a text, from the first trial to the model."""
+"""`Search`: find the depth and width of a model of the zoo, from the first trial to the trained model."""
+
+from __future__ import annotations
 
 import json
 import math
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras.tasks.run import CHECKPOINTS, Run
 from deeprnn_keras.training.files import save_json
-from deeprnn_keras.training.run_folder import CHECKPOINTS
 from deeprnn_keras.training.step_time import first_batch, step_ms
-from deeprnn_keras.training.text_plan import batches, split_text
 from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.clock import Clock
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
@@ -20,35 +23,48 @@ from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
 
-EPOCHS = 4  # of a trial: where it can be broken off, and Hyperband's unit
-SEARCH, CONFIRM = 0.62, 0.78  # shares of the time after which the search, and further seeds, are over
+if TYPE_CHECKING:
+    import keras
+    from rich.console import Console
+
+    from deeprnn_keras.data.batches import Batches
+    from deeprnn_keras.tasks import Family
+    from deeprnn_keras.training.recipe import Recipe
+    from deeprnn_keras.tuning import HyperDeepRNN
+    from deeprnn_keras.tuning.records import TrialRecord
+    from deeprnn_keras.tuning.tuner import DeepTuner
+
+EPOCHS = 4  # of a trial: where it can be stopped early, and Hyperband's unit
+SEARCH, CONFIRM = 0.62, 0.78  # shares of the time after which the search, and further seeds, end
 RESERVE = 0.05  # of the time, for scoring and pictures
-TOP, SEEDS = 3, 3  # configurations that are trained again, seeds of each
-LEAST = 0.1  # share of the time for training the best anew, however long the rest took
+TOP, SEEDS = 3, 3  # configurations that are trained with further seeds, seeds of each
+LEAST = 0.1  # smallest share of the time for retraining the best
 PROJECT, PLAN, CLOCK, RETRAINING, BEST = "search", "plan.json", "clock.json", "retraining.json", "best"
-CUT = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # what of a recipe the data depends on
+DATA_FIELDS = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # of a recipe: the batches depend on them
 SPEEDUP = 1.5  # of two and more workers over one that has all cores to itself
 
 
 @dataclass
-class TextSearch:
-    """A text, and what of it trials are given.
+class Search:
+    """A search over the configurations of a model of the zoo, and the files that it leaves.
 
     Attributes:
-        hyper: a `HyperDeepRNN` of a language model of the zoo.
-        corpus: a `TextCorpus` in its vocabulary.
-        folder: for all that the search leaves.
-        algorithm: "random", "bayesian", "hyperband" or "grid".
-        trials: at most; None: as many as the algorithm has.
-        minutes: for everything, retraining the best included; None: no limit.
-        updates: of a trial; None: from the time there is, or about a minute each.
-        workers: processes that run trials.
-        seed: of draws, weights, order and dropout.
-        prune: break off what is worse than the median of the others.
+        hyper: A `HyperDeepRNN` of a model of the zoo.
+        family: The task family of the model, one that `deeprnn tune` supports.
+        data: Its data, as returned by the family's `load_data`.
+        folder: Output directory.
+        algorithm: "random", "bayesian", "hyperband", or "grid".
+        trials: Maximum number of trials; None for as many as the algorithm has.
+        minutes: Time for everything, retraining the best included; None for no limit.
+        updates: Updates of a trial; None derives them from `minutes`, or takes about a minute for each trial.
+        workers: Number of processes that run trials.
+        seed: Random seed of draws, initialization, shuffling, and dropout.
+        prune: Whether to stop trials that are worse than the median of the others.
     """
 
-    hyper: object
-    corpus: object
+    hyper: HyperDeepRNN
+    family: Family
+    data: Any
     folder: Path
     algorithm: str = "bayesian"
     trials: int | None = 20
@@ -57,64 +73,60 @@ class TextSearch:
     workers: int = 1
     seed: int = 0
     prune: bool = True
-    _pieces: tuple = field(default=None, repr=False)
-    _data: dict = field(default_factory=dict, repr=False)
+    _batches: dict[tuple, tuple[Batches, Batches]] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.folder = Path(self.folder)
         self.clock = Clock(self.minutes, self.folder / CLOCK)
 
     @property
-    def project(self):
-        """The folder of keras-tuner's records."""
+    def project(self) -> Path:
+        """Directory of keras-tuner's records."""
         return self.folder / PROJECT
 
     # === Data ===
-    def data(self, recipe):
-        """(training data, validation data) of a trial, of `updates` updates in four epochs."""
-        if self._pieces is None:
-            split = split_text(self.corpus, recipe)
-            self._pieces = self.corpus.encode(split.train), self.corpus.encode(split.validation)
-        key = tuple(getattr(recipe, name) for name in CUT)
-        if key not in self._data:  # kept: each holds the whole text
-            train, validation = batches(*self._pieces, recipe, True, self.seed)
-            self._data[key] = train(self.updates and max(1, self.updates // EPOCHS)), validation
-        return self._data[key]
+    def batches(self, recipe: Recipe) -> tuple[Batches, Batches]:
+        """Return the training and validation batches of a trial, `updates` updates in four epochs."""
+        key = tuple(getattr(recipe, name) for name in DATA_FIELDS)
+        if key not in self._batches:  # cached: each holds all data
+            steps = self.updates and max(1, self.updates // EPOCHS)
+            self._batches[key] = self.family.trial_batches(self.data, recipe, steps, self.seed)
+        return self._batches[key]
 
-    def largest_recipe(self):
-        """The recipe with the largest n and T that are searched."""
+    def largest_recipe(self) -> Recipe:
+        """Return the recipe with the largest n and T that are searched."""
         ranges = self.hyper.space.ranges
         searched = {name: ranges[name].high for name in ("batch_size", "bptt") if name in ranges}
         return self.hyper.model.recipe.changed(**searched)
 
-    def plan(self):
-        """Settles `updates`, and writes it down, so that trials after a resume are as long as those before."""
+    def plan(self) -> None:
+        """Determine `updates` and store it, so that trials after resuming are as long as those before."""
         path = self.folder / PLAN
         if path.exists():
             self.updates = json.loads(path.read_text(encoding="utf-8"))["updates"]
-            self._data.clear()
+            self._batches.clear()
             return
         if self.updates is None:
             self.updates = self._affordable()
         self.updates = max(EPOCHS, self.updates // EPOCHS * EPOCHS)
-        self._data.clear()  # made for the clock, with epochs of another length
+        self._batches.clear()  # made for timing, with epochs of another length
         self.folder.mkdir(parents=True, exist_ok=True)
         save_json({"updates": self.updates}, path)
 
-    def _affordable(self):
+    def _affordable(self) -> int:
         config = self._middle()
         if self.minutes is None:
             return config.recipe.quick(config.count_params(), config.num_layers)[1]
         model, began = config.build(), time.perf_counter()
-        ms = step_ms(model, first_batch(self.data(self.largest_recipe())[0]))
-        start = time.perf_counter() - began  # with what is compiled, which every trial does anew
+        ms = step_ms(model, first_batch(self.batches(self.largest_recipe())[0]))
+        start = time.perf_counter() - began  # compilation included, which every trial repeats
         slower = 1.0 if self.workers == 1 else self.workers / SPEEDUP
         rounds = math.ceil((self.trials or 20) / self.workers)
         seconds = SEARCH * 60 * self.minutes / rounds / slower - 1.5 * start
         return int(max(seconds, 0.0) / (1.2e-3 * ms))
 
-    def _middle(self):
-        """A configuration of medium size: what the time is reckoned with."""
+    def _middle(self) -> Any:
+        """Return a configuration of medium size, whose time is measured."""
         ranges = self.hyper.space.ranges
         layers = ranges["num_layers"].options()
         overrides = {"num_layers": layers[len(layers) // 2]}
@@ -123,11 +135,11 @@ class TextSearch:
             return self.hyper.resolve(values).config
         if "units" in ranges:
             overrides["units"] = round(math.sqrt(ranges["units"].low * ranges["units"].high))
-        return self.hyper.model.changed(**overrides)
+        return self.hyper.model.replace(**overrides)
 
     # === The search ===
-    def tuner(self):
-        """The tuner, which goes on where it was."""
+    def tuner(self) -> DeepTuner:
+        """Return the tuner, which continues from its records."""
         options = {"max_epochs": EPOCHS, "factor": 2} if self.algorithm == "hyperband" else {}
         return TUNERS[self.algorithm](
             self.hyper,
@@ -138,23 +150,23 @@ class TextSearch:
             directory=self.folder,
             project_name=PROJECT,
             minutes=None if self.minutes is None else max(self.clock.left(SEARCH) / 60, 1e-3),
-            about={"text": self.corpus.name, "characters": len(self.corpus), "updates": self.updates},
+            about={**self.family.search_record(self.data), "updates": self.updates},
             **options,
         )
 
-    def run_as_child(self):
-        """The part of a chief or a worker; the chief settles what is not settled, workers wait for it."""
+    def run_as_child(self) -> None:
+        """Run the search as a chief or a worker; the chief writes the plan, workers wait for it."""
         path = self.folder / PLAN
         while not path.exists() and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
             time.sleep(1.0)
         self.plan()
         self._search(self.tuner())
 
-    def _search(self, tuner):
-        tuner.search(self.data, verbose=0, **({} if self.algorithm == "hyperband" else {"epochs": EPOCHS}))
+    def _search(self, tuner: DeepTuner) -> None:
+        tuner.search(self.batches, verbose=0, **({} if self.algorithm == "hyperband" else {"epochs": EPOCHS}))
 
-    def run(self, console, command=()):
-        """All trials; with several workers `command` starts each. -> the answer so far."""
+    def run(self, console: Console, command: Sequence[str] = ()) -> Answer:
+        """Run all trials and return the results so far; with several workers, `command` starts each."""
         self.plan()
         deadline = None if self.minutes is None else time.time() + self.clock.left(SEARCH)
         watch = SearchProgress(
@@ -171,39 +183,37 @@ class TextSearch:
             self.clock.note(now=True)
         return self.answer()
 
-    def confirm(self, console):
-        """Trains the best configurations with further seeds, as far as there is time; -> the answer."""
+    def confirm(self, console: Console) -> Answer:
+        """Train the best configurations with further seeds while time permits, and return the results."""
         tuner = self.tuner()
         best = [row.trial_id for row in self.answer().rows[:TOP]]
-        with console.status("training the best again with other seeds") as status:
+        with console.status("training the best with other seeds") as status:
             for seed in range(self.seed + 1, self.seed + SEEDS):
                 for place, trial_id in enumerate(best, start=1):
                     record = self._record(trial_id)
                     if seed in dict(record.seeds) or record.metrics.get("seconds", 0.0) > self.clock.left(CONFIRM):
                         continue
-                    status.update(f"training number {place} again with seed {seed}")
-                    tuner.repeat(trial_id, seed, self.data, epochs=EPOCHS)
+                    status.update(f"training number {place} with seed {seed}")
+                    tuner.repeat(trial_id, seed, self.batches, epochs=EPOCHS)
                     self.clock.note(now=True)
         return self.answer()
 
-    def _record(self, trial_id):
+    def _record(self, trial_id: str) -> TrialRecord:
         return next(record for record in read_trials(self.project, "val_loss") if record.trial_id == trial_id)
 
-    # === The answer ===
-    def answer_of(self, records):
-        """The `Answer` of records of trials."""
-        bits = (f"bits per {self.corpus.vocabulary.unit}", 1 / math.log(2))
-        return Answer(records, self.hyper, keras_tuner.Objective("val_loss", "min"), bits)
+    # === Results ===
+    def answer_of(self, records: Sequence[TrialRecord]) -> Answer:
+        """Return the results of trials."""
+        unit = self.family.objective_unit(self.data)
+        return Answer(records, self.hyper, keras_tuner.Objective("val_loss", "min"), unit)
 
-    def answer(self):
-        """The `Answer` of the records on disk."""
+    def answer(self) -> Answer:
+        """Return the results of the trials on disk."""
         return self.answer_of(read_trials(self.project, "val_loss"))
 
-    def retrain(self, console):
-        """Trains the best configuration anew, as long as recipe or time allow; -> (`TextRun`, model)."""
+    def retrain(self, console: Console) -> tuple[Run, keras.Model]:
+        """Train the best configuration from scratch, as long as recipe or time allow; return the run and the model."""
         import keras
-
-        from deeprnn_keras.training.text_run import train_text
 
         plan, folder = self._retraining(), self.folder / BEST
         resume = (folder / CHECKPOINTS).is_dir()
@@ -213,10 +223,10 @@ class TextSearch:
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.seed)
         model = config.build()
-        title = f"{config.architecture()}, {model.count_params():,} weights, on {self.corpus.name}"
-        run = train_text(
+        title = f"{config.architecture()}, {model.count_params():,} weights, on {self.data.name}"
+        run = self.family.train(
             model,
-            self.corpus,
+            self.data,
             config.recipe,
             folder,
             updates=plan["updates"],
@@ -228,8 +238,8 @@ class TextSearch:
         )
         return run, model
 
-    def _retraining(self):
-        """What is trained anew, and how long: settled once, so that it can be gone on with after a kill."""
+    def _retraining(self) -> dict[str, Any]:
+        """Return what is retrained and for how long; it is stored, so that retraining can be resumed."""
         path = self.folder / RETRAINING
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
