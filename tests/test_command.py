@@ -16,8 +16,8 @@ from rich.console import Console
 
 from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
-from deeprnn_keras.cli.report import score_table
 from deeprnn_keras.generation import Score
+from deeprnn_keras.tasks.report import score_table
 
 WORDS = "in the beginning was a word and then there were many words of all sorts"
 TEXT = " ".join(np.random.default_rng(5).choice(WORDS.split(), size=900))
@@ -85,7 +85,7 @@ def no_tensorflow(monkeypatch):
     def load(console):
         raise AssertionError("TensorFlow is loaded before the arguments are checked")
 
-    monkeypatch.setattr("deeprnn_keras.cli.quiet.load_tensorflow", load)
+    monkeypatch.setattr("deeprnn_keras.cli.start_tensorflow.start_tensorflow", load)
 
 
 @pytest.fixture

@@ -65,15 +65,18 @@ def test_recorded_figures_are_those_of_the_model(monkeypatch):
     ("arguments", "message"),
     [
         (["evaluate", "vowels_bigru_2x6"], "unknown model 'vowels_bigru_2x6'; did you mean 'vowels_bigru_2x64'"),
-        (["evaluate", "d2l_rnn_2x32"], "d2l_rnn_2x32 has no trained weights: train it, and give the folder"),
+        (["evaluate", "d2l_rnn_2x32"], "d2l_rnn_2x32 has no trained weights: train it, and pass the directory"),
         (
             ["evaluate", "vowels_bigru_2x64", "--data", "a.csv"],
             "vowels_bigru_2x64 comes with its data (Japanese vowels",
         ),
         (["evaluate", "kjv_lstm_2x256", "--record", "--skip-unknown"], "--record counts every character"),
-        (["generate", "vowels_bigru_2x64", "--output", "a.mid"], "answers with classes; text and music are generated"),
-        (["evaluate", "kjv_lstm_2x256", "--record", "--text", __file__], "and test_command_evaluate.py is another"),
-        (["generate", "kjv_lstm_2x256"], "text begins with --prompt TEXT"),
+        (["generate", "vowels_bigru_2x64", "--output", "a.mid"], "models of classification do not generate"),
+        (
+            ["evaluate", "kjv_lstm_2x256", "--record", "--text", __file__],
+            "on its own text, got another one: test_command_evaluate.py",
+        ),
+        (["generate", "kjv_lstm_2x256"], "language models continue --prompt TEXT"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

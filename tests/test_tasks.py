@@ -1,0 +1,191 @@
+"""Task families: the registry, and a family in a package of its own, found through its entry point."""
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from deeprnn_keras import tasks, zoo
+from deeprnn_keras.tasks import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = """
+import json, sys
+from click.testing import CliRunner
+from deeprnn_keras.cli import main
+
+found = []
+for line in sys.argv[1:]:
+    done = CliRunner().invoke(main, line.split(), env={"COLUMNS": "150"})
+    if line.startswith(("list", "info")):
+        assert not {"keras", "tensorflow"} & set(sys.modules), line
+    found.append([done.exit_code, done.stdout, done.stderr])
+print(json.dumps(found))
+"""
+
+
+def distribution(folder, modules, entry_points):
+    """Install a distribution of single modules into a folder."""
+    for name, code in modules.items():
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    about = folder / "deeprnn_parity-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: deeprnn-parity\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in entry_points.items()]
+    (about / "entry_points.txt").write_text("[deeprnn_keras.families]\n" + "\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """{command: (exit code, stdout, stderr)} with the family of CONTRIBUTING.md, and one that cannot be imported."""
+    site, work = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    examples = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL))
+    parity = examples["deeprnn_parity.py"]
+    modules = {"deeprnn_parity": parity, "deeprnn_broken": "import a_module_that_nobody_has"}
+    distribution(site, modules, {"parity": "deeprnn_parity:Parity", "broken": "deeprnn_broken:Broken"})
+    name = "parity_gru_1x16"
+    commands = [
+        "list --task parity",
+        "list --task langage",
+        f"info {name}",
+        f"tune {name}",
+        f"train {name} --quick",
+        f"train {name} --units 4 --epochs 3 --output run",
+        "evaluate run",
+        "generate run --prompt 1",
+        f"train {name} --resume --output run",
+    ]
+    path = [str(site), str(ROOT)]
+    code = f"import sys; sys.path[:0] = {path!r}\n{COMMANDS}"
+    done = subprocess.run([sys.executable, "-c", code, *commands], cwd=work, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = dict(zip(commands, json.loads(done.stdout), strict=True))
+    return {"run": work / "run", **found}
+
+
+def test_family_of_another_package_is_listed(outputs):
+    code, stdout, _ = outputs["list --task parity"]
+    assert code == 0 and "parity_gru_1x16" in stdout and "a GRU that counts modulo two" in stdout
+    assert "did you mean 'language'" in outputs["list --task langage"][2]
+
+
+def test_info_shows_its_card(outputs):
+    code, stdout, _ = outputs["info parity_gru_1x16"]
+    assert code == 0 and "keeps one bit in memory" in stdout and "The task is artificial." in stdout
+    assert "H^(1)  (n, 16)" in stdout
+
+
+def test_train_and_evaluate_agree(outputs):
+    code, stdout, stderr = outputs["train parity_gru_1x16 --units 4 --epochs 3 --output run"]
+    assert code == 0, stdout + stderr
+    result = json.loads((outputs["run"] / "result.json").read_text())
+    assert result["ending"] == "finished" and result["data"] == "bits" and result["updates"] == 3 * 12
+    assert {path.name for path in outputs["run"].iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
+    assert set(result["score"]) == {"loss", "accuracy"}
+    code, evaluated, stderr = outputs["evaluate run"]
+    assert code == 0, stderr
+    for text in (stdout, evaluated):
+        assert f"accuracy  {result['score']['accuracy']:.4f}" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("tune parity_gru_1x16", "deeprnn tune does not support models of parity"),
+        ("train parity_gru_1x16 --quick", "models of parity do not support --quick"),
+        ("generate run --prompt 1", "models of parity do not generate"),
+        ("train parity_gru_1x16 --resume --output run", "cannot be resumed: its run has finished"),
+    ],
+)
+def test_what_the_family_does_not_support_is_refused(outputs, command, message):
+    code, _, stderr = outputs[command]
+    assert code == 1 and message in stderr
+
+
+def test_broken_family_is_a_warning_that_names_it(outputs):
+    message = outputs["list --task parity"][2]
+    assert "task family 'broken' (entry point 'deeprnn_broken:Broken') could not be loaded" in message
+    assert "a_module_that_nobody_has" in message and "parity" not in message
+
+
+# === In this process ===
+
+
+@pytest.fixture
+def scratch(monkeypatch):
+    """A registry that may be added to."""
+    tasks.families()
+    monkeypatch.setattr(registry._FAMILIES, "_entries", dict(registry._FAMILIES._entries))
+    monkeypatch.setattr(zoo.registry.MODELS, "_entries", dict(zoo.registry.MODELS._entries))
+    monkeypatch.setattr(zoo.registry, "_families_added", set(zoo.registry._families_added))
+
+
+def test_families_of_this_package():
+    assert {"language", "classification", "regression", "music"} <= set(tasks.families().names())
+
+
+def test_registered_family_is_used_at_once(scratch):
+    class Sums(tasks.Family):
+        name = "sums"
+
+        def entries(self):
+            return [zoo.SequenceModelConfig(**SUMS)]
+
+    tasks.register(Sums())
+    assert zoo.list_models(task="sums") == ["sums_gru_1x4"]
+    assert zoo.info("sums_gru_1x4").family.name == "sums"
+    with pytest.raises(ValueError, match="a task named 'sums' already"):
+        tasks.register(Sums)
+    with pytest.raises(TypeError, match="must be a Family, got str"):
+        tasks.register("sums")
+
+
+SUMS = {
+    "name": "sums_gru_1x4",
+    "title": "sums",
+    "task": "sums",
+    "paper": "none",
+    "data": "random numbers",
+    "inputs": 1,
+    "outputs": 1,
+    "kind": "numbers",
+    "units": 4,
+    "num_layers": 1,
+    "cell": "gru",
+    "recipe": zoo.info("digits_gru_2x64").recipe,
+}
+
+
+@pytest.mark.parametrize("value", ["deeprnn_keras.tasks:Familie", "json:dumps", "deeprnn_keras.tasks:Family"])
+def test_entry_point_that_holds_no_family_is_a_warning(scratch, value):
+    before = tasks.families().names()
+    with pytest.warns(RuntimeWarning, match=f"task family 'odd' .entry point '{value}'. could not be loaded"):
+        registry._load(EntryPoint("odd", value, registry.GROUP))
+    assert tasks.families().names() == before
+
+
+def test_entries_that_fail_are_a_warning(scratch):
+    class Odd(tasks.Family):
+        name = "odd"
+
+        def entries(self):
+            return [zoo.info("d2l_rnn_2x32")]
+
+    tasks.register(Odd)
+    with pytest.warns(RuntimeWarning, match=r"'odd' .* a model named 'd2l_rnn_2x32' already"):
+        zoo.list_models()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "kjv_lstm_2x256" in zoo.list_models()
+
+
+def test_configuration_of_an_unknown_task_is_an_error(scratch):
+    zoo.register(zoo.SequenceModelConfig(**{**SUMS, "task": "langage"}))
+    with pytest.raises(ValueError, match="unknown task 'langage'; did you mean 'language'"):
+        zoo.card("sums_gru_1x4")
