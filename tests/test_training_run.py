@@ -16,11 +16,11 @@ from rich.console import Console
 
 from deeprnn_keras import GeometricDecay, LanguageModel, NonFiniteGuard, Recipe, TextCorpus, token_windows
 from deeprnn_keras.models import load_language_model
+from deeprnn_keras.tasks import families
+from deeprnn_keras.tasks.text_batches import split_text
 from deeprnn_keras.training.callbacks import Record
 from deeprnn_keras.training.compressors import compressed_bits
 from deeprnn_keras.training.files import written_beside
-from deeprnn_keras.training.text_plan import split_text
-from deeprnn_keras.training.text_run import train_text
 
 WORDS = "in the beginning was a word and then there were many words of all sorts é"
 CORPUS = TextCorpus(" ".join(np.random.default_rng(5).choice(WORDS.split(), size=900)), "words.txt")
@@ -30,11 +30,13 @@ FILES = ["curve.png", "history.csv", "model.keras", "result.json"]
 
 def new_model(recipe, seed=0):
     keras.utils.set_random_seed(seed)
-    return recipe.compile(LanguageModel(CORPUS.vocabulary, units=8, cell="rnn"), LanguageModel.loss_function())
+    return recipe.compile(
+        LanguageModel(CORPUS.vocabulary, units=8, cell="rnn", implementation="loop"), LanguageModel.loss_function()
+    )
 
 
 def run_of(recipe, folder, seed=0, **kwargs):
-    return train_text(
+    return families()["language"].train(
         new_model(recipe, seed), CORPUS, recipe, folder, seed=seed, console=Console(file=io.StringIO()), **kwargs
     )
 
@@ -56,7 +58,9 @@ WORSENING = Recipe(**SMALL, epochs=3, schedule=GeometricDecay(1000.0, after=1))
 def worsening(folder):
     """The run and what it wrote to the console."""
     console = Console(file=io.StringIO(), width=120)
-    run = train_text(new_model(WORSENING), CORPUS, WORSENING, folder, seed=4, title="a title", console=console)
+    run = families()["language"].train(
+        new_model(WORSENING), CORPUS, WORSENING, folder, seed=4, title="a title", console=console
+    )
     return run, console.file.getvalue()
 
 
@@ -273,7 +277,7 @@ def test_first_windows_train_and_the_next_validate(stride, train, validation):
 
 def test_a_text_too_short_for_the_first_windows():
     recipe = Recipe(bptt=4, train_windows=3, validation_windows=2)
-    with pytest.raises(ValueError, match=r"poem is too short .* 3 windows .* take 17 characters, it has 16"):
+    with pytest.raises(ValueError, match=r"poem is too short .* 3 training windows .* need 17 characters, got 16"):
         split_text(TextCorpus("abcd" * 4, "poem"), recipe)
     assert split_text(TextCorpus("abcd" * 4 + "a"), recipe).validation == ("abcda",)
 

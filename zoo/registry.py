@@ -93,7 +93,7 @@ def card(name: str, **overrides: Any) -> str:
 
     >>> from deeprnn_keras import zoo
     >>> print(zoo.card("zaremba_small").splitlines()[0])
-    zaremba_small: Zaremba's unregularized LSTM for words
+    zaremba_small: unregularized LSTM, small
     """
     return str(info(name, **overrides))
 

@@ -101,7 +101,7 @@ class Family:
     ...         return Split((x[:30], x[:30].sum(1)), (x[30:], x[30:].sum(1)), name="random sums")
     ...     def loss(self, model):
     ...         return "mse"
-    >>> family, model = Sums(), keras.Sequential([GRU(4), keras.layers.Dense(1)])
+    >>> family, model = Sums(), keras.Sequential([keras.Input((5, 1)), GRU(4), keras.layers.Dense(1)])
     >>> data, folder = family.load_data(None), tempfile.mkdtemp()
     >>> run = family.train(model, data, Recipe(batch_size=10), folder, console=Console(quiet=True))
     >>> run.ending, list(run.score)
