@@ -68,7 +68,7 @@ def test_damaged_weights_are_refused(preset):
         (lambda s: s["config"].update(unit=3), "unknown field 'unit'; did you mean 'units'"),
         (lambda s: s["config"]["recipe"].update(learning_rates=3), "unknown field 'learning_rates'"),
         (lambda s: s["config"]["recipe"]["schedule"].update(kind="os.system"), "unknown schedule 'os.system'"),
-        (lambda s: s.pop("config"), "is no configuration of a model"),
+        (lambda s: s.pop("config"), "is not a configuration of a model"),
     ],
     ids=range(6),
 )
@@ -81,7 +81,7 @@ def test_damaged_configurations_are_refused(change, message, preset):
     with pytest.raises(ValueError, match=message):
         zoo.create_model(folder)
     path.write_text("{")
-    with pytest.raises(ValueError, match="is no configuration of a model"):
+    with pytest.raises(ValueError, match="is not a configuration of a model"):
         zoo.create_model(folder)
 
 
