@@ -17,14 +17,18 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = """
 import json, sys
 from click.testing import CliRunner
+from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
 
+assert "deeprnn_parity" not in sys.modules, "entry points are read when the registry is asked"
 found = []
 for line in sys.argv[1:]:
     done = CliRunner().invoke(main, line.split(), env={"COLUMNS": "150"})
     if line.startswith(("list", "info")):
         assert not {"keras", "tensorflow"} & set(sys.modules), line
     found.append([done.exit_code, done.stdout, done.stderr])
+zoo.save_preset(zoo.create_model("parity_gru_1x16", units=3), "preset")
+assert zoo.create_model("preset").configuration == zoo.info("parity_gru_1x16", units=3)
 print(json.dumps(found))
 """
 
@@ -60,6 +64,7 @@ def outputs(tmp_path_factory):
         "evaluate run",
         "generate run --prompt 1",
         f"train {name} --resume --output run",
+        f"train {name} --publish weights --output published",
     ]
     path = [str(site), str(ROOT)]
     code = f"import sys; sys.path[:0] = {path!r}\n{COMMANDS}"
@@ -92,6 +97,13 @@ def test_train_and_evaluate_agree(outputs):
     assert code == 0, stderr
     for text in (stdout, evaluated):
         assert f"accuracy  {result['score']['accuracy']:.4f}" in text
+
+
+def test_weights_are_published_with_their_record(outputs):
+    code, stdout, stderr = outputs["train parity_gru_1x16 --publish weights --output published"]
+    assert code == 0, stdout + stderr
+    record = json.loads((outputs["run"].parent / "weights" / "parity_gru_1x16.json").read_text())
+    assert record["updates"] == 2 * 12 and record["architecture"]["units"] == 16 and len(record["golden"]) == 1
 
 
 @pytest.mark.parametrize(
