@@ -1,9 +1,10 @@
 """What `deeprnn evaluate` says of the text, and of models that have no characters."""
 
+import keras
 import pytest
 from click.testing import CliRunner
 
-from deeprnn_keras import LanguageModel, zoo
+from deeprnn_keras import LanguageModel, SequenceModel, zoo
 from deeprnn_keras.cli import main
 from deeprnn_keras.zoo import results, table
 
@@ -29,6 +30,19 @@ def test_a_model_over_numbers_is_an_answer_and_no_traceback(tmp_path, options):
     result = evaluate(tmp_path, 7, *options)
     assert result.exit_code == 1
     assert "knows ids below 7, not characters" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "generate"])
+def test_a_model_of_no_family_is_refused(command, tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "odd.keras")
+    result = CliRunner().invoke(main, [command, str(tmp_path / "odd.keras")])
+    assert result.exit_code == 1 and "holds a Sequential, which belongs to no task family (" in result.stderr
+
+
+def test_series_model_that_is_not_of_the_zoo_has_no_data(tmp_path):
+    SequenceModel(2, 3, units=2).save(tmp_path / "mine.keras")
+    result = CliRunner().invoke(main, ["evaluate", str(tmp_path / "mine.keras")])
+    assert result.exit_code == 1 and "the model is not one of the zoo" in result.stderr
 
 
 # === Models of the zoo ===

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deeprnn_keras.tasks.run import CHECKPOINTS, SETTINGS, check_resumable
-
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -44,6 +42,8 @@ def stored_options(name: str, given: TrainOptions) -> TrainOptions:
     Raises:
         ValueError: If there is no such run, or an option differs from the one it was started with.
     """
+    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # here: --help must answer at once
+
     folder = given.folder or _last(name)
     check_resumable(folder, "--output")
     if not (folder / SETTINGS).is_file():
@@ -66,6 +66,8 @@ def stored_options(name: str, given: TrainOptions) -> TrainOptions:
 
 def _last(name: str) -> Path:
     """Return the directory of the most recent unfinished run of a model in 'runs'."""
+    from deeprnn_keras.tasks.run import CHECKPOINTS
+
     runs = Path("runs")
     folders = [path.parent for path in runs.glob(f"{name}*/{CHECKPOINTS}") if _model_in(path.parent) == name]
     if not folders:
@@ -74,5 +76,7 @@ def _last(name: str) -> Path:
 
 
 def _model_in(folder: Path) -> str | None:
+    from deeprnn_keras.tasks.run import SETTINGS
+
     path = folder / SETTINGS
     return json.loads(path.read_text(encoding="utf-8")).get("model") if path.is_file() else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deeprnn_keras.cli.ranges import OWN, Amount, RangeOption
+from deeprnn_keras.cli.option_types import OWN, Amount, RangeOption
 from deeprnn_keras.cli.tune_options import SETTINGS, resolve_options, to_json
 
 if TYPE_CHECKING:

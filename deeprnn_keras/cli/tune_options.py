@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deeprnn_keras import checks
-from deeprnn_keras.cli.ranges import OWN, text_of
+from deeprnn_keras.cli.option_types import OWN, text_of
 from deeprnn_keras.cli.train import fresh_folder
 
 SETTINGS = "tune.json"

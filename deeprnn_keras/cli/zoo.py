@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deeprnn_keras.cli.model_argument import names_an_entry
-from deeprnn_keras.cli.ranges import Amount
+from deeprnn_keras.cli.option_types import Amount
 
 if TYPE_CHECKING:
     import keras
