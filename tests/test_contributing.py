@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_model_in_one_file(tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     examples = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL))
-    path = "zoo/elman.py"  # the other example is a package of its own: test_tasks.py
+    path = "zoo/elman.py"  # the other example is a package of its own: test_task_package.py
     code = examples[path]
     copy = tmp_path / "checkout"
     for folder in ("deeprnn_keras", "zoo", "tests"):

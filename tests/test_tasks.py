@@ -1,132 +1,92 @@
-"""Task families: the registry, and a family in a package of its own, found through its entry point."""
+"""Task families: the run that they inherit, and the registry."""
 
+import csv
 import json
-import re
-import subprocess
-import sys
 import warnings
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+from rich.console import Console
 
-from deeprnn_keras import tasks, zoo
+from deeprnn_keras import Recipe, tasks, zoo
 from deeprnn_keras.tasks import registry
+from deeprnn_keras.training.callbacks import EpochTable
 
-ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = """
-import json, sys
-from click.testing import CliRunner
-from deeprnn_keras import zoo
-from deeprnn_keras.cli import main
-
-assert "deeprnn_parity" not in sys.modules, "entry points are read when the registry is asked"
-found = []
-for line in sys.argv[1:]:
-    done = CliRunner().invoke(main, line.split(), env={"COLUMNS": "150"})
-    if line.startswith(("list", "info")):
-        assert not {"keras", "tensorflow"} & set(sys.modules), line
-    found.append([done.exit_code, done.stdout, done.stderr])
-zoo.save_preset(zoo.create_model("parity_gru_1x16", units=3), "preset")
-assert zoo.create_model("preset").configuration == zoo.info("parity_gru_1x16", units=3)
-print(json.dumps(found))
-"""
+# === The run that every family inherits ===
 
 
-def distribution(folder, modules, entry_points):
-    """Install a distribution of single modules into a folder."""
-    for name, code in modules.items():
-        (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    about = folder / "deeprnn_parity-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: deeprnn-parity\nVersion: 1.0\n")
-    lines = [f"{name} = {value}" for name, value in entry_points.items()]
-    (about / "entry_points.txt").write_text("[deeprnn_keras.families]\n" + "\n".join(lines) + "\n")
+class Sums(tasks.Family):
+    """Sums of four numbers: data and loss, nothing else."""
+
+    name = "sums"
+
+    def load_data(self, config, path=None):
+        x = np.random.default_rng(0).random((60, 4), "float32")
+        parts = [(part, part.sum(1, keepdims=True)) for part in np.split(x, [40, 50])]
+        return tasks.Split(train=parts[0], validation=parts[1], test=parts[2], name="sums")
+
+    def loss(self, model):
+        return "mse"
+
+
+RECIPE = Recipe("sgd", 0.1, batch_size=10, epochs=4)
+
+
+def run_of(folder, recipe=RECIPE, **options):
+    """(run, model) of a linear model of random initial weights."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
+    return Sums().train(model, Sums().load_data(None), recipe, folder, console=Console(quiet=True), **options), model
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    """{command: (exit code, stdout, stderr)} with the family of CONTRIBUTING.md, and one that cannot be imported."""
-    site, work = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work")
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    examples = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL))
-    parity = examples["deeprnn_parity.py"]
-    modules = {"deeprnn_parity": parity, "deeprnn_broken": "import a_module_that_nobody_has"}
-    distribution(site, modules, {"parity": "deeprnn_parity:Parity", "broken": "deeprnn_broken:Broken"})
-    name = "parity_gru_1x16"
-    commands = [
-        "list --task parity",
-        "list --task langage",
-        f"info {name}",
-        f"tune {name}",
-        f"train {name} --quick",
-        f"train {name} --units 4 --epochs 3 --output run",
-        "evaluate run",
-        "generate run --prompt 1",
-        f"train {name} --resume --output run",
-        f"train {name} --publish weights --output published",
-    ]
-    path = [str(site), str(ROOT)]
-    code = f"import sys; sys.path[:0] = {path!r}\n{COMMANDS}"
-    done = subprocess.run([sys.executable, "-c", code, *commands], cwd=work, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = dict(zip(commands, json.loads(done.stdout), strict=True))
-    return {"run": work / "run", **found}
+def finished(tmp_path_factory):
+    return run_of(tmp_path_factory.mktemp("finished") / "run", settings={"model": "sums"})
 
 
-def test_family_of_another_package_is_listed(outputs):
-    code, stdout, _ = outputs["list --task parity"]
-    assert code == 0 and "parity_gru_1x16" in stdout and "a GRU that counts modulo two" in stdout
-    assert "did you mean 'language'" in outputs["list --task langage"][2]
+def test_run_leaves_the_best_epoch_and_its_files(finished):
+    run, model = finished
+    assert {path.name for path in run.folder.iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
+    x, y = Sums().load_data(None).test
+    assert run.score["loss"] == pytest.approx(np.mean((model.predict(x, verbose=0) - y) ** 2), rel=1e-5)
+    with (run.folder / "history.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    x, y = Sums().load_data(None).validation
+    assert np.mean((model.predict(x, verbose=0) - y) ** 2) == pytest.approx(min(losses), rel=1e-5)
+    assert json.loads((run.folder / "run.json").read_text()) == {"model": "sums"}
 
 
-def test_info_shows_its_card(outputs):
-    code, stdout, _ = outputs["info parity_gru_1x16"]
-    assert code == 0 and "keeps one bit in memory" in stdout and "The task is artificial." in stdout
-    assert "H^(1)  (n, 16)" in stdout
+def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_path):
+    def interrupt(self, epoch, logs=None, log=EpochTable.on_epoch_end):
+        log(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochTable, "on_epoch_end", interrupt)
+        run, _ = run_of(tmp_path / "run")
+    assert run.ending == "interrupted" and run.score is None and (run.folder / "model.keras").is_file()
+    run, model = run_of(tmp_path / "run", resume=True)
+    assert run.ending == "finished" and run.resumed_at == 4
+    for one, other in zip(model.get_weights(), finished[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_train_and_evaluate_agree(outputs):
-    code, stdout, stderr = outputs["train parity_gru_1x16 --units 4 --epochs 3 --output run"]
-    assert code == 0, stdout + stderr
-    result = json.loads((outputs["run"] / "result.json").read_text())
-    assert result["ending"] == "finished" and result["data"] == "bits" and result["updates"] == 3 * 12
-    assert {path.name for path in outputs["run"].iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
-    assert set(result["score"]) == {"loss", "accuracy"}
-    code, evaluated, stderr = outputs["evaluate run"]
-    assert code == 0, stderr
-    for text in (stdout, evaluated):
-        assert f"accuracy  {result['score']['accuracy']:.4f}" in text
+def test_diverging_run_keeps_finite_weights_and_says_what_to_change(tmp_path):
+    run, model = run_of(tmp_path / "run", Recipe("sgd", 3e38, batch_size=10, epochs=2))
+    assert run.ending == "not finite" and "learning_rate" in run.advice
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_weights_are_published_with_their_record(outputs):
-    code, stdout, stderr = outputs["train parity_gru_1x16 --publish weights --output published"]
-    assert code == 0, stdout + stderr
-    record = json.loads((outputs["run"].parent / "weights" / "parity_gru_1x16.json").read_text())
-    assert record["updates"] == 2 * 12 and record["architecture"]["units"] == 16 and len(record["golden"]) == 1
+def test_shortened_runs_are_refused_where_there_are_none(tmp_path):
+    with pytest.raises(ValueError, match="quick and updates are not supported for models of sums"):
+        run_of(tmp_path / "run", quick=True)
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("tune parity_gru_1x16", "deeprnn tune does not support models of parity"),
-        ("train parity_gru_1x16 --quick", "models of parity do not support --quick"),
-        ("generate run --prompt 1", "models of parity do not generate"),
-        ("train parity_gru_1x16 --resume --output run", "cannot be resumed: its run has finished"),
-    ],
-)
-def test_what_the_family_does_not_support_is_refused(outputs, command, message):
-    code, _, stderr = outputs[command]
-    assert code == 1 and message in stderr
-
-
-def test_broken_family_is_a_warning_that_names_it(outputs):
-    message = outputs["list --task parity"][2]
-    assert "task family 'broken' (entry point 'deeprnn_broken:Broken') could not be loaded" in message
-    assert "a_module_that_nobody_has" in message and "parity" not in message
-
-
-# === In this process ===
+# === The registry in this process ===
 
 
 @pytest.fixture
@@ -143,13 +103,11 @@ def test_families_of_this_package():
 
 
 def test_registered_family_is_used_at_once(scratch):
-    class Sums(tasks.Family):
-        name = "sums"
-
+    class WithEntries(Sums):
         def entries(self):
             return [zoo.SequenceModelConfig(**SUMS)]
 
-    tasks.register(Sums())
+    tasks.register(WithEntries())
     assert zoo.list_models(task="sums") == ["sums_gru_1x4"]
     assert zoo.info("sums_gru_1x4").family.name == "sums"
     with pytest.raises(ValueError, match="a task named 'sums' already"):
