@@ -1,16 +1,19 @@
-"""The recurrences that go by name: which gates and states each has, in which order, and how many weights.
+"""The recurrences that go by name: their equations, gates, and states.
 
-Gates are always addressed by name; the order in which Keras concatenates them is written down only here.
+Gates are always addressed by name; the order in which they are stored is that of the equations' maps.
 """
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 from deeprnn_keras import checks
+from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.highway import RecurrentHighway
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
+from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations
 from deeprnn_keras.equations.transition import TransitionGRU, TransitionLSTM, TransitionRNN
 from deeprnn_keras.registry import Registry
 
@@ -20,41 +23,61 @@ class CellSpec:
     """What is known of a recurrence without building it.
 
     Attributes:
-        name: the name in `DeepRNN(cell=...)`.
-        gates: the blocks of kernel, recurrent kernel and bias, in Keras' order; empty where `make` knows them.
-        states: the tensors carried from step to step, the output first.
-        bias_vectors: bias vectors per gate (2: input and recurrent projection have their own).
-        keep_gate: the gate that, at 1, keeps the old state; None if there is none.
-        write_gate: the gate that lets the candidate in, where it is not 1 - keep_gate.
-        equations: called with units and options it gives the `Equations`; None for the three of Keras.
-        make: called with units and options it gives the Keras cell; or "module:name" of such a function.
+        name: The name in `DeepRNN(cell=...)`.
+        equations: Callable (units, **options) -> `Equations`; None for a Keras cell that is known as a function only.
+        make: Callable (units, **options) -> Keras cell, or "module:name" of one; None for "rnn", "gru", "lstm", which
+            are layers of Keras.
     """
 
     name: str
-    gates: tuple[str, ...] = ()
-    states: tuple[str, ...] = ("h",)
-    bias_vectors: int = 1
-    keep_gate: str | None = None
-    write_gate: str | None = None
-    equations: Callable | None = None
-    make: Callable | str | None = None
+    equations: Callable[..., Equations] | None = None
+    make: Callable[..., Any] | str | None = None
 
-    def count_params(self, inputs, units, **options):
-        """Weights of one layer: gates x (inputs x units + units^2 + bias_vectors x units), or what the equations say.
+    @cached_property
+    def sample(self) -> Equations | None:
+        """The equations for one unit."""
+        return None if self.equations is None else self.equations(1)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The blocks of kernel, recurrent kernel, and bias of a Keras layer, in order; empty for other cells."""
+        return self.sample.gates if self.make is None else ()
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The tensors carried from step to step, the output first."""
+        return ("h",) if self.sample is None else self.sample.states
+
+    @property
+    def keep_gate(self) -> str | None:
+        """The gate that, at 1, keeps the old state; None if there is none."""
+        return None if self.sample is None else next(iter(self.sample.keep_gates), None)
+
+    @property
+    def write_gate(self) -> str | None:
+        """The gate that lets the candidate in, where it is not 1 - keep_gate."""
+        return None if self.sample is None else next(iter(self.sample.write_gates), None)
+
+    def options(self) -> set[str]:
+        """Return the names of the options in {"name": name, **options}."""
+        if self.sample is None:
+            return set()
+        sizes = {field.name for field in fields(self.sample)} - {"units"}
+        return sizes | set(self.sample.activations) | DROPOUTS
+
+    def count_params(self, input_dim: int, units: int, **options: Any) -> int:
+        """Return the number of weights of one layer.
 
         Raises:
-            ValueError: for a cell that is neither one of Keras' nor written as equations.
+            ValueError: For a cell without equations.
         """
-        if self.equations is not None:
-            sizes = {field.name for field in fields(self.equations(1))}
-            sizes = {name: value for name, value in options.items() if name in sizes}
-            return self.equations(units, **sizes).count_params(inputs)
-        if not self.gates:
+        if self.equations is None:
             raise ValueError(f"cell {self.name!r} is known by its function alone; build the layer to count its weights")
-        return len(self.gates) * units * (inputs + units + self.bias_vectors)
+        sizes = {field.name for field in fields(self.sample)}
+        return self.equations(units, **{key: options[key] for key in options.keys() & sizes}).count_params(input_dim)
 
-    def cell(self, units, **options):
-        """The Keras cell, of a recurrence that is not one of Keras'."""
+    def cell(self, units: int, **options: Any) -> Any:
+        """Return the Keras cell of a recurrence that is not one of Keras' layers."""
         make = self.make
         if isinstance(make, str):
             module, _, name = make.partition(":")
@@ -63,40 +86,22 @@ class CellSpec:
 
 
 CELLS = Registry("cell")
-DROPOUTS = {"dropout", "recurrent_dropout"}  # of every cell that is written as equations
+DROPOUTS = {"dropout", "recurrent_dropout", "seed"}  # of every cell with equations
 
-
-def _add(*specs):
-    for spec in specs:
-        CELLS.add(spec.name, spec)
-
-
-def _written(name, equations, make):
-    """The spec of a recurrence that is written as equations."""
-    sample = equations(1)
-    keep = next(iter(sample.keep_gates), None)
-    return CellSpec(name, states=sample.states, keep_gate=keep, equations=equations, make=make)
-
-
-_add(
-    CellSpec("rnn", gates=("candidate",)),
-    # Keras' update gate z keeps: h' = z h + (1 - z) candidate. `reset_after=True` has two bias vectors.
-    CellSpec("gru", gates=("update", "reset", "candidate"), bias_vectors=2, keep_gate="update"),
-    CellSpec(
-        "lstm",
-        gates=("input", "forget", "candidate", "output"),
-        states=("h", "c"),
-        keep_gate="forget",
-        write_gate="input",
-    ),
-    _written("mlp_gate_rnn", MLPGateRNN, "deeprnn_keras.cells:MLPGateRNNCell"),
-    _written("mlp_gate_gru", MLPGateGRU, "deeprnn_keras.cells:MLPGateGRUCell"),
-    _written("mlp_gate_lstm", MLPGateLSTM, "deeprnn_keras.cells:MLPGateLSTMCell"),
-    _written("deep_transition_rnn", TransitionRNN, "deeprnn_keras.cells:deep_transition_rnn"),
-    _written("deep_transition_gru", TransitionGRU, "deeprnn_keras.cells:deep_transition_gru"),
-    _written("deep_transition_lstm", TransitionLSTM, "deeprnn_keras.cells:deep_transition_lstm"),
-    _written("rhn", RecurrentHighway, "deeprnn_keras.cells:RHNCell"),
-)
+for _name, _equations, _make in (
+    # Keras' update gate z keeps: h' = z h + (1 - z) candidate
+    ("rnn", SimpleRNNEquations, None),
+    ("gru", GRUEquations, None),
+    ("lstm", LSTMEquations, None),
+    ("mlp_gate_rnn", MLPGateRNN, "deeprnn_keras.cells:MLPGateRNNCell"),
+    ("mlp_gate_gru", MLPGateGRU, "deeprnn_keras.cells:MLPGateGRUCell"),
+    ("mlp_gate_lstm", MLPGateLSTM, "deeprnn_keras.cells:MLPGateLSTMCell"),
+    ("deep_transition_rnn", TransitionRNN, "deeprnn_keras.cells:deep_transition_rnn"),
+    ("deep_transition_gru", TransitionGRU, "deeprnn_keras.cells:deep_transition_gru"),
+    ("deep_transition_lstm", TransitionLSTM, "deeprnn_keras.cells:deep_transition_lstm"),
+    ("rhn", RecurrentHighway, "deeprnn_keras.cells:RHNCell"),
+):
+    CELLS.add(_name, CellSpec(_name, _equations, _make))
 
 
 def cell_spec(cell):
@@ -119,12 +124,9 @@ def named(cell):
     if "name" not in options:
         raise ValueError(f'cell must be a name or {{"name": name, **options}}, got {cell!r}')
     spec = CELLS[options.pop("name")]
-    if options and spec.make is None:
-        raise ValueError(f"cell {spec.name!r} has no options, got {options}")
-    if options and spec.equations is not None:
-        known = {field.name for field in fields(spec.equations(1))} | set(spec.equations(1).activations)
+    if spec.equations is not None:
         for option in options:
-            checks.one_of(f"option of cell {spec.name!r}", option, (known - {"units"}) | DROPOUTS)
+            checks.one_of(f"option of cell {spec.name!r}", option, spec.options())
     return spec, options
 
 
@@ -162,4 +164,4 @@ def _spec_of(name, make):
     if equations is None:
         return CellSpec(name, make=make)
     sizes = {field.name for field in fields(equations)}
-    return _written(name, partial(equations, **{key: options[key] for key in options.keys() & sizes}), make)
+    return CellSpec(name, partial(equations, **{key: options[key] for key in options.keys() & sizes}), make)

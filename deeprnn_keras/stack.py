@@ -43,17 +43,17 @@ def check_block_size(block_size, connection, num_layers):
     return block_size
 
 
-def layer_inputs(units, inputs, connection="stack", bidirectional=False):
-    """The number of features that each layer reads, from the lowest layer up."""
+def layer_input_dims(units, input_dim, connection="stack", bidirectional=False):
+    """Return the number of features that each layer reads, from the lowest layer up."""
     widths = [h * (2 if bidirectional else 1) for h in units]
-    shortcut = inputs if connection == "skip" else 0
-    return [inputs, *(width + shortcut for width in widths[:-1])]
+    shortcut = input_dim if connection == "skip" else 0
+    return [input_dim, *(width + shortcut for width in widths[:-1])]
 
 
 def output_width(units, connection="stack", bidirectional=False):
-    """The number of features of the output of layers of these `units`, a list.
+    """Return the number of features of the output of layers of these `units`, a list.
 
-    >>> from deeprnn_keras import output_width
+    >>> from deeprnn_keras.stack import output_width
     >>> output_width([8, 4], connection="skip", bidirectional=True)
     24
     """
@@ -61,24 +61,39 @@ def output_width(units, connection="stack", bidirectional=False):
     return top * (2 if bidirectional else 1)
 
 
-def count_params(inputs, units, num_layers=None, cell="lstm", connection="stack", bidirectional=False):
-    """The number of weights of `DeepRNN(units, num_layers, cell, ...)` on `inputs` features, without building it.
+def count_params(
+    input_dim,
+    units,
+    num_layers=None,
+    cell="lstm",
+    connection="stack",
+    bidirectional=False,
+    *,
+    use_bias=True,
+    reset_after=True,
+):
+    """Return the number of weights of `DeepRNN(units, num_layers, cell, ...)` without building it.
 
     Equal to `layer.count_params()` for every named cell.
 
-    >>> from deeprnn_keras import count_params
-    >>> count_params(inputs=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
-    641600
+    Args:
+        input_dim: d, features per step.
+        units, num_layers, cell, connection, bidirectional, use_bias, reset_after: As in `DeepRNN`.
 
     Raises:
-        ValueError: for what `DeepRNN` refuses too, and for a cell without a name (build the layer to count it).
+        ValueError: For what `DeepRNN` refuses too, and for a cell without a name (build the layer to count it).
+
+    >>> from deeprnn_keras import count_params
+    >>> count_params(input_dim=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
+    641600
     """
-    checks.positive_int("inputs", inputs)
+    checks.positive_int("input_dim", input_dim)
     units = layer_units(units, num_layers)
     check_connection(connection, units)
     cells = [named(one) for one in checks.per_layer("cell", cell, len(units))]
-    reads = layer_inputs(units, inputs, connection, bidirectional)
+    switches = {"use_bias": use_bias, "reset_after": reset_after}
+    reads = layer_input_dims(units, input_dim, connection, bidirectional)
     per_direction = sum(
-        spec.count_params(d, h, **options) for (spec, options), d, h in zip(cells, reads, units, strict=True)
+        spec.count_params(d, h, **switches | options) for (spec, options), d, h in zip(cells, reads, units, strict=True)
     )
     return per_direction * (2 if bidirectional else 1)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from deeprnn_keras import _compat
+
 
 @dataclass
 class LayerPass:
@@ -50,31 +52,30 @@ class StepByStep:
     def call(self, sequences, initial_state=None, mask=None, training=False, **ignored):
         """As `DeepRNN.call`, without dropout; states that a stateful layer carries are taken to be zero."""
         import tensorflow as tf
-        from keras.src.backend import AutocastScope
 
         self.calls += 1
         if mask is None:
-            mask = getattr(sequences, "_keras_mask", None)
+            mask = _compat.keras_mask(sequences)
         n, steps = sequences.shape[:2]
         self.mask = np.ones((n, steps), bool) if mask is None else np.asarray(mask).astype(bool)
-        with AutocastScope(None):  # the weights as they are, not in half precision
+        with _compat.no_autocast():  # the weights as they are, not in half precision
             inputs = tf.unstack(tf.cast(sequences, self.stack.variable_dtype), axis=1)
             results = self._levels(inputs, self._start(initial_state, n))
         results = results if self.stack.return_all_layers else results[0]
         if not self.stack.return_state:
             return results
-        from deeprnn_keras.layers import state
+        from deeprnn_keras.layers.state_structure import join_state
 
         finals = [[tf.cast(part, self.stack.compute_dtype) for part in one.states[-1]] for one in self.passes]
-        return (results, *state.join(finals))
+        return (results, *join_state(finals))
 
     def _start(self, initial_state, n):
         import tensorflow as tf
 
-        from deeprnn_keras.layers import state
+        from deeprnn_keras.layers.state_structure import split_state
 
         dtype = self.stack.variable_dtype
-        given = state.split(initial_state, self.stack.state_size, n)
+        given = split_state(initial_state, self.stack.state_size, n)
         return [
             [tf.cast(part, dtype) for part in parts] or [tf.zeros((n, size), dtype) for size in sizes]
             for parts, sizes in zip(given, self.stack.state_size, strict=True)
@@ -84,20 +85,28 @@ class StepByStep:
         """What leaves the stack, a list, in its compute dtype."""
         import tensorflow as tf
 
-        from deeprnn_keras.layers.wiring import Wiring
-
-        wiring = Wiring.of(self.stack)
+        connections = self.stack.connections
         self.passes, left = [], [[] for _ in inputs]  # what leaves the levels, for each step
         for index, (level, start) in enumerate(zip(self.stack.levels, starts, strict=True)):
-            reads = [wiring.read(index, below, x, False) for below, x in zip(left, inputs, strict=True)]
-            self.passes.append(self._layer(level.layers[0], reads, start))
+            reads = inputs if index == 0 else [below[-1] for below in left]
+            if connections.reads_input(index):
+                reads = [tf.concat(pair, -1) for pair in zip(reads, inputs, strict=True)]
+            self.passes.append(self._layer(level[0], reads, start))
+            source = connections.shortcut(index)
             for below, output in zip(left, self.passes[-1].outputs, strict=True):
-                below.append(wiring.with_shortcut(output, below))
-        if self.stack.return_sequences:
-            joined = [tf.stack(steps, 1) for steps in zip(*map(wiring.joined, left), strict=True)]
-        else:
-            joined = wiring.joined(left[-1])
+                below.append(output if source is None else output + below[source])
+        steps = [self._leaving(below) for below in left]
+        joined = [tf.stack(parts, 1) for parts in zip(*steps, strict=True)]
+        joined = joined if self.stack.return_sequences else steps[-1]
         return [tf.cast(result, self.stack.compute_dtype) for result in joined]
+
+    def _leaving(self, below):
+        """Return what leaves the stack at a step, given what leaves its levels."""
+        import tensorflow as tf
+
+        if self.stack.return_all_layers:
+            return below
+        return [tf.concat(below, -1) if self.stack.connection == "skip" else below[-1]]
 
     def _layer(self, layer, reads, start):
         import tensorflow as tf

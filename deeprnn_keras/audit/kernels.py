@@ -1,16 +1,20 @@
 """`explain_kernels`: which kernel runs each recurrent layer of a model, and why."""
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 from deeprnn_keras.audit.planned import planned_rows
 from deeprnn_keras.audit.report import CPU, KernelReport, KernelRow
 from deeprnn_keras.audit.walk import recurrent_layers
+from deeprnn_keras.kernels import implementations
+from deeprnn_keras.kernels.selection import ONLY_TENSORFLOW, Choice, Machine
 
 
 def explain_kernels(model):
     """Which kernel runs each recurrent layer of a model, on this machine and on a GPU, and what rules out a faster one.
 
-    Kernels: "cudnn" (NVIDIA's, on a GPU), "xla" (this package's, on a CPU; both compute the sequence as one
+    Implementations: "cudnn" (NVIDIA's, on a GPU), "xla" (this package's, on a CPU; both compute the sequence as one
     operation), "loop" (Keras goes through the steps). A layer counts wherever it is: in nested models, in wrappers
     such as `Bidirectional`, in a `DeepRNN`, in lists; a shared layer counts once. Of our layers every obstacle is
     named; of Keras' own also what the layer of the same name in `deeprnn_keras` would do. Masks belong to the data and
@@ -47,48 +51,45 @@ def _is_layer(model):
     return keras is not None and isinstance(model, keras.layers.Layer)
 
 
-def _row(path, layer):
-    from deeprnn_keras.kernels.dispatch import has_gpu
+def _row(path: str, layer: Any) -> KernelRow:
+    from deeprnn_keras.kernels.machine import this_machine
 
-    here, gpu = _choice(layer, has_gpu()), _choice(layer, True)
+    machine = this_machine()
+    here, gpu = _choice(layer, machine), _choice(layer, replace(machine, gpu=True))
     return KernelRow(path, _type(layer), here.kernel, tuple(here.reasons), gpu.kernel, tuple(gpu.reasons))
 
 
-def _choice(layer, gpu):
-    """The `Choice` for a layer: by whose `inner_loop` it runs, not by its class, which may be a subclass."""
+def _choice(layer: Any, machine: Machine) -> Choice:
+    """Return the `Choice` for a layer: by whose `inner_loop` it runs, not by its class, which may be a subclass."""
     import keras
 
     from deeprnn_keras.audit.stock import looping_choice, stock_choice
-    from deeprnn_keras.kernels.dispatch import NOT_TENSORFLOW, Choice
-    from deeprnn_keras.layers.drop_ins import ChoosesKernel
+    from deeprnn_keras.layers.drop_ins import SelectsImplementation
 
-    inner_loop, backend = type(layer).inner_loop, keras.backend.backend()
-    if backend != "tensorflow":
-        return Choice("loop", [f"{NOT_TENSORFLOW.format(backend)}; Keras runs the layer in its own way"])
-    if inner_loop is ChoosesKernel.inner_loop:
-        return _drop_in_choice(layer, gpu)
+    inner_loop = type(layer).inner_loop
+    if machine.backend != "tensorflow":
+        return Choice("loop", [f"{ONLY_TENSORFLOW.format(machine.backend)}; Keras runs the layer in its own way"])
+    if inner_loop is SelectsImplementation.inner_loop:
+        return _drop_in_choice(layer, machine)
     if inner_loop in (keras.layers.LSTM.inner_loop, keras.layers.GRU.inner_loop):
-        return stock_choice(layer, gpu)
+        return stock_choice(layer, machine.gpu)
     if inner_loop is keras.layers.RNN.inner_loop:
-        return looping_choice(layer, gpu)
+        return looping_choice(layer, machine.gpu)
     return Choice("own", [f"{type(layer).__name__} has an inner_loop of its own"])
 
 
-def _drop_in_choice(layer, gpu):
-    from deeprnn_keras.kernels import dispatch, rules
-
-    traits = rules.traits(layer)
+def _drop_in_choice(layer: Any, machine: Machine) -> Choice:
     try:
-        choice = dispatch.choose(traits, layer.implementation, getattr(layer, "use_cudnn", "auto"), gpu)
+        choice = layer.implementation_on(machine)
     except ValueError as error:
-        return dispatch.Choice("error", [str(error)])
+        return Choice("error", [str(error)])
     if choice.kernel != "loop":
         return choice
-    # what rules out the kernel that such a machine could have, also where the loop was asked for; not the other one
-    obstacles, others = rules.cudnn_obstacles(traits), rules.fused_obstacles(traits)
-    obstacles, others = (obstacles, others) if gpu else (others, obstacles)
-    named = [reason for reason in choice.reasons if reason not in others]
-    return dispatch.Choice("loop", list(dict.fromkeys([*named, *obstacles])))
+    # what rules out the implementation that such a machine could have, also where the loop was requested
+    cudnn, xla = (implementations()[name].obstacles(layer.traits) for name in ("cudnn", "xla"))
+    obstacles, others = (cudnn, xla) if machine.gpu else (xla, cudnn)
+    reasons = [reason for reason in choice.reasons if reason not in others]
+    return Choice("loop", list(dict.fromkeys([*reasons, *obstacles])))
 
 
 def _type(layer):

@@ -9,7 +9,7 @@ GPU, CPU = "on a GPU", "on a CPU"
 GAP = 2
 LABEL = len(GPU) + GAP
 NOTHING = "no recurrent layer"
-IN_WORDS = {"cudnn": "cuDNN", "xla": "the fused kernel", "loop": "Keras' loop"}
+IN_WORDS = {"cudnn": "cuDNN", "xla": "XLA", "loop": "Keras' loop"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class KernelRow:
         path: the names that lead to it, "encoder/deep_rnn/forward_1".
         type: such as "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in Keras' general layer.
         kernel: what runs it on this machine: "cudnn", "xla", "loop"; "own" where its class brings an `inner_loop`
-            of its own; "error" where it asks for what cannot be.
+            of its own; "error" where it requests what is not supported.
         reasons: why this one and no faster one.
         gpu_kernel, gpu_reasons: the same where there is a GPU.
     """

@@ -1,54 +1,71 @@
-"""How the weights of cells that are written as equations start: each block is drawn as a map of its own."""
+"""Initial weights of cells with equations: each block of a map is drawn as a map of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from deeprnn_keras.equations import DiagonalMap, Equations, NamedMap
 from deeprnn_keras.initializers.seeding import draw, reseeded
-from deeprnn_keras.specs import CellSpec
 
+Draw = Callable[..., Any]  # (shape, dtype) -> tensor
 DEFAULTS = {"kernel": "glorot_uniform", "recurrent": "orthogonal", "hidden": "glorot_uniform"}
-MEMORY = CellSpec("", keep_gate="keep", write_gate="write")
+DIAGONAL_DEFAULT = "ones"  # keeps the length of the state, as an orthogonal matrix does
 
 
-def matrices(maps, initializers):
-    """{name: (shape, draw)} of the matrices."""
+def map_weights(
+    maps: Sequence[NamedMap], initializers: Mapping[str, Any]
+) -> dict[str, tuple[tuple[int, ...], Draw, str]]:
+    """Return {name: (shape, draw, role)} of the weights of the maps.
+
+    Args:
+        maps: The maps of the equations.
+        initializers: {role: initializer, or None for the default}.
+    """
     found = {}
     for place, known in enumerate(maps):
-        initializer = initializers[known.role] or keras.initializers.get(DEFAULTS[known.role])
+        default = DIAGONAL_DEFAULT if isinstance(known, DiagonalMap) else DEFAULTS[known.role]
+        initializer = initializers[known.role] or keras.initializers.get(default)
         if hasattr(initializer, "for_cell"):
             initializer = initializer.for_cell("rnn")  # a block is one gate
-        shape = (known.inputs, len(known.blocks) * known.width)
-        found[known.name] = shape, _by_blocks(known, (known.inputs,), initializer, place)
+        found[known.name] = known.shape, _by_blocks(known, known.shape[:-1], initializer, place), known.role
     return found
 
 
-def biases(equations, maps, initializer):
-    """{name: (shape, draw)} of the biases.
+def map_biases(
+    equations: Equations, maps: Sequence[NamedMap], initializer: Any
+) -> dict[str, tuple[tuple[int, ...], Draw, str]]:
+    """Return {name: (shape, draw, "bias")} of the biases of the maps.
 
     Args:
-        initializer: None: 0, and what the equations ask for; one that knows gates: 0, and its values for those that
-            keep the state and those that write to it; any other: draws every block.
+        equations: Whose maps they are.
+        maps: The maps.
+        initializer: None: 0, and what the equations ask for; one that knows gates: 0, and its values for the gates that
+            keep the state and those that write to it; any other draws every block.
     """
     keep = equations.keep if initializer is None else None
     write = None
-    if hasattr(initializer, "values"):
-        values = initializer.values(MEMORY, equations.units)
+    if hasattr(initializer, "gate_values"):
+        values = initializer.gate_values("keep", "write", equations.units)
         keep, write = values["keep"], values.get("write")
-    starts = {} if keep is None else equations.remembering(keep, write)
+    initial = {} if keep is None else equations.gate_biases(keep, write)
     found = {}
     for place, known in enumerate(maps):
         if known.bias is None:
             continue
-        if initializer is None or hasattr(initializer, "values"):
-            start = _from_values(known, starts)
+        if initializer is None or hasattr(initializer, "gate_values"):
+            draws = _from_values(known, initial)
         else:
-            start = _by_blocks(known, (), initializer, place)
-        found[known.bias] = (len(known.blocks) * known.width,), start
+            draws = _by_blocks(known, (), initializer, place)
+        found[known.bias] = (len(known.blocks) * known.width,), draws, "bias"
     return found
 
 
-def _by_blocks(known, rows, initializer, place):
-    def start(shape, dtype=None):
+def _by_blocks(known: NamedMap, rows: tuple[int, ...], initializer: Any, place: int) -> Draw:
+    def start(shape: Sequence[int], dtype: Any = None) -> Any:
         blocks = [
             draw(reseeded(initializer, 1000 * place + number), (*rows, known.width), dtype)
             for number in range(len(known.blocks))
@@ -58,10 +75,10 @@ def _by_blocks(known, rows, initializer, place):
     return start
 
 
-def _from_values(known, starts):
-    def start(shape, dtype=None):
+def _from_values(known: NamedMap, initial: Mapping[tuple[str, str], Any]) -> Draw:
+    def start(shape: Sequence[int], dtype: Any = None) -> Any:
         blocks = [
-            ops.broadcast_to(ops.cast(starts.get((known.bias, block), 0.0), "float32"), (known.width,))
+            ops.broadcast_to(ops.cast(initial.get((known.bias, block), 0.0), "float32"), (known.width,))
             for block in known.blocks
         ]
         return ops.cast(ops.concatenate(blocks), dtype or keras.config.floatx())

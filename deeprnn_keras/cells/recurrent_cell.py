@@ -6,25 +6,25 @@ from types import SimpleNamespace
 
 import keras
 from keras import ops
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-from deeprnn_keras import checks
-from deeprnn_keras.cells.initial_values import biases, matrices
-from deeprnn_keras.equations import Linear
+from deeprnn_keras import _compat, checks
+from deeprnn_keras.cells.initial_values import map_biases, map_weights
+from deeprnn_keras.equations import Blocks, Linear
 
 FIRST = ("kernel", "recurrent_kernel", "bias")
 ROLES = ("kernel", "recurrent", "hidden", "bias")
+_FALLBACK = {role: role for role in ROLES} | {"hidden": "kernel"}
 
 
-class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
+class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
     """The base of cells of one's own: `equations_class` says what a step computes, the cell only owns the weights.
 
-        H_t, ... = equations.step(equations.read(X_t), H_{t-1}, ...)
+        H_t, ... = equations.step(equations.project_inputs(X_t), H_{t-1}, ...)
 
     A subclass names an `Equations` class and is done. In return for writing a step with nothing but arithmetic, the
-    given activations and `linear`, it runs in `keras.layers.RNN` on every Keras backend, and in `deeprnn_keras.RNN`
-    and `DeepRNN` on the fused kernel: what does not depend on the state is computed for all steps at once, and the
-    gradient is derived, with the weights' gradients as large products after the loop.
+    given activations, and `linear`, it runs in `keras.layers.RNN` on every Keras backend, and in `deeprnn_keras.RNN`
+    and `DeepRNN` on the XLA implementation: what does not depend on the state is computed for all steps at once, and
+    the gradient is derived, with the weights' gradients as large products after the loop.
 
     Args:
         units: h.
@@ -32,11 +32,14 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         kernel_initializer, recurrent_initializer, hidden_initializer: of the maps of x, of the state, and between
             hidden layers. Each block, a gate's or a stage's, is drawn as a matrix of its own. The defaults:
             kernel, hidden - "glorot_uniform": variances stay where both ways through a map count alike;
-            recurrent - "orthogonal": each map of the state keeps its length.
+            recurrent - "orthogonal", of a diagonal map "ones": each map of the state keeps its length.
         bias_initializer: None: 0, and for gates that keep the state what the equations ask for (LSTM: 1);
             `ForgetBias` and `ChronoBias` act on these gates only.
+        kernel_regularizer, recurrent_regularizer, hidden_regularizer, bias_regularizer, kernel_constraint,
+            recurrent_constraint, hidden_constraint, bias_constraint: of the same weights, as in Keras; hidden layers
+            have those of the kernel unless given.
         dropout, recurrent_dropout: rates on x, and on what the maps of the state read; one mask for all steps. The
-            second rules out the fused kernel.
+            second needs the loop.
         seed: for dropout.
 
     Attributes:
@@ -46,12 +49,12 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         ValueError: for sizes out of range and unknown names.
 
     >>> from dataclasses import dataclass
-    >>> from deeprnn_keras import DeepRNN, Equations, AffineMap, RecurrentCell, register_cell
+    >>> from deeprnn_keras import AffineMap, DeepRNN, Equations, RecurrentCell, register_cell
     >>> @dataclass(frozen=True)
     ... class Leaky(Equations):
     ...     "h_t = .9 h_{t-1} + .1 f(x_t W + h_{t-1} U + b)"
-    ...     def maps(self, inputs):
-    ...         return [AffineMap("kernel", inputs, self.units, ("candidate",), bias="bias"),
+    ...     def maps(self, input_dim):
+    ...         return [AffineMap("kernel", input_dim, self.units, ("candidate",), bias="bias"),
     ...                 AffineMap("recurrent_kernel", self.units, self.units, ("candidate",), role="recurrent")]
     ...     def step(self, x, states, linear, f):
     ...         z = x["candidate"] + linear("recurrent_kernel", states[0])["candidate"]
@@ -82,7 +85,10 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
             raise ValueError(f"{type(self).__name__} takes units and {names} by position, got {(units, *sizes)}")
         given = dict(zip(names, sizes, strict=False)) | {name: options.pop(name) for name in names if name in options}
         functions = {name: options.pop(name, default) for name, default in written.activations.items()}
-        initializers = {role: options.pop(f"{role}_initializer", None) for role in ROLES}
+        initializers, regularizers, constraints = (
+            {role: options.pop(f"{role}_{kind}", None) for role in ROLES}
+            for kind in ("initializer", "regularizer", "constraint")
+        )
         super().__init__(**options)
         self.equations = written(units, **given)
         self.units = self.equations.units
@@ -90,6 +96,8 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         self.initializers = {
             role: None if value is None else keras.initializers.get(value) for role, value in initializers.items()
         }
+        self.regularizers = {role: keras.regularizers.get(value) for role, value in regularizers.items()}
+        self.constraints = {role: keras.constraints.get(value) for role, value in constraints.items()}
         self.dropout = checks.rate("dropout", dropout)
         self.recurrent_dropout = checks.rate("recurrent_dropout", recurrent_dropout)
         self.seed = checks.seed("seed", seed)
@@ -99,29 +107,36 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         self.output_size = self.units
 
     def build(self, input_shape):
-        self.inputs = input_shape[-1]
-        maps = self.equations.maps(self.inputs)
-        draws = matrices(maps, self.initializers) | biases(self.equations, maps, self.initializers["bias"])
-        for name in [*(name for name in FIRST if name in draws), *(name for name in draws if name not in FIRST)]:
-            shape, draw = draws[name]
-            setattr(self, name, self.add_weight(shape=shape, initializer=draw, name=name))
+        self.input_dim = input_shape[-1]
+        maps = self.equations.maps(self.input_dim)
+        weights = map_weights(maps, self.initializers) | map_biases(self.equations, maps, self.initializers["bias"])
+        for name in [*(name for name in FIRST if name in weights), *(name for name in weights if name not in FIRST)]:
+            shape, draw, role = weights[name]
+            weight = self.add_weight(
+                shape=shape,
+                initializer=draw,
+                regularizer=self.regularizers[role] or self.regularizers[_FALLBACK[role]],
+                constraint=self.constraints[role] or self.constraints[_FALLBACK[role]],
+                name=name,
+            )
+            setattr(self, name, weight)
 
-    def read(self, inputs, training=False):
-        """(n, d) or (n, T, d) -> `Blocks`: what of a step does not depend on the state, for all steps at once."""
+    def project_inputs(self, inputs, training=False):
+        """Return the `Blocks` of (n, d) or (n, T, d) that do not depend on the state, for all steps at once."""
         if training and self.dropout:
             step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
             mask = self.get_dropout_mask(step)
             inputs = inputs * (mask if len(inputs.shape) == 2 else mask[:, None])
-        return self.equations.read(inputs, self._linear(None), self.activations)
+        return self.equations.project_inputs(inputs, self._linear(None), self.activations)
 
-    def step(self, read, states, training=False):
-        """(what `read` gave for a step, list of states (n, h)) -> list of new states."""
+    def step(self, projected: Blocks, states, training=False):
+        """Return the new states (n, h) from what `project_inputs` gave for a step, and the states before it."""
         mask = self.get_recurrent_dropout_mask(states[0]) if training and self.recurrent_dropout else None
-        return self.equations.step(read, list(states), self._linear(mask), self.activations)
+        return self.equations.step(projected, list(states), self._linear(mask), self.activations)
 
     def call(self, inputs, states, training=False):
         states = states if isinstance(states, (list, tuple)) else [states]
-        new = self.step(self.read(inputs, training), states, training)
+        new = self.step(self.project_inputs(inputs, training), states, training)
         return new[0], new
 
     @property
@@ -133,10 +148,10 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
         def product(known, blocks, a):
             if mask is not None and known.role == "recurrent":
                 a = a * mask
-            z = ops.matmul(a, _columns(getattr(self, known.name), known, blocks))
+            z = known.product(ops, a, _columns(getattr(self, known.name), known, blocks))
             return z if known.bias is None else z + _columns(getattr(self, known.bias), known, blocks)
 
-        return Linear(self.equations.maps(self.inputs), product)
+        return Linear(self.equations.maps(self.input_dim), product)
 
     def get_initial_state(self, batch_size=None):
         return [ops.zeros((batch_size, self.units), self.compute_dtype) for _ in self.equations.states]
@@ -144,12 +159,22 @@ class RecurrentCell(DropoutRNNCell, keras.layers.Layer):
     def get_config(self):
         equations = {field.name: getattr(self.equations, field.name) for field in fields(self.equations)}
         functions = {name: keras.activations.serialize(function) for name, function in self.functions.items()}
-        initializers = {
-            f"{role}_initializer": None if value is None else keras.initializers.serialize(value)
-            for role, value in self.initializers.items()
-        }
+        initializers = _serialized("initializer", self.initializers, keras.initializers.serialize)
+        regularizers = _serialized("regularizer", self.regularizers, keras.regularizers.serialize)
+        constraints = _serialized("constraint", self.constraints, keras.constraints.serialize)
         rest = {"dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
-        return {**super().get_config(), **equations, **functions, **initializers, **rest}
+        return {
+            **super().get_config(),
+            **equations,
+            **functions,
+            **initializers,
+            **{name: value for name, value in (regularizers | constraints).items() if value is not None},
+            **rest,
+        }
+
+
+def _serialized(kind, by_role, serialize):
+    return {f"{role}_{kind}": None if value is None else serialize(value) for role, value in by_role.items()}
 
 
 def _columns(weight, known, blocks):

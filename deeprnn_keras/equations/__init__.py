@@ -1,6 +1,17 @@
 """One step of a recurrence as a pure function of arrays: no Keras, no weights, any layout of the features."""
 
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import AffineMap, Blocks, Linear
+from deeprnn_keras.equations.maps import AffineMap, Blocks, DiagonalMap, Linear, NamedMap
+from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations
 
-__all__ = ["AffineMap", "Blocks", "Equations", "Linear"]
+__all__ = [
+    "AffineMap",
+    "Blocks",
+    "DiagonalMap",
+    "Equations",
+    "GRUEquations",
+    "LSTMEquations",
+    "Linear",
+    "NamedMap",
+    "SimpleRNNEquations",
+]

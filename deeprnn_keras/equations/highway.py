@@ -43,10 +43,10 @@ class RecurrentHighway(Equations):
         gates = ("candidate", "transform") if self.coupled else ("candidate", "transform", "carry")
         return tuple(f"{gate}_{stage}" for gate in gates)
 
-    def maps(self, inputs):
+    def maps(self, input_dim):
         width, first = self.units, self.names(1)
         return [
-            AffineMap("kernel", inputs, width, first, bias="bias"),
+            AffineMap("kernel", input_dim, width, first, bias="bias"),
             AffineMap("recurrent_kernel", width, width, first, role="recurrent"),
             *(
                 AffineMap(f"transition_kernel_{k}", width, width, self.names(k), f"transition_bias_{k}", "recurrent")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.gated import gru, lstm
+from deeprnn_keras.equations.gates import gru, lstm
 from deeprnn_keras.equations.maps import AffineMap
 
 
@@ -36,10 +36,10 @@ class MLPGates(Equations):
         given = given if isinstance(given, (list, tuple)) else (given,)
         object.__setattr__(self, "gate_units", tuple(checks.positive_int("gate_units", k) for k in given))
 
-    def maps(self, inputs):
+    def maps(self, input_dim):
         widths = (*self.gate_units, self.units)
         return [
-            AffineMap("kernel", inputs, widths[0], self.gates, bias="bias"),
+            AffineMap("kernel", input_dim, widths[0], self.gates, bias="bias"),
             AffineMap("recurrent_kernel", self.units, widths[0], self.gates, role="recurrent"),
             *(
                 AffineMap(f"gate_kernel_{j}", reads, gives, self.gates, bias=f"gate_bias_{j}", role="hidden")
@@ -72,13 +72,12 @@ class MLPGateGRU(MLPGates):
 
     def step(self, x, states, linear, f):
         (h,) = states
-        seen = linear("recurrent_kernel", h, "update", "reset")
-
-        def enters(gate, state):
-            product = linear("recurrent_kernel", state, gate) if gate == "candidate" else seen
-            return self.deepened(gate, x[gate] + product[gate], linear, f)
-
-        return gru(enters, h, f)
+        product, z = linear("recurrent_kernel", h, "update", "reset"), {}
+        for gate in ("update", "reset"):
+            z[gate] = f.recurrent_activation(self.deepened(gate, x[gate] + product[gate], linear, f))
+        product = linear("recurrent_kernel", z["reset"] * h, "candidate")
+        candidate = self.deepened("candidate", x["candidate"] + product["candidate"], linear, f)
+        return gru(z["update"], f.activation(candidate), h)
 
 
 class MLPGateLSTM(MLPGates):
@@ -93,5 +92,7 @@ class MLPGateLSTM(MLPGates):
 
     def step(self, x, states, linear, f):
         h, c = states
-        seen = linear("recurrent_kernel", h)
-        return lstm(lambda gate: self.deepened(gate, x[gate] + seen[gate], linear, f), c, f)
+        product, z = linear("recurrent_kernel", h), {}
+        for gate in self.gates:
+            z[gate] = self.deepened(gate, x[gate] + product[gate], linear, f)
+        return lstm(z, c, f)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.gated import gru, lstm
+from deeprnn_keras.equations.gates import gru, lstm
 from deeprnn_keras.equations.maps import AffineMap
 
 
@@ -40,11 +40,11 @@ class Transition(Equations):
         """The blocks of a stage."""
         return tuple(f"{gate}_{stage}" for gate in self.gates)
 
-    def maps(self, inputs):
+    def maps(self, input_dim):
         stages = range(1, self.depth + 1 if self.shortcut else 2)
         joint = tuple(name for stage in stages for name in self.names(stage))
         return [
-            AffineMap("kernel", inputs, self.units, joint, bias="bias"),
+            AffineMap("kernel", input_dim, self.units, joint, bias="bias"),
             AffineMap("recurrent_kernel", self.units, self.units, joint, role="recurrent"),
             *(
                 AffineMap(
@@ -99,13 +99,11 @@ class TransitionGRU(Transition):
 
     def stage(self, stage, added, states, linear, f):
         (h,) = states
-        z = self.from_state(stage, h, linear, "update", "reset")
-
-        def enters(gate, state):
-            product = self.from_state(stage, state, linear, "candidate") if gate == "candidate" else z
-            return added[gate] + product[f"{gate}_{stage}"]
-
-        return gru(enters, h, f)
+        product, z = self.from_state(stage, h, linear, "update", "reset"), {}
+        for gate in ("update", "reset"):
+            z[gate] = f.recurrent_activation(added[gate] + product[f"{gate}_{stage}"])
+        product = self.from_state(stage, z["reset"] * h, linear, "candidate")
+        return gru(z["update"], f.activation(added["candidate"] + product[f"candidate_{stage}"]), h)
 
 
 class TransitionLSTM(Transition):
@@ -120,5 +118,5 @@ class TransitionLSTM(Transition):
 
     def stage(self, stage, added, states, linear, f):
         h, c = states
-        z = self.from_state(stage, h, linear)
-        return lstm(lambda gate: added[gate] + z[f"{gate}_{stage}"], c, f)
+        product = self.from_state(stage, h, linear)
+        return lstm({gate: added[gate] + product[f"{gate}_{stage}"] for gate in self.gates}, c, f)

@@ -11,7 +11,7 @@ from deeprnn_keras.specs import CELLS, cell_spec
 
 
 class GateBias(keras.initializers.Initializer, ABC):
-    """Base: the bias of a gated cell, 0 but for the gates that `values(spec, units)` names.
+    """Base: the bias of a gated cell, 0 but for the gates that `gate_values(keep_gate, write_gate, units)` names.
 
     The bias of an LSTM has shape (4 h,), that of a GRU (2, 3 h) with the recurrent bias in the second row, which
     stays 0, or (3 h,) with `reset_after=False`.
@@ -28,16 +28,22 @@ class GateBias(keras.initializers.Initializer, ABC):
         return spec
 
     @abstractmethod
-    def values(self, spec, units):
-        """{gate name: its bias of shape (units,) in float32}"""
+    def gate_values(self, keep_gate, write_gate, units):
+        """Return {gate: its bias of shape (units,) in float32}.
+
+        Args:
+            keep_gate: The gate that, at 1, keeps the old state.
+            write_gate: The gate that lets the candidate in, or None where it is 1 - keep_gate.
+            units: h.
+        """
 
     def __call__(self, shape, dtype=None):
         shape = tuple(shape)
         spec = CELLS[self.cell or ("gru" if len(shape) == 2 else "lstm")]
         units, rest = divmod(shape[-1], len(spec.gates))
-        if rest or (len(shape) > 1 and shape[:-1] != (spec.bias_vectors,)):
+        if rest or (len(shape) > 1 and (spec.name, shape[:-1]) != ("gru", (2,))):
             raise ValueError(f"{type(self).__name__} got shape {shape}, which is not the bias of a {spec.name!r} cell")
-        values = self.values(spec, units)
+        values = self.gate_values(spec.keep_gate, spec.write_gate, units)
         bias = ops.concatenate([values.get(gate, ops.zeros(units, "float32")) for gate in spec.gates])
         if len(shape) == 2:
             bias = ops.stack([bias, *[ops.zeros_like(bias)] * (shape[0] - 1)])
@@ -75,8 +81,8 @@ class ForgetBias(GateBias):
         super().__init__(cell)
         self.value = checks.number("value", value, right="a finite number")
 
-    def values(self, spec, units):
-        return {spec.keep_gate: ops.full((units,), self.value, dtype="float32")}
+    def gate_values(self, keep_gate, write_gate, units):
+        return {keep_gate: ops.full((units,), self.value, dtype="float32")}
 
     def get_config(self):
         return {"value": self.value, **super().get_config()}
@@ -108,11 +114,11 @@ class ChronoBias(GateBias):
         # Keras' own rule for None
         self.seed = keras.initializers.RandomUniform(seed=checks.seed("seed", seed)).seed
 
-    def values(self, spec, units):
+    def gate_values(self, keep_gate, write_gate, units):
         u = keras.random.uniform((units,), 1.0, self.t_max - 1.0, dtype="float32", seed=self.seed)
-        values = {spec.keep_gate: ops.log(u)}
-        if spec.write_gate:
-            values[spec.write_gate] = -ops.log(u)
+        values = {keep_gate: ops.log(u)}
+        if write_gate:
+            values[write_gate] = -ops.log(u)
         return values
 
     def reseeded(self, key):

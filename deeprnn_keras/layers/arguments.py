@@ -8,42 +8,62 @@ from deeprnn_keras import checks
 from deeprnn_keras.specs import named
 
 
-def activation(value):
-    """An activation function, or None."""
+def activation(value, name="activation"):
+    """Return an activation function, or None; `name` is that of the argument."""
     if value is None:
         return None
     try:
         return keras.activations.get(value)
     except ValueError:
-        names = [name for name in dir(keras.activations) if not name.startswith("_")]
-        raise ValueError(f"unknown activation {value!r}{checks.nearest(value, names)}") from None
+        names = [known for known in dir(keras.activations) if not known.startswith("_")]
+        raise ValueError(f"unknown {name} {value!r}{checks.nearest(value, names)}") from None
 
 
-def dilation(value, stack):
-    """One rate per layer; states are refused, since a dilated layer has several in turn."""
-    rates = [checks.positive_int("dilation", rate) for rate in checks.per_layer("dilation", value, stack.num_layers)]
-    for option in ("return_state", "stateful"):
-        if max(rates) > 1 and getattr(stack, option):
+def dilation(value, num_layers, **options):
+    """Return one rate per layer; options that need one state per layer are refused.
+
+    Args:
+        value: A rate, or a list with one per layer.
+        num_layers: L.
+        options: {name: whether it is set} of options that a dilated layer does not support.
+    """
+    rates = [checks.positive_int("dilation", rate) for rate in checks.per_layer("dilation", value, num_layers)]
+    for option, is_set in options.items():
+        if max(rates) > 1 and is_set:
             raise ValueError(
-                f"{option}=True cannot be with dilation={rates}: a layer of dilation r has r states that take turns; "
-                "use dilation=1"
+                f"{option}=True is not supported with dilation={rates}: a layer of dilation r keeps r interleaved "
+                "states; use dilation=1"
             )
     return rates
 
 
+def regularizer(name, value):
+    """Return a Keras regularizer, or None; `name` is that of the argument."""
+    return _from_keras(keras.regularizers, name, value)
+
+
+def constraint(name, value):
+    """Return a Keras constraint, or None; `name` is that of the argument."""
+    return _from_keras(keras.constraints, name, value)
+
+
 def initializer(name, value):
-    """A Keras initializer, or None; `name` is the argument's."""
+    """Return a Keras initializer, or None; `name` is that of the argument."""
+    return _from_keras(keras.initializers, name, value)
+
+
+def _from_keras(home, name, value):
     if value is None:
         return None
     try:
-        return keras.initializers.get(value)
+        return home.get(value)
     except ValueError:
-        names = [known for known in dir(keras.initializers) if known.islower() and not known.startswith("_")]
+        names = [known for known in dir(home) if known.islower() and not known.startswith("_")]
         raise ValueError(f"unknown {name} {value!r}{checks.nearest(value, names)}") from None
 
 
 def cell(value):
-    """The name of a cell, {"name": name, **options}, or a callable(units) that makes one."""
+    """Return the name of a cell, {"name": name, **options}, or a callable(units) that makes one."""
     if isinstance(value, dict) and "name" not in value:
         value = _cell_from_config(value)
     if callable(value):
@@ -53,7 +73,7 @@ def cell(value):
 
 
 def cell_config(value):
-    """What `cell` reads back: a name, or a dictionary for a cell class or a function registered with Keras."""
+    """Return what `cell` reads back: a name, or a dictionary for a cell class or a function registered with Keras."""
     if not callable(value):
         return value
     if inspect.isclass(value):

@@ -142,13 +142,11 @@ class Recipe:
         if not (self.ar or self.tar):
             return
         from deeprnn_keras.layers import DeepRNN
-        from deeprnn_keras.layers.penalties import check_penalties
 
         stacks = [layer for layer in model._flatten_layers() if isinstance(layer, DeepRNN)]
         if not stacks:
             raise ValueError(f"ar={self.ar:g} and tar={self.tar:g} need a DeepRNN, and model {model.name!r} has none")
-        top = stacks[-1]
-        top.ar, top.tar = check_penalties(self.ar, self.tar, top.return_sequences)
+        stacks[-1].set_activation_regularization(self.ar, self.tar)
 
     def mean_loss_rate(self):
         """The base learning rate for a loss that is the mean over the steps."""

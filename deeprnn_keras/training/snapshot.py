@@ -53,7 +53,7 @@ def take(model, callbacks):
     """-> ({name: array}, plain values): what `put_back` needs."""
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in model_variables(model).items()}
     for number, layer in enumerate(carrying(model)):
-        arrays |= {f"carried/{number}/{k}": value for k, value in enumerate(layer.carried.values())}
+        arrays |= {f"carried/{number}/{k}": value for k, value in enumerate(layer.carried_state.to_arrays())}
     plain = {"python": _listed(random.getstate()), "callbacks": []}
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one is what users' callbacks draw from
     arrays["numpy"] = keys
@@ -90,8 +90,8 @@ def put_epoch_back(model, arrays):
         if name.startswith(("metric/", "state/")):
             variable.assign(arrays[name])
     for number, layer in enumerate(carrying(model)):
-        count = len(layer.carried.values())
-        layer.carried.restore([arrays[f"carried/{number}/{k}"] for k in range(count)])
+        count = len(layer.carried_state.to_arrays())
+        layer.carried_state.from_arrays([arrays[f"carried/{number}/{k}"] for k in range(count)])
 
 
 def put_callbacks_back(callbacks, arrays, plain):

@@ -1,0 +1,24 @@
+"""The loop of Keras over the steps of a cell: it runs every layer on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deeprnn_keras.kernels.contract import Implementation, LayerCall, Tensor
+
+
+def run_layer(
+    call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return the last output, the outputs, and the final states."""
+    return call.keras_loop(sequences, states, mask)
+
+
+IMPLEMENTATION = Implementation(
+    name="loop",
+    preference=0,
+    backend=None,
+    device=None,
+    obstacles=lambda traits: [],
+    layer_runner="deeprnn_keras.kernels.loop:run_layer",
+)

@@ -1,0 +1,20 @@
+"""What this machine has: the Keras backend, and a GPU or none."""
+
+from __future__ import annotations
+
+from deeprnn_keras.kernels.selection import Machine
+
+
+def this_machine() -> Machine:
+    """Return the `Machine` that this process runs on."""
+    import keras
+
+    backend = keras.backend.backend()
+    return Machine(backend, backend == "tensorflow" and has_gpu())
+
+
+def has_gpu() -> bool:
+    """Return whether TensorFlow sees a GPU."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
