@@ -1,4 +1,4 @@
-"""`deeprnn train --resume`: from the outside, after a training that was broken off."""
+"""`deeprnn train --resume`: from the outside, after an interrupted run."""
 
 import json
 
@@ -20,7 +20,7 @@ def text(tmp_path, monkeypatch):
     return ["--text", "words.txt", "--epochs", "2", "--dropout", "0.2", "--stateful", *TINY]
 
 
-def broken_off(monkeypatch, at, *arguments):
+def interrupted(monkeypatch, at, *arguments):
     """The command's output, ended by Ctrl-C after so many updates."""
 
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
@@ -35,11 +35,11 @@ def broken_off(monkeypatch, at, *arguments):
     return result.stdout
 
 
-def test_it_ends_as_if_never_broken_off(text, monkeypatch, tmp_path):
-    """It finds the last training of that name, and needs none of its options."""
+def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
+    """It finds the most recent run of that name, and needs none of its options."""
     assert deeprnn("train", NAME, *text, "--output", "whole").exit_code == 0
     updates = json.loads((tmp_path / "whole" / "result.json").read_text())["updates"]
-    output = broken_off(monkeypatch, updates // 2 + 3, "train", NAME, *text)
+    output = interrupted(monkeypatch, updates // 2 + 3, "train", NAME, *text)
     assert f"Resume with: deeprnn train {NAME} --resume --output runs/{NAME}" in output
     resumed = deeprnn("train", NAME, "--resume")
     assert resumed.exit_code == 0 and f"Resuming the run in runs/{NAME}" in resumed.stdout
@@ -57,7 +57,7 @@ def test_what_cannot_be_resumed_is_refused(text, monkeypatch, tmp_path):
     assert f"'runs' holds no unfinished run of {NAME}" in error_of("train", NAME, "--resume")
     (tmp_path / "empty").mkdir()
     assert "it holds no run" in error_of("train", NAME, "--resume", "--output", "empty")
-    broken_off(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
+    interrupted(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
     for options, message in (
         (["--units", "9"], "was started with units = 8, got units = 9 with --resume"),
         (["--seed", "4"], "was started with seed = 0, got seed = 4 with --resume"),

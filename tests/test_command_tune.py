@@ -51,7 +51,7 @@ def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch
     assert "its search has finished" in error_of("tune", NAME, "--resume", "--output", folder)
 
 
-def broken_off(monkeypatch, at, *arguments):
+def interrupted(monkeypatch, at, *arguments):
     """The command's result, ended by Ctrl-C at trial number so and so."""
     seen = []
 
@@ -69,8 +69,8 @@ def broken_off(monkeypatch, at, *arguments):
 
 
 @pytest.mark.slow
-def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
-    result = broken_off(monkeypatch, 2, "tune", NAME, *text)
+def test_resumed_search_keeps_its_trials(text, monkeypatch, tmp_path):
+    result = interrupted(monkeypatch, 2, "tune", NAME, *text)
     assert f"Resume with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
     for options, message in (
         (["--units", "9"], "was started with units = 4:8, got units = 9 with --resume"),
@@ -88,7 +88,7 @@ def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_retraining_that_was_broken_off_goes_on(text, monkeypatch, tmp_path):
+def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
         note(self, batch, logs)
         if self.update == 150:
@@ -134,7 +134,7 @@ def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tm
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_model_of_series_is_refused(text):
+def test_family_that_cannot_be_tuned_says_so(text):
     assert "vowels_bigru_2x64: deeprnn tune does not support models of classification" in error_of(
         "tune", "vowels_bigru_2x64", *text
     )

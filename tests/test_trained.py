@@ -145,6 +145,15 @@ def test_only_an_entry_as_it_stands_is_shipped(entries, changes, message, tmp_pa
         publish(tmp_path, trained.FOLDER)
 
 
+def test_weights_from_other_data_than_the_entry_s_own_are_not_published(entries, tmp_path):
+    config = replace(entries[0], name="other", corpus="king_james")
+    registry.register(config)
+    run_folder(tmp_path / "run", config)
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"data": "/my/text.txt"}))
+    with pytest.raises(ValueError, match=r"not that of the unmodified other: different in its data, /my/text.txt"):
+        publish(tmp_path / "run", trained.FOLDER)
+
+
 # === What comes with the package ===
 
 

@@ -147,7 +147,7 @@ def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_r
 
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("at", [3, 40], ids=["in the first epoch", "in the second epoch"])
-def test_interrupted_training_keeps_what_it_has_learnt(tmp_path, monkeypatch, at):
+def test_interrupted_run_keeps_what_it_has_learned(tmp_path, monkeypatch, at):
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
         note(self, batch, logs)
         if self.update == at:
