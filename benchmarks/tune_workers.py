@@ -37,10 +37,10 @@ def seconds(workers, widths):
     folder = Path(tempfile.mkdtemp())
     command = [sys.executable, "-m", "benchmarks.tune_workers", "--child", str(folder), str(workers), widths]
     began = time.perf_counter()
-    answer = search(folder, workers, widths).run(Console(quiet=True), command)
+    results = search(folder, workers, widths).run(Console(quiet=True), command)
     taken = time.perf_counter() - began
     shutil.rmtree(folder)
-    return taken, {row.trial_id: row.value for row in answer.rows}
+    return taken, {row.trial_id: row.value for row in results.rows}
 
 
 def compared(widths):

@@ -148,13 +148,13 @@ def _finish(search: Search, console: Console) -> int:
     from deeprnn_keras.cli.run_report import print_end, print_files
     from deeprnn_keras.tuning.importance import importance
 
-    answer = search.answer()
-    console.print(answer.table())
-    found = importance(answer)
+    results = search.results()
+    console.print(results.table())
+    found = importance(results)
     if found is not None:
         console.print(str(found), highlight=False)
-    files = answer.save(search.folder)
-    best = answer.best()
+    files = results.save(search.folder)
+    best = results.best()
     console.print(f"Retraining the best: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
     run, model = search.retrain(console)
     if run.ending == "interrupted":

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from deeprnn_keras.tasks.run import CHECKPOINTS, Run
 from deeprnn_keras.training.files import save_json
 from deeprnn_keras.training.step_time import first_batch, step_ms
-from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.clock import Clock
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.progress import SearchProgress
 from deeprnn_keras.tuning.records import read_trials
+from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
 
@@ -165,12 +165,12 @@ class Search:
     def _search(self, tuner: DeepTuner) -> None:
         tuner.search(self.batches, verbose=0, **({} if self.algorithm == "hyperband" else {"epochs": EPOCHS}))
 
-    def run(self, console: Console, command: Sequence[str] = ()) -> Answer:
+    def run(self, console: Console, command: Sequence[str] = ()) -> SearchResults:
         """Run all trials and return the results so far; with several workers, `command` starts each."""
         self.plan()
         deadline = None if self.minutes is None else time.time() + self.clock.left(SEARCH)
         watch = SearchProgress(
-            console, self.project, self.answer_of, "val_loss", self.trials, self.workers, deadline, self.clock.note
+            console, self.project, self.results_of, "val_loss", self.trials, self.workers, deadline, self.clock.note
         )
         try:
             with watch:
@@ -181,12 +181,12 @@ class Search:
                         workers.wait()
         finally:
             self.clock.note(now=True)
-        return self.answer()
+        return self.results()
 
-    def confirm(self, console: Console) -> Answer:
+    def confirm(self, console: Console) -> SearchResults:
         """Train the best configurations with further seeds while time permits, and return the results."""
         tuner = self.tuner()
-        best = [row.trial_id for row in self.answer().rows[:TOP]]
+        best = [row.trial_id for row in self.results().rows[:TOP]]
         with console.status("training the best with other seeds") as status:
             for seed in range(self.seed + 1, self.seed + SEEDS):
                 for place, trial_id in enumerate(best, start=1):
@@ -196,20 +196,20 @@ class Search:
                     status.update(f"training number {place} with seed {seed}")
                     tuner.repeat(trial_id, seed, self.batches, epochs=EPOCHS)
                     self.clock.note(now=True)
-        return self.answer()
+        return self.results()
 
     def _record(self, trial_id: str) -> TrialRecord:
         return next(record for record in read_trials(self.project, "val_loss") if record.trial_id == trial_id)
 
     # === Results ===
-    def answer_of(self, records: Sequence[TrialRecord]) -> Answer:
+    def results_of(self, records: Sequence[TrialRecord]) -> SearchResults:
         """Return the results of trials."""
         unit = self.family.objective_unit(self.data)
-        return Answer(records, self.hyper, keras_tuner.Objective("val_loss", "min"), unit)
+        return SearchResults(records, self.hyper, keras_tuner.Objective("val_loss", "min"), unit)
 
-    def answer(self) -> Answer:
+    def results(self) -> SearchResults:
         """Return the results of the trials on disk."""
-        return self.answer_of(read_trials(self.project, "val_loss"))
+        return self.results_of(read_trials(self.project, "val_loss"))
 
     def retrain(self, console: Console) -> tuple[Run, keras.Model]:
         """Train the best configuration from scratch, as long as recipe or time allow; return the run and the model."""
@@ -243,7 +243,7 @@ class Search:
         path = self.folder / RETRAINING
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
-        best, seconds = self.answer().best(), self.clock.left(1 - RESERVE)
+        best, seconds = self.results().best(), self.clock.left(1 - RESERVE)
         plan = {"values": best.values, "updates": None, "seconds": None}
         if math.isfinite(seconds):
             seconds = max(seconds, LEAST * 60 * self.minutes)
