@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 # Private members that subclasses in this package override or read through `self`.
 MEMBERS = {
     "keras.optimizers:Optimizer": ("_clip_gradients",),
-    "keras_tuner:Tuner": ("_populate_initial_space",),
+    "tensorflow.python.data.ops.dataset_ops:DatasetV2": ("_inputs", "_variant_tensor"),
+    "keras_tuner:Tuner": ("_get_checkpoint_fname", "_get_tuner_fname", "_populate_initial_space"),
+    "keras_tuner.oracles:BayesianOptimizationOracle": ("_nonfixed_space",),
+    "keras_tuner.oracles:GridSearchOracle": ("_get_next_combination",),
     "keras_tuner:Oracle": (
         "_duplicate",
         "_get_trial_dir",
@@ -106,6 +109,11 @@ def followed_in_forward_mode(tensors: Sequence[Any]) -> bool:
 def omit_retracing_warning(function: Any) -> None:
     """Silence TensorFlow's advice on frequent retracing for a `tf.function` that is traced once per shape."""
     function._omit_frequent_tracing_warning = True
+
+
+def variant_tensor(dataset: Any) -> Any:
+    """Return the tensor that stands for a `tf.data.Dataset` in TensorFlow, which a subclass passes to its base."""
+    return dataset._variant_tensor
 
 
 # === keras-tuner ===

@@ -88,11 +88,16 @@ def new_folder(name, path):
 
 
 def model_file(name, path):
-    """The `.keras` file at `path`, or `model.keras` in the folder of a training, as a Path."""
+    """Return the `.keras` file at `path`, or `model.keras` in the folder of a training, as a Path.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is not a `.keras` file.
+    """
     path = Path(path).expanduser()
     path = path / "model.keras" if path.is_dir() else path
     if not path.is_file():
-        raise ValueError(f"{name} {str(path)!r} does not exist; give a .keras file or the folder of a training")
+        raise FileNotFoundError(f"{name} {str(path)!r} does not exist; give a .keras file or the folder of a training")
     if not zipfile.is_zipfile(path) or "config.json" not in zipfile.ZipFile(path).namelist():
         raise ValueError(f"{name} {str(path)!r} is not a .keras file, or a damaged one")
     return path

@@ -8,7 +8,7 @@ import pytest
 
 from deeprnn_keras import DeepRNN, LanguageModel, Vocabulary, generate
 from deeprnn_keras.generation import Score, score, scoring, with_state
-from deeprnn_keras.generation.with_state import zero_state
+from deeprnn_keras.generation.stepwise import zero_state
 from deeprnn_keras.layers import OneHot
 
 V = 5

@@ -9,7 +9,7 @@ from health_networks import D, H, batch, compiled, network
 
 from deeprnn_keras import DeepRNN, LanguageModel
 from deeprnn_keras.audit import health_gates
-from deeprnn_keras.audit.gradient_health import gradient_health
+from deeprnn_keras.audit.health import gradient_health
 from deeprnn_keras.audit.health_pass import StepByStep, standing_in
 
 # === The pass ===

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from deeprnn_keras import DeepRNN
-from deeprnn_keras.audit.gradient_health import gradient_health
+from deeprnn_keras.audit.health import gradient_health
 from deeprnn_keras.audit.health_callback import GradientHealth
 
 N, T, D = 64, 8, 3

@@ -6,7 +6,7 @@ import pytest
 from health_networks import D, H, batch, compiled, network
 
 from deeprnn_keras import DeepRNN
-from deeprnn_keras.audit.gradient_health import gradient_health
+from deeprnn_keras.audit.health import gradient_health
 
 
 def test_nothing_is_changed(rng):

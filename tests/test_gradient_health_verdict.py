@@ -5,7 +5,7 @@ import pytest
 from health_networks import batch, network
 
 from deeprnn_keras import ChronoBias, ForgetBias
-from deeprnn_keras.audit.gradient_health import gradient_health
+from deeprnn_keras.audit.health import gradient_health
 
 
 def set_all(model, role, change):

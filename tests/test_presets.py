@@ -56,7 +56,7 @@ def test_damaged_weights_are_refused(preset):
     ):
         zoo.create_model(folder)
     path.unlink()
-    with pytest.raises(ValueError, match=r"model.safetensors' is missing"):
+    with pytest.raises(FileNotFoundError, match=r"model.safetensors' is missing"):
         zoo.create_model(folder)
 
 

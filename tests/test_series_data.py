@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import adding_problem, digits, japanese_vowels, sequential_mnist
-from deeprnn_keras.data import series
 
 
 def test_japanese_vowels_are_the_official_split():
@@ -38,15 +37,6 @@ def test_the_adding_problem():
         adding_problem(3, steps=1)
 
 
-@pytest.mark.parametrize(("load", "name"), [(japanese_vowels, "sktime"), (digits, "scikit-learn")])
-def test_a_missing_package_is_named(load, name, monkeypatch):
-    monkeypatch.setattr(series, "find_spec", lambda package: None)
-    with pytest.raises(
-        ValueError, match=rf"need the package {name}; install it with: pip install 'deeprnn-keras\[data"
-    ):
-        load()
-
-
 def test_mnist_is_read_pixel_by_pixel(tmp_path, rng):
     images, labels = rng.integers(256, size=(3, 28, 28)).astype("uint8"), [4, 0, 9]
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=labels[:1])
@@ -65,5 +55,5 @@ def test_what_cannot_be_fetched_says_which_file_to_put_where(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.utils, "get_file", broken)
-    with pytest.raises(ValueError, match=r"cannot be fetched \(URL fetch failure\); put .* to '.*mnist.npz'"):
+    with pytest.raises(FileNotFoundError, match=r"cannot be fetched \(URL fetch failure\); put .* to '.*mnist.npz'"):
         sequential_mnist()

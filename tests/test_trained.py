@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named_by_its_hash(published):
         ):
             zoo.create_model("mine", pretrained=True)
     path.unlink()
-    with pytest.raises(ValueError, match=r"mine.safetensors' is missing"):
+    with pytest.raises(FileNotFoundError, match=r"mine.safetensors' is missing"):
         zoo.create_model("mine", pretrained=True)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import Registry
-from deeprnn_keras.tasks import families, warn_of
+from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import presets, trained
 from deeprnn_keras.zoo.configuration import Configuration
 
@@ -35,7 +36,8 @@ def models() -> Registry:
             try:
                 register(*family.entries())
             except Exception as error:  # whatever a foreign package raises must not break the others
-                warn_of(family.name, "entries of the zoo", error)
+                message = f"entries of task family {family.name!r} could not be added to the zoo"
+                warnings.warn(f"{message}: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
     return MODELS
 
 

@@ -39,13 +39,14 @@ def read_weights(model: keras.Model, path: Path, sha256: str) -> None:
     """Load the weights of a file into a model, all of them or none.
 
     Raises:
-        ValueError: If the file is missing, has another SHA-256, or holds another model's weights.
+        FileNotFoundError: If the file is missing.
+        ValueError: If the file has another SHA-256, or holds another model's weights.
     """
     from safetensors.numpy import load
 
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{str(path)!r} is missing")
+        raise FileNotFoundError(f"{str(path)!r} is missing")
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:

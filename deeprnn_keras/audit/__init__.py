@@ -1,6 +1,5 @@
 """What a model is made of: which kernel runs each of its recurrent layers, and what each level knows."""
 
-from deeprnn_keras.audit.kernels import explain_kernels
-from deeprnn_keras.audit.probe import probe_levels
+import lazy_loader
 
-__all__ = ["explain_kernels", "probe_levels"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, extras
 from deeprnn_keras.audit.probe_report import LevelScore, ProbeReport
 from deeprnn_keras.audit.walk import find_stack
-
-INSTALL = "probe_levels fits its readouts with scikit-learn; install it with: pip install 'deeprnn-keras[probe]'"
 
 
 def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed=0):
@@ -42,7 +40,7 @@ def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed
     >>> [row.level for row in report]
     ['X', 'H^(1)', 'H^(2)']
     """
-    _require_sklearn()
+    extras.optional("sklearn", "probe", "probe_levels")
     stack = find_stack(model, layer)
     share = checks.number("held_out", held_out, 0.0, 1.0, "a share between 0 and 1")
     levels, mask = _levels(model, stack, np.asarray(x), checks.positive_int("batch_size", batch_size))
@@ -58,13 +56,6 @@ def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed
         for name, level in zip(["X", *(f"H^({k})" for k in range(1, len(levels)))], levels, strict=True)
     ]
     return ProbeReport(rows, "accuracy" if classes else "R²", _baseline(values, train, test) if classes else 0.0)
-
-
-def _require_sklearn():
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
 
 
 def _levels(model, stack, x, batch_size):

@@ -1,5 +1,7 @@
 """The recurrent layers of a model, wherever they are nested."""
 
+from deeprnn_keras import _compat
+
 
 def recurrent_layers(root):
     """[(path, layer)] of every `keras.layers.RNN` in a layer or model, in order, each layer once.
@@ -19,7 +21,7 @@ def _walk(layer, names, seen):
     if isinstance(layer, keras.layers.RNN):
         yield "/".join(names) or layer.name, layer
     # what keras.Model.layers is made of; layers that are no model have it too, but no public name for it
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    for child in _compat.flatten_layers(layer, include_self=False, recursive=False):
         yield from _walk(child, [*names, child.name], seen)
 
 
@@ -31,7 +33,7 @@ def find_stack(model, name=None):
     """
     from deeprnn_keras.layers import DeepRNN
 
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, DeepRNN)]
+    found = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
     if name is not None:
         found = [layer for layer in found if layer.name == name]
     if len(found) != 1:

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from deeprnn_keras.equations import DiagonalMap, Equations, NamedMap
+from deeprnn_keras.equations import DiagonalMap, Equations
+from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.initializers.seeding import draw, reseeded
 
 Draw = Callable[..., Any]  # (shape, dtype) -> tensor

@@ -1,19 +1,5 @@
-"""Text as training data: vocabularies, corpora with a held-out split, windows as `tf.data`."""
+"""Training data: texts with vocabularies, series with labels, music, and batches of them as `tf.data`."""
 
-from deeprnn_keras.data.corpus import TextCorpus
-from deeprnn_keras.data.king_james import king_james
-from deeprnn_keras.data.vocabulary import LETTERS, Vocabulary, letters_only
-from deeprnn_keras.data.windows import token_windows
-from deeprnn_keras.data.words import ByteVocabulary, WordVocabulary, plain_words
+import lazy_loader
 
-__all__ = [
-    "LETTERS",
-    "ByteVocabulary",
-    "TextCorpus",
-    "Vocabulary",
-    "WordVocabulary",
-    "king_james",
-    "letters_only",
-    "plain_words",
-    "token_windows",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import tensorflow as tf
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 
 
 class Batches(tf.data.Dataset):
@@ -36,7 +36,7 @@ class Batches(tf.data.Dataset):
         self._next = [0, 0]  # epoch, batch
         rows = tf.data.Dataset.from_generator(self._rows, output_signature=tuple(signature))
         self._cut = rows.map(cut, num_parallel_calls=1, deterministic=True).prefetch(2)
-        super().__init__(self._cut._variant_tensor)
+        super().__init__(_compat.variant_tensor(self._cut))
 
     def begin_at(self, epoch, batch=0):
         """Lets the next iteration begin with this batch of this epoch; the one after it is the next epoch, whole."""

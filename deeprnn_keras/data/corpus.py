@@ -50,11 +50,14 @@ class TextCorpus:
         """The corpus in a UTF-8 text file.
 
         Raises:
-            ValueError: if the file does not exist, is empty, or is not UTF-8 (with the place of the first bad byte).
+            FileNotFoundError: If the file does not exist.
+            ValueError: If it is a folder, is empty, or is not UTF-8 (with the position of the first bad byte).
         """
         path = Path(path).expanduser()
+        if path.is_dir():
+            raise ValueError(f"text file {str(path)!r} is a folder")
         if not path.is_file():
-            raise ValueError(f"text file {str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}")
+            raise FileNotFoundError(f"text file {str(path)!r} does not exist")
         data = path.read_bytes()
         try:
             text = data.decode("utf-8-sig")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, extras
 from deeprnn_keras.data.music import FRAMES_PER_QUARTER, LOWEST
 
 TICKS = 480  # of a quarter note
@@ -36,10 +36,7 @@ def write_midi(roll, path, *, frames_per_quarter=FRAMES_PER_QUARTER, quarters_pe
         raise ValueError(f"roll must be (T, K) with notes {lowest} to at most 127, got shape {roll.shape}")
     ticks = TICKS // checks.positive_int("frames_per_quarter", frames_per_quarter)
     tempo = checks.number("quarters_per_minute", quarters_per_minute, 0.0, right="a positive number")
-    try:
-        import mido
-    except ImportError as error:
-        raise ImportError("MIDI files need the package mido: pip install 'deeprnn-keras[music]'") from error
+    mido = extras.optional("mido", "music", "write_midi")
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
     now = 0
     for frame, note, sounds in _changes(roll > 0):

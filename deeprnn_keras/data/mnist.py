@@ -25,7 +25,8 @@ def sequential_mnist(path=None, permuted=False):
     Returns a `SeriesSplit` of series (784, 1).
 
     Raises:
-        ValueError: if it cannot be fetched, saying which file to put where, or the file holds something else.
+        FileNotFoundError: If the file does not exist, or cannot be fetched; the message says which file to put where.
+        ValueError: If the file holds something else.
 
     >>> import numpy as np, pathlib, tempfile
     >>> from deeprnn_keras import sequential_mnist
@@ -36,7 +37,7 @@ def sequential_mnist(path=None, permuted=False):
     """
     path = _fetched() if path is None else Path(path).expanduser()
     if not path.is_file():
-        raise ValueError(f"file of MNIST {str(path)!r} does not exist; it is the one at {URL}")
+        raise FileNotFoundError(f"file of MNIST {str(path)!r} does not exist; it is the one at {URL}")
     try:
         with np.load(path) as stored:
             sides = [(stored[f"x_{side}"], stored[f"y_{side}"]) for side in ("train", "test")]
@@ -55,6 +56,6 @@ def _fetched():
         return Path(keras.utils.get_file("mnist.npz", URL, file_hash=SHA256))
     except Exception as error:  # Keras raises bare Exceptions for what the network did
         place = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
-        raise ValueError(
+        raise FileNotFoundError(
             f"MNIST cannot be fetched ({error}); put the file {URL} to {str(place)!r}, or give its path"
         ) from error

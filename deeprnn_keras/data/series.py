@@ -1,14 +1,12 @@
 """Series with an answer each, without a network: Japanese vowels, handwritten digits, the adding problem."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, extras
 
-DATA_EXTRA = "install it with: pip install 'deeprnn-keras[data]'"
 VOWELS = Path("datasets/data/JapaneseVowels")
 DIGITS_HELD_OUT = 397
 
@@ -41,20 +39,19 @@ def japanese_vowels():
     Shimbo 1999, from the UCI archive (CC BY 4.0), as it lies in the package sktime, which is not imported.
 
     Raises:
-        ValueError: if sktime is not installed, or does not hold the data.
+        ImportError: If sktime is not installed.
+        FileNotFoundError: If the installed sktime does not hold the data.
 
     >>> from deeprnn_keras import japanese_vowels
     >>> data = japanese_vowels()
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    spec = find_spec("sktime")
-    if spec is None:
-        raise ValueError(f"the Japanese vowels need the package sktime; {DATA_EXTRA}")
-    folder = Path(spec.origin).parent / VOWELS
+    folder = extras.folder_of("sktime", "data", "japanese_vowels") / VOWELS
     paths = [folder / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
-    if not all(path.is_file() for path in paths):
-        raise ValueError(f"sktime does not hold {VOWELS}; {DATA_EXTRA}")
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{str(path)!r} does not exist: the installed sktime does not hold the data")
     return SeriesSplit(*map(_read_ts, paths), name="Japanese vowels")
 
 
@@ -73,18 +70,14 @@ def digits():
     UCI archive's test set (Alpaydin & Kaynak 1998, CC BY 4.0).
 
     Raises:
-        ValueError: if scikit-learn is not installed.
+        ImportError: If scikit-learn is not installed.
 
     >>> from deeprnn_keras import digits
     >>> data = digits()
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (1400, 397, (64, 1))
     """
-    if find_spec("sklearn") is None:
-        raise ValueError(f"the digits need the package scikit-learn; {DATA_EXTRA}")
-    from sklearn.datasets import load_digits
-
-    loaded = load_digits()
+    loaded = extras.optional("sklearn.datasets", "data", "digits").load_digits()
     series, answers = list(loaded.data.astype("float32")[:, :, None]), loaded.target
     return SeriesSplit(
         Labelled(series[:-DIGITS_HELD_OUT], answers[:-DIGITS_HELD_OUT]),

@@ -1,7 +1,7 @@
 """One step of a recurrence as a pure function of arrays: no Keras, no weights, any layout of the features."""
 
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import AffineMap, Blocks, DiagonalMap, Linear, NamedMap
+from deeprnn_keras.equations.maps import AffineMap, Blocks, DiagonalMap, Linear
 from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "GRUEquations",
     "LSTMEquations",
     "Linear",
-    "NamedMap",
     "SimpleRNNEquations",
 ]

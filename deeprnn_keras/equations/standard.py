@@ -42,7 +42,12 @@ class StandardEquations(Equations):
 
 
 class SimpleRNNEquations(StandardEquations):
-    """h_t = a(x_t W + h_{t-1} U + b) (Elman 1990)."""
+    """h_t = a(x_t W + h_{t-1} U + b) (Elman 1990).
+
+    >>> from deeprnn_keras.equations import SimpleRNNEquations
+    >>> SimpleRNNEquations(units=4).count_params(input_dim=3)      # (3 + 4 + 1) 4
+    32
+    """
 
     def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
         """Return [h_t]."""
@@ -59,6 +64,10 @@ class GRUEquations(StandardEquations):
     Attributes:
         reset_after: Apply the reset gate after the recurrent product, which then has a bias b' of its own (the form of
             cuDNN and PyTorch). Keras stores b and b' as the two rows of one bias (2, 3 h).
+
+    >>> from deeprnn_keras.equations import GRUEquations
+    >>> GRUEquations(units=4).count_params(input_dim=3), GRUEquations(4, reset_after=False).count_params(3)
+    (108, 96)
     """
 
     reset_after: bool = True
@@ -100,7 +109,11 @@ class GRUEquations(StandardEquations):
 class LSTMEquations(StandardEquations):
     """The LSTM (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000).
 
-    i, f, o = s(x_t W + h_{t-1} U + b),  g = a(x_t W_g + h_{t-1} U_g + b_g),  c_t = f c_{t-1} + i g,  h_t = o a(c_t)
+        i, f, o = s(x_t W + h_{t-1} U + b),  g = a(x_t W_g + h_{t-1} U_g + b_g),  c_t = f c_{t-1} + i g,  h_t = o a(c_t)
+
+    >>> from deeprnn_keras.equations import LSTMEquations
+    >>> LSTMEquations(units=4).count_params(input_dim=3)      # 4 (3 + 4 + 1) 4
+    128
     """
 
     gates = ("input", "forget", "candidate", "output")

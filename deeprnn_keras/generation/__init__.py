@@ -1,7 +1,5 @@
 """Models run step by step: with their state in hand, sampled from, and scored on text."""
 
-from deeprnn_keras.generation.sampling import generate
-from deeprnn_keras.generation.scoring import Score, score
-from deeprnn_keras.generation.with_state import with_state
+import lazy_loader
 
-__all__ = ["Score", "generate", "score", "with_state"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras.generation.with_state import with_state, zero_state
+from deeprnn_keras.generation.stepwise import with_state, zero_state
 
 LARGEST = 60.0  # of a difference of logits: beyond it a key never sounds
 

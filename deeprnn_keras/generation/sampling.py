@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras.generation.with_state import with_state, zero_state
+from deeprnn_keras.generation.stepwise import with_state, zero_state
 
 
 def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=None, unknown="error"):

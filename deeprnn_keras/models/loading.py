@@ -16,7 +16,8 @@ def load_language_model(path: str | os.PathLike[str]) -> LanguageModel:
     Keras' safe mode stays on: a file that contains code is refused.
 
     Raises:
-        ValueError: If there is no such file, or it holds something else.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds something else.
     """
     path = checks.model_file("model", path)
     model = keras.models.load_model(path)

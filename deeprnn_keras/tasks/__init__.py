@@ -1,7 +1,7 @@
 """Task families: one object per kind of task, which the command line, the zoo, and the tuner ask."""
 
 from deeprnn_keras.tasks.family import Family, Figures
-from deeprnn_keras.tasks.registry import families, register, warn_of
+from deeprnn_keras.tasks.registry import families, register
 from deeprnn_keras.tasks.run import Plan, Run, Split
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
@@ -14,5 +14,4 @@ __all__ = [
     "Split",
     "families",
     "register",
-    "warn_of",
 ]

@@ -20,6 +20,14 @@ def register(family: Family | type[Family]) -> Family | type[Family]:
 
     Raises:
         ValueError: If there is a family of that name.
+        TypeError: If it is not a `Family`.
+
+    >>> from deeprnn_keras import tasks
+    >>> @tasks.register
+    ... class Counting(tasks.Family):
+    ...     name = "counting"
+    >>> "counting" in tasks.families()
+    True
     """
     made = family() if isinstance(family, type) else family
     if not isinstance(made, Family):
@@ -53,10 +61,5 @@ def _load(entry: EntryPoint) -> None:
     try:
         register(entry.load())
     except Exception as error:  # whatever a foreign package raises must not break the others
-        warn_of(entry.name, f"entry point {entry.value!r}", error)
-
-
-def warn_of(name: str, where: str, error: Exception) -> None:
-    """Warn that the family `name` could not be used."""
-    message = f"task family {name!r} ({where}) could not be loaded: {type(error).__name__}: {error}"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+        message = f"task family {entry.name!r} (entry point {entry.value!r}) could not be loaded"
+        warnings.warn(f"{message}: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=3)

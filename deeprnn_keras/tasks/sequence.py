@@ -24,6 +24,17 @@ class SequenceFamily(Family):
 
     Attributes:
         kinds: The `kind` of the models that belong to the family.
+
+    >>> from deeprnn_keras import adding_split
+    >>> from deeprnn_keras.tasks import SequenceFamily
+    >>> class Adding(SequenceFamily):
+    ...     name = "adding"
+    ...     def load_data(self, config, path=None):
+    ...         return adding_split(steps=10, train=8, test=2)
+    ...     def score(self, model, part):
+    ...         return {"mse": model.evaluate(self.batches(model, part, 32, shuffle=False), verbose=0)}
+    >>> Adding().describe_data(Adding().load_data(None))
+    '8 training series, 2 test series'
     """
 
     kinds: tuple[str, ...] = ()

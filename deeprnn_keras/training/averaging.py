@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras.optimizers.clipping import innermost
 
 
@@ -70,7 +70,7 @@ class EMAWeights(AveragedWeights):
 
     def means(self):
         optimizer = innermost(self.model.optimizer)
-        return optimizer._model_variables_moving_average if int(optimizer.iterations) else []
+        return _compat.average_variables(optimizer) if int(optimizer.iterations) else []
 
 
 class NTASGD(AveragedWeights):

@@ -1,5 +1,6 @@
 """What a training is: a flat description by which a resumed run is compared with the one that was killed."""
 
+from deeprnn_keras import _compat
 from deeprnn_keras.optimizers.clipping import innermost
 
 
@@ -15,7 +16,7 @@ def identity(model, data, callbacks, params, about):
     """
     found = {"epochs": params["epochs"], "updates per epoch": params["steps"]}
     found |= {f"data, {key}": value for key, value in data.about.items()}
-    for number, layer in enumerate(model._flatten_layers(include_self=False)):
+    for number, layer in enumerate(_compat.flatten_layers(model, include_self=False)):
         found |= _flat(f"layer {number} ({type(layer).__name__})", _config(layer))
     optimizer = innermost(model.optimizer)
     found |= _flat(f"optimizer ({type(optimizer).__name__})", _config(optimizer))

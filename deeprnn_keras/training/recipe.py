@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
@@ -143,7 +143,7 @@ class Recipe:
             return
         from deeprnn_keras.layers import DeepRNN
 
-        stacks = [layer for layer in model._flatten_layers() if isinstance(layer, DeepRNN)]
+        stacks = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
         if not stacks:
             raise ValueError(f"ar={self.ar:g} and tar={self.tar:g} need a DeepRNN, and model {model.name!r} has none")
         stacks[-1].set_activation_regularization(self.ar, self.tar)

@@ -1,7 +1,10 @@
 """A warning where `fit` repeats one order of the examples in every epoch."""
 
-import sys
 import warnings
+
+import keras
+
+from deeprnn_keras import _compat
 
 MESSAGE = (
     "fit shuffles NumPy arrays in the same order in every epoch here: a seed is set (keras.utils.set_random_seed), and "
@@ -9,31 +12,12 @@ MESSAGE = (
     "shuffle=False."
 )
 
+_compat.install_model_hooks()
 
-def warn_of_repeated_order():
-    """Warns if the `fit` that is running, further up on the call stack, is about to fall into that trap.
 
-    Keras tells callbacks nothing of the data, so this looks where `fit` keeps it.
-    """
-    adapter = _data_of_fit()
-    if type(adapter).__name__ == "ArrayDataAdapter" and getattr(adapter, "_shuffle", False) and _seeded():
+def warn_of_repeated_order() -> None:
+    """Warn if the running `fit` shuffles arrays in the same order in every epoch. For callbacks' `on_train_begin`."""
+    if keras.backend.backend() != "tensorflow" or not _compat.fit_shuffles_arrays():
+        return
+    if _compat.tensorflow_seed() is not None:
         warnings.warn(MESSAGE, stacklevel=3)
-
-
-def _data_of_fit():
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "fit" and "epoch_iterator" in frame.f_locals:
-            return frame.f_locals["epoch_iterator"].data_adapter
-        frame = frame.f_back
-    return None
-
-
-def _seeded():
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return False
-    from tensorflow.python.eager import context  # TensorFlow has no public name for whether it is seeded
-
-    return context.global_seed() is not None

@@ -5,6 +5,8 @@ import random
 import keras
 import numpy as np
 
+from deeprnn_keras import _compat
+
 SKIPPED = {"params", "model", "validation_data"}  # attributes of every Keras callback
 PLAIN = (type(None), bool, int, float, str)
 HOMES = {"numpy": np, "keras.ops": keras.ops}  # of functions that Keras' callbacks choose in their first epoch
@@ -34,19 +36,19 @@ def metric_variables(model):
 
 
 def _stock_states(model):
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and layer.stateful]
+    layers = [
+        layer for layer in _compat.flatten_layers(model) if isinstance(layer, keras.layers.RNN) and layer.stateful
+    ]
     return [state for layer in layers if layer.states for state in keras.tree.flatten(layer.states)]
 
 
 def _global_seed():
-    from keras.src.random.seed_generator import global_seed_generator
-
-    return [global_seed_generator().state]
+    return [_compat.global_seed_state()]
 
 
 def carrying(model):
     """The layers of this library that carry a state from batch to batch."""
-    return [layer for layer in model._flatten_layers() if hasattr(layer, "carried")]
+    return [layer for layer in _compat.flatten_layers(model) if hasattr(layer, "carried")]
 
 
 def take(model, callbacks):

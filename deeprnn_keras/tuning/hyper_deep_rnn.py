@@ -157,7 +157,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         return (1, WIDEST_SOLVED) if units is None else (units.low, units.high)
 
     def _counter(self, overrides):
-        return functools.cache(lambda h: self.model.replace(**{**overrides, "units": h}).count_params())
+        return functools.lru_cache(1024)(lambda h: self.model.replace(**{**overrides, "units": h}).count_params())
 
     def _check_budget(self):
         if not self.budget.counts():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deeprnn_keras import extras
 from deeprnn_keras.training.files import written_beside
 
 LEAST_TRIALS = 8
@@ -44,13 +45,12 @@ def importance(results):
     forest's mean prediction as a function of it alone, over the variance of all predictions: the main effects of
     fANOVA (Hutter et al. 2014), here with the observed trials in place of the uniform distribution.
     """
-    from sklearn.ensemble import RandomForestRegressor
-
+    ensemble = extras.optional("sklearn.ensemble", "tune", "importance")
     names, x = _encoded(results)
     y = np.array([row.value for row in results.rows])
     if len(y) < LEAST_TRIALS or not names or np.ptp(y) == 0:
         return None
-    forest = RandomForestRegressor(TREES, min_samples_leaf=2, oob_score=True, random_state=0).fit(x, y)
+    forest = ensemble.RandomForestRegressor(TREES, min_samples_leaf=2, oob_score=True, random_state=0).fit(x, y)
     total = np.var(forest.predict(x))
     shares = [_main_effect(forest, x, column) / total if total else 0.0 for column in range(len(names))]
     order = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])

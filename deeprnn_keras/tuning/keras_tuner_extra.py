@@ -1,13 +1,10 @@
-"""keras-tuner, or the line that installs it."""
+"""keras-tuner, or the error that says how to install it."""
 
-INSTALL = "the tuner needs keras-tuner and what it imports; install it with: pip install 'deeprnn-keras[tune]'"
+from deeprnn_keras import extras
 
-try:
-    import keras_tuner
-    import scipy  # noqa: F401 - BayesianOptimization needs both and does not declare them
-    import sklearn  # noqa: F401
-    import tensorboard  # noqa: F401 - without it every trial dies on TensorFlow
-except ImportError as error:
-    raise ImportError(f"{INSTALL} ({error})") from error
+# BayesianOptimization needs scipy and scikit-learn, every trial tensorboard; keras-tuner declares none of them
+for _module in ("scipy", "sklearn", "tensorboard"):
+    extras.optional(_module, "tune", "deeprnn_keras.tuning")
+keras_tuner = extras.optional("keras_tuner", "tune", "deeprnn_keras.tuning")
 
 __all__ = ["keras_tuner"]

@@ -4,9 +4,8 @@ from contextlib import contextmanager
 
 import keras
 
+from deeprnn_keras import extras
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
-
-INSTALL = "the second engine needs Optuna; install it with: pip install 'deeprnn-keras[optuna]'"
 
 
 class OptunaParameters:
@@ -52,7 +51,7 @@ class OptunaParameters:
 
 def suggested(hyper, trial):
     """The values that an Optuna trial draws, as `keras_tuner.HyperParameters` that `hyper.build` takes."""
-    optuna = _optuna()
+    optuna = extras.optional("optuna", "optuna", "The Optuna engine")
     drawn = OptunaParameters(trial)
     found = hyper.resolve(hyper.declare(drawn))
     if found.problem is not None:
@@ -86,7 +85,7 @@ def optuna_objective(hyper, *args, objective="val_loss", direction="min", seed=0
     >>> sorted(study.best_params)
     ['global_clipnorm', 'learning_rate', 'units']
     """
-    optuna = _optuna()
+    optuna = extras.optional("optuna", "optuna", "The Optuna engine")
     best_of = min if direction == "min" else max
 
     def run(trial):
@@ -113,11 +112,3 @@ class _Report(keras.callbacks.Callback):
         self._trial.report(float(logs[self._objective]), epoch)
         if epoch + 1 < self.params["epochs"] and self._trial.should_prune():
             self.hopeless = self.model.stop_training = True
-
-
-def _optuna():
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
-    return optuna

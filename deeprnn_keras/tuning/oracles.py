@@ -5,6 +5,7 @@ import time
 import warnings
 from pathlib import Path
 
+from deeprnn_keras import _compat
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.median_rule import hopeless
 from deeprnn_keras.tuning.ranges import rounded
@@ -70,7 +71,7 @@ class Surviving:
         return trial
 
     def _no_trial(self, status):
-        trial = keras_tuner.engine.trial.Trial(self.get_space(), status=status)
+        trial = _compat.tuner_trial()(self.get_space(), status=status)
         trial.hyperparameters.values = {}
         return trial
 
@@ -207,11 +208,11 @@ class Surviving:
         path = Path(self._get_trial_dir(trial_id)) / "trial.json"
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            trial = keras_tuner.engine.trial.Trial.from_state(stored)
+            trial = _compat.tuner_trial().from_state(stored)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             set_aside(path)
             space = keras_tuner.HyperParameters.from_config({**state["hyperparameters"], "values": {}})
-            trial = keras_tuner.engine.trial.Trial(space, trial_id, FAILED, DAMAGED)
+            trial = _compat.tuner_trial()(space, trial_id, FAILED, DAMAGED)
             save_plain(trial.get_state(), path)
             return trial
         self._notes[trial_id] = {name: stored[name] for name in ("began", "seconds", "pruned_after") if name in stored}

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from deeprnn_keras.equations import Blocks, DiagonalMap, Equations, Linear, NamedMap
+from deeprnn_keras.equations import Blocks, DiagonalMap, Equations, Linear
+from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.kernels.xla.products import flat, product_over_time, unflat
 from deeprnn_keras.kernels.xla.recurrence import StepRecurrence, Tensor, Weights
 

