@@ -49,7 +49,7 @@ class Configuration:
         output_dropout: Dropout rate on H^(L).
         initialization: How weights are initialized.
         recipe: How the model is trained.
-        corpus: Name of the function of `deeprnn_keras` that loads the data, or None.
+        corpus: Name of the function of `deeprnn_keras.data` that loads the data, or None.
         published: The metric in the source, or None.
         differs: Differences from the source.
         limits: What to know beyond the limits of the task.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class SequenceFamily(Family):
     """Models of series, `SequenceModel`, on a `SeriesSplit`.
 
-    A subclass defines `name`, `kinds`, and `score`; and `load_data` for data that `deeprnn_keras` does not have.
+    A subclass defines `name`, `kinds`, and `score`; and `load_data` for data that `deeprnn_keras.data` does not have.
 
     Attributes:
         kinds: The `kind` of the models that belong to the family.
@@ -82,10 +82,10 @@ class SequenceFamily(Family):
 
 
 def dataset_function(name: str) -> Callable[..., SeriesSplit]:
-    """Return the function of `deeprnn_keras` that loads the data set `name`."""
-    import deeprnn_keras
+    """Return the function of `deeprnn_keras.data` that loads the data set `name`."""
+    from deeprnn_keras import data
 
-    return getattr(deeprnn_keras, name)
+    return getattr(data, name)
 
 
 def path_parameter(name: str) -> inspect.Parameter | None:
