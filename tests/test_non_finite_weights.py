@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import ArrayDataset, DeepRNN, NonFiniteGuard
+from deeprnn_keras import ArrayDataset, DeepRNN
+from deeprnn_keras.training import NonFiniteGuard
 
 
 class Poison(keras.callbacks.Callback):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from test_command import deeprnn, error_of
 
-from deeprnn_keras import GeometricDecay, Recipe, SequenceModel, data, zoo
+from deeprnn_keras import Recipe, SequenceModel, data, zoo
 from deeprnn_keras.data.series import Labelled, SeriesSplit
 from deeprnn_keras.tasks import families
+from deeprnn_keras.training import GeometricDecay
 from deeprnn_keras.training.callbacks import EpochTable
 
 NAME = "vowels_bigru_2x64"

@@ -13,9 +13,10 @@ import pytest
 from matplotlib import image
 from rich.console import Console
 
-from deeprnn_keras import GeometricDecay, LanguageModel, Recipe, TextCorpus, token_windows
+from deeprnn_keras import LanguageModel, Recipe, TextCorpus, token_windows
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tasks import families
+from deeprnn_keras.training import GeometricDecay
 from deeprnn_keras.training.callbacks import Record
 from deeprnn_keras.training.compressors import compressed_bits
 

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import LanguageModel, Recipe, cell_spec, zoo
+from deeprnn_keras import LanguageModel, Recipe, zoo
+from deeprnn_keras.specs import cell_spec
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import registry
 

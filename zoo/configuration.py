@@ -7,7 +7,10 @@ import textwrap
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from deeprnn_keras import Recipe, Registry, cell_spec, checks, count_params, explain_kernels, layer_units, output_width
+from deeprnn_keras import Recipe, checks, count_params, explain_kernels
+from deeprnn_keras.registry import Registry
+from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import diagram

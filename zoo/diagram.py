@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import cell_spec, checks, count_params, layer_units, output_width
+from deeprnn_keras import checks, count_params
+from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.stack import layer_units, output_width
 
 if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration

@@ -26,7 +26,8 @@ class Initialization:
         """Return keyword arguments of `LanguageModel` and `SequenceModel`; `cell` may be a list."""
         import keras
 
-        from deeprnn_keras import ForgetBias, cell_spec
+        from deeprnn_keras.initializers import ForgetBias
+        from deeprnn_keras.specs import cell_spec
 
         given = {}
         if self.rule == "keras":

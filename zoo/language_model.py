@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deeprnn_keras import layer_units, output_width
+from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.zoo.configuration import Configuration
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class LanguageModelConfig(Configuration):
 
     def build_model(self) -> keras.Model:
         """Return the `LanguageModel`."""
-        from deeprnn_keras import ByteVocabulary, LanguageModel
+        from deeprnn_keras import LanguageModel
+        from deeprnn_keras.data import ByteVocabulary
 
         return LanguageModel(
             ByteVocabulary() if self.symbols == "bytes" and self.vocabulary == 256 else self.vocabulary,

@@ -7,8 +7,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import CosineDecay, GeometricDecay, PlateauDecay, Recipe, Registry, StepDecay, checks
+from deeprnn_keras import Recipe, checks
+from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
+from deeprnn_keras.training import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
 from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization

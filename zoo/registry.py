@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import Registry
+from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import presets, trained
 from deeprnn_keras.zoo.configuration import Configuration

@@ -71,8 +71,7 @@ class LanguageFamily(Family):
         Raises:
             ValueError: If the configuration comes without its text and there is no file.
         """
-        from deeprnn_keras import ByteVocabulary, TextCorpus, Vocabulary, WordVocabulary
-        from deeprnn_keras.data import letters_only
+        from deeprnn_keras.data import ByteVocabulary, TextCorpus, Vocabulary, WordVocabulary, letters_only
 
         if path is not None:
             corpus = TextCorpus.from_file(path)
@@ -192,7 +191,7 @@ class LanguageFamily(Family):
         skip_unknown: bool = False,
     ) -> None:
         """Print the score of a model on a file, or on the validation part of the King James Bible."""
-        from deeprnn_keras import TextCorpus, king_james
+        from deeprnn_keras.data import TextCorpus, king_james
         from deeprnn_keras.training.compressors import compressed_bits
 
         pieces = [TextCorpus.from_file(path).text] if path else king_james().split().validation

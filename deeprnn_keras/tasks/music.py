@@ -41,7 +41,7 @@ class MusicFamily(SequenceFamily):
         self, model: SequenceModel, config: Configuration | None, options: Mapping[str, Any], console: Console
     ) -> None:
         """Continue the opening of a test piece, which the seed selects, and write a MIDI file."""
-        from deeprnn_keras import write_midi
+        from deeprnn_keras.data import write_midi
 
         if "prompt" in options or "output" not in options:
             raise ValueError(

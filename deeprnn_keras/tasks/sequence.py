@@ -25,7 +25,7 @@ class SequenceFamily(Family):
     Attributes:
         kinds: The `kind` of the models that belong to the family.
 
-    >>> from deeprnn_keras import adding_split
+    >>> from deeprnn_keras.data import adding_split
     >>> from deeprnn_keras.tasks import SequenceFamily
     >>> class Adding(SequenceFamily):
     ...     name = "adding"
