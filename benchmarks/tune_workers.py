@@ -24,12 +24,12 @@ def search(folder, workers, widths):
     """The same search, whoever runs it."""
     from deeprnn_keras import king_james, zoo
     from deeprnn_keras.tuning import HyperDeepRNN
-    from deeprnn_keras.tuning.text_search import TextSearch
+    from deeprnn_keras.tuning.search import Search
 
     corpus = king_james()
     config = zoo.info("kjv_lstm_2x256", vocabulary=corpus.vocabulary.symbols)
     hyper = HyperDeepRNN(config, num_layers=(1, 3), units=WIDTHS[widths], cell=["lstm", "gru"])
-    return TextSearch(hyper, corpus, folder, "random", TRIALS, None, UPDATES, workers, prune=False)
+    return Search(hyper, config.family, corpus, folder, "random", TRIALS, None, UPDATES, workers, prune=False)
 
 
 def seconds(workers, widths):
@@ -37,10 +37,10 @@ def seconds(workers, widths):
     folder = Path(tempfile.mkdtemp())
     command = [sys.executable, "-m", "benchmarks.tune_workers", "--child", str(folder), str(workers), widths]
     began = time.perf_counter()
-    answer = search(folder, workers, widths).run(Console(quiet=True), command)
+    results = search(folder, workers, widths).run(Console(quiet=True), command)
     taken = time.perf_counter() - began
     shutil.rmtree(folder)
-    return taken, {row.trial_id: row.value for row in answer.rows}
+    return taken, {row.trial_id: row.value for row in results.rows}
 
 
 def compared(widths):

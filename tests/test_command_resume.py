@@ -1,4 +1,4 @@
-"""`deeprnn train --resume`: from the outside, after a training that was broken off."""
+"""`deeprnn train --resume`: from the outside, after an interrupted run."""
 
 import json
 
@@ -20,7 +20,7 @@ def text(tmp_path, monkeypatch):
     return ["--text", "words.txt", "--epochs", "2", "--dropout", "0.2", "--stateful", *TINY]
 
 
-def broken_off(monkeypatch, at, *arguments):
+def interrupted(monkeypatch, at, *arguments):
     """The command's output, ended by Ctrl-C after so many updates."""
 
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
@@ -35,14 +35,14 @@ def broken_off(monkeypatch, at, *arguments):
     return result.stdout
 
 
-def test_it_ends_as_if_never_broken_off(text, monkeypatch, tmp_path):
-    """It finds the last training of that name, and needs none of its options."""
+def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
+    """It finds the most recent run of that name, and needs none of its options."""
     assert deeprnn("train", NAME, *text, "--output", "whole").exit_code == 0
     updates = json.loads((tmp_path / "whole" / "result.json").read_text())["updates"]
-    output = broken_off(monkeypatch, updates // 2 + 3, "train", NAME, *text)
-    assert f"Go on with: deeprnn train {NAME} --resume --output runs/{NAME}" in output
+    output = interrupted(monkeypatch, updates // 2 + 3, "train", NAME, *text)
+    assert f"Resume with: deeprnn train {NAME} --resume --output runs/{NAME}" in output
     resumed = deeprnn("train", NAME, "--resume")
-    assert resumed.exit_code == 0 and f"going on with the training in runs/{NAME}" in resumed.stdout
+    assert resumed.exit_code == 0 and f"Resuming the run in runs/{NAME}" in resumed.stdout
     models = [load_language_model(folder) for folder in ("whole", f"runs/{NAME}")]
     for one, wanted in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(one, wanted)
@@ -50,22 +50,22 @@ def test_it_ends_as_if_never_broken_off(text, monkeypatch, tmp_path):
     assert results[0]["validation"] == results[1]["validation"]
     assert (results[0]["resumed_at_update"], results[1]["resumed_at_update"]) == (None, updates // 2)
     assert not (tmp_path / "runs" / NAME / "checkpoints").exists()
-    assert "its training has finished" in error_of("train", NAME, "--resume", "--output", "whole")
+    assert "its run has finished" in error_of("train", NAME, "--resume", "--output", "whole")
 
 
 def test_what_cannot_be_resumed_is_refused(text, monkeypatch, tmp_path):
-    assert f"no training of {NAME} that was broken off in 'runs'" in error_of("train", NAME, "--resume")
+    assert f"'runs' holds no unfinished run of {NAME}" in error_of("train", NAME, "--resume")
     (tmp_path / "empty").mkdir()
-    assert "there is no training in it" in error_of("train", NAME, "--resume", "--output", "empty")
-    broken_off(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
+    assert "it holds no run" in error_of("train", NAME, "--resume", "--output", "empty")
+    interrupted(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
     for options, message in (
-        (["--units", "9"], "was begun with units = 8, and --resume is given units = 9"),
-        (["--seed", "4"], "was begun with seed = 0, and --resume is given seed = 4"),
-        (["--quick"], "was begun with quick = False, and --resume is given quick = True"),
-        (["--cell", "gru"], "was begun with cell = None, and --resume is given cell = 'gru'"),
+        (["--units", "9"], "was started with units = 8, got units = 9 with --resume"),
+        (["--seed", "4"], "was started with seed = 0, got seed = 4 with --resume"),
+        (["--quick"], "was started with quick = False, got quick = True with --resume"),
+        (["--cell", "gru"], "was started with cell = None, got cell = 'gru' with --resume"),
     ):
         assert message in error_of("train", NAME, "--resume", "--output", "cut", *options)
-    assert "was begun with model = 'kjv" in error_of("train", "char_rnn_2x128", "--resume", "--output", "cut")
+    assert "was started with model = 'kjv" in error_of("train", "char_rnn_2x128", "--resume", "--output", "cut")
     (tmp_path / "words.txt").write_text(TEXT.replace("word", "sword"))
     message = error_of("train", NAME, "--resume", "--output", "cut")
     assert "holds another training: updates per epoch: " in message and "; data, stream: 'int32 (" in message

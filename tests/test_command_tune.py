@@ -22,21 +22,28 @@ def text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
     recipe = zoo.info(NAME).recipe.changed(epochs=2, min_steps=1)
-    monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, zoo.info(NAME).changed(embedding=4))
+    monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, zoo.info(NAME).replace(embedding=4))
     object.__setattr__(zoo.registry.MODELS[NAME], "recipe", recipe)
     return ["--text", "words.txt", *TINY, *SHORT]
 
 
-def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path):
+def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("deeprnn_keras.tuning.search.SEEDS", 2)
     result = deeprnn("tune", NAME, *text, "--params", "2k", "--units", "own")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "runs" / f"tune_{NAME}"
-    for part in ("random search, trials of 8 updates", "bits per character", "weights", "ms/step", "training the best"):
+    for part in (
+        "random search, trials of 8 updates",
+        "bits per character",
+        "weights",
+        "ms/step",
+        "Retraining the best",
+    ):
         assert part in result.stdout
     records = read_trials(folder / "search", "val_loss")
     assert len(records) == 2 and all(record.complete for record in records)
     assert all(abs(record.metrics["weights"] - 2000) <= 60 for record in records)
-    assert all(len(record.seeds) == 3 for record in records)
+    assert all(len(record.seeds) == 2 for record in records)
     model = zoo.create_model(folder / "preset")
     assert abs(model.count_params() - 2000) <= 60 and model.generate("in ", length=5).startswith("in ")
     for name in ("trials.csv", "heat_map.png", "weights.png", "hparams", "best/model.keras"):
@@ -44,7 +51,7 @@ def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path):
     assert "its search has finished" in error_of("tune", NAME, "--resume", "--output", folder)
 
 
-def broken_off(monkeypatch, at, *arguments):
+def interrupted(monkeypatch, at, *arguments):
     """The command's result, ended by Ctrl-C at trial number so and so."""
     seen = []
 
@@ -62,13 +69,13 @@ def broken_off(monkeypatch, at, *arguments):
 
 
 @pytest.mark.slow
-def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
-    result = broken_off(monkeypatch, 2, "tune", NAME, *text)
-    assert f"Go on with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
+def test_resumed_search_keeps_its_trials(text, monkeypatch, tmp_path):
+    result = interrupted(monkeypatch, 2, "tune", NAME, *text)
+    assert f"Resume with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
     for options, message in (
-        (["--units", "9"], "was begun with units = 4:8, and --resume is given units = 9"),
-        (["--trials", "9"], "was begun with trials = 2, and --resume is given trials = 9"),
-        (["--params", "2k"], "was begun with params = None, and --resume is given params = 2000"),
+        (["--units", "9"], "was started with units = 4:8, got units = 9 with --resume"),
+        (["--trials", "9"], "was started with trials = 2, got trials = 9 with --resume"),
+        (["--params", "2k"], "was started with params = None, got params = 2000 with --resume"),
     ):
         assert message in error_of("tune", NAME, "--resume", *options)
     folder = tmp_path / "runs" / f"tune_{NAME}"
@@ -81,7 +88,7 @@ def test_it_goes_on_where_it_was(text, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_retraining_that_was_broken_off_goes_on(text, monkeypatch, tmp_path):
+def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
         note(self, batch, logs)
         if self.update == 150:
@@ -108,7 +115,7 @@ def test_a_retraining_that_was_broken_off_goes_on(text, monkeypatch, tmp_path):
         (["--max-params", "100"], "max_params = 100 fits no model of these ranges: the smallest"),
         (["--params", "2k", "--max-params", "3k"], "fixes the size"),
         (["--cell", "lstmm"], "unknown cell 'lstmm'; did you mean 'lstm'"),
-        (["--resume"], f"no search for {NAME} that was broken off in 'runs'"),
+        (["--resume"], f"'runs' holds no unfinished search for {NAME}"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -127,8 +134,10 @@ def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tm
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_model_of_series_is_refused(text):
-    assert "vowels_bigru_2x64 answers series, not text; in a script" in error_of("tune", "vowels_bigru_2x64", *text)
+def test_family_that_cannot_be_tuned_says_so(text):
+    assert "vowels_bigru_2x64: deeprnn tune does not support models of classification" in error_of(
+        "tune", "vowels_bigru_2x64", *text
+    )
 
 
 def test_a_missing_extra_says_what_to_install(text):

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.slow
 def test_a_model_in_one_file(tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    ((path, code),) = re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    examples = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL))
+    path = "zoo/elman.py"  # the other example is a package of its own: test_task_package.py
+    code = examples[path]
     copy = tmp_path / "checkout"
     for folder in ("deeprnn_keras", "zoo", "tests"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -38,4 +40,4 @@ def test_a_model_in_one_file(tmp_path):
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     (passed,) = re.findall(r"(\d+) passed", done.stdout)
-    assert int(passed) >= 9, done.stdout[-500:]
+    assert int(passed) >= 6, done.stdout[-500:]

@@ -32,6 +32,7 @@ FLOORS = [
     "models",
     "training",
     "audit",
+    "tasks",
     "bench",
     "tuning",
     "zoo",
@@ -66,6 +67,9 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "generation.score",
     "models.load_language_model",
     "optimizers.GUARDED",
+    "tasks.Figures",
+    "tasks.Plan",
+    "tasks.Run",
     "tuning.BayesianOptimization",
     "tuning.GridSearch",
     "tuning.Hyperband",
@@ -118,6 +122,7 @@ def test_the_zoo_uses_only_public_names(module):
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}
+    public |= {f"deeprnn_keras.training.files.{name}" for name in ("save_bytes", "save_text")}
     for name in imported_names(MODULES[module]):
         if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo"):
             assert name in public, f"{module} imports {name}"

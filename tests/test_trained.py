@@ -130,8 +130,8 @@ def test_a_damaged_record_is_named(published):
     [
         ({"ending": "interrupted"}, "ended as 'interrupted'"),
         ({"quick": True}, "shortened by --quick"),
-        ({"weights": 3}, "another in architecture"),
-        ({"recipe": {}}, "another in optimizer, learning_rate"),
+        ({"weights": 3}, "different in architecture"),
+        ({"recipe": {}}, "different in optimizer, learning_rate"),
         ({"model": "minee"}, "unknown model 'minee'; did you mean 'mine'"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
@@ -141,8 +141,17 @@ def test_only_an_entry_as_it_stands_is_shipped(entries, changes, message, tmp_pa
     with pytest.raises(ValueError, match=message):
         publish(tmp_path / "run", trained.FOLDER)
     assert not trained.FOLDER.exists()
-    with pytest.raises(ValueError, match="holds no training that has finished"):
+    with pytest.raises(ValueError, match="holds no finished run"):
         publish(tmp_path, trained.FOLDER)
+
+
+def test_weights_from_other_data_than_the_entry_s_own_are_not_published(entries, tmp_path):
+    config = replace(entries[0], name="other", corpus="king_james")
+    registry.register(config)
+    run_folder(tmp_path / "run", config)
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"data": "/my/text.txt"}))
+    with pytest.raises(ValueError, match=r"not that of the unmodified other: different in its data, /my/text.txt"):
+        publish(tmp_path / "run", trained.FOLDER)
 
 
 # === What comes with the package ===

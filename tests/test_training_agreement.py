@@ -1,4 +1,4 @@
-"""What `train_text` is given must agree: model and corpus, model and recipe."""
+"""Arguments of a run on a text that must agree: model and corpus, model and recipe."""
 
 import io
 
@@ -7,14 +7,14 @@ import pytest
 from rich.console import Console
 
 from deeprnn_keras import LanguageModel, Recipe, TextCorpus, Vocabulary
-from deeprnn_keras.training.text_run import train_text
+from deeprnn_keras.tasks import families
 
 TEXT = "".join(np.random.default_rng(1).choice(list("abc "), size=4000))
 
 
 def run(model, recipe, folder, **options):
     corpus = TextCorpus(TEXT, vocabulary=Vocabulary(" abc"))
-    return train_text(model, corpus, recipe, folder, console=Console(file=io.StringIO()), **options)
+    return families()["language"].train(model, corpus, recipe, folder, console=Console(file=io.StringIO()), **options)
 
 
 def test_a_corpus_in_another_vocabulary_is_refused(tmp_path):
@@ -26,7 +26,7 @@ def test_a_corpus_in_another_vocabulary_is_refused(tmp_path):
 
 def test_a_quick_run_clips_for_its_own_windows(tmp_path):
     """A clip stated for a loss summed over T is divided by the T that is trained with, not by the recipe's."""
-    model = LanguageModel(" abc", units=2)
+    model = LanguageModel(" abc", units=2, implementation="loop")
     recipe = Recipe("rmsprop", clipvalue=5.0, sum_over_time=True, batch_size=32, bptt=50)
     run(recipe.compile(model, model.loss_function()), recipe, tmp_path / "run", quick=True)
     assert model.optimizer.clipvalue == pytest.approx(5.0 / 32)

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import zlib
 
 import keras
 import numpy as np
@@ -14,13 +13,12 @@ import pytest
 from matplotlib import image
 from rich.console import Console
 
-from deeprnn_keras import GeometricDecay, LanguageModel, NonFiniteGuard, Recipe, TextCorpus, token_windows
+from deeprnn_keras import LanguageModel, Recipe, TextCorpus, token_windows
 from deeprnn_keras.models import load_language_model
+from deeprnn_keras.tasks import families
+from deeprnn_keras.training import GeometricDecay
 from deeprnn_keras.training.callbacks import Record
 from deeprnn_keras.training.compressors import compressed_bits
-from deeprnn_keras.training.files import written_beside
-from deeprnn_keras.training.text_plan import split_text
-from deeprnn_keras.training.text_run import train_text
 
 WORDS = "in the beginning was a word and then there were many words of all sorts é"
 CORPUS = TextCorpus(" ".join(np.random.default_rng(5).choice(WORDS.split(), size=900)), "words.txt")
@@ -30,11 +28,13 @@ FILES = ["curve.png", "history.csv", "model.keras", "result.json"]
 
 def new_model(recipe, seed=0):
     keras.utils.set_random_seed(seed)
-    return recipe.compile(LanguageModel(CORPUS.vocabulary, units=8, cell="rnn"), LanguageModel.loss_function())
+    return recipe.compile(
+        LanguageModel(CORPUS.vocabulary, units=8, cell="rnn", implementation="loop"), LanguageModel.loss_function()
+    )
 
 
 def run_of(recipe, folder, seed=0, **kwargs):
-    return train_text(
+    return families()["language"].train(
         new_model(recipe, seed), CORPUS, recipe, folder, seed=seed, console=Console(file=io.StringIO()), **kwargs
     )
 
@@ -56,7 +56,9 @@ WORSENING = Recipe(**SMALL, epochs=3, schedule=GeometricDecay(1000.0, after=1))
 def worsening(folder):
     """The run and what it wrote to the console."""
     console = Console(file=io.StringIO(), width=120)
-    run = train_text(new_model(WORSENING), CORPUS, WORSENING, folder, seed=4, title="a title", console=console)
+    run = families()["language"].train(
+        new_model(WORSENING), CORPUS, WORSENING, folder, seed=4, title="a title", console=console
+    )
     return run, console.file.getvalue()
 
 
@@ -146,7 +148,7 @@ def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_r
 
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("at", [3, 40], ids=["in the first epoch", "in the second epoch"])
-def test_interrupted_training_keeps_what_it_has_learnt(tmp_path, monkeypatch, at):
+def test_interrupted_run_keeps_what_it_has_learned(tmp_path, monkeypatch, at):
     def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
         note(self, batch, logs)
         if self.update == at:
@@ -189,33 +191,6 @@ def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
     assert "global_clipnorm 5 to 1.25" in run.advice
 
 
-class Poison(keras.callbacks.Callback):
-    """Notes the weights after each update, and makes them NaN after update number `at`."""
-
-    def __init__(self, at):
-        super().__init__()
-        self.at, self.seen = at, []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.seen.append(self.model.get_weights()[0])
-        if len(self.seen) == self.at:
-            self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
-
-
-@pytest.mark.parametrize("at", [1, 9, 11])
-def test_guard_puts_the_last_good_weights_back(at):
-    """At 9 it sets aside weights that are NaN, before a loss could tell."""
-    model, poison, guard = new_model(Recipe(**SMALL)), Poison(at), NonFiniteGuard(every=3)
-    good = [model.get_weights()[0]]
-    model.fit(
-        token_windows(CORPUS.encode(CORPUS.split().train), 8, 16), callbacks=[poison, guard], verbose=0, shuffle=False
-    )
-    good += poison.seen[:at]
-    assert f"at update {at + 1}" in guard.advice and len(poison.seen) == at + 1
-    places = [k for k, weights in enumerate(good) if np.array_equal(weights, model.get_weights()[0])]
-    assert places and at - 2 * guard.every <= places[0], "not lost: all but the last two intervals"
-
-
 # === Refused before anything is trained ===
 
 
@@ -252,49 +227,3 @@ def test_a_text_too_short_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError, match="T = 100 steps needs 101 symbols"):
         run_of(Recipe(bptt=100), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-# === Parts ===
-
-
-@pytest.mark.parametrize(
-    ("stride", "train", "validation"),
-    [(None, (0, 13), (12, 21)), (1, (0, 7), (3, 9)), (6, (0, 17), (18, 29)), (2, (0, 9), (6, 13))],
-)
-def test_first_windows_train_and_the_next_validate(stride, train, validation):
-    """3 and 2 windows of T = 4 steps: 5 symbols each, `stride` apart."""
-    corpus = TextCorpus("".join(chr(256 + i) for i in range(60)))
-    recipe = Recipe(bptt=4, stride=stride, train_windows=3, validation_windows=2)
-    split = split_text(corpus, recipe)
-    assert split.train == (corpus.text[slice(*train)],) and split.validation == (corpus.text[slice(*validation)],)
-    for pieces, count in ((split.train, 3), (split.validation, 2)):
-        assert len(token_windows(corpus.encode(pieces), 4, 1, stride=stride)) == count
-
-
-def test_a_text_too_short_for_the_first_windows():
-    recipe = Recipe(bptt=4, train_windows=3, validation_windows=2)
-    with pytest.raises(ValueError, match=r"poem is too short .* 3 windows .* take 17 characters, it has 16"):
-        split_text(TextCorpus("abcd" * 4, "poem"), recipe)
-    assert split_text(TextCorpus("abcd" * 4 + "a"), recipe).validation == ("abcda",)
-
-
-def test_bits_of_gzip_by_hand():
-    """gzip is deflate with 18 bytes around it; bits count per character, not per byte."""
-    text = "été, " * 40 + "to be"
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    size = len(deflate.compress(text.encode()) + deflate.flush()) + 18
-    bits = dict(compressed_bits(text))
-    assert bits["gzip -9"] == 8 * size / len(text)
-    assert set(bits) == {"gzip -9", "xz -9", "bz2 -9"} and all(0 < value < 8 for value in bits.values())
-
-
-def test_a_file_is_whole_or_not_there(tmp_path):
-    path = tmp_path / "some.txt"
-    for text in ("old", "new"):
-        with written_beside(path) as beside:
-            beside.write_text(text)
-            assert beside.parent == tmp_path and beside.suffix == ".txt" and beside != path
-    with pytest.raises(RuntimeError), written_beside(path) as beside:
-        beside.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]

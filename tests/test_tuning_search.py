@@ -143,7 +143,7 @@ def test_arrays_come_in_another_order_in_every_epoch():
 
 
 def test_steps_are_timed_on_the_training_data():
-    model = hyper().model.changed(units=3).build()
+    model = hyper().model.replace(units=3).build()
     batch = first_batch(X, Y, batch_size=16)
     assert [part.shape for part in batch] == [(16, 6, 2), (16, 1)]
     assert 0 < step_ms(model, batch) < 10_000

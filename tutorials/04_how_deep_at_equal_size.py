@@ -30,8 +30,8 @@ from sklearn.datasets import load_digits
 
 from deeprnn_keras import CosineDecay, Recipe, king_james, token_windows, zoo
 from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
-from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.records import read_trials
+from deeprnn_keras.tuning.results import SearchResults
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
@@ -99,7 +99,7 @@ FIXED = {"cell": "lstm", "connection": None, "dropout": None, "global_clipnorm":
 
 
 def search(task, name, **ranges):
-    """The answer of a grid search; run again after a crash it goes on."""
+    """Return the results of a grid search; run again after a crash, it continues."""
     make, data, options, objective, scale = TASKS[task]
     hyper = make(**FIXED, **ranges)
     tuner = GridSearch(hyper, objective, None, directory=f"search_{task}", project_name=name, prune=False)
@@ -107,7 +107,7 @@ def search(task, name, **ranges):
     for seed in range(1, SEEDS) if name == "equal_size" else ():
         for trial_id in tuner.oracle.trials:
             tuner.repeat(trial_id, seed, *data, **options)
-    return Answer(read_trials(tuner.project_dir, objective.name), hyper, objective, scale)
+    return SearchResults(read_trials(tuner.project_dir, objective.name), hyper, objective, scale)
 
 
 # %% [markdown]
@@ -142,9 +142,9 @@ for task in TASKS:
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-for panel, (task, answer) in zip(axes, equal.items(), strict=True):
+for panel, (task, results) in zip(axes, equal.items(), strict=True):
     for number, rate in enumerate(RATES):
-        rows = sorted((row for row in answer.rows if row.values["learning_rate"] == rate), key=lambda row: row.layers)
+        rows = sorted((row for row in results.rows if row.values["learning_rate"] == rate), key=lambda row: row.layers)
         panel.errorbar(
             [row.layers for row in rows],
             [row.value for row in rows],
@@ -154,7 +154,7 @@ for panel, (task, answer) in zip(axes, equal.items(), strict=True):
             color=f"C{number}",
             label=f"learning rate {rate}",
         )
-    panel.set(xlabel="L, layers", ylabel=answer.name, title=f"{task}: {SIZES[task]:,} weights", xticks=LAYERS)
+    panel.set(xlabel="L, layers", ylabel=results.name, title=f"{task}: {SIZES[task]:,} weights", xticks=LAYERS)
     panel.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False)
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "equal_size.png"), dpi=120)

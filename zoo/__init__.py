@@ -1,4 +1,4 @@
-"""The zoo: deep recurrent networks by name, with their paper, recipe and exact weight count.
+"""The zoo: deep recurrent networks by name, with their paper, recipe, and exact number of weights.
 
 >>> from deeprnn_keras import zoo
 >>> zoo.count_params("zaremba_medium")
@@ -9,11 +9,27 @@
 import importlib
 import pkgutil
 
+from deeprnn_keras.zoo.configuration import Configuration
+from deeprnn_keras.zoo.initialization import Initialization
+from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.presets import save_preset
-from deeprnn_keras.zoo.registry import count_params, create_model, info, list_models
+from deeprnn_keras.zoo.registry import card, count_params, create_model, info, list_models, register
+from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
-for _module in pkgutil.iter_modules(__path__):  # every file of entries registers them as it is imported
+for _module in pkgutil.iter_modules(__path__):  # each file of entries registers them when it is imported
     if _module.name != "__main__":
         importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["count_params", "create_model", "info", "list_models", "save_preset"]
+__all__ = [
+    "Configuration",
+    "Initialization",
+    "LanguageModelConfig",
+    "SequenceModelConfig",
+    "card",
+    "count_params",
+    "create_model",
+    "info",
+    "list_models",
+    "register",
+    "save_preset",
+]

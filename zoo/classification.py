@@ -1,6 +1,7 @@
 """Classification and regression of whole sequences."""
 
-from deeprnn_keras import CosineDecay, Recipe
+from deeprnn_keras import Recipe
+from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig

@@ -1,12 +1,22 @@
-"""The stack of a model as a picture in text: what goes where, its shape, its weights. Nothing is built."""
+"""The stack of a model as a picture in text, with shapes and weights; nothing is built."""
+
+from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import cell_spec, checks, count_params, layer_units, output_width
+from deeprnn_keras import checks, count_params
+from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.stack import layer_units, output_width
+
+if TYPE_CHECKING:
+    from deeprnn_keras.zoo.configuration import Configuration
+
+    Row = tuple[str, str, str, int]  # symbol, shape, description, weights
 
 
-def diagram(config):
-    """Lines from the output at the top down to the input.
+def diagram(config: Configuration) -> str:
+    """Return lines from the output at the top down to the input.
 
     >>> from deeprnn_keras import zoo
     >>> print(zoo.info("kjv_lstm_2x256").diagram())
@@ -27,17 +37,17 @@ def diagram(config):
     return "\n^\n".join(lines)
 
 
-def input_rows(config):
-    """Of X: an embedding, indicator vectors, or features."""
+def input_rows(config: Configuration) -> list[Row]:
+    """Return the row of X: an embedding, one-hot vectors, or features."""
     shape = shape_of(config, True, config.embedding or config.inputs)
     if config.embedding:
-        return [("X_t", shape, f"embedding of {config.reads}", config.inputs * config.embedding)]
-    words = f"indicator vectors of {config.reads}" if config.one_hot else config.reads
+        return [("X_t", shape, f"embedding of {config.input_description()}", config.inputs * config.embedding)]
+    words = f"one-hot vectors of {config.input_description()}" if config.one_hot else config.input_description()
     return [("X_t", shape, words, 0)]
 
 
-def recurrent_rows(config):
-    """Of H^(1), ..., H^(L), weights by the difference that a layer makes."""
+def recurrent_rows(config: Configuration) -> list[Row]:
+    """Return the rows of H^(1), ..., H^(L); weights are the difference that each layer makes."""
     units = layer_units(config.units, config.num_layers)
     cells = checks.per_layer("cell", config.cell, len(units))
     shape = {"connection": config.connection, "bidirectional": config.bidirectional}
@@ -53,7 +63,7 @@ def recurrent_rows(config):
     return rows
 
 
-def _layer_words(config, level, cell, h):
+def _layer_words(config: Configuration, level: int, cell: Any, h: int) -> str:
     words = f"{cell_spec(cell).name.upper()}, {h} units"
     words += " each way" if config.bidirectional else ""
     if level > 1 and config.dropout:
@@ -63,8 +73,8 @@ def _layer_words(config, level, cell, h):
     return words
 
 
-def head_rows(config):
-    """Of hidden layers of the head and of O."""
+def head_rows(config: Configuration) -> list[Row]:
+    """Return the rows of hidden layers of the head and of O."""
     units = layer_units(config.units, config.num_layers)
     below = output_width(units, config.connection, config.bidirectional)
     rows = []
@@ -75,14 +85,14 @@ def head_rows(config):
     for width, above in pairwise((below, *config.head_units)):
         rows.append(("", shape_of(config, config.each_step, above), "hidden layer of the head", (width + 1) * above))
         below = above
-    outputs, tied = config.outputs, getattr(config, "tied", False)
-    words = f"{config.answers}{', the embedding read backwards' if tied else ''}"
+    outputs, tied = config.outputs, config.tied
+    words = f"{config.output_description()}{', the embedding read backwards' if tied else ''}"
     words += f", dropout {config.output_dropout:g} below" if config.output_dropout else ""
     weights = outputs if tied else (below + 1) * outputs
     symbol = "O_t" if config.each_step else "O"
     return [*rows, (symbol, shape_of(config, config.each_step, outputs), words, weights)]
 
 
-def shape_of(config, steps, width):
-    """Such as '(n, T, 256)'; T as a number where it is known."""
+def shape_of(config: Configuration, steps: bool, width: int) -> str:
+    """Return a shape such as '(n, T, 256)', with T as a number where it is known."""
     return f"(n, {getattr(config, 'length', None) or 'T'}, {width})" if steps else f"(n, {width})"

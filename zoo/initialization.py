@@ -1,29 +1,33 @@
-"""How a published model starts out, as data."""
+"""`Initialization`: how the weights of a published model are initialized, as data."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Initialization:
-    """A rule for all weights of a language model.
+    """A rule for all weights of a model.
 
     Attributes:
-        rule: "care": this library's defaults; "keras": Keras' defaults; "uniform": U(-scale, scale) for every kernel,
-            embedding and the head; "normal": N(0, scale) for every kernel and the head, biases 0; "irnn": N(0, scale)
-            for the input, the identity for the recurrent matrix (Le et al. 2015).
-        scale: of "uniform", "normal" and "irnn".
-        forget_bias: of LSTM and GRU cells; other biases of recurrent layers are 0. None: the rule's own.
+        rule: "care" for this library's defaults; "keras" for Keras' defaults; "uniform" for U(-scale, scale) in every
+            kernel, embedding, and the head; "normal" for N(0, scale) in every kernel and the head, biases 0; "irnn" for
+            N(0, scale) in input kernels and the identity in recurrent matrices (Le et al. 2015).
+        scale: Scale of "uniform", "normal", and "irnn".
+        forget_bias: Forget bias of LSTM and GRU cells; other biases of recurrent layers are 0. None for the rule's own.
     """
 
     rule: str = "care"
     scale: float | None = None
     forget_bias: float | None = None
 
-    def arguments(self, cell):
-        """Keyword arguments of `LanguageModel`; `cell` may be a list."""
+    def arguments(self, cell: Any) -> dict[str, Any]:
+        """Return keyword arguments of `LanguageModel` and `SequenceModel`; `cell` may be a list."""
         import keras
 
-        from deeprnn_keras import ForgetBias, cell_spec
+        from deeprnn_keras.initializers import ForgetBias
+        from deeprnn_keras.specs import cell_spec
 
         given = {}
         if self.rule == "keras":
@@ -47,7 +51,7 @@ class Initialization:
             given["bias_initializer"] = ForgetBias(self.forget_bias) if gated else "zeros"
         return given
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = {
             "care": "per gate: Glorot kernels, orthogonal recurrent matrices; embedding N(0, 1)",
             "keras": "Keras' defaults",

@@ -1,6 +1,8 @@
 """Language models: D2L's, char-rnn's, Zaremba's, and our own default."""
 
-from deeprnn_keras import LETTERS, CosineDecay, GeometricDecay, Recipe
+from deeprnn_keras import Recipe
+from deeprnn_keras.data import LETTERS
+from deeprnn_keras.training import CosineDecay, GeometricDecay
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.registry import register

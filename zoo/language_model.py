@@ -1,107 +1,76 @@
-"""`LanguageModelConfig`: what is known of a language model, and how to build it."""
+"""`LanguageModelConfig`: a language model as data."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deeprnn_keras import Recipe, layer_units, output_width
+from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.zoo.configuration import Configuration
-from deeprnn_keras.zoo.initialization import Initialization
+
+if TYPE_CHECKING:
+    import keras
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig(Configuration):
-    """A language model: (embedding or indicator vectors) -> deep RNN -> head over the vocabulary.
+    """A language model: embedding or one-hot input -> deep RNN -> head over the vocabulary.
 
     Attributes:
-        name: in the zoo.
-        title: one line.
-        paper, url: where it comes from.
-        data: what it was made for.
-        params: the weights that the entry, as it stands, has; the tests count them.
-        vocabulary: V, or the characters, or words, themselves.
-        units, num_layers, cell, activation, connection: as in `DeepRNN`.
-        embedding: width, or None for indicator vectors.
-        head_units: widths of hidden layers between the recurrent layers and the logits.
-        projection: width of a linear map without bias below the head, or None.
-        tied: the head reads the embedding backwards, which is then as wide as the projection, or else as the output of
-            the recurrent layers.
-        input_dropout, dropout, output_dropout: on the first layer's input, between layers, before the head.
-        initialization, recipe: how it starts and how it is trained.
-        symbols: "characters", "words" or "bytes".
-        letters: whether text is reduced to lower-case letters and spaces first.
-        corpus: "king_james" where the text comes with the package, else None.
-        published: the metric in the source, or None.
-        differs: what is not as in the source.
-        limits: what one should know beyond the limits of its task.
+        vocabulary: V, or the characters or words themselves.
+        projection: Width of a linear map without bias below the head, or None.
+        tied: Whether the head uses the transposed embedding, which is then as wide as the projection, or else as the
+            output of the recurrent layers.
+        symbols: "characters", "words", or "bytes".
+        letters: Whether text is reduced to lower-case letters and spaces first.
     """
 
-    name: str
-    title: str
-    paper: str
-    url: str
-    data: str
+    task: str = "language"
     vocabulary: int | str | tuple
-    units: int | tuple
-    num_layers: int
-    recipe: Recipe
-    params: int | None = None
-    cell: str | dict | tuple = "lstm"
-    activation: str | None = None
-    connection: str = "stack"
-    embedding: int | None = None
-    head_units: tuple = ()
     projection: int | None = None
     tied: bool = False
-    input_dropout: float = 0.0
-    dropout: float = 0.0
-    output_dropout: float = 0.0
-    initialization: Initialization = Initialization()  # noqa: RUF009 - frozen
     symbols: str = "characters"
     letters: bool = False
-    corpus: str | None = None
-    published: str | None = None
-    differs: str = ""
-    limits: str = ""
-    task: str = "language"
 
-    def __post_init__(self):
+    each_step = True  # not a field
+    stored_as = "language_model"
+
+    def __post_init__(self) -> None:
         if self.tied:
             width = self.projection or output_width(layer_units(self.units, self.num_layers), self.connection)
             object.__setattr__(self, "embedding", width)
         super().__post_init__()
 
-    each_step = True  # not a field
-
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """V."""
         return self.vocabulary if isinstance(self.vocabulary, int) else len(self.vocabulary)
 
     inputs = outputs = vocabulary_size
 
     @property
-    def one_hot(self):
-        """Whether X are indicator vectors."""
+    def one_hot(self) -> bool:
+        """Whether ids are one-hot encoded."""
         return self.embedding is None
 
-    @property
-    def answers(self):
-        """What O is, in words."""
-        return f"logits of {self.reads}"
-
-    @property
-    def reads(self):
-        """What a step is, for lists."""
+    def input_description(self) -> str:
+        """Return the number and kind of symbols."""
         return f"{self.vocabulary_size:,} {self.symbols}"
 
-    def task_words(self):
-        """For the card."""
+    def output_description(self) -> str:
+        """Return what O is."""
+        return f"logits of {self.input_description()}"
+
+    def task_description(self) -> str:
+        """Return the task for the card."""
         return f"{self.task} model over {self.symbols}"
 
-    def made(self):
-        """The compiled model."""
-        from deeprnn_keras import ByteVocabulary, LanguageModel
+    def build_model(self) -> keras.Model:
+        """Return the `LanguageModel`."""
+        from deeprnn_keras import LanguageModel
+        from deeprnn_keras.data import ByteVocabulary
 
-        model = LanguageModel(
+        return LanguageModel(
             ByteVocabulary() if self.symbols == "bytes" and self.vocabulary == 256 else self.vocabulary,
             self.units,
             self.num_layers,
@@ -119,4 +88,3 @@ class LanguageModelConfig(Configuration):
             name=self.name,
             **self.initialization.arguments(self.cell),
         )
-        return self.recipe.compile(model, model.loss_function())

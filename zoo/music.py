@@ -1,6 +1,7 @@
 """Polyphonic music: which of the notes sound in the next frame."""
 
-from deeprnn_keras import CosineDecay, Recipe
+from deeprnn_keras import Recipe
+from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.zoo.classification import BAI
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register

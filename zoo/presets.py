@@ -1,32 +1,39 @@
-"""Presets: a configuration and its weights in a folder, to be kept and shared. Loading one runs no code of it."""
+"""Presets: a configuration and its weights in a directory, to keep and to share. Loading one runs none of its code."""
+
+from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import CosineDecay, GeometricDecay, PlateauDecay, Recipe, Registry, StepDecay, checks
+from deeprnn_keras import Recipe, checks
+from deeprnn_keras.registry import Registry
+from deeprnn_keras.tasks import families
+from deeprnn_keras.training import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
+from deeprnn_keras.training.files import save_text
+from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
-from deeprnn_keras.zoo.language_model import LanguageModelConfig
-from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 from deeprnn_keras.zoo.weight_file import read_weights, write_weights
-from deeprnn_keras.zoo.whole_file import write_whole
+
+if TYPE_CHECKING:
+    import keras
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
-FAMILIES = Registry("family", {"language_model": LanguageModelConfig, "sequence_model": SequenceModelConfig})
 SCHEDULES = {kind.__name__: kind for kind in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
 
 
-def save_preset(model, folder, config=None):
-    """Writes a model's configuration (JSON), its weights and a card into a folder, which `create_model` loads.
+def save_preset(model: keras.Model, folder: str | Path, config: Configuration | None = None) -> None:
+    """Save a model's configuration (JSON), weights, and card in a directory that `create_model` loads.
 
     Args:
-        model: built by `config.build()`, or by `create_model`.
-        folder: does not exist yet, or is empty.
-        config: the model's configuration, of the kind that `info` gives; None: the one it was built from.
+        model: A model built by `config.build()` or `create_model`.
+        folder: A directory that does not exist or is empty.
+        config: The configuration of the model, as returned by `info`; None for the one it was built from.
 
     Raises:
-        ValueError: if the folder is in use, the weights are not those of the configuration, or there is none.
+        ValueError: If the directory is in use, the weights are not those of the configuration, or there is none.
 
     >>> import tempfile
     >>> from deeprnn_keras import zoo
@@ -51,64 +58,78 @@ def save_preset(model, folder, config=None):
     digest = write_weights(model, folder / WEIGHTS)
     (folder / CARD).write_text(_card(config), encoding="utf-8")
     text = json.dumps({"format": FORMAT, "sha256": digest, **_plain(config)}, indent=2, ensure_ascii=False)
-    write_whole(folder / CONFIG, text + "\n")  # last: a folder with it is whole
+    save_text(text + "\n", folder / CONFIG)  # last: a folder that has it is complete
 
 
-def is_preset(name):
-    """Whether `name` is the folder of a preset."""
+def is_preset(name: str | Path) -> bool:
+    """Return whether `name` is the directory of a preset."""
     return (Path(name) / CONFIG).is_file()
 
 
-def load_config(folder):
-    """The configuration in a preset's folder.
+def load_config(folder: str | Path) -> Configuration:
+    """Return the configuration in a preset's directory.
 
     Raises:
-        ValueError: for a file that is damaged or of another format, naming what is wrong.
+        ValueError: If the file is damaged or has another format.
     """
     path = Path(folder) / CONFIG
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        values, family = dict(stored["config"]), FAMILIES[stored["family"]]
+        values, kind = dict(stored["config"]), configuration_classes()[stored["family"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is no configuration of a model: {error}") from error
+        raise ValueError(f"{str(path)!r} is not a configuration of a model: {error}") from error
     if stored.get("format") != FORMAT:
         raise ValueError(f"{str(path)!r} has format {stored.get('format')!r}; this version reads {FORMAT}")
     recipe = _known(Recipe, values.pop("recipe"), path)
     recipe["schedule"] = _schedule(recipe.get("schedule"), path)
     start = _known(Initialization, values.pop("initialization"), path)
-    values = {name: _tuples(value) for name, value in _known(family, values, path).items()}
-    return family(**values, recipe=Recipe(**recipe), initialization=Initialization(**start))
+    values = {name: _tuples(value) for name, value in _known(kind, values, path).items()}
+    return kind(**values, recipe=Recipe(**recipe), initialization=Initialization(**start))
 
 
-def load_weights(model, folder):
-    """Puts the weights of a preset into its model.
+def configuration_classes() -> Registry:
+    """Return the classes of configurations, those of task families in other packages included, by stored name."""
+    families()  # imports them
+    found, classes = {}, Configuration.__subclasses__()
+    while classes:
+        kind = classes.pop()
+        found[_stored_name(kind)] = kind
+        classes += kind.__subclasses__()
+    return Registry("family", found)
+
+
+def _stored_name(kind: type[Configuration]) -> str:
+    return kind.stored_as or kind.__name__
+
+
+def load_weights(model: keras.Model, folder: str | Path) -> None:
+    """Load the weights of a preset into its model.
 
     Raises:
-        ValueError: if the file is missing, damaged or of another model; the model is then left as it is.
+        ValueError: If the file is missing, damaged, or of another model; the model is then unchanged.
     """
     stored = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
     read_weights(model, Path(folder) / WEIGHTS, stored["sha256"])
 
 
-def _plain(config):
-    family = next(name for name in FAMILIES.names() if type(config) is FAMILIES[name])
+def _plain(config: Configuration) -> dict[str, Any]:
     values = {**asdict(config), "recipe": {**asdict(config.recipe), "schedule": _named(config.recipe.schedule)}}
-    return {"family": family, "config": values}
+    return {"family": _stored_name(type(config)), "config": values}
 
 
-def _named(schedule):
+def _named(schedule: Any) -> dict[str, Any] | None:
     return schedule and {"kind": type(schedule).__name__, **asdict(schedule)}
 
 
-def _schedule(stored, path):
+def _schedule(stored: dict[str, Any] | None, path: Path) -> Any:
     if stored is None:
         return None
     kind = SCHEDULES[checks.one_of("schedule", stored.get("kind"), SCHEDULES)]
     return kind(**_known(kind, {name: value for name, value in stored.items() if name != "kind"}, path))
 
 
-def _known(kind, values, path):
-    """`values`, if a class has such fields."""
+def _known(kind: type, values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return `values` if a dataclass has such fields, else raise a ValueError."""
     names = {field.name for field in fields(kind)}
     for name in values:
         if name not in names:
@@ -116,11 +137,11 @@ def _known(kind, values, path):
     return dict(values)
 
 
-def _tuples(value):
+def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _card(config):
+def _card(config: Configuration) -> str:
     rows = "\n".join(f"| {what} | {str(value).replace('|', '/')} |" for what, value in config.card())
     load = '```python\nfrom deeprnn_keras import zoo\n\nmodel = zoo.create_model("path/to/this/folder")\n```\n'
     return f"# {config.name}\n\n{config.title}\n\n| | |\n|---|---|\n{rows}\n\n{load}"

@@ -1,32 +1,38 @@
-"""`publish`: write the weights of a finished training and the record of how they came about."""
+"""`publish`: save the weights of a finished run and the record of their training."""
+
+from __future__ import annotations
 
 import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
 from deeprnn_keras.zoo.weight_file import write_weights
-from deeprnn_keras.zoo.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from deeprnn_keras.zoo.configuration import Configuration
 
 SETTINGS = "run.json"
 
 
-def publish(folder, into=trained.FOLDER, dtype="float16"):
-    """Writes NAME.safetensors and NAME.json for the training of an entry; -> its `Trained`.
+def publish(folder: str | Path, into: str | Path = trained.FOLDER, dtype: str = "float16") -> trained.Trained:
+    """Write NAME.safetensors and NAME.json for a run of an entry, and return the record.
 
     Args:
-        folder: of a training by `deeprnn train NAME`, which has finished.
-        into: the folder of weights; the zoo reads its own, `zoo/weights`.
-        dtype: what the weights are rounded to.
+        folder: Directory of a finished run of `deeprnn train NAME`.
+        into: Directory for the weights; the zoo reads its own, `zoo/weights`.
+        dtype: Data type that the weights are rounded to.
 
     Raises:
-        ValueError: if the training has not finished, or is not that of the entry as it stands.
+        ValueError: If the run has not finished, or is not that of the unmodified entry.
     """
     import keras
 
-    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - by which Keras finds them in the file
+    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - classes that Keras finds in the file
 
     folder, into = Path(folder), Path(into)
     result = finished_training(folder)
@@ -35,7 +41,7 @@ def publish(folder, into=trained.FOLDER, dtype="float16"):
     into.mkdir(parents=True, exist_ok=True)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])
-    made = trained.Trained(
+    record = trained.Trained(
         name=config.name,
         sha256=sha256,
         dtype=dtype,
@@ -50,46 +56,46 @@ def publish(folder, into=trained.FOLDER, dtype="float16"):
         log=_log(folder / "history.csv"),
         golden=trained.golden_output(model, config),
     )
-    text = json.dumps(asdict(made), indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole(into / f"{config.name}.json", text + "\n")
-    return made
+    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
+    save_text(text + "\n", into / f"{config.name}.json")
+    return record
 
 
-def finished_training(folder, config=None):
-    """The result.json of a training, as a dictionary.
+def finished_training(folder: str | Path, config: Configuration | None = None) -> dict[str, Any]:
+    """Return the content of a run's result.json.
 
     Raises:
-        ValueError: if the training has not finished, or is not that of its entry, or of `config`, as it stands.
+        ValueError: If the run has not finished, or is not that of its unmodified entry, or of `config`.
     """
     folder = Path(folder)
     path = folder / "result.json"
     if not path.is_file():
-        raise ValueError(f"{str(folder)!r} holds no training that has finished")
+        raise ValueError(f"{str(folder)!r} holds no finished run")
     result = json.loads(path.read_text(encoding="utf-8"))
     _check(result, config or info(result["model"]), folder)
     return result
 
 
-def _check(result, config, folder):
-    """Refuses a training that is not the entry's own."""
+def _check(result: dict[str, Any], config: Configuration, folder: Path) -> None:
+    """Raise a ValueError if the run is not that of the unmodified entry."""
     if result["ending"] != "finished":
         raise ValueError(
-            f"the training in {str(folder)!r} ended as {result['ending']!r}; weights come from a whole one"
+            f"the run in {str(folder)!r} ended as {result['ending']!r}; weights are published from finished runs only"
         )
     entry = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
     entry = json.loads(json.dumps(entry))
     other = [key for key, value in entry.items() if result["recipe"].get(key) != value]
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    if config.corpus == "king_james" and settings.get("data"):
-        other.append(f"its text, {settings['data']}")
+    if config.family.data_included(config) and settings.get("data"):
+        other.append(f"its data, {settings['data']}")
     if result["weights"] != config.count_params():
         other.append("architecture")
     if result.get("quick") or other:
-        what = "shortened by --quick" if result.get("quick") else f"another in {', '.join(other)}"
-        raise ValueError(f"the training in {str(folder)!r} is not that of {config.name} as it stands: {what}")
+        what = "shortened by --quick" if result.get("quick") else f"different in {', '.join(other)}"
+        raise ValueError(f"the run in {str(folder)!r} is not that of the unmodified {config.name}: {what}")
 
 
-def _log(path):
+def _log(path: Path) -> list[dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{key: float(f"{float(value):.6g}") for key, value in row.items()} for row in rows]

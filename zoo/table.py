@@ -1,10 +1,14 @@
-"""The table of all models in `zoo/README.md`, made from the entries and `results.csv`: nothing in it is typed."""
+"""The zoo's page, `zoo/README.md`, generated from the entries and `results.csv`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
+from deeprnn_keras.tasks import families
+from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo.registry import info, list_models
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
-from deeprnn_keras.zoo.whole_file import write_whole
 
 README = Path(__file__).with_name("README.md")
 HEAD = """\
@@ -21,24 +25,24 @@ update by the entry's recipe, n sequences of T steps, on the device below the ta
 HEADINGS = ("name", "L x h, cell", "weights", "published", "ours", "ms an update", "trained weights")
 
 
-def current():
-    """The page for the entries and the results that are there."""
-    tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (task != "language", task))
+def current() -> str:
+    """Return the page for the present entries and results."""
+    tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (families()[task].order, task))
     parts = [HEAD, *(f"## {task.capitalize()}\n\n{_table(list_models(task=task))}" for task in tasks)]
     return "\n".join([*parts, _devices()]).rstrip() + "\n"
 
 
-def write(path=README):
-    """Writes the page."""
-    write_whole(path, current())
+def write(path: Path = README) -> None:
+    """Write the page."""
+    save_text(current(), path)
 
 
-def _table(names):
+def _table(names: Sequence[str]) -> str:
     rows = [HEADINGS, tuple("---" for _ in HEADINGS), *map(_row, names)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _row(name):
+def _row(name: str) -> tuple[str, ...]:
     config, results = info(name), results_of(name)
     ours = [f"{one.value} {one.metric}, {one.data}, {one.split}" for one in results if one.metric != STEP_TIME]
     times = [one.value for one in results if one.metric == STEP_TIME]
@@ -55,6 +59,6 @@ def _row(name):
     return tuple(cell.replace("|", "/") for cell in cells)
 
 
-def _devices():
+def _devices() -> str:
     found = sorted({(one.device, one.versions) for name in list_models() for one in results_of(name)})
     return "".join(f"Measured on {device} ({versions}).\n" for device, versions in found)

@@ -1,20 +1,29 @@
-"""A model's weights in one safetensors file, known by its SHA-256: reading it runs no code and never loads half."""
+"""Weights of a model in one safetensors file with a known SHA-256; loading runs no code and is all or nothing."""
+
+from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deeprnn_keras.zoo.whole_file import write_whole
+from deeprnn_keras.training.files import save_bytes
+
+if TYPE_CHECKING:
+    import keras
 
 
-def write_weights(model, path, dtype="float32"):
-    """Writes the weights of a model under their paths; -> the file's SHA-256.
+def write_weights(model: keras.Model, path: Path, dtype: str = "float32") -> str:
+    """Write the weights of a model under their paths, atomically, and return the SHA-256 of the file.
 
     Args:
-        model: a Keras model.
-        path: of a .safetensors file; it is written beside and renamed.
+        model: A Keras model.
+        path: A .safetensors file.
         dtype: "float16" halves the file and rounds to 11 bits; "float32" keeps weights exact.
+
+    Raises:
+        ValueError: If two weights have the same path.
     """
     from safetensors.numpy import save
 
@@ -22,16 +31,16 @@ def write_weights(model, path, dtype="float32"):
     if len(arrays) != len(model.weights):
         raise ValueError(f"model {model.name!r} has two weights of one path; give its layers different names")
     data = save(arrays)
-    write_whole(path, data)
+    save_bytes(data, path)
     return hashlib.sha256(data).hexdigest()
 
 
-def read_weights(model, path, sha256):
-    """Puts the weights of a file into a model, all of them or none.
+def read_weights(model: keras.Model, path: Path, sha256: str) -> None:
+    """Load the weights of a file into a model, all of them or none.
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: if the file is not the one that was written, or holds another model's weights.
+        ValueError: If the file has another SHA-256, or holds another model's weights.
     """
     from safetensors.numpy import load
 
@@ -52,7 +61,7 @@ def read_weights(model, path, sha256):
     model.set_weights([arrays[weight.path].astype("float32") for weight in model.weights])
 
 
-def _first_difference(found, wanted):
+def _first_difference(found: dict[str, tuple], wanted: dict[str, tuple]) -> str:
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             return f"{name} has shape {found.get(name, 'none')} there and {wanted.get(name, 'none')} in the model"

@@ -54,7 +54,7 @@ def kernels(seed, output, resume, **choice):
     from deeprnn_keras.bench.results import about_run, load_results, new_results, resumed
     from deeprnn_keras.bench.run import expected_seconds, run
     from deeprnn_keras.bench.watch import Bar
-    from deeprnn_keras.cli.report import INTERRUPTED
+    from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     console = Console()
     settings, notes = _settings(seed=seed, **choice)

@@ -1,10 +1,12 @@
 """`deeprnn evaluate`."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click
 
-from deeprnn_keras.cli.loaded import MODEL, SKIP, load
+from deeprnn_keras.cli.model_argument import MODEL, SKIP, load
 
 
 @click.command()
@@ -14,53 +16,22 @@ from deeprnn_keras.cli.loaded import MODEL, SKIP, load
     "--data",
     "data",
     type=click.Path(path_type=Path),
-    help="A UTF-8 text file, by default the held-out part of the King James Bible; or the data of a model of series, "
-    "by default what comes with it.",
+    help="Data to score on: for language models a UTF-8 text file, by default the held-out part of the King James "
+    "Bible; for other models the file that their card names, by default the data in the package.",
 )
 @SKIP
-@click.option("--record", is_flag=True, help="Write the figures, and milliseconds, into the zoo's results.csv.")
-def evaluate(model, data, skip_unknown, record):
-    """Scores MODEL: a name of the zoo that has trained weights, a .keras file, or a training's folder."""
+@click.option("--record", is_flag=True, help="Write the figures, and milliseconds, to the zoo's results.csv.")
+def evaluate(model: str, data: Path | None, skip_unknown: bool, record: bool) -> None:
+    """Score MODEL: a model of the zoo with trained weights, a .keras file, or the directory of a run."""
     from rich.console import Console
 
     console = Console()
     loaded = load(model, console)
-    from deeprnn_keras.models import SequenceModel  # after `load`, which keeps TensorFlow quiet
-
     if record:
-        from deeprnn_keras.cli.recorded import record_figures
+        from deeprnn_keras.cli.record_results import record_results
 
         if skip_unknown:
             raise ValueError("--record counts every character; leave out --skip-unknown")
-        record_figures(model, loaded, data, console)
-    elif isinstance(loaded, SequenceModel):
-        _series(loaded, data, console)
+        record_results(model, loaded, data, console)
     else:
-        _text(loaded, data, skip_unknown, console)
-
-
-def _series(model, data, console):
-    from deeprnn_keras import zoo
-    from deeprnn_keras.cli.report import print_score
-    from deeprnn_keras.cli.series import series_of
-    from deeprnn_keras.training.series_run import score_series
-
-    split = series_of(zoo.info(model.name), data)
-    console.print(f"[bold]{model.name}[/] on {split.name}, test")
-    print_score(score_series(model, split.test), console)
-
-
-def _text(model, data, skip_unknown, console):
-    from deeprnn_keras import TextCorpus, king_james
-    from deeprnn_keras.cli.report import score_table
-    from deeprnn_keras.training.compressors import compressed_bits
-
-    pieces = [TextCorpus.from_file(data).text] if data else king_james().split().validation
-    name = data.name if data else "King James Bible, held-out part"
-    if skip_unknown:
-        vocabulary = model.known()
-        pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
-    with console.status("scoring"):
-        score = model.score(pieces)
-    unit = model.known().unit
-    console.print(score_table(score, compressed_bits("".join(pieces), unit), model.name, name, unit))
+        loaded.family.evaluate(loaded.model, loaded.config, data, console, skip_unknown=skip_unknown)

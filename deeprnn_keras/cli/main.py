@@ -1,5 +1,9 @@
 """`deeprnn` and its commands."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import click
 
 from deeprnn_keras.cli.bench import bench
@@ -11,9 +15,10 @@ from deeprnn_keras.cli.zoo import info, list_command
 
 
 class Commands(click.Group):
-    """A group whose commands' ValueErrors, OSErrors and missing extras are answers to the user, not tracebacks."""
+    """Group of commands that reports ValueErrors, OSErrors, and missing extras as messages, without a traceback."""
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, ImportError) as error:
@@ -23,10 +28,10 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="deeprnn-keras")
-def main(debug):
-    """Deep recurrent networks in Keras: look through the zoo, train, tune, evaluate, generate."""
+def main(debug: bool) -> None:
+    """Deep recurrent networks in Keras: browse the zoo, train, tune, evaluate, generate."""
 
 
 for command in (list_command, info, train, tune, evaluate, generate, bench):

@@ -1,115 +1,127 @@
 """`deeprnn tune`."""
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from deeprnn_keras.cli.ranges import OWN, Amount, RangeOption
-from deeprnn_keras.cli.tuned import SETTINGS, settings_of, settle
+from deeprnn_keras.cli.option_types import OWN, Amount, RangeOption
+from deeprnn_keras.cli.tune_options import SETTINGS, resolve_options, to_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deeprnn_keras.tuning.search import Search
+    from deeprnn_keras.zoo import Configuration
 
 ALGORITHMS = ("bayesian", "random", "hyperband", "grid")
 MINUTES = click.FloatRange(min=0.0, min_open=True)
 
 
-def _range(flag, target, number, words):
+def _range(flag: str, target: str, number: type, words: str) -> Callable:
     return click.option(flag, target, type=RangeOption(number), metavar="RANGE", help=words)
 
 
 @click.command()
 @click.argument("name")
-@click.option("--text", type=click.Path(path_type=Path), help="A UTF-8 text file; else the model's own text.")
+@click.option("--text", "--data", "data", type=click.Path(path_type=Path), help="Data file; else the model's own data.")
 @_range("--layers", "num_layers", int, "L.  [default: 1:4]")
 @_range("--units", "units", int, "h of all layers.  [default: 32:512]")
-@_range("--cell", "cell", str, "Names joined by commas.  [default: lstm,gru,rnn]")
+@_range("--cell", "cell", str, "Comma-separated names.  [default: lstm,gru,rnn]")
 @_range("--connection", "connection", str, "stack, residual, skip, where L >= 3.  [default: stack,residual]")
-@_range("--input-dropout", "input_dropout", float, "Rate on the input.  [default: own]")
-@_range("--dropout", "dropout", float, "Rate between the layers.  [default: 0:0.7]")
-@_range("--output-dropout", "output_dropout", float, "Rate before the head.  [default: own]")
-@_range("--learning-rate", "learning_rate", float, "[default: 1e-4:1e-2]")
-@_range("--clipnorm", "global_clipnorm", float, "Gradient norm.  [default: 0.25,1,5,10]")
-@_range("--forget-bias", "forget_bias", float, "Of gated cells.  [default: 0,1,5]")
+@_range("--input-dropout", "input_dropout", float, "Dropout rate on the input.  [default: own]")
+@_range("--dropout", "dropout", float, "Dropout rate between layers.  [default: 0:0.7]")
+@_range("--output-dropout", "output_dropout", float, "Dropout rate before the head.  [default: own]")
+@_range("--learning-rate", "learning_rate", float, "Base learning rate.  [default: 1e-4:1e-2]")
+@_range("--clipnorm", "global_clipnorm", float, "Global norm to clip gradients to.  [default: 0.25,1,5,10]")
+@_range("--forget-bias", "forget_bias", float, "Forget bias of gated cells.  [default: 0,1,5]")
 @_range("--batch-size", "batch_size", int, "n.  [default: own]")
 @_range("--bptt", "bptt", int, "T.  [default: own]")
-@click.option("--params", type=Amount(), help="Every model has so many weights: h is solved, --units are its bounds.")
-@click.option("--max-params", type=Amount(), help="No model has more weights.")
-@click.option("--max-step-ms", type=float, help="No training step takes longer, measured here.")
+@click.option("--params", type=Amount(), help="Number of weights of every model: h is solved within --units.")
+@click.option("--max-params", type=Amount(), help="Maximum number of weights.")
+@click.option("--max-step-ms", type=float, help="Maximum duration of a training step, measured on this machine.")
 @click.option("--algorithm", type=click.Choice(ALGORITHMS), help="[default: bayesian]")
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="Configurations to try.  [default: 20; grid, hyperband: all]"
+    "--trials", type=click.IntRange(min=1), help="Number of configurations.  [default: 20; grid, hyperband: all]"
 )
-@click.option("--minutes", type=MINUTES, help="For everything; the length of trials follows from it.")
-@click.option("--updates", type=click.IntRange(min=4), help="Of each trial; without --minutes about one minute's.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once.")
-@click.option("--seed", type=int, help="Of draws, weights, order and dropout.  [default: 0]")
+@click.option("--minutes", type=MINUTES, help="Time for everything; it determines the length of trials.")
+@click.option("--updates", type=click.IntRange(min=4), help="Updates of a trial.  [default: about one minute's]")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel trials.")
+@click.option("--seed", type=int, help="Random seed for draws, initialization, shuffling, and dropout.  [default: 0]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The folder for everything; it must not exist yet. Default: runs/tune_NAME, or that with a number.",
+    help="Output directory; must not exist.  [default: runs/tune_NAME, numbered if taken]",
 )
-@click.option(
-    "--resume", is_flag=True, help="Go on with a search that was broken off: the one in --output, or the last."
-)
-def tune(name, text, output, resume, workers, **given):
-    """Finds L, h and the rest for the model NAME of the zoo on a text.
+@click.option("--resume", is_flag=True, help="Continue the search in --output, or the most recent one.")
+def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **given: Any) -> None:
+    """Find L, h, and other hyper-parameters for zoo model NAME.
 
-    RANGE is LOW:HIGH, values joined by commas, one value, or "own": as NAME has it. At the end stand a table of the
-    best, a heat map over L and h, the objective against the number of weights, what mattered, and the best model,
-    trained anew and saved as a preset that zoo.create_model loads.
+    RANGE is LOW:HIGH, comma-separated values, one value, or "own": the value of NAME. The search reports a table of the
+    best configurations, a heat map over L and h, the objective against the number of weights, the importance of each
+    hyper-parameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
 
-    Ctrl-C and kills lose nothing but the trials that run: --resume goes on. Several machines share a search through
+    After Ctrl-C or a kill, --resume continues; only running trials are lost. Several machines share a search through
     keras-tuner's variables KERASTUNER_TUNER_ID (one of them "chief"), KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT and
-    a common --output; run once more with --resume and without the variables it finishes.
+    a common --output; a last run with --resume and without the variables finishes it.
     """
     from rich.console import Console
 
     console = Console()
     given = {key: value for key, value in given.items() if value is not None}
     child = "KERASTUNER_TUNER_ID" in os.environ
-    output, settings = settle(name, output, text, given, resume or (child and _begun(output)), child)
+    output, settings = resolve_options(name, output, data, given, resume or (child and _started(output)), child)
     search, config = _search(name, output, settings, workers, console)
     if child:
         search.run_as_child()
         return
-    sys.exit(_whole(search, config, name, workers, console))
+    sys.exit(_run(search, config, name, workers, console))
 
 
-def _begun(output):
+def _started(output: Path | None) -> bool:
     return output is not None and (output / SETTINGS).is_file()
 
 
-def _search(name, output, settings, workers, console):
-    """-> the `TextSearch`, the configuration that is tuned; writes the settings down."""
+def _search(
+    name: str, output: Path, settings: dict[str, Any], workers: int, console: Console
+) -> tuple[Search, Configuration]:
+    """Return the search and the configuration to tune; store the settings."""
     from deeprnn_keras import zoo
-    from deeprnn_keras.cli.quiet import load_tensorflow
-    from deeprnn_keras.cli.train import corpus_of
+    from deeprnn_keras.cli.start_tensorflow import start_tensorflow
     from deeprnn_keras.training.files import save_json
 
-    corpus = corpus_of(zoo.info(name), settings["text"] and Path(settings["text"]))
-    load_tensorflow(console)
+    config = zoo.info(name)
+    family = config.family
+    family.check_tunable(config)
+    data = family.load_data(config, settings["text"] and Path(settings["text"]))
+    start_tensorflow(console)
     from deeprnn_keras.tuning import HyperDeepRNN
-    from deeprnn_keras.tuning.text_search import TextSearch
+    from deeprnn_keras.tuning.search import Search
 
-    config = zoo.info(name, vocabulary=corpus.vocabulary.symbols)
+    config = family.configure(config, data)
     ranges = {key: None if value is OWN else value for key, value in settings["ranges"].items()}
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
-    search = TextSearch(hyper, corpus, output, workers=workers, **settings["search"])
-    search.data(search.largest_recipe())  # a text that is too short is refused before anything is written
+    search = Search(hyper, family, data, output, workers=workers, **settings["search"])
+    search.batches(search.largest_recipe())  # too little data are refused before anything is written
     output.mkdir(parents=True, exist_ok=True)
     if "KERASTUNER_TUNER_ID" not in os.environ or "chief" in os.environ["KERASTUNER_TUNER_ID"]:
-        save_json(settings_of(settings), output / SETTINGS)
+        save_json(to_json(settings), output / SETTINGS)
     return search, config
 
 
-def _whole(search, config, name, workers, console):
-    """Search, further seeds, the answer, the best model; -> the exit code."""
+def _run(search: Search, config: Configuration, name: str, workers: int, console: Console) -> int:
+    """Search, train with further seeds, report, and retrain the best model; return the exit code."""
     from rich.markup import escape
 
-    from deeprnn_keras.cli.report import INTERRUPTED
+    from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     space = ", ".join(f"{key.replace('_', ' ')} {words}" for key, words in search.hyper.space.describe().items())
-    console.print(f"[bold]{name}[/] on {escape(search.corpus.name)}: {space}", highlight=False)
+    console.print(f"[bold]{name}[/] on {escape(search.data.name)}: {space}", highlight=False)
     # every worker runs this command with --resume: settings and plan are on disk
     command = [sys.executable, "-m", "deeprnn_keras.cli", "tune", name, "--resume", "--output", str(search.folder)]
     try:
@@ -127,33 +139,29 @@ def _whole(search, config, name, workers, console):
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         search.clock.note(now=True)
-        console.print(f"[yellow]Interrupted.[/] Go on with: deeprnn tune {name} --resume --output {search.folder}")
+        console.print(f"[yellow]Interrupted.[/] Resume with: deeprnn tune {name} --resume --output {search.folder}")
         return INTERRUPTED
 
 
-def _finish(search, console):
-    from rich.markup import escape
-
+def _finish(search: Search, console: Console) -> int:
     from deeprnn_keras import zoo
-    from deeprnn_keras.cli.report import report
+    from deeprnn_keras.cli.run_report import print_end, print_files
     from deeprnn_keras.tuning.importance import importance
 
-    answer = search.answer()
-    console.print(answer.table())
-    found = importance(answer)
+    results = search.results()
+    console.print(results.table())
+    found = importance(results)
     if found is not None:
         console.print(str(found), highlight=False)
-    files = answer.save(search.folder)
-    best = answer.best()
-    console.print(f"training the best anew: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
+    files = results.save(search.folder)
+    best = results.best()
+    console.print(f"Retraining the best: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
     run, model = search.retrain(console)
     if run.ending == "interrupted":
         raise KeyboardInterrupt
-    code = report(run, model, console)
+    code = print_end(search.family, run, model, console)
     if code == 0:
-        preset = search.folder / "preset"
-        zoo.save_preset(model, preset)
-        console.print(f"[bold]{'preset':>14}[/]  {escape(str(preset))}", soft_wrap=True)
-    for path in files:
-        console.print(f"[bold]{path.stem.replace('_', ' '):>14}[/]  {escape(str(path))}", soft_wrap=True)
+        zoo.save_preset(model, search.folder / "preset")
+        print_files([("preset", search.folder / "preset")], console)
+    print_files([(path.stem.replace("_", " "), path) for path in files], console)
     return code

@@ -1,24 +1,33 @@
 """`deeprnn list` and `deeprnn info`."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import click
 
-from deeprnn_keras.cli.loaded import names_an_entry
-from deeprnn_keras.cli.ranges import Amount
+from deeprnn_keras.cli.model_argument import names_an_entry
+from deeprnn_keras.cli.option_types import Amount
+
+if TYPE_CHECKING:
+    import keras
+    from rich.console import Console
 
 WIDE = 110  # characters of a terminal, for all columns
 
 
 @click.command("list")
 @click.argument("pattern", default="*")
-@click.option("--task", help="Only models of this task: language, classification, regression, music.")
+@click.option("--task", help="Only models of this task family, such as language.")
 @click.option("--cell", help="Only models with this cell, such as gru.")
-@click.option("--layers", type=int, help="Only models with so many layers.")
-@click.option("--max-weights", type=Amount(), help="Only models with at most so many weights, such as 500k.")
+@click.option("--layers", type=int, help="Only models with this number of layers.")
+@click.option("--max-weights", type=Amount(), help="Only models with at most this number of weights, such as 500k.")
 @click.option("--pretrained", is_flag=True, help="Only models with trained weights.")
-def list_command(pattern, task, cell, layers, max_weights, pretrained):
-    """The models of the zoo, or those that match PATTERN, such as "*lstm*"."""
+def list_command(
+    pattern: str, task: str | None, cell: str | None, layers: int | None, max_weights: int | None, pretrained: bool
+) -> None:
+    """List the models of the zoo, or those that match PATTERN, such as "*lstm*"."""
     from rich.console import Console
     from rich.table import Table
 
@@ -33,17 +42,21 @@ def list_command(pattern, task, cell, layers, max_weights, pretrained):
         and (max_weights is None or model.count_params() <= max_weights)
     ]
     if not found:
-        raise ValueError(f"no model matches {pattern!r} and what is asked for; deeprnn list shows all")
+        raise ValueError(f"no model matches {pattern!r} and the options; deeprnn list shows all models")
     console = Console()
     wide = console.width >= WIDE
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
     table.add_column("what it is", min_width=19)
     table.add_column("cell", overflow="fold", max_width=None if wide else 9)
-    for heading in ("L x h", *(["reads"] if wide else []), "weights"):
+    for heading in ("L x h", *(["input"] if wide else []), "weights"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model in found:
-        sizes = (f"{model.num_layers} x {model.units}", *([model.reads] if wide else []), f"{model.count_params():,}")
+        sizes = (
+            f"{model.num_layers} x {model.units}",
+            *([model.input_description()] if wide else []),
+            f"{model.count_params():,}",
+        )
         star = " *" if model.weights else ""
         table.add_row(f"{model.name}{star}", model.title, model.cell_name(), *sizes)
     console.print(table)
@@ -53,12 +66,12 @@ def list_command(pattern, task, cell, layers, max_weights, pretrained):
 
 @click.command()
 @click.argument("model")
-@click.option("--kernels", is_flag=True, help="Also say which kernel runs each recurrent layer, and why.")
-def info(model, kernels):
-    """The card of MODEL, a name of the zoo: architecture, recipe, paper, what differs from it.
+@click.option("--kernels", is_flag=True, help="Also explain which implementation runs each recurrent layer.")
+def info(model: str, kernels: bool) -> None:
+    """Show the card of MODEL, a model of the zoo: architecture, recipe, paper, and what differs from it.
 
-    With --kernels MODEL may also be a .keras file, or a training's folder; a name of the zoo comes first, so write
-    ./NAME for a folder called like a model.
+    With --kernels, MODEL may also be a .keras file or the directory of a run. A name of the zoo comes first: write
+    ./NAME for a directory that is called like a model.
     """
     from rich.console import Console
 
@@ -74,7 +87,7 @@ def info(model, kernels):
         click.echo(f"\n{explain_kernels(built).text(min(console.width, 100))}")
 
 
-def _print_card(name, console):
+def _print_card(name: str, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -91,28 +104,33 @@ def _print_card(name, console):
     console.print(table)
 
 
-def _created(name, console):
+def _created(name: str, console: Console) -> keras.Model:
     from deeprnn_keras import zoo
-    from deeprnn_keras.cli.quiet import load_tensorflow
+    from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
-    load_tensorflow(console)
+    start_tensorflow(console)
     with console.status(f"building {name}"):
         return zoo.create_model(name)
 
 
-def _loaded(path, kernels, console):
+def _loaded(path: str, kernels: bool, console: Console) -> keras.Model:
     from rich.markup import escape
 
     from deeprnn_keras import checks
-    from deeprnn_keras.cli.quiet import load_tensorflow
+    from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
     file = checks.model_file("model", path)
-    if not kernels:  # a card is what the zoo knows of a model; a file holds nothing of it
-        raise ValueError(f"model {path!r} has no card, those of the zoo have (deeprnn list); --kernels explains a file")
-    load_tensorflow(console)
+    if not kernels:  # only the zoo has cards
+        raise ValueError(
+            f"model {path!r} has no card, which models of the zoo have (deeprnn list); --kernels explains a file"
+        )
+    start_tensorflow(console)
     import keras
 
-    from deeprnn_keras import models  # noqa: F401 - its classes, by which Keras finds them in the file
+    from deeprnn_keras import models  # noqa: F401 - classes that Keras finds in the file
+    from deeprnn_keras.tasks import families
+
+    families()  # imports the classes of other packages
 
     try:
         with console.status(f"loading {file.name}"):

@@ -8,8 +8,8 @@ from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.words import WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
-from deeprnn_keras.models.answers import KINDS
 from deeprnn_keras.models.configured import Configured, serialized
+from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTED = 64  # sequences at once
 
@@ -86,7 +86,7 @@ class SequenceModel(Configured, keras.Model):
         **deep_rnn,
     ):
         checks.positive_int("inputs", inputs)
-        self_kind = KINDS[checks.one_of("kind", kind, KINDS)]
+        self_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
         self_kind.check(checks.positive_int("outputs", outputs), labels)
         self_words = _vocabulary(words, inputs, embedding)
         per_step = bool(per_step) or self_kind.per_step
@@ -145,11 +145,11 @@ class SequenceModel(Configured, keras.Model):
 
     def loss_function(self):
         """The loss that goes with the kind of answers, over real steps only where there are weights."""
-        return KINDS[self.kind].loss()
+        return OUTPUT_KINDS[self.kind].loss()
 
     def metric_functions(self):
         """The metrics that go with it, for `compile`."""
-        return KINDS[self.kind].metrics()
+        return OUTPUT_KINDS[self.kind].metrics()
 
     def dataset(self, series, answers, batch_size=32, **options):
         """Batches for `fit` of sequences of any lengths.
@@ -179,7 +179,7 @@ class SequenceModel(Configured, keras.Model):
             for "numbers" the numbers. An array with one entry per sequence, or, with one output per step, a list of
             arrays.
         """
-        found = [KINDS[self.kind].label(values) for values in self._sequence_outputs(series, batch_size)]
+        found = [OUTPUT_KINDS[self.kind].label(values) for values in self._sequence_outputs(series, batch_size)]
         if self.labels is not None and self.kind == "classes":
             names = np.array(self.labels)
             found = [names[one] for one in found]
@@ -198,7 +198,7 @@ class SequenceModel(Configured, keras.Model):
         Raises:
             ValueError: If the outputs are numbers, which have no probabilities.
         """
-        probability = KINDS[self.kind].probability
+        probability = OUTPUT_KINDS[self.kind].probability
         if probability is None:
             raise ValueError(f"predict_proba is not supported for kind={self.kind!r}; use predict_labels")
         found = [probability(values) for values in self._sequence_outputs(series, batch_size)]

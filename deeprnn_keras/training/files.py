@@ -1,16 +1,18 @@
-"""Files that are whole or not there: each is written beside its place and renamed."""
+"""Atomic files: each is written under a temporary name and renamed, so that it is complete or absent."""
 
 import csv
 import io
 import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
-def written_beside(path):
-    """A temporary path with the same ending; moved to `path` if the block succeeds, removed if it fails."""
+def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path with the same ending; rename it to `path` if the block succeeds, else remove it."""
     path = Path(path)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -20,25 +22,31 @@ def written_beside(path):
         beside.unlink(missing_ok=True)
 
 
-def save_model(model, path):
-    """`model.save(path)`, whole or not at all."""
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Save a Keras model."""
     with written_beside(path) as beside:
         model.save(beside)
 
 
-def save_text(text, path):
-    """A UTF-8 text file."""
+def save_bytes(data: bytes, path: str | os.PathLike[str]) -> None:
+    """Write a binary file."""
     with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(data)
 
 
-def save_json(value, path):
-    """A JSON file for people and programs."""
+def save_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a UTF-8 text file."""
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def save_json(value: Any, path: str | os.PathLike[str]) -> None:
+    """Write a JSON file for people and programs."""
     save_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
-def save_table(rows, path):
-    """A CSV file of dictionaries with the same keys."""
+def save_table(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
+    """Write dictionaries with the same keys as a CSV file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
     writer.writeheader()

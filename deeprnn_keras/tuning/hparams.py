@@ -4,17 +4,17 @@ import shutil
 from pathlib import Path
 
 
-def write_hparams(answer, folder):
+def write_hparams(results, folder):
     """Writes one run per trial into `folder`, anew: its active hyper-parameters and the objective."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api
 
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    for row in answer.rows:
+    for row in results.rows:
         with tf.summary.create_file_writer(str(folder / f"trial_{row.trial_id}")).as_default():
             values = {"num_layers": row.layers, "units": row.width, "cell": row.cell, **dict(row._others())}
             api.hparams(values, trial_id=row.trial_id)
-            tf.summary.scalar(answer.name, row.value, step=0)
+            tf.summary.scalar(results.name, row.value, step=0)
             if row.weights is not None:
                 tf.summary.scalar("weights", row.weights, step=0)

@@ -1,5 +1,6 @@
 """`HyperDeepRNN`: a deep recurrent network whose L, h and the rest keras-tuner chooses."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -135,7 +136,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         if self.budget.params is not None:
             low, high = self._bounds()
             overrides["units"] = solve_units(self._counter(overrides), self.budget.params, low, high)
-        config = self.model.changed(**overrides)
+        config = self.model.replace(**overrides)
         weights = self._weights(config)
         if self.budget.counts() and not self.budget.allows(weights):
             return Resolved(config, weights, overrides, f"{config.architecture()} has {weights:,} weights")
@@ -156,7 +157,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         return (1, WIDEST_SOLVED) if units is None else (units.low, units.high)
 
     def _counter(self, overrides):
-        return functools.lru_cache(1024)(lambda h: self.model.changed(**{**overrides, "units": h}).count_params())
+        return functools.lru_cache(1024)(lambda h: self.model.replace(**{**overrides, "units": h}).count_params())
 
     def _check_budget(self):
         if not self.budget.counts():
@@ -226,7 +227,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         self._step_times = StepTimes(self.budget.max_step_ms, functools.partial(self._step_ms, batch), file)
 
     def _step_ms(self, batch, overrides):
-        return step_ms(self.model.changed(**overrides).build(), batch)
+        return step_ms(self.model.replace(**overrides).build(), batch)
 
     def describe(self):
         """{what: plain values}: the model, its ranges and limits, by which one search is told from another."""
@@ -263,8 +264,8 @@ def _described(model, own, metrics, return_sequences, recipe, options):
 
 
 def _plain(config):
-    """The fields of a configuration as texts, functions and objects by their names."""
-    return {field: _text(getattr(config, field)) for field in config.__dataclass_fields__}
+    """Return the fields of a configuration as text, functions and objects by their names."""
+    return {field.name: _text(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
 def _text(value):

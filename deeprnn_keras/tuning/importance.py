@@ -38,16 +38,16 @@ class Importance:
         return f"share of the variance explained: {first} ({self.trials} trials, R² out of bag {self.r2:.2f})"
 
 
-def importance(answer):
-    """The `Importance` of the hyper-parameters of an `Answer`; None with fewer than eight trials.
+def importance(results):
+    """The `Importance` of the hyper-parameters of an `SearchResults`; None with fewer than eight trials.
 
     A random forest is fitted to the trials; the share of a hyper-parameter is the variance of its marginal, the
     forest's mean prediction as a function of it alone, over the variance of all predictions: the main effects of
     fANOVA (Hutter et al. 2014), here with the observed trials in place of the uniform distribution.
     """
     ensemble = extras.optional("sklearn.ensemble", "tune", "importance")
-    names, x = _encoded(answer)
-    y = np.array([row.value for row in answer.rows])
+    names, x = _encoded(results)
+    y = np.array([row.value for row in results.rows])
     if len(y) < LEAST_TRIALS or not names or np.ptp(y) == 0:
         return None
     forest = ensemble.RandomForestRegressor(TREES, min_samples_leaf=2, oob_score=True, random_state=0).fit(x, y)
@@ -57,16 +57,16 @@ def importance(answer):
     return Importance([(name, float(share)) for name, share in order], float(forest.oob_score_), len(y))
 
 
-def _encoded(answer):
+def _encoded(results):
     """-> (names of what varies, a row of numbers for each trial; NaN where inactive)."""
     table = {
-        "L": [row.layers for row in answer.rows],
-        "h": [np.log(row.width) for row in answer.rows],
-        "cell": _codes([row.cell for row in answer.rows]),
+        "L": [row.layers for row in results.rows],
+        "h": [np.log(row.width) for row in results.rows],
+        "cell": _codes([row.cell for row in results.rows]),
     }
-    others = dict.fromkeys(name for row in answer.rows for name, _ in row._others())
+    others = dict.fromkeys(name for row in results.rows for name, _ in row._others())
     for name in others:
-        values = [row.values.get(name) for row in answer.rows]
+        values = [row.values.get(name) for row in results.rows]
         numbers = all(value is None or isinstance(value, (int, float)) for value in values)
         table[name] = [np.nan if v is None else float(v) for v in values] if numbers else _codes(values)
     kept = {name: column for name, column in table.items() if len({v for v in column if v == v}) > 1}

@@ -1,7 +1,11 @@
 """`OwnModel`: a user's head on a `DeepRNN`, as a configuration that can be counted, changed and built."""
 
+from __future__ import annotations
+
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from deeprnn_keras import checks
 from deeprnn_keras.stack import count_params, layer_units, output_width
@@ -55,10 +59,10 @@ class OwnModel:
         if not isinstance(self.head, Callable) and not isinstance(self.head, (list, tuple)):
             checks.positive_int("outputs", self.head)
 
-    def changed(self, **overrides):
-        """This model with other values, of its recipe too."""
+    def replace(self, **overrides: Any) -> OwnModel:
+        """Return this model with other values, those of its recipe included."""
         recipe = {name: overrides.pop(name) for name in RECIPE & overrides.keys()}
-        return replace(self, recipe=self.recipe.changed(**recipe), **overrides)
+        return dataclasses.replace(self, recipe=self.recipe.changed(**recipe), **overrides)
 
     def count_params(self):
         """Weights of the recurrent layers, from numbers alone, and of the head."""

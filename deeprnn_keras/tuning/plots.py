@@ -1,4 +1,4 @@
-"""Pictures of an `Answer`: the heat map over L and h, and the objective against the number of weights."""
+"""Pictures of an `SearchResults`: the heat map over L and h, and the objective against the number of weights."""
 
 import math
 from itertools import pairwise
@@ -12,20 +12,20 @@ EQUAL = 1.07  # sizes that a budget of equal weights allows: there is no front t
 COLUMNS = 7  # of the heat map, where there are more different h
 
 
-def plot_heat_map(answer, path):
+def plot_heat_map(results, path):
     """Draws the best value at each L and h, a PNG; empty where nothing was tried."""
     pyplot = _pyplot()
-    layers = sorted({row.layers for row in answer.rows}) or [1]
-    edges, labels = _columns([row.width for row in answer.rows])
+    layers = sorted({row.layers for row in results.rows}) or [1]
+    edges, labels = _columns([row.width for row in results.rows])
     best = np.full((len(layers), len(labels)), np.nan)
-    for row in reversed(answer.rows):  # the best last
+    for row in reversed(results.rows):  # the best last
         place = layers.index(row.layers), _column(row.width, edges)
-        if math.isnan(best[place]) or answer.sign * row.value < answer.sign * best[place]:
+        if math.isnan(best[place]) or results.sign * row.value < results.sign * best[place]:
             best[place] = row.value
     figure, axes = pyplot.subplots(
         figsize=(1.6 + 0.95 * len(labels), 1.6 + 0.62 * len(layers)), dpi=120, layout="constrained"
     )
-    colours = "viridis_r" if answer.sign > 0 else "viridis"
+    colours = "viridis_r" if results.sign > 0 else "viridis"
     image = axes.imshow(best, aspect="auto", cmap=colours, origin="lower")
     for (y, x), value in np.ndenumerate(best):
         if math.isnan(value):
@@ -37,7 +37,7 @@ def plot_heat_map(answer, path):
     axes.set_xticks(range(len(labels)), labels)
     axes.set_yticks(range(len(layers)), layers)
     axes.set(xlabel="h, hidden units", ylabel="L, layers")
-    axes.set_title(f"best {answer.name} of {len(answer.rows)} trials", loc="left", color=INK, fontsize=11)
+    axes.set_title(f"best {results.name} of {len(results.rows)} trials", loc="left", color=INK, fontsize=11)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _save(figure, path, pyplot)
@@ -58,11 +58,11 @@ def _column(width, edges):
     return max(number for number, edge in enumerate(edges[:-1]) if width >= edge)
 
 
-def plot_weights(answer, path):
+def plot_weights(results, path):
     """Draws the objective against the number of weights, and where sizes differ what no smaller model beats."""
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(7.5, 4.4), dpi=120, layout="constrained")
-    sized = [row for row in answer.rows if row.weights is not None]
+    sized = [row for row in results.rows if row.weights is not None]
     for number, layers in enumerate(sorted({row.layers for row in sized})):
         rows = [row for row in sized if row.layers == layers]
         spread = [row.spread or 0.0 for row in rows]
@@ -79,17 +79,17 @@ def plot_weights(answer, path):
     weights = [row.weights for row in sized]
     equal = not sized or max(weights) <= EQUAL * min(weights)
     if not equal:
-        _draw_front(axes, answer.pareto(), max(weights))
+        _draw_front(axes, results.pareto(), max(weights))
     if sized and max(weights) > 1.3 * min(weights):
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(lambda value, _: _count(value) if f"{value:.0e}"[0] in "25" else "")
-    axes.set(xlabel="weights", ylabel=answer.name)
+    axes.set(xlabel="weights", ylabel=results.name)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if equal else _count(value))
-    best = answer.best()
+    best = results.best()
     axes.annotate(
         f"{best.cell} {best.layers} x {best.shown_units}",
         (best.weights, best.value),
-        (8, -12 if answer.sign > 0 else 8),
+        (8, -12 if results.sign > 0 else 8),
         textcoords="offset points",
         color=INK,
         fontsize=9,
@@ -97,7 +97,7 @@ def plot_weights(answer, path):
     axes.margins(y=0.12)  # room for the name of the best
     axes.set_axisbelow(True)
     axes.tick_params(axis="x", which="both", pad=5, labelsize=10)
-    axes.set_title(f"size against {answer.name}, {len(sized)} trials", loc="left", color=INK, fontsize=11)
+    axes.set_title(f"size against {results.name}, {len(sized)} trials", loc="left", color=INK, fontsize=11)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

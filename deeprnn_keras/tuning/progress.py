@@ -17,7 +17,7 @@ class SearchProgress:
     Args:
         console: a `rich.console.Console`.
         folder: of the search.
-        answer: [TrialRecord] -> `Answer`.
+        results_of: [TrialRecord] -> `SearchResults`.
         objective: its name.
         total: trials, or None where the number is not known.
         workers: that run at once.
@@ -27,9 +27,9 @@ class SearchProgress:
     Used as a context it watches the folder by itself.
     """
 
-    def __init__(self, console, folder, answer, objective, total=None, workers=1, deadline=None, on_poll=None):
+    def __init__(self, console, folder, results_of, objective, total=None, workers=1, deadline=None, on_poll=None):
         self.console, self.folder, self.objective = console, folder, objective
-        self._answer, self._total, self._workers, self._deadline = answer, total, workers, deadline
+        self._results_of, self._total, self._workers, self._deadline = results_of, total, workers, deadline
         self._on_poll = on_poll or (lambda: None)
         self._shown, self._over = set(), threading.Event()
         self._bar = Progress(
@@ -73,21 +73,21 @@ class SearchProgress:
         self._on_poll()
         records = read_trials(self.folder, self.objective)
         ended = self._ended(records)
-        answer = self._answer([record for record in ended if record.complete])
+        results = self._results_of([record for record in ended if record.complete])
         for record in ended:
             if record.trial_id not in self._shown:
                 self._shown.add(record.trial_id)
-                self._bar.console.print(self._line(record, answer), highlight=False, soft_wrap=True)
-        best = f"best {answer.rows[0].value:.4f}" if answer.rows else "no trial has ended yet"
+                self._bar.console.print(self._line(record, results), highlight=False, soft_wrap=True)
+        best = f"best {results.rows[0].value:.4f}" if results.rows else "no trial has ended yet"
         self._bar.update(self._task, completed=len(ended), rest=f"· {best}{self._left(records, ended)}")
 
-    def _line(self, record, answer):
-        row = next((row for row in answer.rows if row.trial_id == record.trial_id), None)
+    def _line(self, record, results):
+        row = next((row for row in results.rows if row.trial_id == record.trial_id), None)
         time_taken = f"{record.seconds:.0f} s" if record.seconds is not None else ""
         if row is None:
             reason = (record.message or "went on in a later trial").strip().splitlines()[-1]
             return f"[dim]trial {record.trial_id}[/]  {record.status.lower()}: {reason}"
-        mark = "[green]*[/]" if row is answer.rows[0] else " "
+        mark = "[green]*[/]" if row is results.rows[0] else " "
         note = f" · [dim]{row.message}[/]" if row.status == "PRUNED" else ""
         size = "" if row.weights is None else f"{row.weights:,} weights, "
         return (

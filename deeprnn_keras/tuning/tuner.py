@@ -13,11 +13,11 @@ import keras
 from deeprnn_keras import checks
 from deeprnn_keras.training.step_time import first_batch
 from deeprnn_keras.tuning.algorithms import ORACLES
-from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.callbacks import BestWeights, Continue, EpochReport, Rung, StepClock
 from deeprnn_keras.tuning.heartbeat import Heartbeat, is_worker
 from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
 from deeprnn_keras.tuning.records import ORACLE, SEED, check_search, held, read_trials
+from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.workers import end_with_parent, start_afresh
 
 IDLE_SECONDS = 1.0
@@ -162,20 +162,20 @@ class DeepTuner(keras_tuner.Tuner):
         from deeprnn_keras.tuning.progress import SearchProgress
 
         name, deadline = self.oracle.objective.name, self.oracle.deadline
-        return SearchProgress(Console(), self.project_dir, self._answer_of, name, self.max_trials, deadline=deadline)
+        return SearchProgress(Console(), self.project_dir, self._results_of, name, self.max_trials, deadline=deadline)
 
-    def _answer_of(self, records):
-        return Answer(records, self.hypermodel, self.oracle.objective)
+    def _results_of(self, records):
+        return SearchResults(records, self.hypermodel, self.oracle.objective)
 
-    def answer(self):
-        """What the search found so far, an `Answer`: rows, table, pictures (`answer().save(folder)`)."""
-        return self._answer_of(read_trials(self.project_dir, self.oracle.objective.name))
+    def results(self):
+        """Return the results so far, `SearchResults`: rows, table, pictures (`results().save(folder)`)."""
+        return self._results_of(read_trials(self.project_dir, self.oracle.objective.name))
 
     def results_summary(self, num_trials=10):
         """Prints the table of the best trials."""
         from rich.console import Console
 
-        Console().print(self.answer().table(num_trials))
+        Console().print(self.results().table(num_trials))
 
     def _look_at(self, x=None, y=None, sample_weight=None, **options):
         """Measures steps on the training data where the budget asks for it."""

@@ -275,7 +275,7 @@ def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(folder, monkeyp
     def load(console):
         raise AssertionError("TensorFlow is loaded before the arguments are checked")
 
-    monkeypatch.setattr("deeprnn_keras.cli.quiet.load_tensorflow", load)
+    monkeypatch.setattr("deeprnn_keras.cli.start_tensorflow.start_tensorflow", load)
     for arguments, part in [
         ((folder,), "--kernels explains a file"),
         ((folder / "none.keras", "--kernels"), "does not exist"),

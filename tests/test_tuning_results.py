@@ -1,4 +1,4 @@
-"""The answer of a search: its table, figures and pictures, against what was planted."""
+"""The results of a search: its table, figures and pictures, against what was planted."""
 
 import csv
 import io
@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from deeprnn_keras.tuning import HyperDeepRNN
-from deeprnn_keras.tuning.answer import Answer
 from deeprnn_keras.tuning.importance import importance
 from deeprnn_keras.tuning.records import TrialRecord
+from deeprnn_keras.tuning.results import SearchResults
 
 MIN = keras_tuner.Objective("val_loss", "min")
 HYPER = HyperDeepRNN(inputs=4, outputs=1, loss="mse")
@@ -40,7 +40,7 @@ def grid(value, noise=0.0, direction="min"):
         )
         for number, (layers, units, cell, rate) in enumerate(drawn)
     ]
-    return Answer(records, HYPER, keras_tuner.Objective("val_loss", direction))
+    return SearchResults(records, HYPER, keras_tuner.Objective("val_loss", direction))
 
 
 def text_of(thing, width=200):
@@ -57,23 +57,23 @@ def test_rows_are_ranked_by_the_mean_over_seeds():
         record(2, 0.9, units=64),
         record(3, 5.0, status="FAILED"),
     ]
-    answer = Answer(records, HYPER, MIN)
-    assert [row.trial_id for row in answer.rows] == ["01", "00", "02"]
-    assert answer.rows[1].value == pytest.approx(1.2) and answer.rows[1].spread == pytest.approx(math.sqrt(0.03))
-    assert [r.trial_id for r in answer.failed] == ["03"]
+    results = SearchResults(records, HYPER, MIN)
+    assert [row.trial_id for row in results.rows] == ["01", "00", "02"]
+    assert results.rows[1].value == pytest.approx(1.2) and results.rows[1].spread == pytest.approx(math.sqrt(0.03))
+    assert [r.trial_id for r in results.failed] == ["03"]
     with pytest.raises(ValueError, match="no trial of the search is complete"):
-        Answer([], HYPER, MIN).best()
+        SearchResults([], HYPER, MIN).best()
 
 
 def test_an_objective_to_maximize():
-    answer = grid(lambda layers, units, cell, rate: layers, direction="max")
-    assert answer.best().layers == 4
-    assert [row.layers for row in answer.pareto()][-1] == 4
+    results = grid(lambda layers, units, cell, rate: layers, direction="max")
+    assert results.best().layers == 4
+    assert [row.layers for row in results.pareto()][-1] == 4
 
 
 def test_of_hyperbands_rounds_the_last_counts():
     records = [record(0, 3.0, rung=1), record(1, 2.0, rung=2), record(2, 2.5, rung=1, units=64)]
-    assert [row.trial_id for row in Answer(records, HYPER, MIN).rows] == ["01", "02"]
+    assert [row.trial_id for row in SearchResults(records, HYPER, MIN).rows] == ["01", "02"]
 
 
 def test_the_table_shows_what_is_active():
@@ -81,7 +81,7 @@ def test_the_table_shows_what_is_active():
         record(0, 1.234567, [1.2, 1.3], num_layers=3, connection="residual", dropout=0.25),
         record(1, 2.0, status="PRUNED", cell="rnn", global_clipnorm=5.0),
     ]
-    text = text_of(Answer(records, HYPER, MIN).table())
+    text = text_of(SearchResults(records, HYPER, MIN).table())
     best, pruned = text.splitlines()[1:3]
     assert "1.2500 ± 0.071 (2)" in best and "connection residual, dropout 0.25" in best and "lr 0.001" in best
     assert "3  32  lstm" in best and "2.0" in best
@@ -89,20 +89,20 @@ def test_the_table_shows_what_is_active():
 
 
 def test_weights_of_each_row_are_those_of_its_model():
-    answer = grid(lambda *values: 1.0)
-    for row in answer.rows[::17]:
+    results = grid(lambda *values: 1.0)
+    for row in results.rows[::17]:
         assert row.weights == HYPER.resolve(row.values).config.count_params()
 
 
 def test_the_pareto_front_is_what_no_smaller_model_beats():
-    answer = grid(lambda layers, units, cell, rate: math.sin(7 * layers) + math.cos(units) + rate)
-    front = {row.trial_id for row in answer.pareto()}
+    results = grid(lambda layers, units, cell, rate: math.sin(7 * layers) + math.cos(units) + rate)
+    front = {row.trial_id for row in results.pareto()}
     by_hand = {
         row.trial_id
-        for row in answer.rows
+        for row in results.rows
         if not any(
             (o.weights <= row.weights and o.value < row.value) or (o.weights < row.weights and o.value <= row.value)
-            for o in answer.rows
+            for o in results.rows
         )
     }
     assert front == by_hand
@@ -133,19 +133,19 @@ def test_two_that_matter_share_the_variance():
 def test_noise_is_called_noise():
     found = importance(grid(lambda *values: 0.0, noise=1.0))
     assert not found.trusted and "do not tell" in str(found)
-    few = Answer([record(number, float(number), units=32 + number) for number in range(5)], HYPER, MIN)
+    few = SearchResults([record(number, float(number), units=32 + number) for number in range(5)], HYPER, MIN)
     assert importance(few) is None
 
 
 def test_the_files(tmp_path):
-    answer = grid(lambda layers, units, cell, rate: layers + 1 / units + rate, noise=0.01)
-    paths = answer.save(tmp_path)
+    results = grid(lambda layers, units, cell, rate: layers + 1 / units + rate, noise=0.01)
+    paths = results.save(tmp_path)
     assert [path.name for path in paths] == ["trials.csv", "heat_map.png", "weights.png", "importance.png", "hparams"]
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(answer.rows)
-    assert float(rows[0]["val_loss"]) == pytest.approx(answer.best().value, rel=1e-5)
-    assert rows[0]["learning_rate"] == str(answer.best().values["learning_rate"])
+    assert len(rows) == len(results.rows)
+    assert float(rows[0]["val_loss"]) == pytest.approx(results.best().value, rel=1e-5)
+    assert rows[0]["learning_rate"] == str(results.best().values["learning_rate"])
     assert all(path.stat().st_size > 5_000 for path in paths if path.suffix == ".png")
 
 
@@ -153,8 +153,8 @@ def test_tensorboard_finds_the_hyper_parameters(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import plugin_data_pb2
 
-    answer = Answer([record(0, 1.5, num_layers=2, dropout=0.25)], HYPER, MIN)
-    answer.save(tmp_path)
+    results = SearchResults([record(0, 1.5, num_layers=2, dropout=0.25)], HYPER, MIN)
+    results.save(tmp_path)
     events = EventAccumulator(str(tmp_path / "hparams" / "trial_00"))
     events.Reload()
     content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
@@ -165,7 +165,7 @@ def test_tensorboard_finds_the_hyper_parameters(tmp_path):
 
 
 def test_pictures_of_a_single_trial_and_of_many_widths(tmp_path):
-    Answer([record(0, 1.0)], HYPER, MIN).save(tmp_path / "one")
+    SearchResults([record(0, 1.0)], HYPER, MIN).save(tmp_path / "one")
     many = [record(number, 1 + 1 / (number + 1), units=30 + 9 * number) for number in range(40)]
-    Answer(many, HYPER, MIN).save(tmp_path / "many")
+    SearchResults(many, HYPER, MIN).save(tmp_path / "many")
     assert (tmp_path / "one" / "heat_map.png").exists() and (tmp_path / "many" / "heat_map.png").exists()

@@ -1,5 +1,6 @@
-"""The kinds of answers of a `SequenceModel`: loss, metrics, and how logits are read."""
+"""Kinds of outputs of a `SequenceModel`: loss, metrics, labels, and probabilities."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -32,30 +33,31 @@ class FrameNLL(keras.losses.Loss):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What outputs are.
+class OutputKind:
+    """The meaning of a model's outputs.
 
     Attributes:
-        loss: () -> the loss.
-        metrics: () -> a list of metrics.
-        label: outputs of one sequence or step -> the prediction.
-        probability: the same -> probabilities; None where there are none.
-        least, most: outputs; most None: any number.
-        per_step: whether it is always one per step.
+        loss: Function that returns the loss.
+        metrics: Function that returns a list of metrics.
+        label: Function from the outputs of a sequence or step to the prediction.
+        probability: Function from the outputs to probabilities, or None if there are none.
+        min_outputs: Smallest q.
+        max_outputs: Largest q; None for any.
+        per_step: Whether there is always one output per step.
     """
 
-    loss: object
-    metrics: object
-    label: object
-    probability: object
-    least: int = 1
-    most: int | None = None
+    loss: Callable[[], keras.losses.Loss]
+    metrics: Callable[[], list]
+    label: Callable[[np.ndarray], np.ndarray]
+    probability: Callable[[np.ndarray], np.ndarray] | None
+    min_outputs: int = 1
+    max_outputs: int | None = None
     per_step: bool = False
 
-    def check(self, outputs, labels):
-        """Refuses numbers of outputs and labels that do not go together."""
-        if outputs < self.least or (self.most is not None and outputs > self.most):
-            right = f"{self.least}" if self.most == self.least else f"at least {self.least}"
+    def check(self, outputs: int, labels: Sequence | None) -> None:
+        """Raise a ValueError if the numbers of outputs and labels do not agree."""
+        if outputs < self.min_outputs or (self.max_outputs is not None and outputs > self.max_outputs):
+            right = f"{self.min_outputs}" if self.max_outputs == self.min_outputs else f"at least {self.min_outputs}"
             raise ValueError(f"outputs must be {right} for this kind, got {outputs}")
         if labels is not None and len(set(labels)) != outputs:
             raise ValueError(f"labels must name {outputs} different classes, got {list(labels)!r}")
@@ -74,26 +76,26 @@ def _positive(logits):
     return (logits > 0).astype(int)
 
 
-KINDS = {
-    "classes": Kind(
+OUTPUT_KINDS = {
+    "classes": OutputKind(
         lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy", **REAL_STEPS),
         lambda: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         lambda logits: np.argmax(logits, -1),
         _softmax,
-        least=2,
+        min_outputs=2,
     ),
-    "binary": Kind(
+    "binary": OutputKind(
         lambda: keras.losses.BinaryCrossentropy(from_logits=True, name="cross_entropy", **REAL_STEPS),
         lambda: [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
         lambda logits: _positive(logits[..., 0]),
         lambda logits: _sigmoid(logits[..., 0]),
-        most=1,
+        max_outputs=1,
     ),
-    "numbers": Kind(
+    "numbers": OutputKind(
         lambda: keras.losses.MeanSquaredError(name="mse", **REAL_STEPS),
         lambda: [keras.metrics.MeanAbsoluteError(name="mae")],
         lambda values: values,
         None,
     ),
-    "notes": Kind(FrameNLL, list, _positive, _sigmoid, per_step=True),
+    "notes": OutputKind(FrameNLL, list, _positive, _sigmoid, per_step=True),
 }

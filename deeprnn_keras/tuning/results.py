@@ -1,4 +1,4 @@
-"""The answer of a search: its trials as rows, best first, and the files that show them."""
+"""`SearchResults`: the trials of a search as rows, best first, and the files that show them."""
 
 import statistics
 from dataclasses import dataclass
@@ -59,8 +59,8 @@ def _short(value):
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-class Answer:
-    """What a search found.
+class SearchResults:
+    """The results of a search.
 
     Args:
         records: [`TrialRecord`].

@@ -1,6 +1,7 @@
 """Language models that are deep inside the step: Pascanu's four ways, and a recurrent highway network."""
 
-from deeprnn_keras import GeometricDecay, Recipe
+from deeprnn_keras import Recipe
+from deeprnn_keras.training import GeometricDecay
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.registry import register

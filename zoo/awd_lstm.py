@@ -1,6 +1,7 @@
 """AWD-LSTM language models, and a model of a fixed budget of weights."""
 
-from deeprnn_keras import PlateauDecay, Recipe, StepDecay
+from deeprnn_keras import Recipe
+from deeprnn_keras.training import PlateauDecay, StepDecay
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.registry import register

@@ -1,0 +1,3 @@
+"""Exit codes of the commands."""
+
+FAILED, INTERRUPTED = 1, 130

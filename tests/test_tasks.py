@@ -1,0 +1,161 @@
+"""Task families: the run that they inherit, and the registry."""
+
+import csv
+import json
+import warnings
+from importlib.metadata import EntryPoint
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from deeprnn_keras import Recipe, tasks, zoo
+from deeprnn_keras.tasks import registry
+from deeprnn_keras.training.callbacks import EpochTable
+
+# === The run that every family inherits ===
+
+
+class Sums(tasks.Family):
+    """Sums of four numbers: data and loss, nothing else."""
+
+    name = "sums"
+
+    def load_data(self, config, path=None):
+        x = np.random.default_rng(0).random((60, 4), "float32")
+        parts = [(part, part.sum(1, keepdims=True)) for part in np.split(x, [40, 50])]
+        return tasks.Split(train=parts[0], validation=parts[1], test=parts[2], name="sums")
+
+    def loss(self, model):
+        return "mse"
+
+
+RECIPE = Recipe("sgd", 0.1, batch_size=10, epochs=4)
+
+
+def run_of(folder, recipe=RECIPE, **options):
+    """(run, model) of a linear model of random initial weights."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
+    return Sums().train(model, Sums().load_data(None), recipe, folder, console=Console(quiet=True), **options), model
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run_of(tmp_path_factory.mktemp("finished") / "run", settings={"model": "sums"})
+
+
+def test_run_leaves_the_best_epoch_and_its_files(finished):
+    run, model = finished
+    assert {path.name for path in run.folder.iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
+    x, y = Sums().load_data(None).test
+    assert run.score["loss"] == pytest.approx(np.mean((model.predict(x, verbose=0) - y) ** 2), rel=1e-5)
+    with (run.folder / "history.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    x, y = Sums().load_data(None).validation
+    assert np.mean((model.predict(x, verbose=0) - y) ** 2) == pytest.approx(min(losses), rel=1e-5)
+    assert json.loads((run.folder / "run.json").read_text()) == {"model": "sums"}
+
+
+def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_path):
+    def interrupt(self, epoch, logs=None, log=EpochTable.on_epoch_end):
+        log(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochTable, "on_epoch_end", interrupt)
+        run, _ = run_of(tmp_path / "run")
+    assert run.ending == "interrupted" and run.score is None and (run.folder / "model.keras").is_file()
+    run, model = run_of(tmp_path / "run", resume=True)
+    assert run.ending == "finished" and run.resumed_at == 4
+    for one, other in zip(model.get_weights(), finished[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_diverging_run_keeps_finite_weights_and_says_what_to_change(tmp_path):
+    run, model = run_of(tmp_path / "run", Recipe("sgd", 3e38, batch_size=10, epochs=2))
+    assert run.ending == "not finite" and "learning_rate" in run.advice
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_shortened_runs_are_refused_where_there_are_none(tmp_path):
+    with pytest.raises(ValueError, match="quick and updates are not supported for models of sums"):
+        run_of(tmp_path / "run", quick=True)
+    assert not (tmp_path / "run").exists()
+
+
+# === The registry in this process ===
+
+
+@pytest.fixture
+def scratch(monkeypatch):
+    """A registry that may be added to."""
+    tasks.families()
+    monkeypatch.setattr(registry._FAMILIES, "_entries", dict(registry._FAMILIES._entries))
+    monkeypatch.setattr(zoo.registry.MODELS, "_entries", dict(zoo.registry.MODELS._entries))
+    monkeypatch.setattr(zoo.registry, "_families_added", set(zoo.registry._families_added))
+
+
+def test_families_of_this_package():
+    assert {"language", "classification", "regression", "music"} <= set(tasks.families().names())
+
+
+def test_registered_family_is_used_at_once(scratch):
+    class WithEntries(Sums):
+        def entries(self):
+            return [zoo.SequenceModelConfig(**SUMS)]
+
+    tasks.register(WithEntries())
+    assert zoo.list_models(task="sums") == ["sums_gru_1x4"]
+    assert zoo.info("sums_gru_1x4").family.name == "sums"
+    with pytest.raises(ValueError, match="a task named 'sums' already"):
+        tasks.register(Sums)
+    with pytest.raises(TypeError, match="must be a Family, got str"):
+        tasks.register("sums")
+
+
+SUMS = {
+    "name": "sums_gru_1x4",
+    "title": "sums",
+    "task": "sums",
+    "paper": "none",
+    "data": "random numbers",
+    "inputs": 1,
+    "outputs": 1,
+    "kind": "numbers",
+    "units": 4,
+    "num_layers": 1,
+    "cell": "gru",
+    "recipe": zoo.info("digits_gru_2x64").recipe,
+}
+
+
+@pytest.mark.parametrize("value", ["deeprnn_keras.tasks:Familie", "json:dumps", "deeprnn_keras.tasks:Family"])
+def test_entry_point_that_holds_no_family_is_a_warning(scratch, value):
+    before = tasks.families().names()
+    with pytest.warns(RuntimeWarning, match=f"task family 'odd' .entry point '{value}'. could not be loaded"):
+        registry._load(EntryPoint("odd", value, registry.GROUP))
+    assert tasks.families().names() == before
+
+
+def test_entries_that_fail_are_a_warning(scratch):
+    class Odd(tasks.Family):
+        name = "odd"
+
+        def entries(self):
+            return [zoo.info("d2l_rnn_2x32")]
+
+    tasks.register(Odd)
+    with pytest.warns(RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' already"):
+        zoo.list_models()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "kjv_lstm_2x256" in zoo.list_models()
+
+
+def test_configuration_of_an_unknown_task_is_an_error(scratch):
+    zoo.register(zoo.SequenceModelConfig(**{**SUMS, "task": "langage"}))
+    with pytest.raises(ValueError, match="unknown task 'langage'; did you mean 'language'"):
+        zoo.card("sums_gru_1x4")
