@@ -1,8 +1,9 @@
-"""What all tests share: a quiet TensorFlow and seeded random numbers."""
+"""Shared setup of all tests: a quiet TensorFlow, figures without a display, seeded random numbers, eager training."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np
 import pytest
@@ -10,41 +11,22 @@ import pytest
 
 @pytest.fixture
 def rng():
-    """Seeded NumPy numbers; Keras' draws are seeded too."""
+    """Seeded NumPy generator; Keras' generators are seeded, too."""
     import keras
 
     keras.utils.set_random_seed(7)
     return np.random.default_rng(7)
 
 
-# The files that take longest, the longest first: begun last, one of them would keep one worker busy and the other idle.
-LONGEST = [
-    "tutorials",
-    "resume_killed",
-    "tuning_killed",
-    "tuning_search",
-    "kernels_in_use",
-    "written_cells",
-    "resume",
-    "command_tune",
-    "zoo",
-    "contributing",
-    "fused_stack",
-    "tuning_budget",
-    "stateful_fit",
-    "readme",
-    "gradient_health_callback",
-    "tuning_optuna",
-    "bench_workers",
-    "time_scales",
-    "command_evaluate",
-    "music",
-    "words",
-    "series_run",
-]
+@pytest.fixture(scope="module")
+def eager():
+    """Run every `tf.function` of a module eagerly.
 
+    Tracing and compiling a training step takes seconds, running it takes milliseconds. For tests of callbacks, data,
+    files, and searches that train for a few steps; not for tests of what is traced or compiled.
+    """
+    import tensorflow as tf
 
-def pytest_collection_modifyitems(items):
-    """Puts the longest files first; the order within a file stays."""
-    place = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

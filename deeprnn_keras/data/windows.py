@@ -29,7 +29,7 @@ def token_windows(pieces, length, batch_size, *, stride=None, shuffle=True, seed
         ValueError: if no piece has `length` + 1 symbols.
 
     >>> import numpy as np
-    >>> from deeprnn_keras import windows
+    >>> from deeprnn_keras import token_windows
     >>> x, y = next(iter(token_windows([np.arange(7)], length=3, batch_size=2, shuffle=False)))
     >>> x.numpy().tolist(), y.numpy().tolist()
     ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
