@@ -12,16 +12,17 @@ from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
 from deeprnn_keras.tuning.records import read_trials
 
+pytestmark = pytest.mark.usefixtures("eager")
 RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(48, 6, 2)).astype("float32"), RNG.normal(size=(48, 1)).astype("float32")
+X, Y = RNG.normal(size=(20, 3, 2)).astype("float32"), RNG.normal(size=(20, 1)).astype("float32")
 SMALL = {"num_layers": 1, "units": [2, 3, 4, 5, 6, 7], "cell": "rnn", "global_clipnorm": 1.0}
-RECIPE = Recipe("adam", 1e-2, CosineDecay(), batch_size=16)
+RECIPE = Recipe("adam", 1e-2, CosineDecay(), batch_size=8)
 LOOP = {"implementation": "loop"}  # nothing to compile
 
 
 def hyper(**changes):
     return HyperDeepRNN(
-        inputs=(6, 2),
+        inputs=(3, 2),
         outputs=1,
         loss="mse",
         recipe=RECIPE,
@@ -36,10 +37,21 @@ def searched(tmp_path, kind=RandomSearch, trials=2, epochs=None, name="search", 
     return tuner
 
 
-def test_a_search_can_be_repeated_and_its_seeds_are_what_they_say(tmp_path):
-    first = searched(tmp_path, name="one", epochs=2)
-    again = searched(tmp_path, name="two", epochs=2)
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    """A search of two trials of two epochs, and its directory."""
+    folder = tmp_path_factory.mktemp("search")
+    return searched(folder, epochs=2), folder / "search"
+
+
+def test_search_is_repeatable(search, tmp_path):
+    first, _ = search
+    again = searched(tmp_path, epochs=2)
     assert [t.score for t in first.oracle.trials.values()] == [t.score for t in again.oracle.trials.values()]
+
+
+def test_seeds_are_recorded_and_trials_repeated(search, tmp_path):
+    first, _ = search
     seeds = searched(tmp_path, trials=1, name="seeds", epochs=2, executions_per_trial=2)
     (record,) = read_trials(tmp_path / "seeds", "val_loss")
     values = dict(record.seeds)
@@ -47,19 +59,26 @@ def test_a_search_can_be_repeated_and_its_seeds_are_what_they_say(tmp_path):
     assert record.score == pytest.approx(np.mean(list(values.values())))
     assert record.metrics["weights"] == hyper().resolve(record.values).weights
     assert record.metrics["ms_per_step"] > 0
-    seeds.repeat("0", 5, X, Y, validation_data=(X, Y), epochs=2)
+    seeds.repeat("0", 5, X, Y, validation_data=(X, Y), epochs=1)
     (record,) = read_trials(tmp_path / "seeds", "val_loss")
     assert [seed for seed, _ in record.seeds] == [0, 1, 5]
 
 
-def test_the_best_model_is_loaded_as_it_was_in_its_best_epoch(tmp_path):
-    tuner = searched(tmp_path, epochs=3)
+def test_best_model_has_the_weights_of_its_best_epoch(search):
+    tuner, _ = search
     (best,) = tuner.oracle.get_best_trials(1)
     (model,) = tuner.get_best_models(1)
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(best.score, rel=1e-5)
 
 
-def test_a_promoted_trial_is_the_same_as_one_that_never_stopped(tmp_path):
+def test_records_are_complete_json(search):
+    _, folder = search
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text())
+    assert not list(folder.rglob(".*"))  # no partial file is left
+
+
+def test_promoted_trial_equals_an_uninterrupted_one(tmp_path):
     """Weights, optimizer, dropout's random numbers, schedule: bit for bit; keras-tuner drops Adam's state."""
 
     def dropped():
@@ -79,8 +98,8 @@ def test_a_promoted_trial_is_the_same_as_one_that_never_stopped(tmp_path):
         assert [value for _, value in record.epochs] == straight[1:]
 
 
-def test_keras_tuners_promotion_is_not(tmp_path):
-    """The loss that `Continue` mends: the optimizer begins anew."""
+def test_keras_tuner_itself_resets_the_optimizer_at_a_promotion(tmp_path):
+    """The loss that `Continue` prevents: a promoted trial starts with a new optimizer."""
     steps = []
 
     class Look(keras.callbacks.Callback):
@@ -95,23 +114,25 @@ def test_keras_tuners_promotion_is_not(tmp_path):
     assert set(steps) == {0}
 
 
-def test_language_models_on_data_that_follows_the_draw(tmp_path):
+def test_language_model_data_follow_the_drawn_batch_size_and_bptt(tmp_path):
     """batch_size and bptt reach a function that makes the data; windows and lanes."""
-    text = np.asarray(RNG.integers(5, size=2_000), "int32")
+    text = np.asarray(RNG.integers(5, size=400), "int32")
     seen = []
 
     def data(recipe):
         seen.append((recipe.batch_size, recipe.bptt))
         if recipe.stateful:
-            return TBPTTDataset([text], recipe.batch_size, recipe.bptt, steps=3), TBPTTDataset([text[:300]], 4, 8)
-        train = token_windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=3)
-        return train, token_windows([text[:300]], 8, 4, shuffle=False)
+            return TBPTTDataset([text], recipe.batch_size, recipe.bptt, steps=2), TBPTTDataset([text[:80]], 4, 8)
+        train = token_windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=2)
+        return train, token_windows([text[:80]], 8, 4, shuffle=False)
 
     for stateful in (False, True):
         config = zoo.info("kjv_lstm_2x256", vocabulary="abcde", embedding=4, stateful=stateful)
-        made = HyperDeepRNN(config, **{**SMALL, "cell": "gru"}, batch_size=[4, 8], bptt=(6, 9), learning_rate=1e-2)
+        made = HyperDeepRNN(
+            config, **{**SMALL, "cell": "gru"}, batch_size=[4, 8], bptt=(6, 9), learning_rate=1e-2, options=LOOP
+        )
         tuner = RandomSearch(made, "val_loss", 1 + stateful, directory=tmp_path, project_name=str(stateful))
-        tuner.search(data, epochs=2, verbose=0)
+        tuner.search(data, epochs=1, verbose=0)
         drawn = [
             (t.hyperparameters.values["batch_size"], t.hyperparameters.values["bptt"])
             for t in tuner.oracle.trials.values()
@@ -120,12 +141,12 @@ def test_language_models_on_data_that_follows_the_draw(tmp_path):
         assert all(np.isfinite(t.score) for t in tuner.oracle.trials.values())
 
 
-def test_models_of_series_of_the_zoo(tmp_path):
+def test_series_model_of_the_zoo(tmp_path):
     """Of any lengths, by the data set that the model makes."""
     series = [RNG.normal(size=(length, 12)).astype("float32") for length in (3, 5, 4, 3)]
     config = zoo.info("vowels_bigru_2x64")
     data = config.build().dataset(series, [1, 2, 9, 1], 2, num_buckets=1, seed=0)
-    made = HyperDeepRNN(config, **SMALL, dropout=None, learning_rate=1e-2)
+    made = HyperDeepRNN(config, **SMALL, dropout=None, learning_rate=1e-2, options=LOOP)
     tuner = RandomSearch(made, "val_loss", 1, directory=tmp_path)
     tuner.search(lambda recipe: (data, data), epochs=1, verbose=0)
     (trial,) = tuner.oracle.trials.values()
@@ -133,7 +154,7 @@ def test_models_of_series_of_the_zoo(tmp_path):
     assert tuner.get_best_models()[0].get_layer("deep_rnn").bidirectional
 
 
-def test_arrays_come_in_another_order_in_every_epoch():
+def test_arrays_are_reshuffled_in_every_epoch():
     """`fit` on arrays repeats one order after set_random_seed; a trial's training must not."""
     from deeprnn_keras.tuning.fitting import training_data
 
@@ -142,15 +163,15 @@ def test_arrays_come_in_another_order_in_every_epoch():
     assert sorted(one) == sorted(two) and list(one) != list(two)
 
 
-def test_steps_are_timed_on_the_training_data():
+def test_step_time_is_measured_on_the_training_data():
     model = hyper().model.changed(units=3).build()
-    batch = first_batch(X, Y, batch_size=16)
-    assert [part.shape for part in batch] == [(16, 6, 2), (16, 1)]
+    batch = first_batch(X, Y, batch_size=8)
+    assert [part.shape for part in batch] == [(8, 3, 2), (8, 1)]
     assert 0 < step_ms(model, batch) < 10_000
 
 
 @pytest.mark.parametrize("head", ["layer", "layers", "function", "number"])
-def test_heads_of_ones_own(head):
+def test_user_provided_heads(head):
     """Counted as built, and never shared between models."""
     heads = {
         "layer": keras.layers.Dense(3),
@@ -166,14 +187,14 @@ def test_heads_of_ones_own(head):
     assert not {id(w) for w in one.weights} & {id(w) for w in two.weights}
 
 
-def test_an_objective_that_is_not_there_is_named(tmp_path):
+def test_missing_objective_fails_the_trial_by_name(tmp_path):
     tuner = RandomSearch(hyper(), keras_tuner.Objective("val_acc", "max"), 1, directory=tmp_path)
     tuner.search(X, Y, validation_data=(X, Y), epochs=1, verbose=0)
     (trial,) = tuner.oracle.trials.values()
     assert trial.status == "FAILED" and "objective 'val_acc' is not among the figures" in trial.message
 
 
-def test_a_trial_that_diverges_is_a_failed_one(tmp_path):
+def test_diverging_trial_fails(tmp_path):
     def explosive():
         return hyper(learning_rate=1e30, global_clipnorm=None)
 
@@ -182,10 +203,3 @@ def test_a_trial_that_diverges_is_a_failed_one(tmp_path):
     assert trial.status in ("FAILED", "COMPLETED")
     if trial.status == "COMPLETED":
         assert np.isfinite(trial.score)
-
-
-def test_records_are_whole_json(tmp_path):
-    searched(tmp_path, epochs=1)
-    for path in (tmp_path / "search").rglob("*.json"):
-        json.loads(path.read_text())
-    assert not list((tmp_path / "search").rglob(".*"))  # nothing half-written is left
