@@ -19,21 +19,16 @@ def rng():
     return np.random.default_rng(7)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def eager():
-    """Run every `tf.function` of a module eagerly.
+    """Run a test eagerly, see `eagerly`; fixtures of a larger scope are not affected."""
+    from eagerly import eagerly
 
-    Tracing and compiling a training step takes seconds, running it takes milliseconds. For tests of callbacks, data,
-    files, and searches that train for a few steps; not for tests of what is traced or compiled.
-    """
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 def pytest_collection_finish(session):
-    """Exempt everything imported so far from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
+    """Exempt all that was imported from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
     gc.collect()
     gc.freeze()

@@ -6,6 +6,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from eagerly import eagerly
 
 from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, token_windows, zoo
 from deeprnn_keras.training.step_time import first_batch, step_ms
@@ -41,7 +42,8 @@ def searched(tmp_path, kind=RandomSearch, trials=2, epochs=None, name="search", 
 def search(tmp_path_factory):
     """A search of two trials of two epochs, and its directory."""
     folder = tmp_path_factory.mktemp("search")
-    return searched(folder, epochs=2), folder / "search"
+    with eagerly():
+        return searched(folder, epochs=2), folder / "search"
 
 
 def test_search_is_repeatable(search, tmp_path):

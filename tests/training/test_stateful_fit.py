@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time inside plain `fit`: what is carried, and where it begins anew."""
+"""Truncated back-propagation through time inside plain `fit`: what is carried, and where it is reset."""
 
 import keras
 import numpy as np
@@ -12,12 +12,13 @@ from deeprnn_keras import DeepRNN, LanguageModel, TBPTTDataset
 V, H, N, T = 7, 4, 2, 5
 STREAM = np.random.default_rng(0).integers(V, size=2 * 20 + 1)
 LANES = np.stack([STREAM[:20], STREAM[20:40]])
+eager = pytest.mark.usefixtures("eager")  # traced is test_fit_equals_truncated_back_propagation_by_hand
 kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
 
 
-def language_models(cell="lstm", kernel="auto"):
-    """(one that carries its state, its stateless twin)"""
+def language_models(cell="lstm", kernel="loop"):
+    """Return a model that carries its state and its stateless twin."""
     keras.utils.set_random_seed(1)
     options = {"units": H, "num_layers": 2, "cell": cell, "implementation": kernel, "embedding": 3}
     carrying, twin = LanguageModel(V, stateful=True, **options), LanguageModel(V, **options)
@@ -27,9 +28,8 @@ def language_models(cell="lstm", kernel="auto"):
     return carrying, twin
 
 
-@kernels
-@cells
-def test_chunks_are_the_whole(cell, kernel):
+@pytest.mark.parametrize(("cell", "kernel"), [("lstm", "xla"), ("mlp_gate_lstm", "loop")])
+def test_chunks_equal_the_whole(cell, kernel):
     model, twin = language_models(cell, kernel)
     chunks = [model(x) for x, _ in TBPTTDataset(STREAM, N, T)]
     assert_close(np.concatenate(chunks, axis=1), twin(LANES).numpy(), 1e-6)
@@ -37,7 +37,7 @@ def test_chunks_are_the_whole(cell, kernel):
 
 @kernels
 @cells
-def test_gradients_of_a_chunk_are_those_with_its_state_given(cell, kernel):
+def test_outputs_and_gradients_of_a_chunk_equal_those_with_its_state_given(cell, kernel):
     """Nothing flows back into the chunk before, and everything within."""
     rng = np.random.default_rng(3)
     layer = DeepRNN(H, 2, cell, stateful=True, return_sequences=True, implementation=kernel)
@@ -98,16 +98,17 @@ def by_hand(twin, data, epochs, rate=0.5):
     return losses
 
 
-def test_fit_is_truncated_back_propagation_by_hand():
-    """Over epochs with validation in between, which must not be felt."""
-    model, twin = language_models()
+def test_fit_equals_truncated_back_propagation_by_hand():
+    """Over epochs with validation in between, which has no influence; traced and compiled as users run it."""
+    model, twin = language_models(kernel="auto")
     data, notes = TBPTTDataset(STREAM, N, T), Losses()
     held_out = TBPTTDataset(STREAM[::-1], 5, 3)
     model.fit(data, epochs=3, validation_data=held_out, callbacks=[notes], shuffle=False, verbose=0)
     np.testing.assert_allclose(notes.losses, by_hand(twin, data, 3), rtol=1e-5)
 
 
-def test_validation_begins_anew_and_reads_all_lanes():
+@eager
+def test_validation_resets_and_reads_all_lanes():
     model, twin = language_models()
     history = model.fit(
         TBPTTDataset(STREAM, N, T), epochs=2, validation_data=TBPTTDataset(STREAM, N, T), shuffle=False, verbose=0
@@ -118,10 +119,11 @@ def test_validation_begins_anew_and_reads_all_lanes():
     assert model.evaluate(TBPTTDataset(STREAM, N, T), verbose=0) == pytest.approx(float(whole), rel=1e-5)
 
 
-def test_a_sequential_model_needs_no_starts():
-    """One stream: Keras' epochs are where it begins."""
+@eager
+def test_sequential_model_needs_no_reset_mask():
+    """One stream, reset where Keras' epochs begin."""
     keras.utils.set_random_seed(0)
-    stack = DeepRNN(H, 2, stateful=True, return_sequences=True)
+    stack = DeepRNN(H, 2, stateful=True, return_sequences=True, implementation="loop")
     model = keras.Sequential([keras.Input((None, 3)), stack, keras.layers.Dense(3)])
     model.compile(keras.optimizers.SGD(0.0), "mse")
     data = TBPTTDataset(np.random.default_rng(0).normal(size=(41, 3)), N, T, reset_mask=False)
@@ -130,7 +132,7 @@ def test_a_sequential_model_needs_no_starts():
     assert len(stack.carried.values()) == 8 and any(np.any(value) for value in stack.carried.values())
 
 
-def test_rows_that_start_anew_forget_and_the_others_do_not(rng):
+def test_reset_rows_forget_and_others_do_not(rng):
     layer = DeepRNN(H, 2, "gru", stateful=True)
     x = rng.normal(size=(2, T, 3)).astype("float32")
     first = layer(x).numpy()
@@ -139,7 +141,7 @@ def test_rows_that_start_anew_forget_and_the_others_do_not(rng):
     assert np.max(np.abs(second[1] - first[1])) > 1e-3
 
 
-def test_training_and_evaluation_do_not_mix(rng):
+def test_training_and_evaluation_carry_separate_states(rng):
     layer = DeepRNN(H, stateful=True)
     x = rng.normal(size=(2, T, 3)).astype("float32")
     first, other = layer(x, training=True).numpy(), layer(x).numpy()
@@ -147,21 +149,23 @@ def test_training_and_evaluation_do_not_mix(rng):
     assert np.max(np.abs(layer(x, training=True) - first)) > 1e-3
 
 
-def test_batches_one_by_one_go_on(rng):
-    """Keras resets metrics in every `train_on_batch`; the state goes on."""
+@eager
+def test_train_on_batch_carries_the_state():
+    """Keras resets metrics in every `train_on_batch`, but the state is kept."""
     model, twin = language_models()
     data = TBPTTDataset(STREAM, N, T)
     losses = [model.train_on_batch(x, y) for x, y in data]
     np.testing.assert_allclose(losses, by_hand(twin, data, 1), rtol=1e-5)
 
 
-def test_a_nan_is_not_carried_past_a_start():
+def test_nan_is_not_carried_past_a_reset():
     layer = DeepRNN(H, stateful=True)
     layer(np.full((2, 3, 3), np.nan, "float32"))
     assert np.isfinite(layer(np.ones((2, 3, 3), "float32"), reset_mask=np.ones(2, bool))).all()
 
 
-def test_saved_and_loaded(tmp_path):
+@eager
+def test_loaded_model_evaluates_the_same(tmp_path):
     model, _ = language_models()
     data = TBPTTDataset(STREAM, N, T)
     model.fit(data, shuffle=False, verbose=0)
@@ -171,17 +175,19 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.count_params() == model.count_params()
 
 
-def test_text_is_scored_and_continued_as_without_a_state():
+@eager
+def test_score_and_generate_ignore_the_carried_state():
     keras.utils.set_random_seed(0)
-    model = LanguageModel("abc", H, 2, stateful=True)
-    twin = LanguageModel("abc", H, 2)
+    model = LanguageModel("abc", H, 2, stateful=True, implementation="loop")
+    twin = LanguageModel("abc", H, 2, implementation="loop")
     twin.set_weights(model.get_weights())
-    text = "abcabbcac" * 100
+    text = "abcabbcac" * 10
     assert model.score(text).nats == pytest.approx(twin.score(text).nats, rel=1e-6)
     assert model.generate("ab", 20, seed=3) == twin.generate("ab", 20, seed=3)
 
 
-def test_tokens_alone_begin_anew():
+@eager
+def test_tokens_without_reset_mask_start_from_zero():
     model, twin = language_models()
     for _ in range(2):
         assert_close(model(LANES), twin(LANES).numpy(), 1e-6)
@@ -197,7 +203,7 @@ def test_tokens_alone_begin_anew():
 def test_penalties_by_hand(rng, masked):
     x = rng.normal(size=(3, T, 2)).astype("float32")
     mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]], bool) if masked else None
-    layer = DeepRNN(H, 2, "gru", return_sequences=True, ar=2.0, tar=0.5)
+    layer = DeepRNN(H, 2, "gru", return_sequences=True, ar=2.0, tar=0.5, implementation="loop")
     h = layer(x, mask=mask).numpy()
     assert layer.losses == []
     layer(x, mask=mask, training=True)
@@ -208,8 +214,9 @@ def test_penalties_by_hand(rng, masked):
     assert float(layer.losses[0]) == pytest.approx(2 * ar + 0.5 * tar, rel=1e-5)
 
 
-def test_penalties_count_in_training_only():
-    model = LanguageModel(V, H, ar=1.0, tar=1.0)
+@eager
+def test_penalties_apply_in_training_only():
+    model = LanguageModel(V, H, ar=1.0, tar=1.0, implementation="loop")
     model.compile(keras.optimizers.SGD(0.0), model.loss_function())
     data = TBPTTDataset(STREAM, N, T, reset_mask=False)
     history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, again and again, and a disk that fills up."""
+"""Runs killed with SIGKILL, and a disk that fills up."""
 
 import os
 import subprocess
@@ -14,19 +14,19 @@ from test_resume import small
 from deeprnn_keras.training.checkpoint_files import newest_first
 
 HERE = Path(__file__).resolve().parent
-KILLS = int(os.environ.get("RESUME_KILLS", "4"))
+KILLS = int(os.environ.get("RESUME_KILLS", "4"))  # of the long test
 # every life compiles anew, and what is compiled runs for seconds: all lives, the whole one too, compile in less time
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
-def script(folder, epochs, every):
-    command = [sys.executable, str(HERE / "resumable.py"), str(folder), str(epochs), str(every)]
+def script(folder, *options):
+    command = [sys.executable, str(HERE / "resumable.py"), str(folder), *map(str, options)]
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def ended(folder, epochs, every):
-    """The weights and figures at the end of a run that is left alone."""
-    process = script(folder, epochs, every)
+def ended(folder, *options):
+    """Return the weights and figures at the end of an undisturbed run."""
+    process = script(folder, *options)
     _, errors = process.communicate()
     assert process.returncode == 0, errors[-3000:]
     with np.load(folder / "end.npz") as stored:
@@ -34,35 +34,37 @@ def ended(folder, epochs, every):
 
 
 def wait_for_progress(process, checkpoints, before):
-    """Until the process has written a checkpoint of its own, so that every life gets on."""
+    """Wait until the process has written a checkpoint of its own, so that every life makes progress."""
     while process.poll() is None and newest_first(checkpoints)[:1] == before:
         time.sleep(0.005)
 
 
-@pytest.mark.slow
-def test_killed_again_and_again_it_ends_as_if_never_killed(tmp_path):
-    """Each life is killed at a random moment after its first checkpoint: in an update, in a write, in a validation."""
+@pytest.mark.parametrize(
+    ("kills", "implementation"),
+    [pytest.param(1, "loop", marks=pytest.mark.slow), pytest.param(KILLS, "auto", marks=pytest.mark.long)],
+)
+def test_killed_run_is_bit_identical(tmp_path, kills, implementation):
+    """Each life is killed at a random moment after its first checkpoint: in an update, a write, or a validation."""
     rng = np.random.default_rng(0)
-    epochs, every = 6 * KILLS, 5
+    options = 20 * kills, 5, implementation
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir(), cut.mkdir()
-    wanted, kills = ended(whole, epochs, every), 0
-    while kills < KILLS:
-        before = newest_first(cut / "checkpoints")[:1] if kills else []
-        process = script(cut, epochs, every)
+    wanted = ended(whole, *options)
+    for life in range(kills):
+        before = newest_first(cut / "checkpoints")[:1] if life else []
+        process = script(cut, *options)
         wait_for_progress(process, cut / "checkpoints", before)
         time.sleep(rng.uniform(0, 0.5))
         assert process.poll() is None, "the training is long enough for so many kills"
         process.kill()
         process.communicate()
-        kills += 1
-    for value, right in zip(ended(cut, epochs, every), wanted, strict=True):
+    for value, right in zip(ended(cut, *options), wanted, strict=True):
         np.testing.assert_array_equal(value, right)
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 96 KB."""
+    """Mount a file system of 96 KB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)], capture_output=True).returncode:
@@ -71,9 +73,10 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.slow
-def test_a_disk_that_fills_up_during_a_save(small_disk):
-    """Something else takes the room between two saves; once there is room again the training goes on."""
+@pytest.mark.long
+@pytest.mark.usefixtures("eager")
+def test_disk_that_fills_up_keeps_earlier_checkpoints(small_disk):
+    """Another file takes the room between two saves; once there is room again, the run resumes."""
     model, data, resume = small(small_disk / "run")
     filler = small_disk / "other.bin"
 

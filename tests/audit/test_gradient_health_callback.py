@@ -1,4 +1,4 @@
-"""`GradientHealth` in real trainings: what it says of runs that go wrong, and that it leaves them as they are."""
+"""`GradientHealth` in real training runs: its findings in runs that go wrong, and that it does not change them."""
 
 import pickle
 
@@ -14,6 +14,7 @@ from deeprnn_keras.audit.health_callback import GradientHealth
 N, T, D = 64, 8, 3
 
 
+
 @pytest.fixture
 def task(rng):
     """x, and the mean of its first feature: learnt in a few dozen updates."""
@@ -22,7 +23,7 @@ def task(rng):
 
 
 def network(optimizer, cell="lstm", **options):
-    model = keras.Sequential([keras.Input((T, D)), DeepRNN(16, 2, cell, seed=1, **options), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((T, D)), DeepRNN(16, 2, cell, seed=1, implementation="loop", **options), keras.layers.Dense(1)])
     model.compile(optimizer, "mse")
     return model
 
@@ -40,7 +41,9 @@ def names(health):
 class Counting(keras.optimizers.SGD):
     """Counts updates and those that were clipped, as the optimizers of this library do."""
 
-    global_clipnorm = 0.001
+    def __init__(self, learning_rate):
+        super().__init__(learning_rate)
+        self.global_clipnorm = 0.001
 
     def build(self, variables):
         super().build(variables)
@@ -55,7 +58,7 @@ class Counting(keras.optimizers.SGD):
 
 
 @pytest.mark.parametrize(("cell", "rate"), [("lstm", 1e-2), ("rnn", 1e-3)])
-def test_a_run_that_goes_well(task, cell, rate):
+def test_healthy_run_has_no_findings(task, cell, rate):
     health = trained(network(keras.optimizers.Adam(rate, global_clipnorm=1.0), cell), task, every=10)
     assert names(health) == [] and health.report.verdict == "healthy"
     assert [update for update, _ in health.reports] == [1, 10, 20, 30, 40]
@@ -71,7 +74,7 @@ def test_a_run_that_goes_well(task, cell, rate):
     ],
     ids=["adam", "sgd"],
 )
-def test_a_learning_rate_too_high(task, optimizer):
+def test_too_high_learning_rate_is_found(task, optimizer):
     model = network(optimizer())
     health = trained(model, task, every=10)
     assert "learning rate too high" in names(health)
@@ -80,7 +83,7 @@ def test_a_learning_rate_too_high(task, optimizer):
     assert finding.advice == f"learning_rate={rate / 3:.1g} in place of {rate:g}."
 
 
-def test_a_loss_that_rises_again(task):
+def test_loss_that_rises_again_is_found(task):
     """A good beginning, then a rate of a thousand times: seen by the loss, whatever the size of the updates."""
     model = network(keras.optimizers.Adam(0.003))
     health = GradientHealth(task[0][:16], task[1][:16], every=1000)
@@ -92,20 +95,20 @@ def test_a_loss_that_rises_again(task):
     assert any("the loss was down to" in finding.text for finding in health.report.findings)
 
 
-def test_a_run_that_ends_in_nan(task):
+def test_nan_is_found(task):
     model = network(keras.optimizers.SGD(100.0), "rnn", activation="linear")
     health = trained(model, task, every=10)
     assert "not finite" in names(health) and not health.reports[-1][1].weights_finite
 
 
-def test_a_clip_too_tight(task):
+def test_too_tight_clip_is_found(task):
     model = network(keras.optimizers.Adam(1e-3, global_clipnorm=1e-4))
     health = trained(model, task, epochs=5, every=5)
     assert names(health) == ["clip too tight"] and health.report.clipped == 1.0
     assert "100% of the updates were clipped to 0.0001" in str(health.report)
 
 
-def test_an_optimizer_that_counts(task):
+def test_counts_of_the_optimizer_take_precedence(task):
     """Its counts go before the norms of the measurements."""
     model = network(Counting(0.01))
     model.optimizer.build(model.trainable_variables)
@@ -116,7 +119,7 @@ def test_an_optimizer_that_counts(task):
     assert health.report.clipped == 0.5 and names(health) == []
 
 
-def test_the_loss_of_each_update(task):
+def test_loss_of_each_update(task):
     """Keras logs the mean since the epoch's begin; the sum of what is worked out is the same, epoch for epoch."""
     model = network(keras.optimizers.SGD(0.0))
     health = trained(model, task, epochs=2, batch_size=16)
@@ -125,7 +128,7 @@ def test_the_loss_of_each_update(task):
     assert len(set(health.losses[:4])) == 4
 
 
-def test_the_training_is_the_same_without_it(task):
+def test_callback_does_not_change_the_training(task):
     weights = []
     for watched in (False, True):
         keras.utils.set_random_seed(3)
@@ -137,7 +140,7 @@ def test_the_training_is_the_same_without_it(task):
         np.testing.assert_array_equal(one, other)
 
 
-def test_files(task, tmp_path):
+def test_files_and_tensorboard(task, tmp_path):
     folder = tmp_path / "new" / "health"
     health = trained(network("adam"), task, epochs=2, every=4, folder=folder, tensorboard=True)
     assert (folder / "gradient_health.png").stat().st_size > 5000
@@ -156,7 +159,7 @@ def test_files(task, tmp_path):
     assert values["gradient_health/layer_1/saturated_forget", 4] == pytest.approx(report.saturation[0]["forget"])
 
 
-def test_its_state_is_plain_and_goes_on(task):
+def test_state_is_picklable_and_continues(task):
     """What it remembers can be pickled, and a second `fit` goes on counting."""
     model = network("adam")
     health = trained(model, task, epochs=1, every=3)
@@ -168,7 +171,7 @@ def test_its_state_is_plain_and_goes_on(task):
     assert again.reports[-1][1].loss == gradient_health(model, health.x, health.y).loss
 
 
-def test_before_a_training_and_bad_input(task, tmp_path):
+def test_bad_input(task, tmp_path):
     assert GradientHealth(*task).report is None
     with pytest.raises(ValueError, match="every must be a whole number of at least 1, got 0"):
         GradientHealth(*task, every=0)
