@@ -14,7 +14,6 @@ from deeprnn_keras.audit.health_callback import GradientHealth
 N, T, D = 64, 8, 3
 
 
-
 @pytest.fixture
 def task(rng):
     """x, and the mean of its first feature: learnt in a few dozen updates."""
@@ -23,7 +22,9 @@ def task(rng):
 
 
 def network(optimizer, cell="lstm", **options):
-    model = keras.Sequential([keras.Input((T, D)), DeepRNN(16, 2, cell, seed=1, implementation="loop", **options), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((T, D)), DeepRNN(16, 2, cell, seed=1, implementation="loop", **options), keras.layers.Dense(1)]
+    )
     model.compile(optimizer, "mse")
     return model
 
@@ -128,21 +129,28 @@ def test_loss_of_each_update(task):
     assert len(set(health.losses[:4])) == 4
 
 
-def test_callback_does_not_change_the_training(task):
-    weights = []
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """The weights of a run without the callback and with it, the callback, and its directory."""
+    folder, rng = tmp_path_factory.mktemp("run") / "new" / "health", np.random.default_rng(7)
+    x, weights = rng.normal(size=(N, T, D)).astype("float32"), []
+    y = x[:, :, :1].mean(1)
     for watched in (False, True):
         keras.utils.set_random_seed(3)
         model = network("adam", dropout=0.2)
-        health = GradientHealth(task[0][:8], task[1][:8], every=2)
-        model.fit(*task, batch_size=16, epochs=2, verbose=0, callbacks=[health] if watched else [])
+        health = GradientHealth(x[:8], y[:8], every=4, folder=folder, tensorboard=True)
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[health] if watched else [])
         weights.append(model.get_weights())
-    for one, other in zip(*weights, strict=True):
+    return weights, health, folder
+
+
+def test_callback_does_not_change_the_training(twice):
+    for one, other in zip(*twice[0], strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_files_and_tensorboard(task, tmp_path):
-    folder = tmp_path / "new" / "health"
-    health = trained(network("adam"), task, epochs=2, every=4, folder=folder, tensorboard=True)
+def test_files_and_tensorboard(twice):
+    _, health, folder = twice
     assert (folder / "gradient_health.png").stat().st_size > 5000
     assert (folder / "gradient_health.txt").read_text() == f"{health.report}\n"
     (events,) = folder.glob("events.out.tfevents.*")

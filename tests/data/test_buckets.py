@@ -11,6 +11,8 @@ from deeprnn_keras.data.bucket_plan import bucket_borders
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.training.metrics import BitsPerCharacter, Perplexity
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 V = 7
 WITH_MASKS = ("masks", "bidirectional")  # models with a second input
 LENGTHS = [3, 1, 9, 4, 4, 12, 2, 7, 5, 1, 12, 6, 3, 8, 10]
@@ -33,7 +35,7 @@ def batches(data):
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("features", [False, True], ids=["ids", "features"])
 @pytest.mark.parametrize(("n", "num_buckets"), [(1, 3), (4, 1), (4, 3), (2, 8), (99, 2), (3, 50)])
-def test_every_sequence_stands_once_padded_at_the_right(n, num_buckets, features, shuffle):
+def test_every_sequence_occurs_once_padded_on_the_right(n, num_buckets, features, shuffle):
     given = [np.stack([ids, ids / 2], -1) for ids in IDS] if features else IDS
     data = BucketedDataset(given, NUMBERS, n, num_buckets=num_buckets, padding=-1, masks=True, shuffle=shuffle, seed=4)
     for _ in range(2):
@@ -52,7 +54,7 @@ def test_every_sequence_stands_once_padded_at_the_right(n, num_buckets, features
         assert len({mask.shape[1] for (_, mask), _, _ in found}) == len(data.padded_to) <= num_buckets
 
 
-def test_buckets_hold_sequences_of_like_length():
+def test_buckets_contain_similar_lengths():
     data = BucketedDataset(IDS, NUMBERS, 4, boundaries=[2, 5, 6, 20], shuffle=False)
     assert [y.tolist() for _, y, _ in batches(data)] == [[1, 6, 9], [0, 3, 4, 8], [12], [11], [2, 5, 7, 10], [13, 14]]
     assert data.padded_to == [2, 5, 6, 12]
@@ -93,7 +95,7 @@ def test_targets_of_several_numbers(rng):
 
 
 @pytest.mark.parametrize("steps", [None, 4])
-def test_the_order_is_that_of_seed_and_pass(steps):
+def test_order_depends_on_seed_and_epoch(steps):
     def made(seed=5):
         return BucketedDataset(IDS, NUMBERS, 2, num_buckets=3, seed=seed, steps=steps)
 
@@ -113,7 +115,7 @@ def test_the_order_is_that_of_seed_and_pass(steps):
     assert any(epoch != sorted(epoch) for epoch in lengths), "batches of all buckets are mixed"
 
 
-def test_what_tells_data_from_other_data():
+def test_description_identifies_the_data():
     def about(sequences=IDS, targets=NUMBERS, n=2, **options):
         return BucketedDataset(sequences, targets, n, seed=1, **options).about
 
@@ -178,7 +180,7 @@ def test_loss_and_metrics_count_real_steps_only(rng, kind, weighted):
     assert logs[0]["loss"] != pytest.approx(mean_of(NUMBERS), rel=1e-5)
 
 
-def test_the_gradient_is_that_of_the_mean_over_real_steps(rng):
+def test_gradient_is_that_of_the_mean_over_real_steps(rng):
     sequences = [rng.integers(V, size=length) for length in (2, 9, 4)]
     model = tagger("none", 1.0)
     before = model.get_weights()
@@ -194,7 +196,7 @@ def test_the_gradient_is_that_of_the_mean_over_real_steps(rng):
         np.testing.assert_allclose(found, np.average(parts, axis=0, weights=[2, 9, 4]), atol=1e-6)
 
 
-def test_what_keras_divides_by(rng):
+def test_keras_divides_as_documented(rng):
     """The facts that the documentation states: where Keras changes, it has to."""
     y, logits = rng.integers(V, size=(3, 5)), rng.normal(size=(3, 5, V)).astype("float32")
     real = (np.arange(5) < np.array([[5], [2], [1]])).astype("float32")
@@ -210,7 +212,7 @@ def test_what_keras_divides_by(rng):
 
 
 @pytest.mark.parametrize("kind", ["mask_zero", "masks", "masking"])
-def test_classification_equals_one_by_one_without_padding(rng, kind):
+def test_classification_equals_unpadded_sequences(rng, kind):
     width, kinds = ((2,), "float32") if kind == "masking" else ((), "int32")
     sequences = [rng.integers(1, V, size=(length, *width)).astype(kinds) for length in LENGTHS]
     x, mask = keras.Input((None, *width), dtype=kinds), keras.Input((None,), dtype="bool")
@@ -226,7 +228,7 @@ def test_classification_equals_one_by_one_without_padding(rng, kind):
     assert model.evaluate(data, verbose=0) == pytest.approx(nats_of(order % 3, wanted).mean(), rel=1e-5)
 
 
-def test_a_step_that_looks_like_padding_only_matters_where_a_mask_is_made_from_it():
+def test_padding_value_in_data_is_allowed_without_a_derived_mask():
     sequences = [np.array([0, 1]), np.array([2])]
     BucketedDataset(sequences, sequences, 1, num_classes=3)
     BucketedDataset(sequences, [0, 1], 1, masks=True)

@@ -43,7 +43,7 @@ PARTS = [
 
 
 @pytest.mark.parametrize("name", ["score.musicxml", "score.xml"])
-def test_a_score_is_read_frame_by_frame(tmp_path, name):
+def test_score_is_read_frame_by_frame(tmp_path, name):
     roll = music.read_score(score(tmp_path / "s.mxl", PARTS, name), 2)
     assert [sorted((np.flatnonzero(frame) + 21).tolist()) for frame in roll] == [
         [36, 48, 64, 72],
@@ -56,11 +56,12 @@ def test_a_score_is_read_frame_by_frame(tmp_path, name):
     np.testing.assert_array_equal(music.read_score(tmp_path / "s.mxl", 4), np.repeat(roll, 2, axis=0))
 
 
-def test_other_numbers_of_parts_are_left_out(tmp_path):
+def test_scores_with_other_numbers_of_parts_are_skipped(tmp_path):
     assert music.read_score(score(tmp_path / "s.mxl", PARTS[:3])) is None
 
 
-def test_the_chorales_are_parted_by_catalogue_number():
+@pytest.mark.slow
+def test_chorales_are_split_by_catalogue_number():
     data = bach_chorales(keys=1)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [300, 32, 32]
     for part in (data.train, data.validation, data.test):
@@ -73,7 +74,7 @@ def test_the_chorales_are_parted_by_catalogue_number():
     assert {int(key) % 12 for key in np.flatnonzero(data.train.series[0][0]) + 21} <= {5, 7, 9, 10, 0, 2}
 
 
-def test_pieces_to_learn_from_come_in_other_keys(monkeypatch, tmp_path):
+def test_training_pieces_are_transposed(monkeypatch, tmp_path):
     folder = tmp_path / "corpus" / "bach"
     folder.mkdir(parents=True)
     for number in range(1, 11):
@@ -86,7 +87,7 @@ def test_pieces_to_learn_from_come_in_other_keys(monkeypatch, tmp_path):
     np.testing.assert_array_equal(four.test.series[0], one.test.series[0])
 
 
-def test_an_unknown_grid_and_a_missing_package(monkeypatch):
+def test_bad_grid_and_missing_package(monkeypatch):
     with pytest.raises(ValueError, match="keys must be a whole number from 1 to 12, got 13"):
         bach_chorales(keys=13)
     with pytest.raises(ValueError, match="frames_per_quarter must be 1, 2 or 4, got 3"):
@@ -116,7 +117,7 @@ def test_rolls_in_a_matlab_file(tmp_path):
     np.testing.assert_array_equal(data.train.answers[0], np.eye(88)[1:5])
 
 
-def test_wrong_files_of_rolls_are_refused(tmp_path):
+def test_bad_roll_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"none.mat' does not exist; JSB_Chorales.mat and Nottingham.mat lie in"):
         piano_rolls(tmp_path / "none.mat")
     (tmp_path / "text.mat").write_text("no arrays")
@@ -134,7 +135,7 @@ def test_wrong_files_of_rolls_are_refused(tmp_path):
 # === MIDI ===
 
 
-def test_a_midi_file_plays_the_roll(tmp_path, rng):
+def test_midi_file_plays_the_roll(tmp_path, rng):
     roll = rng.random((12, 88)) < 0.1
     roll[3] = False
     write_midi(roll, tmp_path / "a.mid", frames_per_quarter=4, quarters_per_minute=60)
@@ -163,7 +164,7 @@ def test_a_midi_file_plays_the_roll(tmp_path, rng):
     ],
     ids=range(5),
 )
-def test_wrong_rolls_are_refused(roll, options, message, tmp_path):
+def test_bad_rolls_are_refused(roll, options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_midi(roll, tmp_path / "a.mid", **options)
     assert not list(tmp_path.iterdir())
@@ -174,9 +175,9 @@ def test_wrong_rolls_are_refused(roll, options, message, tmp_path):
 
 @pytest.fixture(scope="module")
 def composer():
-    """A model that has learnt that notes 5 and 9 take turns."""
+    """A model that has learned that notes 5 and 9 alternate."""
     keras.utils.set_random_seed(3)
-    model = SequenceModel(12, 12, units=16, cell="gru", kind="notes")
+    model = SequenceModel(12, 12, units=16, cell="gru", kind="notes", implementation="loop")
     model.compile(keras.optimizers.Adam(0.05), model.loss_function())
     roll = np.zeros((17, 12), "float32")
     roll[::2, 5] = roll[1::2, 9] = 1
@@ -185,7 +186,7 @@ def composer():
     return model, roll
 
 
-def test_generated_music_goes_on_as_learnt(composer):
+def test_generated_music_continues_the_learned_pattern(composer):
     model, roll = composer
     written = model.generate(roll[:2], length=10, temperature=0.2, seed=1)
     np.testing.assert_array_equal(written, roll[:12])
@@ -199,7 +200,7 @@ def test_notes_are_drawn_by_their_probabilities(rng):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_so_many_notes_are_drawn_as_the_model_has_it(rng, count):
+def test_fixed_number_of_notes_follows_the_conditional_distribution(rng, count):
     """Against all frames of so many notes, each with its probability; and all of the keys, where there are no more."""
     logits = np.array([-3.0, 0.5, 2.0, -0.5, 1.0])
     ways = [np.isin(range(5), chosen) for chosen in itertools.combinations(range(5), count)]
@@ -210,14 +211,14 @@ def test_so_many_notes_are_drawn_as_the_model_has_it(rng, count):
     np.testing.assert_allclose(drawn.mean(0), wanted, atol=0.04)
 
 
-def test_music_of_so_many_notes(composer):
+def test_music_with_a_fixed_number_of_notes(composer):
     model, roll = composer
     assert (model.generate(roll[:1], 9, notes=3, seed=0)[1:].sum(1) == 3).all()
     with pytest.raises(ValueError, match="notes must be at most 12, as many as the model has, got 13"):
         model.generate(roll[:1], 9, notes=13)
 
 
-def test_a_seed_fixes_the_music(composer):
+def test_seed_fixes_the_music(composer):
     model, roll = composer
     one, again, other = (model.generate(roll[:1], 12, temperature=5.0, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
@@ -235,11 +236,11 @@ def test_a_seed_fixes_the_music(composer):
     ],
     ids=range(5),
 )
-def test_wrong_starts_are_refused(composer, start, options, message):
+def test_bad_starts_are_refused(composer, start, options, message):
     with pytest.raises(ValueError, match=message):
         composer[0].generate(start, **options)
 
 
-def test_only_notes_are_generated():
+def test_only_models_of_notes_generate():
     with pytest.raises(ValueError, match="answers with classes; only models of notes generate"):
         SequenceModel(2, 3, units=4).generate(np.zeros((1, 2)))

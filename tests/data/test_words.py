@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from test_command import deeprnn
+from click.testing import CliRunner
 
 from deeprnn_keras import (
     ByteVocabulary,
@@ -17,13 +17,16 @@ from deeprnn_keras import (
     plain_words,
     zoo,
 )
+from deeprnn_keras.cli import main
 from deeprnn_keras.data.words import plain, vocabulary_of
 from deeprnn_keras.training.compressors import compressed_bits
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 RHYME = "the king was in his counting house\ncounting out his money\n"
 
 
-def test_words_are_counted_and_come_back():
+def test_words_round_trip():
     words = WordVocabulary.of(RHYME, end_of_line=True)
     assert words.words[:4] == ("<unk>", "<eos>", "counting", "his")
     assert len(words) == 2 + len(set(RHYME.split()))
@@ -33,7 +36,7 @@ def test_words_are_counted_and_come_back():
     assert WordVocabulary.of([RHYME, "his his"], size=2).words == ("<unk>", "his")
 
 
-def test_words_without_a_place_for_the_unknown():
+def test_vocabulary_without_an_unknown_word():
     words = WordVocabulary(["a", "b"])
     assert words.encode("b a").tolist() == [1, 0] and words.encode("b x a", "skip").tolist() == [1, 0]
     with pytest.raises(ValueError, match=r"words outside the vocabulary of 2: 'x' \(2 times\), 'y' \(1 times\); give"):
@@ -43,7 +46,7 @@ def test_words_without_a_place_for_the_unknown():
 
 
 @pytest.mark.parametrize("words", [["a", "a"], ["a b"], [""], [], ["a", 3]], ids=str)
-def test_wrong_words_are_refused(words):
+def test_bad_words_are_refused(words):
     with pytest.raises(ValueError, match="words must be different strings without white space"):
         WordVocabulary(words)
 
@@ -52,7 +55,7 @@ def test_plain_words():
     assert plain_words("“Don't,” she SAID -- 3 times.\n") == "don't she said 3 times"
 
 
-def test_bytes_know_every_script():
+def test_bytes_encode_every_script():
     text = "Ἐν ἀρχῇ 太初 \U0001d11e\n"
     bytes_ = ByteVocabulary()
     assert bytes_.decode(bytes_.encode(text)) == text and len(bytes_.encode(text)) == len(text.encode())
@@ -60,13 +63,13 @@ def test_bytes_know_every_script():
 
 
 @pytest.mark.parametrize("vocabulary", [Vocabulary("ab"), WordVocabulary(["x", "y"]), ByteVocabulary()], ids=repr)
-def test_vocabularies_are_plain_values_in_configurations(vocabulary):
+def test_vocabularies_are_json_in_configurations(vocabulary):
     again = vocabulary_of(json.loads(json.dumps(plain(vocabulary))))
     assert again == vocabulary and hash(again) == hash(vocabulary) and vocabulary_of(vocabulary) is vocabulary
     assert vocabulary_of(7) is None
 
 
-def test_a_corpus_of_words_is_cut_between_words():
+def test_corpus_of_words_is_split_between_words():
     text = RHYME * 40
     corpus = TextCorpus(text, vocabulary=WordVocabulary.of(text, end_of_line=True))
     split = corpus.split()
@@ -86,7 +89,7 @@ def test_a_corpus_of_words_is_cut_between_words():
 )
 def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
     keras.utils.set_random_seed(2)
-    model = LanguageModel(vocabulary, units=8, num_layers=2)
+    model = LanguageModel(vocabulary, units=8, num_layers=2, implementation="loop")
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert loaded.vocabulary == vocabulary
@@ -98,7 +101,7 @@ def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
     assert len(vocabulary.encode(written)) >= 6
 
 
-def test_configurations_of_words_and_bytes(tmp_path):
+def test_configurations_with_words_and_bytes(tmp_path):
     words = WordVocabulary.of(RHYME, end_of_line=True)
     config = zoo.info("zaremba_small", vocabulary=words.symbols, units=4, embedding=3)
     model = config.build()
@@ -108,7 +111,7 @@ def test_configurations_of_words_and_bytes(tmp_path):
     assert zoo.create_model("bytes_lstm_2x256", units=4).vocabulary == ByteVocabulary()
 
 
-def test_compressors_count_what_the_model_counts():
+def test_compressors_count_the_units_of_the_model():
     text = "é" * 500
     characters, bytes_ = (dict(compressed_bits(text, unit)) for unit in ("character", "byte"))
     assert characters["xz -9"] == 2 * bytes_["xz -9"]
@@ -119,17 +122,18 @@ REVIEWS = ["A good, GOOD film!", "bad bad bad film; so bad", "good fun", "what a
 
 
 @pytest.mark.parametrize("length", [None, 3])
-def test_models_of_sequences_read_raw_texts(length):
+def test_sequence_models_read_raw_texts(length):
     words = WordVocabulary.of(map(plain_words, REVIEWS), size=5, padding=True)
     assert words.words == ("<pad>", "<unk>", "bad", "good", "a")
     keras.utils.set_random_seed(1)
     how = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
+    how["implementation"] = "loop"
     model = SequenceModel(5, 1, 6, **how)
     read = [one.tolist() for one in model._series(REVIEWS)]
     whole = [[4, 3, 3, 1], [2, 2, 2, 1, 1, 2], [3, 1], [1, 4, 2, 1]]
     assert read == (whole if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
-    model.compile(keras.optimizers.Adam(0.05), model.loss_function())
-    model.fit(model.dataset(REVIEWS, [1, 0, 1, 0]), epochs=30, shuffle=False, verbose=0)
+    model.compile(keras.optimizers.Adam(0.1), model.loss_function())
+    model.fit(model.dataset(REVIEWS, [1, 0, 1, 0]), epochs=12, shuffle=False, verbose=0)
     assert model.predict_labels(REVIEWS).tolist() == [1, 0, 1, 0]
     again = SequenceModel.from_config(model.get_config())
     assert again.words == words
@@ -139,7 +143,7 @@ def test_models_of_sequences_read_raw_texts(length):
         SequenceModel(4, 1, 2, kind="binary", embedding=3, words=words.words)
 
 
-def test_the_film_reviews_of_the_zoo_take_raw_texts(tmp_path):
+def test_zoo_model_of_film_reviews_reads_raw_texts(tmp_path):
     words = WordVocabulary.of(map(plain_words, REVIEWS), size=20, padding=True)
     model = zoo.create_model("imdb_bilstm_2x64", words=words.words, inputs=len(words), length=6, units=2, embedding=2)
     assert model.predict_labels(REVIEWS).shape[0] == 4
@@ -147,11 +151,11 @@ def test_the_film_reviews_of_the_zoo_take_raw_texts(tmp_path):
     assert zoo.create_model(tmp_path / "p").words == words
 
 
-def test_the_command_trains_models_of_words(tmp_path, monkeypatch):
+def test_command_trains_a_model_of_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "rhyme.txt").write_text(RHYME * 60)
-    small = ["--units", "3", "--epochs", "1", "--batch-size", "2", "--bptt", "4", "--learning-rate", "0.1"]
-    result = deeprnn("train", "zaremba_small", "--text", "rhyme.txt", *small)
+    (tmp_path / "rhyme.txt").write_text(RHYME * 40)
+    small = ["--units", "3", "--epochs", "1", "--batch-size", "4", "--bptt", "4", "--learning-rate", "0.1"]
+    result = CliRunner().invoke(main, ["train", "zaremba_small", "--text", "rhyme.txt", *small])
     assert result.exit_code == 0, result.output
     kinds = len(set(RHYME.split())) + 2
     assert f"words of {kinds} kinds" in result.stdout and "bits per word" in result.stdout

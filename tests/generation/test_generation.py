@@ -11,6 +11,8 @@ from deeprnn_keras.generation import Score, score, scoring, with_state
 from deeprnn_keras.generation.with_state import zero_state
 from deeprnn_keras.layers import OneHot
 
+eager = pytest.mark.usefixtures("eager")  # chunks of many sizes, each of which would be traced
+
 V = 5
 
 
@@ -41,6 +43,7 @@ def in_chunks(stepper, x, sizes):
 # === with_state ===
 
 
+@eager
 @pytest.mark.parametrize(
     ("cell", "connection", "embedding"),
     [
@@ -56,8 +59,8 @@ def in_chunks(stepper, x, sizes):
     ],
     ids=str,
 )
-def test_piece_by_piece_equals_the_whole(rng, cell, connection, embedding):
-    model = small_model(rng, cell=cell, connection=connection, embedding=embedding, dropout=0.3)
+def test_chunks_equal_the_whole(rng, cell, connection, embedding):
+    model = small_model(rng, cell=cell, connection=connection, embedding=embedding, dropout=0.3, implementation="loop")
     x = ids(rng, 2, 9)
     whole, stepper = model.predict_on_batch(x), with_state(model)
     assert np.ptp(whole) > 0.5
@@ -65,10 +68,11 @@ def test_piece_by_piece_equals_the_whole(rng, cell, connection, embedding):
         np.testing.assert_allclose(in_chunks(stepper, x, sizes), whole, rtol=1e-6, atol=1e-6)
 
 
-def test_chain_of_several_recurrent_layers_over_features(rng):
+@eager
+def test_chain_of_recurrent_layers_over_features(rng):
     layers = [
         keras.Input((None, 3)),
-        DeepRNN([4, 2], cell="gru", return_sequences=True),
+        DeepRNN([4, 2], cell="gru", return_sequences=True, implementation="loop"),
         keras.layers.LayerNormalization(),
         keras.layers.Dropout(0.5),
         DeepRNN(3, return_sequences=True, return_state=False),
@@ -81,26 +85,29 @@ def test_chain_of_several_recurrent_layers_over_features(rng):
     np.testing.assert_allclose(chunks, model.predict_on_batch(x), rtol=1e-6, atol=1e-6)
 
 
-def test_model_of_fixed_length_is_read_in_other_pieces(rng):
+@eager
+def test_model_of_fixed_length_reads_other_chunks(rng):
     model = randomized(keras.Sequential([keras.Input((6,)), OneHot(V), DeepRNN(3, return_sequences=True)]), rng)
     x = ids(rng, 2, 6)
     chunks = in_chunks(with_state(model), x, [2, 3, 1])
     np.testing.assert_allclose(chunks, model.predict_on_batch(x), rtol=1e-6, atol=1e-6)
 
 
-def test_state_comes_lowest_layer_first(rng):
+def test_states_are_ordered_from_the_lowest_layer(rng):
     stepper = with_state(small_model(rng, units=[2, 3, 4], num_layers=3, cell=["lstm", "gru", "rnn"]))
     assert [state.shape for state in zero_state(stepper, 7)] == [(7, 2), (7, 2), (7, 3), (7, 4)]
     assert not any(np.any(state) for state in zero_state(stepper, 7))
 
 
-def test_a_model_can_be_given_its_state_twice(rng):
+@eager
+def test_two_steppers_of_one_model(rng):
     model, x = small_model(rng), ids(rng, 1, 4)
     first, second = with_state(model), with_state(model)
     np.testing.assert_array_equal(in_chunks(first, x, [4]), in_chunks(second, x, [4]))
 
 
-def test_the_copy_keeps_the_weights_of_its_moment(rng):
+@eager
+def test_stepper_copies_the_weights(rng):
     model, x = small_model(rng), ids(rng, 1, 4)
     stepper, before = with_state(model), model.predict_on_batch(x)
     randomized(model, rng)
@@ -120,7 +127,7 @@ def test_the_copy_keeps_the_weights_of_its_moment(rng):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_layers_that_need_the_whole_sequence_are_named(layer, why):
+def test_layers_that_need_the_whole_sequence_are_refused(layer, why):
     model = keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="'culprit'") as error:
         with_state(model)
@@ -142,7 +149,7 @@ def one_layer_twice(x):
 
 
 @pytest.mark.parametrize("make", [two_branches, jump, one_layer_twice], ids=lambda f: f.__name__)
-def test_a_model_that_is_no_chain_is_refused(make):
+def test_model_that_is_no_chain_is_refused(make):
     x = keras.Input((None, 3))
     with pytest.raises(ValueError, match="not a chain of layers"):
         with_state(keras.Model(x, make(x)))
@@ -231,13 +238,13 @@ def test_text_begins_with_the_prompt_and_has_the_length_asked_for(rng):
     assert len(generate(model, ABC, "a", length=1)) == 2
 
 
-def test_the_seed_fixes_the_text(rng):
+def test_seed_fixes_the_text(rng):
     model = small_model(rng)
     texts = [generate(model, ABC, "ab", length=30, seed=seed) for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_temperature_near_zero_takes_the_likeliest(rng):
+def test_temperature_near_zero_takes_the_most_likely(rng):
     """Against the model itself, which reads the whole text at once."""
     model = small_model(rng, cell="gru", embedding=3)
     text = ABC.encode(generate(model, ABC, "ac", length=30, temperature=1e-6))
@@ -280,6 +287,6 @@ def test_unknown_characters_of_the_prompt(rng):
     ],
     ids=str,
 )
-def test_bad_arguments_of_generate_are_named(rng, arguments, named):
+def test_bad_arguments_of_generate(rng, arguments, named):
     with pytest.raises(ValueError, match=f"^{named} must"):
         generate(small_model(rng), ABC, **{"prompt": "ab", "length": 3, **arguments})

@@ -7,6 +7,8 @@ import pytest
 from deeprnn_keras import DeepRNN, SequenceModel
 from deeprnn_keras.models import FrameNLL
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 RNG = np.random.default_rng(0)
 SERIES = [RNG.normal(size=(length, 2)).astype("float32") for length in (3, 7, 1, 5, 5, 2)]
 
@@ -27,14 +29,14 @@ def logits(made, one):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_padding_does_not_change_an_answer(bidirectional):
+def test_padding_does_not_change_predictions(bidirectional):
     """Batches of unequal lengths give what each sequence gives alone, in their order."""
     made = model(masks=True, bidirectional=bidirectional)
     wanted = [np.argmax(logits(made, one)) for one in SERIES]
     np.testing.assert_array_equal(made.predict_labels(SERIES, batch_size=4), wanted)
 
 
-def test_answers_at_each_step():
+def test_predictions_per_step():
     made = model(per_step=True)
     for answer, one in zip(made.predict_labels(SERIES), SERIES, strict=True):
         np.testing.assert_array_equal(answer, np.argmax(logits(made, one), -1))
@@ -57,7 +59,7 @@ def assert_probabilities(kind, found, raw):
 
 
 @pytest.mark.parametrize("kind", ["classes", "binary", "numbers", "notes"])
-def test_each_kind_learns_and_answers(kind):
+def test_each_kind_trains_and_predicts(kind):
     outputs = {"classes": 3, "binary": 1, "numbers": 2, "notes": 5}[kind]
     made = model(kind=kind, outputs=outputs, masks=kind != "notes")
     answers = {
@@ -83,7 +85,7 @@ def test_each_kind_learns_and_answers(kind):
         assert [one.shape for one in found] == [(len(one), 5) for one in SERIES]
 
 
-def test_nats_a_frame_are_those_of_numpy():
+def test_nats_per_frame_equal_numpy():
     """The sum over notes, the mean over real frames."""
     y, z = RNG.integers(2, size=(2, 4, 5)), RNG.normal(size=(2, 4, 5)).astype("float32")
     weights = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], "float32")
@@ -93,7 +95,7 @@ def test_nats_a_frame_are_those_of_numpy():
     assert np.isfinite(float(FrameNLL()(y, 1e4 * z)))
 
 
-def test_raw_features_are_brought_to_scale():
+def test_raw_features_are_scaled():
     raw = [10 * one + 3 for one in SERIES]
     plain, scaled = model(per_step=True), model(per_step=True, offset=-3.0, scale=0.1)
     scaled.set_weights(plain.get_weights())
@@ -113,7 +115,7 @@ def test_ids_are_embedded():
         made.predict_labels([words[0], np.array([9])])
 
 
-def test_it_is_the_model_one_would_write():
+def test_model_equals_one_written_by_hand():
     made = model(length=7)
     x = keras.Input((7, 2))
     by_hand = keras.Model(x, keras.layers.Dense(3)(DeepRNN(4, 2, "gru")(x)))
@@ -122,7 +124,7 @@ def test_it_is_the_model_one_would_write():
 
 
 @pytest.mark.parametrize("options", [{}, {"masks": True, "labels": ("a", "b", "c"), "offset": [1.0, 2.0]}], ids=str)
-def test_it_is_saved_with_everything(options, tmp_path):
+def test_saved_and_loaded_model(options, tmp_path):
     made = model(**options)
     made.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
@@ -158,7 +160,7 @@ def test_bad_series():
         made.dataset(SERIES, [0, 1, 2, 3, 0, 0])
 
 
-def test_data_frames_are_taken():
+def test_data_frames_are_accepted():
     class Frame:
         values = SERIES[0]
 
@@ -166,8 +168,8 @@ def test_data_frames_are_taken():
     assert made.predict_labels([Frame()])[0] == made.predict_labels([SERIES[0]])[0]
 
 
-def test_series_of_one_length_may_hold_zeros_and_others_need_masks():
-    model = SequenceModel(1, 2, 4, length=5)
+def test_series_of_unequal_lengths_need_masks():
+    model = SequenceModel(1, 2, 4, length=5, implementation="loop")
     model.compile("adam", model.loss_function())
     series = [np.zeros((5, 1)), np.ones((5, 1))]
     model.fit(model.dataset(series, [0, 1]), shuffle=False, verbose=0)

@@ -1,20 +1,30 @@
 """NT-ASGD: when it triggers, what it averages, and what the model holds when."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
+from eagerly import eagerly
 
 from deeprnn_keras.training.averaging import NTASGD
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 # === The rule ===
 
 
-def fed(losses, nonmono):
-    """A callback that has seen these validation losses; its model is never trained."""
+@functools.cache
+def untrained():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
+    return model
+
+
+def fed(losses, nonmono):
+    """Return a callback that was given these validation losses; its model is never trained."""
     averaging = NTASGD(nonmono)
-    averaging.set_model(model)
+    averaging.set_model(untrained())
     averaging.on_train_begin()
     for epoch, loss in enumerate(losses):
         averaging.on_epoch_end(epoch, {"loss": 0.0, "val_loss": loss})
@@ -43,13 +53,13 @@ def published(losses, nonmono):
         ([5, 4, 3, 6, 2.9, 2.8], 2, 3),  # 6 against 5
     ],
 )
-def test_the_rule_by_hand(losses, nonmono, epoch):
+def test_trigger_by_hand(losses, nonmono, epoch):
     averaging = fed(losses, nonmono)
     assert averaging.triggered_at == epoch == published(losses, nonmono)
     assert averaging.losses == losses and averaging.count == 0 and not averaging.averaged
 
 
-def test_the_rule_on_many_sequences(rng):
+def test_trigger_equals_the_published_code(rng):
     triggered = set()
     for _ in range(30):
         losses, nonmono = list(rng.normal(size=12).cumsum() - np.arange(12) / 2), int(rng.integers(1, 6))
@@ -121,7 +131,8 @@ def fitted(averaging=None, callbacks=(), epochs=EPOCHS, **options):
 def run(tmp_path_factory):
     averaging = NTASGD(nonmono=1)
     path = tmp_path_factory.mktemp("run") / "{epoch}.keras"
-    return averaging, path, *fitted(averaging, [keras.callbacks.ModelCheckpoint(path)])
+    with eagerly():
+        return averaging, path, *fitted(averaging, [keras.callbacks.ModelCheckpoint(path)])
 
 
 def mean_of(watch, first, last):
@@ -134,14 +145,14 @@ def assert_close(got, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_it_triggers_by_the_losses_of_the_logs(run):
+def test_trigger_follows_the_losses_of_the_logs(run):
     averaging, _, _, _, history = run
     assert averaging.losses == history["val_loss"]
     assert averaging.triggered_at == published(history["val_loss"], 1)
     assert 0 < averaging.triggered_at < EPOCHS - 3  # else the tests below say little
 
 
-def test_the_model_holds_the_mean_of_all_updates_since_the_trigger(run):
+def test_model_holds_the_mean_of_all_updates_since_the_trigger(run):
     averaging, _, _, watch, _ = run
     start = (averaging.triggered_at + 1) * BATCHES
     for epoch, held in enumerate(watch.held):
@@ -150,7 +161,7 @@ def test_the_model_holds_the_mean_of_all_updates_since_the_trigger(run):
         assert_close(held, mean_of(watch, start, end) if end > start else watch.raw[end - 1])
 
 
-def test_training_goes_on_with_the_raw_weights(run):
+def test_training_continues_with_the_raw_weights(run):
     _, plain, _ = fitted()
     assert len(plain.raw) == EPOCHS * BATCHES
     for one, other in zip(run[3].raw, plain.raw, strict=True):
@@ -158,7 +169,7 @@ def test_training_goes_on_with_the_raw_weights(run):
             np.testing.assert_array_equal(got, expected)
 
 
-def test_what_is_validated_is_what_is_saved(run):
+def test_validated_weights_are_the_saved_weights(run):
     averaging, path, _, watch, history = run
     x, y = data()
     for epoch in (averaging.triggered_at, averaging.triggered_at + 1, EPOCHS - 1):
@@ -167,7 +178,7 @@ def test_what_is_validated_is_what_is_saved(run):
         assert_close(values(saved.trainable_variables), watch.held[epoch])
 
 
-def test_the_end(run):
+def test_weights_at_the_end(run):
     averaging, _, model, watch, history = run
     x, y = data()
     assert averaging.averaged and averaging.count == (EPOCHS - 1 - averaging.triggered_at) * BATCHES
@@ -177,22 +188,22 @@ def test_the_end(run):
     assert not {id(variable) for variable in model.variables} & {id(own) for own in averaging.averages + averaging.raw}
 
 
-def test_without_a_trigger_nothing_changes():
+def test_untriggered_run_is_unchanged():
     averaging = NTASGD(nonmono=EPOCHS)
     model, watch, _ = fitted(averaging)
     assert averaging.triggered_at is None and averaging.count == 0 and not averaging.averaged
     assert_close(values(model.trainable_variables), watch.raw[-1])
 
 
-def test_a_trigger_in_the_last_epoch_leaves_the_raw_weights(run):
+def test_trigger_in_the_last_epoch_leaves_the_raw_weights(run):
     averaging = NTASGD(nonmono=1)
     model, watch, _ = fitted(averaging, epochs=run[0].triggered_at + 1)
     assert averaging.triggered_at == run[0].triggered_at and averaging.count == 0 and not averaging.averaged
     assert_close(values(model.trainable_variables), watch.raw[-1])
 
 
-def test_a_state_from_outside_goes_on():
-    """Broken off one epoch after the trigger and taken up by another callback: as in one piece."""
+def test_restored_state_continues_bit_identically():
+    """Interrupted one epoch after the trigger and resumed with another callback."""
 
     class TakeUp(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -227,7 +238,7 @@ def test_a_state_from_outside_goes_on():
         np.testing.assert_array_equal(got, wanted)
 
 
-def test_every_fit_starts_anew():
+def test_every_fit_resets():
     averaging = NTASGD(nonmono=1)
     model, _, _ = fitted(averaging)
     x, y = data()
@@ -235,7 +246,7 @@ def test_every_fit_starts_anew():
     assert len(averaging.losses) == 1 and averaging.triggered_at is None and averaging.count == 0
 
 
-def test_broken_off_the_means_can_still_be_put_in(run):
+def test_interrupted_run_can_still_take_the_means(run):
     averaging = NTASGD(nonmono=1)
     start = (run[0].triggered_at + 1) * BATCHES
 
@@ -254,7 +265,7 @@ def test_broken_off_the_means_can_still_be_put_in(run):
     assert_close(interrupt.weights(), mean_of(interrupt, start, start + 3))
 
 
-def test_half_precision_weights_have_means_in_single():
+def test_bfloat16_weights_have_float32_means():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype="bfloat16")])
     model.compile("sgd", "mse")
     averaging = NTASGD(nonmono=1)
@@ -273,19 +284,19 @@ def test_half_precision_weights_have_means_in_single():
 
 
 @pytest.mark.parametrize("nonmono", [0, -1, 2.5, True, "5"])
-def test_a_bad_nonmono_is_named(nonmono):
+def test_bad_nonmono(nonmono):
     with pytest.raises(ValueError, match="nonmono must be a whole number of at least 1"):
         NTASGD(nonmono)
 
 
-def test_without_validation_the_first_epoch_says_so():
+def test_missing_monitor_is_an_error_after_the_first_epoch():
     with pytest.raises(ValueError, match=r"monitor 'val_loss' is not among the figures of epoch 1, .*\['loss'\]"):
         fitted(NTASGD(), validation_data=None)
     with pytest.raises(ValueError, match=r"monitor 'val_ppl' .*\['loss', 'val_loss'\]"):
         fitted(NTASGD(monitor="val_ppl"))
 
 
-def test_several_updates_at_once_are_refused():
+def test_steps_per_execution_is_refused():
     x, y = data()
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", steps_per_execution=2)

@@ -9,6 +9,8 @@ import pytest
 from deeprnn_keras import LanguageModel
 from deeprnn_keras.training.metrics import BitsPerCharacter, Perplexity
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 T, V = 6, 5
 BOTH = [Perplexity, BitsPerCharacter]
 
@@ -185,7 +187,7 @@ def test_masks_and_weights_together(rng):
     assert float(metric.result()) == pytest.approx(math.exp(expected), rel=1e-5)
 
 
-def test_a_masked_batch_adds_nothing(rng):
+def test_masked_batch_adds_nothing(rng):
     model = model_of([Perplexity(), BitsPerCharacter()])
     x, y = padded(rng, 8)
     x[:4] = 0
@@ -211,7 +213,7 @@ def test_mixed_precision(rng):
     assert {variable.dtype for variable in model.metrics_variables} == {"float32"}
 
 
-def test_a_compiled_model_comes_back_from_a_file(rng, tmp_path):
+def test_saved_and_loaded_compiled_model(rng, tmp_path):
     model = model_of([Perplexity(name="ppl", dtype="float64"), BitsPerCharacter()])
     x, y = padded(rng, 6)
     before = model.evaluate(x, y, return_dict=True, verbose=0)
@@ -221,7 +223,7 @@ def test_a_compiled_model_comes_back_from_a_file(rng, tmp_path):
     assert set(before) == {"loss", "ppl", "bits_per_character"}
 
 
-def test_a_language_model(rng):
+def test_language_model(rng):
     model = LanguageModel("abcd", units=6)
     model.compile("adam", model.loss_function(), metrics=[Perplexity(), BitsPerCharacter()])
     ids = rng.integers(0, 4, size=(6, 9))
@@ -230,7 +232,7 @@ def test_a_language_model(rng):
     assert logs["bits_per_character"] == pytest.approx(logs["loss"] / math.log(2), rel=1e-5)
 
 
-def test_early_stopping_knows_the_direction(rng):
+def test_early_stopping_infers_the_direction(rng):
     model = model_of([Perplexity()])
     x, y = padded(rng, 8)
     stop = keras.callbacks.EarlyStopping("val_perplexity", patience=5)
@@ -239,7 +241,7 @@ def test_early_stopping_knows_the_direction(rng):
 
 
 @pytest.mark.parametrize("metric", BOTH)
-def test_the_configuration(metric):
+def test_configuration_round_trip(metric):
     config = metric(from_logits=False, name="a", dtype="float64").get_config()
     assert config == {"from_logits": False, "name": "a", "dtype": "float64"}
     again = keras.metrics.deserialize(keras.metrics.serialize(metric.from_config(config)))
@@ -250,7 +252,7 @@ def test_the_configuration(metric):
 
 
 @pytest.mark.parametrize("metric", BOTH)
-def test_half_precision_sums_are_refused(metric):
+def test_float16_sums_are_refused(metric):
     with pytest.raises(ValueError, match="unknown dtype 'float16'"):
         metric(dtype="float16")
 
@@ -263,6 +265,6 @@ def test_half_precision_sums_are_refused(metric):
         (np.zeros((2, T), int), np.ones((2, T, 3)), r"sample_weight must have at most the axes of y_true, 2"),
     ],
 )
-def test_shapes_that_do_not_fit(targets, weights, message):
+def test_mismatched_shapes(targets, weights, message):
     with pytest.raises(ValueError, match=message):
         Perplexity().update_state(targets, np.zeros((2, T, V)), sample_weight=weights)

@@ -3,8 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeprnn_keras import ArrayDataset, DeepRNN, GuardedAdam, GuardedSGD, NonFiniteGuard
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 N, T, D = 4, 3, 2
 
@@ -20,7 +23,9 @@ def data(bad=(), batches=6):
 
 def fitted(x, y, optimizer, action="stop", validation=None, epochs=1, **layer):
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((T, D)), DeepRNN(3, 2, "gru", **layer), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((T, D)), DeepRNN(3, 2, "gru", implementation="loop", **layer), keras.layers.Dense(1)]
+    )
     model.compile(optimizer, "mse")
     guard = NonFiniteGuard(every=2, action=action)
     batches = ArrayDataset(x, y, N, shuffle=False)
@@ -28,7 +33,7 @@ def fitted(x, y, optimizer, action="stop", validation=None, epochs=1, **layer):
     return model, guard, model.fit(batches, **how).history
 
 
-def test_stop_says_where_and_why():
+def test_stop_names_the_update_and_the_cause():
     model, guard, _ = fitted(*data(bad=[3]), GuardedSGD(0.1))
     assert "the loss was no longer finite at update 4" in guard.advice
     assert "the input holds NaN or infinity" in guard.advice and "/forward_1/" in guard.advice
@@ -40,8 +45,9 @@ def test_stop_says_where_and_why():
 
 
 @pytest.mark.parametrize("stateful", [False, True])
-def test_skip_trains_as_if_the_batch_had_not_been(stateful):
-    """Also where the state is carried: a NaN in it would stay for ever."""
+def test_skip_equals_training_without_the_batch(stateful):
+    """Also with a carried state, in which a NaN would remain."""
+    tf.config.run_functions_eagerly(not stateful)  # traced with a state, until the fixture ends
     model, guard, history = fitted(*data(bad=[3]), GuardedSGD(0.1), "skip", stateful=stateful)
     assert guard.skipped == [4] and guard.advice is None and np.isfinite(history["loss"]).all()
     assert int(model.optimizer.applied) == 5
@@ -53,19 +59,19 @@ def test_skip_trains_as_if_the_batch_had_not_been(stateful):
             np.testing.assert_allclose(one, wanted, atol=1e-6)
 
 
-def test_ten_in_a_row_stop_all_the_same():
+def test_ten_skipped_updates_in_a_row_stop():
     _, guard, _ = fitted(*data(bad=range(1, 14), batches=15), GuardedSGD(0.1), "skip")
     assert guard.skipped == list(range(2, 11)) and "at update 11" in guard.advice
 
 
 @pytest.mark.parametrize("action", ["stop", "skip"])
-def test_weights_made_infinite_come_back(action):
+def test_infinite_weights_are_restored(action):
     model, guard, _ = fitted(*data(), GuardedSGD(3e38), action)
     assert "updates had made" in guard.advice and "infinite" in guard.advice
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_any_optimizer_can_stop_and_only_a_guarded_one_skip():
+def test_any_optimizer_can_stop_and_only_guarded_ones_skip():
     _, guard, _ = fitted(*data(bad=[2]), keras.optimizers.SGD(0.1))
     assert "at update 3" in guard.advice
     with pytest.raises(ValueError, match=r"action='skip' needs an optimizer that leaves updates out.*SGD takes them"):
@@ -74,6 +80,6 @@ def test_any_optimizer_can_stop_and_only_a_guarded_one_skip():
         NonFiniteGuard(action="stopp")
 
 
-def test_a_validation_that_is_not_finite_stops():
+def test_non_finite_validation_stops():
     _, guard, history = fitted(*data(), GuardedAdam(0.01), validation=data(bad=[0]), epochs=3)
     assert guard.advice is not None and len(history["loss"]) == 1

@@ -43,7 +43,7 @@ def sequences(rng, n=32):
 # === What it sees ===
 
 
-def test_a_quadratic_whose_stable_rates_are_known(rng):
+def test_quadratic_with_known_stable_rates(rng):
     """Full-batch gradient descent on the mean squared error diverges above 2 / λ_max of 2 x'x / n."""
     x, y = regression(rng)
     stable = 2 / np.linalg.eigvalsh(2 * x.T @ x / len(x)).max()
@@ -72,7 +72,7 @@ def test_rates_losses_and_smoothing_by_hand(rng):
     assert report.blow_up is None and report.smoothing == 0.8
 
 
-def test_weights_of_samples_count(rng):
+def test_sample_weights_are_applied(rng):
     (x, y), model, weights = regression(rng), linear(), np.repeat([0.0, 2.0], 32)
     report = learning_rate_range_test(model, [(x, y, weights)], updates=10)
     assert report.losses[0] == pytest.approx(model.evaluate(x, y, sample_weight=weights, verbose=0), rel=1e-5)
@@ -96,7 +96,7 @@ def test_no_more_batches_are_read_than_needed(rng):
     assert len(list(batches)) == 1
 
 
-def test_a_loss_that_is_not_finite_stops(rng):
+def test_non_finite_loss_stops(rng):
     x, y = regression(rng)
     bad = x.copy()
     bad[0] = np.nan
@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops(rng):
     assert "suggestion            none" in str(at_once)
 
 
-def test_a_loss_below_zero_does_not_stop(rng):
+def test_negative_loss_does_not_stop(rng):
     """Four times a negative loss is below it."""
     x, y = regression(rng)
     model = linear()
@@ -142,7 +142,7 @@ def noting(model, batch, states):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_everything_is_as_it_was(rng, policy):
+def test_model_and_optimizer_are_restored(rng, policy):
     keras.config.set_dtype_policy(policy)
     try:
         model = dropout_model(keras.optimizers.Adam(0.01))
@@ -161,7 +161,7 @@ def test_everything_is_as_it_was(rng, policy):
     assert all(float(metric.total) == 0 for metric in model.metrics if hasattr(metric, "total"))
 
 
-def test_training_after_it_is_training_without_it(rng):
+def test_later_training_is_unchanged(rng):
     x, y = sequences(rng)
     losses = []
     for tested in (False, True):
@@ -173,8 +173,8 @@ def test_training_after_it_is_training_without_it(rng):
     assert losses[0] == losses[1]
 
 
-def test_a_language_model_with_states_is_as_it_was(rng):
-    model = LanguageModel("abcd", units=6, num_layers=2, dropout=0.3, embedding=4)
+def test_language_model_is_restored(rng):
+    model = LanguageModel("abcd", units=6, num_layers=2, dropout=0.3, embedding=4, implementation="loop")
     model.compile("adam", model.loss_function())
     before = [variable.numpy() for variable in model.variables]
     ids = rng.integers(0, 4, size=(8, 6))
@@ -185,7 +185,7 @@ def test_a_language_model_with_states_is_as_it_was(rng):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_broken_off_it_puts_back_too(rng, error):
+def test_interrupted_test_restores_too(rng, error):
     x, y = regression(rng)
     model = linear(keras.optimizers.Adam(0.01))
     model.fit(x, y, verbose=0)
@@ -209,7 +209,7 @@ def report_of(smoothed, blow_up=None, low=1e-4, high=1.0):
     return RangeTest(rates, list(smoothed), list(smoothed), blow_up)
 
 
-def test_the_suggestion_is_where_the_fall_is_steepest():
+def test_suggestion_is_where_the_fall_is_steepest():
     """41 rates over 4 decades; the fall is steepest at index 12, the minimum is at 30."""
     index = np.arange(41)
     losses = 3 - np.tanh((index - 12) / 4) + np.where(index > 30, 0.1 * (index - 30), 0)
@@ -218,26 +218,26 @@ def test_the_suggestion_is_where_the_fall_is_steepest():
     assert str(report).splitlines()[-1] == f"suggestion            {report.rates[12]:.2g}"
 
 
-def test_the_suggestion_is_a_tenth_of_the_minimum_at_most():
+def test_suggestion_is_at_most_a_tenth_of_the_minimum():
     """Steepest just before the minimum at index 30, as with a smoothed curve that lags."""
     index = np.arange(41)
     report = report_of(np.where(index <= 30, 3 - (index / 30) ** 4, 2 + 0.1 * (index - 30)))
     assert report.suggestion == pytest.approx(report.rates[30] / 10)
 
 
-def test_a_loss_that_only_rises_gives_no_suggestion():
+def test_rising_loss_gives_no_suggestion():
     report = report_of(np.linspace(1, 3.9, 40) ** 2, blow_up=1.0)
     assert report.suggestion is None and "the loss never fell by more than its noise; begin lower" in str(report)
 
 
-def test_a_loss_that_only_jitters_gives_no_suggestion(rng):
+def test_noise_gives_no_suggestion(rng):
     rates = np.geomspace(1e-6, 10, 100).tolist()
     losses = (2 + 0.1 * rng.normal(size=(50, 100))).tolist()
     silent = [report for row in losses if not (report := RangeTest(rates, row, smooth(row, 0.9), None)).suggestion]
     assert len(silent) >= 46 and "end higher" in str(silent[0])
 
 
-def test_words_for_a_range_that_lies_badly():
+def test_advice_for_a_badly_chosen_range():
     assert "below this range; begin lower" in str(report_of(3 - np.tanh(np.arange(30) / 20), low=0.5))
     assert "still falling at the end; end higher" in str(report_of(3 - np.linspace(0, 1, 30) ** 2))
     assert "blow-up               at 0.5" in str(report_of(np.linspace(3, 1, 30), blow_up=0.5))
@@ -245,7 +245,7 @@ def test_words_for_a_range_that_lies_badly():
 
 @pytest.mark.parametrize("case", ["fall", "rise", "nan"])
 @pytest.mark.filterwarnings("error")
-def test_the_picture(tmp_path, case):
+def test_plot(tmp_path, case):
     fall = np.linspace(3, 1, 30)
     report = {
         "fall": report_of([*fall, 4.5], blow_up=1.0),
@@ -286,7 +286,7 @@ def test_bad_arguments_are_named(rng, arguments, message):
     assert_same(model.get_weights(), before)
 
 
-def test_a_model_that_cannot_be_tested_is_named(rng):
+def test_unsupported_models(rng):
     data = [regression(rng)]
     with pytest.raises(ValueError, match="model must be compiled"):
         learning_rate_range_test(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), data)

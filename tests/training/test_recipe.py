@@ -10,6 +10,8 @@ from rates import Rates
 
 from deeprnn_keras import CosineDecay, GeometricDecay, LanguageModel, Recipe, token_windows, zoo
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 # === Schedules ===
 
 
@@ -20,7 +22,7 @@ def per_epoch(schedule, epochs, updates_per_epoch=7):
     return [(factors[k], factors[k + updates_per_epoch - 1]) for k in range(0, updates, updates_per_epoch)]
 
 
-def test_zaremba_halves_from_the_fifth_epoch_on():
+def test_zaremba_halves_the_rate_from_the_fifth_epoch():
     got = per_epoch(zoo.info("zaremba_small").recipe.schedule, 8)
     assert got == [(factor, factor) for factor in (1, 1, 1, 1, 0.5, 0.25, 0.125, 0.0625)]
 
@@ -81,7 +83,7 @@ T, V = 4, 5
 
 def model_of(recipe):
     keras.utils.set_random_seed(2)
-    return recipe.compile(LanguageModel(V, units=3), LanguageModel.loss_function())
+    return recipe.compile(LanguageModel(V, units=3, implementation="loop"), LanguageModel.loss_function())
 
 
 def rates_in_fit(recipe, epochs, data, fits=1):
@@ -92,7 +94,7 @@ def rates_in_fit(recipe, epochs, data, fits=1):
     return rates.rates
 
 
-def test_the_optimizer_has_the_rate_of_every_update():
+def test_optimizer_has_the_rate_of_every_update():
     data = token_windows([np.arange(61) % V], T, 5)
     assert len(data) == 3
     geometric = Recipe(learning_rate=0.02, schedule=GeometricDecay(0.5, 1))
@@ -104,13 +106,13 @@ def test_the_optimizer_has_the_rate_of_every_update():
     np.testing.assert_allclose(rates_in_fit(cosine, 2, data), wanted, rtol=1e-6, err_msg="cosine")
 
 
-def test_without_a_schedule_the_rate_stays():
+def test_rate_is_constant_without_a_schedule():
     recipe = Recipe(learning_rate=0.02)
     assert recipe.callbacks() == []
     assert float(model_of(recipe).optimizer.learning_rate) == pytest.approx(0.02)
 
 
-def test_a_schedule_needs_to_know_the_length_of_the_data():
+def test_schedule_requires_data_of_known_length():
     unknown = token_windows([np.arange(41) % V], T, 5).filter(lambda x, y: True)
     with pytest.raises(ValueError, match="known length"):
         rates_in_fit(Recipe(schedule=GeometricDecay(0.5, 1)), 1, unknown)
@@ -177,7 +179,7 @@ def test_clip_norm_leaves_small_gradients_alone():
     assert_steps(step, [0.5 * g for g in gradients])
 
 
-def test_clip_value_cuts_every_element():
+def test_clip_value_limits_every_element():
     gradients, step = one_step(Recipe("sgd", 1.0, clipvalue=0.01))
     assert any(np.max(np.abs(g)) > 0.05 for g in gradients)
     assert_steps(step, by_value(gradients, 0.01))
@@ -193,7 +195,7 @@ def test_clip_value_cuts_every_element():
     ],
     ids=["no clip", "clip norm", "clip norm that does not bite", "clip value"],
 )
-def test_summed_over_time_is_the_published_step(clip, cut):
+def test_loss_summed_over_time_gives_the_published_step(clip, cut):
     """The step of SGD on a loss summed over T, with the rate and the clip as published for that loss."""
     gradients, step = one_step(Recipe("sgd", 0.3, sum_over_time=True, bptt=T, **clip))
     summed = [T * g for g in gradients]
@@ -202,14 +204,14 @@ def test_summed_over_time_is_the_published_step(clip, cut):
     assert_steps(step, [0.3 * g for g in cut(summed)])
 
 
-def test_summed_over_time_keeps_the_rate_of_optimizers_that_do_not_feel_the_scale():
+def test_loss_summed_over_time_keeps_the_rate_of_scale_invariant_optimizers():
     recipe = Recipe("rmsprop", 2e-3, clipvalue=5.0, sum_over_time=True, bptt=50)
     optimizer = model_of(recipe).optimizer
     assert float(optimizer.learning_rate) == pytest.approx(2e-3)
     assert optimizer.clipvalue == pytest.approx(0.1)
 
 
-def test_a_schedule_moves_the_rate_of_the_mean_loss_and_begins_anew_in_each_fit():
+def test_schedule_restarts_in_each_fit():
     recipe = Recipe("sgd", 0.01, GeometricDecay(0.5, 1), sum_over_time=True, bptt=T)
     rates = rates_in_fit(recipe, 2, token_windows([np.arange(21) % V], T, 5), fits=2)
     np.testing.assert_allclose(rates, [0.01 * T, 0.005 * T] * 2, rtol=1e-6)
@@ -234,19 +236,19 @@ def test_bad_values_are_named(name, value):
     assert repr(value) in str(error.value)
 
 
-def test_a_wrong_optimizer_suggests_the_nearest():
+def test_unknown_optimizer_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'adam'"):
         Recipe("adamm")
 
 
-def test_two_ways_of_clipping_at_once_are_refused_by_name():
+def test_two_ways_of_clipping_are_refused():
     """A Keras optimizer has one of them; the recipe says so before anything is built."""
     with pytest.raises(ValueError, match=r"global_clipnorm.*clipvalue|clipvalue.*global_clipnorm"):
         Recipe(global_clipnorm=1.0, clipvalue=1.0)
 
 
 @pytest.mark.parametrize("given", [{"train_windows": 5}, {"validation_windows": 5}], ids=str)
-def test_numbers_of_windows_come_together(given):
+def test_numbers_of_windows_must_be_given_together(given):
     with pytest.raises(ValueError, match=r"train_windows.*validation_windows|validation_windows.*train_windows"):
         Recipe(**given)
 
@@ -259,7 +261,7 @@ def test_epochs_for_a_minimum_of_updates(epochs, min_steps, updates, wanted):
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_quick_run_is_bounded_and_the_same_each_time(name):
+def test_quick_run_is_bounded_and_repeatable(name):
     config = zoo.info(name)
     recipe, updates = config.recipe.quick(zoo.count_params(name), config.num_layers)
     assert (recipe, updates) == config.recipe.quick(zoo.count_params(name), config.num_layers)
@@ -268,7 +270,7 @@ def test_a_quick_run_is_bounded_and_the_same_each_time(name):
     assert (recipe.learning_rate, recipe.batch_size) == (config.recipe.learning_rate, config.recipe.batch_size)
 
 
-def test_a_larger_model_has_fewer_quick_updates():
+def test_larger_model_has_fewer_quick_updates():
     updates = [Recipe().quick(weights, 2)[1] for weights in (10**4, 10**6, 10**7, 10**9)]
     assert updates == sorted(updates, reverse=True) and updates[0] > updates[1] > updates[-1]
 
