@@ -30,7 +30,7 @@ from deeprnn_keras.audit.health_pass import StepByStep, standing_in
     ],
 )
 @pytest.mark.parametrize(("steps", "masked"), [(1, False), (5, False), (5, True)])
-def test_the_pass_gives_the_numbers_of_the_layer(rng, num_layers, options, steps, masked):
+def test_pass_equals_the_layer(rng, num_layers, options, steps, masked):
     layer = DeepRNN(H, num_layers, **options)
     x = keras.ops.convert_to_tensor(batch(rng, steps)[0])
     layer.build(x.shape)
@@ -47,7 +47,7 @@ def test_the_pass_gives_the_numbers_of_the_layer(rng, num_layers, options, steps
 
 
 @pytest.mark.parametrize("a", [0.5, 1.0, 1.2])
-def test_a_linear_chain_keeps_a_to_the_lag(rng, a):
+def test_linear_chain_decays_with_the_lag(rng, a):
     """h_t = a h_{t-1} + x_t, loss (h_T - y)^2: the gradient by h_{T-k} is 2 (h_T - y) a^k."""
     model = compiled(DeepRNN(1, 1, "rnn", activation="linear"), inputs=(None, 1))
     model.layers[0].set_weights([np.ones((1, 1)), np.full((1, 1), a), np.zeros(1)])
@@ -58,7 +58,7 @@ def test_a_linear_chain_keeps_a_to_the_lag(rng, a):
     np.testing.assert_array_equal(report.hidden, report.state)
 
 
-def test_two_identity_chains_add_up_to_the_lag(rng):
+def test_two_identity_chains_grow_with_the_lag(rng):
     """The lower one reaches the loss through each later step of the upper one: k + 1 ways."""
     model = compiled(DeepRNN(1, 2, "rnn", activation="linear"), inputs=(None, 1))
     model.layers[0].set_weights([np.ones((1, 1)), np.ones((1, 1)), np.zeros(1)] * 2)
@@ -84,7 +84,7 @@ def predicted(x, weights, step, count, connection, moved=None):
 
 @pytest.mark.parametrize("connection", ["stack", "residual", "skip"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_against_differences(rng, cell, connection):
+def test_gradients_equal_finite_differences(rng, cell, connection):
     """One state is moved a bit, and the network goes on from it."""
     model, (x, y) = network(num_layers=2, cell=cell, connection=connection), batch(rng, 6, n=1)
     weights = [np.asarray(w, "float64") for w in oracles.random_weights(model, rng)]
@@ -102,7 +102,7 @@ def test_against_differences(rng, cell, connection):
             assert report.hidden[place, lag] == pytest.approx(np.linalg.norm(slopes[0]), rel=1e-3)
 
 
-def test_the_loss_of_the_last_step_alone(rng):
+def test_lags_count_from_the_last_step(rng):
     """A network that returns sequences has the lags of the one that returns the last step."""
     x, y = batch(rng)
     last = network(num_layers=2)
@@ -116,7 +116,7 @@ def test_the_loss_of_the_last_step_alone(rng):
 
 
 @pytest.mark.parametrize("sequences", [False, True])
-def test_masked_rows_count_from_their_own_last_step(rng, sequences):
+def test_lags_of_masked_rows_count_from_their_own_last_step(rng, sequences):
     """Padded on the right, each row has the lags of the row alone; the batch is their root mean square."""
     lengths = [3, 7, 7]
     ids, y = rng.integers(1, 9, (3, 7)), rng.normal(size=(3, 7, 1) if sequences else (3, 1))
@@ -133,7 +133,7 @@ def test_masked_rows_count_from_their_own_last_step(rng, sequences):
         np.testing.assert_allclose(report.state[:, lag], wanted, rtol=1e-4)
 
 
-def test_the_norm_of_all_weights_is_that_of_training(rng):
+def test_gradient_norm_equals_that_of_training(rng):
     """Rows of an embedding that come several times are summed before their norm is taken."""
     model = LanguageModel("abc", H, 2, embedding=4)
     model.compile("adam", model.loss_function())
@@ -152,7 +152,7 @@ def test_the_norm_of_all_weights_is_that_of_training(rng):
 
 
 @pytest.mark.parametrize("options", [{"reset_after": True}, {"reset_after": False}, {"use_bias": False}], ids=str)
-def test_the_gates_make_the_step(rng, options):
+def test_gates_reproduce_the_step(rng, options):
     """h_t = z h_{t-1} + (1 - z) g and h_t = o tanh(c_t), from the gates that are counted."""
     layer = DeepRNN(H, 1, [lambda units: keras.layers.GRUCell(units, **options)])
     x = keras.ops.convert_to_tensor(batch(rng, 5)[0])
@@ -167,7 +167,7 @@ def test_the_gates_make_the_step(rng, options):
     np.testing.assert_allclose(made, np.stack(done.outputs), atol=1e-6)
 
 
-def test_saturated_and_dead_by_hand(rng):
+def test_saturation_and_dead_units_by_hand(rng):
     """Biases set two gates and some units: input shut, output half open and half shut."""
     model, (x, y) = network(num_layers=1), batch(rng)
     shut = np.zeros(H)

@@ -9,9 +9,11 @@ from deeprnn_keras import DeepRNN
 from deeprnn_keras.audit.gradient_health import gradient_health
 
 
+@pytest.mark.usefixtures("eager")
 def test_nothing_is_changed(rng):
     """Weights, optimizer, seeds, metrics and the states carried on."""
-    layers = [keras.layers.LSTM(D, stateful=True, return_sequences=True), DeepRNN(H, 2, dropout=0.3, stateful=True)]
+    layers = [keras.layers.LSTM(D, stateful=True, return_sequences=True)]
+    layers.append(DeepRNN(H, 2, dropout=0.3, stateful=True, implementation="loop"))
     model = keras.Sequential([keras.Input(batch_shape=(8, 6, D)), *layers, keras.layers.Dropout(0.5)])
     model.add(keras.layers.Dense(1))
     model.compile("adam", "mse", metrics=["mae"])
@@ -25,7 +27,7 @@ def test_nothing_is_changed(rng):
     assert nodes == [len(layer._inbound_nodes) for layer in model.layers]
 
 
-def test_several_inputs_a_shortcut_around_the_stack_and_given_states(rng):
+def test_several_inputs_shortcut_and_initial_states(rng):
     """Models that cannot be cut in two at the stack."""
     x, extra = keras.Input((None, D), name="x"), keras.Input((H,), name="extra")
     h = DeepRNN(H, 1, "gru")(x, initial_state=[extra])
@@ -51,7 +53,7 @@ def test_half_precision(rng):
     assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=0.02)
 
 
-def test_report_and_picture(rng, tmp_path):
+def test_report_and_plot(rng, tmp_path):
     report = gradient_health(network(num_layers=2), *batch(rng))
     lines = str(report).splitlines()
     assert lines[0].split()[:6] == ["layer", "cell", "lag", "0", "lag", "1"] and lines[1].startswith("H^(2)   lstm")
@@ -69,7 +71,7 @@ def test_report_and_picture(rng, tmp_path):
         ({"dilation": 2}, r"dilation=\[2\], for which the lag"),
     ],
 )
-def test_stacks_without_lags(rng, options, message):
+def test_stacks_without_lags_are_refused(rng, options, message):
     with pytest.raises(ValueError, match=message):
         gradient_health(network(num_layers=1, **options), *batch(rng))
 

@@ -30,12 +30,12 @@ def names(report):
     ],
     ids=lambda options: "-".join(options),
 )
-def test_a_well_made_network_is_healthy(rng, options):
+def test_well_initialized_network_is_healthy(rng, options):
     report = gradient_health(network(32, **options), *batch(rng, 50))
     assert report.findings == [] and report.verdict == "healthy" and "\nhealthy: " in str(report)
 
 
-def test_a_relu_network_that_begins_at_the_identity(rng):
+def test_relu_network_initialized_to_the_identity(rng):
     """Its states are sums over all steps: of small x it is healthy, of large x the gradient is large."""
     model = network(32, num_layers=1, cell="rnn", activation="relu")
     assert names(gradient_health(model, *batch(rng, 50, scale=0.1))) == []
@@ -51,7 +51,7 @@ def test_vanishing_over_time(rng):
     assert "H^(1) and H^(2)" in report.findings[0].text and "cell='lstm'" in report.findings[0].advice
 
 
-def test_vanishing_in_an_lstm_that_forgets(rng):
+def test_vanishing_with_a_low_forget_bias(rng):
     model = network(num_layers=1, bias_initializer=ForgetBias(-4.0))
     report = gradient_health(model, *batch(rng))
     assert names(report) == ["vanishing"] and "ForgetBias(1)" in report.findings[0].advice
@@ -73,7 +73,7 @@ def test_exploding(rng, steps, wanted):
     assert "PerGate('orthogonal'); global_clipnorm=1, which is not set now" in report.findings[0].advice
 
 
-def test_a_large_gradient_that_does_not_grow_is_told_apart(rng):
+def test_large_gradient_that_does_not_grow_with_the_lag(rng):
     x, y = batch(rng)
     report = gradient_health(network(num_layers=1), x, 1000 * y)
     assert names(report) == ["exploding"] and "does not grow with the lag" in report.findings[0].text
@@ -93,7 +93,7 @@ def test_saturated_gates(rng, cell, gate):
     assert names(report) == ["saturated gates"] and f"{gate} of H^(1)" in report.findings[0].text
 
 
-def test_weights_that_are_not_finite(rng):
+def test_non_finite_weights(rng):
     model = network(num_layers=2)
     set_all(model, "bias", lambda b: b * np.nan)
     assert names(gradient_health(model, *batch(rng))) == ["not finite"]

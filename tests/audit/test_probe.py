@@ -18,7 +18,7 @@ def identity_stack(inputs, levels):
     return model
 
 
-def test_numbers(rng):
+def test_regression_targets(rng):
     """Sums over time are linear in level 1, sums of sums in level 2; neither is in the input."""
     x = rng.normal(size=(80, T, 2))
     sums = np.cumsum(x[:, :, 0], 1)
@@ -38,7 +38,7 @@ def test_classes_at_the_last_step(rng, names):
     assert report[1].score > 0.95 > 0.8 > report[0].score
 
 
-def test_masked_steps_do_not_count(rng):
+def test_masked_steps_are_excluded(rng):
     """The last valid step is read, and what stands behind it may be anything."""
     ids = rng.integers(1, 5, size=(100, T))
     lengths = rng.integers(1, T + 1, size=100)
@@ -61,14 +61,14 @@ def test_one_long_sequence_is_split_in_time(rng):
     assert report[1].score > 0.999
 
 
-def test_the_split_has_a_seed_and_states_stay(rng):
+def test_split_depends_on_the_seed(rng):
     x, target = rng.normal(size=(30, T, 2)), rng.normal(size=30)
     model = identity_stack(2, 2)
     first, again, other = (probe_levels(model, x, target, seed=seed) for seed in (1, 1, 2))
     assert list(first) == list(again) != list(other)
 
 
-def test_report_and_picture(rng, tmp_path):
+def test_report_and_plot(rng, tmp_path):
     report = probe_levels(identity_stack(2, 2), rng.normal(size=(40, T, 2)), rng.normal(size=40))
     lines = str(report).splitlines()
     assert len(lines) == 5 and lines[1].startswith("X ") and lines[-1].startswith("nothing")

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 
 from deeprnn_keras import (
@@ -151,11 +152,13 @@ def test_zoo_model_of_film_reviews_reads_raw_texts(tmp_path):
     assert zoo.create_model(tmp_path / "p").words == words
 
 
+@pytest.mark.slow
 def test_command_trains_a_model_of_words(tmp_path, monkeypatch):
+    tf.config.run_functions_eagerly(False)  # until the fixture ends: as users run it
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rhyme.txt").write_text(RHYME * 40)
     small = ["--units", "3", "--epochs", "1", "--batch-size", "4", "--bptt", "4", "--learning-rate", "0.1"]
-    result = CliRunner().invoke(main, ["train", "zaremba_small", "--text", "rhyme.txt", *small])
+    result = CliRunner().invoke(main, ["train", "zaremba_small", "--text", "rhyme.txt", *small], env={"COLUMNS": "250"})
     assert result.exit_code == 0, result.output
     kinds = len(set(RHYME.split())) + 2
     assert f"words of {kinds} kinds" in result.stdout and "bits per word" in result.stdout

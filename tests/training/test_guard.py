@@ -35,7 +35,7 @@ def after(optimizer, steps=4, change=lambda step, found: found):
 
 @pairs
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.01}, {"use_ema": True, "ema_momentum": 0.9}], ids=str)
-def test_without_clipping_it_is_the_optimizer(name, options):
+def test_guarded_equals_the_stock_optimizer_without_clipping(name, options):
     ours, stock = (kind(0.1, **options) for kind in PAIRS[name])
     for one, other in zip(after(ours), after(stock), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -43,7 +43,7 @@ def test_without_clipping_it_is_the_optimizer(name, options):
 
 
 @pairs
-def test_clipping_by_numpy(name):
+def test_clipping_equals_numpy(name):
     """The optimizer sees g min(1, c / |g|), |g| over all gradients together."""
     ours, stock = PAIRS[name][0](0.1, global_clipnorm=3.0), PAIRS[name][1](0.1)
     norms = []
@@ -59,7 +59,7 @@ def test_clipping_by_numpy(name):
 
 
 @pytest.mark.parametrize("dense", [2**25, 0], ids=["dense", "rows"])
-def test_rows_of_an_embedding_that_are_read_twice(monkeypatch, dense):
+def test_norm_of_repeated_embedding_rows(monkeypatch, dense):
     """|g| is that of the whole gradient; Keras adds the squares of its parts."""
     monkeypatch.setattr(guard, "DENSE", dense)
     embedding = keras.layers.Embedding(5, 3)
@@ -80,7 +80,7 @@ def test_rows_of_an_embedding_that_are_read_twice(monkeypatch, dense):
 @pairs
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
 @pytest.mark.parametrize("graph", [False, True])
-def test_a_gradient_that_is_not_finite_changes_nothing(name, bad, graph):
+def test_non_finite_gradient_changes_nothing(name, bad, graph):
     ours, weights = PAIRS[name][0](0.1, global_clipnorm=1.0), variables()
     ours.build(weights)
 
@@ -108,7 +108,7 @@ def model_of(optimizer, **how):
 
 
 @pytest.mark.parametrize("how", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=str)
-def test_in_fit_and_saved(tmp_path, rng, how):
+def test_fit_save_and_load(tmp_path, rng, how):
     x, y = rng.normal(size=(8, 3)).astype("float32"), rng.normal(size=(8, 1)).astype("float32")
     model = model_of(GuardedAdam(0.05, global_clipnorm=0.5), **how)
     losses = model.fit(x, y, batch_size=4, epochs=5, verbose=0, shuffle=False).history["loss"]
@@ -119,7 +119,7 @@ def test_in_fit_and_saved(tmp_path, rng, how):
     loaded.fit(x, y, batch_size=4, verbose=0)
 
 
-def test_half_precision_scales_the_loss_around_it(rng):
+def test_loss_scaling_with_half_precision(rng):
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = model_of(GuardedAdam(0.05, global_clipnorm=0.5))
@@ -129,7 +129,7 @@ def test_half_precision_scales_the_loss_around_it(rng):
     assert int(model.optimizer.inner_optimizer.applied) + int(model.optimizer.inner_optimizer.skipped) <= 2
 
 
-def test_a_guard_of_ones_own(rng):
+def test_user_provided_guard(rng):
     class GuardedLion(GradientGuard, keras.optimizers.Lion):
         pass
 

@@ -51,7 +51,7 @@ def test_keras_repeats_one_order_on_arrays_once_it_is_seeded():
     assert sorted(first) == X.ravel().tolist() != first and others == [first, first]
 
 
-def test_an_array_dataset_does_not():
+def test_array_dataset_is_reshuffled():
     keras.utils.set_random_seed(3)
     found = orders([ArrayDataset(X, X, 4)], shuffle=False, callbacks=[NonFiniteGuard()])
     assert all(sorted(order) == X.ravel().tolist() for order in found)
@@ -61,13 +61,13 @@ def test_an_array_dataset_does_not():
 
 
 @pytest.mark.parametrize("make", [NonFiniteGuard, lambda: LearningRate(0.01)], ids=["guard", "rate"])
-def test_who_falls_into_it_with_our_callbacks_is_told(make):
+def test_our_callbacks_warn_of_a_repeated_order(make):
     keras.utils.set_random_seed(3)
     with pytest.raises(UserWarning, match=r"same order in every epoch .*Give fit an ArrayDataset\(x, y, batch_size"):
         orders((X, X), batch_size=4, callbacks=[make()])
     orders((X, X), batch_size=4, callbacks=[make()], shuffle=False)
 
 
-def test_without_a_seed_there_is_nothing_to_warn_of(unseeded):
+def test_no_warning_without_a_seed(unseeded):
     first, *others = orders((X, X), batch_size=4, callbacks=[NonFiniteGuard()])
     assert others != [first, first]

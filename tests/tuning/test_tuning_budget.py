@@ -19,7 +19,7 @@ NAMES = [name for name in CELLS.names() if CELLS[name].gates or CELLS[name].equa
 
 
 @pytest.mark.parametrize("cell", NAMES)
-def test_every_model_has_the_weights_asked_for(cell):
+def test_every_model_has_the_requested_number_of_weights(cell):
     """params=200_000 within 3 %, over L = 1 to 4; built they have as many as counted."""
     hyper = HyperDeepRNN(**OWN, num_layers=(1, 4), units=None, cell=cell, params=200_000, **LEFT_OUT)
     for layers in (1, 2, 3, 4):
@@ -32,7 +32,7 @@ def test_every_model_has_the_weights_asked_for(cell):
             keras.backend.clear_session()
 
 
-def test_a_model_of_the_zoo_has_them_too():
+def test_zoo_models_have_the_requested_number_of_weights():
     """Embedding and head count: here the h that is left for the recurrent layers."""
     hyper = HyperDeepRNN(zoo.info("kjv_lstm_2x256"), num_layers=(1, 4), units=None, params=200_000)
     for values in hyper.space.corners():
@@ -42,7 +42,7 @@ def test_a_model_of_the_zoo_has_them_too():
 
 
 @pytest.mark.parametrize("target", [50, 1_000, 123_456, 10_000_000])
-def test_the_solved_h_is_the_nearest(target):
+def test_solved_h_is_the_nearest(target):
     def count(h):
         return count_params(7, h, num_layers=3, cell="gru")
 
@@ -50,12 +50,12 @@ def test_the_solved_h_is_the_nearest(target):
     assert abs(count(solved) - target) <= min(abs(count(h) - target) for h in (solved + 1, max(solved - 1, 1)))
 
 
-def test_the_solved_h_stays_within_its_bounds():
+def test_solved_h_is_within_bounds():
     assert solve_units(lambda h: h * h, 10_000, low=1, high=50) == 50
     assert solve_units(lambda h: h * h, 10_000, low=300, high=500) == 300
 
 
-def test_a_budget_that_nothing_fits_says_what_would():
+def test_impossible_budget_names_the_nearest_model():
     with pytest.raises(ValueError, match=r"max_params = 1,000 fits no model .* the smallest, RNN 1 x 32, has 1,667 w"):
         HyperDeepRNN(**OWN, max_params=1_000)
     with pytest.raises(ValueError, match=r"params = 9,000,000 fits no model .* the largest, LSTM 4 x 64, 120,"):
@@ -75,7 +75,7 @@ class Counting(RandomSearch):
         return {"score": objective(trial.hyperparameters.values)}
 
 
-def test_draws_outside_the_budget_use_up_no_trial_and_build_nothing(tmp_path, monkeypatch):
+def test_draws_outside_the_budget_use_no_trial_and_build_nothing(tmp_path, monkeypatch):
     built = []
     monkeypatch.setattr(HyperDeepRNN, "build", lambda self, hp: built.append(hp))
     hyper = HyperDeepRNN(**OWN, units=(8, 512), max_params=10_000, **LEFT_OUT)
@@ -86,7 +86,8 @@ def test_draws_outside_the_budget_use_up_no_trial_and_build_nothing(tmp_path, mo
     assert all(hyper.resolve(values).weights <= 10_000 for values in drawn)
 
 
-def test_keras_tuners_own_tuner_fails_such_a_trial(tmp_path):
+@pytest.mark.usefixtures("eager")
+def test_keras_tuner_itself_fails_a_trial_outside_the_budget(tmp_path):
     """Beside it keras-tuner's max_model_size, which uses up trials too: what `Surviving` is for."""
     import numpy as np
 
@@ -99,7 +100,7 @@ def test_keras_tuners_own_tuner_fails_such_a_trial(tmp_path):
     assert "outside the budget: RNN 1 x 64 has 5,379 weights" in states[64].message
 
 
-def test_steps_are_measured_only_where_nothing_decides():
+def test_steps_are_measured_only_where_needed():
     """A planted time, 1 ms per layer and unit: the answers are right, and few were measured."""
     asked = []
 
@@ -119,14 +120,14 @@ def test_steps_are_measured_only_where_nothing_decides():
     assert len(asked) == before + 1
 
 
-def test_measured_steps_outlive_the_process(tmp_path):
+def test_measured_steps_are_stored(tmp_path):
     file = tmp_path / "step_times.json"
     StepTimes(5.0, lambda overrides: 7.0, file).allows({"num_layers": 2, "units": 8})
     again = StepTimes(5.0, lambda overrides: pytest.fail("measured twice"), file)
     assert not again.allows({"num_layers": 2, "units": 8})
 
 
-def test_a_limit_on_the_time_of_a_step_holds_in_a_search(tmp_path, monkeypatch):
+def test_max_step_ms_limits_a_search(tmp_path, monkeypatch):
     """With a planted clock; what `step_ms` measures is tested in test_tuning_search.py."""
     from deeprnn_keras.tuning import hyper_deep_rnn
 

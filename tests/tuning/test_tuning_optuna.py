@@ -6,20 +6,22 @@ import pytest
 
 from deeprnn_keras.tuning import HyperDeepRNN, optuna_engine, optuna_objective
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 optuna = pytest.importorskip("optuna")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(32, 5, 2)).astype("float32"), RNG.normal(size=(32, 1)).astype("float32")
+X, Y = RNG.normal(size=(8, 3, 2)).astype("float32"), RNG.normal(size=(8, 1)).astype("float32")
 SMALL = {"num_layers": (1, 3), "units": (2, 4), "cell": ["rnn", "gru"]}
 
 
 def hyper(**changes):
     return HyperDeepRNN(
-        inputs=(5, 2), outputs=1, loss="mse", options={"implementation": "loop"}, **{**SMALL, **changes}
+        inputs=(3, 2), outputs=1, loss="mse", options={"implementation": "loop"}, **{**SMALL, **changes}
     )
 
 
-def test_it_draws_what_keras_tuner_would():
+def test_draws_match_the_space_of_keras_tuner():
     """Every draw has just the active hyper-parameters, within their ranges, and builds."""
     made = hyper(units=(2, 64))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -36,7 +38,7 @@ def test_it_draws_what_keras_tuner_would():
     assert made.build(hp).count_params() == made.resolve(hp.values).weights
 
 
-def test_a_study_in_sqlite_goes_on(tmp_path):
+def test_study_in_sqlite_is_resumed(tmp_path):
     storage = f"sqlite:///{tmp_path}/search.db"
     for _ in range(2):
         study = optuna.create_study(storage=storage, study_name="depth", load_if_exists=True)
@@ -46,7 +48,7 @@ def test_a_study_in_sqlite_goes_on(tmp_path):
     assert study.best_value == min(trial.value for trial in study.trials)
 
 
-def test_hopeless_trials_and_draws_outside_the_budget_are_pruned():
+def test_pruner_and_budget_prune_trials():
     class Never(optuna.pruners.BasePruner):
         def prune(self, study, trial):
             return True
@@ -71,7 +73,7 @@ def test_hopeless_trials_and_draws_outside_the_budget_are_pruned():
         )
 
 
-def test_without_optuna_the_line_that_installs_it(monkeypatch):
+def test_missing_optuna_names_the_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "optuna", None)

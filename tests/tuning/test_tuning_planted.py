@@ -12,7 +12,7 @@ NEAR = 0.15  # of the objective: L = 3 and h within 30 % of 96
 
 
 @pytest.mark.parametrize("algorithm", TRIALS)
-def test_the_optimum_is_found(algorithm, tmp_path):
+def test_optimum_is_found(algorithm, tmp_path):
     tuner = planted(algorithm, tmp_path, trials=TRIALS[algorithm])
     tuner.search()
     (best,) = tuner.oracle.get_best_trials(1)
@@ -24,7 +24,7 @@ def test_the_optimum_is_found(algorithm, tmp_path):
         assert sum(scores[-8:]) / 8 < sum(scores[:6]) / 6 / 2
 
 
-def test_bayesian_optimization_repeats_nothing_and_stays_within_a_budget(tmp_path):
+def test_bayesian_optimization_repeats_nothing_within_a_budget(tmp_path):
     class Limited(BayesianOptimization):
         def run_trial(self, trial, *args, **kwargs):
             return {"score": objective(trial.hyperparameters.values)}
@@ -68,11 +68,11 @@ def _fits(hyper, pair):
         ([(0, 2.0), (1, 2.1)], [[(0, 1.0)]] * 9, 1, False),  # nobody was there yet
     ],
 )
-def test_the_median_rule(curve, others, step, wanted):
+def test_median_rule(curve, others, step, wanted):
     assert hopeless(curve, others, step) == wanted
 
 
-def test_pruning_in_a_search(tmp_path):
+def test_pruned_trials_of_a_search(tmp_path):
     """Four epochs, the objective known after the first: trials worse than the median end after the second."""
     tuner = planted("random", tmp_path, trials=20, prune=True)
     ended = {}
@@ -94,7 +94,7 @@ def test_pruning_in_a_search(tmp_path):
     assert pruned[0].message == "broken off after epoch 2: worse than the median of the others"
 
 
-def test_a_search_ends_with_its_time(tmp_path):
+def test_search_ends_at_its_deadline(tmp_path):
     tuner = planted("random", tmp_path, trials=1_000, seconds=0.1, minutes=1.5 / 60)
     tuner.search()
     done = len(tuner.oracle.trials)
