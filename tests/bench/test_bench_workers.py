@@ -17,7 +17,7 @@ from deeprnn_keras.bench.results import load_results
 # === Processes ===
 
 
-def test_a_process_that_dies_leaves_its_stderr():
+def test_stderr_of_a_dead_process_is_reported():
     code = "import sys; input(); print('out of luck', file=sys.stderr); sys.exit(3)"
     started = []
 
@@ -32,7 +32,7 @@ def test_a_process_that_dies_leaves_its_stderr():
     assert len(started) == 2
 
 
-def test_a_worker_answers_whatever_else_is_printed():
+def test_worker_answers_despite_other_output():
     code = (
         "import os; from deeprnn_keras.bench import worker\n"
         "worker.Worker.shout = lambda self, word: print(word) or os.system('echo hello') or {'said': word}\n"
@@ -45,7 +45,7 @@ def test_a_worker_answers_whatever_else_is_printed():
         assert process.ask("shout", word="two") == {"said": "two"}
 
 
-def test_growth_of_memory_holds_what_a_step_allocates_and_frees():
+def test_memory_growth_includes_freed_memory_of_a_step():
     code = (
         "import numpy as np; from deeprnn_keras.bench.memory import growth\n"
         "np.ones(40 * 2**17).sum()\n"  # before the first step: 42 MB that do not count
@@ -58,8 +58,10 @@ def test_growth_of_memory_holds_what_a_step_allocates_and_frees():
 # === What the workers run ===
 
 
-@pytest.mark.parametrize("name", [pytest.param("keras", marks=pytest.mark.slow), "drop-ins", "DeepRNN"])
-def test_a_step_is_what_fit_and_predict_do(name, rng):
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("keras", "drop-ins")), "DeepRNN"]
+)
+def test_step_equals_fit_and_predict(name, rng):
     import keras
 
     from deeprnn_keras.bench import with_keras
@@ -77,7 +79,7 @@ def test_a_step_is_what_fit_and_predict_do(name, rng):
     np.testing.assert_allclose(step(), predicted, rtol=1e-4, atol=1e-6)
 
 
-def test_batches_are_the_arrays_again_and_again_of_unknown_number():
+def test_batches_repeat_with_unknown_batch_size():
     from deeprnn_keras.bench import with_keras
 
     x, y = np.arange(12.0).reshape(3, 2, 2), np.arange(3.0)
@@ -88,7 +90,7 @@ def test_batches_are_the_arrays_again_and_again_of_unknown_number():
 
 
 @pytest.mark.parametrize("cell, gates", [("lstm", 4), ("gru", 3), ("rnn", 1)])
-def test_torchs_step_trains_the_same_sizes(cell, gates):
+def test_torch_step_trains_the_same_sizes(cell, gates):
     pytest.importorskip("torch")
     from deeprnn_keras.bench import with_torch
 
@@ -138,6 +140,7 @@ def tiny_text(monkeypatch):
     return use
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name, updates", [("keras", 3), ("DeepRNN", 9)])
 def test_two_epochs_in_keras(name, updates, tiny_text):
     from deeprnn_keras.bench import epoch_keras
@@ -159,7 +162,7 @@ def test_two_epochs_in_torch(tiny_text):
     assert len(found["epochs_s"]) == 2 and 1.6 > found["loss"][0] > found["loss"][1] > 0.5
 
 
-def test_all_three_networks_have_the_same_sizes(tiny_text):
+def test_networks_have_the_same_sizes(tiny_text):
     from deeprnn_keras.bench import epoch_keras, epoch_torch
 
     model = tiny_text(epoch_keras)
@@ -173,7 +176,7 @@ def test_all_three_networks_have_the_same_sizes(tiny_text):
 
 
 @pytest.mark.slow
-def test_the_command_measures_with_real_workers(tmp_path):
+def test_command_measures_with_real_workers(tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -196,7 +199,7 @@ def test_the_command_measures_with_real_workers(tmp_path):
         assert all(one["first_call_s"] > 0 for one in found.values())
 
 
-def test_a_real_worker_measures_memory():
+def test_real_worker_measures_memory():
     case = {"num_layers": 1, "units": 64, "batch_size": 8, "steps": 100, "cell": "lstm", "mode": "train"}
     pytest.importorskip("torch")
     with Process("torch") as process:

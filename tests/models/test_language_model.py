@@ -12,11 +12,20 @@ from deeprnn_keras import DeepRNN, ForgetBias, LanguageModel, Recipe, Vocabulary
 from deeprnn_keras.layers import OneHot
 from deeprnn_keras.models import load_language_model
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 LETTERS = "zab 😀"
 
 MODELS = {
-    "indicator vectors": {"units": 4},
-    "embedding": {"units": [3, 4], "num_layers": 2, "cell": ["gru", "lstm"], "embedding": 3, "connection": "skip"},
+    "indicator vectors": {"units": 4, "implementation": "loop"},
+    "embedding": {
+        "units": [3, 4],
+        "num_layers": 2,
+        "cell": ["gru", "lstm"],
+        "embedding": 3,
+        "connection": "skip",
+        "implementation": "loop",
+    },
     "rates and initializers": {
         "units": 4,
         "num_layers": 2,
@@ -33,6 +42,7 @@ MODELS = {
         "head_initializer": "he_normal",
         "head_bias_initializer": keras.initializers.Constant(0.25),
         "name": "of_my_own",
+        "implementation": "loop",
     },
 }
 EVERY_MODEL = pytest.mark.parametrize("arguments", MODELS.values(), ids=MODELS)
@@ -69,14 +79,14 @@ def test_every_weight_gets_a_gradient(rng, arguments):
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("embedding", [None, 32], ids=["one-hot", "embedding"])
-def test_the_first_loss_is_close_to_that_of_guessing(rng, cell, embedding):
-    model = LanguageModel(60, units=64, num_layers=2, cell=cell, embedding=embedding)
+def test_initial_loss_is_close_to_that_of_guessing(rng, cell, embedding):
+    model = LanguageModel(60, units=64, num_layers=2, cell=cell, embedding=embedding, implementation="loop")
     ids = rng.integers(60, size=(16, 21))
     loss = float(model.loss_function()(ids[:, 1:], model(ids[:, :-1])))
     assert loss == pytest.approx(math.log(60), abs=0.25)
 
 
-def test_the_loss_is_the_mean_of_the_negative_log_likelihoods(rng):
+def test_loss_is_the_mean_negative_log_likelihood(rng):
     model = LanguageModel(LETTERS, units=3)
     x, y = batch(rng)
     logits = np.asarray(model(x), "float64")
@@ -85,7 +95,7 @@ def test_the_loss_is_the_mean_of_the_negative_log_likelihoods(rng):
     assert float(model.loss_function()(y, logits)) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_a_symbol_is_predicted_from_those_before_it(rng):
+def test_predictions_are_causal(rng):
     model = LanguageModel(LETTERS, units=4, num_layers=2, connection="skip")
     x, _ = batch(rng, n=1, steps=8)
     other = x.copy()
@@ -104,7 +114,7 @@ def test_layers_of_the_model(rng):
     assert model.output_shape == (None, None, 5)
 
 
-def test_an_embedding_starts_with_unit_variance():
+def test_embedding_is_initialized_with_unit_variance():
     keras.utils.set_random_seed(1)
     table = LanguageModel(100, units=2, embedding=50).get_layer("embedding").get_weights()[0]
     assert np.std(table) == pytest.approx(1.0, abs=0.05)
@@ -114,7 +124,7 @@ def test_an_embedding_starts_with_unit_variance():
 
 
 @EVERY_MODEL
-def test_saved_and_loaded_model_is_the_same(rng, tmp_path, arguments):
+def test_saved_and_loaded_model(rng, tmp_path, arguments):
     model = trained(rng, **arguments)
     model.save(tmp_path / "m.keras")
     loaded = load_language_model(tmp_path / "m.keras")
@@ -132,7 +142,7 @@ def test_saved_and_loaded_model_is_the_same(rng, tmp_path, arguments):
 
 
 @EVERY_MODEL
-def test_configuration_keeps_every_argument(arguments):
+def test_configuration_contains_every_argument(arguments):
     config = LanguageModel(LETTERS, **arguments).get_config()
     again = LanguageModel.from_config(config)
     assert again.get_config() == config
@@ -146,14 +156,14 @@ def test_configuration_keeps_every_argument(arguments):
         np.testing.assert_array_equal(again.get_layer("deep_rnn").get_weights()[2][4:8], np.full(4, 2.0, "float32"))
 
 
-def test_model_over_numbers_is_saved_too(rng, tmp_path):
+def test_saved_and_loaded_model_of_ids(rng, tmp_path):
     model = LanguageModel(7, units=3)
     model.save(tmp_path / "m.keras")
     loaded = load_language_model(tmp_path / "m.keras")
     assert (loaded.vocabulary, loaded.vocabulary_size) == (None, 7)
 
 
-def test_the_folder_of_a_training_will_do(tmp_path):
+def test_load_from_the_directory_of_a_run(tmp_path):
     model = LanguageModel("ab", units=2)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(load_language_model(tmp_path).get_weights()[0], model.get_weights()[0])
@@ -193,7 +203,7 @@ def another_model(folder):
 @pytest.mark.parametrize(
     "make", [missing, empty_folder, text_file, half_a_file, foreign_archive, another_model], ids=lambda f: f.__name__
 )
-def test_what_holds_no_language_model_is_an_error_that_names_it(tmp_path, make):
+def test_files_without_a_language_model_are_refused(tmp_path, make):
     path, why = make(tmp_path)
     with pytest.raises(ValueError, match="model") as error:
         load_language_model(path)
@@ -222,17 +232,17 @@ def test_what_holds_no_language_model_is_an_error_that_names_it(tmp_path, make):
     ],
     ids=str,
 )
-def test_bad_arguments_are_named(arguments, named):
+def test_bad_arguments(arguments, named):
     with pytest.raises(ValueError, match=named):
         LanguageModel(**{"vocabulary": "ab", "units": 2, **arguments})
 
 
-def test_numpy_sizes_are_whole_numbers_too():
+def test_numpy_integers_are_accepted():
     assert LanguageModel(np.int64(9), units=np.int64(2)).vocabulary_size == 9
 
 
 @pytest.mark.parametrize("use", [lambda m: m.generate("a"), lambda m: m.score("abc"), lambda m: m.corpus("abc")])
-def test_a_model_over_numbers_says_that_it_knows_no_text(use):
+def test_model_of_ids_refuses_text(use):
     with pytest.raises(ValueError, match=r"ids below 7, not characters; .*vocabulary="):
         use(LanguageModel(7, units=2))
 
@@ -240,7 +250,7 @@ def test_a_model_over_numbers_says_that_it_knows_no_text(use):
 # === Text ===
 
 
-def test_score_of_texts_counts_all_but_the_first_symbol_of_each():
+def test_score_counts_all_but_the_first_symbol_of_each_text():
     model = LanguageModel("ab ", units=2)
     model.get_layer("head").set_weights([np.zeros((2, 3)), np.log([0.5, 0.25, 0.25])])
     assert model.score("abba").nats == pytest.approx(math.log(4 * 4 * 2))
