@@ -88,7 +88,7 @@ def test_medians_ratios_and_means():
     assert geometric_mean([2, 8]) == pytest.approx(4) and geometric_mean([]) is None
 
 
-def test_goals_take_their_cases_and_no_others():
+def test_goals_select_their_cases():
     train = {"cells": ("lstm",), "modes": ("train",), "least_units": 128}
     goals = [Goal("torch", MEAN, 1.0, **train), Goal("torch", WORST, 1.2, **train), Goal("keras", WORST, 1.05)]
     goals += [Goal("keras", MEAN, None, modes=("infer",)), Goal("drop-ins", MEAN, 1.0)]
@@ -99,12 +99,12 @@ def test_goals_take_their_cases_and_no_others():
     assert (infer.value, infer.met) == (pytest.approx(12.34), None)
 
 
-def test_the_grid_is_each_size_cell_and_mode_once():
+def test_grid_contains_each_case_once():
     assert len({case.key for case in grid()}) == 10 * 3 * 2
     assert [case.key for case in grid(["1x2x3x4", "1x2x3x4"], ["gru"], ["infer"])] == ["gru 1x2x3x4 infer"]
 
 
-def test_an_epoch_cut_short_is_reckoned_to_its_end_at_the_second_ones_speed():
+def test_partial_epoch_is_extrapolated():
     assert epoch.whole_epochs(made_up()["epoch"]["DeepRNN"]) == [30 + 30 * 2, 20 + 30 * 2]
     assert epoch.recipe_of(epoch.epoch_of(zoo.info("kjv_lstm_2x256"))) == zoo.info("kjv_lstm_2x256").recipe
 
@@ -112,7 +112,7 @@ def test_an_epoch_cut_short_is_reckoned_to_its_end_at_the_second_ones_speed():
 # === Tables, pictures, files ===
 
 
-def test_the_report_shows_figures_and_failures(tmp_path):
+def test_report_shows_figures_and_failures(tmp_path):
     results = made_up()
     paths = report.write_report(results, tmp_path)
     words = paths[0].read_text()
@@ -129,14 +129,14 @@ def test_the_report_shows_figures_and_failures(tmp_path):
     assert paths[2].read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_picture_shows_trained_lstms_of_keras_and_ours_alone(tmp_path):
+def test_plot_shows_trained_lstms_of_keras_and_ours_only(tmp_path):
     results = new_results(ABOUT)
     results["cases"] = {key: value for key, value in made_up()["cases"].items() if "infer" in key}
     results["cases"]["lstm 2x64x8x8 train"] = {"keras": took(3.0), "DeepRNN": {"error": "it died"}}
     assert not plot_steps(results, tmp_path / "a.png") and not list(tmp_path.iterdir())
 
 
-def test_a_line_and_a_group_of_ratios():
+def test_line_and_group_of_ratios():
     results = made_up()
     words = line(Case.of("2x64x8x8"), results["cases"]["lstm 2x64x8x8 train"])
     assert "keras 1.00 · torch failed · DeepRNN 7.00 · DeepRNN/keras 7.00" in words
@@ -144,7 +144,7 @@ def test_a_line_and_a_group_of_ratios():
     assert train == ["train, lstm", "1.41 (0.50 to 7.00)", "1.00 (0.50 to 2.00)", "-"] and infer[0] == "infer, gru"
 
 
-def test_the_readme_gets_its_section_between_the_markers():
+def test_readme_section_is_replaced_between_its_markers():
     text = kernels.section(made_up())
     assert "takes `DeepRNN` **0.63 of the time" in text and "1.00 of that of `torch.nn.LSTM`" in text
     assert "In the worst of all 4 cases, gru 2x256x8x8 infer, it takes 12.34" in text
@@ -156,7 +156,7 @@ def test_the_readme_gets_its_section_between_the_markers():
 # === The driver ===
 
 
-def test_implementations_take_turns_and_each_round_begins_with_another(workers, tmp_path):
+def test_implementations_alternate_with_rotating_start(workers, tmp_path):
     results = new_results(ABOUT)
     run.run(settings(names=("keras", "DeepRNN")), results, tmp_path, start=workers)
     names = [name for name, operation in workers.asked if operation == "measure"]
@@ -167,7 +167,7 @@ def test_implementations_take_turns_and_each_round_begins_with_another(workers, 
 
 @pytest.mark.parametrize("alive", [True, False])
 @pytest.mark.parametrize("operation", ["prepare", "measure"])
-def test_one_that_fails_is_reported_and_the_others_go_on(workers, tmp_path, operation, alive):
+def test_failing_implementation_is_reported_and_others_continue(workers, tmp_path, operation, alive):
     workers.failing["torch", operation] = WorkerError("boom", alive)
     results, cases = new_results(ABOUT), (TINY, Case.of("1x4x2x4"))
     run.run(settings(*cases), results, tmp_path, start=workers)
@@ -193,7 +193,7 @@ def test_resume_measures_what_is_missing(workers, tmp_path):
         resumed(results, ABOUT | {"device": "other"})
 
 
-def test_what_is_measured_when_interrupted_is_kept(workers, tmp_path):
+def test_interrupted_run_keeps_its_measurements(workers, tmp_path):
     class Impatient(Watcher):
         def begin(self, words, worth):
             if "1x4x2x4 train: torch, round 2" in words:
@@ -204,7 +204,7 @@ def test_what_is_measured_when_interrupted_is_kept(workers, tmp_path):
     assert list(load_results(tmp_path)["cases"]) == [TINY.key] and not workers.alive
 
 
-def test_the_pieces_that_a_watcher_hears_of_add_up_to_the_time_expected(workers, tmp_path):
+def test_progress_adds_up_to_the_expected_time(workers, tmp_path):
     class Sum(Watcher):
         total = 0.0
 
@@ -251,7 +251,7 @@ def test_bad_input_is_refused_before_anything_runs(arguments, words, monkeypatch
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit) and words in result.stderr
 
 
-def test_the_command_measures_what_is_asked_and_leaves_its_files(workers, tmp_path, monkeypatch):
+def test_command_measures_and_writes_its_files(workers, tmp_path, monkeypatch):
     monkeypatch.setattr(
         environment, "environment_of_worker", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
     )
@@ -274,7 +274,7 @@ def test_the_command_measures_what_is_asked_and_leaves_its_files(workers, tmp_pa
     assert result.exit_code == 1 and "exists and is not empty" in result.stderr
 
 
-def test_a_machine_at_work_is_noted(monkeypatch):
+def test_busy_machine_is_noted(monkeypatch):
     monkeypatch.setattr(environment.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(environment.os, "getloadavg", lambda: (1.3, 0, 0))
     assert "load average 1.3 on 4 cores" in environment.busy()[0]
@@ -282,7 +282,7 @@ def test_a_machine_at_work_is_noted(monkeypatch):
     assert environment.busy() == []
 
 
-def test_an_implementation_that_is_not_installed_is_left_out(workers, tmp_path, monkeypatch):
+def test_missing_implementation_is_skipped(workers, tmp_path, monkeypatch):
     monkeypatch.setattr(
         environment, "environment_of_worker", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
     )

@@ -8,7 +8,7 @@ from deeprnn_keras import adding_problem, digits, japanese_vowels, sequential_mn
 from deeprnn_keras.data import series
 
 
-def test_japanese_vowels_are_the_official_split():
+def test_japanese_vowels_have_the_official_split():
     data = japanese_vowels()
     assert np.bincount(data.train.answers)[1:].tolist() == [30] * 9
     assert np.bincount(data.test.answers)[1:].tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
@@ -25,7 +25,7 @@ def test_digits_are_read_pixel_by_pixel():
     assert np.bincount(data.test.answers).min() >= 30
 
 
-def test_the_adding_problem():
+def test_adding_problem():
     x, y = adding_problem(500, steps=11, seed=3)
     marks = x[:, :, 1]
     assert set(np.unique(marks)) == {0.0, 1.0}
@@ -39,7 +39,7 @@ def test_the_adding_problem():
 
 
 @pytest.mark.parametrize(("load", "name"), [(japanese_vowels, "sktime"), (digits, "scikit-learn")])
-def test_a_missing_package_is_named(load, name, monkeypatch):
+def test_missing_package_is_named(load, name, monkeypatch):
     monkeypatch.setattr(series, "find_spec", lambda package: None)
     with pytest.raises(
         ValueError, match=rf"need the package {name}; install it with: pip install 'deeprnn-keras\[data"
@@ -60,7 +60,7 @@ def test_mnist_is_read_pixel_by_pixel(tmp_path, rng):
         sequential_mnist(tmp_path / "other.npz")
 
 
-def test_what_cannot_be_fetched_says_which_file_to_put_where(monkeypatch):
+def test_failed_download_names_the_file_and_its_place(monkeypatch):
     def broken(*args, **kwargs):
         raise Exception("URL fetch failure")
 

@@ -32,7 +32,7 @@ def test_lanes_are_contiguous_and_targets_are_the_next_step(size, n, length):
     assert [batch[1].tolist() for batch in found] == [[k == 0] * n for k in range(len(found))]
 
 
-def test_no_row_crosses_from_piece_to_piece():
+def test_rows_do_not_cross_pieces():
     pieces = [np.arange(9), 100 + np.arange(8), 200 + np.arange(2)]
     found = batches(TBPTTDataset(pieces, 2, 2))
     assert [batch[0].tolist() for batch in found] == [[[0, 1], [6, 7]], [[2, 3], [100, 101]], [[4, 5], [102, 103]]]
@@ -40,7 +40,7 @@ def test_no_row_crosses_from_piece_to_piece():
     assert [batch[2].tolist() for batch in found] == [[[1, 2], [7, 8]], [[3, 4], [101, 102]], [[5, 6], [103, 104]]]
 
 
-def test_features_and_targets_of_ones_own(rng):
+def test_user_provided_features_and_targets(rng):
     stream, targets = rng.normal(size=(12, 3)), np.arange(12)
     found = batches(TBPTTDataset(stream, 2, 3, targets=targets, reset_mask=False))
     np.testing.assert_allclose(found[1][0], [stream[3:6], stream[9:12]], rtol=1e-6)
@@ -50,13 +50,13 @@ def test_features_and_targets_of_ones_own(rng):
     np.testing.assert_allclose(ahead[1][2][0], stream[6:11], rtol=1e-6)
 
 
-def test_lanes_that_are_there_already():
+def test_dataset_from_lanes():
     lanes = [np.arange(7), 10 + np.arange(7)]
     found = batches(TBPTTDataset.from_lanes(lanes, 3))
     assert [batch[0].tolist() for batch in found] == [[[0, 1, 2], [10, 11, 12]], [[3, 4, 5], [13, 14, 15]]]
 
 
-def test_epochs_of_so_many_batches_go_on_where_the_last_stopped():
+def test_epochs_with_fixed_steps_continue_the_stream():
     data = TBPTTDataset(np.arange(7), 1, 2, steps=2)
     found = [[batch[0].tolist() for batch in batches(data)] for _ in range(3)]
     assert len(data) == 2 and found == [[[[0, 1]], [[2, 3]]], [[[4, 5]], [[0, 1]]], [[[2, 3]], [[4, 5]]]]
@@ -65,7 +65,7 @@ def test_epochs_of_so_many_batches_go_on_where_the_last_stopped():
 # === Random lengths ===
 
 
-def test_random_lengths_read_the_whole_stream_in_as_many_batches():
+def test_random_lengths_cover_the_stream():
     data = TBPTTDataset(np.arange(40_001), 4, 70, random_bptt=True, seed=3)
     epochs = [data.lengths(epoch) for epoch in range(4)]
     for lengths in epochs:
@@ -89,7 +89,7 @@ def test_random_lengths_are_distributed_as_published():
 
 
 @pytest.mark.parametrize(("total", "steps", "length"), [(7, 7, 70), (70, 1, 70), (11, 2, 8), (1000, 14, 70)])
-def test_random_lengths_at_the_edges(total, steps, length):
+def test_random_lengths_of_short_streams(total, steps, length):
     lengths = random_lengths(total, steps, length, np.random.default_rng(1))
     assert len(lengths) == steps and lengths.sum() == total and lengths.min() >= min(5, total // steps)
 
@@ -98,7 +98,7 @@ def test_random_lengths_at_the_edges(total, steps, length):
 
 
 @pytest.mark.parametrize("kind", ["lanes", "random lanes", "windows", "windows in epochs of 3"])
-def test_an_iteration_can_begin_anywhere(kind):
+def test_iteration_can_begin_anywhere(kind):
     def made():
         if kind.startswith("windows"):
             return token_windows([np.arange(50)], 3, 4, seed=5, steps=3 if "epochs" in kind else None)
@@ -119,7 +119,7 @@ def test_an_iteration_can_begin_anywhere(kind):
         assert epochs[0] != epochs[1]
 
 
-def test_a_place_that_is_not_there():
+def test_position_outside_an_epoch_is_refused():
     with pytest.raises(ValueError, match="batch below the 4 of an epoch, got 0 and 4"):
         token_windows([np.arange(50)], 3, 4).begin_at(0, 4)
 

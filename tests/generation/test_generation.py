@@ -231,7 +231,7 @@ def test_nothing_to_score(rng, pieces):
 ABC = Vocabulary("abcde")
 
 
-def test_text_begins_with_the_prompt_and_has_the_length_asked_for(rng):
+def test_text_begins_with_the_prompt_and_has_the_requested_length(rng):
     model = small_model(rng)
     text = generate(model, ABC, "abba", length=13, seed=1)
     assert text.startswith("abba") and len(text) == 17 and set(text) <= set("abcde")

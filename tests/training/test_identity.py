@@ -19,12 +19,12 @@ LOSSES = {"function": lambda y, z: abs(y - z), "object": [keras.losses.MeanSquar
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_a_loss_is_the_same_in_another_process(loss):
+def test_description_of_a_loss_is_process_independent(loss):
     """Nothing in the description holds an address."""
     assert " at 0x" not in str(described(loss)) and described(loss)["loss"]
 
 
-def test_two_models_of_one_process_are_the_same_and_differences_are_named():
+def test_equal_models_have_equal_descriptions_and_differences_are_named():
     """Keras counts names up: dense, dense_1."""
     assert differences(described("mse"), described("mse")) == []
     found = differences(described("mse"), described("mae", units=3))
@@ -47,7 +47,7 @@ class Shifted(Scaled):
     """Another one of that kind."""
 
 
-def test_classes_that_do_not_describe_themselves_are_told_apart_by_name():
+def test_classes_without_config_are_compared_by_name():
     def of(layer):
         model = keras.Sequential([keras.Input((1,)), layer, keras.layers.Dense(1)])
         model.compile("sgd", "mse")

@@ -39,7 +39,7 @@ def batches_of(rng, sizes, shape=(T,)):
 
 @pytest.mark.parametrize("metric", BOTH)
 @pytest.mark.parametrize("shape", [(T,), ()], ids=["per step", "per row"])
-def test_the_sums_run_over_unequal_batches(rng, metric, shape):
+def test_sums_over_unequal_batches(rng, metric, shape):
     parts, got = batches_of(rng, [4, 1, 7], shape), metric()
     for targets, logits in parts:
         got.update_state(targets, logits)
@@ -83,7 +83,7 @@ def test_weights_of_rows(rng):
 
 
 @pytest.mark.parametrize("metric", BOTH)
-def test_what_stands_at_a_step_of_weight_zero_may_be_anything(rng, metric):
+def test_values_at_steps_of_weight_zero_are_ignored(rng, metric):
     ((targets, logits),) = batches_of(rng, [3])
     weights = np.ones((3, T))
     weights[:, 4:] = 0
@@ -96,7 +96,7 @@ def test_what_stands_at_a_step_of_weight_zero_may_be_anything(rng, metric):
 
 @pytest.mark.parametrize("metric", BOTH)
 @pytest.mark.filterwarnings("error")
-def test_no_steps_give_no_figure_and_do_no_harm(rng, metric):
+def test_batch_without_steps_is_neutral(rng, metric):
     ((targets, logits),) = batches_of(rng, [2])
     got = metric()
     assert math.isnan(float(got.result()))
@@ -109,7 +109,7 @@ def test_no_steps_give_no_figure_and_do_no_harm(rng, metric):
 
 
 @pytest.mark.filterwarnings("error")
-def test_too_large_a_perplexity_is_infinite():
+def test_overflowing_perplexity_is_infinite():
     logits = np.array([[0.0, 200.0]], "float32")
     perplexity, bits = Perplexity(), BitsPerCharacter()
     for metric in (perplexity, bits):
@@ -118,7 +118,7 @@ def test_too_large_a_perplexity_is_infinite():
     assert float(bits.result()) == pytest.approx(200 / math.log(2))
 
 
-def test_half_precision_outputs_are_summed_in_single(rng):
+def test_half_precision_outputs_are_summed_in_float32(rng):
     """40,000 steps of 6 nats: half precision could hold neither sum."""
     logits = np.tile(np.array([0.0, 6.0], "float16"), (200, 200, 1))
     got = BitsPerCharacter()
@@ -127,7 +127,7 @@ def test_half_precision_outputs_are_summed_in_single(rng):
     assert float(got.result()) == pytest.approx((6 + math.log1p(math.exp(-6))) / math.log(2), rel=1e-5)
 
 
-def test_double_precision_counts_beyond_2_to_the_24():
+def test_float64_counts_beyond_2_to_the_24():
     got = BitsPerCharacter(dtype="float64")
     got.count.assign(2.0**24)
     got.update_state(np.array([0]), np.zeros((1, 2)))

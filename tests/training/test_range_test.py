@@ -90,7 +90,7 @@ def test_short_data_is_repeated(rng, kind):
     assert len(report.losses) == 11 and report.losses[0] != pytest.approx(report.losses[1], rel=1e-4)
 
 
-def test_no_more_batches_are_read_than_needed(rng):
+def test_only_needed_batches_are_read(rng):
     batches = iter([regression(rng)] * 11)
     learning_rate_range_test(linear(), batches, high=1e-3, updates=10)
     assert len(list(batches)) == 1
@@ -278,7 +278,7 @@ def test_plot(tmp_path, case):
         ),
     ],
 )
-def test_bad_arguments_are_named(rng, arguments, message):
+def test_bad_arguments(rng, arguments, message):
     model = linear()
     before = model.get_weights()
     with pytest.raises(ValueError, match=message):

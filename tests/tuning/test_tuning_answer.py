@@ -65,18 +65,18 @@ def test_rows_are_ranked_by_the_mean_over_seeds():
         Answer([], HYPER, MIN).best()
 
 
-def test_an_objective_to_maximize():
+def test_objective_to_maximize():
     answer = grid(lambda layers, units, cell, rate: layers, direction="max")
     assert answer.best().layers == 4
     assert [row.layers for row in answer.pareto()][-1] == 4
 
 
-def test_of_hyperbands_rounds_the_last_counts():
+def test_last_round_of_hyperband_counts():
     records = [record(0, 3.0, rung=1), record(1, 2.0, rung=2), record(2, 2.5, rung=1, units=64)]
     assert [row.trial_id for row in Answer(records, HYPER, MIN).rows] == ["01", "02"]
 
 
-def test_the_table_shows_what_is_active():
+def test_table_shows_active_hyperparameters():
     records = [
         record(0, 1.234567, [1.2, 1.3], num_layers=3, connection="residual", dropout=0.25),
         record(1, 2.0, status="PRUNED", cell="rnn", global_clipnorm=5.0),
@@ -88,13 +88,13 @@ def test_the_table_shows_what_is_active():
     assert "broken off" in pruned and "clip 5" in pruned and "dropout" not in pruned
 
 
-def test_weights_of_each_row_are_those_of_its_model():
+def test_weights_of_a_row_equal_those_of_its_model():
     answer = grid(lambda *values: 1.0)
     for row in answer.rows[::17]:
         assert row.weights == HYPER.resolve(row.values).config.count_params()
 
 
-def test_the_pareto_front_is_what_no_smaller_model_beats():
+def test_pareto_front():
     answer = grid(lambda layers, units, cell, rate: math.sin(7 * layers) + math.cos(units) + rate)
     front = {row.trial_id for row in answer.pareto()}
     by_hand = {
@@ -109,7 +109,7 @@ def test_the_pareto_front_is_what_no_smaller_model_beats():
 
 
 @pytest.mark.parametrize("what", ["L", "h", "cell", "learning_rate"])
-def test_what_mattered_is_what_was_planted(what):
+def test_importance_finds_the_planted_effect(what):
     effects = {
         "L": lambda layers, units, cell, rate: layers,
         "h": lambda layers, units, cell, rate: math.log(units),
@@ -122,7 +122,7 @@ def test_what_mattered_is_what_was_planted(what):
     assert f"{what} " in str(found)
 
 
-def test_two_that_matter_share_the_variance():
+def test_two_effects_share_the_variance():
     found = importance(
         grid(lambda layers, units, cell, rate: layers / math.sqrt(1.25) + math.log2(units) / math.sqrt(1.25))
     )
@@ -130,14 +130,14 @@ def test_two_that_matter_share_the_variance():
     assert shares["L"] == pytest.approx(0.5, abs=0.1) and shares["h"] == pytest.approx(0.5, abs=0.1)
 
 
-def test_noise_is_called_noise():
+def test_importance_of_noise_is_not_trusted():
     found = importance(grid(lambda *values: 0.0, noise=1.0))
     assert not found.trusted and "do not tell" in str(found)
     few = Answer([record(number, float(number), units=32 + number) for number in range(5)], HYPER, MIN)
     assert importance(few) is None
 
 
-def test_the_files(tmp_path):
+def test_files(tmp_path):
     answer = grid(lambda layers, units, cell, rate: layers + 1 / units + rate, noise=0.01)
     paths = answer.save(tmp_path)
     assert [path.name for path in paths] == ["trials.csv", "heat_map.png", "weights.png", "importance.png", "hparams"]
@@ -149,7 +149,7 @@ def test_the_files(tmp_path):
     assert all(path.stat().st_size > 5_000 for path in paths if path.suffix == ".png")
 
 
-def test_tensorboard_finds_the_hyper_parameters(tmp_path):
+def test_tensorboard_reads_the_hyperparameters(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -164,7 +164,7 @@ def test_tensorboard_finds_the_hyper_parameters(tmp_path):
     assert "val_loss" in events.Tags()["tensors"]
 
 
-def test_pictures_of_a_single_trial_and_of_many_widths(tmp_path):
+def test_plots_of_a_single_trial_and_of_many_widths(tmp_path):
     Answer([record(0, 1.0)], HYPER, MIN).save(tmp_path / "one")
     many = [record(number, 1 + 1 / (number + 1), units=30 + 9 * number) for number in range(40)]
     Answer(many, HYPER, MIN).save(tmp_path / "many")

@@ -14,8 +14,8 @@ from deeprnn_keras.tuning.workers import Workers
 
 SCRIPT = str(Path(__file__).with_name("tunable.py"))
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-ALGORITHMS = ("random", "bayesian", "hyperband", "grid")
-pytestmark = pytest.mark.slow
+ALGORITHMS = [pytest.param("random", marks=pytest.mark.slow)]
+ALGORITHMS += [pytest.param(name, marks=pytest.mark.long) for name in ("bayesian", "hyperband", "grid")]
 
 
 def start(algorithm, folder, seconds, death="none"):
@@ -39,7 +39,7 @@ def wait_for(condition, process):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_killed_at_three_moments_it_ends_with_twelve_trials(algorithm, tmp_path):
+def test_search_killed_at_three_moments_ends_with_twelve_trials(algorithm, tmp_path):
     process = start(algorithm, tmp_path, 0.6)  # inside a trial
     wait_for(lambda: len(trials_begun(tmp_path)) == 3, process)
     time.sleep(0.3)
@@ -60,8 +60,9 @@ def test_killed_at_three_moments_it_ends_with_twelve_trials(algorithm, tmp_path)
     assert 12 < len(trials_begun(tmp_path)) <= 15  # at most the one that ran is run again
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ["hyperband", "grid"])
-def test_a_killed_worker_loses_no_trial(algorithm, tmp_path):
+def test_killed_worker_loses_no_trial(algorithm, tmp_path):
     workers = Workers([sys.executable, SCRIPT, algorithm, str(tmp_path), "0.5", "none"], 2, tmp_path / "logs")
     killed = []
 
@@ -77,8 +78,9 @@ def test_a_killed_worker_loses_no_trial(algorithm, tmp_path):
     assert set(names) == {"worker0", "worker1"}
 
 
-def test_a_worker_that_never_comes_back(tmp_path, monkeypatch):
-    """As on another machine: nobody starts it again; the other takes its trial over when the lease is over."""
+@pytest.mark.long
+def test_trial_of_a_worker_that_never_returns_is_reassigned(tmp_path, monkeypatch):
+    """As on another machine: nobody restarts it; the other worker takes its trial over when the lease has expired."""
     workers = Workers([sys.executable, SCRIPT, "random", str(tmp_path), "0.5", "none"], 2, tmp_path / "logs")
     killed = []
 
@@ -96,8 +98,9 @@ def test_a_worker_that_never_comes_back(tmp_path, monkeypatch):
     assert [record.status for record in records(tmp_path)] == ["COMPLETED"] * 12
 
 
-def test_a_worker_that_has_run_many_trials_starts_afresh(tmp_path):
-    """Memory that XLA does not give back is given back so."""
+@pytest.mark.slow
+def test_worker_restarts_after_many_trials(tmp_path):
+    """Which releases the memory that XLA keeps."""
     arguments = [SCRIPT, "random", str(tmp_path), "0", "none"]
     code = "from deeprnn_keras.tuning import workers; workers.FRESH_AFTER = 5; import runpy, sys; "
     code += f"sys.argv = {arguments!r}; runpy.run_path({SCRIPT!r}, run_name='__main__')"
@@ -109,7 +112,7 @@ def test_a_worker_that_has_run_many_trials_starts_afresh(tmp_path):
     assert len(trials_begun(tmp_path)) == 12
 
 
-def test_workers_that_cannot_run_end_the_search_with_their_last_words(tmp_path):
+def test_failing_workers_end_the_search_with_their_stderr(tmp_path):
     command = [
         sys.executable,
         "-c",

@@ -59,14 +59,14 @@ def states(made):
 # === A kill ===
 
 
-def test_grid_search_forgets_its_combinations(tmp_path):
+def test_keras_tuner_grid_search_loses_its_combinations(tmp_path):
     run(oracle(THEIRS, "grid", tmp_path), 3)
     with pytest.raises(KeyError):
         run(oracle(THEIRS, "grid", tmp_path), 9)
 
 
 @pytest.mark.parametrize("cut", range(1, 12, 3))
-def test_ours_goes_on_in_the_same_order(cut, tmp_path):
+def test_ours_resumes_in_the_same_order(cut, tmp_path):
     whole = run(oracle(OURS, "grid", tmp_path / "whole"), 12)
     run(oracle(OURS, "grid", tmp_path / "cut"), cut)
     made = oracle(OURS, "grid", tmp_path / "cut")
@@ -75,7 +75,7 @@ def test_ours_goes_on_in_the_same_order(cut, tmp_path):
 
 
 @pytest.mark.parametrize("kinds", [THEIRS, OURS], ids=["theirs", "ours"])
-def test_a_kill_between_two_files(kinds, tmp_path):
+def test_kill_between_two_writes(kinds, tmp_path):
     """A trial that is on disk and not in the oracle's state: keras-tuner counts it and never runs it."""
     made = oracle(kinds, "random", tmp_path)
     run(made, 4)
@@ -195,7 +195,7 @@ def test_trial_run_by_two_workers_ends_once(tmp_path):
 
 
 @pytest.mark.parametrize("kinds", [THEIRS, OURS], ids=["theirs", "ours"])
-def test_what_a_worker_sends_back(kinds, tmp_path):
+def test_result_of_a_worker(kinds, tmp_path):
     """keras-tuner's message has hyper-parameters in another order, and leaves out why a trial failed."""
     hp = keras_tuner.HyperParameters()
     hp.Choice("cell", ["lstm", "gru"])
@@ -218,7 +218,7 @@ def test_what_a_worker_sends_back(kinds, tmp_path):
     )
 
 
-def test_trials_that_fail_in_a_row_end_the_search_and_say_why(tmp_path):
+def test_consecutive_failures_end_the_search_with_the_reason(tmp_path):
     tuner = planted("random", tmp_path)
 
     def fail(trial, *args, **kwargs):
@@ -233,7 +233,7 @@ def test_trials_that_fail_in_a_row_end_the_search_and_say_why(tmp_path):
 # === Another search ===
 
 
-def test_a_folder_of_another_search_is_refused(tmp_path):
+def test_directory_of_another_search_is_refused(tmp_path):
     planted("random", tmp_path).search()
     with pytest.raises(ValueError, match=r"holds another search: space, units: '16 to 512, log' there, '8 to 512"):
         planted("random", tmp_path, units=(8, 512))
@@ -255,14 +255,14 @@ def test_keras_tuner_ignores_a_changed_space(tmp_path):
     assert tuner(8).oracle.get_space().space[1].values == [16, 32, 96, 256]
 
 
-def test_more_trials_can_be_asked_for_later(tmp_path):
+def test_max_trials_can_be_raised_later(tmp_path):
     planted("random", tmp_path, trials=3).search()
     tuner = planted("random", tmp_path, trials=5)
     tuner.search()
     assert states(tuner.oracle) == ["COMPLETED"] * 5
 
 
-def test_a_search_begun_by_workers_goes_on_alone(tmp_path, monkeypatch):
+def test_search_of_workers_resumes_without_them(tmp_path, monkeypatch):
     """keras-tuner goes by a file named after the process, finds none and begins anew."""
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker7")
     planted("random", tmp_path, trials=3).search()

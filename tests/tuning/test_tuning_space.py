@@ -36,7 +36,7 @@ def declared(space, **values):
         ("global_clipnorm", [1, 5], Choices((1.0, 5.0))),
     ],
 )
-def test_what_a_user_gives(name, given, wanted):
+def test_ranges_and_choices(name, given, wanted):
     assert as_range(name, given, KINDS[name]) == wanted
 
 
@@ -59,7 +59,7 @@ def test_bad_ranges_are_refused(name, given, message):
         HyperDeepRNN(**OWN, **{name: given})
 
 
-def test_a_cell_with_options_is_a_text_and_back():
+def test_cell_with_options_round_trips_as_text():
     cell = {"name": "rhn", "depth": 5, "coupled": False}
     assert cell_of(cell_text(cell)) == cell
     assert cell_of("lstm") == "lstm"
@@ -68,7 +68,7 @@ def test_a_cell_with_options_is_a_text_and_back():
 # === Scopes ===
 
 
-def test_only_what_does_something_is_active():
+def test_only_effective_hyperparameters_are_active():
     space = Space(DEFAULTS)
     values, hp = declared(space, num_layers=1, cell="rnn")
     assert values.keys() == {"num_layers", "units", "cell", "learning_rate", "global_clipnorm"}
@@ -98,12 +98,12 @@ def test_units_of_each_layer():
     assert space.ranges["connection"] == Fixed("stack")
 
 
-def test_what_can_never_be_active_is_not_entered():
+def test_never_active_hyperparameters_are_not_declared():
     _, hp = declared(Space({**DEFAULTS, "num_layers": 1, "cell": "rnn"}))
     assert {entry.name for entry in hp.space} == {"num_layers", "units", "cell", "learning_rate", "global_clipnorm"}
 
 
-def test_fixed_and_left_out():
+def test_fixed_and_omitted_hyperparameters():
     hyper = HyperDeepRNN(zoo.info("char_rnn_2x512"), num_layers=None, units=64, cell=None, dropout=None)
     found = hyper.resolve(
         {"num_layers": 2, "units": 64, "learning_rate": 0.01, "global_clipnorm": 1.0, "forget_bias": 5.0}
@@ -114,7 +114,7 @@ def test_fixed_and_left_out():
     assert config.initialization.forget_bias == 5.0
 
 
-def test_a_draw_reaches_the_model():
+def test_draw_reaches_the_model():
     hyper = HyperDeepRNN(**OWN, units=(4, 16))
     hp = keras_tuner.HyperParameters()
     hp.values = {
