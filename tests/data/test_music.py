@@ -1,18 +1,14 @@
-"""Music: scores as piano rolls, rolls as MIDI files, and music from a model of notes."""
+"""Scores, chorales, and MATLAB files as piano rolls."""
 
-import itertools
 import zipfile
 from types import SimpleNamespace
 
-import keras
-import mido
 import numpy as np
 import pytest
 import scipy.io
 
-from deeprnn_keras import SequenceModel, bach_chorales, piano_rolls, write_midi
+from deeprnn_keras import bach_chorales, piano_rolls
 from deeprnn_keras.data import music
-from deeprnn_keras.generation import notes
 
 NOTE = "<note>{chord}<pitch><step>{0}</step>{alter}<octave>{1}</octave></pitch><duration>{2}</duration></note>"
 
@@ -130,117 +126,3 @@ def test_bad_roll_files_are_refused(tmp_path):
     scipy.io.savemat(tmp_path / "narrow.mat", narrow)
     with pytest.raises(ValueError, match=r"a piece has shape \(4, 60\); it must be \(T, 88\)"):
         piano_rolls(tmp_path / "narrow.mat")
-
-
-# === MIDI ===
-
-
-def test_midi_file_plays_the_roll(tmp_path, rng):
-    roll = rng.random((12, 88)) < 0.1
-    roll[3] = False
-    write_midi(roll, tmp_path / "a.mid", frames_per_quarter=4, quarters_per_minute=60)
-    played, now, sounding = np.zeros_like(roll), 0.0, {}
-    for message in mido.MidiFile(tmp_path / "a.mid"):
-        now += message.time
-        frame = round(now * 4)
-        if message.type == "note_on":
-            assert message.note not in sounding, "a held note begins once"
-            sounding[message.note] = frame
-        elif message.type == "note_off":
-            played[sounding.pop(message.note) : frame, message.note - 21] = True
-    assert not sounding
-    np.testing.assert_array_equal(played, roll)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.mid"}
-
-
-@pytest.mark.parametrize(
-    ("roll", "options", "message"),
-    [
-        (np.zeros(88), {}, r"roll must be \(T, K\)"),
-        (np.zeros((0, 88)), {}, r"roll must be \(T, K\)"),
-        (np.zeros((3, 120)), {}, "with notes 21 to at most 127"),
-        (np.zeros((3, 88)), {"frames_per_quarter": 0}, "frames_per_quarter must"),
-        (np.zeros((3, 88)), {"quarters_per_minute": -1}, "quarters_per_minute must"),
-    ],
-    ids=range(5),
-)
-def test_bad_rolls_are_refused(roll, options, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        write_midi(roll, tmp_path / "a.mid", **options)
-    assert not list(tmp_path.iterdir())
-
-
-# === Generation ===
-
-
-@pytest.fixture(scope="module")
-def composer():
-    """A model that has learned that notes 5 and 9 alternate."""
-    keras.utils.set_random_seed(3)
-    model = SequenceModel(12, 12, units=16, cell="gru", kind="notes", implementation="loop")
-    model.compile(keras.optimizers.Adam(0.05), model.loss_function())
-    roll = np.zeros((17, 12), "float32")
-    roll[::2, 5] = roll[1::2, 9] = 1
-    x, y = np.stack([roll[:-1], roll[1:]]), np.stack([roll[1:], np.concatenate([roll[2:], roll[1:2]])])
-    model.fit(x, y, epochs=60, verbose=0)
-    return model, roll
-
-
-def test_generated_music_continues_the_learned_pattern(composer):
-    model, roll = composer
-    written = model.generate(roll[:2], length=10, temperature=0.2, seed=1)
-    np.testing.assert_array_equal(written, roll[:12])
-
-
-def test_notes_are_drawn_by_their_probabilities(rng):
-    logits = np.array([-2.0, 0.0, 1.0])
-    for temperature in (1.0, 0.5):
-        drawn = np.mean([notes._draw(logits / temperature, rng) for _ in range(3000)], axis=0)
-        np.testing.assert_allclose(drawn, 1 / (1 + np.exp(-logits / temperature)), atol=0.04)
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_fixed_number_of_notes_follows_the_conditional_distribution(rng, count):
-    """Against all frames of so many notes, each with its probability; and all of the keys, where there are no more."""
-    logits = np.array([-3.0, 0.5, 2.0, -0.5, 1.0])
-    ways = [np.isin(range(5), chosen) for chosen in itertools.combinations(range(5), count)]
-    weight = np.array([np.exp(logits[way].sum()) for way in ways])
-    wanted = (weight[:, None] * ways).sum(0) / weight.sum()
-    drawn = np.array([notes._draw_notes(logits, count, rng) for _ in range(3000)])
-    assert (drawn.sum(1) == count).all()
-    np.testing.assert_allclose(drawn.mean(0), wanted, atol=0.04)
-
-
-def test_music_with_a_fixed_number_of_notes(composer):
-    model, roll = composer
-    assert (model.generate(roll[:1], 9, notes=3, seed=0)[1:].sum(1) == 3).all()
-    with pytest.raises(ValueError, match="notes must be at most 12, as many as the model has, got 13"):
-        model.generate(roll[:1], 9, notes=13)
-
-
-def test_seed_fixes_the_music(composer):
-    model, roll = composer
-    one, again, other = (model.generate(roll[:1], 12, temperature=5.0, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one, again)
-    assert np.any(one != other) and set(np.unique(one)) <= {0.0, 1.0}
-
-
-@pytest.mark.parametrize(
-    ("start", "options", "message"),
-    [
-        (np.zeros((0, 12)), {}, r"start must be a roll \(T, 12\)"),
-        (np.zeros((2, 11)), {}, r"start must be a roll \(T, 12\)"),
-        (np.full((2, 12), 0.5), {}, "of 0 and 1"),
-        (np.zeros((2, 12)), {"length": 0}, "length must"),
-        (np.zeros((2, 12)), {"temperature": 0.0}, "temperature must"),
-    ],
-    ids=range(5),
-)
-def test_bad_starts_are_refused(composer, start, options, message):
-    with pytest.raises(ValueError, match=message):
-        composer[0].generate(start, **options)
-
-
-def test_only_models_of_notes_generate():
-    with pytest.raises(ValueError, match="answers with classes; only models of notes generate"):
-        SequenceModel(2, 3, units=4).generate(np.zeros((1, 2)))
