@@ -9,7 +9,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # threads that wait for each other by spinning cost more than they compute in matrices as small as these
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # subprocesses import the package of this checkout, whichever is installed
-os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")])
+)
 
 import numpy as np
 import pytest

@@ -14,7 +14,7 @@ def compiled(*layers, inputs=(None, D)):
 
 
 def network(units=H, head=1, **options):
-    return compiled(DeepRNN(units, **options), keras.layers.Dense(head))
+    return compiled(DeepRNN(units, **{"implementation": "loop", **options}), keras.layers.Dense(head))
 
 
 def batch(rng, steps=30, n=8, scale=1.0):

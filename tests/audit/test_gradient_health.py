@@ -31,7 +31,7 @@ from deeprnn_keras.audit.health_pass import StepByStep, standing_in
 )
 @pytest.mark.parametrize(("steps", "masked"), [(1, False), (5, False), (5, True)])
 def test_pass_equals_the_layer(rng, num_layers, options, steps, masked):
-    layer = DeepRNN(H, num_layers, **options)
+    layer = DeepRNN(H, num_layers, implementation="loop", **options)
     x = keras.ops.convert_to_tensor(batch(rng, steps)[0])
     layer.build(x.shape)
     mask = rng.random((8, steps)) < 0.6 if masked else None
