@@ -39,3 +39,11 @@ def pytest_collection_finish(session):
     """Exempt all that was imported from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """Exempt what a module leaves behind, for the same reason: caches of graphs and models grow with every test."""
+    yield
+    gc.collect()
+    gc.freeze()
