@@ -10,7 +10,6 @@ TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_SCALE", "0.01")
