@@ -139,7 +139,7 @@ def tagger(kind, rate):
     """A model with an output per step, compiled as recommended; `kind` says how it knows of padding."""
     x, mask = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="bool")
     embedded = keras.layers.Embedding(V, 4, mask_zero=kind == "mask_zero")(x)
-    layer = DeepRNN(5, return_sequences=True, bidirectional=kind == "bidirectional", implementation="loop")
+    layer = DeepRNN(5, cell="rnn", return_sequences=True, bidirectional=kind == "bidirectional", implementation="loop")
     hidden = layer(embedded, mask=mask) if kind in WITH_MASKS else layer(embedded)
     model = keras.Model([x, mask] if kind in WITH_MASKS else x, keras.layers.Dense(V)(hidden))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
@@ -217,7 +217,7 @@ def test_classification_equals_unpadded_sequences(rng, kind):
     sequences = [rng.integers(1, V, size=(length, *width)).astype(kinds) for length in LENGTHS]
     x, mask = keras.Input((None, *width), dtype=kinds), keras.Input((None,), dtype="bool")
     below = keras.layers.Masking(-3.5) if kind == "masking" else keras.layers.Embedding(V, 3, mask_zero=kind != "masks")
-    hidden = DeepRNN(5, cell="gru", implementation="loop")(below(x), **({"mask": mask} if kind in WITH_MASKS else {}))
+    hidden = DeepRNN(5, cell="rnn", implementation="loop")(below(x), **({"mask": mask} if kind in WITH_MASKS else {}))
     model = keras.Model([x, mask] if kind in WITH_MASKS else x, keras.layers.Dense(3)(hidden))
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     options = {"padding": -3.5 if kind == "masking" else 0, "masks": kind in WITH_MASKS, "num_classes": 3, "seed": 1}
