@@ -1,8 +1,17 @@
-"""What all tests share: a quiet TensorFlow and seeded random numbers."""
+"""Shared setup of all tests: a quiet TensorFlow, figures without a display, seeded random numbers, eager training."""
 
+import gc
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+# threads that wait for each other by spinning cost more than they compute in matrices as small as these
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# subprocesses import the package of this checkout, whichever is installed
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")])
+)
 
 import numpy as np
 import pytest
@@ -10,41 +19,31 @@ import pytest
 
 @pytest.fixture
 def rng():
-    """Seeded NumPy numbers; Keras' draws are seeded too."""
+    """Seeded NumPy generator; Keras' generators are seeded, too."""
     import keras
 
     keras.utils.set_random_seed(7)
     return np.random.default_rng(7)
 
 
-# The files that take longest, the longest first: begun last, one of them would keep one worker busy and the other idle.
-LONGEST = [
-    "tutorials",
-    "resume_killed",
-    "tuning_killed",
-    "tuning_search",
-    "kernels_in_use",
-    "written_cells",
-    "resume",
-    "command_tune",
-    "zoo",
-    "contributing",
-    "fused_stack",
-    "tuning_budget",
-    "stateful_fit",
-    "readme",
-    "gradient_health_callback",
-    "tuning_optuna",
-    "bench_workers",
-    "time_scales",
-    "command_evaluate",
-    "music",
-    "words",
-    "series_run",
-]
+@pytest.fixture
+def eager():
+    """Run a test eagerly, see `eagerly`; fixtures of a larger scope are not affected."""
+    from eagerly import eagerly
+
+    with eagerly():
+        yield
 
 
-def pytest_collection_modifyitems(items):
-    """Puts the longest files first; the order within a file stays."""
-    place = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+def pytest_collection_finish(session):
+    """Exempt all that was imported from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """Exempt what a module leaves behind, for the same reason: caches of graphs and models grow with every test."""
+    yield
+    gc.collect()
+    gc.freeze()

@@ -37,7 +37,7 @@ SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 EPOCHS = 4 if FULL else 1
 LAYERS = [1, 2, 3, 4] if FULL else [1, 2]
-WIDTHS = [32, 64, 128] if FULL else [4, 8]
+WIDTHS = [32, 64, 128] if FULL else [4]
 RATES = [0.002, 0.005, 0.0125] if FULL else [0.005]
 SIZES = {"characters": 150_000 if FULL else 8_000, "digits": 30_000 if FULL else 500}
 SEEDS = 2 if FULL else 1

@@ -1,0 +1,88 @@
+"""`probe_levels` on networks whose levels are known to hold, or not to hold, a target."""
+
+import keras
+import numpy as np
+import pytest
+
+from deeprnn_keras import DeepRNN, probe_levels
+
+T = 6
+
+
+def identity_stack(inputs, levels):
+    """A linear network: level 1 sums its input over time, each further level hands on its own sum of that."""
+    layer = DeepRNN(inputs, levels, "rnn", activation="linear", return_sequences=True, name="stack")
+    model = keras.Sequential([keras.Input((None, inputs)), layer, keras.layers.Dense(1)])
+    eye, zero = np.eye(inputs), np.zeros(inputs)
+    layer.set_weights([eye, eye, zero] * levels)
+    return model
+
+
+def test_regression_targets(rng):
+    """Sums over time are linear in level 1, sums of sums in level 2; neither is in the input."""
+    x = rng.normal(size=(80, T, 2))
+    sums = np.cumsum(x[:, :, 0], 1)
+    once, twice = (probe_levels(identity_stack(2, 2), x, target) for target in (sums, np.cumsum(sums, 1)))
+    assert [(row.level, row.width) for row in once] == [("X", 2), ("H^(1)", 2), ("H^(2)", 2)]
+    assert once.metric == "R²" and once.baseline == 0.0
+    assert once[1].score > 0.999 > 0.9 > once[0].score and once.best.level == "H^(1)"
+    assert twice[2].score > 0.999 > 0.97 > max(twice[0].score, twice[1].score) and twice.best.level == "H^(2)"
+
+
+@pytest.mark.parametrize("names", [False, True], ids=["numbers", "names"])
+def test_classes_at_the_last_step(rng, names):
+    x = rng.normal(size=(200, T, 1))
+    target = x.sum((1, 2)) > 0
+    report = probe_levels(identity_stack(1, 1), x, np.where(target, "up", "down") if names else target)
+    assert report.metric == "accuracy" and 0.3 < report.baseline < 0.7
+    assert report[1].score > 0.95 > 0.8 > report[0].score
+
+
+def test_masked_steps_are_excluded(rng):
+    """The last valid step is read, and what stands behind it may be anything."""
+    ids = rng.integers(1, 5, size=(100, T))
+    lengths = rng.integers(1, T + 1, size=100)
+    for row, length in enumerate(lengths):
+        ids[row, length:] = 0
+    embed = keras.layers.Embedding(5, 4, mask_zero=True)
+    layer = DeepRNN(4, 1, "rnn", activation="linear", return_sequences=True)
+    model = keras.Sequential([keras.Input((None,)), embed, layer])
+    embed.set_weights([np.eye(5)[:, 1:]])
+    layer.set_weights([np.eye(4), np.eye(4), np.zeros(4)])
+    counts = (ids == 2).sum(1).astype("float32")
+    assert probe_levels(model, ids, counts)[1].score > 0.999
+    per_step = np.where(ids > 0, np.cumsum(ids == 2, 1), 1e6).astype("float32")
+    assert probe_levels(model, ids, per_step)[1].score > 0.999
+
+
+def test_one_long_sequence_is_split_in_time(rng):
+    x = rng.normal(size=(1, 300, 1))
+    report = probe_levels(identity_stack(1, 1), x, np.cumsum(x[:, :, 0], 1))
+    assert report[1].score > 0.999
+
+
+def test_split_depends_on_the_seed(rng):
+    x, target = rng.normal(size=(30, T, 2)), rng.normal(size=30)
+    model = identity_stack(2, 2)
+    first, again, other = (probe_levels(model, x, target, seed=seed) for seed in (1, 1, 2))
+    assert list(first) == list(again) != list(other)
+
+
+def test_report_and_plot(rng, tmp_path):
+    report = probe_levels(identity_stack(2, 2), rng.normal(size=(40, T, 2)), rng.normal(size=40))
+    lines = str(report).splitlines()
+    assert len(lines) == 5 and lines[1].startswith("X ") and lines[-1].startswith("nothing")
+    assert report.plot(tmp_path / "levels.png").stat().st_size > 5000
+
+
+def test_bad_input(rng):
+    x = rng.normal(size=(10, T, 2))
+    model = identity_stack(2, 2)
+    with pytest.raises(ValueError, match=r"target must have shape \(10,\) or \(10, 6\) for this x, got \(9,\)"):
+        probe_levels(model, x, np.zeros(9))
+    with pytest.raises(ValueError, match=r"held_out must be a share between 0 and 1, got 1\.5"):
+        probe_levels(model, x, np.zeros(10), held_out=1.5)
+    with pytest.raises(ValueError, match="one DeepRNN named 'other', found none"):
+        probe_levels(model, x, np.zeros(10), layer="other")
+    with pytest.raises(ValueError, match="one DeepRNN in the model, found none"):
+        probe_levels(keras.Sequential([keras.Input((None, 2)), keras.layers.LSTM(2)]), x, np.zeros(10))

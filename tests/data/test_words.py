@@ -1,0 +1,167 @@
+"""Vocabularies of words and bytes, and language models over them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+
+from deeprnn_keras import (
+    ByteVocabulary,
+    LanguageModel,
+    SequenceModel,
+    TextCorpus,
+    Vocabulary,
+    WordVocabulary,
+    plain_words,
+    zoo,
+)
+from deeprnn_keras.cli import main
+from deeprnn_keras.data.words import plain, vocabulary_of
+from deeprnn_keras.training.compressors import compressed_bits
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+RHYME = "the king was in his counting house\ncounting out his money\n"
+
+
+def test_words_round_trip():
+    words = WordVocabulary.of(RHYME, end_of_line=True)
+    assert words.words[:4] == ("<unk>", "<eos>", "counting", "his")
+    assert len(words) == 2 + len(set(RHYME.split()))
+    assert words.decode(words.encode(RHYME)) == RHYME
+    short = WordVocabulary.of(RHYME, size=4, end_of_line=True)
+    assert short.decode(short.encode(RHYME.splitlines()[0])) == "<unk> <unk> <unk> <unk> his counting <unk>"
+    assert WordVocabulary.of([RHYME, "his his"], size=2).words == ("<unk>", "his")
+
+
+def test_vocabulary_without_an_unknown_word():
+    words = WordVocabulary(["a", "b"])
+    assert words.encode("b a").tolist() == [1, 0] and words.encode("b x a", "skip").tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"words outside the vocabulary of 2: 'x' \(2 times\), 'y' \(1 times\); give"):
+        words.encode("x a y x")
+    with pytest.raises(ValueError, match="unknown must be 'error' or 'skip', got 'drop'"):
+        words.encode("a", "drop")
+
+
+@pytest.mark.parametrize("words", [["a", "a"], ["a b"], [""], [], ["a", 3]], ids=str)
+def test_bad_words_are_refused(words):
+    with pytest.raises(ValueError, match="words must be different strings without white space"):
+        WordVocabulary(words)
+
+
+def test_plain_words():
+    assert plain_words("“Don't,” she SAID -- 3 times.\n") == "don't she said 3 times"
+
+
+def test_bytes_encode_every_script():
+    text = "Ἐν ἀρχῇ 太初 \U0001d11e\n"
+    bytes_ = ByteVocabulary()
+    assert bytes_.decode(bytes_.encode(text)) == text and len(bytes_.encode(text)) == len(text.encode())
+    assert bytes_.decode([206, 65]) == "\ufffdA", "half a character"
+
+
+@pytest.mark.parametrize("vocabulary", [Vocabulary("ab"), WordVocabulary(["x", "y"]), ByteVocabulary()], ids=repr)
+def test_vocabularies_are_json_in_configurations(vocabulary):
+    again = vocabulary_of(json.loads(json.dumps(plain(vocabulary))))
+    assert again == vocabulary and hash(again) == hash(vocabulary) and vocabulary_of(vocabulary) is vocabulary
+    assert vocabulary_of(7) is None
+
+
+def test_corpus_of_words_is_split_between_words():
+    text = RHYME * 40
+    corpus = TextCorpus(text, vocabulary=WordVocabulary.of(text, end_of_line=True))
+    split = corpus.split()
+    assert sorted("".join(split.train + split.validation)) == sorted(text)
+    words = set(text.split())
+    for piece in split.train + split.validation:
+        assert set(piece.split()) <= words
+    assert corpus.size() == f"{len(text.split()) + 80:,} words of {len(words) + 2} kinds"
+    assert corpus.beginning("the king was", 5) == "the king"
+    assert TextCorpus("äb", vocabulary=ByteVocabulary()).size() == "3 bytes of 256 kinds"
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "text"),
+    [(WordVocabulary.of(RHYME, end_of_line=True), RHYME), (ByteVocabulary(), "πάντα ῥεῖ\n")],
+    ids=["words", "bytes"],
+)
+def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
+    keras.utils.set_random_seed(2)
+    model = LanguageModel(vocabulary, units=8, num_layers=2, implementation="loop")
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert loaded.vocabulary == vocabulary
+    score = loaded.score(text * 3)
+    assert score.count == len(vocabulary.encode(text * 3)) - 1
+    assert score.cross_entropy == pytest.approx(np.log(len(vocabulary)), rel=0.1), "untrained: as good as guessing"
+    written = loaded.generate(text[:4] if vocabulary.unit == "byte" else "the king", length=6, seed=0)
+    assert written.startswith(text[:4] if vocabulary.unit == "byte" else "the king")
+    assert len(vocabulary.encode(written)) >= 6
+
+
+def test_configurations_with_words_and_bytes(tmp_path):
+    words = WordVocabulary.of(RHYME, end_of_line=True)
+    config = zoo.info("zaremba_small", vocabulary=words.symbols, units=4, embedding=3)
+    model = config.build()
+    assert model.vocabulary == words and model.count_params() == config.count_params()
+    zoo.save_preset(model, tmp_path / "p")
+    assert zoo.create_model(tmp_path / "p").vocabulary == words
+    assert zoo.create_model("bytes_lstm_2x256", units=4).vocabulary == ByteVocabulary()
+
+
+def test_compressors_count_the_units_of_the_model():
+    text = "é" * 500
+    characters, bytes_ = (dict(compressed_bits(text, unit)) for unit in ("character", "byte"))
+    assert characters["xz -9"] == 2 * bytes_["xz -9"]
+    assert compressed_bits(text, "word") == []
+
+
+REVIEWS = ["A good, GOOD film!", "bad bad bad film; so bad", "good fun", "what a bad one"]
+
+
+@pytest.mark.parametrize("length", [None, 3])
+def test_sequence_models_read_raw_texts(length):
+    words = WordVocabulary.of(map(plain_words, REVIEWS), size=5, padding=True)
+    assert words.words == ("<pad>", "<unk>", "bad", "good", "a")
+    keras.utils.set_random_seed(1)
+    how = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
+    how["implementation"] = "loop"
+    model = SequenceModel(5, 1, 6, **how)
+    read = [one.tolist() for one in model._series(REVIEWS)]
+    whole = [[4, 3, 3, 1], [2, 2, 2, 1, 1, 2], [3, 1], [1, 4, 2, 1]]
+    assert read == (whole if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
+    model.compile(keras.optimizers.Adam(0.1), model.loss_function())
+    model.fit(model.dataset(REVIEWS, [1, 0, 1, 0]), epochs=12, shuffle=False, verbose=0)
+    assert model.predict_labels(REVIEWS).tolist() == [1, 0, 1, 0]
+    again = SequenceModel.from_config(model.get_config())
+    assert again.words == words
+    with pytest.raises(ValueError, match="knows no words; create it with words="):
+        SequenceModel(5, 1, 2, kind="binary", embedding=3, masks=True).predict_labels(REVIEWS)
+    with pytest.raises(ValueError, match="words must be as many as inputs, 4, and read through"):
+        SequenceModel(4, 1, 2, kind="binary", embedding=3, words=words.words)
+
+
+def test_zoo_model_of_film_reviews_reads_raw_texts(tmp_path):
+    words = WordVocabulary.of(map(plain_words, REVIEWS), size=20, padding=True)
+    model = zoo.create_model("imdb_bilstm_2x64", words=words.words, inputs=len(words), length=6, units=2, embedding=2)
+    assert model.predict_labels(REVIEWS).shape[0] == 4
+    zoo.save_preset(model, tmp_path / "p")
+    assert zoo.create_model(tmp_path / "p").words == words
+
+
+@pytest.mark.slow
+def test_command_trains_a_model_of_words(tmp_path, monkeypatch):
+    tf.config.run_functions_eagerly(False)  # until the fixture ends: as users run it
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rhyme.txt").write_text(RHYME * 40)
+    small = ["--units", "3", "--epochs", "1", "--batch-size", "4", "--bptt", "4", "--learning-rate", "0.1"]
+    result = CliRunner().invoke(main, ["train", "zaremba_small", "--text", "rhyme.txt", *small], env={"COLUMNS": "250"})
+    assert result.exit_code == 0, result.output
+    kinds = len(set(RHYME.split())) + 2
+    assert f"words of {kinds} kinds" in result.stdout and "bits per word" in result.stdout
+    assert "gzip" not in result.stdout and "bits/word" in result.stdout
+    found = json.loads((tmp_path / "runs" / "zaremba_small" / "result.json").read_text())["validation"]
+    assert found["words"] > 0 and 0 < found["bits_per_word"] < np.log2(kinds) + 1

@@ -1,0 +1,83 @@
+"""What is installed, and the names at the top level: every folder, the stubs, the zoo with its weights."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from source_files import MODULES, ROOT, STUBS, module_name
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_package_list_names_every_folder():
+    folders = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == folders
+    for path in MODULES.values():
+        assert (path.parent / "__init__.py").exists(), path
+
+
+def test_zoo_is_found_in_a_checkout_without_an_editable_install():
+    code = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f).lower()]\n"
+        "from deeprnn_keras import zoo; print(zoo.count_params('zaremba_medium'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "19775200", done.stderr
+
+
+@pytest.mark.parametrize("folder", STUBS, ids=lambda folder: folder.name)
+def test_stubs_name_what_there_is(folder):
+    package = importlib.import_module(module_name(folder / "__init__.py"))
+    assert package.__all__ == dir(package) == sorted(STUBS[folder])
+    for name, module in STUBS[folder].items():
+        assert getattr(package, name) is not None
+        assert name != module.partition(".")[0], f"{module}: importing the module would hide its name"
+
+
+def test_importing_the_package_imports_no_framework():
+    code = (
+        "import sys, deeprnn_keras as d\n"
+        "def loaded(): return [name for name in ('keras', 'tensorflow') if name in sys.modules]\n"
+        "d.data, d.training, d.tuning, d.audit, d.generation, d.training.Recipe, d.data.TextCorpus\n"
+        "print(loaded(), len(d.zoo.list_models()) > 20, 'HyperDeepRNN' in dir(d.tuning))\n"
+        "public = [name for name in dir(d) if not name.startswith('_')]\n"
+        "print(public == dir(d), {'zoo', 'DeepRNN'} < set(public))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["[]", "True", "True", "True", "True"], done.stdout + done.stderr
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    package = importlib.import_module("deeprnn_keras")
+    with pytest.raises(AttributeError, match=r"no attribute 'DeepRNM'$"):
+        package.DeepRNM  # noqa: B018
+    with pytest.raises(AttributeError, match="it is now 'AffineMap'"):
+        package.Map  # noqa: B018
+    with pytest.raises(AttributeError, match=r"use deeprnn_keras\.data\.SeriesSplit"):
+        package.SeriesSplit  # noqa: B018
+
+
+@pytest.mark.slow
+def test_wheel_contains_the_zoo_and_works_elsewhere(tmp_path):
+    source = tmp_path / "source"  # a copy: a build leaves folders behind that a later one would read
+    for folder in ("deeprnn_keras", "zoo"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, capture_output=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    shutil.unpack_archive(wheel, site, "zip")
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); sys.path = [p for p in sys.path if p != {str(ROOT)!r}]\n"
+        "from deeprnn_keras import zoo\n"
+        f"assert zoo.__file__.startswith({str(site)!r}), zoo.__file__\n"
+        "assert zoo.create_model('vowels_bigru_2x64', pretrained=True).count_params() == 105_609\n"
+        "print(zoo.count_params('zaremba_medium'), dict(zoo.info('vowels_bigru_2x64').card())['results here'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("19775200 0.9"), done.stderr

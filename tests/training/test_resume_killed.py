@@ -1,0 +1,99 @@
+"""Runs killed with SIGKILL, and a disk that fills up."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_resume import small
+
+from deeprnn_keras.training.checkpoint_files import newest_first
+
+HERE = Path(__file__).resolve().parent
+KILLS = int(os.environ.get("RESUME_KILLS", "4"))  # of the long test
+# every life compiles anew, and what is compiled runs for seconds: all lives, the whole one too, compile in less time
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
+
+def script(folder, *options):
+    command = [sys.executable, str(HERE / "resumable.py"), str(folder), *map(str, options)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def ended(folder, *options):
+    """Return the weights and figures at the end of an undisturbed run."""
+    process = script(folder, *options)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors[-3000:]
+    with np.load(folder / "end.npz") as stored:
+        return [stored[name] for name in stored.files]
+
+
+def wait_for_progress(process, checkpoints, before):
+    """Wait until the process has written a checkpoint of its own, so that every life makes progress."""
+    while process.poll() is None and newest_first(checkpoints)[:1] == before:
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("kills", "implementation"),
+    [pytest.param(1, "loop", marks=pytest.mark.slow), pytest.param(KILLS, "auto", marks=pytest.mark.long)],
+)
+def test_killed_run_is_bit_identical(tmp_path, kills, implementation):
+    """Each life is killed at a random moment after its first checkpoint: in an update, a write, or a validation."""
+    rng = np.random.default_rng(0)
+    options = 20 * kills, 5, implementation
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir(), cut.mkdir()
+    wanted = ended(whole, *options)
+    for life in range(kills):
+        before = newest_first(cut / "checkpoints")[:1] if life else []
+        process = script(cut, *options)
+        wait_for_progress(process, cut / "checkpoints", before)
+        time.sleep(rng.uniform(0, 0.5))
+        assert process.poll() is None, "the training is long enough for so many kills"
+        process.kill()
+        process.communicate()
+    for value, right in zip(ended(cut, *options), wanted, strict=True):
+        np.testing.assert_array_equal(value, right)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of 96 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("a small file system needs the right to mount one; test_resume.py has a limit on files instead")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("eager")
+def test_disk_that_fills_up_keeps_earlier_checkpoints(small_disk):
+    """Another file takes the room between two saves; once there is room again, the run resumes."""
+    model, data, resume = small(small_disk / "run")
+    filler = small_disk / "other.bin"
+
+    def fill(batch, logs):
+        if batch == 4:
+            with pytest.raises(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"0" * 1024)
+
+    filling = keras.callbacks.LambdaCallback(on_train_batch_end=fill)
+    with pytest.raises(OSError, match=r"No space left on device; the checkpoint of update 3 is kept. Make room"):
+        model.fit(data, epochs=4, callbacks=[filling, resume], shuffle=False, verbose=0)
+    assert [path.name for path in newest_first(small_disk / "run")] == [
+        "updates-000000003.safetensors",
+        "updates-000000000.safetensors",
+    ]
+    filler.unlink()
+    model, data, resume = small(small_disk / "run")
+    model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
+    assert resume.resumed_at == 3

@@ -1,0 +1,222 @@
+"""Truncated back-propagation through time inside plain `fit`: what is carried, and where it is reset."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.layers import Dense, Embedding
+from oracles import assert_close
+
+from deeprnn_keras import DeepRNN, LanguageModel, TBPTTDataset
+
+V, H, N, T = 7, 4, 2, 5
+STREAM = np.random.default_rng(0).integers(V, size=2 * 20 + 1)
+LANES = np.stack([STREAM[:20], STREAM[20:40]])
+eager = pytest.mark.usefixtures("eager")  # traced is test_fit_equals_truncated_back_propagation_by_hand
+kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
+cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
+
+
+def language_models(cell="lstm", kernel="loop"):
+    """Return a model that carries its state and its stateless twin."""
+    keras.utils.set_random_seed(1)
+    options = {"units": H, "num_layers": 2, "cell": cell, "implementation": kernel, "embedding": 3}
+    carrying, twin = LanguageModel(V, stateful=True, **options), LanguageModel(V, **options)
+    twin.set_weights(carrying.get_weights())
+    for model in (carrying, twin):
+        model.compile(keras.optimizers.SGD(0.5), model.loss_function())
+    return carrying, twin
+
+
+@pytest.mark.parametrize(("cell", "kernel"), [("lstm", "xla"), ("mlp_gate_lstm", "loop")])
+def test_chunks_equal_the_whole(cell, kernel):
+    model, twin = language_models(cell, kernel)
+    chunks = [model(x) for x, _ in TBPTTDataset(STREAM, N, T)]
+    assert_close(np.concatenate(chunks, axis=1), twin(LANES).numpy(), 1e-6)
+
+
+@kernels
+@cells
+def test_outputs_and_gradients_of_a_chunk_equal_those_with_its_state_given(cell, kernel):
+    """Nothing flows back into the chunk before, and everything within."""
+    rng = np.random.default_rng(3)
+    layer = DeepRNN(H, 2, cell, stateful=True, return_sequences=True, implementation=kernel)
+    free = DeepRNN(H, 2, cell, return_sequences=True, return_state=True, implementation=kernel)
+    for one in (layer, free):
+        one.build((None, None, 3))
+    free.set_weights(layer.get_weights())
+    state = None
+    for _ in range(3):
+        x, results = tf.constant(rng.normal(size=(N, T, 3)), "float32"), []
+        for one in (layer, free):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                if one is layer:
+                    y = one(x, training=True)
+                else:
+                    y, *final = one(x, initial_state=state, training=True)
+                loss = tf.reduce_sum(tf.sin(y))
+            results.append([y, *tape.gradient(loss, [x, *(w.value for w in one.trainable_weights)])])
+        state = [tf.nest.map_structure(tf.stop_gradient, entry) for entry in final]
+        for one, other in zip(*results, strict=True):
+            assert_close(one, other.numpy(), 1e-6)
+
+
+class Losses(keras.callbacks.Callback):
+    """The loss of each batch; Keras logs the mean since the epoch's begin."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._sum = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(logs["loss"] * (batch + 1) - self._sum)
+        self._sum = logs["loss"] * (batch + 1)
+
+
+def by_hand(twin, data, epochs, rate=0.5):
+    """[loss of each update] of plain SGD that hands the state on itself."""
+    embed, head = (next(one for one in twin.layers if isinstance(one, kind)) for kind in (Embedding, Dense))
+    whole = twin.get_layer("deep_rnn")
+    stack = DeepRNN.from_config({**whole.get_config(), "return_state": True})
+    stack.build((None, None, 3))
+    stack.set_weights(whole.get_weights())
+    weights, losses = [embed.embeddings, *stack.trainable_weights, *head.trainable_weights], []
+    for _ in range(epochs):
+        state = None
+        for (x, _), y in data:
+            with tf.GradientTape() as tape:
+                output, *final = stack(embed(x), initial_state=state, training=True)
+                loss = twin.loss(y, head(output))
+            for weight, slope in zip(weights, tape.gradient(loss, [w.value for w in weights]), strict=True):
+                weight.assign_sub(rate * tf.convert_to_tensor(slope))
+            losses.append(float(loss))
+            state = [tf.nest.map_structure(tf.stop_gradient, entry) for entry in final]
+    return losses
+
+
+def test_fit_equals_truncated_back_propagation_by_hand():
+    """Over epochs with validation in between, which has no influence; traced and compiled as users run it."""
+    model, twin = language_models(kernel="auto")
+    data, notes = TBPTTDataset(STREAM, N, T), Losses()
+    held_out = TBPTTDataset(STREAM[::-1], 5, 3)
+    model.fit(data, epochs=3, validation_data=held_out, callbacks=[notes], shuffle=False, verbose=0)
+    np.testing.assert_allclose(notes.losses, by_hand(twin, data, 3), rtol=1e-5)
+
+
+@eager
+def test_validation_resets_and_reads_all_lanes():
+    model, twin = language_models()
+    history = model.fit(
+        TBPTTDataset(STREAM, N, T), epochs=2, validation_data=TBPTTDataset(STREAM, N, T), shuffle=False, verbose=0
+    )
+    twin.set_weights(model.get_weights())
+    whole = twin.loss(np.stack([STREAM[1:21], STREAM[21:41]]), twin(LANES))
+    assert history.history["val_loss"][1] == pytest.approx(float(whole), rel=1e-5)
+    assert model.evaluate(TBPTTDataset(STREAM, N, T), verbose=0) == pytest.approx(float(whole), rel=1e-5)
+
+
+@eager
+def test_sequential_model_needs_no_reset_mask():
+    """One stream, reset where Keras' epochs begin."""
+    keras.utils.set_random_seed(0)
+    stack = DeepRNN(H, 2, stateful=True, return_sequences=True, implementation="loop")
+    model = keras.Sequential([keras.Input((None, 3)), stack, keras.layers.Dense(3)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    data = TBPTTDataset(np.random.default_rng(0).normal(size=(41, 3)), N, T, reset_mask=False)
+    losses = model.fit(data, epochs=3, shuffle=False, verbose=0).history["loss"]
+    assert losses[0] == losses[1] == losses[2]
+    assert len(stack.carried.values()) == 8 and any(np.any(value) for value in stack.carried.values())
+
+
+def test_reset_rows_forget_and_others_do_not(rng):
+    layer = DeepRNN(H, 2, "gru", stateful=True)
+    x = rng.normal(size=(2, T, 3)).astype("float32")
+    first = layer(x).numpy()
+    second = layer(x, reset_mask=np.array([True, False])).numpy()
+    assert_close(second[0], first[0], 1e-7)
+    assert np.max(np.abs(second[1] - first[1])) > 1e-3
+
+
+def test_training_and_evaluation_carry_separate_states(rng):
+    layer = DeepRNN(H, stateful=True)
+    x = rng.normal(size=(2, T, 3)).astype("float32")
+    first, other = layer(x, training=True).numpy(), layer(x).numpy()
+    assert_close(other, first, 1e-7)
+    assert np.max(np.abs(layer(x, training=True) - first)) > 1e-3
+
+
+@eager
+def test_train_on_batch_carries_the_state():
+    """Keras resets metrics in every `train_on_batch`, but the state is kept."""
+    model, twin = language_models()
+    data = TBPTTDataset(STREAM, N, T)
+    losses = [model.train_on_batch(x, y) for x, y in data]
+    np.testing.assert_allclose(losses, by_hand(twin, data, 1), rtol=1e-5)
+
+
+def test_nan_is_not_carried_past_a_reset():
+    layer = DeepRNN(H, stateful=True)
+    layer(np.full((2, 3, 3), np.nan, "float32"))
+    assert np.isfinite(layer(np.ones((2, 3, 3), "float32"), reset_mask=np.ones(2, bool))).all()
+
+
+@eager
+def test_loaded_model_evaluates_the_same(tmp_path):
+    model, _ = language_models()
+    data = TBPTTDataset(STREAM, N, T)
+    model.fit(data, shuffle=False, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(data, verbose=0) == model.evaluate(data, verbose=0)
+    assert loaded.count_params() == model.count_params()
+
+
+def test_score_and_generate_ignore_the_carried_state():
+    keras.utils.set_random_seed(0)
+    model = LanguageModel("abc", H, 2, stateful=True)
+    twin = LanguageModel("abc", H, 2)
+    twin.set_weights(model.get_weights())
+    text = "abcabbcac" * 10
+    assert model.score(text).nats == pytest.approx(twin.score(text).nats, rel=1e-6)
+    assert model.generate("ab", 20, seed=3) == twin.generate("ab", 20, seed=3)
+
+
+@eager
+def test_tokens_without_reset_mask_start_from_zero():
+    (model, twin), ids = language_models(), LANES[:, :T]
+    for _ in range(2):
+        assert_close(model(ids), twin(ids).numpy(), 1e-6)
+    losses = [one.fit(ids, ids, batch_size=1, epochs=2, shuffle=False, verbose=0) for one in (model, twin)]
+    np.testing.assert_allclose(*(one.history["loss"] for one in losses), rtol=1e-5)
+    assert_close(model.predict(ids, verbose=0), twin.predict(ids, verbose=0), 1e-5)
+
+
+# === AR and TAR ===
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_penalties_by_hand(rng, masked):
+    x = rng.normal(size=(3, T, 2)).astype("float32")
+    mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]], bool) if masked else None
+    layer = DeepRNN(H, 2, "gru", return_sequences=True, ar=2.0, tar=0.5, implementation="loop")
+    h = layer(x, mask=mask).numpy()
+    assert layer.losses == []
+    layer(x, mask=mask, training=True)
+    valid = np.ones((3, T), bool) if mask is None else mask
+    ar = np.mean(h[valid] ** 2)
+    steps = (h[:, 1:] - h[:, :-1]) ** 2
+    tar = np.mean(steps[valid[:, 1:] & valid[:, :-1]])
+    assert float(layer.losses[0]) == pytest.approx(2 * ar + 0.5 * tar, rel=1e-5)
+
+
+@eager
+def test_penalties_apply_in_training_only():
+    model = LanguageModel(V, H, ar=1.0, tar=1.0, implementation="loop")
+    model.compile(keras.optimizers.SGD(0.0), model.loss_function())
+    data = TBPTTDataset(STREAM, N, T, reset_mask=False)
+    history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history
+    assert history["loss"][0] > history["val_loss"][0] + 1e-4

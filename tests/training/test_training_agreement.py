@@ -1,0 +1,35 @@
+"""What `train_text` is given must agree: model and corpus, model and recipe."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from deeprnn_keras import LanguageModel, Recipe, TextCorpus, Vocabulary
+from deeprnn_keras.tasks import families
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+TEXT = "".join(np.random.default_rng(1).choice(list("abc "), size=4000))
+
+
+def run(model, recipe, folder, **options):
+    corpus = TextCorpus(TEXT, vocabulary=Vocabulary(" abc"))
+    return families()["language"].train(model, corpus, recipe, folder, console=Console(file=io.StringIO()), **options)
+
+
+def test_corpus_with_another_vocabulary_is_refused(tmp_path):
+    """Its ids would be other characters, and the training would look well."""
+    with pytest.raises(ValueError, match="different vocabularies"):
+        run(LanguageModel("cba ", units=2, implementation="loop"), Recipe(bptt=8), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_quick_run_clips_for_its_own_windows(tmp_path, monkeypatch):
+    """A clip stated for a loss summed over T is divided by the T that is trained with, not by the recipe's."""
+    monkeypatch.setattr(LanguageModel, "generate", lambda *args, **options: "")  # the sample at the end
+    model = LanguageModel(" abc", units=2, cell="rnn", implementation="loop")
+    recipe = Recipe("rmsprop", clipvalue=5.0, sum_over_time=True, batch_size=32, bptt=50)
+    run(recipe.compile(model, model.loss_function()), recipe, tmp_path / "run", quick=True, deadline=0.0)
+    assert model.optimizer.clipvalue == pytest.approx(5.0 / 32)

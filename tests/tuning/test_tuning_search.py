@@ -1,0 +1,207 @@
+"""Searches that train: seeds, promotions, the best model, data in every form, keras-tuner's own tuners."""
+
+import json
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from eagerly import eagerly
+
+from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, token_windows, zoo
+from deeprnn_keras.training.step_time import first_batch, step_ms
+from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
+from deeprnn_keras.tuning.records import read_trials
+
+pytestmark = pytest.mark.usefixtures("eager")
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(20, 3, 2)).astype("float32"), RNG.normal(size=(20, 1)).astype("float32")
+SMALL = {"num_layers": 1, "units": [2, 3, 4, 5, 6, 7], "cell": "rnn", "global_clipnorm": 1.0}
+RECIPE = Recipe("adam", 1e-2, CosineDecay(), batch_size=8)
+LOOP = {"implementation": "loop"}  # nothing to compile
+
+
+def hyper(**changes):
+    return HyperDeepRNN(
+        inputs=(3, 2),
+        outputs=1,
+        loss="mse",
+        recipe=RECIPE,
+        **{**SMALL, "learning_rate": (1e-3, 1e-2), "options": LOOP, **changes},
+    )
+
+
+def searched(tmp_path, kind=RandomSearch, trials=2, epochs=None, name="search", hyper=hyper, **options):
+    tuner = kind(hyper(), "val_loss", trials, directory=tmp_path, project_name=name, **options)
+    given = {} if epochs is None else {"epochs": epochs}
+    tuner.search(X, Y, validation_data=(X, Y), verbose=0, **given)
+    return tuner
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    """A search of two trials of two epochs, and its directory."""
+    folder = tmp_path_factory.mktemp("search")
+    with eagerly():
+        return searched(folder, epochs=2), folder / "search"
+
+
+def test_search_is_repeatable(search, tmp_path):
+    first, _ = search
+    again = searched(tmp_path, epochs=2)
+    assert [t.score for t in first.oracle.trials.values()] == [t.score for t in again.oracle.trials.values()]
+
+
+def test_seeds_are_recorded_and_trials_repeated(search, tmp_path):
+    first, _ = search
+    seeds = searched(tmp_path, trials=1, name="seeds", epochs=2, executions_per_trial=2)
+    (record,) = read_trials(tmp_path / "seeds", "val_loss")
+    values = dict(record.seeds)
+    assert values[0] == first.oracle.trials["0"].score and values[0] != values[1]
+    assert record.score == pytest.approx(np.mean(list(values.values())))
+    assert record.metrics["weights"] == hyper().resolve(record.values).weights
+    assert record.metrics["ms_per_step"] > 0
+    seeds.repeat("0", 5, X, Y, validation_data=(X, Y), epochs=1)
+    (record,) = read_trials(tmp_path / "seeds", "val_loss")
+    assert [seed for seed, _ in record.seeds] == [0, 1, 5]
+
+
+def test_best_model_has_the_weights_of_its_best_epoch(search):
+    tuner, _ = search
+    (best,) = tuner.oracle.get_best_trials(1)
+    (model,) = tuner.get_best_models(1)
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(best.score, rel=1e-5)
+
+
+def test_records_are_complete_json(search):
+    _, folder = search
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text())
+    assert not list(folder.rglob(".*"))  # no partial file is left
+
+
+def test_promoted_trial_equals_an_uninterrupted_one(tmp_path):
+    """Weights, optimizer, dropout's random numbers, schedule: bit for bit; keras-tuner drops Adam's state."""
+
+    def dropped():
+        return hyper(num_layers=2, dropout=0.3)
+
+    tuner = searched(tmp_path, Hyperband, 3, max_epochs=2, factor=2, hyper=dropped)
+    promoted = [t for t in tuner.oracle.trials.values() if t.hyperparameters.values["tuner/initial_epoch"] == 1]
+    assert len(promoted) == 1
+    for trial in promoted:
+        record = next(r for r in read_trials(tmp_path / "search", "val_loss") if r.trial_id == trial.trial_id)
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
+        model = tuner.hypermodel.build(trial.hyperparameters)
+        straight = tuner.hypermodel.fit(
+            trial.hyperparameters, model, X, Y, validation_data=(X, Y), epochs=2, seed=0
+        ).history["val_loss"]
+        assert [value for _, value in record.epochs] == straight[1:]
+
+
+def test_keras_tuner_itself_resets_the_optimizer_at_a_promotion(tmp_path):
+    """The loss that `Continue` prevents: a promoted trial starts with a new optimizer."""
+    steps = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            steps.append(int(self.model.optimizer.iterations))
+
+    tuner = keras_tuner.Hyperband(
+        hyper(), "val_loss", max_epochs=2, factor=2, directory=tmp_path, project_name="theirs", seed=1
+    )
+    tuner.search(X, Y, validation_data=(X, Y), callbacks=[Look()], verbose=0)
+    assert any("tuner/trial_id" in t.hyperparameters.values for t in tuner.oracle.trials.values())
+    assert set(steps) == {0}
+
+
+def test_language_model_data_follow_the_drawn_batch_size_and_bptt(tmp_path):
+    """batch_size and bptt reach a function that makes the data; windows and lanes."""
+    text = np.asarray(RNG.integers(5, size=400), "int32")
+    seen = []
+
+    def data(recipe):
+        seen.append((recipe.batch_size, recipe.bptt))
+        if recipe.stateful:
+            return TBPTTDataset([text], recipe.batch_size, recipe.bptt, steps=2), TBPTTDataset([text[:80]], 4, 8)
+        train = token_windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=2)
+        return train, token_windows([text[:80]], 8, 4, shuffle=False)
+
+    for stateful in (False, True):
+        config = zoo.info("kjv_lstm_2x256", vocabulary="abcde", embedding=4, stateful=stateful)
+        made = HyperDeepRNN(
+            config, **{**SMALL, "cell": "gru"}, batch_size=[4, 8], bptt=(6, 9), learning_rate=1e-2, options=LOOP
+        )
+        tuner = RandomSearch(made, "val_loss", 1 + stateful, directory=tmp_path, project_name=str(stateful))
+        tuner.search(data, epochs=1, verbose=0)
+        drawn = [
+            (t.hyperparameters.values["batch_size"], t.hyperparameters.values["bptt"])
+            for t in tuner.oracle.trials.values()
+        ]
+        assert seen[-len(drawn) :] == drawn
+        assert all(np.isfinite(t.score) for t in tuner.oracle.trials.values())
+
+
+def test_series_model_of_the_zoo(tmp_path):
+    """Of any lengths, by the data set that the model makes."""
+    series = [RNG.normal(size=(length, 12)).astype("float32") for length in (3, 5, 4, 3)]
+    config = zoo.info("vowels_bigru_2x64")
+    data = config.build().dataset(series, [1, 2, 9, 1], 2, num_buckets=1, seed=0)
+    made = HyperDeepRNN(config, **SMALL, dropout=None, learning_rate=1e-2, options=LOOP)
+    tuner = RandomSearch(made, "val_loss", 1, directory=tmp_path)
+    tuner.search(lambda recipe: (data, data), epochs=1, verbose=0)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "COMPLETED", trial.message
+    assert tuner.get_best_models()[0].get_layer("deep_rnn").bidirectional
+
+
+def test_arrays_are_reshuffled_in_every_epoch():
+    """`fit` on arrays repeats one order after set_random_seed; a trial's training must not."""
+    from deeprnn_keras.tuning.fitting import training_data
+
+    data, *_ = training_data(np.arange(20.0)[:, None], np.arange(20.0), None, None, 0, RECIPE)
+    one, two = (np.concatenate([y for _, y in data]) for _ in range(2))
+    assert sorted(one) == sorted(two) and list(one) != list(two)
+
+
+def test_step_time_is_measured_on_the_training_data():
+    model = hyper().model.replace(units=3).build()
+    batch = first_batch(X, Y, batch_size=8)
+    assert [part.shape for part in batch] == [(8, 3, 2), (8, 1)]
+    assert 0 < step_ms(model, batch) < 10_000
+
+
+@pytest.mark.parametrize("head", ["layer", "layers", "function", "number"])
+def test_user_provided_heads(head):
+    """Counted as built, and never shared between models."""
+    heads = {
+        "layer": keras.layers.Dense(3),
+        "layers": [keras.layers.Dense(5, "relu"), keras.layers.Dense(3)],
+        "function": lambda hidden: keras.layers.Dense(3)(hidden),
+        "number": 3,
+    }
+    made = HyperDeepRNN(inputs=2, outputs=heads[head], loss="mse", **SMALL, return_sequences=True)
+    config = made.resolve({"num_layers": 1, "units": 4, "cell": "rnn"}).config
+    one, two = config.build(), config.build()
+    assert one.count_params() == config.count_params() == two.count_params()
+    assert one.output_shape == (None, None, 3)
+    assert not {id(w) for w in one.weights} & {id(w) for w in two.weights}
+
+
+def test_missing_objective_fails_the_trial_by_name(tmp_path):
+    tuner = RandomSearch(hyper(), keras_tuner.Objective("val_acc", "max"), 1, directory=tmp_path)
+    tuner.search(X, Y, validation_data=(X, Y), epochs=1, verbose=0)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "FAILED" and "objective 'val_acc' is not among the figures" in trial.message
+
+
+def test_diverging_trial_fails(tmp_path):
+    def explosive():
+        return hyper(learning_rate=1e30, global_clipnorm=None)
+
+    tuner = searched(tmp_path, trials=1, epochs=2, hyper=explosive)
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status in ("FAILED", "COMPLETED")
+    if trial.status == "COMPLETED":
+        assert np.isfinite(trial.score)
