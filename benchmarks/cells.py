@@ -32,7 +32,7 @@ def model(layer_class, name, options, seed):
     """One recurrent layer of h units on d = h inputs, and one number per step."""
     import keras
 
-    from deeprnn_keras import cell_spec
+    from deeprnn_keras.specs import cell_spec
 
     keras.utils.set_random_seed(seed)
     cell = cell_spec(name).cell(UNITS, **options)

@@ -14,141 +14,57 @@ from . import (
     tuning,
     zoo,
 )
-from .audit import GradientHealth, explain_kernels, gradient_health, probe_levels
-from .cells import DeepTransitionCell, MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell, RecurrentCell, RHNCell
-from .data import (
-    LETTERS,
-    ArrayDataset,
-    BucketedDataset,
-    ByteVocabulary,
-    TBPTTDataset,
-    TextCorpus,
-    Vocabulary,
-    WordVocabulary,
-    adding_problem,
-    adding_split,
-    bach_chorales,
-    digits,
-    japanese_vowels,
-    king_james,
-    piano_rolls,
-    plain_words,
-    sequential_mnist,
-    series_windows,
-    token_windows,
-    write_midi,
-)
-from .equations import AffineMap, Equations
-from .generation import generate, generate_notes
-from .initializers import ChronoBias, ForgetBias, PerGate, ScaledIdentity
-from .layers import GRU, LSTM, RNN, DeepInput, DeepOutput, DeepRNN, OneHot, SimpleRNN
+from .audit import explain_kernels, gradient_health, probe_levels
+from .cells import RecurrentCell
+from .data import ArrayDataset, TBPTTDataset, TextCorpus, king_james, series_windows, token_windows
+from .equations import AffineMap, DiagonalMap, Equations
+from .generation import generate
+from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
-from .optimizers import GradientGuard, GuardedAdam, GuardedRMSprop, GuardedSGD
-from .registry import Registry
-from .specs import cell_spec, register_cell
-from .stack import count_params, layer_units, output_width
-from .training import (
-    NTASGD,
-    BitsPerCharacter,
-    CosineDecay,
-    EMAWeights,
-    GeometricDecay,
-    LearningRate,
-    NonFiniteGuard,
-    Perplexity,
-    PlateauDecay,
-    Recipe,
-    Resume,
-    StepDecay,
-    learning_rate_range_test,
-)
+from .specs import register_cell
+from .stack import count_params
+from .training import Recipe, Resume
 
 __version__: str
 
 __all__ = [
     "GRU",
-    "LETTERS",
     "LSTM",
-    "NTASGD",
     "RNN",
     "AffineMap",
     "ArrayDataset",
-    "BitsPerCharacter",
-    "BucketedDataset",
-    "ByteVocabulary",
-    "ChronoBias",
-    "CosineDecay",
-    "DeepInput",
-    "DeepOutput",
     "DeepRNN",
-    "DeepTransitionCell",
-    "EMAWeights",
+    "DiagonalMap",
     "Equations",
-    "ForgetBias",
-    "GeometricDecay",
-    "GradientGuard",
-    "GradientHealth",
-    "GuardedAdam",
-    "GuardedRMSprop",
-    "GuardedSGD",
     "LanguageModel",
-    "LearningRate",
-    "MLPGateGRUCell",
-    "MLPGateLSTMCell",
-    "MLPGateRNNCell",
-    "NonFiniteGuard",
-    "OneHot",
-    "PerGate",
-    "Perplexity",
-    "PlateauDecay",
-    "RHNCell",
     "Recipe",
     "RecurrentCell",
-    "Registry",
     "Resume",
-    "ScaledIdentity",
     "SequenceModel",
     "SimpleRNN",
-    "StepDecay",
     "TBPTTDataset",
     "TextCorpus",
-    "Vocabulary",
-    "WordVocabulary",
-    "adding_problem",
-    "adding_split",
     "audit",
-    "bach_chorales",
     "bench",
-    "cell_spec",
     "cells",
     "count_params",
     "data",
-    "digits",
     "equations",
     "explain_kernels",
     "generate",
-    "generate_notes",
     "generation",
     "gradient_health",
     "initializers",
-    "japanese_vowels",
     "king_james",
-    "layer_units",
     "layers",
-    "learning_rate_range_test",
     "models",
     "optimizers",
-    "output_width",
-    "piano_rolls",
-    "plain_words",
     "probe_levels",
     "register_cell",
-    "sequential_mnist",
     "series_windows",
     "tasks",
     "token_windows",
     "training",
     "tuning",
-    "write_midi",
     "zoo",
 ]

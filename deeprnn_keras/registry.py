@@ -12,7 +12,7 @@ class Registry:
         kind: what they are, for messages: "model", "cell".
         entries: a dictionary to begin with.
 
-    >>> from deeprnn_keras import Registry
+    >>> from deeprnn_keras.registry import Registry
     >>> colours = Registry("colour", {"red": 1, "green": 2})
     >>> colours["green"], colours.names("*e*")
     (2, ['green', 'red'])

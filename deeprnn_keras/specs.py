@@ -107,7 +107,7 @@ for _name, _equations, _make in (
 def cell_spec(cell):
     """The `CellSpec` of a name, or of {"name": name, **options}; a ValueError suggests the nearest names.
 
-    >>> from deeprnn_keras import cell_spec
+    >>> from deeprnn_keras.specs import cell_spec
     >>> cell_spec("lstm").gates
     ('input', 'forget', 'candidate', 'output')
     """
@@ -144,7 +144,8 @@ def register_cell(name, make=None):
         ValueError: if the name is taken, or `make` cannot be called.
 
     >>> from functools import partial
-    >>> from deeprnn_keras import DeepRNN, RHNCell, register_cell
+    >>> from deeprnn_keras import DeepRNN, register_cell
+    >>> from deeprnn_keras.cells import RHNCell
     >>> register_cell("rhn_of_depth_7", partial(RHNCell, depth=7)).keywords
     {'depth': 7}
     >>> DeepRNN(8, num_layers=2, cell="rhn_of_depth_7").cells

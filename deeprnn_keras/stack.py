@@ -9,7 +9,7 @@ CONNECTIONS = ("stack", "residual", "skip")
 def layer_units(units, num_layers=None):
     """[h_1, ..., h_L] from `units` (h, or one per layer) and `num_layers` (L); a ValueError if they disagree.
 
-    >>> from deeprnn_keras import layer_units
+    >>> from deeprnn_keras.stack import layer_units
     >>> layer_units(8, num_layers=3)
     [8, 8, 8]
     """

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, RHNCell, SimpleRNN
+from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, SimpleRNN
+from deeprnn_keras.cells import RHNCell
 from deeprnn_keras.layers import exporting
 
 T, D, H = 5, 3, 4

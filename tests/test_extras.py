@@ -9,20 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import (
-    DeepRNN,
-    TextCorpus,
-    bach_chorales,
-    digits,
-    extras,
-    japanese_vowels,
-    king_james,
-    piano_rolls,
-    probe_levels,
-    sequential_mnist,
-    write_midi,
-)
-from deeprnn_keras.data import mnist
+from deeprnn_keras import DeepRNN, TextCorpus, extras, king_james, probe_levels
+from deeprnn_keras.data import bach_chorales, digits, japanese_vowels, mnist, piano_rolls, sequential_mnist, write_midi
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tuning import optuna_objective
 from deeprnn_keras.tuning.importance import importance

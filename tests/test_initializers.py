@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import ChronoBias, DeepRNN, ForgetBias, PerGate, ScaledIdentity
+from deeprnn_keras import DeepRNN
+from deeprnn_keras.initializers import ChronoBias, ForgetBias, PerGate, ScaledIdentity
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 H = 4

@@ -34,7 +34,7 @@ def test_layer_example_runs():
 @pytest.mark.slow
 def test_text_example_runs_on_a_short_text(monkeypatch, tmp_path):
     text = deeprnn_keras.king_james().text[:20_000]
-    vocabulary = deeprnn_keras.Vocabulary(zoo.info("kjv_lstm_2x256").vocabulary)
+    vocabulary = deeprnn_keras.data.Vocabulary(zoo.info("kjv_lstm_2x256").vocabulary)
     monkeypatch.setattr(deeprnn_keras, "king_james", lambda: TextCorpus(text, vocabulary=vocabulary))
     monkeypatch.chdir(tmp_path)
     exec(TEXT_EXAMPLE, {})

@@ -29,7 +29,8 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from deeprnn_keras import CosineDecay, DeepRNN, LanguageModel, Recipe, count_params, king_james, token_windows, zoo
+from deeprnn_keras import DeepRNN, LanguageModel, Recipe, count_params, king_james, token_windows, zoo
+from deeprnn_keras.training import CosineDecay
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 keras.utils.set_random_seed(0)

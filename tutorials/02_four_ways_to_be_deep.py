@@ -30,7 +30,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from deeprnn_keras import CosineDecay, LanguageModel, Recipe, king_james, probe_levels, token_windows, zoo
+from deeprnn_keras import LanguageModel, Recipe, king_james, probe_levels, token_windows, zoo
+from deeprnn_keras.training import CosineDecay
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 

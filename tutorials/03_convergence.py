@@ -25,16 +25,8 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from deeprnn_keras import (
-    CosineDecay,
-    LanguageModel,
-    Recipe,
-    Resume,
-    TBPTTDataset,
-    gradient_health,
-    king_james,
-    learning_rate_range_test,
-)
+from deeprnn_keras import LanguageModel, Recipe, Resume, TBPTTDataset, gradient_health, king_james
+from deeprnn_keras.training import CosineDecay, learning_rate_range_test
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1

@@ -28,7 +28,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
-from deeprnn_keras import CosineDecay, Recipe, king_james, token_windows, zoo
+from deeprnn_keras import Recipe, king_james, token_windows, zoo
+from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
 from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.results import SearchResults

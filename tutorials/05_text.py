@@ -26,7 +26,8 @@ from pydoc_data import topics
 import keras
 import matplotlib.pyplot as plt
 
-from deeprnn_keras import TextCorpus, Vocabulary, king_james, token_windows, zoo
+from deeprnn_keras import TextCorpus, king_james, token_windows, zoo
+from deeprnn_keras.data import Vocabulary
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1

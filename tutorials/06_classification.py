@@ -24,7 +24,9 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from deeprnn_keras import CosineDecay, Recipe, SequenceModel, japanese_vowels, zoo
+from deeprnn_keras import Recipe, SequenceModel, zoo
+from deeprnn_keras.data import japanese_vowels
+from deeprnn_keras.training import CosineDecay
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1

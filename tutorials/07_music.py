@@ -25,7 +25,8 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from deeprnn_keras import bach_chorales, write_midi, zoo
+from deeprnn_keras import zoo
+from deeprnn_keras.data import bach_chorales, write_midi
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1

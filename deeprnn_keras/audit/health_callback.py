@@ -43,7 +43,7 @@ class GradientHealth(keras.callbacks.Callback):
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
-    >>> from deeprnn_keras import GradientHealth
+    >>> from deeprnn_keras.audit import GradientHealth
     >>> model = keras.Sequential([keras.Input((None, 3)), DeepRNN(8), keras.layers.Dense(1)])
     >>> model.compile("adam", "mse")
     >>> x, y = np.random.default_rng(0).normal(size=(8, 30, 3)), np.ones((8, 1))

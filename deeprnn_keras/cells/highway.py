@@ -30,7 +30,7 @@ class RHNCell(RecurrentCell):
     Source: Zilly et al. 2016 (arXiv:1607.03474).
 
     >>> import keras
-    >>> from deeprnn_keras import RHNCell
+    >>> from deeprnn_keras.cells import RHNCell
     >>> keras.layers.RNN(RHNCell(8, depth=5))(keras.ops.ones((2, 5, 3))).shape
     TensorShape([2, 8])
     """

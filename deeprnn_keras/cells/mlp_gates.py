@@ -28,7 +28,7 @@ class MLPGateRNNCell(RecurrentCell):
     (arXiv:1312.6026).
 
     >>> import keras
-    >>> from deeprnn_keras import MLPGateRNNCell
+    >>> from deeprnn_keras.cells import MLPGateRNNCell
     >>> keras.layers.RNN(MLPGateRNNCell(8, gate_units=(16, 16)))(keras.ops.ones((2, 5, 3))).shape
     TensorShape([2, 8])
     """
@@ -57,7 +57,7 @@ class MLPGateGRUCell(RecurrentCell):
     Initialization: as `MLPGateRNNCell`, each gate's matrices drawn on their own; biases 0.
 
     >>> import keras
-    >>> from deeprnn_keras import MLPGateGRUCell
+    >>> from deeprnn_keras.cells import MLPGateGRUCell
     >>> keras.layers.RNN(MLPGateGRUCell(8, gate_units=(4,)))(keras.ops.ones((2, 5, 3))).shape
     TensorShape([2, 8])
     """
@@ -86,7 +86,7 @@ class MLPGateLSTMCell(RecurrentCell):
     starts at 1, so that the cell begins by remembering, all others at 0.
 
     >>> import keras
-    >>> from deeprnn_keras import MLPGateLSTMCell
+    >>> from deeprnn_keras.cells import MLPGateLSTMCell
     >>> keras.layers.RNN(MLPGateLSTMCell(8, gate_units=(4,), gate_activation="relu"))(keras.ops.ones((2, 5, 3))).shape
     TensorShape([2, 8])
     """

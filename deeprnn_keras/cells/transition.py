@@ -46,7 +46,7 @@ class DeepTransitionCell(RecurrentCell):
     "gru" without shortcuts.
 
     >>> import keras
-    >>> from deeprnn_keras import DeepTransitionCell
+    >>> from deeprnn_keras.cells import DeepTransitionCell
     >>> keras.layers.RNN(DeepTransitionCell(8, depth=3, cell="gru"))(keras.ops.ones((2, 5, 3))).shape
     TensorShape([2, 8])
     """

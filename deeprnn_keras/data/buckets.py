@@ -66,8 +66,8 @@ class BucketedDataset(Batches):
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
-    >>> from deeprnn_keras import BucketedDataset
-    >>> from deeprnn_keras import Perplexity
+    >>> from deeprnn_keras.data import BucketedDataset
+    >>> from deeprnn_keras.training import Perplexity
     >>> words = [np.array([5, 2, 2]), np.array([3]), np.array([1, 4])]
     >>> data = BucketedDataset(words, words, batch_size=2, num_buckets=2, num_classes=6, shuffle=False)
     >>> [(x.numpy().tolist(), weights.numpy().tolist()) for x, y, weights in data]

@@ -27,7 +27,7 @@ def write_midi(roll, path, *, frames_per_quarter=FRAMES_PER_QUARTER, quarters_pe
         ImportError: if mido is not installed.
 
     >>> import numpy as np, pathlib, tempfile
-    >>> from deeprnn_keras import write_midi
+    >>> from deeprnn_keras.data import write_midi
     >>> roll = np.zeros((8, 88)); roll[:, [39, 43, 46]] = 1                      # C major, four quarters
     >>> write_midi(roll, pathlib.Path(tempfile.mkdtemp()) / "chord.mid")
     """

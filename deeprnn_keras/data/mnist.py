@@ -29,7 +29,7 @@ def sequential_mnist(path=None, permuted=False):
         ValueError: If the file holds something else.
 
     >>> import numpy as np, pathlib, tempfile
-    >>> from deeprnn_keras import sequential_mnist
+    >>> from deeprnn_keras.data import sequential_mnist
     >>> path, images = pathlib.Path(tempfile.mkdtemp()) / "mnist.npz", np.zeros((2, 28, 28), "uint8")
     >>> np.savez(path, x_train=images, y_train=[3, 4], x_test=images, y_test=[5, 6])
     >>> sequential_mnist(path).train.series[0].shape

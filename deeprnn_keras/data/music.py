@@ -38,7 +38,7 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
         ImportError: If music21 is not installed.
         FileNotFoundError: If the installed music21 does not hold the scores.
 
-    >>> from deeprnn_keras import bach_chorales
+    >>> from deeprnn_keras.data import bach_chorales
     >>> data = bach_chorales(keys=1)
     >>> len(data.train), len(data.validation), len(data.test)
     (300, 32, 32)
@@ -79,7 +79,7 @@ def piano_rolls(path):
         ImportError: If scipy is not installed.
 
     >>> import numpy as np, scipy.io, tempfile, pathlib
-    >>> from deeprnn_keras import piano_rolls
+    >>> from deeprnn_keras.data import piano_rolls
     >>> pieces = np.empty((1, 2), object); pieces[0, 0] = pieces[0, 1] = np.zeros((5, 88))
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "rolls.mat"
     >>> scipy.io.savemat(path, {"traindata": pieces, "validdata": pieces, "testdata": pieces})

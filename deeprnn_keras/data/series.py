@@ -42,7 +42,7 @@ def japanese_vowels():
         ImportError: If sktime is not installed.
         FileNotFoundError: If the installed sktime does not hold the data.
 
-    >>> from deeprnn_keras import japanese_vowels
+    >>> from deeprnn_keras.data import japanese_vowels
     >>> data = japanese_vowels()
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
@@ -72,7 +72,7 @@ def digits():
     Raises:
         ImportError: If scikit-learn is not installed.
 
-    >>> from deeprnn_keras import digits
+    >>> from deeprnn_keras.data import digits
     >>> data = digits()
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (1400, 397, (64, 1))
@@ -98,7 +98,7 @@ def adding_problem(examples, steps, seed=None):
 
     Returns x (n, T, 2), numbers and marks, and y (n, 1), both float32.
 
-    >>> from deeprnn_keras import adding_problem
+    >>> from deeprnn_keras.data import adding_problem
     >>> x, y = adding_problem(3, steps=10, seed=0)
     >>> x.shape, bool(((x[:, :, 0] * x[:, :, 1]).sum(1, keepdims=True) == y).all())
     ((3, 10, 2), True)
@@ -117,7 +117,7 @@ def adding_problem(examples, steps, seed=None):
 def adding_split(steps=200, train=50_000, test=1_000):
     """The adding problem as a `SeriesSplit`, the same each time: as many examples as Bai, Kolter & Koltun 2018 have.
 
-    >>> from deeprnn_keras import adding_split
+    >>> from deeprnn_keras.data import adding_split
     >>> len(adding_split(steps=10, train=8, test=2).test)
     2
     """

@@ -26,7 +26,7 @@ class Vocabulary:
     Raises:
         ValueError: if a character occurs twice or there is none.
 
-    >>> from deeprnn_keras import Vocabulary
+    >>> from deeprnn_keras.data import Vocabulary
     >>> vocabulary = Vocabulary.of("abracadabra")
     >>> vocabulary.encode("cab").tolist(), vocabulary.decode([2, 0, 1])
     ([2, 0, 1], 'cab')

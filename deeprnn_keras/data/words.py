@@ -29,7 +29,7 @@ class WordVocabulary:
     Raises:
         ValueError: if a word occurs twice, has white space in it, or there is none.
 
-    >>> from deeprnn_keras import WordVocabulary
+    >>> from deeprnn_keras.data import WordVocabulary
     >>> vocabulary = WordVocabulary.of("the cat saw the dog the cat fled", size=3)
     >>> vocabulary.words, vocabulary.encode("the cow").tolist()
     (('<unk>', 'the', 'cat'), [1, 0])
@@ -123,7 +123,7 @@ class WordVocabulary:
 class ByteVocabulary:
     """The 256 bytes of text in UTF-8: any text of any script, no character is unknown.
 
-    >>> from deeprnn_keras import ByteVocabulary
+    >>> from deeprnn_keras.data import ByteVocabulary
     >>> ByteVocabulary().encode("é!").tolist(), ByteVocabulary().decode([195, 169, 33])
     ([195, 169, 33], 'é!')
     """

@@ -85,7 +85,7 @@ class DiagonalMap(NamedMap):
     Args:
         name, width, blocks, bias, role: As for `AffineMap`; the role is "recurrent" unless given.
 
-    >>> from deeprnn_keras.equations import DiagonalMap
+    >>> from deeprnn_keras import DiagonalMap
     >>> DiagonalMap("recurrent_kernel", width=4, blocks=("candidate",)).count_params()
     4
     """

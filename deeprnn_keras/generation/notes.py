@@ -31,7 +31,8 @@ def generate_notes(model, start, length=64, *, notes=None, temperature=1.0, seed
         ValueError: for arguments out of range, or a start of other form.
 
     >>> import numpy as np
-    >>> from deeprnn_keras import SequenceModel, generate_notes
+    >>> from deeprnn_keras import SequenceModel
+    >>> from deeprnn_keras.generation import generate_notes
     >>> model = SequenceModel(88, 88, units=8, kind="notes")
     >>> generate_notes(model, np.zeros((4, 88)), length=6, seed=0).shape
     (10, 88)

@@ -26,7 +26,8 @@ def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=Non
     Raises:
         ValueError: for arguments out of range, an empty prompt, unknown symbols.
 
-    >>> from deeprnn_keras import LanguageModel, Vocabulary, generate
+    >>> from deeprnn_keras import LanguageModel, generate
+    >>> from deeprnn_keras.data import Vocabulary
     >>> model = LanguageModel("abc", units=8, num_layers=2)
     >>> len(generate(model, Vocabulary("abc"), "ab", length=5, seed=0))
     7

@@ -103,7 +103,8 @@ class DeepOutput(PerStep):
         ValueError: for sizes and rates out of range, and unknown names.
 
     >>> import keras
-    >>> from deeprnn_keras import DeepOutput, DeepRNN
+    >>> from deeprnn_keras import DeepRNN
+    >>> from deeprnn_keras.layers import DeepOutput
     >>> model = keras.Sequential([keras.Input((None, 3)), DeepRNN(8), DeepOutput([16, 2], dropout=0.1)])
     >>> model.output_shape
     (None, 2)
@@ -132,7 +133,8 @@ class DeepInput(PerStep):
     Source: Pascanu et al. 2013 (arXiv:1312.6026).
 
     >>> import keras
-    >>> from deeprnn_keras import DeepInput, DeepRNN
+    >>> from deeprnn_keras import DeepRNN
+    >>> from deeprnn_keras.layers import DeepInput
     >>> model = keras.Sequential([keras.Input((None, 3)), DeepInput([8, 8], "relu"), DeepRNN(8)])
     >>> model.output_shape
     (None, 8)

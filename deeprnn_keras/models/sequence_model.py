@@ -217,7 +217,7 @@ class SequenceModel(Configured, keras.Model):
         return found
 
     def generate(self, start, length=64, **options):
-        """Continues a piano roll, for "notes": see `deeprnn_keras.generate_notes`."""
+        """Continues a piano roll, for "notes": see `deeprnn_keras.generation.generate_notes`."""
         if self.kind != "notes":
             raise ValueError(f"model {self.name!r} answers with {self.kind}; only models of notes generate")
         return generate_notes(self, start, length, **options)

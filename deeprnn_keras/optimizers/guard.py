@@ -30,7 +30,7 @@ class GradientGuard:
         ValueError: for a global_clipnorm out of range, or together with another of Keras' clippings.
 
     >>> import keras
-    >>> from deeprnn_keras import GradientGuard
+    >>> from deeprnn_keras.optimizers import GradientGuard
     >>> class GuardedLion(GradientGuard, keras.optimizers.Lion):
     ...     pass
     >>> GuardedLion(1e-4, global_clipnorm=1.0).global_clipnorm
@@ -129,7 +129,7 @@ def scaled_by(gradient, scale):
 class GuardedAdam(GradientGuard, keras.optimizers.Adam):
     """`keras.optimizers.Adam` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
 
-    >>> from deeprnn_keras import GuardedAdam
+    >>> from deeprnn_keras.optimizers import GuardedAdam
     >>> GuardedAdam(1e-3, global_clipnorm=1.0).get_config()["global_clipnorm"]
     1.0
     """
@@ -139,7 +139,7 @@ class GuardedAdam(GradientGuard, keras.optimizers.Adam):
 class GuardedSGD(GradientGuard, keras.optimizers.SGD):
     """`keras.optimizers.SGD` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
 
-    >>> from deeprnn_keras import GuardedSGD
+    >>> from deeprnn_keras.optimizers import GuardedSGD
     >>> GuardedSGD(1.0, global_clipnorm=0.25).global_clipnorm
     0.25
     """
@@ -149,7 +149,7 @@ class GuardedSGD(GradientGuard, keras.optimizers.SGD):
 class GuardedRMSprop(GradientGuard, keras.optimizers.RMSprop):
     """`keras.optimizers.RMSprop` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
 
-    >>> from deeprnn_keras import GuardedRMSprop
+    >>> from deeprnn_keras.optimizers import GuardedRMSprop
     >>> GuardedRMSprop(1e-3, global_clipnorm=5.0).global_clipnorm
     5.0
     """

@@ -57,7 +57,7 @@ class EMAWeights(AveragedWeights):
         ValueError: in `fit`, for an optimizer without `use_ema`.
 
     >>> import keras, numpy as np
-    >>> from deeprnn_keras import EMAWeights
+    >>> from deeprnn_keras.training import EMAWeights
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9), "mse")
     >>> history = model.fit(np.ones((8, 2)), np.ones(8), verbose=0, callbacks=[EMAWeights()])
@@ -110,7 +110,7 @@ class NTASGD(AveragedWeights):
             (steps_per_execution).
 
     >>> import keras, numpy as np
-    >>> from deeprnn_keras import NTASGD
+    >>> from deeprnn_keras.training import NTASGD
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(0.5), "mse")
     >>> x, y = np.ones((8, 2)), np.arange(8.0)

@@ -22,7 +22,7 @@ class LearningRate(keras.callbacks.Callback):
         ValueError: in `fit`, if the number of updates in an epoch is not known, or a plateau cannot be seen without
             validation data.
 
-    >>> from deeprnn_keras import CosineDecay, LearningRate
+    >>> from deeprnn_keras.training import CosineDecay, LearningRate
     >>> LearningRate(1e-3, CosineDecay(), warmup=100).warmup
     100
     """

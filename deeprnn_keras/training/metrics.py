@@ -83,7 +83,7 @@ class Perplexity(_CrossEntropy):
         ValueError: for another `dtype`.
 
     >>> import numpy as np
-    >>> from deeprnn_keras import Perplexity
+    >>> from deeprnn_keras.training import Perplexity
     >>> metric = Perplexity()
     >>> metric.update_state(np.array([[0, 3]]), np.zeros((1, 2, 4)))  # a guess among four
     >>> round(float(metric.result()), 4)
@@ -109,7 +109,7 @@ class BitsPerCharacter(_CrossEntropy):
         ValueError: for a `dtype` other than "float32" and "float64".
 
     >>> import numpy as np
-    >>> from deeprnn_keras import BitsPerCharacter
+    >>> from deeprnn_keras.training import BitsPerCharacter
     >>> metric = BitsPerCharacter()
     >>> metric.update_state(np.array([[0, 3]]), np.zeros((1, 2, 4)))  # a guess among four
     >>> round(float(metric.result()), 4)

@@ -35,7 +35,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
     Raises:
         ValueError: for another action, or, in `fit`, "skip" with an optimizer that takes whatever comes.
 
-    >>> from deeprnn_keras import NonFiniteGuard
+    >>> from deeprnn_keras.training import NonFiniteGuard
     >>> NonFiniteGuard(action="skip").skipped
     []
     """

@@ -39,7 +39,7 @@ def learning_rate_range_test(model, data, low=1e-6, high=10.0, updates=100, smoo
     Source: Smith 2017, arXiv:1506.01186; the geometric growth, the smoothing and the stop are fast.ai's.
 
     >>> import keras, numpy as np
-    >>> from deeprnn_keras import learning_rate_range_test
+    >>> from deeprnn_keras.training import learning_rate_range_test
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")

@@ -14,7 +14,7 @@ class CosineDecay:
         final: the multiplier at the end, at least 0 and below 1.
         warmup: the share of all updates that warm up, at least 0 and below 1.
 
-    >>> from deeprnn_keras import CosineDecay
+    >>> from deeprnn_keras.training import CosineDecay
     >>> CosineDecay(final=0.1, warmup=0.0).factor(update=99, updates_per_epoch=50, updates=100)
     0.1
     """
@@ -46,7 +46,7 @@ class GeometricDecay:
         ratio: a positive number.
         after: epochs at the full rate.
 
-    >>> from deeprnn_keras import GeometricDecay
+    >>> from deeprnn_keras.training import GeometricDecay
     >>> decay = GeometricDecay(0.5, after=4)
     >>> [decay.factor(10 * epoch, updates_per_epoch=10, updates=60) for epoch in range(6)]
     [1.0, 1.0, 1.0, 1.0, 0.5, 0.25]
@@ -75,7 +75,7 @@ class StepDecay:
         ratio: a positive number.
         epochs: whole numbers, rising.
 
-    >>> from deeprnn_keras import StepDecay
+    >>> from deeprnn_keras.training import StepDecay
     >>> decay = StepDecay(0.1, epochs=(2, 3))
     >>> [round(decay.factor(10 * epoch, updates_per_epoch=10, updates=50), 9) for epoch in range(5)]
     [1.0, 1.0, 0.1, 0.01, 0.01]
@@ -108,7 +108,7 @@ class PlateauDecay:
         patience: epochs.
         least: where the multiplier stops falling.
 
-    >>> from deeprnn_keras import PlateauDecay
+    >>> from deeprnn_keras.training import PlateauDecay
     >>> PlateauDecay(0.1, patience=2).after(drops=1)
     0.1
     """

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from health_networks import batch, network
 
-from deeprnn_keras import ChronoBias, ForgetBias
 from deeprnn_keras.audit.health import gradient_health
+from deeprnn_keras.initializers import ChronoBias, ForgetBias
 
 
 def set_all(model, role, change):

@@ -7,16 +7,8 @@ import tensorflow as tf
 from cell_oracles import sequence
 from oracles import assert_close
 
-from deeprnn_keras import (
-    RNN,
-    DeepRNN,
-    DeepTransitionCell,
-    MLPGateGRUCell,
-    MLPGateLSTMCell,
-    MLPGateRNNCell,
-    RHNCell,
-    count_params,
-)
+from deeprnn_keras import RNN, DeepRNN, count_params
+from deeprnn_keras.cells import DeepTransitionCell, MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell, RHNCell
 
 D, H, N, T = 3, 4, 2, 5
 MLP = {"mlp_gate_rnn": MLPGateRNNCell, "mlp_gate_gru": MLPGateGRUCell, "mlp_gate_lstm": MLPGateLSTMCell}

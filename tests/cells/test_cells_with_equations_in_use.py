@@ -7,15 +7,8 @@ import tensorflow as tf
 from cell_oracles import sequence
 from oracles import assert_close
 
-from deeprnn_keras import (
-    RNN,
-    DeepRNN,
-    DeepTransitionCell,
-    MLPGateGRUCell,
-    MLPGateLSTMCell,
-    MLPGateRNNCell,
-    RHNCell,
-)
+from deeprnn_keras import RNN, DeepRNN
+from deeprnn_keras.cells import DeepTransitionCell, MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell, RHNCell
 
 D, H, N, T = 3, 4, 2, 5
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
@@ -59,7 +52,7 @@ def test_each_block_is_drawn_on_its_own_and_memory_starts_open(rng):
 
 
 def test_bias_initializers_that_know_gates(rng):
-    from deeprnn_keras import ChronoBias, ForgetBias
+    from deeprnn_keras.initializers import ChronoBias, ForgetBias
 
     layer = DeepRNN(H, 2, ["mlp_gate_lstm", "rhn"], bias_initializer=ForgetBias(5.0))
     layer.build((None, None, D))

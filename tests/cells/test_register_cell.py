@@ -15,11 +15,11 @@ from deeprnn_keras import (
     DeepRNN,
     Equations,
     RecurrentCell,
-    RHNCell,
     count_params,
     explain_kernels,
     register_cell,
 )
+from deeprnn_keras.cells import RHNCell
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from deeprnn_keras import TextCorpus, Vocabulary, king_james
+from deeprnn_keras import TextCorpus, king_james
+from deeprnn_keras.data import Vocabulary
 
 READER = sys.modules[king_james.__module__]
 

@@ -4,7 +4,7 @@ import mido
 import numpy as np
 import pytest
 
-from deeprnn_keras import write_midi
+from deeprnn_keras.data import write_midi
 
 
 def test_midi_file_plays_the_roll(tmp_path, rng):

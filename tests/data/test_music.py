@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from deeprnn_keras import bach_chorales, piano_rolls
-from deeprnn_keras.data import music
+from deeprnn_keras.data import bach_chorales, music, piano_rolls
 
 NOTE = "<note>{chord}<pitch><step>{0}</step>{alter}<octave>{1}</octave></pitch><duration>{2}</duration></note>"
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import adding_problem, digits, japanese_vowels, sequential_mnist
+from deeprnn_keras.data import adding_problem, digits, japanese_vowels, sequential_mnist
 
 
 def test_japanese_vowels_have_the_official_split():

@@ -2,8 +2,7 @@
 
 import pytest
 
-from deeprnn_keras import LETTERS, Vocabulary
-from deeprnn_keras.data import letters_only
+from deeprnn_keras.data import LETTERS, Vocabulary, letters_only
 
 
 def test_vocabulary_is_ordered_by_code_point():

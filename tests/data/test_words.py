@@ -8,17 +8,9 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 
-from deeprnn_keras import (
-    ByteVocabulary,
-    LanguageModel,
-    SequenceModel,
-    TextCorpus,
-    Vocabulary,
-    WordVocabulary,
-    plain_words,
-    zoo,
-)
+from deeprnn_keras import LanguageModel, SequenceModel, TextCorpus, zoo
 from deeprnn_keras.cli import main
+from deeprnn_keras.data import ByteVocabulary, Vocabulary, WordVocabulary, plain_words
 from deeprnn_keras.data.words import plain, vocabulary_of
 from deeprnn_keras.training.compressors import compressed_bits
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from small_models import V, small_model
 
-from deeprnn_keras import Vocabulary, generate
+from deeprnn_keras import generate
+from deeprnn_keras.data import Vocabulary
 
 ABC = Vocabulary("abcde")
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import ChronoBias, DeepRNN, ForgetBias, PerGate, ScaledIdentity
+from deeprnn_keras import DeepRNN
+from deeprnn_keras.initializers import ChronoBias, ForgetBias, PerGate, ScaledIdentity
 
 
 def zeros(*shape):

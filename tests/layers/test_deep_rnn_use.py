@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from oracles import assert_close, random_weights
 
-from deeprnn_keras import ChronoBias, DeepRNN, PerGate
+from deeprnn_keras import DeepRNN
+from deeprnn_keras.initializers import ChronoBias, PerGate
 
 CONFIGURATIONS = {
     "rnn": {"units": 2, "num_layers": 2, "cell": "rnn"},

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from oracles import assert_close, random_weights
 
-from deeprnn_keras import DeepInput, DeepOutput, DeepRNN
+from deeprnn_keras import DeepRNN
+from deeprnn_keras.layers import DeepInput, DeepOutput
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 5, 3)])

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import DeepRNN, ForgetBias, LanguageModel, Recipe, Vocabulary
+from deeprnn_keras import DeepRNN, LanguageModel, Recipe
+from deeprnn_keras.data import Vocabulary
+from deeprnn_keras.initializers import ForgetBias
 from deeprnn_keras.layers import OneHot
 from deeprnn_keras.models import load_language_model
 

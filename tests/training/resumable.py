@@ -13,7 +13,8 @@ def training(folder, epochs=3, every=4, averaging="nt-asgd", callbacks=(), imple
     """
     import keras
 
-    from deeprnn_keras import NTASGD, CosineDecay, LanguageModel, NonFiniteGuard, Recipe, Resume, TBPTTDataset
+    from deeprnn_keras import LanguageModel, Recipe, Resume, TBPTTDataset
+    from deeprnn_keras.training import NTASGD, CosineDecay, NonFiniteGuard
 
     class AtOnce(NTASGD):
         """NT-ASGD triggered at the end of the first epoch."""

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import GradientGuard, GuardedAdam, GuardedRMSprop, GuardedSGD
-from deeprnn_keras.optimizers import guard
+from deeprnn_keras.optimizers import GradientGuard, GuardedAdam, GuardedRMSprop, GuardedSGD, guard
 
 PAIRS = {
     "adam": (GuardedAdam, keras.optimizers.Adam),

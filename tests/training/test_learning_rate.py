@@ -5,16 +5,8 @@ import numpy as np
 import pytest
 from rates import Rates
 
-from deeprnn_keras import (
-    ArrayDataset,
-    DeepRNN,
-    LanguageModel,
-    LearningRate,
-    PlateauDecay,
-    Recipe,
-    StepDecay,
-    TBPTTDataset,
-)
+from deeprnn_keras import ArrayDataset, DeepRNN, LanguageModel, Recipe, TBPTTDataset
+from deeprnn_keras.training import LearningRate, PlateauDecay, StepDecay
 
 pytestmark = pytest.mark.usefixtures("eager")
 

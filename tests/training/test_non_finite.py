@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import ArrayDataset, DeepRNN, GuardedAdam, GuardedSGD, NonFiniteGuard
+from deeprnn_keras import ArrayDataset, DeepRNN
+from deeprnn_keras.optimizers import GuardedAdam, GuardedSGD
+from deeprnn_keras.training import NonFiniteGuard
 
 pytestmark = pytest.mark.usefixtures("eager")
 

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from rates import Rates
 
-from deeprnn_keras import CosineDecay, GeometricDecay, LanguageModel, Recipe, token_windows, zoo
+from deeprnn_keras import LanguageModel, Recipe, token_windows, zoo
+from deeprnn_keras.training import CosineDecay, GeometricDecay
 
 pytestmark = pytest.mark.usefixtures("eager")
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import ArrayDataset, LearningRate, NonFiniteGuard
+from deeprnn_keras import ArrayDataset
+from deeprnn_keras.training import LearningRate, NonFiniteGuard
 
 X = np.arange(12.0)[:, None]
 

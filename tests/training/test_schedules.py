@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from deeprnn_keras import CosineDecay, GeometricDecay, zoo
+from deeprnn_keras import zoo
+from deeprnn_keras.training import CosineDecay, GeometricDecay
 
 
 def per_epoch(schedule, epochs, updates_per_epoch=7):

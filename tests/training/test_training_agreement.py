@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from deeprnn_keras import LanguageModel, Recipe, TextCorpus, Vocabulary
+from deeprnn_keras import LanguageModel, Recipe, TextCorpus
+from deeprnn_keras.data import Vocabulary
 from deeprnn_keras.tasks import families
 
 pytestmark = pytest.mark.usefixtures("eager")

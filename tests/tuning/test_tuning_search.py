@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from eagerly import eagerly
 
-from deeprnn_keras import CosineDecay, Recipe, TBPTTDataset, token_windows, zoo
+from deeprnn_keras import Recipe, TBPTTDataset, token_windows, zoo
+from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
 from deeprnn_keras.tuning.records import read_trials
