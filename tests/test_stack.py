@@ -3,7 +3,7 @@
 import pytest
 
 from deeprnn_keras import DeepRNN, count_params
-from deeprnn_keras.stack import check_connection, layer_inputs, layer_units, output_width
+from deeprnn_keras.stack import check_connection, layer_input_dims, layer_units, output_width
 
 # one layer: G gates of h (d + h + bias vectors)
 ONE_LAYER = {
@@ -31,8 +31,8 @@ def test_layer_units(units, num_layers, wanted):
         ("skip", True, [7, 4 + 7, 6 + 7]),
     ],
 )
-def test_layer_inputs(connection, bidirectional, wanted):
-    assert layer_inputs([2, 3, 4], 7, connection, bidirectional) == wanted
+def test_layer_input_dims(connection, bidirectional, wanted):
+    assert layer_input_dims([2, 3, 4], 7, connection, bidirectional) == wanted
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_count_is_that_of_the_built_layer(cell, connection, bidirectional):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"inputs": 0}, r"inputs must be a whole number of at least 1, got 0"),
+        ({"input_dim": 0}, r"input_dim must be a whole number of at least 1, got 0"),
         ({"units": -1}, r"units .*got -1"),
         ({"num_layers": 0}, r"num_layers .*got 0"),
         ({"units": [2], "num_layers": 2}, r"units .*\(2\), got a list of 1"),
@@ -104,4 +104,4 @@ def test_count_is_that_of_the_built_layer(cell, connection, bidirectional):
 )
 def test_count_refuses_what_the_layer_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        count_params(**{"inputs": 4, "units": 3, **arguments})
+        count_params(**{"input_dim": 4, "units": 3, **arguments})

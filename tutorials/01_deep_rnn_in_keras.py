@@ -156,7 +156,7 @@ for i, L in enumerate(DEPTHS):
     for j, h in enumerate(WIDTHS):
         keras.utils.set_random_seed(0)
         results[i, j] = train(LanguageModel(corpus.vocabulary, units=h, num_layers=L, embedding=32))
-        weights = count_params(inputs=32, units=h, num_layers=L)
+        weights = count_params(input_dim=32, units=h, num_layers=L)
         print(f"L = {L}, h = {h:3}: {weights:7,} recurrent weights, {results[i, j]:.3f} bits per character")
 
 # %%

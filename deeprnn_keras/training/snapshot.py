@@ -48,7 +48,7 @@ def _global_seed():
 
 def carrying(model):
     """The layers of this library that carry a state from batch to batch."""
-    return [layer for layer in _compat.flatten_layers(model) if hasattr(layer, "carried")]
+    return [layer for layer in _compat.flatten_layers(model) if hasattr(layer, "carried_state")]
 
 
 def take(model, callbacks):

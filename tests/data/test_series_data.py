@@ -55,5 +55,5 @@ def test_failed_download_names_the_file_and_its_place(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.utils, "get_file", broken)
-    with pytest.raises(ValueError, match=r"cannot be fetched \(URL fetch failure\); put .* to '.*mnist.npz'"):
+    with pytest.raises(FileNotFoundError, match=r"cannot be fetched \(URL fetch failure\); put .* to '.*mnist.npz'"):
         sequential_mnist()

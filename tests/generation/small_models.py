@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeprnn_keras import LanguageModel
-from deeprnn_keras.generation.with_state import zero_state
+from deeprnn_keras.generation.stepwise import zero_state
 
 V = 5
 

@@ -7,7 +7,7 @@ from small_models import V, ids, in_chunks, randomized, small_model
 
 from deeprnn_keras import DeepRNN
 from deeprnn_keras.generation import with_state
-from deeprnn_keras.generation.with_state import zero_state
+from deeprnn_keras.generation.stepwise import zero_state
 from deeprnn_keras.layers import OneHot
 
 eager = pytest.mark.usefixtures("eager")  # chunks of many sizes, each of which would be traced

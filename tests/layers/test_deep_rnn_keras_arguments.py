@@ -42,18 +42,21 @@ def supported(cell, options):
 
 
 def stack_of_keras(cell, num_layers, dropout=0.0, bidirectional=False, seed=SEED, **options):
-    """A model of `keras.layers` with dropout between the layers; layer l draws with seed + l."""
+    """A model of `keras.layers` with dropout between the layers, and these; layer l draws with seed + l."""
     x = hidden = keras.Input((None, D), dtype=options.get("dtype"))
+    layers = []
     for level in range(1, num_layers + 1):
         if level > 1:
             hidden = keras.layers.Dropout(dropout, seed=seed + level)(hidden)
         # not keras.layers.Bidirectional: it copies its layers, and a SimpleRNN forgets its seed when it is copied
         sides = [
-            LAYERS[cell](H, return_sequences=True, seed=seed + level, go_backwards=backwards, **options)(hidden)
+            LAYERS[cell](H, return_sequences=True, seed=seed + level, go_backwards=backwards, **options)
             for backwards in (False, True)[: 2 if bidirectional else 1]
         ]
+        layers += sides
+        sides = [layer(hidden) for layer in sides]
         hidden = keras.ops.concatenate([sides[0], keras.ops.flip(sides[1], 1)], -1) if bidirectional else sides[0]
-    return keras.Model(x, hidden)
+    return keras.Model(x, hidden), layers
 
 
 def pair(rng, cell, num_layers=2, dropout=0.0, bidirectional=False, **options):
@@ -61,10 +64,11 @@ def pair(rng, cell, num_layers=2, dropout=0.0, bidirectional=False, **options):
         H, num_layers, cell, dropout=dropout, bidirectional=bidirectional, seed=SEED, return_sequences=True, **options
     )
     ours.build((None, None, D))
-    stock = stack_of_keras(cell, num_layers, dropout, bidirectional, **options)
+    stock, layers = stack_of_keras(cell, num_layers, dropout, bidirectional, **options)
     weights = [rng.normal(scale=0.6, size=weight.shape) for weight in ours.get_weights()]
     ours.set_weights(weights)
-    stock.set_weights(weights)
+    for layer in layers:
+        layer.set_weights([weights.pop(0) for _ in layer.weights])
     return ours, stock
 
 

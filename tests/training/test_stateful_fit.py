@@ -129,7 +129,7 @@ def test_sequential_model_needs_no_reset_mask():
     data = TBPTTDataset(np.random.default_rng(0).normal(size=(41, 3)), N, T, reset_mask=False)
     losses = model.fit(data, epochs=3, shuffle=False, verbose=0).history["loss"]
     assert losses[0] == losses[1] == losses[2]
-    assert len(stack.carried.values()) == 8 and any(np.any(value) for value in stack.carried.values())
+    assert len(stack.carried_state.to_arrays()) == 8 and any(np.any(value) for value in stack.carried_state.to_arrays())
 
 
 def test_reset_rows_forget_and_others_do_not(rng):
