@@ -35,6 +35,7 @@ def interrupted(monkeypatch, at, *arguments):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
     """It finds the most recent run of that name, and needs none of its options."""
     assert deeprnn("train", NAME, *text, "--output", "whole").exit_code == 0

@@ -27,6 +27,7 @@ def text(tmp_path, monkeypatch):
     return ["--text", "words.txt", *TINY, *SHORT]
 
 
+@pytest.mark.slow
 def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
     monkeypatch.setattr("deeprnn_keras.tuning.search.SEEDS", 2)
     result = deeprnn("tune", NAME, *text, "--params", "2k", "--units", "own")

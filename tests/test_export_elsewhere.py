@@ -26,6 +26,8 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 def run(path, x):
     if path.endswith(".tflite"):
         lite = Interpreter(path)

@@ -46,6 +46,7 @@ def test_kernels_example_runs(capsys):
     assert capsys.readouterr().out.count("deeprnn_keras.LSTM") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_resume_example_runs_twice(monkeypatch, tmp_path):
     text = deeprnn_keras.king_james().text[:2_000]

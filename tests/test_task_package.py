@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
 
+pytestmark = pytest.mark.slow
+
 assert "deeprnn_parity" not in sys.modules, "entry points are read when the registry is asked"
 found = []
 for line in sys.argv[1:]:

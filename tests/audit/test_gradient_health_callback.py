@@ -58,6 +58,7 @@ class Counting(keras.optimizers.SGD):
         self.clipped.assign_add(keras.ops.cast(norm > self.global_clipnorm, "int32"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "rate"), [("lstm", 1e-2), ("rnn", 1e-3)])
 def test_healthy_run_has_no_findings(task, cell, rate):
     health = trained(network(keras.optimizers.Adam(rate, global_clipnorm=1.0), cell), task, every=10)
@@ -67,6 +68,7 @@ def test_healthy_run_has_no_findings(task, cell, rate):
     assert len(health.losses) == len(health.learning_rates) == 40 and len(health.update_sizes) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -110,6 +110,7 @@ def test_gradients_are_those_of_finite_differences(rng, case, kernel):
         assert float(tf.reduce_sum(gradient * along)) == pytest.approx(difference, rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.slow
 @cases
 def test_masks_and_directions_on_both_kernels_agree(rng, case):
     x = rng.normal(size=(N, T, D))
@@ -156,7 +157,9 @@ def test_weights_are_counted_from_sizes_alone(case):
     assert names[:3] == ["kernel", "recurrent_kernel", "bias"]
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", *(pytest.param(p, marks=pytest.mark.slow) for p in ("mixed_bfloat16", "float16"))]
+)
 @pytest.mark.parametrize("case", [case for case in CASES if case[-1] == 2], ids=lambda case: "-".join(map(str, case)))
 def test_half_precision(rng, case, policy):
     x = rng.normal(size=(N, T, D))

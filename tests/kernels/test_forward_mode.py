@@ -18,7 +18,7 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pair", PAIRS)
 def test_forward_mode_in_eager_calls(rng, pair, training):
     """Along a direction of x and of every weight."""

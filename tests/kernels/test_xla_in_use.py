@@ -82,7 +82,7 @@ def reached(monkeypatch):
 # === Training ===
 
 
-TRAINING = [("mixed", {}), ("one", {"run_eagerly": True}), ("stateful", {})]
+TRAINING = [("mixed", {}), ("stateful", {}), pytest.param("one", {"run_eagerly": True}, marks=pytest.mark.slow)]
 TRAINING += [pytest.param(pair, {"jit_compile": True}, marks=pytest.mark.slow) for pair in ("one", "mixed")]
 
 
@@ -265,6 +265,7 @@ def test_litert(rng, tmp_path, pair):
 # === Threads and memory ===
 
 
+@pytest.mark.slow
 def test_two_threads_predict_at_once(rng):
     (ours, wanted), inputs = models(rng, "mixed", T), [data(rng, n)[0] for n in (2, 7)]
     with ThreadPoolExecutor(2) as pool:
@@ -285,6 +286,7 @@ def gone(layers, **how):
     return not any(reference() for reference in references)
 
 
+@pytest.mark.slow
 def test_nothing_holds_a_model_that_is_gone():
     """TensorFlow keeps the graphs of functions; with us there are no more of them than with Keras' layers."""
     gc.freeze()  # what is there already need not be looked at

@@ -42,7 +42,7 @@ def levels(x, weights, cell, units, dilation, bidirectional=False, mask=None, bl
 
 @kernels
 @pytest.mark.parametrize("dilation", DILATIONS, ids=str)
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(c, marks=pytest.mark.slow) for c in ("rnn", "gru"))])
 def test_dilation(rng, cell, dilation, kernel):
     x = rng.normal(size=(N, T, D)).astype("float32")
     for steps in (1, 2, T):
@@ -57,6 +57,7 @@ def test_dilation(rng, cell, dilation, kernel):
         assert_close(last(x[:, :steps]), wanted[:, -1])
 
 
+@pytest.mark.slow
 @kernels
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 def test_dilation_with_masks_and_unknown_lengths(rng, bidirectional, kernel):
@@ -103,7 +104,7 @@ def test_residual_blocks(rng, options, kernel):
     assert_close(layer(x), wanted[-1])
 
 
-@kernels
+@pytest.mark.parametrize("kernel", ["auto", pytest.param("loop", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "all steps"])
 @pytest.mark.parametrize("connection", ["stack", "residual", "skip"])
 def test_all_layers(rng, connection, sequences, kernel):

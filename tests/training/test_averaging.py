@@ -238,6 +238,7 @@ def test_restored_state_continues_bit_identically():
         np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.slow
 def test_every_fit_resets():
     averaging = NTASGD(nonmono=1)
     model, _, _ = fitted(averaging)

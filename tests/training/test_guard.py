@@ -106,7 +106,9 @@ def model_of(optimizer, **how):
     return model
 
 
-@pytest.mark.parametrize("how", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, {"run_eagerly": True}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str
+)
 def test_fit_save_and_load(tmp_path, rng, how):
     x, y = rng.normal(size=(8, 3)).astype("float32"), rng.normal(size=(8, 1)).astype("float32")
     model = model_of(GuardedAdam(0.05, global_clipnorm=0.5), **how)

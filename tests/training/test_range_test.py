@@ -161,6 +161,7 @@ def test_model_and_optimizer_are_restored(rng):
     assert all(float(metric.total) == 0 for metric in model.metrics if hasattr(metric, "total"))
 
 
+@pytest.mark.slow
 def test_later_training_is_unchanged(rng):
     x, y = sequences(rng)
     losses = []

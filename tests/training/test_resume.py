@@ -120,6 +120,7 @@ def small(folder, seed=0, **options):
     return model, data, Resume(folder, data, [plateau], every=3, **options)
 
 
+@pytest.mark.slow
 def test_stock_layers_and_callbacks_resume(tmp_path):
     """Keras' own LSTM, Adam, and ReduceLROnPlateau, whose count Keras does not restore."""
     results = []

@@ -38,6 +38,7 @@ def test_draws_match_the_space_of_keras_tuner():
     assert made.build(hp).count_params() == made.resolve(hp.values).weights
 
 
+@pytest.mark.slow
 def test_study_in_sqlite_is_resumed(tmp_path):
     storage = f"sqlite:///{tmp_path}/search.db"
     for _ in range(2):

@@ -11,6 +11,7 @@ TRIALS = {"random": 40, "bayesian": 20, "hyperband": 30, "grid": 16}
 NEAR = 0.15  # of the objective: L = 3 and h within 30 % of 96
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", TRIALS)
 def test_optimum_is_found(algorithm, tmp_path):
     tuner = planted(algorithm, tmp_path, trials=TRIALS[algorithm])
