@@ -62,9 +62,9 @@ def test_a_missing_corpus_package_names_its_version(monkeypatch):
 @pytest.mark.parametrize("module", ["keras_tuner", "scipy", "sklearn", "tensorboard"])
 def test_the_tuner_without_one_of_its_packages(module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "deeprnn_keras.tuning.keras_tuner_extra")
+    monkeypatch.delitem(sys.modules, "deeprnn_keras.tuning.keras_tuner_import")
     with pytest.raises(ImportError, match=r"deeprnn_keras.tuning requires .* pip install 'deeprnn-keras\[tune\]'"):
-        importlib.import_module("deeprnn_keras.tuning.keras_tuner_extra")
+        importlib.import_module("deeprnn_keras.tuning.keras_tuner_import")
 
 
 def test_a_package_that_is_broken_says_why(monkeypatch, tmp_path):

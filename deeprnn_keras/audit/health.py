@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from deeprnn_keras.audit import health_gates
-from deeprnn_keras.audit.health_pass import StepByStep, standing_in, unchanged
+from deeprnn_keras.audit import gate_saturation
+from deeprnn_keras.audit.diagnosis import diagnose
+from deeprnn_keras.audit.find_layers import find_stack
 from deeprnn_keras.audit.health_report import HealthReport, LayerKind
-from deeprnn_keras.audit.health_words import diagnose
-from deeprnn_keras.audit.walk import find_stack
+from deeprnn_keras.audit.step_by_step import StepByStep, standing_in, unchanged
 from deeprnn_keras.optimizers.clipping import global_clipnorm_of
 
 HALF_SCALE = 1024.0  # of the loss, where layers above compute in float16: as in training, against underflow
@@ -161,8 +161,8 @@ def _report(model, stack, steps, by_state, by_weight, loss, scale):
         hidden=np.array([_by_lag(parts[0], mask) for parts in squares]),
         state=np.array([_by_lag(sum(parts), mask) for parts in squares]),
         largest=[float(np.abs(np.stack(done.outputs)).max()) for done in steps.passes],
-        saturation=[health_gates.saturation(done, mask) for done in steps.passes],
-        dead=[health_gates.dead(done, mask) for done in steps.passes],
+        saturation=[gate_saturation.saturation(done, mask) for done in steps.passes],
+        dead=[gate_saturation.dead(done, mask) for done in steps.passes],
         loss=loss,
         gradient_norm=float(np.linalg.norm(list(by_weight.values()))),
         by_weight=by_weight,
@@ -175,4 +175,4 @@ def _report(model, stack, steps, by_state, by_weight, loss, scale):
 
 def _kind(given, cell):
     name = given["name"] if isinstance(given, dict) else given if isinstance(given, str) else type(cell).__name__
-    return LayerKind(name, getattr(health_gates.activation(cell), "__name__", None))
+    return LayerKind(name, getattr(gate_saturation.activation(cell), "__name__", None))

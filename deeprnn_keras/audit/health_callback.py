@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras.audit.diagnosis import diagnose_run
 from deeprnn_keras.audit.health import gradient_health
-from deeprnn_keras.audit.health_words import diagnose_run
 from deeprnn_keras.optimizers.clipping import global_clipnorm_of
 from deeprnn_keras.training.files import save_text
 

@@ -4,9 +4,9 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from deeprnn_keras.audit.planned import planned_rows
-from deeprnn_keras.audit.report import CPU, KernelReport, KernelRow
-from deeprnn_keras.audit.walk import recurrent_layers
+from deeprnn_keras.audit.find_layers import recurrent_layers
+from deeprnn_keras.audit.kernel_report import CPU, KernelReport, KernelRow
+from deeprnn_keras.audit.planned_kernels import planned_rows
 from deeprnn_keras.kernels import implementations
 from deeprnn_keras.kernels.selection import ONLY_TENSORFLOW, Choice, Machine
 
@@ -63,7 +63,7 @@ def _choice(layer: Any, machine: Machine) -> Choice:
     """Return the `Choice` for a layer: by whose `inner_loop` it runs, not by its class, which may be a subclass."""
     import keras
 
-    from deeprnn_keras.audit.stock import looping_choice, stock_choice
+    from deeprnn_keras.audit.keras_kernels import looping_choice, stock_choice
     from deeprnn_keras.layers.drop_ins import SelectsImplementation
 
     inner_loop = type(layer).inner_loop

@@ -3,8 +3,8 @@
 import numpy as np
 
 from deeprnn_keras import checks, extras
+from deeprnn_keras.audit.find_layers import find_stack
 from deeprnn_keras.audit.probe_report import LevelScore, ProbeReport
-from deeprnn_keras.audit.walk import find_stack
 
 
 def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed=0):

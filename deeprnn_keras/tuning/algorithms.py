@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.oracles import RUNNING, STOPPED, Surviving
 from deeprnn_keras.tuning.ranges import rounded
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
 from deeprnn_keras.tuning.fitting import fit
-from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.own_model import OwnModel
 from deeprnn_keras.tuning.ranges import rounded
 from deeprnn_keras.tuning.space import DEFAULTS, Space

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import keras
 
 from deeprnn_keras import extras
-from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 
 
 class OptunaParameters:

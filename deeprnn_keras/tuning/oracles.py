@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from deeprnn_keras import _compat
-from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.median_rule import hopeless
 from deeprnn_keras.tuning.ranges import rounded
 from deeprnn_keras.tuning.records import EPOCH, LAST, SEED, load_oracle, save_oracle, save_plain, set_aside

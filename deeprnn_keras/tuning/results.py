@@ -169,9 +169,9 @@ class SearchResults:
 
     def save(self, folder):
         """Writes trials.csv, heat_map.png, weights.png, importance.png and hparams/ into `folder`; -> their paths."""
-        from deeprnn_keras.tuning.hparams import write_hparams
         from deeprnn_keras.tuning.importance import importance, plot_importance
         from deeprnn_keras.tuning.plots import plot_heat_map, plot_weights
+        from deeprnn_keras.tuning.tensorboard_hparams import write_hparams
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

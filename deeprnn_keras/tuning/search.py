@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from deeprnn_keras.tasks.run import CHECKPOINTS, Run
 from deeprnn_keras.training.files import save_json
 from deeprnn_keras.training.step_time import first_batch, step_ms
-from deeprnn_keras.tuning.clock import Clock
-from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.progress import SearchProgress
 from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.results import SearchResults
+from deeprnn_keras.tuning.time_budget import Clock
 from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
 

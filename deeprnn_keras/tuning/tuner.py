@@ -15,7 +15,7 @@ from deeprnn_keras.training.step_time import first_batch
 from deeprnn_keras.tuning.algorithms import ORACLES
 from deeprnn_keras.tuning.callbacks import BestWeights, Continue, EpochReport, Rung, StepClock
 from deeprnn_keras.tuning.heartbeat import Heartbeat, is_worker
-from deeprnn_keras.tuning.keras_tuner_extra import keras_tuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.records import ORACLE, SEED, check_search, held, read_trials
 from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.workers import end_with_parent, start_afresh

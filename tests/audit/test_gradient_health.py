@@ -8,9 +8,9 @@ import tensorflow as tf
 from health_networks import D, H, batch, compiled, network
 
 from deeprnn_keras import DeepRNN, LanguageModel
-from deeprnn_keras.audit import health_gates
+from deeprnn_keras.audit import gate_saturation
 from deeprnn_keras.audit.health import gradient_health
-from deeprnn_keras.audit.health_pass import StepByStep, standing_in
+from deeprnn_keras.audit.step_by_step import StepByStep, standing_in
 
 # === The pass ===
 
@@ -161,7 +161,7 @@ def test_gates_reproduce_the_step(rng, options):
         steps = StepByStep(layer, tape)
         steps.call(x)
     done = steps.passes[0]
-    gates = {name: values for name, (values, _) in health_gates._gates(done.layer.cell, done).items()}
+    gates = {name: values for name, (values, _) in gate_saturation._gates(done.layer.cell, done).items()}
     before = np.stack([np.zeros((8, H)), *done.outputs[:-1]])
     made = gates["update"] * before + (1 - gates["update"]) * gates["candidate"]
     np.testing.assert_allclose(made, np.stack(done.outputs), atol=1e-6)

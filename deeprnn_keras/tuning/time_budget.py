@@ -17,7 +17,7 @@ class Clock:
         minutes: in all; None: no limit.
         file: where the time is noted.
 
-    >>> from deeprnn_keras.tuning.clock import Clock
+    >>> from deeprnn_keras.tuning.time_budget import Clock
     >>> Clock(None, "clock.json").left(0.5)
     inf
     """

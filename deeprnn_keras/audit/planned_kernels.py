@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from deeprnn_keras.audit.report import KernelRow
+from deeprnn_keras.audit.kernel_report import KernelRow
 from deeprnn_keras.kernels import implementations
 from deeprnn_keras.kernels.contract import Traits
 from deeprnn_keras.kernels.selection import FOR_CPUS, NOTHING_AGAINST_GPU
