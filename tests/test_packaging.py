@@ -1,4 +1,4 @@
-"""What is installed, and the names at the top level: every folder, the stubs, the zoo with its weights."""
+"""Installed files and the names at the top level: every folder, the stubs, the zoo with its weights."""
 
 import importlib
 import shutil

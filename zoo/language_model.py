@@ -50,7 +50,7 @@ class LanguageModelConfig(Configuration):
 
     @property
     def one_hot(self) -> bool:
-        """Whether ids are one-hot encoded."""
+        """True if ids are one-hot encoded."""
         return self.embedding is None
 
     def input_description(self) -> str:

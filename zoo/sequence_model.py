@@ -47,7 +47,7 @@ class SequenceModelConfig(Configuration):
 
     @property
     def each_step(self) -> bool:
-        """Whether there is an output for each step."""
+        """True if there is an output for each step."""
         return self.per_step or self.kind == "notes"
 
     def output_description(self) -> str:

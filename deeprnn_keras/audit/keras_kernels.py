@@ -1,4 +1,4 @@
-"""What runs Keras' own recurrent layers under TensorFlow, by Keras' rules; they have no XLA implementation."""
+"""Implementations of Keras' own recurrent layers under TensorFlow, by Keras' rules; they have none on XLA."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the package knows of a recurrent cell, Keras' own or one with equations: equations, weights, traits."""
+"""Equations, weights, and traits of a recurrent cell, Keras' own or one with equations."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """How a model was trained."""
+    """Seed, length, and environment of a training."""
 
     seed: int
     updates: int

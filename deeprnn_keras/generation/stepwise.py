@@ -89,7 +89,7 @@ def _chain(model):
 
 
 def _without_reset_mask(layer, beside):
-    """What a layer reads, but for the reset_mask (n,) that a stateful stack is told beside it."""
+    """Return what a layer reads, without the reset_mask (n,) that a stateful stack is given beside it."""
     read = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
     if isinstance(layer, DeepRNN) and layer.stateful:
         read = [tensor for tensor in read if all(tensor is not one for one in beside)]

@@ -61,7 +61,7 @@ class Recurrence:
 
     @property
     def is_shareable(self) -> bool:
-        """Whether it holds nothing of the user's, so that a cache that outlives the layer may keep it."""
+        """True if nothing in it is user-defined, so that a cache that outlives the layer may hold it."""
         ours = type(self.equations).__module__.startswith("deeprnn_keras.")
         return ours and all(isinstance(function, str) for _, function in self.activations)
 
@@ -97,7 +97,7 @@ class LayerCall(NamedTuple):
 
 @dataclass(frozen=True)
 class Connections:
-    """How the layers of a stack are joined.
+    """Connections between the layers of a stack.
 
     Attributes:
         kind: "stack", "residual", or "skip".

@@ -1,4 +1,4 @@
-"""What this machine has: the Keras backend, and a GPU or none."""
+"""Facts about this machine: the Keras backend, and whether it has a GPU."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ NOTHING_AGAINST_GPU = "a GPU is visible, and cuDNN supports the layer"
 
 @dataclass(frozen=True)
 class Machine:
-    """What an implementation may need.
+    """The facts about a machine on which the selection depends.
 
     Attributes:
         backend: The Keras backend.

@@ -273,7 +273,7 @@ class DeepRNN(keras.layers.Layer):
 
     @property
     def connections(self) -> Connections:
-        """How the levels are joined."""
+        """Connections between the levels."""
         return Connections(self.connection, self.block_size, self.return_all_layers)
 
     @property

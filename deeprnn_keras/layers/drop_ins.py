@@ -20,7 +20,7 @@ KERAS_VALUES = (0, 1, 2)  # of Keras' own argument `implementation`, which all K
 
 
 class Memory:
-    """What implementations prepare once for a layer, where neither Keras nor TensorFlow track it."""
+    """Store for what implementations prepare once per layer; neither Keras nor TensorFlow track it."""
 
     def __init__(self) -> None:
         self.content: dict = {}
@@ -40,7 +40,7 @@ class SelectsImplementation:
 
     @property
     def traits(self) -> Traits:
-        """What the selection of an implementation depends on."""
+        """Traits on which the selection of an implementation depends."""
         return cell_traits(self.cell, unroll=getattr(self, "unroll", False), any_cell=self.any_cell)
 
     def selected_implementation(self) -> str:

@@ -31,7 +31,7 @@ class LanguageModel(Configured, keras.Model):
             its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
         head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
         stateful: the model reads (tokens, reset_mask), what `TBPTTDataset` yields, and carries its state from batch
-            to batch; rows where reset_mask is True begin anew. Given tokens alone, every row does.
+            to batch; the states of rows where reset_mask is True are reset. Given tokens alone, all are.
         projection: width of a linear map without bias between the recurrent layers and the head, or None.
         tied: W_hq is the transpose of E: as wide as what the head reads, and learnt from both sides (Press & Wolf 2017;
             Inan et al. 2017).

@@ -35,7 +35,7 @@ VALIDATION_BATCH = 64  # examples
 
 
 class Configuration(Protocol):
-    """What a family reads of a configuration of the zoo, `deeprnn_keras.zoo.Configuration`, and of its subclasses."""
+    """Fields that a family reads of a configuration of the zoo, `deeprnn_keras.zoo.Configuration`."""
 
     name: str
     task: str

@@ -1,4 +1,4 @@
-"""How the XLA implementation cuts a batch and its time into pieces, and how many shapes it compiles."""
+"""Pieces of batch and time of the XLA implementation, and the number of shapes it compiles."""
 
 import logging
 

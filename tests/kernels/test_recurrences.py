@@ -88,7 +88,7 @@ def step_by_step(recurrence, x, given, states, mask):
 
 
 def with_gradients(run, sources):
-    """What `run` gives, and the gradients of its sum, each number counted with a factor of its own."""
+    """Return the outputs of `run`, and the gradients of their sum, each number weighted with its own factor."""
     with tf.GradientTape() as tape:
         tape.watch(sources)
         hs, final = run(*sources)

@@ -90,7 +90,7 @@ def test_stack_equals_keras_layers(rng, cell, argument, training):
     dropout = 0.25 if "recurrent_dropout" in options else 0.0
     ours, stock = pair(rng, cell, dropout=dropout, **options)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
-    for _ in range(2):  # each call draws anew
+    for _ in range(2):  # each call draws again
         (output, gradients), (wanted, wanted_gradients) = (with_gradients(one, x, training) for one in (ours, stock))
         assert_close(output, wanted.numpy(), 1e-5)
         assert_close(gradients, [gradient.numpy() for gradient in wanted_gradients], 1e-4)

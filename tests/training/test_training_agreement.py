@@ -1,4 +1,4 @@
-"""What `train_text` is given must agree: model and corpus, model and recipe."""
+"""Model, corpus, and recipe of a training must agree."""
 
 import io
 

@@ -43,7 +43,7 @@ class Use(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """What a step does: the `Use`s in order, the names of the blocks that it reads, and the rows of these together."""
+    """Outline of a step: its `Use`s in order, the names of the blocks that it reads, and their rows together."""
 
     uses: list[Use]
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ class Derived(StepRecurrence):
 
     @cached_property
     def outline(self) -> Outline:
-        """What a step does, found by running it on zeros in a graph of its own."""
+        """Outline of a step, found by running it on zeros in a graph of its own."""
         equations, uses = self.equations, []
 
         def zeros(known: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:

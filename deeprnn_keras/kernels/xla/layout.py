@@ -18,7 +18,7 @@ Tensor = Any
 
 
 class Span(NamedTuple):
-    """What is known of a chunk of time, whatever its features are.
+    """Mask and length of a chunk of time.
 
     Attributes:
         mask: (T_k, 1, n) of bool, or None.

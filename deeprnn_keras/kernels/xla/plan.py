@@ -1,4 +1,4 @@
-"""How a sequence is run: by XLA or as a plain graph, in how many pieces of the batch and of time.
+"""Plan of a run: by XLA or as a plain graph, and the number of pieces of the batch and of time.
 
 XLA compiles for each shape, about a second each. Compiles are bounded: T is rounded up to one of four sizes per octave
 (the loop ends at T all the same) where it is not known, or after the first few lengths that the same layer meets; and
@@ -26,7 +26,7 @@ REMAT_CHUNKS = 8  # where T is not known
 
 
 class Plan(NamedTuple):
-    """How to run.
+    """Plan of a run.
 
     Attributes:
         compiled: By XLA.

@@ -1,4 +1,4 @@
-"""What a recurrence tells the XLA implementation: one step forward, and its gradient."""
+"""Contract of a recurrence with the XLA implementation: one step forward, and its gradient."""
 
 from __future__ import annotations
 
