@@ -12,6 +12,8 @@ from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from deeprnn_keras.cells import RHNCell
 from deeprnn_keras.layers import exporting
 
+pytestmark = pytest.mark.slow
+
 T, D, H = 5, 3, 4
 LAYERS = {
     "deep_rnn": lambda: DeepRNN(H, 2),
@@ -25,8 +27,6 @@ import sys
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-
-pytestmark = pytest.mark.slow
 
 def run(path, x):
     if path.endswith(".tflite"):

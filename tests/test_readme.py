@@ -60,6 +60,7 @@ def test_resume_example_runs_twice(monkeypatch, tmp_path):
         assert names["resume"].resumed_at == runs * 2 * len(names["train"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_tuner_example_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = """
 import json, sys
 from click.testing import CliRunner
 from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
-
-pytestmark = pytest.mark.slow
 
 assert "deeprnn_parity" not in sys.modules, "entry points are read when the registry is asked"
 found = []

@@ -146,6 +146,7 @@ def twice(tmp_path_factory):
     return weights, health, folder
 
 
+@pytest.mark.slow
 def test_callback_does_not_change_the_training(twice):
     for one, other in zip(*twice[0], strict=True):
         np.testing.assert_array_equal(one, other)

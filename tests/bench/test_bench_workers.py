@@ -140,6 +140,7 @@ def tiny_text(monkeypatch):
     return use
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name, updates", [("keras", 3), ("DeepRNN", 9)])
 def test_two_epochs_in_keras(name, updates, tiny_text):

@@ -155,7 +155,14 @@ def alone(model, kind, sequence):
 
 @pytest.mark.parametrize(
     ("kind", "weighted"),
-    [("none", False), ("none", True), ("mask_zero", True), ("masks", False), ("bidirectional", True)],
+    [
+        ("none", True),
+        ("masks", False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("none", False), ("mask_zero", True), ("bidirectional", True))
+        ),
+    ],
 )
 def test_loss_and_metrics_count_real_steps_only(rng, kind, weighted):
     sequences = [rng.integers(1, V, size=length) for length in LENGTHS]

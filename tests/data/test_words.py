@@ -75,6 +75,7 @@ def test_corpus_of_words_is_split_between_words():
     assert TextCorpus("äb", vocabulary=ByteVocabulary()).size() == "3 bytes of 256 kinds"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("vocabulary", "text"),
     [(WordVocabulary.of(RHYME, end_of_line=True), RHYME), (ByteVocabulary(), "πάντα ῥεῖ\n")],
@@ -114,7 +115,7 @@ def test_compressors_count_the_units_of_the_model():
 REVIEWS = ["A good, GOOD film!", "bad bad bad film; so bad", "good fun", "what a bad one"]
 
 
-@pytest.mark.parametrize("length", [None, 3])
+@pytest.mark.parametrize("length", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_sequence_models_read_raw_texts(length):
     words = WordVocabulary.of(map(plain_words, REVIEWS), size=5, padding=True)
     assert words.words == ("<pad>", "<unk>", "bad", "good", "a")

@@ -23,6 +23,7 @@ def composer():
     return model, roll
 
 
+@pytest.mark.slow
 def test_generated_music_continues_the_learned_pattern(composer):
     model, roll = composer
     written = model.generate(roll[:2], length=10, temperature=0.2, seed=1)

@@ -4,6 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 from oracles import assert_close
+from without_xla import plain_graphs  # noqa: F401 - an autouse fixture
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
 

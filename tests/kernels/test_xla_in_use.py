@@ -82,7 +82,8 @@ def reached(monkeypatch):
 # === Training ===
 
 
-TRAINING = [("mixed", {}), ("stateful", {}), pytest.param("one", {"run_eagerly": True}, marks=pytest.mark.slow)]
+TRAINING = [("one", {}), ("stateful", {})]
+TRAINING += [pytest.param(*given, marks=pytest.mark.slow) for given in (("mixed", {}), ("one", {"run_eagerly": True}))]
 TRAINING += [pytest.param(pair, {"jit_compile": True}, marks=pytest.mark.slow) for pair in ("one", "mixed")]
 
 

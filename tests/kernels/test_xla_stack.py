@@ -101,14 +101,15 @@ def test_cells_units_and_activations_per_layer(rng, connection, training):
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("n", "steps", "h", "num_layers"), [(1, 1, 1, 1), (1, 3, 2, 1), (3, 1, 2, 2), (2, 2, 1, 2)])
-def test_smallest_sizes(rng, n, steps, h, num_layers, cell):
+def test_smallest_sizes(rng, monkeypatch, n, steps, h, num_layers, cell):
+    monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
     layer, loop, _ = twins(rng, h, num_layers=num_layers, cell=cell, d=1, return_sequences=True, return_state=True)
     x, state = tf.constant(rng.normal(size=(n, steps, 1))), random_state(rng, layer, n)
     assert_equal(with_gradients(layer, x, state), with_gradients(loop, x, state))
 
 
 UNKNOWN = [
-    (None, "speed", True, True),
+    pytest.param(None, "speed", True, True, marks=pytest.mark.slow),
     pytest.param(None, "lean", True, False, marks=pytest.mark.slow),
     (3, "speed", False, False),
     pytest.param(3, "lean", True, True, marks=pytest.mark.slow),

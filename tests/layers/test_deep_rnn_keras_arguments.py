@@ -79,7 +79,9 @@ def with_gradients(layer, x, training):
     return output, tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
 
 
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize(
+    "training", [pytest.param(False, id="inference", marks=pytest.mark.slow), pytest.param(True, id="training")]
+)
 @pytest.mark.parametrize("argument", ARGUMENTS)
 @pytest.mark.parametrize("cell", LAYERS)
 def test_stack_equals_keras_layers(rng, cell, argument, training):

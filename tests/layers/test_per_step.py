@@ -24,6 +24,7 @@ def test_values(rng, shape, units):
         assert layer.compute_output_shape(shape) == a.shape
 
 
+@pytest.mark.slow
 def test_a_model_with_both(rng, tmp_path):
     model = keras.Sequential(
         [

@@ -252,6 +252,7 @@ def test_model_of_ids_refuses_text(use):
 # === Text ===
 
 
+@pytest.mark.slow
 def test_score_counts_all_but_the_first_symbol_of_each_text():
     model = LanguageModel("ab ", units=2)
     model.get_layer("head").set_weights([np.zeros((2, 3)), np.log([0.5, 0.25, 0.25])])

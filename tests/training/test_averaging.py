@@ -202,6 +202,7 @@ def test_trigger_in_the_last_epoch_leaves_the_raw_weights(run):
     assert_close(values(model.trainable_variables), watch.raw[-1])
 
 
+@pytest.mark.slow
 def test_restored_state_continues_bit_identically():
     """Interrupted one epoch after the trigger and resumed with another callback."""
 

@@ -13,7 +13,7 @@ V, H, N, T = 7, 4, 2, 5
 STREAM = np.random.default_rng(0).integers(V, size=2 * 20 + 1)
 LANES = np.stack([STREAM[:20], STREAM[20:40]])
 eager = pytest.mark.usefixtures("eager")  # traced is test_fit_equals_truncated_back_propagation_by_hand
-kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
+kernels = pytest.mark.parametrize("kernel", [pytest.param("xla", marks=pytest.mark.slow), "loop"])
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
 
 

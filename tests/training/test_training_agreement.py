@@ -27,6 +27,7 @@ def test_corpus_with_another_vocabulary_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_quick_run_clips_for_its_own_windows(tmp_path, monkeypatch):
     """A clip stated for a loss summed over T is divided by the T that is trained with, not by the recipe's."""
     monkeypatch.setattr(LanguageModel, "generate", lambda *args, **options: "")  # the sample at the end

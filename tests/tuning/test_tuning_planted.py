@@ -25,6 +25,7 @@ def test_optimum_is_found(algorithm, tmp_path):
         assert sum(scores[-8:]) / 8 < sum(scores[:6]) / 6 / 2
 
 
+@pytest.mark.slow
 def test_bayesian_optimization_repeats_nothing_within_a_budget(tmp_path):
     class Limited(BayesianOptimization):
         def run_trial(self, trial, *args, **kwargs):

@@ -101,6 +101,7 @@ def test_promoted_trial_equals_an_uninterrupted_one(tmp_path):
         assert [value for _, value in record.epochs] == straight[1:]
 
 
+@pytest.mark.slow
 def test_keras_tuner_itself_resets_the_optimizer_at_a_promotion(tmp_path):
     """The loss that `Continue` prevents: a promoted trial starts with a new optimizer."""
     steps = []
