@@ -63,6 +63,7 @@ def test_every_trained_model_evaluates_to_its_row_in_results(name):
     assert f" {row.value}" in result.stdout, result.output
 
 
+@pytest.mark.slow
 def test_recorded_figures_are_those_of_the_model(monkeypatch):
     kept = []
     monkeypatch.setattr(results, "record_results", kept.extend)

@@ -58,6 +58,7 @@ def test_finished_run_learns_and_leaves_its_files(small_data, tmp_path):
     assert run.score == {"accuracy": right.mean(), "examples": 20}
 
 
+@pytest.mark.slow
 def test_resumed_run_is_bit_identical(small_data, monkeypatch, tmp_path):
     recipe = Recipe("adam", 0.02, batch_size=8, epochs=4)
     whole = model()
@@ -142,6 +143,7 @@ def test_every_corpus_of_the_zoo_is_a_loader():
         assert corpus is None or corpus in data.__all__, name
 
 
+@pytest.mark.slow
 def test_validation_series_choose_the_epoch(small_data, tmp_path):
     """A rate that ruins the model in its last epochs: kept is the best one, and the test series have no say."""
     split = SeriesSplit(small_data.train, small_data.test, labelled(16))

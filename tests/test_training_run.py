@@ -135,6 +135,7 @@ def test_the_same_seed_gives_the_same_result(finished, tmp_path):
     assert runs[0].sample == runs[1].sample
 
 
+@pytest.mark.slow
 def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_recipe(tmp_path):
     recipe = Recipe(**SMALL, epochs=2)
     run = run_of(recipe, tmp_path / "run", quick=True)

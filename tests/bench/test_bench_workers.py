@@ -58,6 +58,7 @@ def test_memory_growth_includes_freed_memory_of_a_step():
 # === What the workers run ===
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("keras", "drop-ins")), "DeepRNN"]
 )

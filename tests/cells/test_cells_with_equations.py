@@ -139,6 +139,7 @@ def test_step_by_step_is_the_whole_sequence(rng, case):
     assert_close(list(states), [state.numpy() for state in final], 1e-12)
 
 
+@pytest.mark.slow
 @cases
 def test_files_and_configuration(rng, case, tmp_path):
     model = keras.Sequential([keras.Input((None, D)), RNN(make(case), return_sequences=True), RNN(make(case))])
@@ -157,6 +158,7 @@ def test_weights_are_counted_from_sizes_alone(case):
     assert names[:3] == ["kernel", "recurrent_kernel", "bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "policy", ["mixed_float16", *(pytest.param(p, marks=pytest.mark.slow) for p in ("mixed_bfloat16", "float16"))]
 )

@@ -32,6 +32,7 @@ def batches(data):
 # === Batches ===
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("features", [False, True], ids=["ids", "features"])
 @pytest.mark.parametrize(("n", "num_buckets"), [(1, 3), (4, 1), (4, 3), (2, 8), (99, 2), (3, 50)])

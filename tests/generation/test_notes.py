@@ -49,6 +49,7 @@ def test_fixed_number_of_notes_follows_the_conditional_distribution(rng, count):
     np.testing.assert_allclose(drawn.mean(0), wanted, atol=0.04)
 
 
+@pytest.mark.slow
 def test_music_with_a_fixed_number_of_notes(composer):
     model, roll = composer
     assert (model.generate(roll[:1], 9, notes=3, seed=0)[1:].sum(1) == 3).all()
@@ -56,6 +57,7 @@ def test_music_with_a_fixed_number_of_notes(composer):
         model.generate(roll[:1], 9, notes=13)
 
 
+@pytest.mark.slow
 def test_seed_fixes_the_music(composer):
     model, roll = composer
     one, again, other = (model.generate(roll[:1], 12, temperature=5.0, seed=seed) for seed in (1, 1, 2))
@@ -63,6 +65,7 @@ def test_seed_fixes_the_music(composer):
     assert np.any(one != other) and set(np.unique(one)) <= {0.0, 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "options", "message"),
     [

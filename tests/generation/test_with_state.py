@@ -13,6 +13,7 @@ from deeprnn_keras.layers import OneHot
 eager = pytest.mark.usefixtures("eager")  # chunks of many sizes, each of which would be traced
 
 
+@pytest.mark.slow
 @eager
 @pytest.mark.parametrize(
     ("cell", "connection", "embedding"),

@@ -20,7 +20,9 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("training", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(
+    "pair", [pytest.param(p, marks=() if p in ("lstm", "deep") else pytest.mark.slow) for p in PAIRS]
+)
 def test_forward_mode_in_eager_calls(rng, pair, training):
     """Along a direction of x and of every weight."""
     x, along = (tf.constant(rng.normal(size=(N, T, D)), "float32") for _ in range(2))

@@ -177,6 +177,7 @@ def test_lengths_through_fit(rng, reached):
     assert {shape for shape, _ in reached} == {(steps, D, 1) for steps in (10, 12, 14, 16)}
 
 
+@pytest.mark.slow
 def test_batch_sizes(rng, reached):
     (ours, wanted), (x, _) = models(rng, "one", T), data(rng, 40)
     run = tf.function(ours, input_signature=[tf.TensorSpec((None, T, D))])
@@ -188,6 +189,7 @@ def test_batch_sizes(rng, reached):
 # === Second derivatives ===
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["mixed", pytest.param("one", marks=pytest.mark.slow)])
 def test_second_derivatives(rng, pair):
     """Of "one" in a graph, of "mixed" in eager mode with a mask; those of squares in a graph in the next test."""

@@ -46,6 +46,7 @@ def test_stop_names_the_update_and_the_cause():
     assert int(model.optimizer.applied) == 3 and int(model.optimizer.skipped) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stateful", [False, True])
 def test_skip_equals_training_without_the_batch(stateful):
     """Also with a carried state, in which a NaN would remain."""

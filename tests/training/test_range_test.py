@@ -141,6 +141,7 @@ def noting(model, batch, states):
         yield batch
 
 
+@pytest.mark.slow
 def test_model_and_optimizer_are_restored(rng):
     """In half precision, whose loss scale is a state, too; `test_later_training_is_unchanged` is in single."""
     keras.config.set_dtype_policy("mixed_float16")

@@ -175,6 +175,7 @@ def test_loaded_model_evaluates_the_same(tmp_path):
     assert loaded.count_params() == model.count_params()
 
 
+@pytest.mark.slow
 def test_score_and_generate_ignore_the_carried_state():
     keras.utils.set_random_seed(0)
     model = LanguageModel("abc", H, 2, stateful=True)

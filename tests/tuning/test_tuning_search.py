@@ -118,6 +118,7 @@ def test_keras_tuner_itself_resets_the_optimizer_at_a_promotion(tmp_path):
     assert set(steps) == {0}
 
 
+@pytest.mark.slow
 def test_language_model_data_follow_the_drawn_batch_size_and_bptt(tmp_path):
     """batch_size and bptt reach a function that makes the data; windows and lanes."""
     text = np.asarray(RNG.integers(5, size=400), "int32")
