@@ -45,4 +45,5 @@ def pytest_collection_finish(session):
 def frozen():
     """Exempt what a module leaves behind, for the same reason: caches of graphs and models grow with every test."""
     yield
+    gc.collect()
     gc.freeze()

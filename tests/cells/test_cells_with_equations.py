@@ -28,16 +28,26 @@ CASES = {
 }
 
 
-def parameters(chosen):
-    """Depth 2 of each kind, and the gates without a hidden layer; the other depths are slow."""
-    quick = {case for case in chosen if case[-1] == 2 or case[1:] == ("wide", 0)}
-    return [pytest.param(case, id="-".join(map(str, case)), marks=() if case in quick else SLOW) for case in chosen]
+QUICK = {case for case in CASES if case[-1] == 2 or case[1:] == ("wide", 0)}  # the other depths are slow
 
 
-SLOW = [pytest.mark.slow]
-cases = pytest.mark.parametrize("case", parameters(CASES))
-COMPILED = pytest.param("xla", id="compiled", marks=[pytest.mark.compiled, pytest.mark.slow])
-kernels = pytest.mark.parametrize("kernel", ["xla", COMPILED, "loop"])
+def parameter(case, *more, marks=()):
+    marks = marks or (() if case in QUICK else [pytest.mark.slow])
+    return pytest.param(case, *more, id="-".join(map(str, (*case, *more))), marks=marks)
+
+
+cases = pytest.mark.parametrize("case", [parameter(case) for case in CASES])
+COMPILED = [pytest.mark.compiled, pytest.mark.slow]
+cases_and_kernels = pytest.mark.parametrize(
+    ("case", "kernel"),
+    [
+        *(parameter(case, kernel) for case in CASES for kernel in ("xla", "loop")),
+        *(
+            pytest.param(case, "xla", id=f"{'-'.join(map(str, case))}-compiled", marks=COMPILED)
+            for case in sorted(QUICK)
+        ),
+    ],
+)
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
 
 
@@ -68,8 +78,7 @@ def built(case, rng, kernel="auto", **kwargs):
     return layer, weights
 
 
-@cases
-@kernels
+@cases_and_kernels
 def test_values_are_those_of_the_equations(rng, case, kernel):
     layer, weights = built(case, rng, kernel)
     x = rng.normal(size=(N, T, D))
@@ -81,8 +90,7 @@ def test_values_are_those_of_the_equations(rng, case, kernel):
         assert_close(final, wanted_final, 1e-12)
 
 
-@cases
-@kernels
+@cases_and_kernels
 def test_gradients_are_those_of_finite_differences(rng, case, kernel):
     layer, weights = built(case, rng, kernel)
     x = rng.normal(size=(N, 3, D))
