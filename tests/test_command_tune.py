@@ -151,7 +151,7 @@ def test_a_missing_extra_says_what_to_install(text):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_workers(tmp_path):
     (tmp_path / "words.txt").write_text(TEXT)
     options = ["--text", "words.txt", *TINY, "--updates", "8", "--trials", "2", "--algorithm", "random"]

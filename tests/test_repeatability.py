@@ -28,7 +28,7 @@ def busy_machine():
         thread.join()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{"cell": "gru", "bidirectional": True}, {"cell": ["lstm", "rhn"]}], ids=str)
 def test_an_update_is_the_same_a_thousand_times(rng, busy_machine, options):
     """An optimizer that wrote a weight which a gradient was still reading made one in some thousands differ."""

@@ -9,8 +9,16 @@ from source_files import ROOT
 TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+LONGEST = ("02", "04")  # more than half a minute each
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.long if path.stem[:2] in LONGEST else pytest.mark.slow)
+        for path in TUTORIALS
+    ],
+)
 def test_tutorial_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TUTORIAL_SCALE", "0.01")
     monkeypatch.chdir(tmp_path)

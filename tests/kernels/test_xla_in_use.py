@@ -203,7 +203,7 @@ def test_second_derivatives(rng, pair):
             assert_close(one, other.numpy(), 1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("remat", [False, True])
 def test_second_derivatives_of_any_lengths(rng, remat):
     """Also of lengths below the number of lean chunks, some of which are empty then."""
@@ -302,7 +302,7 @@ def test_nothing_holds_a_model_that_is_gone():
     assert counts[5] - counts[4] <= counts[2] - counts[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_is_steady_over_many_models():
     """With its optimizer a model has 3 MB: one kept per build would be 90 MB."""
     grown = []

@@ -130,9 +130,22 @@ def test_values_and_gradients_of_few_rows(rng, each_way, cell, mask):
     check(rng, each_way, cell, mask, {"return_sequences": True, "go_backwards": True}, ways, True, len(FEW))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("mask", [FEW, MANY, np.tile(MANY, 3)[:, :9]], ids=["few rows", "many rows", "T rounded up"])
+ALL_MASKS = {"few rows": FEW, "many rows": MANY, "T rounded up": np.tile(MANY, 3)[:, :9]}
+
+
+@pytest.mark.parametrize(
+    ("mask", "training"),
+    [
+        pytest.param(
+            mask,
+            training,
+            id=f"{name}-{training}",
+            marks=pytest.mark.slow if (name, training) == ("T rounded up", True) else pytest.mark.long,
+        )
+        for name, mask in ALL_MASKS.items()
+        for training in (False, True)
+    ],
+)
 @cells
 def test_all_of_it(rng, each_way, monkeypatch, cell, mask, training):
     for how in HOW:
