@@ -59,6 +59,18 @@ def nearest(value, choices):
     return f"; choose from {', '.join(map(repr, choices))}"
 
 
+def no_old_names(caller, arguments, renamed):
+    """Raise a TypeError for an argument that has another name now.
+
+    Args:
+        caller: Name of the class or function.
+        arguments: Names of the unknown arguments that it was given.
+        renamed: {old name: new name}.
+    """
+    for old in renamed.keys() & set(arguments):
+        raise TypeError(f"{caller} got an unexpected keyword argument {old!r}; it is now {renamed[old]!r}")
+
+
 def per_layer(name, value, num_layers):
     """One value for every layer, or a list with one per layer, as a list of `num_layers`."""
     if not isinstance(value, (list, tuple)):

@@ -14,7 +14,7 @@ from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
 from deeprnn_keras.layers import arguments
 from deeprnn_keras.layers.carried_state import CarriedState, ResetStatesWithMetrics
-from deeprnn_keras.layers.drop_ins import Memory
+from deeprnn_keras.layers.drop_ins import OLD_NAMES, Memory
 from deeprnn_keras.layers.recurrent_layer import ROLES, CellArguments, check_effect, make_recurrent_layer
 from deeprnn_keras.layers.sequences import Dilation, flip_time, last_valid, zero_masked
 from deeprnn_keras.layers.state_structure import join_state, split_state
@@ -167,6 +167,7 @@ class DeepRNN(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        checks.no_old_names(type(self).__name__, kwargs, OLD_NAMES)
         super().__init__(
             activity_regularizer=arguments.regularizer("activity_regularizer", activity_regularizer), **kwargs
         )

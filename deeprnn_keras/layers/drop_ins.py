@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from deeprnn_keras import _compat
+from deeprnn_keras import _compat, checks
 from deeprnn_keras.cells.keras_cells import cell_recurrence, cell_traits, stored_weights
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
@@ -16,6 +16,7 @@ from deeprnn_keras.kernels.contract import LayerCall, Traits
 from deeprnn_keras.kernels.machine import this_machine
 
 Tensor = Any
+OLD_NAMES = {"kernel": "implementation", "memory": "remat"}
 KERAS_VALUES = (0, 1, 2)  # of Keras' own argument `implementation`, which all Keras 2 configurations carry
 
 
@@ -32,6 +33,7 @@ class SelectsImplementation:
     any_cell = False
 
     def __init__(self, *args: Any, implementation: str | int = "auto", **kwargs: Any) -> None:
+        checks.no_old_names(type(self).__name__, kwargs, OLD_NAMES)
         super().__init__(*args, **kwargs)
         if isinstance(implementation, int) and not isinstance(implementation, bool) and implementation in KERAS_VALUES:
             implementation = selection.AUTO

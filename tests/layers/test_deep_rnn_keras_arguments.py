@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from oracles import assert_close
 
-from deeprnn_keras import DeepRNN, count_params
+from deeprnn_keras import LSTM, DeepRNN, count_params
 
 N, T, D, H, SEED = 3, 5, 3, 4, 11
 LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
@@ -207,9 +207,12 @@ def test_arguments_without_effect_or_out_of_range(arguments, message):
         DeepRNN(H, 2, **arguments)
 
 
-@pytest.mark.parametrize("old", ["kernel", "memory", "starts"])
-def test_old_names_are_unknown_arguments(old):
-    with pytest.raises((TypeError, ValueError), match=old):
-        DeepRNN(H, 2, **{old: "auto"})
+@pytest.mark.parametrize(("old", "new"), [("kernel", "implementation"), ("memory", "remat")])
+def test_old_names_are_unknown_arguments(old, new):
+    for layer in (DeepRNN, LSTM):
+        with pytest.raises(
+            TypeError, match=f"{layer.__name__} got an unexpected keyword argument '{old}'; it is now '{new}'"
+        ):
+            layer(H, **{old: "auto"})
     with pytest.raises(TypeError, match="starts"):
         DeepRNN(H, stateful=True)(np.zeros((1, 2, D), "float32"), starts=np.ones(1, bool))

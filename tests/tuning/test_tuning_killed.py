@@ -14,8 +14,7 @@ from deeprnn_keras.tuning.workers import Workers
 
 SCRIPT = str(Path(__file__).with_name("tunable.py"))
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-ALGORITHMS = [pytest.param("random", marks=pytest.mark.long)]
-ALGORITHMS += [pytest.param(name, marks=pytest.mark.long) for name in ("bayesian", "hyperband", "grid")]
+ALGORITHMS = [pytest.param(name, marks=pytest.mark.long) for name in ("random", "bayesian", "hyperband", "grid")]
 
 
 def start(algorithm, folder, seconds, death="none"):
