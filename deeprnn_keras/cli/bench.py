@@ -113,7 +113,7 @@ def _folder(output, resume):
 
     if resume:
         if output is None or not (output / FILE).is_file():
-            raise ValueError(f"--resume goes on with {FILE} in the folder --output; got --output {output}")
+            raise ValueError(f"--resume continues {FILE} in the folder --output; got --output {output}")
         return output
     if output is not None:
         return checks.new_folder("--output", output)

@@ -393,11 +393,13 @@ class Family:
             f"use HyperDeepRNN(zoo.info({config.name!r})) in a script"
         )
 
-    def trial_batches(
-        self, data: Any, recipe: Recipe, steps: int | None, seed: int
-    ) -> tuple[Batches, Batches]:  # pragma: no cover - check_tunable refuses first
-        """Return training batches, `steps` per epoch, and a short validation set for the trials of a search."""
-        raise NotImplementedError
+    def trial_batches(self, data: Any, recipe: Recipe, steps: int | None, seed: int) -> tuple[Batches, Batches]:
+        """Return training batches, `steps` per epoch, and a short validation set for the trials of a search.
+
+        Raises:
+            NotImplementedError: If a family overrides `check_tunable` alone.
+        """
+        raise NotImplementedError(f"task family {self.name!r} must define trial_batches to be tunable")
 
     def objective_unit(self, data: Any) -> tuple[str, float]:
         """Return name and factor of the unit in which a search reports the validation loss."""

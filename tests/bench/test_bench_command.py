@@ -27,7 +27,7 @@ def bench_kernels(*arguments):
         (["--rounds", "0"], "rounds must be a whole number of at least 1, got 0"),
         (["--seconds", "0"], "seconds must be a positive number of seconds, got 0.0"),
         (["--epoch-updates", "0"], "epoch_updates must be a whole number of at least 1, got 0"),
-        (["--resume"], "--resume goes on with results.json in the folder --output; got --output None"),
+        (["--resume"], "--resume continues results.json in the folder --output; got --output None"),
         (["--output", __file__], "is a file; give a folder that does not exist yet"),
     ],
 )

@@ -39,7 +39,7 @@ def test_notes_are_drawn_by_their_probabilities(rng):
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_fixed_number_of_notes_follows_the_conditional_distribution(rng, count):
-    """Against all frames of so many notes, each with its probability; and all of the keys, where there are no more."""
+    """Compare with the probabilities of all frames of that many notes, up to all keys at once."""
     logits = np.array([-3.0, 0.5, 2.0, -0.5, 1.0])
     ways = [np.isin(range(5), chosen) for chosen in itertools.combinations(range(5), count)]
     weight = np.array([np.exp(logits[way].sum()) for way in ways])
