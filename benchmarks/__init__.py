@@ -1,1 +1,1 @@
-"""What the README's figures come from; each module runs with `python -m benchmarks.NAME` from the project's folder."""
+"""Benchmarks behind the README's figures; run each with `python -m benchmarks.NAME` from the project directory."""

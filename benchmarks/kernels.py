@@ -90,16 +90,16 @@ def _measured_on(about):
 
 
 def main(*arguments):
-    """Writes the results of a run, of a new one if no folder is given."""
+    """Writes the results of a run, of a new one if no directory is given."""
     resume = "--resume" in arguments
-    folders = [argument for argument in arguments if argument != "--resume"]
-    folder = Path(folders[0]) if folders else ROOT / "runs" / "benchmark_kernels"
-    if resume or not folders:
-        command = [sys.executable, "-m", "deeprnn_keras.cli", "bench", "kernels", "--output", str(folder)]
+    directories = [argument for argument in arguments if argument != "--resume"]
+    directory = Path(directories[0]) if directories else ROOT / "runs" / "benchmark_kernels"
+    if resume or not directories:
+        command = [sys.executable, "-m", "deeprnn_keras.cli", "bench", "kernels", "--output", str(directory)]
         subprocess.run(command + ["--resume"] * resume, check=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        shutil.copy(folder / name, RESULTS / name)
+        shutil.copy(directory / name, RESULTS / name)
     README.write_text(with_section(README.read_text(encoding="utf-8"), current()), encoding="utf-8")
 
 

@@ -38,15 +38,15 @@ def with_paragraph(readme, text):
     return re.sub(pattern, lambda found: f"{found[1]}{text}{found[2]}", readme, flags=re.DOTALL)
 
 
-def main(folder=None):
-    """Writes the results of a training, of a new one if no folder is given."""
-    if folder is None:
-        folder = ROOT / "runs" / "benchmark_kjv_lstm_2x256"
-        command = [sys.executable, "-m", "deeprnn_keras.cli", "train", "kjv_lstm_2x256", "--output", str(folder)]
+def main(directory=None):
+    """Writes the results of a training, of a new one if no directory is given."""
+    if directory is None:
+        directory = ROOT / "runs" / "benchmark_kjv_lstm_2x256"
+        command = [sys.executable, "-m", "deeprnn_keras.cli", "train", "kjv_lstm_2x256", "--output", str(directory)]
         subprocess.run(command, check=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in ("result.json", "sample.txt", "history.csv", "curve.png"):
-        shutil.copy(Path(folder) / name, RESULTS / name)
+        shutil.copy(Path(directory) / name, RESULTS / name)
     README.write_text(with_paragraph(README.read_text(encoding="utf-8"), current()), encoding="utf-8")
 
 

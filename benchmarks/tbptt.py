@@ -41,7 +41,7 @@ def ways():
 
     corpus = king_james()
     stream = corpus.encode([corpus.text])
-    fitted, folder = model(len(corpus.vocabulary)), tempfile.mkdtemp()
+    fitted, directory = model(len(corpus.vocabulary)), tempfile.mkdtemp()
     data = TBPTTDataset(stream, BATCH, STEPS, steps=UPDATES)
     constant = tf.data.Dataset.from_tensors(next(iter(data))).cache().repeat(UPDATES)
     rounds = iter(range(1_000))
@@ -54,7 +54,9 @@ def ways():
     return {
         "constant batch": lambda: seconds(constant),
         "TBPTTDataset": lambda: seconds(data),
-        "TBPTTDataset and Resume": lambda: seconds(data, [Resume(Path(folder) / str(next(rounds)), data, every=EVERY)]),
+        "TBPTTDataset and Resume": lambda: seconds(
+            data, [Resume(Path(directory) / str(next(rounds)), data, every=EVERY)]
+        ),
     }
 
 

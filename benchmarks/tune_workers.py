@@ -20,7 +20,7 @@ TRIALS, UPDATES, ROUNDS = 12, 240, 3
 WIDTHS = {"narrow": (32, 128), "wide": (64, 256)}
 
 
-def search(folder, workers, widths):
+def search(directory, workers, widths):
     """The same search, whoever runs it."""
     from deeprnn_keras import king_james, zoo
     from deeprnn_keras.tuning import HyperDeepRNN
@@ -29,17 +29,17 @@ def search(folder, workers, widths):
     corpus = king_james()
     config = zoo.info("kjv_lstm_2x256", vocabulary=corpus.vocabulary.symbols)
     hyper = HyperDeepRNN(config, num_layers=(1, 3), units=WIDTHS[widths], cell=["lstm", "gru"])
-    return Search(hyper, config.family, corpus, folder, "random", TRIALS, None, UPDATES, workers, prune=False)
+    return Search(hyper, config.family, corpus, directory, "random", TRIALS, None, UPDATES, workers, prune=False)
 
 
 def seconds(workers, widths):
     """Of a search, and the trials' values, which must not depend on who ran them."""
-    folder = Path(tempfile.mkdtemp())
-    command = [sys.executable, "-m", "benchmarks.tune_workers", "--child", str(folder), str(workers), widths]
+    directory = Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "benchmarks.tune_workers", "--child", str(directory), str(workers), widths]
     began = time.perf_counter()
-    results = search(folder, workers, widths).run(Console(quiet=True), command)
+    results = search(directory, workers, widths).run(Console(quiet=True), command)
     taken = time.perf_counter() - began
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     return taken, {row.trial_id: row.value for row in results.rows}
 
 

@@ -13,7 +13,7 @@ __version__ = _version("deeprnn-keras")
 
 _checkout = _Path(__file__).resolve().parents[1]
 if not _Path(__file__).with_name("zoo").is_dir() and (_checkout / "zoo" / "registry.py").is_file():
-    # Python started in a checkout finds this folder before an installed copy; its zoo stands beside it, not in it.
+    # Python started in a checkout finds this directory before an installed copy; its zoo stands beside it, not in it.
     __path__.append(str(_checkout))
 
 _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

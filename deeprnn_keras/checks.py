@@ -1,57 +1,103 @@
-"""Checks of arguments: each failure names the argument, what came and what would be right."""
+"""Checks of arguments whose error messages name the argument, the value received, and what is supported."""
+
+from __future__ import annotations
 
 import difflib
 import math
 import operator
 import os
 import zipfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+from deeprnn_keras._types import PathLike
 
 
-def positive_int(name, value):
-    """`value` as an int of at least 1."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
+def positive_int(name: str, value: object) -> int:
+    """Return `value` as an int of at least 1."""
+    number = _int(value)
     if number is None or number < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return number
 
 
-def seed(name, value):
-    """`value` as an int, or None."""
+def seed(name: str, value: object) -> int | None:
+    """Return `value` as an int, or None."""
+    number = _int(value)
+    if number is None and value is not None:
+        raise ValueError(f"{name} must be an integer or None, got {value!r}")
+    return number
+
+
+def _int(value: Any) -> int | None:
     try:
-        return None if value is None else operator.index(value)
+        return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be a whole number or None, got {value!r}") from None
+        return None
 
 
-def number(name, value, low=-math.inf, high=math.inf, right=""):
-    """`value` as a finite float with low < value < high; `right` says in words what would do."""
+def number(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, supported: str = "a finite number"
+) -> float:
+    """Return `value` as a finite float.
+
+    Args:
+        name: Name of the argument.
+        value: Value received.
+        low: Exclusive lower bound.
+        high: Exclusive upper bound.
+        supported: Description of the supported values, for the error message.
+
+    Raises:
+        ValueError: If `value` is not a finite number with low < value < high.
+    """
     try:
         result = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         result = math.nan
     if not low < result < high or math.isinf(result):
-        raise ValueError(f"{name} must be {right or f'a number between {low} and {high}'}, got {value!r}")
+        raise ValueError(f"{name} must be {supported}, got {value!r}")
     return result
 
 
-def rate(name, value):
-    """`value` as a dropout rate in [0, 1)."""
-    return number(name, value, math.nextafter(0.0, -1.0), 1.0, "a rate of at least 0 and below 1")
+def positive(name: str, value: object) -> float:
+    """Return `value` as a positive float."""
+    return number(name, value, low=0.0, supported="a positive number")
 
 
-def one_of(name, value, choices):
-    """`value` if it is among `choices`, else an error that suggests the nearest."""
+def positive_or_none(name: str, value: object) -> float | None:
+    """Return `value` as a positive float, or None."""
+    return None if value is None else number(name, value, low=0.0, supported="a positive number or None")
+
+
+def non_negative(name: str, value: object) -> float:
+    """Return `value` as a float of at least 0."""
+    return number(name, value, low=_BELOW_ZERO, supported="a non-negative number")
+
+
+def rate(name: str, value: object) -> float:
+    """Return `value` as a float in [0, 1), for example a dropout rate."""
+    return number(name, value, low=_BELOW_ZERO, high=1.0, supported="a number in [0, 1)")
+
+
+def fraction(name: str, value: object) -> float:
+    """Return `value` as a float in (0, 1)."""
+    return number(name, value, low=0.0, high=1.0, supported="a number in (0, 1)")
+
+
+_BELOW_ZERO = math.nextafter(0.0, -1.0)
+
+
+def one_of(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return `value` if it is one of `choices`; otherwise raise a ValueError that suggests the closest ones."""
     if isinstance(value, str) and value in choices:
         return value
     raise ValueError(f"unknown {name} {value!r}{nearest(value, choices)}")
 
 
-def nearest(value, choices):
-    """The end of an error message: the choices that look like `value`, or all of a short list."""
+def nearest(value: object, choices: Iterable[str]) -> str:
+    """Return the end of an error message: the choices similar to `value`, or else all of them."""
     choices = sorted(choices)
     near = difflib.get_close_matches(str(value).lower(), choices, n=3, cutoff=0.5)
     if near:
@@ -59,20 +105,20 @@ def nearest(value, choices):
     return f"; choose from {', '.join(map(repr, choices))}"
 
 
-def no_old_names(caller, arguments, renamed):
-    """Raise a TypeError for an argument that has another name now.
+def no_old_names(caller: str, arguments: Iterable[str], renamed: Mapping[str, str]) -> None:
+    """Raise a TypeError if an argument was given by a name that has been changed.
 
     Args:
         caller: Name of the class or function.
-        arguments: Names of the unknown arguments that it was given.
+        arguments: Names of the unknown arguments that it received.
         renamed: {old name: new name}.
     """
     for old in renamed.keys() & set(arguments):
         raise TypeError(f"{caller} got an unexpected keyword argument {old!r}; it is now {renamed[old]!r}")
 
 
-def per_layer(name, value, num_layers):
-    """One value for every layer, or a list with one per layer, as a list of `num_layers`."""
+def per_layer(name: str, value: Any, num_layers: int) -> list[Any]:
+    """Return a list with one entry per layer, from one value for all layers or from such a list."""
     if not isinstance(value, (list, tuple)):
         return [value] * num_layers
     if len(value) != num_layers:
@@ -83,33 +129,39 @@ def per_layer(name, value, num_layers):
     return list(value)
 
 
-def new_folder(name, path):
-    """A folder that can be created or is empty, and can be written to, as a Path."""
+def new_directory(name: str, path: PathLike) -> Path:
+    """Return `path` if it is a directory that is empty or can be created, and is writable.
+
+    Raises:
+        ValueError: If `path` is a file, a directory that is not empty, or not writable.
+    """
     path = Path(path).expanduser()
     if path.exists() and not path.is_dir():
-        raise ValueError(f"{name} {str(path)!r} is a file; give a folder that does not exist yet")
+        raise ValueError(f"{name} {str(path)!r} is a file; pass a directory that does not exist yet")
     if path.is_dir() and any(path.iterdir()):
         raise ValueError(
             f"{name} {str(path)!r} exists and is not empty; "
-            "give a folder that does not exist yet, so that nothing in it is overwritten"
+            "pass a directory that does not exist yet, so that no file is overwritten"
         )
-    parent = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
+    parent = next(directory for directory in [path, *path.absolute().parents] if directory.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ValueError(f"{name} {str(path)!r} cannot be written: no permission to write in {str(parent)!r}")
+        raise ValueError(f"{name} {str(path)!r} is not writable: no write permission in {str(parent)!r}")
     return path
 
 
-def model_file(name, path):
-    """Return the `.keras` file at `path`, or `model.keras` in the folder of a training, as a Path.
+def model_file(name: str, path: PathLike) -> Path:
+    """Return the `.keras` file at `path`, or `model.keras` in an output directory of a run.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not a `.keras` file.
     """
     path = Path(path).expanduser()
     path = path / "model.keras" if path.is_dir() else path
     if not path.is_file():
-        raise FileNotFoundError(f"{name} {str(path)!r} does not exist; give a .keras file or the folder of a training")
+        raise FileNotFoundError(
+            f"{name} {str(path)!r} does not exist; pass a .keras file or the output directory of a run"
+        )
     if not zipfile.is_zipfile(path) or "config.json" not in zipfile.ZipFile(path).namelist():
-        raise ValueError(f"{name} {str(path)!r} is not a .keras file, or a damaged one")
+        raise ValueError(f"{name} {str(path)!r} is not a .keras file, or is damaged")
     return path

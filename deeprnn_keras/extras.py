@@ -32,8 +32,8 @@ def optional(module: str, extra: str, purpose: str) -> ModuleType:
         raise ImportError(_message(module, extra, purpose, error)) from error
 
 
-def folder_of(module: str, extra: str, purpose: str) -> Path:
-    """Return the folder of an installed package whose files are read without importing it.
+def directory_of(module: str, extra: str, purpose: str) -> Path:
+    """Return the directory of an installed package whose files are read without importing it.
 
     Args:
         module: Name of the package.

@@ -6,8 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def python_files(*folders):
-    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+def python_files(*directories):
+    return [path for directory in directories for path in sorted((ROOT / directory).rglob("*.py"))]
 
 
 def module_name(path):

@@ -9,12 +9,12 @@ from deeprnn_keras.cli import main
 from deeprnn_keras.zoo import results, table
 
 
-def evaluate(folder, vocabulary, *options):
+def evaluate(directory, vocabulary, *options):
     """The result of evaluating an untrained model on a short text."""
     model = LanguageModel(vocabulary, units=2)
-    model.save(folder / "model.keras")
-    (folder / "rhyme.txt").write_text("ab ba " * 20)
-    arguments = ["evaluate", str(folder), "--text", str(folder / "rhyme.txt"), *options]
+    model.save(directory / "model.keras")
+    (directory / "rhyme.txt").write_text("ab ba " * 20)
+    arguments = ["evaluate", str(directory), "--text", str(directory / "rhyme.txt"), *options]
     return CliRunner().invoke(main, arguments, env={"COLUMNS": "200"})
 
 

@@ -14,7 +14,7 @@ NAME = "kjv_lstm_2x256"
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
-    """A text to learn, in a folder of its own to work in."""
+    """A text to learn, in a directory of its own to work in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
     return ["--text", "words.txt", "--epochs", "2", "--dropout", "0.2", "--stateful", *TINY]
@@ -44,10 +44,12 @@ def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
     assert f"Resume with: deeprnn train {NAME} --resume --output runs/{NAME}" in output
     resumed = deeprnn("train", NAME, "--resume")
     assert resumed.exit_code == 0 and f"Resuming the run in runs/{NAME}" in resumed.stdout
-    models = [load_language_model(folder) for folder in ("whole", f"runs/{NAME}")]
+    models = [load_language_model(directory) for directory in ("whole", f"runs/{NAME}")]
     for one, wanted in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(one, wanted)
-    results = [json.loads((tmp_path / folder / "result.json").read_text()) for folder in ("whole", f"runs/{NAME}")]
+    results = [
+        json.loads((tmp_path / directory / "result.json").read_text()) for directory in ("whole", f"runs/{NAME}")
+    ]
     assert results[0]["validation"] == results[1]["validation"]
     assert (results[0]["resumed_at_update"], results[1]["resumed_at_update"]) == (None, updates // 2)
     assert not (tmp_path / "runs" / NAME / "checkpoints").exists()

@@ -25,7 +25,7 @@ def text(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(folder, what the command wrote)"""
+    """(directory, what the command wrote)"""
     home = tmp_path_factory.mktemp("home")
     (home / "words [draft].txt").write_text(TEXT, encoding="utf-8")
     earlier = home / "runs" / "kjv_lstm_2x256"
@@ -40,19 +40,19 @@ def trained(tmp_path_factory):
 
 
 def test_training_reports_compressors_bits_and_files(trained):
-    folder, output = trained
-    figures = json.loads((folder / "result.json").read_text())
+    directory, output = trained
+    figures = json.loads((directory / "result.json").read_text())
     assert f"{figures['validation']['bits_per_character']:.4f}" in output
     for name, bits in figures["compressors_bits_per_character"].items():
         assert re.search(rf"{name}\W+{bits:.4f}", output), name
     for file in ("model.keras", "curve.png", "result.json"):
-        assert f"runs/kjv_lstm_2x256-2/{file}" in output and (folder / file).is_file()
+        assert f"runs/kjv_lstm_2x256-2/{file}" in output and (directory / file).is_file()
     assert "1/1" in output and "bits per character" in output
 
 
 def test_training_follows_its_options(trained):
-    folder, output = trained
-    figures = json.loads((folder / "result.json").read_text())
+    directory, output = trained
+    figures = json.loads((directory / "result.json").read_text())
     symbols = len(set(TEXT))
     assert figures["weights"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
     assert (figures["recipe"]["batch_size"], figures["recipe"]["bptt"], figures["recipe"]["epochs"]) == (4, 8, 1)
@@ -69,7 +69,7 @@ def bits_of(trained, text):
     return load_language_model(trained[0]).score(text).bits_per_character
 
 
-@pytest.mark.parametrize("at", ["", "model.keras"], ids=["folder", "file"])
+@pytest.mark.parametrize("at", ["", "model.keras"], ids=["directory", "file"])
 def test_evaluate(trained, text, at):
     result = deeprnn("evaluate", trained[0] / at, "--text", text)
     assert result.exit_code == 0, result.output

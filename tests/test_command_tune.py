@@ -18,7 +18,7 @@ SHORT = ["--updates", "8", "--trials", "2", "--algorithm", "random"]
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
-    """A text, and a model whose recipe is short, in a folder of its own to work in."""
+    """A text, and a model whose recipe is short, in a directory of its own to work in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
     recipe = zoo.info(NAME).recipe.changed(epochs=2, min_steps=1)
@@ -32,7 +32,7 @@ def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch
     monkeypatch.setattr("deeprnn_keras.tuning.search.SEEDS", 2)
     result = deeprnn("tune", NAME, *text, "--params", "2k", "--units", "own")
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "runs" / f"tune_{NAME}"
+    directory = tmp_path / "runs" / f"tune_{NAME}"
     for part in (
         "random search, trials of 8 updates",
         "bits per character",
@@ -41,15 +41,15 @@ def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch
         "Retraining the best",
     ):
         assert part in result.stdout
-    records = read_trials(folder / "search", "val_loss")
+    records = read_trials(directory / "search", "val_loss")
     assert len(records) == 2 and all(record.complete for record in records)
     assert all(abs(record.metrics["weights"] - 2000) <= 60 for record in records)
     assert all(len(record.seeds) == 2 for record in records)
-    model = zoo.create_model(folder / "preset")
+    model = zoo.create_model(directory / "preset")
     assert abs(model.count_params() - 2000) <= 60 and model.generate("in ", length=5).startswith("in ")
     for name in ("trials.csv", "heat_map.png", "weights.png", "hparams", "best/model.keras"):
-        assert (folder / name).exists(), name
-    assert "its search has finished" in error_of("tune", NAME, "--resume", "--output", folder)
+        assert (directory / name).exists(), name
+    assert "its search has finished" in error_of("tune", NAME, "--resume", "--output", directory)
 
 
 def interrupted(monkeypatch, at, *arguments):
@@ -79,12 +79,12 @@ def test_resumed_search_keeps_its_trials(text, monkeypatch, tmp_path):
         (["--params", "2k"], "was started with params = None, got params = 2000 with --resume"),
     ):
         assert message in error_of("tune", NAME, "--resume", *options)
-    folder = tmp_path / "runs" / f"tune_{NAME}"
-    before = {r.trial_id: r.score for r in read_trials(folder / "search", "val_loss") if r.complete}
+    directory = tmp_path / "runs" / f"tune_{NAME}"
+    before = {r.trial_id: r.score for r in read_trials(directory / "search", "val_loss") if r.complete}
     assert len(before) == 1
     resumed = deeprnn("tune", NAME, "--resume")
     assert resumed.exit_code == 0 and "1 trials are done already" in resumed.stdout
-    after = {record.trial_id: record.score for record in read_trials(folder / "search", "val_loss")}
+    after = {record.trial_id: record.score for record in read_trials(directory / "search", "val_loss")}
     assert len(after) == 2 and before.items() <= after.items()
 
 

@@ -29,7 +29,7 @@ def test_importing_it_imports_no_framework():
 
 
 def test_no_other_module_uses_private_names():
-    paths = [path for folder in ("deeprnn_keras", "zoo") for path in (ROOT / folder).rglob("*.py")]
+    paths = [path for directory in ("deeprnn_keras", "zoo") for path in (ROOT / directory).rglob("*.py")]
     found = {path.name for path in paths if PRIVATE.search(path.read_text(encoding="utf-8"))}
     assert found == {"_compat.py"}
 

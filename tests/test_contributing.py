@@ -18,8 +18,8 @@ def test_a_model_in_one_file(tmp_path):
     path = "zoo/elman.py"  # the other example is a package of its own: test_task_package.py
     code = examples[path]
     copy = tmp_path / "checkout"
-    for folder in ("deeprnn_keras", "zoo", "tests"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for directory in ("deeprnn_keras", "zoo", "tests"):
+        shutil.copytree(ROOT / directory, copy / directory, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     (copy / path).write_text(code, encoding="utf-8")

@@ -133,20 +133,20 @@ TRACED_WAYS = {
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """{way: (folder or file, wanted, found by the other process)}"""
+    """{way: (directory or file, wanted, found by the other process)}"""
     pytest.importorskip("ai_edge_litert")
-    folder, paths, wanted = tmp_path_factory.mktemp("exports"), {}, {}
+    directory, paths, wanted = tmp_path_factory.mktemp("exports"), {}, {}
     for ways, names in ((WAYS, LAYERS), (TRACED_WAYS, ["deep_rnn"])):
         model, x, y = trained(*names)
         for way, write in ways.items():
-            paths[way], wanted[way] = folder / way, y
+            paths[way], wanted[way] = directory / way, y
             write(model, x, paths[way])
         np.testing.assert_allclose(model.predict(x, verbose=0), y, atol=1e-7)
-    np.save(folder / "x.npy", x)
-    command = [sys.executable, "-c", READER, folder / "x.npy", *paths.values()]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=folder)
+    np.save(directory / "x.npy", x)
+    command = [sys.executable, "-c", READER, directory / "x.npy", *paths.values()]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=directory)
     assert done.returncode == 0, done.stderr
-    with np.load(folder / "x.npy.outputs.npz") as found:
+    with np.load(directory / "x.npy.outputs.npz") as found:
         return {way: (path, wanted[way], found[str(path)]) for way, path in paths.items()}
 
 

@@ -23,9 +23,9 @@ def probe(_):
     return probe_levels(model, np.zeros((4, 3, 1)), np.zeros(4))
 
 
-def rolls(folder):
-    (folder / "a.mat").touch()
-    return piano_rolls(folder / "a.mat")
+def rolls(directory):
+    (directory / "a.mat").touch()
+    return piano_rolls(directory / "a.mat")
 
 
 NEEDS = {
@@ -33,7 +33,7 @@ NEEDS = {
     "sklearn": ("scikit-learn", "data", lambda _: digits()),
     "music21": ("music21", "data", lambda _: bach_chorales()),
     "scipy.io": ("scipy", "data", rolls),
-    "mido": ("mido", "music", lambda folder: write_midi(np.ones((2, 88)), folder / "a.mid")),
+    "mido": ("mido", "music", lambda directory: write_midi(np.ones((2, 88)), directory / "a.mid")),
     "sklearn in probe_levels": ("scikit-learn", "probe", probe),
     "sklearn in importance": ("scikit-learn", "tune", lambda _: importance(None)),
     "optuna": ("optuna", "optuna", lambda _: optuna_objective(None)),

@@ -10,6 +10,7 @@ from source_files import HOMES, MODULES, ROOT, SUBMODULES, python_files
 
 # A module imports only from parts that stand before its own.
 FLOORS = [
+    "_types",
     "_compat",
     "extras",
     "checks",

@@ -181,10 +181,10 @@ def test_chrono_bias_on_a_stock_lstm():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ChronoBias(2), r"t_max must be a number of steps above 2, got 2"),
-        (lambda: ChronoBias("a"), r"t_max must be a number of steps above 2, got 'a'"),
+        (lambda: ChronoBias(2), r"t_max must be a number of steps greater than 2, got 2"),
+        (lambda: ChronoBias("a"), r"t_max must be a number of steps greater than 2, got 'a'"),
         (lambda: ChronoBias(float("inf")), r"t_max must be .*got inf"),
-        (lambda: ChronoBias(9, seed=0.5), r"seed must be a whole number or None, got 0\.5"),
+        (lambda: ChronoBias(9, seed=0.5), r"seed must be an integer or None, got 0\.5"),
         (
             lambda: ChronoBias(9, cell="rnn"),
             r"cell 'rnn' has no gate that keeps its state; use it with 'lstm' or 'gru'",

@@ -1,4 +1,4 @@
-"""Installed files and the names at the top level: every folder, the stubs, the zoo with its weights."""
+"""Installed files and the names at the top level: every directory, the stubs, the zoo with its weights."""
 
 import importlib
 import shutil
@@ -12,9 +12,9 @@ from source_files import MODULES, ROOT, STUBS, module_name
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_package_list_names_every_folder():
-    folders = {name for name, path in MODULES.items() if path.name == "__init__.py"}
-    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == folders
+def test_package_list_names_every_directory():
+    directories = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == directories
     for path in MODULES.values():
         assert (path.parent / "__init__.py").exists(), path
 
@@ -28,11 +28,11 @@ def test_zoo_is_found_in_a_checkout_without_an_editable_install():
     assert done.stdout.strip() == "19775200", done.stderr
 
 
-@pytest.mark.parametrize("folder", STUBS, ids=lambda folder: folder.name)
-def test_stubs_name_what_there_is(folder):
-    package = importlib.import_module(module_name(folder / "__init__.py"))
-    assert package.__all__ == dir(package) == sorted(STUBS[folder])
-    for name, module in STUBS[folder].items():
+@pytest.mark.parametrize("directory", STUBS, ids=lambda directory: directory.name)
+def test_stubs_name_what_there_is(directory):
+    package = importlib.import_module(module_name(directory / "__init__.py"))
+    assert package.__all__ == dir(package) == sorted(STUBS[directory])
+    for name, module in STUBS[directory].items():
         assert getattr(package, name) is not None
         assert name != module.partition(".")[0], f"{module}: importing the module would hide its name"
 
@@ -62,9 +62,9 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 @pytest.mark.slow
 def test_wheel_contains_the_zoo_and_works_elsewhere(tmp_path):
-    source = tmp_path / "source"  # a copy: a build leaves folders behind that a later one would read
-    for folder in ("deeprnn_keras", "zoo"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    source = tmp_path / "source"  # a copy: a build leaves directories behind that a later one would read
+    for directory in ("deeprnn_keras", "zoo"):
+        shutil.copytree(ROOT / directory, source / directory, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]

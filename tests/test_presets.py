@@ -1,4 +1,4 @@
-"""Presets: a configuration and weights in a folder; damaged ones are refused."""
+"""Presets: a configuration and weights in a directory; damaged ones are refused."""
 
 import json
 
@@ -40,24 +40,24 @@ def test_a_preset_comes_back(name, tmp_path):
 
 
 def test_mixed_cells_a_card_and_text_paths(preset):
-    config, _, folder = preset
-    assert zoo.create_model(str(folder)).get_layer("deep_rnn").cells == ["gru", "lstm"]
-    card = (folder / "README.md").read_text()
+    config, _, directory = preset
+    assert zoo.create_model(str(directory)).get_layer("deep_rnn").cells == ["gru", "lstm"]
+    card = (directory / "README.md").read_text()
     assert f"{config.count_params():,}" in card and "zoo.create_model" in card
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    assert {path.name for path in directory.iterdir()} == {"config.json", "model.safetensors", "README.md"}
 
 
 def test_damaged_weights_are_refused(preset):
-    _, _, folder = preset
-    path = folder / "model.safetensors"
+    _, _, directory = preset
+    path = directory / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(
         ValueError, match=r"model.safetensors' is damaged: its SHA-256 is \w{64}, and \w{64} was written"
     ):
-        zoo.create_model(folder)
+        zoo.create_model(directory)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"model.safetensors' is missing"):
-        zoo.create_model(folder)
+        zoo.create_model(directory)
 
 
 @pytest.mark.parametrize(
@@ -73,29 +73,29 @@ def test_damaged_weights_are_refused(preset):
     ids=range(6),
 )
 def test_damaged_configurations_are_refused(change, message, preset):
-    _, _, folder = preset
-    path = folder / "config.json"
+    _, _, directory = preset
+    path = directory / "config.json"
     stored = json.loads(path.read_text())
     change(stored)
     path.write_text(json.dumps(stored))
     with pytest.raises(ValueError, match=message):
-        zoo.create_model(folder)
+        zoo.create_model(directory)
     path.write_text("{")
     with pytest.raises(ValueError, match="is not a configuration of a model"):
-        zoo.create_model(folder)
+        zoo.create_model(directory)
 
 
 def test_what_cannot_be_a_preset(preset, tmp_path):
-    config, model, folder = preset
+    config, model, directory = preset
     with pytest.raises(ValueError, match="exists and is not empty"):
-        zoo.save_preset(model, folder, config)
+        zoo.save_preset(model, directory, config)
     with pytest.raises(ValueError, match="its configuration describes"):
         zoo.save_preset(model, tmp_path / "other", config.replace(units=5))
     del model.configuration
     with pytest.raises(ValueError, match="was not built from a configuration of the zoo"):
         zoo.save_preset(model, tmp_path / "other")
     with pytest.raises(ValueError, match="describe another model than the weights"):
-        zoo.create_model(folder, units=5)
-    assert zoo.create_model(folder, learning_rate=0.5).count_params() == model.count_params()
+        zoo.create_model(directory, units=5)
+    assert zoo.create_model(directory, learning_rate=0.5).count_params() == model.count_params()
     with pytest.raises(ValueError, match="unknown model 'kjv_lstm_2x25'"):
         zoo.create_model("kjv_lstm_2x25")

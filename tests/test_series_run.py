@@ -47,8 +47,8 @@ def test_finished_run_learns_and_leaves_its_files(small_data, tmp_path):
     made = model()
     run = CLASSIFICATION.train(made, small_data, Recipe("adam", 0.03, batch_size=8, epochs=15), tmp_path / "run")
     assert run.ending == "finished" and run.score["accuracy"] > 0.8
-    assert {path.name for path in run.folder.iterdir()} == {"model.keras", "history.csv", "result.json"}
-    result = json.loads((run.folder / "result.json").read_text())
+    assert {path.name for path in run.directory.iterdir()} == {"model.keras", "history.csv", "result.json"}
+    result = json.loads((run.directory / "result.json").read_text())
     assert result["score"] == run.score and result["updates"] % 15 == 0 and result["weights"] == made.count_params()
     loaded = keras.models.load_model(run.model_path)
     np.testing.assert_array_equal(
@@ -127,7 +127,7 @@ def test_the_command(tmp_path, monkeypatch):
         ([NAME, "--quick", "--bptt", "3"], "do not support --quick, --bptt; leave out --quick, --bptt"),
         (["lstm_seq_mnist", "--data", "none.npz"], "file of MNIST 'none.npz' does not exist"),
         (["imdb_bilstm_2x64"], "imdb_bilstm_2x64 comes without its data (IMDB"),
-        ([NAME, "--units", "0"], "units must be a whole number"),
+        ([NAME, "--units", "0"], "units must be a positive integer"),
     ],
     ids=str,
 )
@@ -151,7 +151,7 @@ def test_validation_series_choose_the_epoch(small_data, tmp_path):
     run = CLASSIFICATION.train(
         made, split, Recipe("adam", 0.02, GeometricDecay(1000.0, after=2), batch_size=8, epochs=4), tmp_path / "run"
     )
-    with (run.folder / "history.csv").open() as file:
+    with (run.directory / "history.csv").open() as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     assert np.argmin(losses) < 3, "the last epoch is not the best: the test would show nothing"
     validation = made.dataset(split.validation.series, split.validation.answers, 64, shuffle=False)

@@ -59,7 +59,7 @@ def test_every_epoch_reads_all_windows_in_another_order():
     assert np.any(first != second)
     for found in (first, second):
         np.testing.assert_array_equal(found[np.argsort(found[:, 0, 0])], ordered[np.argsort(ordered[:, 0, 0])])
-    batches.begin_at(1, 2)
+    batches.set_position(1, 2)
     np.testing.assert_array_equal(read(batches)[0], second[8:])
 
 

@@ -91,7 +91,7 @@ def test_count_is_that_of_the_built_layer(cell, connection, bidirectional):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_dim": 0}, r"input_dim must be a whole number of at least 1, got 0"),
+        ({"input_dim": 0}, r"input_dim must be a positive integer, got 0"),
         ({"units": -1}, r"units .*got -1"),
         ({"num_layers": 0}, r"num_layers .*got 0"),
         ({"units": [2], "num_layers": 2}, r"units .*\(2\), got a list of 1"),

@@ -30,11 +30,11 @@ print(json.dumps(found))
 """
 
 
-def distribution(folder, modules, entry_points):
-    """Install a distribution of single modules into a folder."""
+def distribution(directory, modules, entry_points):
+    """Install a distribution of single modules into a directory."""
     for name, code in modules.items():
-        (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    about = folder / "deeprnn_parity-1.0.dist-info"
+        (directory / f"{name}.py").write_text(code, encoding="utf-8")
+    about = directory / "deeprnn_parity-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: deeprnn-parity\nVersion: 1.0\n")
     lines = [f"{name} = {value}" for name, value in entry_points.items()]

@@ -34,11 +34,11 @@ class Sums(tasks.Family):
 RECIPE = Recipe("sgd", 0.1, batch_size=10, epochs=4)
 
 
-def run_of(folder, recipe=RECIPE, **options):
+def run_of(directory, recipe=RECIPE, **options):
     """(run, model) of a linear model of random initial weights."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
-    return Sums().train(model, Sums().load_data(None), recipe, folder, console=Console(quiet=True), **options), model
+    return Sums().train(model, Sums().load_data(None), recipe, directory, console=Console(quiet=True), **options), model
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +48,14 @@ def finished(tmp_path_factory):
 
 def test_run_leaves_the_best_epoch_and_its_files(finished):
     run, model = finished
-    assert {path.name for path in run.folder.iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
+    assert {path.name for path in run.directory.iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
     x, y = Sums().load_data(None).test
     assert run.score["loss"] == pytest.approx(np.mean((model.predict(x, verbose=0) - y) ** 2), rel=1e-5)
-    with (run.folder / "history.csv").open() as file:
+    with (run.directory / "history.csv").open() as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     x, y = Sums().load_data(None).validation
     assert np.mean((model.predict(x, verbose=0) - y) ** 2) == pytest.approx(min(losses), rel=1e-5)
-    assert json.loads((run.folder / "run.json").read_text()) == {"model": "sums"}
+    assert json.loads((run.directory / "run.json").read_text()) == {"model": "sums"}
 
 
 def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_path):
@@ -67,7 +67,7 @@ def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(EpochTable, "on_epoch_end", interrupt)
         run, _ = run_of(tmp_path / "run")
-    assert run.ending == "interrupted" and run.score is None and (run.folder / "model.keras").is_file()
+    assert run.ending == "interrupted" and run.score is None and (run.directory / "model.keras").is_file()
     run, model = run_of(tmp_path / "run", resume=True)
     assert run.ending == "finished" and run.resumed_at == 4
     for one, other in zip(model.get_weights(), finished[1].get_weights(), strict=True):
@@ -110,7 +110,7 @@ def test_registered_family_is_used_at_once(scratch):
     tasks.register(WithEntries())
     assert zoo.list_models(task="sums") == ["sums_gru_1x4"]
     assert zoo.info("sums_gru_1x4").family.name == "sums"
-    with pytest.raises(ValueError, match="a task named 'sums' already"):
+    with pytest.raises(ValueError, match="a task named 'sums' exists already"):
         tasks.register(Sums)
     with pytest.raises(TypeError, match="must be a Family, got str"):
         tasks.register("sums")
@@ -148,7 +148,7 @@ def test_entries_that_fail_are_a_warning(scratch):
             return [zoo.info("d2l_rnn_2x32")]
 
     tasks.register(Odd)
-    with pytest.warns(RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' already"):
+    with pytest.warns(RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' exists already"):
         zoo.list_models()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

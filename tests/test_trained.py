@@ -18,26 +18,26 @@ SHIPPED = zoo.list_models(pretrained=True)
 LIMIT = 25 * 2**20
 
 
-def run_folder(folder, config, **changes):
-    """A folder as a finished training of an entry leaves it; -> its model."""
+def run_directory(directory, config, **changes):
+    """A directory as a finished training of an entry leaves it; -> its model."""
     model = config.build()
-    folder.mkdir()
-    model.save(folder / "model.keras")
+    directory.mkdir()
+    model.save(directory / "model.keras")
     recipe = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
     result = {"model": config.name, "weights": config.count_params(), "ending": "finished", "recipe": recipe}
     result |= {"quick": False, "seed": 3, "seconds": 90, "updates": 40, "device": "2 cores", "python": "3.11"}
     result |= {"versions": {"keras": "3.15"}}
-    (folder / "result.json").write_text(json.dumps({**result, **changes}))
-    (folder / "run.json").write_text(json.dumps({"data": None}))
-    (folder / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
+    (directory / "result.json").write_text(json.dumps({**result, **changes}))
+    (directory / "run.json").write_text(json.dumps({"data": None}))
+    (directory / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
     return model
 
 
 @pytest.fixture
 def entries(monkeypatch, tmp_path):
-    """A zoo of its own, with two small entries, and a folder of weights of its own."""
+    """A zoo of its own, with two small entries, and a directory of weights of its own."""
     monkeypatch.setattr(registry.MODELS, "_entries", dict(registry.MODELS._entries))
-    monkeypatch.setattr(trained, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(trained, "DIRECTORY", tmp_path / "weights")
     text = zoo.info("kjv_lstm_2x256", vocabulary="abc", units=5, embedding=4)
     series = zoo.info("vowels_bigru_2x64", units=3)
     made = [replace(text, name="mine", corpus=None, params=None), replace(series, name="ours", params=None)]
@@ -48,8 +48,8 @@ def entries(monkeypatch, tmp_path):
 @pytest.fixture
 def published(entries, tmp_path):
     """The trained model of "mine"."""
-    model = run_folder(tmp_path / "run", entries[0])
-    publish(tmp_path / "run", trained.FOLDER)
+    model = run_directory(tmp_path / "run", entries[0])
+    publish(tmp_path / "run", trained.DIRECTORY)
     return model
 
 
@@ -57,8 +57,8 @@ def published(entries, tmp_path):
 def test_weights_come_back_by_name(entries, place, tmp_path):
     config = entries[place]
     assert config.weights is None and config.name not in zoo.list_models(pretrained=True)
-    model = run_folder(tmp_path / "run", config)
-    made = publish(tmp_path / "run", trained.FOLDER)
+    model = run_directory(tmp_path / "run", config)
+    made = publish(tmp_path / "run", trained.DIRECTORY)
     assert config.name in zoo.list_models(pretrained=True) and config.weights == made
     loaded = zoo.create_model(config.name, pretrained=True)
     for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
@@ -89,7 +89,7 @@ def test_models_without_weights_name_those_that_have(published):
 
 
 def test_a_damaged_file_is_named_by_its_hash(published):
-    path = trained.FOLDER / "mine.safetensors"
+    path = trained.DIRECTORY / "mine.safetensors"
     whole = path.read_bytes()
     for data in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
         path.write_bytes(data)
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_named_by_its_hash(published):
 
 def test_weights_of_another_model_are_refused_whole(published):
     """Even with the right hash: nothing is loaded where one shape is wrong."""
-    path = trained.FOLDER / "mine.safetensors"
+    path = trained.DIRECTORY / "mine.safetensors"
     arrays = load(path.read_bytes())
     arrays["head/bias"] = np.zeros(7, "float16")
     path.write_bytes(save(arrays))
@@ -119,7 +119,7 @@ def test_weights_of_another_model_are_refused_whole(published):
 
 
 def test_a_damaged_record_is_named(published):
-    path = trained.FOLDER / "mine.json"
+    path = trained.DIRECTORY / "mine.json"
     path.write_text(path.read_text()[:-9])
     with pytest.raises(ValueError, match=r"mine.json' is damaged"):
         zoo.create_model("mine", pretrained=True)
@@ -137,28 +137,28 @@ def test_a_damaged_record_is_named(published):
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
 def test_only_an_entry_as_it_stands_is_shipped(entries, changes, message, tmp_path):
-    run_folder(tmp_path / "run", entries[0], **changes)
+    run_directory(tmp_path / "run", entries[0], **changes)
     with pytest.raises(ValueError, match=message):
-        publish(tmp_path / "run", trained.FOLDER)
-    assert not trained.FOLDER.exists()
+        publish(tmp_path / "run", trained.DIRECTORY)
+    assert not trained.DIRECTORY.exists()
     with pytest.raises(ValueError, match="holds no finished run"):
-        publish(tmp_path, trained.FOLDER)
+        publish(tmp_path, trained.DIRECTORY)
 
 
 def test_weights_from_other_data_than_the_entry_s_own_are_not_published(entries, tmp_path):
     config = replace(entries[0], name="other", corpus="king_james")
     registry.register(config)
-    run_folder(tmp_path / "run", config)
+    run_directory(tmp_path / "run", config)
     (tmp_path / "run" / "run.json").write_text(json.dumps({"data": "/my/text.txt"}))
     with pytest.raises(ValueError, match=r"not that of the unmodified other: different in its data, /my/text.txt"):
-        publish(tmp_path / "run", trained.FOLDER)
+        publish(tmp_path / "run", trained.DIRECTORY)
 
 
 # === What comes with the package ===
 
 
 def test_all_weights_together_are_small():
-    files = list(trained.FOLDER.iterdir())
+    files = list(trained.DIRECTORY.iterdir())
     assert {path.stem for path in files} == set(SHIPPED)
     assert sum(path.stat().st_size for path in files) < LIMIT
 

@@ -33,19 +33,19 @@ def new_model(recipe, seed=0):
     )
 
 
-def run_of(recipe, folder, seed=0, **kwargs):
+def run_of(recipe, directory, seed=0, **kwargs):
     return families()["language"].train(
-        new_model(recipe, seed), CORPUS, recipe, folder, seed=seed, console=Console(file=io.StringIO()), **kwargs
+        new_model(recipe, seed), CORPUS, recipe, directory, seed=seed, console=Console(file=io.StringIO()), **kwargs
     )
 
 
 def history(run):
-    with (run.folder / "history.csv").open(newline="") as file:
+    with (run.directory / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def result(run):
-    return json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
+    return json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
 
 
 # === A training that ends well: its learning rate jumps after the first epoch, so that the first is the best ===
@@ -53,28 +53,28 @@ def result(run):
 WORSENING = Recipe(**SMALL, epochs=3, schedule=GeometricDecay(1000.0, after=1))
 
 
-def worsening(folder):
+def worsening(directory):
     """The run and what it wrote to the console."""
     console = Console(file=io.StringIO(), width=120)
     run = families()["language"].train(
-        new_model(WORSENING), CORPUS, WORSENING, folder, seed=4, title="a title", console=console
+        new_model(WORSENING), CORPUS, WORSENING, directory, seed=4, title="a title", console=console
     )
     return run, console.file.getvalue()
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    return worsening(tmp_path_factory.mktemp("run") / "new" / "folder")
+    return worsening(tmp_path_factory.mktemp("run") / "new" / "directory")
 
 
 def test_files_of_a_training(finished):
     run, _ = finished
     assert run.ending == "finished" and run.advice is None
-    assert sorted(path.name for path in run.folder.iterdir()) == [*FILES, "sample.txt"]
+    assert sorted(path.name for path in run.directory.iterdir()) == [*FILES, "sample.txt"]
 
 
 def test_the_curve_is_a_picture(finished):
-    path = finished[0].folder / "curve.png"
+    path = finished[0].directory / "curve.png"
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     pixels = image.imread(path)
     assert pixels.shape[:2] == (540, 960) and np.std(pixels) > 0.05
@@ -97,7 +97,7 @@ def test_the_saved_model_is_that_of_the_best_epoch(finished):
     run, _ = finished
     losses = [float(row["validation"]) for row in history(run)]
     assert losses[0] == min(losses) < losses[-1]
-    loaded = load_language_model(run.folder)
+    loaded = load_language_model(run.directory)
     validation = token_windows(CORPUS.encode(CORPUS.split().validation), 8, 128, shuffle=False)
     assert loaded.evaluate(validation, verbose=0) == pytest.approx(losses[0], rel=1e-5)
 
@@ -107,7 +107,7 @@ def test_numbers_of_the_result_fit_together(finished):
     got, held_out = result(run), CORPUS.split().validation
     assert (got["ending"], got["text"], got["characters"]) == ("finished", "words.txt", len(CORPUS))
     assert (got["seed"], got["quick"], got["updates"]) == (4, False, int(history(run)[-1]["update"]))
-    assert got["weights"] == load_language_model(run.folder).count_params()
+    assert got["weights"] == load_language_model(run.directory).count_params()
     assert got["recipe"]["learning_rate"] == 0.01 and "1000" in got["recipe"]["schedule"]
     assert got["validation"]["characters"] == sum(len(piece) - 1 for piece in held_out)
     nats = load_language_model(run.model_path).score(held_out).cross_entropy
@@ -120,7 +120,7 @@ def test_numbers_of_the_result_fit_together(finished):
 
 def test_the_sample_continues_held_out_text(finished):
     run, _ = finished
-    text = (run.folder / "sample.txt").read_text(encoding="utf-8")
+    text = (run.directory / "sample.txt").read_text(encoding="utf-8")
     assert text == run.sample + "\n"
     assert run.prompt == CORPUS.split().validation[0][:40] and text.startswith(run.prompt)
     assert len(text) == len(run.prompt) + 400 + 1
@@ -128,7 +128,7 @@ def test_the_sample_continues_held_out_text(finished):
 
 def test_the_same_seed_gives_the_same_result(finished, tmp_path):
     runs = [finished[0], worsening(tmp_path / "again")[0]]
-    first, second = (load_language_model(run.folder).get_weights() for run in runs)
+    first, second = (load_language_model(run.directory).get_weights() for run in runs)
     for one, two in zip(first, second, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
     assert runs[0].score.nats == pytest.approx(runs[1].score.nats, rel=1e-6)
@@ -159,9 +159,9 @@ def test_interrupted_run_keeps_what_it_has_learned(tmp_path, monkeypatch, at):
     recipe = Recipe(**SMALL, epochs=2)
     run = run_of(recipe, tmp_path / "run")
     assert (run.ending, run.score, run.sample) == ("interrupted", None, None)
-    assert sorted(path.name for path in run.folder.iterdir()) == sorted(["checkpoints", *FILES])
+    assert sorted(path.name for path in run.directory.iterdir()) == sorted(["checkpoints", *FILES])
     assert (result(run)["ending"], result(run)["updates"], result(run)["validation"]) == ("interrupted", at, None)
-    loaded = load_language_model(run.folder)
+    loaded = load_language_model(run.directory)
     assert int(loaded.optimizer.iterations) == at
     for trained, start in zip(loaded.get_weights(), new_model(recipe).get_weights(), strict=True):
         assert np.max(np.abs(trained - start)) > 0
@@ -178,8 +178,8 @@ def test_diverging_training_ends_with_advice_and_finite_weights(tmp_path, recipe
     run = run_of(recipe, tmp_path / "run")
     assert run.ending == result(run)["ending"] == "not finite"
     assert "learning_rate" in run.advice and "global_clipnorm" in run.advice
-    assert all(np.all(np.isfinite(w)) for w in load_language_model(run.folder).get_weights())
-    assert run.score is None and not (run.folder / "sample.txt").exists()
+    assert all(np.all(np.isfinite(w)) for w in load_language_model(run.directory).get_weights())
+    assert run.score is None and not (run.directory / "sample.txt").exists()
 
 
 def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
@@ -195,18 +195,18 @@ def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
 # === Refused before anything is trained ===
 
 
-def in_use(folder):
-    (folder / "notes.txt").write_text("mine")
-    return folder, "exists and is not empty"
+def in_use(directory):
+    (directory / "notes.txt").write_text("mine")
+    return directory, "exists and is not empty"
 
 
-def a_file(folder):
-    (folder / "notes.txt").write_text("mine")
-    return folder / "notes.txt", "is a file"
+def a_file(directory):
+    (directory / "notes.txt").write_text("mine")
+    return directory / "notes.txt", "is a file"
 
 
-def below_a_file(folder):
-    return a_file(folder)[0] / "run", "cannot be written"
+def below_a_file(directory):
+    return a_file(directory)[0] / "run", "cannot be written"
 
 
 @pytest.mark.parametrize("make", [in_use, a_file, below_a_file], ids=lambda f: f.__name__)
@@ -219,12 +219,12 @@ def test_output_that_would_overwrite_is_refused(tmp_path, make):
 
 def test_output_without_permission_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
-    with pytest.raises(ValueError, match=f"cannot be written: no permission .*{re.escape(str(tmp_path))}"):
+    with pytest.raises(ValueError, match=f"not writable: no write permission .*{re.escape(str(tmp_path))}"):
         run_of(Recipe(**SMALL), tmp_path / "a" / "b")
     assert not (tmp_path / "a").exists()
 
 
-def test_a_text_too_short_leaves_no_folder(tmp_path):
+def test_a_text_too_short_leaves_no_directory(tmp_path):
     with pytest.raises(ValueError, match="T = 100 steps needs 101 symbols"):
         run_of(Recipe(bptt=100), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -115,7 +115,7 @@ def test_unknown_names_suggest_near_ones(use):
 def test_name_can_be_taken_once(monkeypatch):
     monkeypatch.setattr(registry.MODELS, "_entries", dict(registry.MODELS._entries))
     config = zoo.info("d2l_rnn_2x32")
-    with pytest.raises(ValueError, match="a model named 'd2l_rnn_2x32' already"):
+    with pytest.raises(ValueError, match="a model named 'd2l_rnn_2x32' exists already"):
         registry.register(config)
     registry.register(replace(config, name="mine", units=5))
     assert "mine" in zoo.list_models() and zoo.count_params("mine") == 5 * (28 + 5 + 1) + 5 * 11 + 6 * 28

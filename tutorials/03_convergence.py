@@ -85,7 +85,7 @@ def new_model(start, recipe, seed):
 def train(way, seed):
     """-> the model, [validation bits per character after each part]."""
     model, callbacks = new_model(*WAYS[way], seed)
-    data.begin_at(0)
+    data.set_position(0)
     history = model.fit(
         data, epochs=PARTS, validation_data=held_out, callbacks=callbacks, shuffle=False, verbose=0
     ).history
@@ -195,16 +195,16 @@ class Crash(keras.callbacks.Callback):
             raise RuntimeError("a crash")
 
 
-def run(folder, crash_after=None):
+def run(directory, crash_after=None):
     """The weights at the end, or None after the crash."""
     model, callbacks = new_model({"dropout": 0.1}, CARE, seed=0)
-    resume = Resume(folder, data, callbacks, every=2)
+    resume = Resume(directory, data, callbacks, every=2)
     crash = [Crash(crash_after)] if crash_after else []
     try:
         model.fit(data, epochs=2, callbacks=[resume, *crash], shuffle=False, verbose=0)
     except RuntimeError:
         return None
-    print(f"{folder}: begun at update {resume.resumed_at}")
+    print(f"{directory}: begun at update {resume.resumed_at}")
     return model.get_weights()
 
 

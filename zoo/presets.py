@@ -24,12 +24,12 @@ FORMAT = 1
 SCHEDULES = {kind.__name__: kind for kind in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
 
 
-def save_preset(model: keras.Model, folder: str | Path, config: Configuration | None = None) -> None:
+def save_preset(model: keras.Model, directory: str | Path, config: Configuration | None = None) -> None:
     """Save a model's configuration (JSON), weights, and card in a directory that `create_model` loads.
 
     Args:
         model: A model built by `config.build()` or `create_model`.
-        folder: A directory that does not exist or is empty.
+        directory: A directory that does not exist or is empty.
         config: The configuration of the model, as returned by `info`; None for the one it was built from.
 
     Raises:
@@ -37,9 +37,9 @@ def save_preset(model: keras.Model, folder: str | Path, config: Configuration | 
 
     >>> import tempfile
     >>> from deeprnn_keras import zoo
-    >>> model, folder = zoo.create_model("d2l_rnn_2x32", units=4), tempfile.mkdtemp()
-    >>> zoo.save_preset(model, folder)
-    >>> zoo.create_model(folder).count_params() == model.count_params()
+    >>> model, directory = zoo.create_model("d2l_rnn_2x32", units=4), tempfile.mkdtemp()
+    >>> zoo.save_preset(model, directory)
+    >>> zoo.create_model(directory).count_params() == model.count_params()
     True
     """
     config = config or getattr(model, "configuration", None)
@@ -53,12 +53,12 @@ def save_preset(model: keras.Model, folder: str | Path, config: Configuration | 
             f"the model has {model.count_params():,} weights, and its configuration describes "
             f"{config.count_params():,}; give the configuration it was built from"
         )
-    folder = checks.new_folder("folder", folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = write_weights(model, folder / WEIGHTS)
-    (folder / CARD).write_text(_card(config), encoding="utf-8")
+    directory = checks.new_directory("directory", directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    digest = write_weights(model, directory / WEIGHTS)
+    (directory / CARD).write_text(_card(config), encoding="utf-8")
     text = json.dumps({"format": FORMAT, "sha256": digest, **_plain(config)}, indent=2, ensure_ascii=False)
-    save_text(text + "\n", folder / CONFIG)  # last: a folder that has it is complete
+    save_text(text + "\n", directory / CONFIG)  # last: a directory that has it is complete
 
 
 def is_preset(name: str | Path) -> bool:
@@ -66,13 +66,13 @@ def is_preset(name: str | Path) -> bool:
     return (Path(name) / CONFIG).is_file()
 
 
-def load_config(folder: str | Path) -> Configuration:
+def load_config(directory: str | Path) -> Configuration:
     """Return the configuration in a preset's directory.
 
     Raises:
         ValueError: If the file is damaged or has another format.
     """
-    path = Path(folder) / CONFIG
+    path = Path(directory) / CONFIG
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         values, kind = dict(stored["config"]), configuration_classes()[stored["family"]]
@@ -102,14 +102,14 @@ def _stored_name(kind: type[Configuration]) -> str:
     return kind.stored_as or kind.__name__
 
 
-def load_weights(model: keras.Model, folder: str | Path) -> None:
+def load_weights(model: keras.Model, directory: str | Path) -> None:
     """Load the weights of a preset into its model.
 
     Raises:
         ValueError: If the file is missing, damaged, or of another model; the model is then unchanged.
     """
-    stored = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
-    read_weights(model, Path(folder) / WEIGHTS, stored["sha256"])
+    stored = json.loads((Path(directory) / CONFIG).read_text(encoding="utf-8"))
+    read_weights(model, Path(directory) / WEIGHTS, stored["sha256"])
 
 
 def _plain(config: Configuration) -> dict[str, Any]:
@@ -143,5 +143,5 @@ def _tuples(value: Any) -> Any:
 
 def _card(config: Configuration) -> str:
     rows = "\n".join(f"| {what} | {str(value).replace('|', '/')} |" for what, value in config.card())
-    load = '```python\nfrom deeprnn_keras import zoo\n\nmodel = zoo.create_model("path/to/this/folder")\n```\n'
+    load = '```python\nfrom deeprnn_keras import zoo\n\nmodel = zoo.create_model("path/to/this/directory")\n```\n'
     return f"# {config.name}\n\n{config.title}\n\n| | |\n|---|---|\n{rows}\n\n{load}"

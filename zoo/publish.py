@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 SETTINGS = "run.json"
 
 
-def publish(folder: str | Path, into: str | Path = trained.FOLDER, dtype: str = "float16") -> trained.Trained:
+def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: str = "float16") -> trained.Trained:
     """Write NAME.safetensors and NAME.json for a run of an entry, and return the record.
 
     Args:
-        folder: Directory of a finished run of `deeprnn train NAME`.
+        directory: Directory of a finished run of `deeprnn train NAME`.
         into: Directory for the weights; the zoo reads its own, `zoo/weights`.
         dtype: Data type that the weights are rounded to.
 
@@ -34,10 +34,10 @@ def publish(folder: str | Path, into: str | Path = trained.FOLDER, dtype: str = 
 
     from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - classes that Keras finds in the file
 
-    folder, into = Path(folder), Path(into)
-    result = finished_training(folder)
+    directory, into = Path(directory), Path(into)
+    result = finished_training(directory)
     config = info(result["model"])
-    model = keras.models.load_model(folder / "model.keras", compile=False)
+    model = keras.models.load_model(directory / "model.keras", compile=False)
     into.mkdir(parents=True, exist_ok=True)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])
@@ -53,7 +53,7 @@ def publish(folder: str | Path, into: str | Path = trained.FOLDER, dtype: str = 
         device=result["device"],
         versions={**result["versions"], "python": result["python"]},
         command=f"deeprnn train {config.name} --seed {result['seed']} --publish zoo/weights",
-        log=_log(folder / "history.csv"),
+        log=_log(directory / "history.csv"),
         golden=trained.golden_output(model, config),
     )
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
@@ -61,38 +61,38 @@ def publish(folder: str | Path, into: str | Path = trained.FOLDER, dtype: str = 
     return record
 
 
-def finished_training(folder: str | Path, config: Configuration | None = None) -> dict[str, Any]:
+def finished_training(directory: str | Path, config: Configuration | None = None) -> dict[str, Any]:
     """Return the content of a run's result.json.
 
     Raises:
         ValueError: If the run has not finished, or is not that of its unmodified entry, or of `config`.
     """
-    folder = Path(folder)
-    path = folder / "result.json"
+    directory = Path(directory)
+    path = directory / "result.json"
     if not path.is_file():
-        raise ValueError(f"{str(folder)!r} holds no finished run")
+        raise ValueError(f"{str(directory)!r} holds no finished run")
     result = json.loads(path.read_text(encoding="utf-8"))
-    _check(result, config or info(result["model"]), folder)
+    _check(result, config or info(result["model"]), directory)
     return result
 
 
-def _check(result: dict[str, Any], config: Configuration, folder: Path) -> None:
+def _check(result: dict[str, Any], config: Configuration, directory: Path) -> None:
     """Raise a ValueError if the run is not that of the unmodified entry."""
     if result["ending"] != "finished":
         raise ValueError(
-            f"the run in {str(folder)!r} ended as {result['ending']!r}; weights are published from finished runs only"
+            f"the run in {str(directory)!r} ended as {result['ending']!r}; only finished runs are published"
         )
     entry = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
     entry = json.loads(json.dumps(entry))
     other = [key for key, value in entry.items() if result["recipe"].get(key) != value]
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     if config.family.data_included(config) and settings.get("data"):
         other.append(f"its data, {settings['data']}")
     if result["weights"] != config.count_params():
         other.append("architecture")
     if result.get("quick") or other:
         what = "shortened by --quick" if result.get("quick") else f"different in {', '.join(other)}"
-        raise ValueError(f"the run in {str(folder)!r} is not that of the unmodified {config.name}: {what}")
+        raise ValueError(f"the run in {str(directory)!r} is not that of the unmodified {config.name}: {what}")
 
 
 def _log(path: Path) -> list[dict[str, float]]:

@@ -153,10 +153,10 @@ def _weights_of(config: Configuration) -> trained.Trained:
     return found
 
 
-def _from_preset(folder: str | Path, overrides: dict[str, Any]) -> keras.Model:
-    config = presets.load_config(folder)
+def _from_preset(directory: str | Path, overrides: dict[str, Any]) -> keras.Model:
+    config = presets.load_config(directory)
     model = config.replace(**overrides).build()
     if model.count_params() != config.count_params():
-        raise ValueError(f"{overrides} describe another model than the weights in {str(folder)!r}; leave them out")
-    presets.load_weights(model, folder)
+        raise ValueError(f"{overrides} describe another model than the weights in {str(directory)!r}; leave them out")
+    presets.load_weights(model, directory)
     return model

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.zoo.configuration import Configuration
 
-FOLDER = Path(__file__).with_name("weights")
+DIRECTORY = Path(__file__).with_name("weights")
 # fields that may differ under trained weights: neither their shapes nor their meaning depends on them
 FREE = {
     *("name", "title", "paper", "url", "data", "corpus", "published", "differs", "limits", "task", "params"),
@@ -70,7 +70,7 @@ class Trained:
 
     def load(self, model: keras.Model) -> None:
         """Verify the SHA-256 and load the weights into a model of this architecture."""
-        read_weights(model, FOLDER / f"{self.name}.safetensors", self.sha256)
+        read_weights(model, DIRECTORY / f"{self.name}.safetensors", self.sha256)
 
 
 def record(name: str) -> Trained | None:
@@ -79,7 +79,7 @@ def record(name: str) -> Trained | None:
     Raises:
         ValueError: If its file is damaged.
     """
-    path = FOLDER / f"{name}.json"
+    path = DIRECTORY / f"{name}.json"
     if not path.is_file():
         return None
     try:

@@ -24,8 +24,8 @@ class GradientHealth(keras.callbacks.Callback):
     Args:
         x, y: the batch, as in `gradient_health`; one that is kept out of the training, or a part of it.
         every: updates between two measurements.
-        folder: where `gradient_health.png` and `gradient_health.txt` are written at the end; made if missing.
-        tensorboard: write scalars into the folder too, at each measurement.
+        directory: where `gradient_health.png` and `gradient_health.txt` are written at the end; made if missing.
+        tensorboard: write scalars into the directory too, at each measurement.
         layer: the name of the `DeepRNN`, where there are several.
 
     Attributes:
@@ -39,7 +39,7 @@ class GradientHealth(keras.callbacks.Callback):
             more than 5 %.
 
     Raises:
-        ValueError: for `every` below 1, TensorBoard without a folder, and what `gradient_health` refuses.
+        ValueError: for `every` below 1, TensorBoard without a directory, and what `gradient_health` refuses.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
@@ -53,15 +53,15 @@ class GradientHealth(keras.callbacks.Callback):
     ([1, 2, 4, 6, 8], 'healthy')
     """
 
-    def __init__(self, x, y, every=100, folder=None, tensorboard=False, layer=None):
+    def __init__(self, x, y, every=100, directory=None, tensorboard=False, layer=None):
         super().__init__()
         self.x, self.y, self.layer = x, y, layer
         self.every = checks.positive_int("every", every)
-        self.folder = None if folder is None else Path(folder).expanduser()
-        if tensorboard and folder is None:
-            raise ValueError("tensorboard=True needs a folder to write to, got folder=None")
-        if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"folder {str(self.folder)!r} is a file; give a folder, which may not exist yet")
+        self.directory = None if directory is None else Path(directory).expanduser()
+        if tensorboard and directory is None:
+            raise ValueError("tensorboard=True needs a directory to write to, got directory=None")
+        if self.directory is not None and self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(f"directory {str(self.directory)!r} is a file; pass a directory, which may not exist yet")
         self.tensorboard = bool(tensorboard)
         self.update, self.reports, self.losses, self.learning_rates = 0, [], [], []
         self.update_sizes, self.counts, self.weights = [], [], []
@@ -78,12 +78,12 @@ class GradientHealth(keras.callbacks.Callback):
         return replace(last, findings=[*last.findings, *diagnose_run(last, self.losses, self.update_sizes)])
 
     def on_train_begin(self, logs=None):
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.directory is not None:
+            self.directory.mkdir(parents=True, exist_ok=True)
         if self.tensorboard:
             import tensorflow as tf
 
-            self._writer = tf.summary.create_file_writer(str(self.folder))
+            self._writer = tf.summary.create_file_writer(str(self.directory))
         self._count()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -105,10 +105,10 @@ class GradientHealth(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        if self.folder is not None and self.reports:
+        if self.directory is not None and self.reports:
             report = self.report
-            report.plot(self.folder / "gradient_health.png")
-            save_text(f"{report}\n", self.folder / "gradient_health.txt")
+            report.plot(self.directory / "gradient_health.png")
+            save_text(f"{report}\n", self.directory / "gradient_health.txt")
 
     def _measure(self):
         weights = [v.numpy().copy() for v in self.model.trainable_variables]

@@ -42,7 +42,7 @@ def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed
     """
     extras.optional("sklearn", "probe", "probe_levels")
     stack = find_stack(model, layer)
-    share = checks.number("held_out", held_out, 0.0, 1.0, "a share between 0 and 1")
+    share = checks.fraction("held_out", held_out)
     levels, mask = _levels(model, stack, np.asarray(x), checks.positive_int("batch_size", batch_size))
     target = np.asarray(target)
     n, steps = levels[0].shape[:2]

@@ -55,9 +55,7 @@ class Case:
     def of(cls, size, cell="lstm", mode="train"):
         """From 'LxhxnxT'."""
         if not isinstance(size, str) or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){3}", size):
-            raise ValueError(
-                f"size must be LxhxnxT, four whole numbers of at least 1 such as 2x256x32x35, got {size!r}"
-            )
+            raise ValueError(f"size must be LxhxnxT, four positive integers, for example 2x256x32x35, got {size!r}")
         return cls(*map(int, size.split("x")), cell, mode)
 
     @property

@@ -16,13 +16,13 @@ NOTES = (
 )
 
 
-def write_report(results, folder):
+def write_report(results, directory):
     """results.md, results.csv and, where LSTMs were trained, steps.png; returns the paths."""
-    folder = Path(folder)
-    paths = [folder / "results.md", folder / "results.csv"]
+    directory = Path(directory)
+    paths = [directory / "results.md", directory / "results.csv"]
     save_text(markdown(results), paths[0])
     save_table(figures(results), paths[1])
-    picture = folder / "steps.png"
+    picture = directory / "steps.png"
     return [*paths, picture] if plot_steps(results, picture) else paths
 
 

@@ -22,17 +22,17 @@ def new_results(about):
     return {"about": about, "cases": {}, "memory": {}, "epoch": {}, "notes": []}
 
 
-def load_results(folder):
-    """The results in a folder, or None."""
-    path = Path(folder) / FILE
+def load_results(directory):
+    """The results in a directory, or None."""
+    path = Path(directory) / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def save_results(results, folder):
+def save_results(results, directory):
     """Writes `results` whole or not at all."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_json(results, folder / FILE)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_json(results, directory / FILE)
 
 
 def resumed(results, about):
@@ -41,7 +41,7 @@ def resumed(results, about):
         if results["about"][name] != about[name]:
             raise ValueError(
                 f"resume: the results there were taken with {name} {results['about'][name]!r}, here it is "
-                f"{about[name]!r}; give another output folder, or leave out resume and measure all anew there"
+                f"{about[name]!r}; give another output directory, or leave out resume and measure all anew there"
             )
     return {**results, "about": about}
 

@@ -14,24 +14,24 @@ def expected_seconds(settings):
     return seconds + sum(guess(settings) for _, _, _, guess in _parts(settings))
 
 
-def run(settings, results, folder, watcher=None, start=Process):
-    """Measures what `results` lacks and adds it; after each part, the file in `folder` is written.
+def run(settings, results, directory, watcher=None, start=Process):
+    """Measures what `results` lacks and adds it; after each part, the file in `directory` is written.
 
     Args:
         settings: `Settings`.
         results: from `new_results` or `resumed`.
-        folder: for the file.
+        directory: for the file.
         watcher: a `Watcher`.
         start: name -> a `Process`.
     """
     watcher = watcher or Watcher()
-    _grid(settings, results, folder, watcher, start)
+    _grid(settings, results, directory, watcher, start)
     for part, measure, name, guess in _parts(settings):
         if complete(results[part], [name]):
             watcher.skip(guess(settings))
         else:
             results[part][name] = measure(name, settings, watcher, start)
-            save_results(results, folder)
+            save_results(results, directory)
 
 
 def _parts(settings):
@@ -41,7 +41,7 @@ def _parts(settings):
     return memory * (settings.memory is not None) + epoch * (settings.epoch is not None)
 
 
-def _grid(settings, results, folder, watcher, start):
+def _grid(settings, results, directory, watcher, start):
     with Team(start) as team:
         for case in settings.cases:
             found = results["cases"].get(case.key, {})
@@ -50,5 +50,5 @@ def _grid(settings, results, folder, watcher, start):
             else:
                 found = Turns(team, case, settings.in_grid, settings, watcher).run()
                 results["cases"][case.key] = found
-                save_results(results, folder)
+                save_results(results, directory)
             watcher.case(case, found)

@@ -36,7 +36,7 @@ class Settings:
     def __post_init__(self):
         for name in ("rounds", "epoch_updates"):
             checks.positive_int(name, getattr(self, name))
-        checks.number("seconds", self.seconds, 0.0, right="a positive number of seconds")
+        checks.positive("seconds", self.seconds)
         for name in self.implementations:
             checks.one_of("implementation", name, IN_GRID)
 

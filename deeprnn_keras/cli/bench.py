@@ -34,7 +34,7 @@ def bench():
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The folder for the figures; it must not exist yet. Default: runs/bench_kernels, or that with a number.",
+    help="The directory for the figures; it must not exist yet. Default: runs/bench_kernels, or that with a number.",
 )
 @click.option("--quick", is_flag=True, help="An impression in about two minutes: LSTM, three sizes, the grid only.")
 @click.option("--no-memory", is_flag=True, help="Leave out memory in training.")
@@ -59,26 +59,26 @@ def kernels(seed, output, resume, **choice):
     console = Console()
     settings, notes = _settings(seed=seed, **choice)
     notes += busy()
-    folder = _folder(output, resume)
+    directory = _directory(output, resume)
     for note in notes:
         console.print(note, highlight=False, markup=False)
     with console.status("starting TensorFlow"):
         about = about_run(settings, environment_of_worker())
-    results = resumed(load_results(folder), about) if resume else new_results(about)
+    results = resumed(load_results(directory), about) if resume else new_results(about)
     results["notes"] = list(dict.fromkeys([*results["notes"], *notes]))
     interrupted = False
     try:
         with Bar(console, expected_seconds(settings)).shown() as bar:
-            run(settings, results, folder, bar)
+            run(settings, results, directory, bar)
     except KeyboardInterrupt:
         interrupted = True
     measured = results["cases"] or results["memory"] or results["epoch"]
     if measured:
-        paths = write_report(results, folder)
+        paths = write_report(results, directory)
         print_report(results, console)
         console.print(*[str(path) for path in paths], sep="\n", highlight=False, markup=False, soft_wrap=True)
     if interrupted:
-        words = f"Go on with: --resume --output {folder}" if measured else "before anything was measured."
+        words = f"Go on with: --resume --output {directory}" if measured else "before anything was measured."
         console.print(f"Interrupted{'.' if measured else ''} {words}", style="yellow", markup=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
 
@@ -107,16 +107,16 @@ def _settings(sizes, cells, modes, implementations, rounds, seconds, quick, no_m
     return settings.without(absent), [f"{name} is left out: {why}" for name, why in absent.items()]
 
 
-def _folder(output, resume):
+def _directory(output, resume):
     from deeprnn_keras import checks
     from deeprnn_keras.bench.results import FILE
 
     if resume:
         if output is None or not (output / FILE).is_file():
-            raise ValueError(f"--resume continues {FILE} in the folder --output; got --output {output}")
+            raise ValueError(f"--resume continues {FILE} in the directory --output; got --output {output}")
         return output
     if output is not None:
-        return checks.new_folder("--output", output)
+        return checks.new_directory("--output", output)
     default, number = Path("runs") / "bench_kernels", 1
     output = default
     while output.exists():

@@ -13,14 +13,14 @@ class TrainOptions:
     """Options of `deeprnn train`.
 
     Attributes:
-        folder: Output directory, or None if --output is not given.
+        directory: Output directory, or None if --output is not given.
         data: File given with --text or --data, or None.
         quick: Whether the run is shortened.
         seed: Random seed, or None if it is not given.
         overrides: Fields of the configuration and the recipe to replace.
     """
 
-    folder: Path | None
+    directory: Path | None
     data: Path | None
     quick: bool
     seed: int | None
@@ -44,11 +44,11 @@ def stored_options(name: str, given: TrainOptions) -> TrainOptions:
     """
     from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # here: --help must answer at once
 
-    folder = given.folder or _last(name)
-    check_resumable(folder, "--output")
-    if not (folder / SETTINGS).is_file():
-        raise ValueError(f"--output {str(folder)!r} cannot be resumed: it holds no run")
-    stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    directory = given.directory or _last(name)
+    check_resumable(directory, "--output")
+    if not (directory / SETTINGS).is_file():
+        raise ValueError(f"--output {str(directory)!r} cannot be resumed: it holds no run")
+    stored = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     asked = {"model": name, **given.overrides, **({"quick": True} if given.quick else {})}
     asked |= {} if given.data is None else {"data": str(given.data.absolute())}
     asked |= {} if given.seed is None else {"seed": given.seed}
@@ -56,12 +56,12 @@ def stored_options(name: str, given: TrainOptions) -> TrainOptions:
         value = list(value) if isinstance(value, tuple) else value
         if stored.get(option) != value:
             raise ValueError(
-                f"the run in {str(folder)!r} was started with {option} = {stored.get(option)!r}, got {option} = "
+                f"the run in {str(directory)!r} was started with {option} = {stored.get(option)!r}, got {option} = "
                 f"{value!r} with --resume; leave the option out, or start a new run in another directory"
             )
     fixed = {key: stored.pop(key) for key in ("model", "data", "quick", "seed")}
     overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    return TrainOptions(folder, fixed["data"] and Path(fixed["data"]), fixed["quick"], fixed["seed"], overrides)
+    return TrainOptions(directory, fixed["data"] and Path(fixed["data"]), fixed["quick"], fixed["seed"], overrides)
 
 
 def _last(name: str) -> Path:
@@ -69,14 +69,14 @@ def _last(name: str) -> Path:
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     runs = Path("runs")
-    folders = [path.parent for path in runs.glob(f"{name}*/{CHECKPOINTS}") if _model_in(path.parent) == name]
-    if not folders:
+    directories = [path.parent for path in runs.glob(f"{name}*/{CHECKPOINTS}") if _model_in(path.parent) == name]
+    if not directories:
         raise ValueError(f"--resume: {str(runs)!r} holds no unfinished run of {name}; pass its directory with --output")
-    return max(folders, key=lambda folder: (folder / CHECKPOINTS).stat().st_mtime)
+    return max(directories, key=lambda directory: (directory / CHECKPOINTS).stat().st_mtime)
 
 
-def _model_in(folder: Path) -> str | None:
+def _model_in(directory: Path) -> str | None:
     from deeprnn_keras.tasks.run import SETTINGS
 
-    path = folder / SETTINGS
+    path = directory / SETTINGS
     return json.loads(path.read_text(encoding="utf-8")).get("model") if path.is_file() else None

@@ -28,16 +28,16 @@ def print_start(config: Configuration, model: keras.Model, data: Any, resumed: P
 def print_end(family: Family, run: Run, model: keras.Model, console: Console) -> int:
     """Print score and files of a run, or why it ended early; return the exit code."""
     if run.ending == "interrupted":
-        path, folder = escape(str(run.model_path)), escape(str(run.folder))
+        path, directory = escape(str(run.model_path)), escape(str(run.directory))
         console.print(f"[yellow]Interrupted.[/] The model so far is in {path}", soft_wrap=True)
-        console.print(f"Resume with: deeprnn train {model.name} --resume --output {folder}", soft_wrap=True)
+        console.print(f"Resume with: deeprnn train {model.name} --resume --output {directory}", soft_wrap=True)
         return INTERRUPTED
     if run.ending == "not finite":
         console.print(f"[red]Stopped:[/] {run.advice}")
         console.print(f"The last good model is in {escape(str(run.model_path))}", soft_wrap=True)
         return FAILED
     family.report(run, model, console)
-    print_files([(label, run.folder / file) for label, file in family.files], console)
+    print_files([(label, run.directory / file) for label, file in family.files], console)
     return 0
 
 

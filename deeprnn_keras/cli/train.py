@@ -89,9 +89,9 @@ def train(
     if resume:
         options = stored_options(name, options)
     console = Console()
-    code, folder = _run(name, options, resume, console)
+    code, directory = _run(name, options, resume, console)
     if publish and code == 0:
-        _publish(name, folder, publish, console)
+        _publish(name, directory, publish, console)
     sys.exit(code)
 
 
@@ -112,9 +112,9 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     family = config.family
     family.check_options(config, {"quick": quick or None, **overrides})
     zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
-    folder = options.folder
+    directory = options.directory
     if not resume:
-        folder = checks.new_folder("--output", folder) if folder else fresh_folder(Path("runs") / name)
+        directory = checks.new_directory("--output", directory) if directory else fresh_directory(Path("runs") / name)
     data = family.load_data(config, options.data)
     config = family.configure(zoo.info(name, **overrides), data)
 
@@ -123,12 +123,12 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
 
     keras.utils.set_random_seed(seed)
     model = config.build()
-    print_start(config, model, data, folder if resume else None, console)
+    print_start(config, model, data, directory if resume else None, console)
     run = family.train(
         model,
         data,
         config.recipe,
-        folder,
+        directory,
         quick=quick,
         seed=seed,
         title=f"{name}: {config.architecture()}, {model.count_params():,} weights, on {data.name}",
@@ -136,22 +136,22 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         resume=resume,
         settings=options.settings(name),
     )
-    return print_end(family, run, model, console), folder
+    return print_end(family, run, model, console), directory
 
 
-def _publish(name: str, folder: Path, into: Path, console: Console) -> None:
+def _publish(name: str, directory: Path, into: Path, console: Console) -> None:
     from rich.markup import escape
 
     from deeprnn_keras.zoo.publish import publish
 
-    published = publish(folder, into)
+    published = publish(directory, into)
     console.print(f"[bold]weights[/]: {escape(str(into / name))}.safetensors, SHA-256 {published.sha256[:12]}...")
 
 
-def fresh_folder(path: Path) -> Path:
+def fresh_directory(path: Path) -> Path:
     """Return `path`, numbered if it exists."""
-    number, folder = 1, path
-    while folder.exists():
+    number, directory = 1, path
+    while directory.exists():
         number += 1
-        folder = path.with_name(f"{path.name}-{number}")
-    return folder
+        directory = path.with_name(f"{path.name}-{number}")
+    return directory

@@ -123,23 +123,23 @@ def _run(search: Search, config: Configuration, name: str, workers: int, console
     space = ", ".join(f"{key.replace('_', ' ')} {words}" for key, words in search.hyper.space.describe().items())
     console.print(f"[bold]{name}[/] on {escape(search.data.name)}: {space}", highlight=False)
     # every worker runs this command with --resume: settings and plan are on disk
-    command = [sys.executable, "-m", "deeprnn_keras.cli", "tune", name, "--resume", "--output", str(search.folder)]
+    command = [sys.executable, "-m", "deeprnn_keras.cli", "tune", name, "--resume", "--output", str(search.directory)]
     try:
         search.plan()
         console.print(
-            f"{search.algorithm} search, trials of {search.updates:,} updates; records in {escape(str(search.folder))}",
+            f"{search.algorithm} search, trials of {search.updates:,} updates; saved in {escape(str(search.directory))}",
             highlight=False,
             soft_wrap=True,
         )
         if not search.run(console, command).rows:
-            raise ValueError(f"no trial was completed in the time; records are in {str(search.folder)!r}")
+            raise ValueError(f"no trial was completed in the time; records are in {str(search.directory)!r}")
         search.confirm(console)
         return _finish(search, console)
     except RuntimeError as error:  # trials or workers that fail again and again
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         search.clock.note(now=True)
-        console.print(f"[yellow]Interrupted.[/] Resume with: deeprnn tune {name} --resume --output {search.folder}")
+        console.print(f"[yellow]Interrupted.[/] Resume with: deeprnn tune {name} --resume --output {search.directory}")
         return INTERRUPTED
 
 
@@ -153,7 +153,7 @@ def _finish(search: Search, console: Console) -> int:
     found = importance(results)
     if found is not None:
         console.print(str(found), highlight=False)
-    files = results.save(search.folder)
+    files = results.save(search.directory)
     best = results.best()
     console.print(f"Retraining the best: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
     run, model = search.retrain(console)
@@ -161,7 +161,7 @@ def _finish(search: Search, console: Console) -> int:
         raise KeyboardInterrupt
     code = print_end(search.family, run, model, console)
     if code == 0:
-        zoo.save_preset(model, search.folder / "preset")
-        print_files([("preset", search.folder / "preset")], console)
+        zoo.save_preset(model, search.directory / "preset")
+        print_files([("preset", search.directory / "preset")], console)
     print_files([(path.stem.replace("_", " "), path) for path in files], console)
     return code

@@ -8,7 +8,7 @@ from typing import Any
 
 from deeprnn_keras import checks
 from deeprnn_keras.cli.option_types import OWN, text_of
-from deeprnn_keras.cli.train import fresh_folder
+from deeprnn_keras.cli.train import fresh_directory
 
 SETTINGS = "tune.json"
 BUDGET = ("params", "max_params", "max_step_ms")
@@ -35,17 +35,17 @@ def resolve_options(
     """
     asked = {"model": name, "text": data and str(data.absolute()), **_grouped(given)}
     if resume:
-        folder = Path(output) if output else _last(name)
-        return folder, _stored(folder, asked)
-    folder = Path("runs") / f"tune_{name}"
+        directory = Path(output) if output else _last(name)
+        return directory, _stored(directory, asked)
+    directory = Path("runs") / f"tune_{name}"
     if output:
-        folder = Path(output) if child else checks.new_folder("--output", output)
+        directory = Path(output) if child else checks.new_directory("--output", output)
     elif not child:
-        folder = fresh_folder(folder)
+        directory = fresh_directory(directory)
     search = {**DEFAULTS, **asked["search"]}
     if search["algorithm"] in ("bayesian", "random"):
         search.setdefault("trials", TRIALS)
-    return folder, {**asked, "search": {"trials": None, **search}}
+    return directory, {**asked, "search": {"trials": None, **search}}
 
 
 def _grouped(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -72,12 +72,12 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def _stored(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    path = folder / SETTINGS
+def _stored(directory: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    path = directory / SETTINGS
     if not path.is_file():
-        raise ValueError(f"--output {str(folder)!r} cannot be resumed: it holds no search")
-    if (folder / "preset").exists():
-        raise ValueError(f"--output {str(folder)!r} cannot be resumed: its search has finished")
+        raise ValueError(f"--output {str(directory)!r} cannot be resumed: it holds no search")
+    if (directory / "preset").exists():
+        raise ValueError(f"--output {str(directory)!r} cannot be resumed: its search has finished")
     stored = json.loads(path.read_text(encoding="utf-8"))
     stored["ranges"] = {key: _unpacked(value) for key, value in stored["ranges"].items()}
     before = {"model": stored["model"], "text": stored["text"]}
@@ -88,7 +88,7 @@ def _stored(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     for key, value in now.items():
         if before.get(key) != value:
             raise ValueError(
-                f"the search in {str(folder)!r} was started with {key} = {text_of(before.get(key))}, got {key} = "
+                f"the search in {str(directory)!r} was started with {key} = {text_of(before.get(key))}, got {key} = "
                 f"{text_of(value)} with --resume; leave the option out, or start a new search in another directory"
             )
     return stored
@@ -97,7 +97,7 @@ def _stored(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
 def _last(name: str) -> Path:
     """Return the directory of the most recent unfinished search for a model in 'runs'."""
     found = [path.parent for path in Path("runs").glob(f"*/{SETTINGS}") if not (path.parent / "preset").exists()]
-    found = [folder for folder in found if json.loads((folder / SETTINGS).read_text())["model"] == name]
+    found = [directory for directory in found if json.loads((directory / SETTINGS).read_text())["model"] == name]
     if not found:
         raise ValueError(f"--resume: 'runs' holds no unfinished search for {name}; pass its directory with --output")
-    return max(found, key=lambda folder: (folder / SETTINGS).stat().st_mtime)
+    return max(found, key=lambda directory: (directory / SETTINGS).stat().st_mtime)

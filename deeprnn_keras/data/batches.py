@@ -13,7 +13,7 @@ class Batches(tf.data.Dataset):
     """Batches for `model.fit`, cut from arrays by an order that depends on nothing but the number of the pass.
 
     The order of a pass over the data is a table, drawn from (seed, pass) and not from how often somebody has iterated:
-    epoch number 7 is the same whether the six before it were run or not. `begin_at` makes the next iteration begin
+    epoch number 7 is the same whether the six before it were run or not. `set_position` makes the next iteration begin
     inside an epoch; that is how a training that was killed goes on.
 
     Give it to `fit` with `shuffle=False`; Keras leaves its order alone in any case, and otherwise warns that it does.
@@ -38,7 +38,7 @@ class Batches(tf.data.Dataset):
         self._cut = rows.map(cut, num_parallel_calls=1, deterministic=True).prefetch(2)
         super().__init__(_compat.variant_tensor(self._cut))
 
-    def begin_at(self, epoch, batch=0):
+    def set_position(self, epoch, batch=0):
         """Lets the next iteration begin with this batch of this epoch; the one after it is the next epoch, whole."""
         if not 0 <= batch < self._steps or epoch < 0:
             raise ValueError(

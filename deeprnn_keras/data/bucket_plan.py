@@ -30,7 +30,7 @@ def bucket_borders(lengths, num_buckets, boundaries=None):
         return np.unique(np.quantile(lengths, shares, method="inverted_cdf")).astype("int64")
     borders = np.array([checks.positive_int("each of boundaries", border) for border in boundaries], "int64")
     if not len(borders) or (np.diff(borders) <= 0).any():
-        raise ValueError(f"boundaries must be whole numbers that rise, at least one, got {borders.tolist()}")
+        raise ValueError(f"boundaries must be increasing integers, at least one, got {borders.tolist()}")
     if borders[-1] < lengths.max():
         raise ValueError(
             f"boundaries must reach the longest sequence, number {lengths.argmax()} of {lengths.max()} steps, "

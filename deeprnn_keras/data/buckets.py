@@ -208,7 +208,7 @@ def _padding(padding, values):
     """`padding` as a number of the type of `values`."""
     number = checks.number("padding", padding, -(2.0**31), 2.0**31, "a number in the range of int32")
     if values.dtype.kind == "i" and number != int(number):
-        raise ValueError(f"padding must be a whole number, as sequences are, got {padding!r}")
+        raise ValueError(f"padding must be an integer, as sequences are, got {padding!r}")
     return values.dtype.type(number)
 
 

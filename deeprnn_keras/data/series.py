@@ -47,8 +47,8 @@ def japanese_vowels():
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    folder = extras.folder_of("sktime", "data", "japanese_vowels") / VOWELS
-    paths = [folder / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
+    directory = extras.directory_of("sktime", "data", "japanese_vowels") / VOWELS
+    paths = [directory / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{str(path)!r} does not exist: the installed sktime does not hold the data")

@@ -35,7 +35,7 @@ class RecurrentHighway(Equations):
         super().__post_init__()
         object.__setattr__(self, "depth", checks.positive_int("depth", self.depth))
         object.__setattr__(self, "coupled", bool(self.coupled))
-        bias = checks.number("transform_bias", self.transform_bias, right="a finite number")
+        bias = checks.number("transform_bias", self.transform_bias)
         object.__setattr__(self, "transform_bias", bias)
 
     def names(self, stage):

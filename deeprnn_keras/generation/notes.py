@@ -38,7 +38,7 @@ def generate_notes(model, start, length=64, *, notes=None, temperature=1.0, seed
     (10, 88)
     """
     length = checks.positive_int("length", length)
-    temperature = checks.number("temperature", temperature, 0.0, right="a positive number")
+    temperature = checks.positive("temperature", temperature)
     start, keys = np.asarray(start, "float32"), model.output_shape[-1]
     if start.ndim != 2 or not len(start) or start.shape[1] != keys or np.any((start != 0) & (start != 1)):
         raise ValueError(f"start must be a roll (T, {keys}) of 0 and 1 with T of at least 1, got shape {start.shape}")

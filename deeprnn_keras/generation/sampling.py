@@ -33,7 +33,7 @@ def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=Non
     7
     """
     length = checks.positive_int("length", length)
-    temperature = checks.number("temperature", temperature, 0.0, right="a positive number")
+    temperature = checks.positive("temperature", temperature)
     if not prompt:
         raise ValueError("prompt must have at least one character, got ''")
     ids = vocabulary.encode(prompt, unknown)

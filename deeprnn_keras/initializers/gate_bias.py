@@ -79,7 +79,7 @@ class ForgetBias(GateBias):
 
     def __init__(self, value=1.0, cell=None):
         super().__init__(cell)
-        self.value = checks.number("value", value, right="a finite number")
+        self.value = checks.number("value", value)
 
     def gate_values(self, keep_gate, write_gate, units):
         return {keep_gate: ops.full((units,), self.value, dtype="float32")}
@@ -110,7 +110,7 @@ class ChronoBias(GateBias):
 
     def __init__(self, t_max, cell=None, seed=None):
         super().__init__(cell)
-        self.t_max = checks.number("t_max", t_max, 2.0, right="a number of steps above 2")
+        self.t_max = checks.number("t_max", t_max, 2.0, supported="a number of steps greater than 2")
         # Keras' own rule for None
         self.seed = keras.initializers.RandomUniform(seed=checks.seed("seed", seed)).seed
 

@@ -26,7 +26,7 @@ class ScaledIdentity(keras.initializers.Initializer):
     """
 
     def __init__(self, scale=1.0):
-        self.scale = checks.number("scale", scale, 0.0, right="a positive number")
+        self.scale = checks.positive("scale", scale)
 
     def __call__(self, shape, dtype=None):
         if len(shape) != 2 or shape[0] != shape[1]:

@@ -1,6 +1,6 @@
 """The contract between recurrent layers and the implementations that run them.
 
-Nothing here imports a framework: tensors are opaque, so that an implementation for another backend is one folder beside
+Nothing here imports a framework: tensors are opaque, so an implementation for another backend is one directory beside
 `xla` and `cudnn`, with an `IMPLEMENTATION` in its `__init__.py`.
 """
 

@@ -254,10 +254,7 @@ class DeepRNN(keras.layers.Layer):
 
     def set_activation_regularization(self, ar: float, tar: float) -> None:
         """Set the penalties on the activations of the output, see `ar` and `tar`."""
-        self.ar, self.tar = (
-            checks.number(name, value, -1e-300, right="a number of at least 0")
-            for name, value in (("ar", ar), ("tar", tar))
-        )
+        self.ar, self.tar = (checks.non_negative(name, value) for name, value in (("ar", ar), ("tar", tar)))
         if (self.ar or self.tar) and not self.return_sequences:
             raise ValueError(
                 f"ar={self.ar:g} and tar={self.tar:g} regularize every step of the output; they need "

@@ -39,7 +39,7 @@ class GradientGuard:
 
     def __init__(self, *args, global_clipnorm=None, **kwargs):
         if global_clipnorm is not None:
-            checks.number("global_clipnorm", global_clipnorm, 0.0, right="a positive number or None")
+            checks.positive_or_none("global_clipnorm", global_clipnorm)
         super().__init__(*args, global_clipnorm=global_clipnorm, **kwargs)
 
     def build(self, variables):

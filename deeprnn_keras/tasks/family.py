@@ -102,8 +102,8 @@ class Family:
     ...     def loss(self, model):
     ...         return "mse"
     >>> family, model = Sums(), keras.Sequential([keras.Input((5, 1)), GRU(4), keras.layers.Dense(1)])
-    >>> data, folder = family.load_data(None), tempfile.mkdtemp()
-    >>> run = family.train(model, data, Recipe(batch_size=10), folder, console=Console(quiet=True))
+    >>> data, directory = family.load_data(None), tempfile.mkdtemp()
+    >>> run = family.train(model, data, Recipe(batch_size=10), directory, console=Console(quiet=True))
     >>> run.ending, list(run.score)
     ('finished', ['loss'])
     """
@@ -187,7 +187,7 @@ class Family:
         model: keras.Model,
         data: Any,
         recipe: Recipe,
-        folder: str | Path,
+        directory: str | Path,
         *,
         quick: bool = False,
         updates: int | None = None,
@@ -198,7 +198,7 @@ class Family:
         resume: bool = False,
         settings: dict[str, Any] | None = None,
     ) -> Run:
-        """Train a model with `model.fit` and save the results in `folder`.
+        """Train a model with `model.fit` and save the results in `directory`.
 
         The saved model is that of the epoch with the lowest validation loss, or of the last epoch without validation
         data. After Ctrl-C it is the model at that moment, after a non-finite loss the last good one. An interrupted run
@@ -208,14 +208,14 @@ class Family:
             model: The model; it is compiled with the recipe.
             data: Data as returned by `load_data`.
             recipe: A `Recipe`.
-            folder: Output directory, which does not exist or is empty; with `resume` that of the interrupted run.
+            directory: Output directory, which does not exist or is empty; with `resume` that of the interrupted run.
             quick: Shorten the recipe to about two minutes on two cores.
             updates: Maximum number of updates, instead of the recipe's.
             deadline: Time, as of `time.time`, at which training ends; None for no limit.
             seed: Random seed for shuffling, dropout, and sampling.
             title: Title of the learning curve, if there is one.
             console: A `rich.console.Console` for progress; None creates one.
-            resume: Continue the run in `folder`. Model, data, recipe, and seed must be unchanged.
+            resume: Continue the run in `directory`. Model, data, recipe, and seed must be unchanged.
             settings: Plain values stored in run.json for whoever resumes the run.
 
         Raises:
@@ -228,15 +228,15 @@ class Family:
         from deeprnn_keras.training.device import device_name
         from deeprnn_keras.training.files import save_json, save_model, save_table
 
-        folder, console, start = run_directory(folder, resume), console or Console(), time.monotonic()
+        directory, console, start = run_directory(directory, resume), console or Console(), time.monotonic()
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
-        create_run_directory(folder, settings)
+        create_run_directory(directory, settings)
         plan.recipe.compile(model, self.loss(model), self.metrics(model))
-        run, (history, *displays) = self.new_run(folder), self.monitors(model, console)
+        run, (history, *displays) = self.new_run(directory), self.monitors(model, console)
         fit(run, model, plan, history, displays, deadline)
         save_model(model, run.model_path)
-        save_table(history.epochs, folder / HISTORY)
+        save_table(history.epochs, directory / HISTORY)
         self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
         result = {
             "model": model.name,
@@ -254,9 +254,9 @@ class Family:
             "python": platform.python_version(),
             "device": device_name(),
         }
-        save_json(result, folder / RESULT)
+        save_json(result, directory / RESULT)
         if run.ending == "finished":
-            shutil.rmtree(folder / CHECKPOINTS)
+            shutil.rmtree(directory / CHECKPOINTS)
         return run
 
     def plan(
@@ -282,9 +282,9 @@ class Family:
             validation = self.batches(model, data.validation, VALIDATION_BATCH, shuffle=False)
         return Plan(recipe, train, validation, recipe.epochs_for(len(train)))
 
-    def new_run(self, folder: Path) -> Run:
+    def new_run(self, directory: Path) -> Run:
         """Return the record of a run that starts."""
-        return Run(folder)
+        return Run(directory)
 
     def monitors(self, model: keras.Model, console: Console) -> list[keras.callbacks.Callback]:
         """Return callbacks: first the one whose `epochs` become history.csv, then those that show progress."""

@@ -126,9 +126,9 @@ class LanguageFamily(Family):
             )
         return text_plan(model, data, split_text(data, recipe), recipe, quick, seed, updates)
 
-    def new_run(self, folder: Path) -> LanguageRun:
+    def new_run(self, directory: Path) -> LanguageRun:
         """Return the record of a run that starts."""
-        return LanguageRun(folder)
+        return LanguageRun(directory)
 
     def monitors(self, model: LanguageModel, console: Console) -> list[keras.callbacks.Callback]:
         """Return the record of losses and the progress bar."""
@@ -158,7 +158,7 @@ class LanguageFamily(Family):
         if run.ending == "finished":
             _score_and_sample(run, model, data, split, seed, console)
         bits = run.score.bits_per_character if run.score else None
-        plot_curve(history, run.folder / "curve.png", title or model.name, run.references, bits, unit)
+        plot_curve(history, run.directory / "curve.png", title or model.name, run.references, bits, unit)
 
     def score_record(self, run: LanguageRun, data: TextCorpus) -> dict[str, Any]:
         """Return the score on the validation text and the compressors' bits."""
@@ -264,7 +264,7 @@ def _score_and_sample(
         status.update("writing a sample")
         run.prompt = corpus.beginning(split.validation[0], SAMPLE_PROMPT)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
-    save_text(run.sample + "\n", run.folder / "sample.txt")
+    save_text(run.sample + "\n", run.directory / "sample.txt")
 
 
 def _values(config: Configuration, model: LanguageModel, split: Split, validation: Batches) -> dict[str, float]:

@@ -70,14 +70,14 @@ class Run:
     """The outcome of a training run.
 
     Attributes:
-        folder: Output directory.
+        directory: Output directory.
         ending: "finished", "interrupted", or "not finite".
         advice: Suggested changes after "not finite".
         score: What the family's `score` returned, or None if the run did not finish.
         resumed_at: Number of updates restored from a checkpoint; 0 for a new run.
     """
 
-    folder: Path
+    directory: Path
     ending: str = "finished"
     advice: str | None = None
     score: Any = None
@@ -86,7 +86,7 @@ class Run:
     @property
     def model_path(self) -> Path:
         """Path of the saved model."""
-        return self.folder / MODEL
+        return self.directory / MODEL
 
 
 def run_directory(path: str | Path, resume: bool) -> Path:
@@ -100,30 +100,30 @@ def run_directory(path: str | Path, resume: bool) -> Path:
         ValueError: If the directory is in use or, with `resume`, holds no unfinished run.
     """
     if not resume:
-        return checks.new_folder("output", path)
+        return checks.new_directory("output", path)
     path = Path(path).expanduser()
     check_resumable(path, "output")
     return path
 
 
-def check_resumable(folder: Path, argument: str) -> None:
-    """Raise a ValueError unless `folder` holds an unfinished run; `argument` is its name in the message."""
-    if (folder / CHECKPOINTS).is_dir():
+def check_resumable(directory: Path, argument: str) -> None:
+    """Raise a ValueError unless `directory` holds an unfinished run; `argument` is its name in the message."""
+    if (directory / CHECKPOINTS).is_dir():
         return
-    reason = "its run has finished" if (folder / RESULT).is_file() else "it holds no run"
-    raise ValueError(f"{argument} {str(folder)!r} cannot be resumed: {reason}")
+    reason = "its run has finished" if (directory / RESULT).is_file() else "it holds no run"
+    raise ValueError(f"{argument} {str(directory)!r} cannot be resumed: {reason}")
 
 
-def create_run_directory(folder: Path, settings: dict[str, Any] | None) -> None:
+def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> None:
     """Create the output directory and store `settings`, the options that a resumed run needs."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"output {str(folder)!r} cannot be created: {error.strerror}; pass another directory"
+            f"output {str(directory)!r} cannot be created: {error.strerror}; pass another directory"
         ) from error
     if settings is not None:
-        save_json(settings, folder / SETTINGS)
+        save_json(settings, directory / SETTINGS)
 
 
 def fit(
@@ -156,7 +156,7 @@ def fit(
     selection = [] if plan.validation is None else [best]
     inner = [*recipe.callbacks(plan.train), guard, history, *selection, *displays]
     about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
-    resume = Resume(run.folder / CHECKPOINTS, plan.train, inner, about=about)
+    resume = Resume(run.directory / CHECKPOINTS, plan.train, inner, about=about)
     limit = [] if deadline is None else [Deadline(deadline)]
     try:
         model.fit(

@@ -18,37 +18,37 @@ class Damaged(ValueError):
     """A file that is no whole checkpoint."""
 
 
-def write(folder, updates, arrays, plain):
+def write(directory, updates, arrays, plain):
     """Writes a checkpoint and removes all but the last two; returns its path.
 
     Raises:
         OSError: if it cannot be written, naming what is kept.
     """
-    folder = Path(folder)
-    path = folder / f"updates-{updates:09d}.safetensors"
-    beside = folder / f".{path.name}.part"
+    directory = Path(directory)
+    path = directory / f"updates-{updates:09d}.safetensors"
+    beside = directory / f".{path.name}.part"
     try:
         with beside.open("wb") as file:
             file.write(_packed(arrays, plain))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-        _sync_folder(folder)
+        _sync_directory(directory)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        kept = newest_first(folder)
+        kept = newest_first(directory)
         last = f"the checkpoint of update {_updates(kept[0]):,} is kept" if kept else "there is no earlier one"
         raise OSError(
             error.errno,
-            f"the checkpoint of update {updates:,} could not be written to {str(folder)!r}: {error.strerror}; {last}. "
-            "Make room, or let the folder be written to, and resume",
+            f"could not write the checkpoint of update {updates:,} to {str(directory)!r}: {error.strerror}; {last}. "
+            "Make room, or let the directory be written to, and resume",
         ) from error
-    for old in newest_first(folder)[KEPT:]:
+    for old in newest_first(directory)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
 
 
-def read_newest(folder):
+def read_newest(directory):
     """-> (path, arrays, plain values) of the newest whole checkpoint, or None where there is none.
 
     A damaged one is passed over, with a warning that says so.
@@ -56,9 +56,9 @@ def read_newest(folder):
     Raises:
         ValueError: if there are checkpoints and all are damaged.
     """
-    for left_over in Path(folder).glob(".updates-*.part"):
+    for left_over in Path(directory).glob(".updates-*.part"):
         left_over.unlink(missing_ok=True)
-    paths, damaged = newest_first(folder), []
+    paths, damaged = newest_first(directory), []
     for path in paths:
         try:
             arrays, plain = _read(path)
@@ -69,13 +69,15 @@ def read_newest(folder):
             warnings.warn(f"damaged: {', '.join(damaged)}; going on from {path.name} instead", stacklevel=2)
         return path, arrays, plain
     if damaged:
-        raise ValueError(f"all checkpoints in {str(folder)!r} are damaged: {', '.join(damaged)}; begin in a new folder")
+        raise ValueError(
+            f"all checkpoints in {str(directory)!r} are damaged: {', '.join(damaged)}; begin in a new directory"
+        )
     return None
 
 
-def newest_first(folder):
+def newest_first(directory):
     """Paths of the checkpoints."""
-    return sorted((path for path in Path(folder).glob("updates-*") if NAME.fullmatch(path.name)), reverse=True)
+    return sorted((path for path in Path(directory).glob("updates-*") if NAME.fullmatch(path.name)), reverse=True)
 
 
 def _updates(path):
@@ -121,9 +123,9 @@ def _seal(arrays, text):
     return digest.hexdigest()
 
 
-def _sync_folder(folder):
+def _sync_directory(directory):
     if os.name == "posix":  # so that the new name outlives a power cut
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

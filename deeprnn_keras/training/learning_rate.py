@@ -46,7 +46,7 @@ class LearningRate(keras.callbacks.Callback):
         self.epoch = epoch
         self.update = max(self.update, epoch * self.params["steps"])  # a training that begins at a later epoch
         if self._data is not None:
-            self._data.begin_at(epoch)  # so that these are the lengths that come
+            self._data.set_position(epoch)  # so that these are the lengths that come
 
     def on_train_batch_begin(self, batch, logs=None):
         rise = min(1.0, (self.update + 1) / (self.warmup + 1))

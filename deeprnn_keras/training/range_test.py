@@ -48,8 +48,8 @@ def learning_rate_range_test(model, data, low=1e-6, high=10.0, updates=100, smoo
     >>> report.suggestion < report.blow_up
     True
     """
-    low = checks.number("low", low, 0.0, right="a positive number")
-    high = checks.number("high", high, 0.0, right="a positive number")
+    low = checks.positive("low", low)
+    high = checks.positive("high", high)
     if low >= high:
         raise ValueError(f"low must be below high, got low={low:g} and high={high:g}")
     if checks.positive_int("updates", updates) < 10:

@@ -76,10 +76,10 @@ class Recipe:
 
     def __post_init__(self):
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
-        checks.number("learning_rate", self.learning_rate, 0.0, right="a positive number")
+        checks.positive("learning_rate", self.learning_rate)
         for name in ("global_clipnorm", "clipvalue", "weight_decay"):
             if getattr(self, name) is not None:
-                checks.number(name, getattr(self, name), 0.0, right="a positive number or None")
+                checks.positive_or_none(name, getattr(self, name))
         if self.global_clipnorm and self.clipvalue:
             raise ValueError(
                 f"give global_clipnorm or clipvalue, not both; got {self.global_clipnorm} and {self.clipvalue}"
@@ -87,7 +87,7 @@ class Recipe:
         for name in ("batch_size", "bptt", "epochs", "min_steps"):
             checks.positive_int(name, getattr(self, name))
         for name in ("warmup", "ar", "tar"):
-            checks.number(name, getattr(self, name), -1e-300, right="a number of at least 0")
+            checks.non_negative(name, getattr(self, name))
         if self.averaging is not None:
             checks.one_of("averaging", self.averaging, AVERAGING)
         if self.random_bptt and not self.stateful:

@@ -21,10 +21,10 @@ class Resume(keras.callbacks.Callback):
     was: weights, optimizer, seeds of dropout, place in the data, states carried, sums of metrics and the state of the
     callbacks are saved together, every `every` updates and at the end of each epoch. A checkpoint is written beside
     and renamed, sealed with a hash, and the last two are kept; where the newest is damaged the one before serves, with
-    a warning. The first `fit` with an empty folder begins; the same script, run again, goes on.
+    a warning. The first `fit` with an empty directory begins; the same script, run again, goes on.
 
     Args:
-        folder: for the checkpoints; made where it is not there.
+        directory: for the checkpoints; made where it is not there.
         data: what `fit` trains on: `TBPTTDataset`, `token_windows(...)` or other `Batches`, whose place can be set.
         callbacks: those whose state belongs to the training (schedules, early stopping, averaging, a record): give
             them here and not to `fit`. Their state is their attributes: numbers, text, lists and dictionaries of
@@ -36,9 +36,9 @@ class Resume(keras.callbacks.Callback):
         resumed_at: the number of updates that were done before, 0 for a new training.
 
     Raises:
-        ValueError: if data has no place to set; and in `fit`, if the folder holds a training with another model,
+        ValueError: if data has no place to set; and in `fit`, if the directory holds a training with another model,
             optimizer, data, callbacks or `about`: each difference is named.
-        OSError: if a checkpoint cannot be written: the disk is full, the folder read-only. Earlier ones are kept.
+        OSError: if a checkpoint cannot be written: the disk is full, the directory read-only. Earlier ones are kept.
 
     >>> import keras, numpy as np, tempfile
     >>> from deeprnn_keras import LanguageModel, Resume, token_windows
@@ -51,14 +51,14 @@ class Resume(keras.callbacks.Callback):
     0
     """
 
-    def __init__(self, folder, data, callbacks=(), every=EVERY, about=None):
+    def __init__(self, directory, data, callbacks=(), every=EVERY, about=None):
         super().__init__()
-        if not hasattr(data, "begin_at"):
+        if not hasattr(data, "set_position"):
             raise ValueError(
                 "data must be a dataset with a settable position (TBPTTDataset, token_windows, ...), "
                 f"got {type(data).__name__}"
             )
-        self.folder, self.data, self.callbacks = Path(folder).expanduser(), data, list(callbacks)
+        self.directory, self.data, self.callbacks = Path(directory).expanduser(), data, list(callbacks)
         self.every, self.about = checks.positive_int("every", every), dict(about or {})
         self.resumed_at = 0
         self._epoch, self._batch, self._updates = 0, 0, 0
@@ -77,10 +77,10 @@ class Resume(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self.params.get("steps"):
             raise ValueError("Resume needs to know the updates per epoch; give fit the data itself, not a part of it")
-        self._make_folder()
+        self._make_directory()
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        found = checkpoint_files.read_newest(self.folder)
+        found = checkpoint_files.read_newest(self.directory)
         self._identity = identity(self.model, self.data, self.callbacks, self.params, self.about)
         if found is None:
             self._each("on_train_begin", logs)
@@ -95,12 +95,12 @@ class Resume(keras.callbacks.Callback):
         self.resumed_at, self._found = self._updates, (arrays, plain)
         self.model._initial_epoch = self._epoch  # as Keras' own BackupAndRestore does
 
-    def _make_folder(self):
+    def _make_directory(self):
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
-                f"folder {str(self.folder)!r} cannot be created: {error.strerror}; give another"
+                f"directory {str(self.directory)!r} cannot be created: {error.strerror}; give another"
             ) from error
 
     def _compare(self, path, plain):
@@ -108,8 +108,8 @@ class Resume(keras.callbacks.Callback):
         if found:
             more = f" (and {len(found) - 8} more)" if len(found) > 8 else ""
             raise ValueError(
-                f"folder {str(self.folder)!r} holds another training: {'; '.join(found[:8])}{more}. "
-                "Run what was run there, or give a new folder"
+                f"directory {str(self.directory)!r} holds another training: {'; '.join(found[:8])}{more}. "
+                "Run what was run there, or give a new directory"
             )
         other = {name: (old, _versions()[name]) for name, old in plain["versions"].items() if old != _versions()[name]}
         if other:
@@ -126,7 +126,7 @@ class Resume(keras.callbacks.Callback):
         else:
             self._batch = 0
             self._each("on_epoch_begin", epoch, logs)
-        self.data.begin_at(epoch, self._batch)
+        self.data.set_position(epoch, self._batch)
         self._first, self._found = self._batch, None
 
     def _put_history_back(self):
@@ -186,7 +186,7 @@ class Resume(keras.callbacks.Callback):
             "history": self._history(epoch, logs),
             "time": time.time(),
         }
-        checkpoint_files.write(self.folder, self._updates, arrays, plain)
+        checkpoint_files.write(self.directory, self._updates, arrays, plain)
 
     def _history(self, epoch, logs):
         """Keras' record; it notes an epoch after this callback has seen its end."""

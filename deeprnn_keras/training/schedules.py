@@ -56,7 +56,7 @@ class GeometricDecay:
     after: int
 
     def __post_init__(self):
-        checks.number("ratio", self.ratio, 0.0, right="a positive number")
+        checks.positive("ratio", self.ratio)
         checks.positive_int("after", self.after)
 
     def factor(self, update, updates_per_epoch, updates):
@@ -85,10 +85,10 @@ class StepDecay:
     epochs: tuple
 
     def __post_init__(self):
-        checks.number("ratio", self.ratio, 0.0, right="a positive number")
+        checks.positive("ratio", self.ratio)
         epochs = tuple(checks.positive_int("epochs", epoch) for epoch in self.epochs)
         if not epochs or list(epochs) != sorted(set(epochs)):
-            raise ValueError(f"epochs must be whole numbers that rise, got {self.epochs!r}")
+            raise ValueError(f"epochs must be increasing integers, got {self.epochs!r}")
         object.__setattr__(self, "epochs", epochs)
 
     def factor(self, update, updates_per_epoch, updates):
@@ -118,7 +118,7 @@ class PlateauDecay:
     least: float = 0.0
 
     def __post_init__(self):
-        checks.number("ratio", self.ratio, 0.0, 1.0)
+        checks.fraction("ratio", self.ratio)
         checks.positive_int("patience", self.patience)
         checks.rate("least", self.least)
 

@@ -29,11 +29,11 @@ def first_batch(x, y=None, sample_weight=None, batch_size=32):
     import keras
 
     if hasattr(x, "element_spec"):
-        if hasattr(x, "begin_at"):
-            x.begin_at(0)
+        if hasattr(x, "set_position"):
+            x.set_position(0)
         batch = next(iter(x.take(1)))
-        if hasattr(x, "begin_at"):
-            x.begin_at(0)
+        if hasattr(x, "set_position"):
+            x.set_position(0)
         return batch
     given = tuple(part for part in (x, y, sample_weight) if part is not None)
     return keras.tree.map_structure(lambda array: np.asarray(array)[:batch_size], given)

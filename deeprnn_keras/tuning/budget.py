@@ -35,7 +35,7 @@ class Budget:
                 f"params = {self.params:,} fixes the size and max_params = {self.max_params:,} limits it; give one"
             )
         if self.max_step_ms is not None:
-            checks.number("max_step_ms", self.max_step_ms, 0.0, right="a positive number of milliseconds")
+            checks.positive("max_step_ms", self.max_step_ms)
 
     def counts(self):
         """Whether weights are limited."""

@@ -104,14 +104,14 @@ class Continue(Rung):
     """Goes on with a training that another trial began, exactly, and leaves this one's state for the next.
 
     Args:
-        before: the folder with the state of the other trial, or None.
-        folder: for this trial's.
+        before: the directory with the state of the other trial, or None.
+        directory: for this trial's.
         until: as of `Rung`.
     """
 
-    def __init__(self, before, folder, until):
+    def __init__(self, before, directory, until):
         super().__init__(until)
-        self._folder = Path(folder)
+        self._directory = Path(directory)
         self.found = before and checkpoint_files.read_newest(before)
 
     def on_train_begin(self, logs=None):
@@ -121,7 +121,7 @@ class Continue(Rung):
             snapshot.put_model_back(self.model, arrays, plain)
 
     def on_train_end(self, logs=None):
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(parents=True, exist_ok=True)
         arrays, plain = snapshot.take(self.model, [])
         steps = int(np.asarray(self.model.optimizer.iterations))
-        checkpoint_files.write(self._folder, steps, arrays, plain)
+        checkpoint_files.write(self._directory, steps, arrays, plain)

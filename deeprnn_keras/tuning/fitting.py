@@ -21,8 +21,8 @@ def fit(model, recipe, x, y=None, *, sample_weight=None, batch_size=None, seed=0
     x, y, sample_weight, validation = training_data(x, y, sample_weight, batch_size, seed, recipe)
     if validation is not None:
         options["validation_data"] = validation
-    if hasattr(x, "begin_at"):
-        x.begin_at(options.get("initial_epoch", 0))
+    if hasattr(x, "set_position"):
+        x.set_position(options.get("initial_epoch", 0))
     if hasattr(x, "element_spec"):
         options["shuffle"] = False
     options = {"verbose": 0, "epochs": recipe.epochs, **options}

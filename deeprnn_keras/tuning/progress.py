@@ -16,19 +16,19 @@ class SearchProgress:
 
     Args:
         console: a `rich.console.Console`.
-        folder: of the search.
+        directory: of the search.
         results_of: [TrialRecord] -> `SearchResults`.
         objective: its name.
         total: trials, or None where the number is not known.
         workers: that run at once.
         deadline: time (as of `time.time`) at which the search ends, or None.
-        on_poll: called at each look into the folder.
+        on_poll: called at each look into the directory.
 
-    Used as a context it watches the folder by itself.
+    Used as a context it watches the directory by itself.
     """
 
-    def __init__(self, console, folder, results_of, objective, total=None, workers=1, deadline=None, on_poll=None):
-        self.console, self.folder, self.objective = console, folder, objective
+    def __init__(self, console, directory, results_of, objective, total=None, workers=1, deadline=None, on_poll=None):
+        self.console, self.directory, self.objective = console, directory, objective
         self._results_of, self._total, self._workers, self._deadline = results_of, total, workers, deadline
         self._on_poll = on_poll or (lambda: None)
         self._shown, self._over = set(), threading.Event()
@@ -46,7 +46,7 @@ class SearchProgress:
 
     def __enter__(self):
         self._task = self._bar.add_task("searching", total=self._total, rest="")
-        self._shown = {record.trial_id for record in self._ended(read_trials(self.folder, self.objective))}
+        self._shown = {record.trial_id for record in self._ended(read_trials(self.directory, self.objective))}
         if self._shown:
             self.console.print(f"{len(self._shown)} trials are done already")
         self._bar.start()
@@ -69,9 +69,9 @@ class SearchProgress:
         return [record for record in records if record.complete or record.status in ("FAILED", "INVALID")]
 
     def poll(self):
-        """Shows what is new in the folder."""
+        """Shows what is new in the directory."""
         self._on_poll()
-        records = read_trials(self.folder, self.objective)
+        records = read_trials(self.directory, self.objective)
         ended = self._ended(records)
         results = self._results_of([record for record in ended if record.complete])
         for record in ended:

@@ -95,7 +95,7 @@ def _whole(name, value):
 
 
 def _positive(name, value):
-    return checks.number(name, value, 0.0, right="a positive number")
+    return checks.positive(name, value)
 
 
 def _rate(name, value):
@@ -103,7 +103,7 @@ def _rate(name, value):
 
 
 def _bias(name, value):
-    return checks.number(name, value, -math.inf, right="a finite number")
+    return checks.number(name, value)
 
 
 def as_range(name, given, kind):
@@ -185,18 +185,18 @@ def _connection(name, value):
     return checks.one_of(name, value, CONNECTIONS)
 
 
-WHOLE = Kind("a whole number of at least 1", _whole)
+WHOLE = Kind("a positive integer", _whole)
 KINDS = {
     "num_layers": WHOLE,
-    "units": Kind("a whole number of at least 1", _whole, log=True),
+    "units": Kind("a positive integer", _whole, log=True),
     "cell": Kind("the name of a cell, or {name, **options}", _cell, numeric=False),
     "connection": Kind("stack, residual or skip", _connection, numeric=False),
-    "input_dropout": Kind("a rate of at least 0 and below 1", _rate),
-    "dropout": Kind("a rate of at least 0 and below 1", _rate),
-    "output_dropout": Kind("a rate of at least 0 and below 1", _rate),
+    "input_dropout": Kind("a number in [0, 1)", _rate),
+    "dropout": Kind("a number in [0, 1)", _rate),
+    "output_dropout": Kind("a number in [0, 1)", _rate),
     "learning_rate": Kind("a positive number", _positive, log=True),
     "global_clipnorm": Kind("a positive number", _positive, log=True),
     "forget_bias": Kind("a finite number", _bias),
-    "batch_size": Kind("a whole number of at least 1", _whole, log=True),
-    "bptt": Kind("a whole number of at least 1", _whole, log=True),
+    "batch_size": Kind("a positive integer", _whole, log=True),
+    "bptt": Kind("a positive integer", _whole, log=True),
 }

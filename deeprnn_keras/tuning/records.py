@@ -52,16 +52,16 @@ class TrialRecord:
         return self.status in ("COMPLETED", "PRUNED") and self.score is not None
 
 
-def save_oracle(state, folder):
+def save_oracle(state, directory):
     """Writes the oracle's state; the one before stays beside it."""
-    path = Path(folder) / ORACLE
+    path = Path(directory) / ORACLE
     if path.exists():
         with written_beside(path.with_name(BEFORE)) as beside:
             shutil.copyfile(path, beside)
     save_plain(state, path)
 
 
-def load_oracle(folder):
+def load_oracle(directory):
     """The oracle's state, or the one before where the newest is damaged.
 
     Raises:
@@ -69,7 +69,7 @@ def load_oracle(folder):
     """
     damaged = []
     for name in (ORACLE, BEFORE):
-        path = Path(folder) / name
+        path = Path(directory) / name
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
             if damaged:
@@ -77,7 +77,7 @@ def load_oracle(folder):
             return state
         except (OSError, ValueError):
             damaged.append(path)
-    raise ValueError(f"the search in {str(folder)!r} cannot go on: {ORACLE} and the state before are damaged")
+    raise ValueError(f"the search in {str(directory)!r} cannot go on: {ORACLE} and the state before are damaged")
 
 
 def save_plain(value, path):
@@ -87,7 +87,7 @@ def save_plain(value, path):
 
 
 @contextmanager
-def held(folder):
+def held(directory):
     """Holds a search for this process while the block runs, where the system has locks.
 
     Raises:
@@ -96,12 +96,12 @@ def held(folder):
     if fcntl is None:
         yield
         return
-    with (Path(folder) / LOCK).open("a+") as file:
+    with (Path(directory) / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ValueError(
-                f"another process runs the search in {str(folder)!r}; wait for it, or end it, or give another folder"
+                f"another process runs the search in {str(directory)!r}; wait for it, stop it, or pass another directory"
             ) from error
         yield
 
@@ -114,20 +114,20 @@ def set_aside(path):
     warnings.warn(f"the record {path} is damaged; it is set aside, and the search goes on without it", stacklevel=3)
 
 
-def check_search(folder, about):
+def check_search(directory, about):
     """Writes down what is searched, or compares it with what was.
 
     Raises:
-        ValueError: if the folder holds another search, naming the difference.
+        ValueError: if the directory holds another search, naming the difference.
     """
     from deeprnn_keras.training.identity import differences
 
-    path = Path(folder) / SEARCH
+    path = Path(directory) / SEARCH
     about = json.loads(json.dumps(_flat(about)))
     if not path.exists():
-        if (Path(folder) / ORACLE).exists():
+        if (Path(directory) / ORACLE).exists():
             raise ValueError(
-                f"{str(folder)!r} holds a search that was not begun with deeprnn_keras; give another folder"
+                f"{str(directory)!r} holds a search that was not begun with deeprnn_keras; give another directory"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         save_json(about, path)
@@ -135,7 +135,7 @@ def check_search(folder, about):
     found = differences(json.loads(path.read_text(encoding="utf-8")), about)
     if found:
         raise ValueError(
-            f"{str(folder)!r} holds another search: {'; '.join(found)}. Give another folder, or overwrite=True"
+            f"{str(directory)!r} holds another search: {'; '.join(found)}. Give another directory, or overwrite=True"
         )
 
 
@@ -146,10 +146,10 @@ def _flat(value, name=""):
     return {name: value}
 
 
-def read_trials(folder, objective):
+def read_trials(directory, objective):
     """[TrialRecord] of a search, in the order of their names; records being unreadable are left out."""
     found = []
-    for path in sorted(Path(folder).glob("trial_*/trial.json")):
+    for path in sorted(Path(directory).glob("trial_*/trial.json")):
         try:
             found.append(_record(json.loads(path.read_text(encoding="utf-8")), objective))
         except (OSError, ValueError, KeyError):

@@ -167,23 +167,23 @@ class SearchResults:
             )
         return table
 
-    def save(self, folder):
-        """Writes trials.csv, heat_map.png, weights.png, importance.png and hparams/ into `folder`; -> their paths."""
+    def save(self, directory):
+        """Write trials.csv, heat_map.png, weights.png, importance.png, and hparams/; return their paths."""
         from deeprnn_keras.tuning.importance import importance, plot_importance
         from deeprnn_keras.tuning.plots import plot_heat_map, plot_weights
         from deeprnn_keras.tuning.tensorboard_hparams import write_hparams
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.save_csv(folder / "trials.csv")
-        plot_heat_map(self, folder / "heat_map.png")
-        plot_weights(self, folder / "weights.png")
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.save_csv(directory / "trials.csv")
+        plot_heat_map(self, directory / "heat_map.png")
+        plot_weights(self, directory / "weights.png")
         found = importance(self)
         if found is not None:
-            plot_importance(found, folder / "importance.png")
-        write_hparams(self, folder / "hparams")
+            plot_importance(found, directory / "importance.png")
+        write_hparams(self, directory / "hparams")
         names = ("trials.csv", "heat_map.png", "weights.png", "importance.png", "hparams")
-        return [folder / name for name in names if (folder / name).exists()]
+        return [directory / name for name in names if (directory / name).exists()]
 
 
 def _last_rungs(records):

@@ -52,7 +52,7 @@ class Search:
         hyper: A `HyperDeepRNN` of a model of the zoo.
         family: The task family of the model, one that `deeprnn tune` supports.
         data: Its data, as returned by the family's `load_data`.
-        folder: Output directory.
+        directory: Output directory.
         algorithm: "random", "bayesian", "hyperband", or "grid".
         trials: Maximum number of trials; None for as many as the algorithm has.
         minutes: Time for everything, retraining the best included; None for no limit.
@@ -65,7 +65,7 @@ class Search:
     hyper: HyperDeepRNN
     family: Family
     data: Any
-    folder: Path
+    directory: Path
     algorithm: str = "bayesian"
     trials: int | None = 20
     minutes: float | None = None
@@ -76,13 +76,13 @@ class Search:
     _batches: dict[tuple, tuple[Batches, Batches]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.folder)
-        self.clock = Clock(self.minutes, self.folder / CLOCK)
+        self.directory = Path(self.directory)
+        self.clock = Clock(self.minutes, self.directory / CLOCK)
 
     @property
     def project(self) -> Path:
         """Directory of keras-tuner's records."""
-        return self.folder / PROJECT
+        return self.directory / PROJECT
 
     # === Data ===
     def batches(self, recipe: Recipe) -> tuple[Batches, Batches]:
@@ -101,7 +101,7 @@ class Search:
 
     def plan(self) -> None:
         """Determine `updates` and store it, so that trials after resuming are as long as those before."""
-        path = self.folder / PLAN
+        path = self.directory / PLAN
         if path.exists():
             self.updates = json.loads(path.read_text(encoding="utf-8"))["updates"]
             self._batches.clear()
@@ -110,7 +110,7 @@ class Search:
             self.updates = self._affordable()
         self.updates = max(EPOCHS, self.updates // EPOCHS * EPOCHS)
         self._batches.clear()  # made for timing, with epochs of another length
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         save_json({"updates": self.updates}, path)
 
     def _affordable(self) -> int:
@@ -147,7 +147,7 @@ class Search:
             self.trials,
             seed=self.seed,
             prune=self.prune,
-            directory=self.folder,
+            directory=self.directory,
             project_name=PROJECT,
             minutes=None if self.minutes is None else max(self.clock.left(SEARCH) / 60, 1e-3),
             about={**self.family.search_record(self.data), "updates": self.updates},
@@ -156,7 +156,7 @@ class Search:
 
     def run_as_child(self) -> None:
         """Run the search as a chief or a worker; the chief writes the plan, workers wait for it."""
-        path = self.folder / PLAN
+        path = self.directory / PLAN
         while not path.exists() and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
             time.sleep(1.0)
         self.plan()
@@ -177,7 +177,7 @@ class Search:
                 if self.workers == 1:
                     self._search(self.tuner())
                 else:
-                    with Workers(command, self.workers, self.folder / "logs") as workers:
+                    with Workers(command, self.workers, self.directory / "logs") as workers:
                         workers.wait()
         finally:
             self.clock.note(now=True)
@@ -215,10 +215,10 @@ class Search:
         """Train the best configuration from scratch, as long as recipe or time allow; return the run and the model."""
         import keras
 
-        plan, folder = self._retraining(), self.folder / BEST
-        resume = (folder / CHECKPOINTS).is_dir()
-        if folder.exists() and not resume:  # killed before its first checkpoint, or after its last
-            shutil.rmtree(folder)
+        plan, directory = self._retraining(), self.directory / BEST
+        resume = (directory / CHECKPOINTS).is_dir()
+        if directory.exists() and not resume:  # killed before its first checkpoint, or after its last
+            shutil.rmtree(directory)
         config = self.hyper.resolve(plan["values"]).config
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.seed)
@@ -228,7 +228,7 @@ class Search:
             model,
             self.data,
             config.recipe,
-            folder,
+            directory,
             updates=plan["updates"],
             deadline=plan["seconds"] and time.time() + plan["seconds"],
             seed=self.seed,
@@ -240,7 +240,7 @@ class Search:
 
     def _retraining(self) -> dict[str, Any]:
         """Return what is retrained and for how long; it is stored, so that retraining can be resumed."""
-        path = self.folder / RETRAINING
+        path = self.directory / RETRAINING
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
         best, seconds = self.results().best(), self.clock.left(1 - RESERVE)

@@ -33,8 +33,8 @@ class DeepTuner(keras_tuner.Tuner):
         max_trials: how many configurations are tried; with `GridSearch` None for all.
         seed: of draws, weights, order and dropout; every trial begins with it, so that they are compared alike.
         executions_per_trial: trainings of each configuration, with the seeds that follow.
-        directory, project_name: of the folder that holds the search.
-        overwrite: begin anew in a folder that holds a search; else it goes on.
+        directory, project_name: of the directory that holds the search.
+        overwrite: begin anew in a directory that holds a search; else it goes on.
         prune: break off a trial that is worse than the median of the others at the same epoch (not with `Hyperband`).
         minutes: no trial begins when they are over, and those that run end with their epoch; None: no limit.
         lease: seconds without a word after which a worker counts as dead.
@@ -42,7 +42,7 @@ class DeepTuner(keras_tuner.Tuner):
         oracle: further arguments of keras-tuner's oracle, such as `num_initial_points`, `max_epochs` or `factor`.
 
     Raises:
-        ValueError: for a folder that holds another search, naming the difference.
+        ValueError: for a directory that holds another search, naming the difference.
     """
 
     algorithm = None
@@ -69,7 +69,7 @@ class DeepTuner(keras_tuner.Tuner):
         self.seed = checks.seed("seed", seed) or 0
         self.max_trials, self._idle, self._run = max_trials, False, 0
         feasible = getattr(hypermodel, "feasible", lambda values: True)
-        deadline = None if minutes is None else time.time() + 60 * checks.number("minutes", minutes, 0.0)
+        deadline = None if minutes is None else time.time() + 60 * checks.positive("minutes", minutes)
         options = {"prune": prune and self.algorithm != "hyperband", "lease": lease, "deadline": deadline}
         made = ORACLES[self.algorithm](
             feasible=feasible,
@@ -88,9 +88,9 @@ class DeepTuner(keras_tuner.Tuner):
             **(hypermodel.describe() if hasattr(hypermodel, "describe") else {"model": type(hypermodel).__name__}),
             **(about or {}),
         }
-        folder = Path(directory) / project_name
+        project_directory = Path(directory) / project_name
         if not is_worker() and not overwrite:
-            check_search(folder, search)
+            check_search(project_directory, search)
         with redirect_stdout(StringIO()):  # "Reloading Tuner from ..."
             super().__init__(
                 oracle=made,
@@ -101,7 +101,7 @@ class DeepTuner(keras_tuner.Tuner):
                 executions_per_trial=executions_per_trial,
             )
         if overwrite and not is_worker():
-            check_search(folder, search)
+            check_search(project_directory, search)
 
     def _oracle_options(self, given):
         return given
@@ -168,7 +168,7 @@ class DeepTuner(keras_tuner.Tuner):
         return SearchResults(records, self.hypermodel, self.oracle.objective)
 
     def results(self):
-        """Return the results so far, `SearchResults`: rows, table, pictures (`results().save(folder)`)."""
+        """Return the results so far, `SearchResults`: rows, table, pictures (`results().save(directory)`)."""
         return self._results_of(read_trials(self.project_dir, self.oracle.objective.name))
 
     def results_summary(self, num_trials=10):
@@ -202,7 +202,7 @@ class DeepTuner(keras_tuner.Tuner):
         self._beat = Heartbeat(self.oracle, trial.trial_id) if is_worker() else None
 
     def on_trial_end(self, trial):
-        """Ends the trial; a traceback of a worker's goes into the folder, since messages leave it out."""
+        """Ends the trial; a traceback of a worker's goes into the directory, since messages leave it out."""
         if self._beat is not None:
             self._beat.stop()
             if trial.message:
@@ -245,8 +245,8 @@ class DeepTuner(keras_tuner.Tuner):
         if not first:
             return Rung(until)
         before = values.get("tuner/trial_id")
-        folder = before and Path(self.get_trial_dir(before)) / STATE
-        found = Continue(folder, Path(self.get_trial_dir(trial.trial_id)) / STATE, until)
+        directory = before and Path(self.get_trial_dir(before)) / STATE
+        found = Continue(directory, Path(self.get_trial_dir(trial.trial_id)) / STATE, until)
         if found.found:
             kwargs["initial_epoch"] = values["tuner/initial_epoch"]
         return found

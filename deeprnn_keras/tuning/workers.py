@@ -25,7 +25,7 @@ class Workers:
     Args:
         command: what each process runs, a list; it builds the same tuner and calls `search`.
         count: workers.
-        folder: for what they write to the terminal, one file each.
+        directory: for what they write to the terminal, one file each.
         cores: so many of this machine, shared out among the workers; None: all.
 
     >>> import sys
@@ -34,15 +34,15 @@ class Workers:
     >>> # with workers: workers.wait()      # search.py builds a tuner and calls tuner.search(...)
     """
 
-    def __init__(self, command, count, folder, cores=None):
+    def __init__(self, command, count, directory, cores=None):
         self.command, self.count = list(command), checks.positive_int("workers", count)
-        self.folder, self._port = Path(folder), _free_port()
+        self.directory, self._port = Path(directory), _free_port()
         self._threads = max(1, (cores or _cores()) // self.count)
         self._processes, self._restarts, self._ended = {}, {}, set()
 
     def start(self):
         """Starts the chief and the workers."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         for name in ("chief", *self._names()):
             self._start(name)
         return self
@@ -53,7 +53,7 @@ class Workers:
     def _start(self, name):
         each = str(self._threads)
         threads = {"TF_NUM_INTRAOP_THREADS": each, "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": each}
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with (self.directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 self.command,
                 env={**os.environ, **threads, PARENT: str(os.getpid()), **environment(name, self._port)},
@@ -98,7 +98,7 @@ class Workers:
         return self._processes["chief"].poll() not in (None, 0)
 
     def _log(self, name):
-        text = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        text = (self.directory / f"{name}.log").read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-15:])
 
     def stop(self):

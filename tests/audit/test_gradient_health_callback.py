@@ -134,16 +134,16 @@ def test_loss_of_each_update(task):
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory):
     """The weights of a run without the callback and with it, the callback, and its directory."""
-    folder, rng = tmp_path_factory.mktemp("run") / "new" / "health", np.random.default_rng(7)
+    directory, rng = tmp_path_factory.mktemp("run") / "new" / "health", np.random.default_rng(7)
     x, weights = rng.normal(size=(N, T, D)).astype("float32"), []
     y = x[:, :, :1].mean(1)
     for watched in (False, True):
         keras.utils.set_random_seed(3)
         model = network("adam", "lstm", dropout=0.2)
-        health = GradientHealth(x[:8], y[:8], every=4, folder=folder, tensorboard=True)
+        health = GradientHealth(x[:8], y[:8], every=4, directory=directory, tensorboard=True)
         model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[health] if watched else [])
         weights.append(model.get_weights())
-    return weights, health, folder
+    return weights, health, directory
 
 
 @pytest.mark.slow
@@ -153,10 +153,10 @@ def test_callback_does_not_change_the_training(twice):
 
 
 def test_files_and_tensorboard(twice):
-    _, health, folder = twice
-    assert (folder / "gradient_health.png").stat().st_size > 5000
-    assert (folder / "gradient_health.txt").read_text() == f"{health.report}\n"
-    (events,) = folder.glob("events.out.tfevents.*")
+    _, health, directory = twice
+    assert (directory / "gradient_health.png").stat().st_size > 5000
+    assert (directory / "gradient_health.txt").read_text() == f"{health.report}\n"
+    (events,) = directory.glob("events.out.tfevents.*")
     values = {}
     for record in tf.data.TFRecordDataset(str(events)):
         event = tf.compat.v1.Event.FromString(record.numpy())
@@ -184,10 +184,10 @@ def test_state_is_picklable_and_continues(task):
 
 def test_bad_input(task, tmp_path):
     assert GradientHealth(*task).report is None
-    with pytest.raises(ValueError, match="every must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="every must be a positive integer, got 0"):
         GradientHealth(*task, every=0)
-    with pytest.raises(ValueError, match="tensorboard=True needs a folder"):
+    with pytest.raises(ValueError, match="tensorboard=True needs a directory"):
         GradientHealth(*task, tensorboard=True)
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="is a file; give a folder"):
-        GradientHealth(*task, folder=tmp_path / "file")
+    with pytest.raises(ValueError, match="is a file; pass a directory"):
+        GradientHealth(*task, directory=tmp_path / "file")

@@ -80,7 +80,7 @@ def test_bad_input(rng):
     model = identity_stack(2, 2)
     with pytest.raises(ValueError, match=r"target must have shape \(10,\) or \(10, 6\) for this x, got \(9,\)"):
         probe_levels(model, x, np.zeros(9))
-    with pytest.raises(ValueError, match=r"held_out must be a share between 0 and 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"held_out must be a number in \(0, 1\), got 1\.5"):
         probe_levels(model, x, np.zeros(10), held_out=1.5)
     with pytest.raises(ValueError, match="one DeepRNN named 'other', found none"):
         probe_levels(model, x, np.zeros(10), layer="other")

@@ -17,18 +17,18 @@ def bench_kernels(*arguments):
     [
         (
             ["--sizes", "2x256x32"],
-            "size must be LxhxnxT, four whole numbers of at least 1 such as 2x256x32x35, got '2x25",
+            "size must be LxhxnxT, four positive integers, for example 2x256x32x35, got '2x25",
         ),
         (["--sizes", "0x1x1x1"], "got '0x1x1x1'"),
         (["--cell", "lstn"], "unknown cell 'lstn'; did you mean 'lstm'?"),
         (["--mode", "trian"], "unknown mode 'trian'; did you mean 'train'?"),
         (["--impl", "DepRNN"], "unknown implementation 'DepRNN'; choose from 'DeepRNN'"),
         (["--impl", "products"], "unknown implementation 'products'"),
-        (["--rounds", "0"], "rounds must be a whole number of at least 1, got 0"),
-        (["--seconds", "0"], "seconds must be a positive number of seconds, got 0.0"),
-        (["--epoch-updates", "0"], "epoch_updates must be a whole number of at least 1, got 0"),
-        (["--resume"], "--resume continues results.json in the folder --output; got --output None"),
-        (["--output", __file__], "is a file; give a folder that does not exist yet"),
+        (["--rounds", "0"], "rounds must be a positive integer, got 0"),
+        (["--seconds", "0"], "seconds must be a positive number, got 0.0"),
+        (["--epoch-updates", "0"], "epoch_updates must be a positive integer, got 0"),
+        (["--resume"], "--resume continues results.json in the directory --output; got --output None"),
+        (["--output", __file__], "is a file; pass a directory that does not exist yet"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(arguments, words, monkeypatch):

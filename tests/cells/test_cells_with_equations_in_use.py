@@ -111,15 +111,15 @@ def test_recurrent_dropout_needs_the_loop(rng):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: MLPGateLSTMCell(0), "units must be a whole number of at least 1, got 0"),
-        (lambda: MLPGateLSTMCell(4, gate_units=(3, 0)), "gate_units must be a whole number of at least 1, got 0"),
+        (lambda: MLPGateLSTMCell(0), "units must be a positive integer, got 0"),
+        (lambda: MLPGateLSTMCell(4, gate_units=(3, 0)), "gate_units must be a positive integer, got 0"),
         (lambda: MLPGateLSTMCell(4, gate_activation="tahn"), "unknown gate_activation 'tahn'; did you mean 'tanh'"),
         (lambda: MLPGateLSTMCell(4, activation=7), "unknown activation 7"),
         (
             lambda: DeepRNN(4, cell="rhn", implementation="cudnn"),
             "implementation='cudnn' is not supported for this layer: cuDNN knows LSTM and GRU, not Recur",
         ),
-        (lambda: RHNCell(4, depth=0), "depth must be a whole number of at least 1, got 0"),
+        (lambda: RHNCell(4, depth=0), "depth must be a positive integer, got 0"),
         (lambda: RHNCell(4, 2, True, -2.0, 5), "takes units and .* by position"),
         (lambda: DeepTransitionCell(4, cell="lsmt"), "unknown cell 'lsmt'; did you mean 'lstm'"),
         (lambda: DeepRNN(4, cell="mlp_gates_lstm"), "unknown cell 'mlp_gates_lstm'; did you mean 'mlp_gate_lstm'"),

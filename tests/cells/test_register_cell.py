@@ -109,7 +109,7 @@ def test_any_keras_cell(rng):
 def test_a_name_that_is_taken_and_no_cell():
     with pytest.raises(ValueError, match="make must be a callable"):
         register_cell("seven_for_tests", 7)
-    with pytest.raises(ValueError, match="there is a cell named 'rhn' already; choose another name"):
+    with pytest.raises(ValueError, match="a cell named 'rhn' exists already; choose another name"):
         register_cell("rhn", RHNCell)
 
 

@@ -109,7 +109,7 @@ def test_order_depends_on_seed_and_epoch(steps):
     assert epoch_of(made(6)) != epochs[0]
     assert [[rows.tolist() for rows, _ in data.rows_of(epoch)] for epoch in range(3)] == epochs
     for epoch, batch in ((2, 1), (0, 2), (1, 3)):
-        other.begin_at(epoch, batch)
+        other.set_position(epoch, batch)
         assert epoch_of(other) == epochs[epoch][batch:]
     assert other.about == data.about != made(6).about
     lengths = [[max(LENGTHS[k] for k in rows) for rows in epoch] for epoch in epochs]
@@ -282,9 +282,9 @@ X = [np.ones((2, 3)), np.ones((4, 3))]
             lambda: made(targets=[*STEPS[:2], NEGATIVE], num_classes=3),
             "2 are not: the first is -1.0 at sequence 2, step 7",
         ),
-        (lambda: made(boundaries=[3, 3, 9]), r"boundaries must be whole numbers that rise, .* got \[3, 3, 9\]"),
+        (lambda: made(boundaries=[3, 3, 9]), r"boundaries must be increasing integers, .* got \[3, 3, 9\]"),
         (lambda: made(boundaries=[]), r"at least one, got \[\]"),
-        (lambda: made(boundaries=[2.5]), "each of boundaries must be a whole number of at least 1, got 2.5"),
+        (lambda: made(boundaries=[2.5]), "each of boundaries must be a positive integer, got 2.5"),
         (lambda: made(boundaries=[3, 8]), "the longest sequence, number 2 of 9 steps, but end at 8"),
         (lambda: made(weights=[1, 0, 1]), "weights of sequence 1 are all 0: it would count for nothing; leave it out"),
         (lambda: made(targets=STEPS, weights=[1, 1, 0]), "weights of sequence 2 are all 0"),
@@ -293,7 +293,7 @@ X = [np.ones((2, 3)), np.ones((4, 3))]
         (lambda: made(weights=np.ones((3, 2))), r"one number per sequence, \(n,\), .* got shape \(3, 2\)"),
         (lambda: made(weights=[1, -1, 1]), "weights must be at least 0, but 1 are not: the first is -1 at sequence 1"),
         (lambda: made(weights=[1, np.nan, 1]), "weights must be finite .* nan at sequence 1"),
-        (lambda: made(padding=0.5), "padding must be a whole number, as sequences are, got 0.5"),
+        (lambda: made(padding=0.5), "padding must be an integer, as sequences are, got 0.5"),
         (lambda: made(padding=np.nan), "padding must be a number in the range of int32, got nan"),
         (lambda: made([[1], [2, 3], [3]], padding=3), "padding=3 .*sequence 1, step 1, equals it"),
         (lambda: made([X[0], X[1] * 0], [0, 1]), r"padding=0.0 .* sequence 1, step 0, equals it \(4 in all\)"),
@@ -306,5 +306,5 @@ def test_bad_input(make, message):
 
 @pytest.mark.parametrize("name", ["batch_size", "num_buckets", "num_classes", "steps"])
 def test_sizes_are_at_least_one(name):
-    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
         made(**{name: 0})

@@ -48,7 +48,7 @@ def test_bad_text_file_is_an_error(tmp_path, data, parts):
 
 
 def test_directory_is_no_text_file(tmp_path):
-    with pytest.raises(ValueError, match="is a folder"):
+    with pytest.raises(ValueError, match="is a directory"):
         TextCorpus.from_file(tmp_path)
 
 

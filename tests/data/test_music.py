@@ -71,10 +71,10 @@ def test_chorales_are_split_by_catalogue_number():
 
 
 def test_training_pieces_are_transposed(monkeypatch, tmp_path):
-    folder = tmp_path / "corpus" / "bach"
-    folder.mkdir(parents=True)
+    directory = tmp_path / "corpus" / "bach"
+    directory.mkdir(parents=True)
     for number in range(1, 11):
-        score(folder / f"bwv{number}.1.mxl", PARTS)
+        score(directory / f"bwv{number}.1.mxl", PARTS)
     monkeypatch.setattr(extras, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
     one, four = bach_chorales(keys=1), bach_chorales(keys=4)
     assert len(four.train) == 4 * len(one.train) == 32 and len(four.test) == len(four.validation) == 1
@@ -84,7 +84,7 @@ def test_training_pieces_are_transposed(monkeypatch, tmp_path):
 
 
 def test_bad_grid_is_refused():
-    with pytest.raises(ValueError, match="keys must be a whole number from 1 to 12, got 13"):
+    with pytest.raises(ValueError, match="keys must be an integer from 1 to 12, got 13"):
         bach_chorales(keys=13)
     with pytest.raises(ValueError, match="frames_per_quarter must be 1, 2 or 4, got 3"):
         bach_chorales(3)

@@ -110,7 +110,7 @@ def test_iteration_can_begin_anywhere(kind):
     data, other = made(), made()
     epochs = [all_of(data) for _ in range(4)]
     for epoch, batch in ((2, 1), (0, 2), (3, 0)):
-        other.begin_at(epoch, batch)
+        other.set_position(epoch, batch)
         assert all_of(other) == epochs[epoch][batch:]
         if epoch < 3:
             assert all_of(other) == epochs[epoch + 1], "the next one is whole"
@@ -121,7 +121,7 @@ def test_iteration_can_begin_anywhere(kind):
 
 def test_position_outside_an_epoch_is_refused():
     with pytest.raises(ValueError, match="batch below the 4 of an epoch, got 0 and 4"):
-        token_windows([np.arange(50)], 3, 4).begin_at(0, 4)
+        token_windows([np.arange(50)], 3, 4).set_position(0, 4)
 
 
 # === Bad input ===
@@ -138,8 +138,8 @@ def test_position_outside_an_epoch_is_refused():
         (lambda: TBPTTDataset(np.zeros((2, 3, 4)), 1, 3), r"ids \(N,\) or features \(N, d\).* shape \(2, 3, 4\)"),
         (lambda: TBPTTDataset(np.arange(9), 1, 3, num_symbols=5), "4 are not: the first is 5 at position 5 of piece 0"),
         (lambda: TBPTTDataset(np.arange(9), 1, 3, targets=np.arange(8)), r"one row per step of stream, \[9\] .*\[8\]"),
-        (lambda: TBPTTDataset(np.arange(9), 0, 3), "batch_size must be a whole number of at least 1, got 0"),
-        (lambda: TBPTTDataset(np.arange(9), 1, 2.5), "bptt must be a whole number of at least 1, got 2.5"),
+        (lambda: TBPTTDataset(np.arange(9), 0, 3), "batch_size must be a positive integer, got 0"),
+        (lambda: TBPTTDataset(np.arange(9), 1, 2.5), "bptt must be a positive integer, got 2.5"),
         (
             lambda: TBPTTDataset.from_lanes([np.arange(9), np.arange(8)], 3),
             "lane 1 has 8 steps and lane 0 has 9; cut them",

@@ -105,5 +105,5 @@ def test_text_shorter_than_a_window(pieces):
 @pytest.mark.parametrize("name", ["length", "batch_size", "stride"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])
 def test_bad_sizes_of_windows(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match=f"{name} must be a positive integer"):
         token_windows([np.arange(20)], **{"length": 3, "batch_size": 2, name: value})

@@ -230,8 +230,8 @@ def deeprnn(*arguments, columns=80):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A folder like a training's."""
+def directory(tmp_path):
+    """A directory like a training's."""
     LanguageModel("abc", units=2, num_layers=2, cell="gru", name="little").save(tmp_path / "model.keras")
     return tmp_path
 
@@ -247,9 +247,9 @@ def test_info_of_a_name_prints_card_and_kernels(columns):
     assert table.rstrip() == explain_kernels(zoo.create_model("d2l_rnn_2x32")).text(min(columns, 100))
 
 
-@pytest.mark.parametrize("at", ["", "model.keras"], ids=["folder", "file"])
-def test_info_of_a_file_prints_its_kernels(folder, at):
-    result = deeprnn("info", folder / at, "--kernels")
+@pytest.mark.parametrize("at", ["", "model.keras"], ids=["directory", "file"])
+def test_info_of_a_file_prints_its_kernels(directory, at):
+    result = deeprnn("info", directory / at, "--kernels")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("little: ") and "deep_rnn/forward_2  deeprnn_keras.GRU" in result.stdout
 
@@ -271,14 +271,14 @@ def test_info_of_a_file_with_an_unknown_class(tmp_path):
     assert result.exit_code == 1 and result.stderr.endswith("cannot be loaded: class 'Odd' is not known here\n")
 
 
-def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(folder, monkeypatch):
+def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(directory, monkeypatch):
     def load(console):
         raise AssertionError("TensorFlow is loaded before the arguments are checked")
 
     monkeypatch.setattr("deeprnn_keras.cli.start_tensorflow.start_tensorflow", load)
     for arguments, part in [
-        ((folder,), "--kernels explains a file"),
-        ((folder / "none.keras", "--kernels"), "does not exist"),
+        ((directory,), "--kernels explains a file"),
+        ((directory / "none.keras", "--kernels"), "does not exist"),
         (("none.keras",), "does not exist"),
         (("zaremba", "--kernels"), "did you mean"),
     ]:
@@ -286,8 +286,8 @@ def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(folder, monkeyp
         assert result.exit_code == 1 and part in result.stderr
 
 
-def test_a_folder_called_like_a_model_is_meant_by_its_path(folder, monkeypatch):
-    (folder / "zaremba_small").mkdir()
-    monkeypatch.chdir(folder)
+def test_a_directory_called_like_a_model_is_meant_by_its_path(directory, monkeypatch):
+    (directory / "zaremba_small").mkdir()
+    monkeypatch.chdir(directory)
     assert "Penn Treebank" in deeprnn("info", "zaremba_small").stdout
     assert "model.keras' does not exist" in deeprnn("info", "./zaremba_small", "--kernels").stderr

@@ -31,16 +31,16 @@ class UnregisteredCell(keras.layers.GRUCell):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_layers": 0}, r"num_layers must be a whole number of at least 1, got 0"),
+        ({"num_layers": 0}, r"num_layers must be a positive integer, got 0"),
         ({"num_layers": -1}, r"num_layers .*at least 1, got -1"),
-        ({"num_layers": 1.5}, r"num_layers must be a whole number .*got 1\.5"),
-        ({"num_layers": True}, r"num_layers must be a whole number .*got True"),
-        ({"units": 0}, r"units must be a whole number of at least 1, got 0"),
+        ({"num_layers": 1.5}, r"num_layers must be a positive integer .*got 1\.5"),
+        ({"num_layers": True}, r"num_layers must be a positive integer .*got True"),
+        ({"units": 0}, r"units must be a positive integer, got 0"),
         ({"units": -3}, r"units .*got -3"),
-        ({"units": 2.5}, r"units must be a whole number .*got 2\.5"),
-        ({"units": "8"}, r"units must be a whole number .*got '8'"),
-        ({"units": None}, r"units must be a whole number .*got None"),
-        ({"units": True}, r"units must be a whole number .*got True"),
+        ({"units": 2.5}, r"units must be a positive integer .*got 2\.5"),
+        ({"units": "8"}, r"units must be a positive integer .*got '8'"),
+        ({"units": None}, r"units must be a positive integer .*got None"),
+        ({"units": True}, r"units must be a positive integer .*got True"),
         ({"units": [4, 0]}, r"units .*at least 1, got 0"),
         ({"units": []}, r"units must be a number or a list with one entry per layer, got an empty list"),
         ({"units": [2, 3], "num_layers": 3}, r"units must be .*one entry per layer \(3\), got a list of 2: \[2, 3\]"),
@@ -65,14 +65,14 @@ class UnregisteredCell(keras.layers.GRUCell):
             {"units": [2, 3], "connection": "residual"},
             r"connection='residual' .*units must be equal, got \[2, 3\]; use equal units, or connection='skip'",
         ),
-        ({"dropout": 1.0}, r"dropout must be a rate of at least 0 and below 1, got 1\.0"),
+        ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\), got 1\.0"),
         ({"dropout": -0.1}, r"dropout must be a rate .*got -0\.1"),
         ({"dropout": "a"}, r"dropout must be a rate .*got 'a'"),
         ({"dropout": None}, r"dropout must be a rate .*got None"),
         ({"dropout": float("nan")}, r"dropout must be a rate .*got nan"),
         ({"dropout": True}, r"dropout must be a rate .*got True"),
-        ({"seed": "a"}, r"seed must be a whole number.*, got 'a'"),
-        ({"seed": 1.5}, r"seed must be a whole number.*, got 1\.5"),
+        ({"seed": "a"}, r"seed must be an integer.*, got 'a'"),
+        ({"seed": 1.5}, r"seed must be an integer.*, got 1\.5"),
     ],
 )
 def test_argument(arguments, message):
@@ -219,7 +219,7 @@ def test_reset_mask_that_tell_nothing(stateful, reset_mask, message):
 
 @pytest.mark.parametrize("penalty", ["ar", "tar"])
 def test_penalties(penalty):
-    with pytest.raises(ValueError, match=f"{penalty} must be a number of at least 0, got -1"):
+    with pytest.raises(ValueError, match=f"{penalty} must be a non-negative number, got -1"):
         DeepRNN(2, return_sequences=True, **{penalty: -1})
     with pytest.raises(ValueError, match=f"{penalty}=2 .*need return_sequences=True"):
         DeepRNN(2, **{penalty: 2})

@@ -184,7 +184,7 @@ def test_count_params_follows_the_arguments(cell, options):
         ({"cell": "lstm", "reset_after": False}, "reset_after has no effect: no layer has a cell with it"),
         ({"cell": "rhn", "use_bias": False}, "use_bias has no effect: no layer has a cell with it"),
         ({"recurrent_activation": "sigmoind"}, "unknown recurrent_activation 'sigmoind'; did you mean 'sigmoid'"),
-        ({"recurrent_dropout": 1.0}, "recurrent_dropout must be a rate of at least 0 and below 1, got 1.0"),
+        ({"recurrent_dropout": 1.0}, r"recurrent_dropout must be a number in \[0, 1\), got 1.0"),
         ({"kernel_regularizer": "l3"}, "unknown kernel_regularizer 'l3'"),
         ({"bias_constraint": "positive"}, "unknown bias_constraint 'positive'"),
         (

@@ -89,9 +89,9 @@ def data(rng, n=2, steps=3, d=3):
     return rng.normal(size=(n, steps, d)).astype("float32")
 
 
-def saved_and_loaded(model, folder):
-    model.save(folder / "model.keras")
-    return keras.models.load_model(folder / "model.keras")
+def saved_and_loaded(model, directory):
+    model.save(directory / "model.keras")
+    return keras.models.load_model(directory / "model.keras")
 
 
 def trained(model, x):

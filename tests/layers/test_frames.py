@@ -23,5 +23,5 @@ def test_frames_before_the_first_product(cell, most, implementation):
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_no_kernel_calls_a_layer(cell):
     for frames in products_of(cell, "xla"):
-        folders = [file.split("/")[0] for file, _ in frames]
-        assert folders == sorted(folders, key=["layers", "kernels"].index)
+        directories = [file.split("/")[0] for file, _ in frames]
+        assert directories == sorted(directories, key=["layers", "kernels"].index)

@@ -52,9 +52,9 @@ def test_a_model_with_both(rng, tmp_path):
     ("arguments", "message"),
     [
         (([],), "units must be a list with the width of each layer, got an empty list"),
-        (([3, 0],), "units must be a whole number of at least 1, got 0"),
+        (([3, 0],), "units must be a positive integer, got 0"),
         (([3], "tahn"), "unknown activation 'tahn'; did you mean 'tanh'"),
-        (([3], "tanh", 1.0), "dropout must be a rate of at least 0 and below 1, got 1.0"),
+        (([3], "tanh", 1.0), r"dropout must be a number in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -135,7 +135,7 @@ def test_all_layers_in_a_functional_model(rng, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dilation": 0}, "dilation must be a whole number of at least 1, got 0"),
+        ({"dilation": 0}, "dilation must be a positive integer, got 0"),
         ({"dilation": [1, 2, 3]}, r"dilation must be one value or a list with one entry per layer \(2\)"),
         ({"dilation": 2, "return_state": True}, "return_state=True is not supported with dilation"),
         ({"dilation": [1, 2], "stateful": True}, "stateful=True is not supported with dilation"),

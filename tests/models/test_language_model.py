@@ -171,39 +171,39 @@ def test_load_from_the_directory_of_a_run(tmp_path):
     np.testing.assert_array_equal(load_language_model(tmp_path).get_weights()[0], model.get_weights()[0])
 
 
-def missing(folder):
-    return folder / "none.keras", "does not exist"
+def missing(directory):
+    return directory / "none.keras", "does not exist"
 
 
-def empty_folder(folder):
-    return folder, "does not exist"
+def empty_directory(directory):
+    return directory, "does not exist"
 
 
-def text_file(folder):
-    (folder / "m.keras").write_text("not a model")
-    return folder / "m.keras", "not a .keras file"
+def text_file(directory):
+    (directory / "m.keras").write_text("not a model")
+    return directory / "m.keras", "not a .keras file"
 
 
-def half_a_file(folder):
-    LanguageModel("ab", units=2).save(folder / "m.keras")
-    data = (folder / "m.keras").read_bytes()
-    (folder / "m.keras").write_bytes(data[: len(data) // 2])
-    return folder / "m.keras", "not a .keras file"
+def half_a_file(directory):
+    LanguageModel("ab", units=2).save(directory / "m.keras")
+    data = (directory / "m.keras").read_bytes()
+    (directory / "m.keras").write_bytes(data[: len(data) // 2])
+    return directory / "m.keras", "not a .keras file"
 
 
-def foreign_archive(folder):
-    with zipfile.ZipFile(folder / "m.keras", "w") as archive:
+def foreign_archive(directory):
+    with zipfile.ZipFile(directory / "m.keras", "w") as archive:
         archive.writestr("poem.txt", "to be")
-    return folder / "m.keras", "m.keras"
+    return directory / "m.keras", "m.keras"
 
 
-def another_model(folder):
-    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(folder / "m.keras")
-    return folder / "m.keras", "holds a Sequential, not a LanguageModel"
+def another_model(directory):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(directory / "m.keras")
+    return directory / "m.keras", "holds a Sequential, not a LanguageModel"
 
 
 @pytest.mark.parametrize(
-    "make", [missing, empty_folder, text_file, half_a_file, foreign_archive, another_model], ids=lambda f: f.__name__
+    "make", [missing, empty_directory, text_file, half_a_file, foreign_archive, another_model], ids=lambda f: f.__name__
 )
 def test_files_without_a_language_model_are_refused(tmp_path, make):
     path, why = make(tmp_path)

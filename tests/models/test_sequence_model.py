@@ -140,7 +140,7 @@ def test_saved_and_loaded_model(options, tmp_path):
         ({"kind": "class"}, "unknown kind 'class'; did you mean 'classes'"),
         ({"labels": ("a", "b")}, "labels must name 3 different classes"),
         ({"masks": True, "per_step": True}, "masks=True is for one answer per sequence"),
-        ({"inputs": 0}, "inputs must be a whole number"),
+        ({"inputs": 0}, "inputs must be a positive integer"),
         ({"output_dropout": 1.0}, "output_dropout must be a rate"),
     ],
     ids=str,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 
-def training(folder, epochs=3, every=4, averaging="nt-asgd", callbacks=(), implementation="loop", **changes):
+def training(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), implementation="loop", **changes):
     """Return a model and the arguments of `fit`.
 
     Stateful, with dropout, random T, a schedule with warm-up, averaging, AR, and TAR; 6 updates per epoch.
@@ -50,7 +50,7 @@ def training(folder, epochs=3, every=4, averaging="nt-asgd", callbacks=(), imple
     inner = [*recipe.callbacks(data), NonFiniteGuard(), *callbacks]
     if averaging == "nt-asgd":
         inner[1] = AtOnce()
-    resume = Resume(folder, data, inner, every=every, about=changes)
+    resume = Resume(directory, data, inner, every=every, about=changes)
     held_out = TBPTTDataset(stream[::-1], 8, 9)
     return model, {
         "x": data,
@@ -62,11 +62,11 @@ def training(folder, epochs=3, every=4, averaging="nt-asgd", callbacks=(), imple
     }
 
 
-def main(folder, epochs, every, implementation):
+def main(directory, epochs, every, implementation):
     """Train, and write the final weights and the history."""
-    model, fit = training(Path(folder) / "checkpoints", int(epochs), int(every), implementation=implementation)
+    model, fit = training(Path(directory) / "checkpoints", int(epochs), int(every), implementation=implementation)
     history = model.fit(**fit).history
-    np.savez(Path(folder) / "end.npz", *model.get_weights(), *[history[key] for key in sorted(history)])
+    np.savez(Path(directory) / "end.npz", *model.get_weights(), *[history[key] for key in sorted(history)])
 
 
 if __name__ == "__main__":

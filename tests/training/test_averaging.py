@@ -287,7 +287,7 @@ def test_bfloat16_weights_have_float32_means():
 
 @pytest.mark.parametrize("nonmono", [0, -1, 2.5, True, "5"])
 def test_bad_nonmono(nonmono):
-    with pytest.raises(ValueError, match="nonmono must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="nonmono must be a positive integer"):
         NTASGD(nonmono)
 
 

@@ -270,7 +270,7 @@ def test_plot(tmp_path, case):
         ({"low": 0.0}, "low must be a positive number, got 0.0"),
         ({"high": math.inf}, "high must be a positive number, got inf"),
         ({"updates": 9}, "updates must be at least 10 .* got 9"),
-        ({"smoothing": 1.0}, "smoothing must be a rate of at least 0 and below 1"),
+        ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\)"),
         ({"data": []}, "data must hold at least one batch, got none"),
         ({"data": [np.ones((2, 3))]}, r"data must give \(x, y\) or .*, got one ndarray"),
         ({"data": [(np.ones((2, 3)),)]}, r"data must give \(x, y\) or .*, got a tuple of 1"),

@@ -47,10 +47,10 @@ class Note(keras.callbacks.Callback):
         self.ends.append([epoch, *(float(logs[key]) for key in sorted(logs))])
 
 
-def run(folder, kill_at=None, **options):
+def run(directory, kill_at=None, **options):
     """Return the weights, the history, and the notes of a run, or None if it was interrupted."""
     note = Note()
-    model, fit = training(folder, callbacks=[note], **options)
+    model, fit = training(directory, callbacks=[note], **options)
     assert len(fit["x"]) == EPOCH
     if kill_at:
         fit["callbacks"].append(Kill(kill_at))
@@ -108,7 +108,7 @@ def test_resumed_compiled_run_is_bit_identical(tmp_path):
     assert_same(run(tmp_path / "cut", implementation="auto"), wanted)
 
 
-def small(folder, seed=0, **options):
+def small(directory, seed=0, **options):
     """Return a stateless model with dropout and Adam, its shuffled arrays, and a `Resume` with a plateau."""
     keras.utils.set_random_seed(seed)
     x = np.random.default_rng(0).normal(size=(50, 2, 2)).astype("float32")
@@ -117,7 +117,7 @@ def small(folder, seed=0, **options):
     model = keras.Sequential(layers)
     model.compile("adam", "mse")
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=10.0)
-    return model, data, Resume(folder, data, [plateau], every=3, **options)
+    return model, data, Resume(directory, data, [plateau], every=3, **options)
 
 
 @pytest.mark.slow
@@ -125,9 +125,9 @@ def test_stock_layers_and_callbacks_resume(tmp_path):
     """Keras' own LSTM, Adam, and ReduceLROnPlateau, whose count Keras does not restore."""
     results = []
     for kill in (None, 11):
-        folder = tmp_path / str(kill)
+        directory = tmp_path / str(kill)
         for at in [kill, None] if kill else [None]:
-            model, data, resume = small(folder)
+            model, data, resume = small(directory)
             callbacks = [resume] if at is None else [resume, Kill(at)]
             try:
                 history = model.fit(data, epochs=4, callbacks=callbacks, shuffle=False, verbose=0).history
@@ -165,11 +165,11 @@ def test_finished_run_is_not_trained_again(tmp_path):
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
     """The directory of a run interrupted after update 11 of 28, with checkpoints of updates 7 and 9."""
-    folder = tmp_path_factory.mktemp("interrupted")
-    model, data, resume = small(folder)
+    directory = tmp_path_factory.mktemp("interrupted")
+    model, data, resume = small(directory)
     with eagerly(), pytest.raises(KeyboardInterrupt):
         model.fit(data, epochs=4, callbacks=[resume, Kill(11)], shuffle=False, verbose=0)
-    return folder
+    return directory
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_damaged_checkpoints_only_are_an_error(begun):
         path.write_bytes(b"")
     model, data, resume = small(begun)
     with pytest.raises(
-        ValueError, match=r"all checkpoints in .* are damaged: updates-000000009.*begin in a new folder"
+        ValueError, match=r"all checkpoints in .* are damaged: updates-000000009.*begin in a new directory"
     ):
         model.fit(data, callbacks=[resume], shuffle=False, verbose=0)
 
@@ -213,7 +213,7 @@ def test_failed_write_keeps_earlier_checkpoints(begun):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
     try:
         with pytest.raises(
-            OSError, match=r"of update 12 could not be written to .*; the checkpoint of update 9 is kept"
+            OSError, match=r"could not write the checkpoint of update 12 to .*; the checkpoint of update 9 is kept"
         ):
             model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
     finally:
@@ -237,28 +237,28 @@ def test_bfloat16_bool_and_empty_arrays_round_trip(tmp_path):
 # === Refused ===
 
 
-def other_model(folder):
-    model, data, resume = small(folder)
+def other_model(directory):
+    model, data, resume = small(directory)
     model.layers[0].units = 5
     model = keras.Sequential([keras.Input((2, 2)), keras.layers.LSTM(6, dropout=0.3), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     return model, data, resume
 
 
-def other_optimizer(folder):
-    model, data, resume = small(folder)
+def other_optimizer(directory):
+    model, data, resume = small(directory)
     model.compile(keras.optimizers.Adam(0.5), "mse")
     return model, data, resume
 
 
-def other_data(folder):
-    model, data, resume = small(folder)
+def other_data(directory):
+    model, data, resume = small(directory)
     data.about["seed"] = 2
     return model, data, resume
 
 
-def other_recipe(folder):
-    return small(folder, about={"global_clipnorm": 2.0})
+def other_recipe(directory):
+    return small(directory, about={"global_clipnorm": 2.0})
 
 
 @pytest.mark.parametrize(

@@ -19,17 +19,17 @@ KILLS = int(os.environ.get("RESUME_KILLS", "4"))  # of the long test
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
-def script(folder, *options):
-    command = [sys.executable, str(HERE / "resumable.py"), str(folder), *map(str, options)]
+def script(directory, *options):
+    command = [sys.executable, str(HERE / "resumable.py"), str(directory), *map(str, options)]
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def ended(folder, *options):
+def ended(directory, *options):
     """Return the weights and figures at the end of an undisturbed run."""
-    process = script(folder, *options)
+    process = script(directory, *options)
     _, errors = process.communicate()
     assert process.returncode == 0, errors[-3000:]
-    with np.load(folder / "end.npz") as stored:
+    with np.load(directory / "end.npz") as stored:
         return [stored[name] for name in stored.files]
 
 
@@ -65,12 +65,14 @@ def test_killed_run_is_bit_identical(tmp_path, kills, implementation):
 @pytest.fixture
 def small_disk(tmp_path):
     """Mount a file system of 96 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)], capture_output=True).returncode:
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(directory)], capture_output=True
+    ).returncode:
         pytest.skip("a small file system needs the right to mount one; test_resume.py has a limit on files instead")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
 
 
 @pytest.mark.long

@@ -15,9 +15,11 @@ pytestmark = pytest.mark.usefixtures("eager")
 TEXT = "".join(np.random.default_rng(1).choice(list("abc "), size=4000))
 
 
-def run(model, recipe, folder, **options):
+def run(model, recipe, directory, **options):
     corpus = TextCorpus(TEXT, vocabulary=Vocabulary(" abc"))
-    return families()["language"].train(model, corpus, recipe, folder, console=Console(file=io.StringIO()), **options)
+    return families()["language"].train(
+        model, corpus, recipe, directory, console=Console(file=io.StringIO()), **options
+    )
 
 
 def test_corpus_with_another_vocabulary_is_refused(tmp_path):

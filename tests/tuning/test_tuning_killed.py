@@ -17,18 +17,18 @@ ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 ALGORITHMS = [pytest.param(name, marks=pytest.mark.long) for name in ("random", "bayesian", "hyperband", "grid")]
 
 
-def start(algorithm, folder, seconds, death="none"):
-    command = [sys.executable, SCRIPT, algorithm, str(folder), str(seconds), death]
+def start(algorithm, directory, seconds, death="none"):
+    command = [sys.executable, SCRIPT, algorithm, str(directory), str(seconds), death]
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def trials_begun(folder):
-    path = folder / "search" / "runs.txt"
+def trials_begun(directory):
+    path = directory / "search" / "runs.txt"
     return path.read_text().split()[::2] if path.exists() else []
 
 
-def records(folder):
-    return read_trials(folder / "search", "score")
+def records(directory):
+    return read_trials(directory / "search", "score")
 
 
 def wait_for(condition, process):

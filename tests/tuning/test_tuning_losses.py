@@ -26,14 +26,14 @@ def space(low=16):
     return hp
 
 
-def oracle(kinds, name, folder, **options):
-    """An oracle with its folder, taken up where it was if there is something to take up."""
+def oracle(kinds, name, directory, **options):
+    """An oracle with its directory, taken up where it was if there is something to take up."""
     if kinds is OURS:
         options = {"feasible": lambda values: True, "prune": False, **options}
     made = kinds[name](objective=SCORE, max_trials=12, hyperparameters=space(), seed=1, **options)
     made.verbose = 0
-    made._set_project_dir(str(folder), "search")
-    if (folder / "search" / "oracle.json").exists():
+    made._set_project_dir(str(directory), "search")
+    if (directory / "search" / "oracle.json").exists():
         made.reload()
     return made
 

@@ -42,9 +42,9 @@ def searched(tmp_path, kind=RandomSearch, trials=2, epochs=None, name="search", 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
     """A search of two trials of two epochs, and its directory."""
-    folder = tmp_path_factory.mktemp("search")
+    directory = tmp_path_factory.mktemp("search")
     with eagerly():
-        return searched(folder, epochs=2), folder / "search"
+        return searched(directory, epochs=2), directory / "search"
 
 
 def test_search_is_repeatable(search, tmp_path):
@@ -75,10 +75,10 @@ def test_best_model_has_the_weights_of_its_best_epoch(search):
 
 
 def test_records_are_complete_json(search):
-    _, folder = search
-    for path in folder.rglob("*.json"):
+    _, directory = search
+    for path in directory.rglob("*.json"):
         json.loads(path.read_text())
-    assert not list(folder.rglob(".*"))  # no partial file is left
+    assert not list(directory.rglob(".*"))  # no partial file is left
 
 
 def test_promoted_trial_equals_an_uninterrupted_one(tmp_path):

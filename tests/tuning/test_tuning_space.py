@@ -45,10 +45,10 @@ def test_ranges_and_choices(name, given, wanted):
     [
         ("units", (512, 32), r"units = \(512, 32\) is an empty range: 512 is above 32"),
         ("units", [], "units must have at least one value"),
-        ("units", (0, 4), "units must be a whole number of at least 1, got 0"),
+        ("units", (0, 4), "units must be a positive integer, got 0"),
         ("units", (1, 2, 3), r"units must be a value, a list of values or \(low, high\)"),
-        ("num_layers", 1.5, "num_layers must be a whole number"),
-        ("dropout", (0.0, 1.0), "dropout must be a rate of at least 0 and below 1, got 1.0"),
+        ("num_layers", 1.5, "num_layers must be a positive integer"),
+        ("dropout", (0.0, 1.0), r"dropout must be a number in \[0, 1\), got 1.0"),
         ("learning_rate", 0, "learning_rate must be a positive number, got 0"),
         ("cell", ["lstm", "gruu"], "unknown cell 'gruu'; did you mean 'gru'"),
         ("connection", "residuel", "unknown connection 'residuel'; did you mean 'residual'"),

@@ -16,7 +16,7 @@ def objective(values):
     return (values["num_layers"] - BEST["num_layers"]) ** 2 + math.log2(values["units"] / BEST["units"]) ** 2
 
 
-def planted(algorithm, folder, trials=12, seconds=0.0, units=(16, 512), **options):
+def planted(algorithm, directory, trials=12, seconds=0.0, units=(16, 512), **options):
     """A tuner whose trials train nothing: the objective is worked out from L and h."""
     from deeprnn_keras.tuning import HyperDeepRNN
     from deeprnn_keras.tuning.tuners import TUNERS
@@ -44,7 +44,7 @@ def planted(algorithm, folder, trials=12, seconds=0.0, units=(16, 512), **option
 
     wanted = keras_tuner.Objective("score", "min")
     options = {"prune": False, **options}
-    return Planted(hyper, wanted, trials, directory=folder, project_name="search", seed=3, **options)
+    return Planted(hyper, wanted, trials, directory=directory, project_name="search", seed=3, **options)
 
 
 def die_in_a_write(number):
@@ -68,7 +68,7 @@ def die_in_a_write(number):
 
 
 if __name__ == "__main__":
-    algorithm, folder, seconds, death = sys.argv[1:5]
+    algorithm, directory, seconds, death = sys.argv[1:5]
     if death != "none":
         die_in_a_write(int(death))
-    planted(algorithm, folder, seconds=float(seconds), lease=5.0).search()
+    planted(algorithm, directory, seconds=float(seconds), lease=5.0).search()

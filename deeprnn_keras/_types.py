@@ -1,0 +1,46 @@
+"""Type aliases for values that Keras and NumPy accept but do not name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+Tensor: TypeAlias = Any
+"""A tensor of the Keras backend, a `KerasTensor`, or an array: Keras has no common type."""
+
+ArrayLike: TypeAlias = Any
+"""An array or what `numpy.asarray` takes."""
+
+Layer: TypeAlias = Any
+"""A `keras.layers.Layer` whose class is not known, such as a layer of the user's."""
+
+Cell: TypeAlias = Any
+"""A Keras RNN cell: an object with `call`, `state_size`, and `output_size`."""
+
+CellSpec: TypeAlias = "str | Mapping[str, Any] | Callable[[int], Cell]"
+"""One entry of `cell=`: a name, {"name": name, **options}, or a callable(units) that returns a cell."""
+
+Activation: TypeAlias = "str | Callable[[Tensor], Tensor] | None"
+"""A Keras activation: a name, a function, or None."""
+
+Initializer: TypeAlias = "str | Mapping[str, Any] | Callable[..., Tensor] | None"
+"""A Keras initializer: a name, a configuration, an object, or None."""
+
+Regularizer: TypeAlias = "str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None"
+"""A Keras regularizer: a name, a configuration, an object, or None."""
+
+Constraint: TypeAlias = "str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None"
+"""A Keras constraint: a name, a configuration, an object, or None."""
+
+Config: TypeAlias = "dict[str, Any]"
+"""A Keras configuration, the result of `get_config()`, or another dictionary of JSON values."""
+
+Logs: TypeAlias = "dict[str, Any] | None"
+"""Argument `logs` of the methods of a Keras callback."""
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+"""A path that the user passes."""
+
+Shape: TypeAlias = "tuple[int | None, ...]"
+"""A shape with None for sizes that are not known."""
