@@ -7,7 +7,7 @@ import pytest
 from test_command import DEEPRNN, TEXT, deeprnn, error_of
 
 from deeprnn_keras import zoo
-from deeprnn_keras.training.callbacks import Record
+from deeprnn_keras.training.callbacks import LossHistory
 from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.tuner import DeepTuner
 
@@ -21,7 +21,7 @@ def text(tmp_path, monkeypatch):
     """A text, and a model whose recipe is short, in a directory of its own to work in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
-    recipe = zoo.info(NAME).recipe.changed(epochs=2, min_steps=1)
+    recipe = zoo.info(NAME).recipe.replace(epochs=2, min_steps=1)
     monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, zoo.info(NAME).replace(embedding=4))
     object.__setattr__(zoo.registry.MODELS[NAME], "recipe", recipe)
     return ["--text", "words.txt", *TINY, *SHORT]
@@ -90,14 +90,14 @@ def test_resumed_search_keeps_its_trials(text, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
-    def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
+    def interrupt(self, batch, logs=None, note=LossHistory.on_train_batch_end):
         note(self, batch, logs)
         if self.update == 150:
             raise KeyboardInterrupt
 
     options = [*text, "--trials", "1", "--output", "mine"]
     with monkeypatch.context() as patch:
-        patch.setattr(Record, "on_train_batch_end", interrupt)
+        patch.setattr(LossHistory, "on_train_batch_end", interrupt)
         result = deeprnn("tune", NAME, *options)
     assert result.exit_code == 130, result.output
     assert f"deeprnn tune {NAME} --resume --output mine" in result.stdout

@@ -19,7 +19,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "generation.Score",
     "generation.score",
     "models.load_language_model",
-    "optimizers.GUARDED",
+    "optimizers.GUARDED_OPTIMIZERS",
     "tasks.Figures",
     "tasks.Plan",
     "tasks.Run",

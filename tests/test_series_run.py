@@ -12,7 +12,7 @@ from deeprnn_keras import Recipe, SequenceModel, data, zoo
 from deeprnn_keras.data.series import Labelled, SeriesSplit
 from deeprnn_keras.tasks import families
 from deeprnn_keras.training import GeometricDecay
-from deeprnn_keras.training.callbacks import EpochTable
+from deeprnn_keras.training.callbacks import EpochHistory
 
 NAME = "vowels_bigru_2x64"
 RNG = np.random.default_rng(0)
@@ -64,13 +64,13 @@ def test_resumed_run_is_bit_identical(small_data, monkeypatch, tmp_path):
     whole = model()
     CLASSIFICATION.train(whole, small_data, recipe, tmp_path / "whole")
 
-    def interrupt(self, epoch, logs=None, note=EpochTable.on_epoch_end):
+    def interrupt(self, epoch, logs=None, note=EpochHistory.on_epoch_end):
         note(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(EpochTable, "on_epoch_end", interrupt)
+        patch.setattr(EpochHistory, "on_epoch_end", interrupt)
         run = CLASSIFICATION.train(model(), small_data, recipe, tmp_path / "cut")
     assert run.ending == "interrupted" and run.score is None
     again = model()

@@ -147,7 +147,7 @@ class Configuration:
         if values["initialization"]:
             start = values["config"].get("initialization", self.initialization)
             values["config"]["initialization"] = dataclasses.replace(start, **values["initialization"])
-        return dataclasses.replace(self, recipe=self.recipe.changed(**values["recipe"]), **values["config"])
+        return dataclasses.replace(self, recipe=self.recipe.replace(**values["recipe"]), **values["config"])
 
     # === Describing ===
     def count_params(self) -> int:

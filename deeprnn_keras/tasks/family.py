@@ -288,9 +288,9 @@ class Family:
 
     def monitors(self, model: keras.Model, console: Console) -> list[keras.callbacks.Callback]:
         """Return callbacks: first the one whose `epochs` become history.csv, then those that show progress."""
-        from deeprnn_keras.training.callbacks import EpochTable
+        from deeprnn_keras.training.callbacks import EpochHistory
 
-        return [EpochTable(console)]
+        return [EpochHistory(console)]
 
     def finish(
         self,

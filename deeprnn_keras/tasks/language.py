@@ -132,10 +132,10 @@ class LanguageFamily(Family):
 
     def monitors(self, model: LanguageModel, console: Console) -> list[keras.callbacks.Callback]:
         """Return the record of losses and the progress bar."""
-        from deeprnn_keras.training.callbacks import Record
+        from deeprnn_keras.training.callbacks import LossHistory
         from deeprnn_keras.training.progress import Progress
 
-        return [Record(), Progress(console, model.vocabulary.unit)]
+        return [LossHistory(), Progress(console, model.vocabulary.unit)]
 
     def finish(
         self,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from deeprnn_keras.training import checkpoint_files, snapshot
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.files import atomic_write
 from deeprnn_keras.tuning.records import EPOCH, LAST
 
 
@@ -56,8 +56,8 @@ class BestWeights(keras.callbacks.Callback):
             return
         now = self.model.get_weights()
         self.model.set_weights(self._weights)
-        with written_beside(path) as beside:
-            self.model.save_weights(beside)
+        with atomic_write(path) as temporary_path:
+            self.model.save_weights(temporary_path)
         self.model.set_weights(now)
 
 
@@ -118,10 +118,10 @@ class Continue(Rung):
         if self.found:
             _, arrays, plain = self.found
             self.model.optimizer.build(self.model.trainable_variables)
-            snapshot.put_model_back(self.model, arrays, plain)
+            snapshot.restore_model(self.model, arrays, plain)
 
     def on_train_end(self, logs=None):
         self._directory.mkdir(parents=True, exist_ok=True)
-        arrays, plain = snapshot.take(self.model, [])
+        arrays, plain = snapshot.capture(self.model, [])
         steps = int(np.asarray(self.model.optimizer.iterations))
         checkpoint_files.write(self._directory, steps, arrays, plain)

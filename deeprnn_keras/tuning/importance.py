@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deeprnn_keras import extras
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.files import atomic_write
 
 LEAST_TRIALS = 8
 TREES = 200
@@ -98,18 +98,20 @@ def plot_importance(found, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from deeprnn_keras.training.curve import INK, TRAIN
+    from deeprnn_keras.training.curve import TEXT_COLOR, TRAIN_COLOR
 
     names = [name.replace("_", " ") for name, _ in found.shares][::-1]
     shares = [100 * share for _, share in found.shares][::-1]
     figure, axes = pyplot.subplots(figsize=(7, 0.9 + 0.4 * len(names)), dpi=120, layout="constrained")
-    bars = axes.barh(names, shares, color=TRAIN)
-    axes.bar_label(bars, [f"{share:.0f} %" for share in shares], padding=4, color=INK, fontsize=9)
+    bars = axes.barh(names, shares, color=TRAIN_COLOR)
+    axes.bar_label(bars, [f"{share:.0f} %" for share in shares], padding=4, color=TEXT_COLOR, fontsize=9)
     axes.set(xlabel="share of the variance that it explains by itself, %", xlim=(0, 1.15 * max([*shares, 1])))
     title = "What mattered" if found.trusted else "What mattered: too few trials to tell"
-    axes.set_title(f"{title} ({found.trials} trials, R² out of bag {found.r2:.2f})", loc="left", color=INK, fontsize=11)
+    axes.set_title(
+        f"{title} ({found.trials} trials, R² out of bag {found.r2:.2f})", loc="left", color=TEXT_COLOR, fontsize=11
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
-    with written_beside(path) as beside:
-        figure.savefig(beside)
+    with atomic_write(path) as temporary_path:
+        figure.savefig(temporary_path)
     pyplot.close(figure)

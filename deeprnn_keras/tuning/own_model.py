@@ -62,7 +62,7 @@ class OwnModel:
     def replace(self, **overrides: Any) -> OwnModel:
         """Return this model with other values, those of its recipe included."""
         recipe = {name: overrides.pop(name) for name in RECIPE & overrides.keys()}
-        return dataclasses.replace(self, recipe=self.recipe.changed(**recipe), **overrides)
+        return dataclasses.replace(self, recipe=self.recipe.replace(**recipe), **overrides)
 
     def count_params(self):
         """Weights of the recurrent layers, from numbers alone, and of the head."""

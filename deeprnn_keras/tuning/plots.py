@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from deeprnn_keras.training.curve import INK, MUTED, VALIDATION
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, VALIDATION_COLOR
+from deeprnn_keras.training.files import atomic_write
 
 EQUAL = 1.07  # sizes that a budget of equal weights allows: there is no front to draw
 COLUMNS = 7  # of the heat map, where there are more different h
@@ -29,7 +29,7 @@ def plot_heat_map(results, path):
     image = axes.imshow(best, aspect="auto", cmap=colours, origin="lower")
     for (y, x), value in np.ndenumerate(best):
         if math.isnan(value):
-            axes.text(x, y, "·", ha="center", va="center", color=MUTED)
+            axes.text(x, y, "·", ha="center", va="center", color=MUTED_COLOR)
         else:
             shade = image.cmap(image.norm(value))[:3]
             ink = "white" if np.dot(shade, [0.3, 0.59, 0.11]) < 0.5 else "black"
@@ -37,7 +37,7 @@ def plot_heat_map(results, path):
     axes.set_xticks(range(len(labels)), labels)
     axes.set_yticks(range(len(layers)), layers)
     axes.set(xlabel="h, hidden units", ylabel="L, layers")
-    axes.set_title(f"best {results.name} of {len(results.rows)} trials", loc="left", color=INK, fontsize=11)
+    axes.set_title(f"best {results.name} of {len(results.rows)} trials", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _save(figure, path, pyplot)
@@ -91,13 +91,13 @@ def plot_weights(results, path):
         (best.weights, best.value),
         (8, -12 if results.sign > 0 else 8),
         textcoords="offset points",
-        color=INK,
+        color=TEXT_COLOR,
         fontsize=9,
     )
     axes.margins(y=0.12)  # room for the name of the best
     axes.set_axisbelow(True)
     axes.tick_params(axis="x", which="both", pad=5, labelsize=10)
-    axes.set_title(f"size against {results.name}, {len(sized)} trials", loc="left", color=INK, fontsize=11)
+    axes.set_title(f"size against {results.name}, {len(sized)} trials", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -111,7 +111,7 @@ def _draw_front(axes, front, end):
         [*weights, end],
         [*values, values[-1]],
         where="post",
-        color=VALIDATION,
+        color=VALIDATION_COLOR,
         linewidth=1.2,
         zorder=1,
         label="Pareto front",
@@ -135,6 +135,6 @@ def _pyplot():
 
 
 def _save(figure, path, pyplot):
-    with written_beside(path) as beside:
-        figure.savefig(beside)
+    with atomic_write(path) as temporary_path:
+        figure.savefig(temporary_path)
     pyplot.close(figure)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deeprnn_keras.training.files import save_json, written_beside
+from deeprnn_keras.training.files import atomic_write, save_json
 
 try:
     import fcntl
@@ -56,8 +56,8 @@ def save_oracle(state, directory):
     """Writes the oracle's state; the one before stays beside it."""
     path = Path(directory) / ORACLE
     if path.exists():
-        with written_beside(path.with_name(BEFORE)) as beside:
-            shutil.copyfile(path, beside)
+        with atomic_write(path.with_name(BEFORE)) as temporary_path:
+            shutil.copyfile(path, temporary_path)
     save_plain(state, path)
 
 
@@ -82,8 +82,8 @@ def load_oracle(directory):
 
 def save_plain(value, path):
     """JSON, whole or not at all; numbers that are not finite are allowed, as keras-tuner has them."""
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(value), encoding="utf-8")
+    with atomic_write(path) as temporary_path:
+        temporary_path.write_text(json.dumps(value), encoding="utf-8")
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def check_search(directory, about):
     Raises:
         ValueError: if the directory holds another search, naming the difference.
     """
-    from deeprnn_keras.training.identity import differences
+    from deeprnn_keras.training.run_description import differences
 
     path = Path(directory) / SEARCH
     about = json.loads(json.dumps(_flat(about)))

@@ -97,7 +97,7 @@ class Search:
         """Return the recipe with the largest n and T that are searched."""
         ranges = self.hyper.space.ranges
         searched = {name: ranges[name].high for name in ("batch_size", "bptt") if name in ranges}
-        return self.hyper.model.recipe.changed(**searched)
+        return self.hyper.model.recipe.replace(**searched)
 
     def plan(self) -> None:
         """Determine `updates` and store it, so that trials after resuming are as long as those before."""

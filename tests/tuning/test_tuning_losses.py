@@ -237,7 +237,7 @@ def test_directory_of_another_search_is_refused(tmp_path):
     planted("random", tmp_path).search()
     with pytest.raises(ValueError, match=r"holds another search: space, units: '16 to 512, log' there, '8 to 512"):
         planted("random", tmp_path, units=(8, 512))
-    with pytest.raises(ValueError, match="algorithm: 'random' there, 'grid' here"):
+    with pytest.raises(ValueError, match="algorithm: 'random' before, 'grid' now"):
         planted("grid", tmp_path)
     tuner = planted("random", tmp_path, units=(8, 512), overwrite=True)
     tuner.search()
