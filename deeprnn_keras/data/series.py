@@ -47,7 +47,7 @@ def japanese_vowels():
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    directory = extras.directory_of("sktime", "data", "japanese_vowels") / VOWELS
+    directory = extras.package_directory("sktime", "data", "japanese_vowels") / VOWELS
     paths = [directory / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     for path in paths:
         if not path.is_file():
@@ -77,7 +77,7 @@ def digits():
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (1400, 397, (64, 1))
     """
-    loaded = extras.optional("sklearn.datasets", "data", "digits").load_digits()
+    loaded = extras.import_optional("sklearn.datasets", "data", "digits").load_digits()
     series, answers = list(loaded.data.astype("float32")[:, :, None]), loaded.target
     return SeriesSplit(
         Labelled(series[:-DIGITS_HELD_OUT], answers[:-DIGITS_HELD_OUT]),
