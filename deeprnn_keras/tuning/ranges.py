@@ -1,7 +1,6 @@
 """What a hyper-parameter may be: one value, some values, or all between two."""
 
 import ast
-import math
 from dataclasses import dataclass
 
 from deeprnn_keras import checks
