@@ -91,7 +91,7 @@ def test_layers_import_no_backend(module):
 def test_contract_of_implementations_imports_no_framework():
     code = (
         "import sys\n"
-        "from deeprnn_keras.kernels import contract, implementations, obstacles, selection\n"
+        "from deeprnn_keras.kernels import contract, implementations, selection, unsupported\n"
         "print(*implementations(), *(name for name in ('keras', 'tensorflow') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
