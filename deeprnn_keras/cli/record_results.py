@@ -61,7 +61,7 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
         results.Result(split="train", metric=results.STEP_TIME, value=f"{ms:.1f}", device=device_name(), **about)
     )
     results.record_results(rows)
-    table.write()
+    table.write_page()
     for row in rows:
         console.print(f"[bold]{row.metric:>20}[/]  {row.value}   {row.data}, {row.split}")
     console.print(f"Saved to {results.FILE} and {table.README}", soft_wrap=True)
@@ -69,12 +69,12 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
 
 def _training(config: Configuration, argument: str) -> Training:
     from deeprnn_keras.zoo import trained
-    from deeprnn_keras.zoo.publish import finished_training
+    from deeprnn_keras.zoo.publish import read_finished_run
 
     if argument == config.name:
-        found = trained.record(argument)
+        found = trained.read_record(argument)
         return Training(found.seed, found.updates, found.minutes, found.device, _text_of(found.versions))
-    result = finished_training(argument, config)
+    result = read_finished_run(argument, config)
     versions = {**result["versions"], "python": result["python"]}
     return Training(result["seed"], result["updates"], result["seconds"] / 60, result["device"], _text_of(versions))
 
