@@ -20,7 +20,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "generation.score",
     "models.load_language_model",
     "optimizers.GUARDED_OPTIMIZERS",
-    "tasks.Figures",
+    "tasks.EvaluationRecord",
     "tasks.Plan",
     "tasks.Run",
     "tuning.BayesianOptimization",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.panel import Panel
 from rich.text import Text
 
-from deeprnn_keras.tasks.family import Configuration, Family, Figures
+from deeprnn_keras.tasks.family import Configuration, EvaluationRecord, Family
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
 from deeprnn_keras.tasks.run import Plan, Run
@@ -214,7 +214,7 @@ class LanguageFamily(Family):
         unknown = "skip" if options.get("skip_unknown") else "error"
         print(model.generate(options["prompt"], options.get("length", 400), unknown=unknown, **sampling))
 
-    def figures(self, config: Configuration, model: LanguageModel, path: Path | None) -> Figures:
+    def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
         """Return bits per character or byte, or the perplexity of a model of words, on the validation text."""
         from deeprnn_keras.training.step_time import first_batch
 
@@ -225,7 +225,7 @@ class LanguageFamily(Family):
         pieces = [corpus.encode(part) for part in (split.train, split.validation)]
         train, validation = text_batches(*pieces, recipe, False, 0)
         values = _values(config, model, split, validation)
-        return Figures(corpus.name, "validation", values, first_batch(train(None)))
+        return EvaluationRecord(corpus.name, "validation", values, first_batch(train(None)))
 
     # === Tuning ===
     def check_tunable(self, config: Configuration) -> None:
