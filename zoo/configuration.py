@@ -113,7 +113,7 @@ class Configuration:
 
         A modified configuration has none, unless only values changed that weights do not depend on, such as rates.
         """
-        found = trained.record(self.name)
+        found = trained.read_record(self.name)
         return None if found is None or found.contradictions(self) else found
 
     # === Building ===

@@ -35,7 +35,7 @@ def _row(path: str, cell: Any, activation: Any) -> KernelRow:
         has_equations=kind is None and spec.equations is not None,
         recurrent_dropout=options.get("recurrent_dropout", 0.0),
     )
-    against_xla, against_cudnn = (implementations()[name].obstacles(traits) for name in ("xla", "cudnn"))
+    against_xla, against_cudnn = (implementations()[name].unsupported_reasons(traits) for name in ("xla", "cudnn"))
     against_cudnn += [FOR_CPUS] if against_cudnn else []
     return KernelRow(
         path,

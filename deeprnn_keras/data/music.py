@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from deeprnn_keras import extras
-from deeprnn_keras.data.series import Labelled, SeriesSplit
+from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
 KEYS, LOWEST = 88, 21  # of a piano; the lowest is MIDI note 21, A0
 FRAMES_PER_QUARTER = 2
@@ -107,8 +107,8 @@ def piano_rolls(path):
 
 
 def next_frames(rolls):
-    """Rolls as `Labelled`: read a frame, answer the next."""
-    return Labelled([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
+    """Rolls as `LabeledSeries`: read a frame, answer the next."""
+    return LabeledSeries([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
 
 
 def read_score(path, frames_per_quarter=FRAMES_PER_QUARTER):
