@@ -148,7 +148,9 @@ def test_entries_that_fail_are_a_warning(scratch):
             return [zoo.info("d2l_rnn_2x32")]
 
     tasks.register(Odd)
-    with pytest.warns(RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' exists already"):
+    with pytest.warns(
+        RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' exists already"
+    ):
         zoo.list_models()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
