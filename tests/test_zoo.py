@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import LanguageModel, Recipe, zoo
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import registry
 
@@ -185,7 +185,7 @@ def weights_by_role(model):
 
 def gate_blocks(array, config):
     """Return {gate: block}, with block numbers as keys for cells whose blocks are not all gates."""
-    gates = cell_spec(config.cell).gates or range(array.shape[-1] // 6)
+    gates = registered_cell(config.cell).gates or range(array.shape[-1] // 6)
     return dict(zip(gates, np.split(array, len(gates), axis=-1), strict=True))
 
 
@@ -255,7 +255,7 @@ def test_weights_follow_the_initialization_rule(entry):
 
 def nonzero_biases(config):
     """Return {gate: bias} of the gates with a nonzero initial bias."""
-    rule, keep_gate = config.initialization, cell_spec(config.cell).keep_gate
+    rule, keep_gate = config.initialization, registered_cell(config.cell).keep_gate
     if isinstance(config.cell, dict) and "transform_bias" in config.cell:
         return {1: config.cell["transform_bias"]}  # second block of a highway layer
     if rule.forget_bias is not None:
@@ -301,7 +301,7 @@ def test_model_of_published_size(name, tmp_path):
 
 
 def gate_blocks_of(array, config):
-    return np.split(array, len(cell_spec(config.cell).gates), axis=-1)
+    return np.split(array, len(registered_cell(config.cell).gates), axis=-1)
 
 
 def test_every_family_has_a_model_of_published_size():

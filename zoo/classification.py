@@ -48,8 +48,8 @@ register(
         recipe=Recipe("adam", 1e-3, batch_size=32, bptt=200, epochs=2),
         published="validation accuracy 0.843 after 2 epochs",
         differs="The source reads word ids of the word list that comes with the dataset. This model reads ids of a "
-        "vocabulary built from the raw reviews: `words=WordVocabulary.of(texts, 20_000, padding=True).words`. Both pad "
-        "short reviews on the left.",
+        "vocabulary built from the raw reviews: `words=WordVocabulary.from_text(texts, 20_000, padding=True).words`. "
+        "Both pad short reviews on the left.",
     ),
     SequenceModelConfig(
         name="lstm_seq_mnist",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from deeprnn_keras import Recipe, checks, count_params, explain_kernels
 from deeprnn_keras._types import Activation, CellSpec
 from deeprnn_keras.registry import Registry
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
@@ -191,7 +191,7 @@ class Configuration:
     def cell_name(self) -> str:
         """Return the name of the cell, or of the cells of all layers: 'lstm', 'gru-lstm'."""
         cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
-        return "-".join(cell_spec(cell).name for cell in cells)
+        return "-".join(registered_cell(cell).name for cell in cells)
 
     def input_description(self) -> str:
         """Return the size of the input at a time step, for example '12 features'."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deeprnn_keras import checks, count_params
 from deeprnn_keras._types import CellSpec
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import layer_units, output_width
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def recurrent_rows(config: Configuration) -> list[Row]:
 
 
 def _layer_description(config: Configuration, level: int, cell: CellSpec, h: int) -> str:
-    description = f"{cell_spec(cell).name.upper()}, {h} units"
+    description = f"{registered_cell(cell).name.upper()}, {h} units"
     description += " per direction" if config.bidirectional else ""
     if level > 1 and config.dropout:
         description += f", dropout {config.dropout:g} on its input"

@@ -36,12 +36,12 @@ class Initialization:
             cell: Cell of all layers, or one per layer.
         """
         from deeprnn_keras.initializers import ForgetBias
-        from deeprnn_keras.specs import cell_spec
+        from deeprnn_keras.specs import registered_cell
 
         initializers = self._kernel_initializers()
         if self.forget_bias is not None:
             cells = cell if isinstance(cell, (list, tuple)) else [cell]
-            gated = all(cell_spec(name).keep_gate for name in cells)
+            gated = all(registered_cell(name).keep_gate for name in cells)
             initializers["bias_initializer"] = ForgetBias(self.forget_bias) if gated else "zeros"
         return initializers
 
