@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Initialization:
     scale: float | None = None
     forget_bias: float | None = None
 
-    def arguments(self, cell: CellSpec | Sequence[CellSpec]) -> dict[str, Any]:
+    def arguments(self, cell: CellSpec | list[CellSpec] | tuple[CellSpec, ...]) -> dict[str, Any]:
         """Return the initializers as keyword arguments of `LanguageModel` and `SequenceModel`.
 
         Args:
