@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
-from without_xla import plain
+from without_xla import uncompiled
 
 import deeprnn_keras
 from deeprnn_keras.kernels import machine
@@ -46,7 +46,7 @@ def each_way(monkeypatch):
 
             def planned(*arguments):
                 how = plan.make_plan(*arguments[:-1], {})  # each way meets the lengths for the first time
-                plans.append(plain(how) if way == "plain" else how)  # noqa: B023
+                plans.append(uncompiled(how) if way == "plain" else how)  # noqa: B023
                 return plans[-1]  # noqa: B023
 
             with monkeypatch.context() as patch:
