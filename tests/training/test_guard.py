@@ -60,7 +60,7 @@ def test_clipping_equals_numpy(name):
 @pytest.mark.parametrize("dense", [2**25, 0], ids=["dense", "rows"])
 def test_norm_of_repeated_embedding_rows(monkeypatch, dense):
     """|g| is that of the whole gradient; Keras adds the squares of its parts."""
-    monkeypatch.setattr(guard, "DENSE", dense)
+    monkeypatch.setattr(guard, "MAX_DENSE_ELEMENTS", dense)
     embedding = keras.layers.Embedding(5, 3)
     ids, weights = np.array([[1, 1, 1, 4]]), embedding(np.array([[0]])) is not None and embedding.trainable_variables
     with tf.GradientTape() as tape:
