@@ -60,10 +60,10 @@ def compared(widths):
 
 def main(*widths):
     """Measures the widths that are named, or all, and keeps the results."""
-    from deeprnn_keras.bench.environment import busy, environment
+    from deeprnn_keras.bench.environment import load_notes, environment
     from deeprnn_keras.training.files import save_json
 
-    notes = busy()
+    notes = load_notes()
     print(*notes, sep="\n")
     results = RESULTS / "results.json"
     found = json.loads(results.read_text()) if results.exists() else {}
