@@ -59,7 +59,7 @@ def test_card_is_complete(name):
     assert len(dict(rows)) == len(rows)
     for what in ("intended use", "limits", "kernels", "data", "published result"):
         assert what in dict(rows)
-    for what in ("architecture", "initialization", "optimizer", "learning rate", "gradient clip", "epochs", "source"):
+    for what in ("architecture", "initialization", "optimizer", "learning rate", "gradient clipping", "epochs", "source"):
         assert what in dict(rows)
     assert dict(rows)["weights count"] == f"{zoo.info(name).params:,}"
     printed = zoo.card(name)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 def unwrap_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer inside a `LossScaleOptimizer`, or `optimizer` itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    inner: keras.optimizers.Optimizer | None = getattr(optimizer, "inner_optimizer", None)
+    return optimizer if inner is None else inner
 
 
 def global_clipnorm_of(optimizer: keras.optimizers.Optimizer) -> float | None:

@@ -131,7 +131,7 @@ def restore_callbacks(
 
 
 def _restore_arrays(callback: keras.callbacks.Callback, name: str, arrays: list[np.ndarray]) -> None:
-    current = getattr(callback, name, None)
+    current: Tensor = getattr(callback, name, None)
     if isinstance(current, keras.Variable):
         current.assign(arrays[0])
     elif isinstance(current, (list, tuple)) and current and isinstance(current[0], keras.Variable):
