@@ -12,7 +12,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "cells.deep_transition_lstm",
     "cells.deep_transition_rnn",
     "data.LETTERS",
-    "data.Labelled",
+    "data.LabeledSeries",
     "data.SeriesSplit",
     "equations.Blocks",
     "equations.Linear",

@@ -11,7 +11,7 @@ from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
 if TYPE_CHECKING:
-    from deeprnn_keras.data.series import Labelled
+    from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
 
@@ -25,7 +25,7 @@ class ClassificationFamily(SequenceFamily):
     kinds = ("classes", "binary")
 
     @override
-    def score(self, model: SequenceModel, part: Labelled) -> dict[str, float | int]:
+    def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
         """Return the accuracy and the number of series."""
-        correct = np.ravel(model.predict_labels(part.series)) == np.ravel(part.answers)
+        correct = np.ravel(model.predict_labels(part.series)) == np.ravel(part.targets)
         return {"accuracy": float(np.mean(correct)), "examples": len(part)}

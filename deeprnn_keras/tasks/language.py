@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.data import TextCorpus
     from deeprnn_keras.data.batches import Batches
-    from deeprnn_keras.data.corpus import Split
+    from deeprnn_keras.data.corpus import TextSplit
     from deeprnn_keras.models import LanguageModel
     from deeprnn_keras.training.recipe import Recipe
 
@@ -110,7 +110,7 @@ class LanguageFamily(Family):
         else:
             raise ValueError(f"the text of {config.name} ({config.data}) is not included; pass one with --text FILE")
         if config.symbols == "words":
-            words = WordVocabulary.of(corpus.text, config.vocabulary_size, end_of_line=True)
+            words = WordVocabulary.from_text(corpus.text, config.vocabulary_size, end_of_line=True)
             return TextCorpus(corpus.text, corpus.name, words)
         if config.symbols == "bytes":
             return TextCorpus(corpus.text, corpus.name, ByteVocabulary())
@@ -131,7 +131,7 @@ class LanguageFamily(Family):
     @override
     def describe_data(self, data: TextCorpus) -> str:
         """Return the name and size of the text."""
-        return f"{data.name}, {data.size()}"
+        return f"{data.name}, {data.describe()}"
 
     @override
     def data_record(self, data: TextCorpus) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class LanguageFamily(Family):
         """Print the score next to those of compressors, and the sample."""
         run = cast(LanguageRun, run)
         name = f"{model.name}, {model.count_params():,} weights"
-        console.print(score_table(run.score, run.references, name, unit=model.known().unit))
+        console.print(score_table(run.score, run.references, name, unit=model.require_vocabulary().unit))
         sample = Text(run.sample or "")
         sample.stylize("bold", 0, len(run.prompt))
         title = f"Sample, temperature {SAMPLE_TEMPERATURE}; the prompt, from the validation text, is bold"
@@ -240,11 +240,11 @@ class LanguageFamily(Family):
         pieces = [TextCorpus.from_file(path).text] if path else king_james().split().validation
         name = path.name if path else "King James Bible, held-out part"
         if skip_unknown:
-            vocabulary = model.known()
+            vocabulary = model.require_vocabulary()
             pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
         with console.status("scoring"):
             score = model.score(pieces)
-        unit = model.known().unit
+        unit = model.require_vocabulary().unit
         console.print(score_table(score, compressed_bits("".join(pieces), unit), model.name, name, unit))
 
     @override
@@ -265,9 +265,7 @@ class LanguageFamily(Family):
         print(model.generate(options["prompt"], length, unknown=unknown, **sampling))
 
     @override
-    def evaluation_record(
-        self, config: Configuration, model: LanguageModel, path: Path | None
-    ) -> EvaluationRecord:
+    def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
         """Return the score on the validation text.
 
         The metric is the perplexity for word-level models and windowed recipes, and bits per symbol otherwise.
@@ -315,7 +313,7 @@ def _included_text(name: str) -> TextCorpus:
 
 
 def _score_and_sample(
-    run: LanguageRun, model: LanguageModel, corpus: TextCorpus, split: Split, seed: int, console: Console
+    run: LanguageRun, model: LanguageModel, corpus: TextCorpus, split: TextSplit, seed: int, console: Console
 ) -> None:
     from deeprnn_keras.training.files import save_text
 
@@ -326,13 +324,13 @@ def _score_and_sample(
             on_batch=lambda completed, total: status.update(f"{message}: {completed} of {total} batches"),
         )
         status.update("generating a sample")
-        run.prompt = corpus.beginning(split.validation[0], SAMPLE_PROMPT_LENGTH)
+        run.prompt = corpus.prefix(split.validation[0], SAMPLE_PROMPT_LENGTH)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
     save_text(f"{run.sample}\n", run.directory / "sample.txt")
 
 
 def _validation_metrics(
-    config: LanguageConfiguration, model: LanguageModel, split: Split, validation: Batches
+    config: LanguageConfiguration, model: LanguageModel, split: TextSplit, validation: Batches
 ) -> dict[str, float]:
     if config.recipe.train_windows is not None:  # such recipes are validated on windows with zero initial states
         model.compile(loss=model.loss_function())

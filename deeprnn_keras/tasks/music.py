@@ -15,7 +15,7 @@ from deeprnn_keras.tasks.sequence import SequenceFamily
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deeprnn_keras.data.series import Labelled
+    from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
 OPENING_FRAMES = 8  # of a test piece, which generated music continues
@@ -31,10 +31,10 @@ class MusicFamily(SequenceFamily):
     kinds = ("notes",)
 
     @override
-    def score(self, model: SequenceModel, part: Labelled) -> dict[str, float | int]:
+    def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
         """Return the negative log-likelihood in nats per frame, averaged over all frames, and the number of pieces."""
         nats = frames = 0.0
-        for probabilities, notes in zip(model.predict_proba(part.series), part.answers, strict=True):
+        for probabilities, notes in zip(model.predict_proba(part.series), part.targets, strict=True):
             p = np.clip(np.where(notes, probabilities, 1 - probabilities), 1e-12, 1)
             nats, frames = nats - float(np.log(p).sum()), frames + len(notes)
         return {"nats_per_frame": nats / frames, "pieces": len(part)}

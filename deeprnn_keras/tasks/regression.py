@@ -11,7 +11,7 @@ from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
 if TYPE_CHECKING:
-    from deeprnn_keras.data.series import Labelled
+    from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
 
@@ -25,8 +25,8 @@ class RegressionFamily(SequenceFamily):
     kinds = ("numbers",)
 
     @override
-    def score(self, model: SequenceModel, part: Labelled) -> dict[str, float | int]:
+    def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
         """Return the mean squared error over all outputs, and the number of series."""
         predictions = np.asarray(model.predict_labels(part.series))
-        targets = np.asarray(part.answers).reshape(predictions.shape)
+        targets = np.asarray(part.targets).reshape(predictions.shape)
         return {"mse": float(np.mean((predictions - targets) ** 2)), "examples": len(part)}

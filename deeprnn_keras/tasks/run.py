@@ -115,8 +115,8 @@ def check_resumable(directory: Path, argument: str) -> None:
     """
     if (directory / CHECKPOINTS).is_dir():
         return
-    reason = "its run has finished" if (directory / RESULT).is_file() else "it holds no run"
-    raise ValueError(f"{argument} {str(directory)!r} cannot be resumed: {reason}")
+    reason = "its run has finished" if (directory / RESULT).is_file() else "it has no checkpoints"
+    raise ValueError(f"{argument} {str(directory)!r} holds no run to resume: {reason}")
 
 
 def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> None:
@@ -129,7 +129,7 @@ def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> No
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"output {str(directory)!r} cannot be created: {error.strerror}; pass another directory"
+            f"output directory {str(directory)!r} could not be created: {error.strerror}; pass another directory"
         ) from error
     if settings is not None:
         save_json(settings, directory / SETTINGS)

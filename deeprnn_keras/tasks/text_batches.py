@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.data import TextCorpus
     from deeprnn_keras.data.batches import Batches
-    from deeprnn_keras.data.corpus import Split
+    from deeprnn_keras.data.corpus import TextSplit
 
     TrainingBatches = Callable[[int | None], Batches]
 
@@ -22,8 +22,8 @@ VALIDATION_BATCH_SIZE = 128  # minimum
 UPDATE_LIMITED_EPOCHS = 4  # maximum number of epochs of a run with a limited number of updates
 
 
-def split_text(corpus: TextCorpus, recipe: Recipe) -> Split:
-    """Split a text into training and validation pieces.
+def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
+    """TextSplit a text into training and validation pieces.
 
     If the recipe states numbers of windows, training and validation use the first windows of the text. Otherwise the
     split is that of `TextCorpus.split`.
@@ -31,7 +31,7 @@ def split_text(corpus: TextCorpus, recipe: Recipe) -> Split:
     Raises:
         ValueError: If the text is too short for the recipe's windows.
     """
-    from deeprnn_keras.data.corpus import Split
+    from deeprnn_keras.data.corpus import TextSplit
 
     if recipe.train_windows is None:
         return corpus.split()
@@ -45,13 +45,13 @@ def split_text(corpus: TextCorpus, recipe: Recipe) -> Split:
             f"{corpus.name} is too short for the recipe: {recipe.train_windows} training windows and one validation "
             f"window require {border + recipe.bptt + 1} characters, got {len(corpus)}"
         )
-    return Split((train,), (validation,))
+    return TextSplit((train,), (validation,))
 
 
 def text_plan(
     model: keras.Model,
     corpus: TextCorpus,
-    split: Split,
+    split: TextSplit,
     recipe: Recipe,
     quick: bool,
     seed: int,
