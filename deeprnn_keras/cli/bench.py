@@ -40,7 +40,7 @@ def bench() -> None:
 @_list_option("--mode", "modes", "MODE", "train or infer.")
 @_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, or DeepRNN.")
 @click.option("--rounds", type=int, help="Rounds per case; the implementations take turns.  [default: 5]")
-@click.option("--seconds", type=float, help="Duration of a turn in s; at least three steps.  [default: 0.6]")
+@click.option("--seconds", type=float, help="Seconds per turn, at least three steps.  [default: 0.6]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
 @click.option(
     "--output",
