@@ -242,8 +242,8 @@ def test_info_of_a_name_prints_card_and_kernels(columns):
     assert result.exit_code == 0, result.output
     _, picture, rest = result.stdout.split("\n\n", 2)
     card, table = rest.split("\n\n", 1)
-    assert "the textbook's stacked RNN" in result.stdout and picture == zoo.info("d2l_rnn_2x32").diagram()
-    assert "weights count" in card
+    assert "Stacked RNN of Dive into Deep Learning" in result.stdout and picture == zoo.info("d2l_rnn_2x32").diagram()
+    assert "parameters" in card
     assert table.rstrip() == explain_kernels(zoo.create_model("d2l_rnn_2x32")).text(min(columns, 100))
 
 
