@@ -47,7 +47,7 @@ def map_biases(
         initializer: None: 0, and what the equations ask for; one that knows gates: 0, and its values for the gates that
             keep the state and those that write to it; any other draws every block.
     """
-    keep = equations.keep if initializer is None else None
+    keep = equations.default_keep_bias() if initializer is None else None
     write = None
     if hasattr(initializer, "gate_values"):
         values = initializer.gate_values("keep", "write", equations.units)
