@@ -120,7 +120,7 @@ def test_recurrent_dropout_needs_the_loop(rng):
             "implementation='cudnn' is not supported for this layer: cuDNN knows LSTM and GRU, not Recur",
         ),
         (lambda: RHNCell(4, depth=0), "depth must be a positive integer, got 0"),
-        (lambda: RHNCell(4, 2, True, -2.0, 5), "takes units and .* by position"),
+        (lambda: RHNCell(4, 2, True, -2.0, 5), "accepts units and .* as positional arguments"),
         (lambda: DeepTransitionCell(4, cell="lsmt"), "unknown cell 'lsmt'; did you mean 'lstm'"),
         (lambda: DeepRNN(4, cell="mlp_gates_lstm"), "unknown cell 'mlp_gates_lstm'; did you mean 'mlp_gate_lstm'"),
         (

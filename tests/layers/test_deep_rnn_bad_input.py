@@ -127,12 +127,12 @@ def test_configuration_with_a_cell_class_that_is_not_registered():
 
 
 def test_scaled_identity_for_a_cell_with_gates():
-    with pytest.raises(ValueError, match=r"ScaledIdentity needs a square shape \(h, h\), got .*use PerGate"):
+    with pytest.raises(ValueError, match=r"ScaledIdentity requires a square shape \(h, h\), got .*use PerGate"):
         DeepRNN(4, cell="lstm", recurrent_initializer=ScaledIdentity()).build((2, 3, 5))
 
 
 def test_forget_bias_for_a_cell_without_gates():
-    with pytest.raises(ValueError, match=r"cell 'rnn' has no gate that keeps its state; use it with 'lstm' or 'gru'"):
+    with pytest.raises(ValueError, match=r"cell 'rnn' has no gate that keeps its state .*; use 'lstm' or 'gru'"):
         DeepRNN(4, cell=["lstm", "rnn"], num_layers=2, bias_initializer=ForgetBias())
 
 
