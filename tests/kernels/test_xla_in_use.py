@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from derivatives import of_products_with_the_jacobian, of_squared_gradients
+from derivatives import jacobian_products, squared_gradient_norm
 from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
@@ -193,7 +193,7 @@ def test_batch_sizes(rng, reached):
 @pytest.mark.parametrize("pair", ["mixed", pytest.param("one", marks=pytest.mark.slow)])
 def test_second_derivatives(rng, pair):
     """Of "one" in a graph, of "mixed" in eager mode with a mask; those of squares in a graph in the next test."""
-    graph, ways = pair == "one", [of_products_with_the_jacobian, *([of_squared_gradients] if pair == "mixed" else [])]
+    graph, ways = pair == "one", [jacobian_products, *([squared_gradient_norm] if pair == "mixed" else [])]
     for derivatives in ways:
         layers = [model.layers[:-1] for model in models(rng, pair, policy="float64")]
         x, mask = tf.constant(rng.normal(size=(2, 3, D))), tf.constant([[True, False, True], [False, True, True]])
@@ -213,7 +213,7 @@ def test_second_derivatives_of_any_lengths(rng, remat):
     loop.set_weights(fused.get_weights())
     spec = [tf.TensorSpec((None, None, D), "float64")]
     run, want = (
-        tf.function(lambda x, layer=layer: of_squared_gradients([layer], x, None), spec, autograph=False)
+        tf.function(lambda x, layer=layer: squared_gradient_norm([layer], x, None), spec, autograph=False)
         for layer in (fused, loop)
     )
     for steps in (1, 3, 20):

@@ -11,7 +11,7 @@ import oracles
 import pytest
 import tensorflow as tf
 from oracles import assert_close
-from without_xla import plain
+from without_xla import uncompiled
 
 from deeprnn_keras import DeepRNN
 from deeprnn_keras.kernels.xla import plan, stack
@@ -74,7 +74,7 @@ def test_against_the_loop_and_the_oracle(rng, monkeypatch, connection, bidirecti
     """Each mask meets each of the other arguments, over the connections; each fifth case is compiled."""
     number = CASES.index((connection, bidirectional, mask))
     if number % 5:
-        monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
+        monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     return_sequences, go_backwards, start = [(number + number // 10 + k) // 2**k % 2 == 1 for k in range(3)]
     how = {"connection": connection, "bidirectional": bidirectional, "go_backwards": go_backwards}
     cells, units = ["lstm", "gru"], [3, 3]
@@ -102,7 +102,7 @@ def test_cells_units_and_activations_per_layer(rng, connection, training):
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("n", "steps", "h", "num_layers"), [(1, 1, 1, 1), (1, 3, 2, 1), (3, 1, 2, 2), (2, 2, 1, 2)])
 def test_smallest_sizes(rng, monkeypatch, n, steps, h, num_layers, cell):
-    monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
+    monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     layer, loop, _ = twins(rng, h, num_layers=num_layers, cell=cell, d=1, return_sequences=True, return_state=True)
     x, state = tf.constant(rng.normal(size=(n, steps, 1))), random_state(rng, layer, n)
     assert_equal(with_gradients(layer, x, state), with_gradients(loop, x, state))
