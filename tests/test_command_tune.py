@@ -136,7 +136,7 @@ def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tm
 
 
 def test_family_that_cannot_be_tuned_says_so(text):
-    assert "vowels_bigru_2x64: deeprnn tune does not support models of classification" in error_of(
+    assert "deeprnn tune does not support task family 'classification' of model 'vowels_bigru_2x64'" in error_of(
         "tune", "vowels_bigru_2x64", *text
     )
 

@@ -9,8 +9,7 @@ from deeprnn_keras.audit.kernel_report import KernelRow
 from deeprnn_keras.kernels import implementations
 from deeprnn_keras.kernels.contract import Traits
 from deeprnn_keras.kernels.selection import CUDNN_SELECTED, FOR_CPUS
-from deeprnn_keras.specs import CellSpec as Spec
-from deeprnn_keras.specs import named
+from deeprnn_keras.specs import RegisteredCell, parse_cell
 
 LAYER_NAMES = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 
@@ -26,7 +25,7 @@ def planned_rows(recurrences: Iterable[tuple[str, CellSpec, Activation]]) -> lis
 
 
 def _row(path: str, cell: CellSpec, activation: Activation) -> KernelRow:
-    spec, options = named(cell)
+    spec, options = parse_cell(cell)
     layer_name = LAYER_NAMES.get(spec.name)
     traits = Traits(
         spec.name if layer_name else None,
@@ -57,6 +56,6 @@ def _activation_name(activation: Activation) -> str | None:
     return activation_name(activation)
 
 
-def _equations_name(spec: Spec) -> str:
+def _equations_name(spec: RegisteredCell) -> str:
     """Return the class name of the equations of a cell, or the name of a cell without equations."""
-    return spec.name if spec.sample is None else type(spec.sample).__name__
+    return spec.name if spec.example_equations is None else type(spec.example_equations).__name__

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from deeprnn_keras import checks
-from deeprnn_keras.cli.option_types import OWN, text_of
-from deeprnn_keras.cli.train import fresh_directory
+from deeprnn_keras.cli.option_types import OWN, format_range
+from deeprnn_keras.cli.output_directory import unused_directory
 
 SETTINGS = "tune.json"
 BUDGET = ("params", "max_params", "max_step_ms")
@@ -41,7 +41,7 @@ def resolve_options(
     if output:
         directory = Path(output) if child else checks.new_directory("--output", output)
     elif not child:
-        directory = fresh_directory(directory)
+        directory = unused_directory(directory)
     search = {**DEFAULTS, **asked["search"]}
     if search["algorithm"] in ("bayesian", "random"):
         search.setdefault("trials", TRIALS)
@@ -88,8 +88,8 @@ def _stored(directory: Path, asked: dict[str, Any]) -> dict[str, Any]:
     for key, value in now.items():
         if before.get(key) != value:
             raise ValueError(
-                f"the search in {str(directory)!r} was started with {key} = {text_of(before.get(key))}, got {key} = "
-                f"{text_of(value)} with --resume; leave the option out, or start a new search in another directory"
+                f"the search in {str(directory)!r} was started with {key} = {format_range(before.get(key))}, got {key} = "
+                f"{format_range(value)} with --resume; leave the option out, or start a new search in another directory"
             )
     return stored
 

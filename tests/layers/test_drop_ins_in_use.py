@@ -82,11 +82,11 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN has tanh only"),
+        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN supports tanh only"),
         (
             "LSTM",
             {"implementation": "cudnn", "recurrent_activation": sine},
-            "a user-defined function: cuDNN has sigmoid only",
+            "a user-defined function: cuDNN supports sigmoid only",
         ),
         ("GRU", {"implementation": "cudnn", "reset_after": False}, "reset_after=False"),
         ("GRU", {"implementation": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),
@@ -116,7 +116,7 @@ def test_a_kernel_that_cannot_be_is_refused_when_the_layer_is_made(name, options
             "implementation='cudnn' is not supported for this layer: no GPU is visible to TensorFlow",
         ),
         ({"use_cudnn": True}, "use_cudnn=True is not supported for this layer: no GPU is visible to TensorFlow"),
-        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False forbids it"),
+        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False disables cuDNN"),
     ],
 )
 def test_cudnn_without_a_gpu_is_refused_when_the_layer_is_called(name, options, words):

@@ -222,7 +222,7 @@ def _run_chunks(
 
 def _is_watched_in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     """Return whether a `ForwardAccumulator`, which cannot differentiate a compiled pass, watches one of the tensors."""
-    return tf.executing_eagerly() and _compat.followed_in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
+    return tf.executing_eagerly() and _compat.in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
 
 
 def _prepare(call: LayerCall, plan: Plan, dtype: str, cache: dict[object, Any]) -> PreparedLayer:
