@@ -69,7 +69,9 @@ def run_stack(
     levels = [[_prepare(layer, plan, dtype, call.cache) for layer in level] for level in call.levels]
     flat_states = [state for level in states for state in level]
     pieces = split_into_pieces(sequences, flat_states, mask, plan, dtype)
-    piece_results = [_run_piece(call, levels, piece, plan) for piece in pieces]
+    piece_results = []
+    for piece in pieces:  # not a comprehension, which would be one more frame in a traceback
+        piece_results.append(_run_piece(call, levels, piece, plan))
     results = [tf.cast(result, compute_dtype) for result in join_pieces(piece_results, sequences)]
     num_outputs = len(results) - len(flat_states)
     return results[:num_outputs], _group_by_level(results[num_outputs:], states)
