@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from derivatives import of_products_with_the_jacobian, of_squared_gradients
+from derivatives import jacobian_products, squared_gradient_norm
 from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
@@ -205,7 +205,7 @@ def test_second_derivatives_equal_stock_layers(rng, pair):
     """ "one" runs in a graph, "mixed" in eager mode with a mask; the next test has squared gradients in a graph."""
     graph, functions = (
         pair == "one",
-        [of_products_with_the_jacobian, *([of_squared_gradients] if pair == "mixed" else [])],
+        [jacobian_products, *([squared_gradient_norm] if pair == "mixed" else [])],
     )
     for derivatives in functions:
         layers = [model.layers[:-1] for model in build_models(rng, pair, policy="float64")]
@@ -226,7 +226,7 @@ def test_second_derivatives_of_unknown_lengths(rng, remat):
     loop.set_weights(layer.get_weights())
     spec = [tf.TensorSpec((None, None, D), "float64")]
     run, run_loop = (
-        tf.function(lambda x, layer=each: of_squared_gradients([layer], x, None), spec, autograph=False)
+        tf.function(lambda x, layer=each: squared_gradient_norm([layer], x, None), spec, autograph=False)
         for each in (layer, loop)
     )
     for steps in (1, 3, 20):

@@ -11,7 +11,7 @@ import oracles
 import pytest
 import tensorflow as tf
 from oracles import assert_close
-from without_xla import plain
+from without_xla import uncompiled
 
 from deeprnn_keras import DeepRNN
 from deeprnn_keras.kernels.xla import plan, stack
@@ -75,7 +75,7 @@ def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bid
     """Every mask is combined with every other argument across the connections; every fifth case is compiled."""
     number = CASES.index((connection, bidirectional, mask))
     if number % 5:
-        monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
+        monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     return_sequences, go_backwards, has_state = [(number + number // 10 + k) // 2**k % 2 == 1 for k in range(3)]
     options = {"connection": connection, "bidirectional": bidirectional, "go_backwards": go_backwards}
     cells, units = ["lstm", "gru"], [3, 3]
@@ -105,7 +105,7 @@ def test_cells_units_and_activations_per_layer(rng, connection, training):
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("n", "steps", "h", "num_layers"), [(1, 1, 1, 1), (1, 3, 2, 1), (3, 1, 2, 2), (2, 2, 1, 2)])
 def test_smallest_sizes(rng, monkeypatch, n, steps, h, num_layers, cell):
-    monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
+    monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     layer, loop, _ = build_pair(rng, h, num_layers=num_layers, cell=cell, d=1, return_sequences=True, return_state=True)
     x, state = tf.constant(rng.normal(size=(n, steps, 1))), random_state(rng, layer, n)
     assert_equal(with_gradients(layer, x, state), with_gradients(loop, x, state))
