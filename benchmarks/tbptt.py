@@ -87,10 +87,10 @@ def pipeline_alone(batches=500):
 
 def main(*arguments):
     """Measures, prints, and without --quick writes benchmarks/results/tbptt/results.json."""
-    from deeprnn_keras.bench.environment import busy, environment
+    from deeprnn_keras.bench.environment import load_notes, environment
 
     quick = "--quick" in arguments
-    notes = busy()
+    notes = load_notes()
     times, alone, rows = measured(4 if quick else 30), pipeline_alone(), []
     for name, values in times.items():
         ratios = [value / one for value, one in zip(values, times["constant batch"], strict=True)]

@@ -44,3 +44,9 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 
 Shape: TypeAlias = "tuple[int | None, ...]"
 """A shape with None for sizes that are not known."""
+
+TaskData: TypeAlias = Any
+"""The data of a task family, as returned by `Family.load_data`: a `Split`, or another type that the family defines."""
+
+DataPart: TypeAlias = Any
+"""One part of a `TaskData`, for example `data.train`."""

@@ -67,7 +67,7 @@ def test_every_trained_model_evaluates_to_its_row_in_results(name):
 def test_recorded_figures_are_those_of_the_model(monkeypatch):
     kept = []
     monkeypatch.setattr(results, "record_results", kept.extend)
-    monkeypatch.setattr(table, "write", lambda: kept.append("page"))
+    monkeypatch.setattr(table, "write_page", lambda: kept.append("page"))
     result = CliRunner().invoke(main, ["evaluate", "digits_gru_2x64", "--record"])
     assert result.exit_code == 0, result.output
     accuracy, time, page = kept

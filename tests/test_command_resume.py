@@ -7,7 +7,7 @@ import pytest
 from test_command import TEXT, TINY, deeprnn, error_of
 
 from deeprnn_keras.models import load_language_model
-from deeprnn_keras.training.callbacks import Record
+from deeprnn_keras.training.callbacks import LossHistory
 
 NAME = "kjv_lstm_2x256"
 
@@ -23,13 +23,13 @@ def text(tmp_path, monkeypatch):
 def interrupted(monkeypatch, at, *arguments):
     """The command's output, ended by Ctrl-C after so many updates."""
 
-    def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
+    def interrupt(self, batch, logs=None, note=LossHistory.on_train_batch_end):
         note(self, batch, logs)
         if self.update == at:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Record, "on_train_batch_end", interrupt)
+        patch.setattr(LossHistory, "on_train_batch_end", interrupt)
         result = deeprnn(*arguments)
     assert result.exit_code == 130, result.output
     return result.stdout

@@ -69,12 +69,13 @@ def test_module_imports_only_from_lower_floors(module):
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("deeprnn_keras.zoo")))
 def test_zoo_uses_only_public_names(module):
     public = {f"deeprnn_keras.{name}" for name in [*HOMES, "checks"]}
-    public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.cell_spec")}
+    public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
     public |= {f"deeprnn_keras.stack.{name}" for name in ("layer_units", "output_width")}
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}
     public |= {f"deeprnn_keras.training.files.{name}" for name in ("save_bytes", "save_text")}
+    public |= {f"deeprnn_keras._types.{name}" for name in vars(importlib.import_module("deeprnn_keras._types"))}
     for name in imported_names(MODULES[module]):
         if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo"):
             assert name in public, f"{module} imports {name}"
@@ -91,7 +92,7 @@ def test_layers_import_no_backend(module):
 def test_contract_of_implementations_imports_no_framework():
     code = (
         "import sys\n"
-        "from deeprnn_keras.kernels import contract, implementations, obstacles, selection\n"
+        "from deeprnn_keras.kernels import contract, implementations, selection, unsupported\n"
         "print(*implementations(), *(name for name in ('keras', 'tensorflow') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -9,10 +9,10 @@ import pytest
 from test_command import deeprnn, error_of
 
 from deeprnn_keras import Recipe, SequenceModel, data, zoo
-from deeprnn_keras.data.series import Labelled, SeriesSplit
+from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 from deeprnn_keras.tasks import families
 from deeprnn_keras.training import GeometricDecay
-from deeprnn_keras.training.callbacks import EpochTable
+from deeprnn_keras.training.callbacks import EpochHistory
 
 NAME = "vowels_bigru_2x64"
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def labelled(count, channels=12):
         (RNG.normal(size=(int(length), channels)) * 0.1 + answer).astype("float32")
         for answer, length in zip(answers, RNG.choice([3, 6], size=count), strict=True)
     ]
-    return Labelled(series, answers)
+    return LabeledSeries(series, answers)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_finished_run_learns_and_leaves_its_files(small_data, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict_labels(small_data.test.series), made.predict_labels(small_data.test.series)
     )
-    right = loaded.predict_labels(small_data.test.series) == small_data.test.answers
+    right = loaded.predict_labels(small_data.test.series) == small_data.test.targets
     assert run.score == {"accuracy": right.mean(), "examples": 20}
 
 
@@ -64,13 +64,13 @@ def test_resumed_run_is_bit_identical(small_data, monkeypatch, tmp_path):
     whole = model()
     CLASSIFICATION.train(whole, small_data, recipe, tmp_path / "whole")
 
-    def interrupt(self, epoch, logs=None, note=EpochTable.on_epoch_end):
+    def interrupt(self, epoch, logs=None, note=EpochHistory.on_epoch_end):
         note(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(EpochTable, "on_epoch_end", interrupt)
+        patch.setattr(EpochHistory, "on_epoch_end", interrupt)
         run = CLASSIFICATION.train(model(), small_data, recipe, tmp_path / "cut")
     assert run.ending == "interrupted" and run.score is None
     again = model()
@@ -97,7 +97,7 @@ def test_scores_are_those_of_numpy(kind):
         "numbers": RNG.normal(size=(3, 2)),
         "notes": [RNG.integers(2, size=(len(one), 4)) for one in series],
     }[kind]
-    found = family.score(made, Labelled(series, answers))
+    found = family.score(made, LabeledSeries(series, answers))
     if kind == "classes":
         assert found["accuracy"] == np.mean(np.argmax(logits, -1) == answers)
     elif kind == "binary":
@@ -154,5 +154,5 @@ def test_validation_series_choose_the_epoch(small_data, tmp_path):
     with (run.directory / "history.csv").open() as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     assert np.argmin(losses) < 3, "the last epoch is not the best: the test would show nothing"
-    validation = made.dataset(split.validation.series, split.validation.answers, 64, shuffle=False)
+    validation = made.dataset(split.validation.series, split.validation.targets, 64, shuffle=False)
     assert made.evaluate(validation, verbose=0)[0] == pytest.approx(min(losses), rel=1e-4)

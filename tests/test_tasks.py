@@ -12,7 +12,7 @@ from rich.console import Console
 
 from deeprnn_keras import Recipe, tasks, zoo
 from deeprnn_keras.tasks import registry
-from deeprnn_keras.training.callbacks import EpochTable
+from deeprnn_keras.training.callbacks import EpochHistory
 
 # === The run that every family inherits ===
 
@@ -59,13 +59,13 @@ def test_run_leaves_the_best_epoch_and_its_files(finished):
 
 
 def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_path):
-    def interrupt(self, epoch, logs=None, log=EpochTable.on_epoch_end):
+    def interrupt(self, epoch, logs=None, log=EpochHistory.on_epoch_end):
         log(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(EpochTable, "on_epoch_end", interrupt)
+        patch.setattr(EpochHistory, "on_epoch_end", interrupt)
         run, _ = run_of(tmp_path / "run")
     assert run.ending == "interrupted" and run.score is None and (run.directory / "model.keras").is_file()
     run, model = run_of(tmp_path / "run", resume=True)
@@ -148,7 +148,9 @@ def test_entries_that_fail_are_a_warning(scratch):
             return [zoo.info("d2l_rnn_2x32")]
 
     tasks.register(Odd)
-    with pytest.warns(RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' exists already"):
+    with pytest.warns(
+        RuntimeWarning, match=r"entries of task family 'odd' .* a model named 'd2l_rnn_2x32' exists already"
+    ):
         zoo.list_models()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

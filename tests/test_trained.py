@@ -109,7 +109,7 @@ def test_weights_of_another_model_are_refused_whole(published):
     arrays = load(path.read_bytes())
     arrays["head/bias"] = np.zeros(7, "float16")
     path.write_bytes(save(arrays))
-    found = replace(trained.record("mine"), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    found = replace(trained.read_record("mine"), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     model = zoo.create_model("mine")
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"another model: head/bias has shape \(7,\) there and \(3,\) in the model"):
@@ -165,7 +165,7 @@ def test_all_weights_together_are_small():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_trained_weights_are_what_their_record_says(name):
-    config, made = zoo.info(name), trained.record(name)
+    config, made = zoo.info(name), trained.read_record(name)
     keras.utils.set_random_seed(1)
     model = zoo.create_model(name, pretrained=True)
     np.testing.assert_allclose(trained.golden_output(model, config), made.golden, atol=1e-3)

@@ -17,7 +17,7 @@ from deeprnn_keras import LanguageModel, Recipe, TextCorpus, token_windows
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tasks import families
 from deeprnn_keras.training import GeometricDecay
-from deeprnn_keras.training.callbacks import Record
+from deeprnn_keras.training.callbacks import LossHistory
 from deeprnn_keras.training.compressors import compressed_bits
 
 WORDS = "in the beginning was a word and then there were many words of all sorts é"
@@ -150,12 +150,12 @@ def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_r
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("at", [3, 40], ids=["in the first epoch", "in the second epoch"])
 def test_interrupted_run_keeps_what_it_has_learned(tmp_path, monkeypatch, at):
-    def interrupt(self, batch, logs=None, note=Record.on_train_batch_end):
+    def interrupt(self, batch, logs=None, note=LossHistory.on_train_batch_end):
         note(self, batch, logs)
         if self.update == at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Record, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(LossHistory, "on_train_batch_end", interrupt)
     recipe = Recipe(**SMALL, epochs=2)
     run = run_of(recipe, tmp_path / "run")
     assert (run.ending, run.score, run.sample) == ("interrupted", None, None)

@@ -32,7 +32,7 @@ def test_results_are_kept_sorted_and_replaced(tmp_path):
 
 
 def test_the_page_is_the_one_made_from_entries_and_results():
-    assert table.README.read_text(encoding="utf-8") == table.current(), "python -m deeprnn_keras.zoo writes it"
+    assert table.README.read_text(encoding="utf-8") == table.build_page(), "python -m deeprnn_keras.zoo writes it"
 
 
 @pytest.mark.parametrize("result", results.read_results(), ids=lambda one: f"{one.name} {one.metric}")

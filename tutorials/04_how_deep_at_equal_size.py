@@ -31,8 +31,8 @@ from sklearn.datasets import load_digits
 from deeprnn_keras import Recipe, king_james, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
-from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.results import SearchResults
+from deeprnn_keras.tuning.trial_records import read_trials
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
@@ -139,7 +139,7 @@ for task in TASKS:
     print(f"{task}, {SIZES[task]:,} weights")
     for row in sorted(equal[task].rows, key=lambda row: (row.layers, row.values.get("learning_rate", 0))):
         rate = row.values["learning_rate"]
-        print(f"  L {row.layers}  h {row.units:>4}  rate {rate:<7} {row.value:.4f}  {row.ms:.0f} ms a step")
+        print(f"  L {row.layers}  h {row.units:>4}  rate {rate:<7} {row.value:.4f}  {row.ms_per_step:.0f} ms a step")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -149,7 +149,7 @@ for panel, (task, results) in zip(axes, equal.items(), strict=True):
         panel.errorbar(
             [row.layers for row in rows],
             [row.value for row in rows],
-            yerr=[row.spread or 0.0 for row in rows],
+            yerr=[row.std or 0.0 for row in rows],
             marker="o",
             capsize=3,
             color=f"C{number}",

@@ -159,7 +159,7 @@ for name in ("kjv_lstm_2x256", "kjv_lstm_2x512") if FULL else ("kjv_lstm_2x256",
 
 # %%
 python = "\n".join(text for _, text in sorted(topics.topics.items()))
-both = Vocabulary.of(bible.text + python)
+both = Vocabulary.from_text(bible.text + python)
 pages = TextCorpus(python, "Python", both).split()
 tests = {"Bible": test_text, "Python": [piece[: HELD_OUT // 10] for piece in pages.validation]}
 share = sum(map(len, pages.train))  # as much of each in the mixture

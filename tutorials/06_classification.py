@@ -39,7 +39,7 @@ print(f"{len(data.train)} to learn from, {len(data.test)} to be tested on, {min(
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=110, sharey=True, layout="constrained")
 for speaker, panel in zip((1, 2, 3), axes, strict=True):
-    panel.plot(data.train.series[list(data.train.answers).index(speaker)], linewidth=0.9)
+    panel.plot(data.train.series[list(data.train.targets).index(speaker)], linewidth=0.9)
     panel.set_title(f"speaker {speaker}", loc="left", fontsize=10)
     panel.set_xlabel("step")
     panel.spines[["top", "right"]].set_visible(False)
@@ -88,9 +88,9 @@ variants = {
 for name, changes in variants.items() if FULL else [*variants.items()][-1:]:
     model = classifier(dropout=0.3, output_dropout=0.3, **changes)
     recipe.compile(model, model.loss_function(), model.metric_functions())
-    batches = model.dataset(data.train.series[:COUNT], data.train.answers[:COUNT], recipe.batch_size, seed=0)
+    batches = model.dataset(data.train.series[:COUNT], data.train.targets[:COUNT], recipe.batch_size, seed=0)
     model.fit(batches, epochs=recipe.epochs, callbacks=recipe.callbacks(), shuffle=False, verbose=0)
-    right = np.mean(model.predict_labels(data.test.series[:COUNT]) == data.test.answers[:COUNT])
+    right = np.mean(model.predict_labels(data.test.series[:COUNT]) == data.test.targets[:COUNT])
     print(f"{name:28}{model.count_params():>8,} weights{right:>9.1%} right")
 
 # %% [markdown]
@@ -113,7 +113,7 @@ for name, changes in variants.items() if FULL else [*variants.items()][-1:]:
 
 # %%
 trained = zoo.create_model("vowels_bigru_2x64", pretrained=True)
-speakers, answers = data.test.answers[:COUNT], trained.predict_labels(data.test.series[:COUNT])
+speakers, answers = data.test.targets[:COUNT], trained.predict_labels(data.test.series[:COUNT])
 print(f"{np.mean(answers == speakers):.2%} of {len(answers)} right")
 table = np.zeros((9, 9), int)
 np.add.at(table, (speakers - 1, answers - 1), 1)

@@ -34,7 +34,7 @@ UPDATES = 300 if FULL else 3
 PIECES = None if FULL else 2
 
 data = bach_chorales(keys=12 if FULL else 1)
-frames = np.concatenate(data.train.answers)
+frames = np.concatenate(data.train.targets)
 print(f"{len(data.train)} rolls to learn from, {len(frames):,} frames, {frames.sum(1).mean():.2f} notes in each")
 
 # %% [markdown]
@@ -53,7 +53,7 @@ def nats(probabilities, rolls):
     return float(-(np.where(y > 0, np.log(p), np.log1p(-p))).sum() / len(y))
 
 
-test_x, test_y = data.test.series[:PIECES], data.test.answers[:PIECES]
+test_x, test_y = data.test.series[:PIECES], data.test.targets[:PIECES]
 often = frames.mean(0)
 before = np.concatenate(data.train.series)
 after = {on: ((before == on) * frames).sum(0) / np.maximum((before == on).sum(0), 1) for on in (0, 1)}
@@ -72,7 +72,7 @@ print(f"given the same key before:      {nats(held, test_y):.2f}")
 keras.utils.set_random_seed(0)
 model = zoo.create_model("bach_lstm_2x256", units=128 if FULL else 4, learning_rate=5e-3)
 model.get_layer("head").bias.assign(np.log((often + 1e-4) / (1 - often + 1e-4)))
-batches = model.dataset(data.train.series, data.train.answers, 16, num_buckets=4, seed=0, steps=UPDATES)
+batches = model.dataset(data.train.series, data.train.targets, 16, num_buckets=4, seed=0, steps=UPDATES)
 model.fit(batches, epochs=1, shuffle=False, verbose=0)
 print(f"a smaller LSTM after {UPDATES} updates: {nats(model.predict_proba(test_x), test_y):.2f} nats a frame")
 

@@ -1,6 +1,6 @@
 """`python -m deeprnn_keras.zoo` writes the zoo's page, README.md beside this file, anew."""
 
-from deeprnn_keras.zoo.table import README, write
+from deeprnn_keras.zoo.table import README, write_page
 
-write()
+write_page()
 print(f"written: {README}")

@@ -46,7 +46,7 @@ register(
         initialization=Initialization("keras"),
         recipe=Recipe("adam", 1e-3, batch_size=32, bptt=200, epochs=2),
         published="validation accuracy 0.843 after two epochs",
-        differs="There ids count words by the data set's own list; here `words=WordVocabulary.of(texts, 20_000, "
+        differs="There ids count words by the data set's own list; here `words=WordVocabulary.from_text(texts, 20_000, "
         "padding=True).words` makes one, and raw reviews go in. Both fill short reviews up at the left.",
     ),
     SequenceModelConfig(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from deeprnn_keras import Recipe, checks, count_params, explain_kernels
 from deeprnn_keras.registry import Registry
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
@@ -113,7 +113,7 @@ class Configuration:
 
         A modified configuration has none, unless only values changed that weights do not depend on, such as rates.
         """
-        found = trained.record(self.name)
+        found = trained.read_record(self.name)
         return None if found is None or found.contradictions(self) else found
 
     # === Building ===
@@ -147,7 +147,7 @@ class Configuration:
         if values["initialization"]:
             start = values["config"].get("initialization", self.initialization)
             values["config"]["initialization"] = dataclasses.replace(start, **values["initialization"])
-        return dataclasses.replace(self, recipe=self.recipe.changed(**values["recipe"]), **values["config"])
+        return dataclasses.replace(self, recipe=self.recipe.replace(**values["recipe"]), **values["config"])
 
     # === Describing ===
     def count_params(self) -> int:
@@ -181,7 +181,7 @@ class Configuration:
     def cell_name(self) -> str:
         """Return a name such as 'lstm' or 'gru-lstm'."""
         cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
-        return "-".join(cell_spec(cell).name for cell in cells)
+        return "-".join(registered_cell(cell).name for cell in cells)
 
     def input_description(self) -> str:
         """Return what a step is, such as '12 features'."""

@@ -35,7 +35,7 @@ def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: 
     from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - classes that Keras finds in the file
 
     directory, into = Path(directory), Path(into)
-    result = finished_training(directory)
+    result = read_finished_run(directory)
     config = info(result["model"])
     model = keras.models.load_model(directory / "model.keras", compile=False)
     into.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: 
     return record
 
 
-def finished_training(directory: str | Path, config: Configuration | None = None) -> dict[str, Any]:
+def read_finished_run(directory: str | Path, config: Configuration | None = None) -> dict[str, Any]:
     """Return the content of a run's result.json.
 
     Raises:

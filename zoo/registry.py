@@ -140,7 +140,7 @@ def create_model(name: str | Path, pretrained: bool = False, **overrides: Any) -
 
 def _weights_of(config: Configuration) -> trained.Trained:
     """Return the trained weights of a configuration."""
-    found = trained.record(config.name)
+    found = trained.read_record(config.name)
     if found is None:
         having = list_models(pretrained=True)
         raise ValueError(f"{config.name} has no trained weights; models that have: {', '.join(having) or 'none yet'}")

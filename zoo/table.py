@@ -25,16 +25,16 @@ update by the entry's recipe, n sequences of T steps, on the device below the ta
 HEADINGS = ("name", "L x h, cell", "weights", "published", "ours", "ms an update", "trained weights")
 
 
-def current() -> str:
+def build_page() -> str:
     """Return the page for the present entries and results."""
     tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (families()[task].order, task))
     parts = [HEAD, *(f"## {task.capitalize()}\n\n{_table(list_models(task=task))}" for task in tasks)]
     return "\n".join([*parts, _devices()]).rstrip() + "\n"
 
 
-def write(path: Path = README) -> None:
+def write_page(path: Path = README) -> None:
     """Write the page."""
-    save_text(current(), path)
+    save_text(build_page(), path)
 
 
 def _table(names: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ class Trained:
         read_weights(model, DIRECTORY / f"{self.name}.safetensors", self.sha256)
 
 
-def record(name: str) -> Trained | None:
+def read_record(name: str) -> Trained | None:
     """Return the record of an entry's trained weights, or None.
 
     Raises:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras.training.curve import INK, MUTED, VALIDATION
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, VALIDATION_COLOR
+from deeprnn_keras.training.files import atomic_write
 
 VANISHED = 1e-4  # of the gradient at the last step
 GRID = "#e6eaee"
 SHARES = {
-    "dead": VALIDATION,
+    "dead": VALIDATION_COLOR,
     "output": "#2f6db3",
     "candidate": "#7fa8d1",
     "forget": "#3a7d5c",
@@ -156,9 +156,9 @@ class HealthReport:
         self._draw_shares(right)
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(f"Gradient health: {self.verdict}", x=0.01, ha="left", color=INK, fontsize=12)
-        with written_beside(path) as beside:
-            figure.savefig(beside)
+        figure.suptitle(f"Gradient health: {self.verdict}", x=0.01, ha="left", color=TEXT_COLOR, fontsize=12)
+        with atomic_write(path) as temporary_path:
+            figure.savefig(temporary_path)
         pyplot.close(figure)
         return Path(path)
 
@@ -173,7 +173,7 @@ class HealthReport:
             marker = "o" if np.isfinite(norms).sum() < FEW else None
             axes.plot(norms, color=colour, linewidth=1.9, marker=marker, markersize=4, label=f"H^({place + 1})")
         if not all(same):
-            axes.plot([], [], color=MUTED, linewidth=0.9, linestyle=DASHES, label="H alone")
+            axes.plot([], [], color=MUTED_COLOR, linewidth=0.9, linestyle=DASHES, label="H alone")
         drawn = _drawable(self.state)
         if np.isfinite(drawn[:, 0]).any():
             bottom = max(min(np.nanmin(drawn), np.nanmin(_drawable(self.hidden))), LOWEST * np.nanmax(drawn[:, 0]))
@@ -184,8 +184,10 @@ class HealthReport:
             axes.annotate("no gradient that is finite and not 0", (0.5, 0.5), xycoords="axes fraction", ha="center")
         axes.set_xlim(-0.02 * lags, max(lags - 1, 1) + 0.02 * lags)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel("lag: steps before the last", color=INK)
-        axes.set_title("Norm of the gradient of the last step's loss by the states", loc="left", color=INK, fontsize=10)
+        axes.set_xlabel("lag: steps before the last", color=TEXT_COLOR)
+        axes.set_title(
+            "Norm of the gradient of the last step's loss by the states", loc="left", color=TEXT_COLOR, fontsize=10
+        )
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.legend(frameon=False, fontsize=8.5, ncols=1 + count // 5)
 
@@ -206,7 +208,7 @@ class HealthReport:
         axes.set_ylim(max(at, 9) - 0.8, -0.8)
         axes.set_xlim(0, 1.1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-        axes.set_title("Shares of units and of values", loc="left", color=INK, fontsize=10)
+        axes.set_title("Shares of units and of values", loc="left", color=TEXT_COLOR, fontsize=10)
         axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
 
 

@@ -19,7 +19,7 @@ def stock_choice(layer, gpu):
     against = [
         *([] if gpu else [NO_GPU]),
         *(["use_cudnn=False forbids it"] if layer.use_cudnn is False else []),
-        *implementations()["cudnn"].obstacles(_as_keras_sees(layer)),
+        *implementations()["cudnn"].unsupported_reasons(_as_keras_sees(layer)),
     ]
     if layer.use_cudnn is True and against:
         return Choice(
@@ -36,7 +36,7 @@ def looping_choice(layer, gpu):
 
 
 def _loops_on_a_gpu(known):
-    against = implementations()["cudnn"].obstacles(known)
+    against = implementations()["cudnn"].unsupported_reasons(known)
     if known.cell in (None, "rnn"):
         return [*against, *_instead_of(known)]
     advice = ", but not with these arguments" if against else " with the same arguments"
@@ -45,7 +45,9 @@ def _loops_on_a_gpu(known):
 
 def _better(known):
     """Return why a loop runs, and what would be faster on a CPU."""
-    against = implementations()["xla"].obstacles(replace(known, implementation=2))  # drop-ins take 1 as "auto"
+    against = implementations()["xla"].unsupported_reasons(
+        replace(known, implementation=2)
+    )  # drop-ins take 1 as "auto"
     if known.cell is None:
         return [*against, *_instead_of(known)]
     drop_in = DROP_INS[known.cell]

@@ -56,7 +56,9 @@ def _row(path: str, layer: Any) -> KernelRow:
 
     machine = this_machine()
     here, gpu = _choice(layer, machine), _choice(layer, replace(machine, gpu=True))
-    return KernelRow(path, _type(layer), here.kernel, tuple(here.reasons), gpu.kernel, tuple(gpu.reasons))
+    return KernelRow(
+        path, _type(layer), here.implementation, tuple(here.reasons), gpu.implementation, tuple(gpu.reasons)
+    )
 
 
 def _choice(layer: Any, machine: Machine) -> Choice:
@@ -83,13 +85,13 @@ def _drop_in_choice(layer: Any, machine: Machine) -> Choice:
         choice = layer.implementation_on(machine)
     except ValueError as error:
         return Choice("error", [str(error)])
-    if choice.kernel != "loop":
+    if choice.implementation != "loop":
         return choice
     # what rules out the implementation that such a machine could have, also where the loop was requested
-    cudnn, xla = (implementations()[name].obstacles(layer.traits) for name in ("cudnn", "xla"))
-    obstacles, others = (cudnn, xla) if machine.gpu else (xla, cudnn)
+    cudnn, xla = (implementations()[name].unsupported_reasons(layer.traits) for name in ("cudnn", "xla"))
+    unsupported_reasons, others = (cudnn, xla) if machine.gpu else (xla, cudnn)
     reasons = [reason for reason in choice.reasons if reason not in others]
-    return Choice("loop", list(dict.fromkeys([*reasons, *obstacles])))
+    return Choice("loop", list(dict.fromkeys([*reasons, *unsupported_reasons])))
 
 
 def _type(layer):

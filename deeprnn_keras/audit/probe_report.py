@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeprnn_keras.training.curve import INK, MUTED
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR
+from deeprnn_keras.training.files import atomic_write
 
 BAR = "#2f6db3"
 
@@ -62,13 +62,13 @@ class ProbeReport(list):
         axes.barh([row.level for row in rows], drawn, color=BAR, height=0.62)
         for place, (row, end) in enumerate(zip(rows, drawn, strict=True)):
             axes.annotate(f"{row.score:.3f}", (max(end, 0), place), (4, 0), textcoords="offset points", va="center")
-        axes.axvline(self.baseline, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="nothing read")
+        axes.axvline(self.baseline, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="nothing read")
         axes.set_xlim(max(low, -1.0) * 1.05, 1.12)
-        axes.set_xlabel(f"{self.metric} on held-out data", color=INK)
-        axes.set_title(title, loc="left", color=INK, fontsize=10.5)
+        axes.set_xlabel(f"{self.metric} on held-out data", color=TEXT_COLOR)
+        axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=10.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0)
-        with written_beside(path) as beside:
-            figure.savefig(beside)
+        with atomic_write(path) as temporary_path:
+            figure.savefig(temporary_path)
         pyplot.close(figure)
         return Path(path)

@@ -92,7 +92,7 @@ class StepByStep:
             if connections.reads_input(index):
                 reads = [tf.concat(pair, -1) for pair in zip(reads, inputs, strict=True)]
             self.passes.append(self._layer(level[0], reads, start))
-            source = connections.shortcut(index)
+            source = connections.shortcut_source(index)
             for below, output in zip(left, self.passes[-1].outputs, strict=True):
                 below.append(output if source is None else output + below[source])
         steps = [self._leaving(below) for below in left]

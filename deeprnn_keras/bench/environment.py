@@ -11,7 +11,7 @@ BUSY = 0.3  # load per core
 PACKAGES = ("deeprnn-keras", "keras", "tensorflow", "torch", "numpy")
 
 
-def busy():
+def load_notes():
     """[a note], if the cores were at work over the last minute; [] if not, or where the system does not tell."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load < BUSY * os.cpu_count():

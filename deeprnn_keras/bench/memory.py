@@ -29,13 +29,13 @@ def memory_seconds(settings):
 
 def growth(step):
     """Greatest resident memory during two steps, compilation included, less that before the first, in MB (10^6)."""
-    before = resident("VmRSS")
+    before = resident_memory("VmRSS")
     for _ in range(UPDATES):
         step()
-    return (resident("VmHWM") - before) / 1e6
+    return (resident_memory("VmHWM") - before) / 1e6
 
 
-def resident(which):
+def resident_memory(which):
     """Resident memory of this process in bytes: "VmRSS", now, or "VmHWM", the greatest so far.
 
     Where there is no /proc, both are the greatest so far. Linux has that from `getrusage` too, but there a child

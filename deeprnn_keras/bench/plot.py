@@ -3,8 +3,8 @@
 from deeprnn_keras.bench.case import Case
 from deeprnn_keras.bench.goals import case_of
 from deeprnn_keras.bench.summary import milliseconds
-from deeprnn_keras.training.curve import INK, MUTED
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR
+from deeprnn_keras.training.files import atomic_write
 
 BARS = {"keras": ("Keras", "#c3ccd5"), "DeepRNN": ("ours", "#c2410c"), "torch": ("PyTorch", "#9db8d2")}
 THICKNESS = 0.27
@@ -41,8 +41,8 @@ def plot_steps(results, path):
         for height, width, (_, time) in zip(heights, widths, bars, strict=True):
             _note(axes, width, height, time, name)
     _dress(axes, [_label(case) for case, _ in groups], results["about"]["device"])
-    with written_beside(path) as beside:
-        figure.savefig(beside)
+    with atomic_write(path) as temporary_path:
+        figure.savefig(temporary_path)
     pyplot.close(figure)
     return True
 
@@ -74,21 +74,21 @@ def _note(axes, width, height, time, name):
         textcoords="offset points",
         va="center",
         fontsize=7.5,
-        color=INK if ours else MUTED,
+        color=TEXT_COLOR if ours else MUTED_COLOR,
         fontweight="bold" if ours else "normal",
     )
 
 
 def _dress(axes, labels, device):
-    axes.set_yticks(range(len(labels)), labels, fontsize=8, color=INK)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8, color=TEXT_COLOR)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, max(1.12, axes.get_xlim()[1] * 1.08))
-    axes.set_xlabel("time per training step, Keras = 1", color=INK, fontsize=9)
-    axes.set_title(f"Training an LSTM on {device}", loc="left", color=INK, fontsize=11)
+    axes.set_xlabel("time per training step, Keras = 1", color=TEXT_COLOR, fontsize=9)
+    axes.set_title(f"Training an LSTM on {device}", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
+    axes.spines["bottom"].set_color(MUTED_COLOR)
     axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=8, colors=MUTED)
+    axes.tick_params(axis="x", labelsize=8, colors=MUTED_COLOR)
     axes.set_axisbelow(True)
     axes.grid(axis="x", color="#e6eaee", linewidth=0.8)
     axes.figure.legend(

@@ -49,7 +49,7 @@ def kernels(seed, output, resume, **choice):
     """
     from rich.console import Console
 
-    from deeprnn_keras.bench.environment import busy, environment_of_worker
+    from deeprnn_keras.bench.environment import environment_of_worker, load_notes
     from deeprnn_keras.bench.report import print_report, write_report
     from deeprnn_keras.bench.results import about_run, load_results, new_results, resumed
     from deeprnn_keras.bench.run import expected_seconds, run
@@ -58,7 +58,7 @@ def kernels(seed, output, resume, **choice):
 
     console = Console()
     settings, notes = _settings(seed=seed, **choice)
-    notes += busy()
+    notes += load_notes()
     directory = _directory(output, resume)
     for note in notes:
         console.print(note, highlight=False, markup=False)

@@ -57,7 +57,7 @@ class Amount(click.ParamType):
             self.fail(f"must be a number of weights such as 500k, 1.5M, or 200000, got {value!r}", param, ctx)
 
 
-def text_of(value: Any) -> str:
+def format_range(value: Any) -> str:
     """Return a range as it is written on the command line."""
     if value is OWN:
         return "own"

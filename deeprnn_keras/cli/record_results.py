@@ -47,21 +47,21 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
     config = zoo.info(argument if argument in zoo.list_models() else loaded.model.name)
     training = _training(config, argument)
     with console.status("scoring"):
-        figures = config.family.figures(config, loaded.model, path)
-    about = {"name": config.name, "data": figures.data, "seed": str(training.seed), "steps": str(training.updates)}
+        record = config.family.evaluation_record(config, loaded.model, path)
+    about = {"name": config.name, "data": record.data, "seed": str(training.seed), "steps": str(training.updates)}
     about |= {"minutes": f"{training.minutes:.1f}", "versions": training.versions}
     rows = [
-        results.Result(split=figures.split, metric=metric, value=f"{value:.4f}", device=training.device, **about)
-        for metric, value in figures.values.items()
+        results.Result(split=record.split, metric=metric, value=f"{value:.4f}", device=training.device, **about)
+        for metric, value in record.metrics.items()
     ]
     with console.status("timing training steps"):
-        ms = step_ms(config.build(), tuple(figures.batch))
+        ms = step_ms(config.build(), tuple(record.training_batch))
     about["versions"] = _text_of({**_installed(), "python": platform.python_version()})
     rows.append(
         results.Result(split="train", metric=results.STEP_TIME, value=f"{ms:.1f}", device=device_name(), **about)
     )
     results.record_results(rows)
-    table.write()
+    table.write_page()
     for row in rows:
         console.print(f"[bold]{row.metric:>20}[/]  {row.value}   {row.data}, {row.split}")
     console.print(f"Saved to {results.FILE} and {table.README}", soft_wrap=True)
@@ -69,12 +69,12 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
 
 def _training(config: Configuration, argument: str) -> Training:
     from deeprnn_keras.zoo import trained
-    from deeprnn_keras.zoo.publish import finished_training
+    from deeprnn_keras.zoo.publish import read_finished_run
 
     if argument == config.name:
-        found = trained.record(argument)
+        found = trained.read_record(argument)
         return Training(found.seed, found.updates, found.minutes, found.device, _text_of(found.versions))
-    result = finished_training(argument, config)
+    result = read_finished_run(argument, config)
     versions = {**result["versions"], "python": result["python"]}
     return Training(result["seed"], result["updates"], result["seconds"] / 60, result["device"], _text_of(versions))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deeprnn_keras.cli.output_directory import unused_directory
 from deeprnn_keras.cli.resume_options import TrainOptions, stored_options
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
     directory = options.directory
     if not resume:
-        directory = checks.new_directory("--output", directory) if directory else fresh_directory(Path("runs") / name)
+        directory = checks.new_directory("--output", directory) if directory else unused_directory(Path("runs") / name)
     data = family.load_data(config, options.data)
     config = family.configure(zoo.info(name, **overrides), data)
 
@@ -146,12 +147,3 @@ def _publish(name: str, directory: Path, into: Path, console: Console) -> None:
 
     published = publish(directory, into)
     console.print(f"[bold]weights[/]: {escape(str(into / name))}.safetensors, SHA-256 {published.sha256[:12]}...")
-
-
-def fresh_directory(path: Path) -> Path:
-    """Return `path`, numbered if it exists."""
-    number, directory = 1, path
-    while directory.exists():
-        number += 1
-        directory = path.with_name(f"{path.name}-{number}")
-    return directory

@@ -5,7 +5,7 @@ from .king_james_bible import king_james
 from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
-from .series import Labelled, SeriesSplit, adding_problem, adding_split, digits, japanese_vowels
+from .series import LabeledSeries, SeriesSplit, adding_problem, adding_split, digits, japanese_vowels
 from .tbptt import TBPTTDataset
 from .vocabulary import LETTERS, Vocabulary, letters_only
 from .windows import series_windows, token_windows
@@ -16,7 +16,7 @@ __all__ = [
     "ArrayDataset",
     "BucketedDataset",
     "ByteVocabulary",
-    "Labelled",
+    "LabeledSeries",
     "SeriesSplit",
     "TBPTTDataset",
     "TextCorpus",

@@ -14,7 +14,7 @@ WHITE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
-class Split:
+class TextSplit:
     """Two disjoint lists of text pieces; nothing should be read across the end of a piece."""
 
     train: tuple[str, ...]
@@ -43,7 +43,7 @@ class TextCorpus:
             raise ValueError(f"{name}: the text is empty; give at least one character")
         self.text = text
         self.name = name
-        self.vocabulary = vocabulary or Vocabulary.of(text)
+        self.vocabulary = vocabulary or Vocabulary.from_text(text)
 
     @classmethod
     def from_file(cls, path, vocabulary=None):
@@ -84,7 +84,7 @@ class TextCorpus:
             cut = self._between_words(end - round((end - start) * fraction))
             train.append(self.text[start:cut])
             validation.append(self.text[cut:end])
-        return Split(tuple(train), tuple(validation))
+        return TextSplit(tuple(train), tuple(validation))
 
     def _between_words(self, place):
         """`place`, or where words are read the end of the word it falls in."""
@@ -93,7 +93,7 @@ class TextCorpus:
         found = WHITE.search(self.text, place)
         return found.start() if found else len(self.text)
 
-    def beginning(self, piece, length):
+    def prefix(self, piece, length):
         """The first `length` characters of a piece of text, up to the end of a word where words are read."""
         white = WHITE.search(piece, length) if self.vocabulary.unit == "word" else None
         return piece[: white.start() if white else length]
@@ -102,7 +102,7 @@ class TextCorpus:
         """Each piece of text as ids."""
         return [self.vocabulary.encode(piece) for piece in pieces]
 
-    def size(self):
+    def describe(self):
         """Such as '4,138,977 characters of 66 kinds'."""
         unit, count = self.vocabulary.unit, len(self.text)
         count = count if unit == "character" else len(self.vocabulary.encode(self.text))

@@ -23,7 +23,7 @@ def king_james():
     >>> king_james().text[:24]
     'In the beginning God cre'
     """
-    path = extras.directory_of(PACKAGE, "", "king_james") / FILE
+    path = extras.package_directory(PACKAGE, "", "king_james") / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{str(path)!r} does not exist; {REMEDY}")
     quoted = path.read_text(encoding="utf-8").split('"""', 2)

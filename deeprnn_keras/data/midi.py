@@ -36,7 +36,7 @@ def write_midi(roll, path, *, frames_per_quarter=FRAMES_PER_QUARTER, quarters_pe
         raise ValueError(f"roll must be (T, K) with notes {lowest} to at most 127, got shape {roll.shape}")
     ticks = TICKS // checks.positive_int("frames_per_quarter", frames_per_quarter)
     tempo = checks.positive("quarters_per_minute", quarters_per_minute)
-    mido = extras.optional("mido", "music", "write_midi")
+    mido = extras.import_optional("mido", "music", "write_midi")
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
     now = 0
     for frame, note, sounds in _changes(roll > 0):

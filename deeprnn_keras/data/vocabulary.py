@@ -27,7 +27,7 @@ class Vocabulary:
         ValueError: if a character occurs twice or there is none.
 
     >>> from deeprnn_keras.data import Vocabulary
-    >>> vocabulary = Vocabulary.of("abracadabra")
+    >>> vocabulary = Vocabulary.from_text("abracadabra")
     >>> vocabulary.encode("cab").tolist(), vocabulary.decode([2, 0, 1])
     ([2, 0, 1], 'cab')
     """
@@ -44,7 +44,7 @@ class Vocabulary:
         self._sorted = codes[self._order]
 
     @classmethod
-    def of(cls, text):
+    def from_text(cls, text):
         """The characters of `text`, in the order of their code points."""
         return cls("".join(sorted(set(text))))
 

@@ -30,7 +30,7 @@ class WordVocabulary:
         ValueError: if a word occurs twice, has white space in it, or there is none.
 
     >>> from deeprnn_keras.data import WordVocabulary
-    >>> vocabulary = WordVocabulary.of("the cat saw the dog the cat fled", size=3)
+    >>> vocabulary = WordVocabulary.from_text("the cat saw the dog the cat fled", size=3)
     >>> vocabulary.words, vocabulary.encode("the cow").tolist()
     (('<unk>', 'the', 'cat'), [1, 0])
     """
@@ -48,7 +48,7 @@ class WordVocabulary:
         self._ids = {word: place for place, word in enumerate(self.words)}
 
     @classmethod
-    def of(cls, text, size=10_000, end_of_line=False, padding=False):
+    def from_text(cls, text, size=10_000, end_of_line=False, padding=False):
         """The most frequent words of a text, or of a list of texts.
 
         Args:

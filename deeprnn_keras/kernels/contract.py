@@ -75,10 +75,10 @@ class LayerCall(NamedTuple):
         input_dim: d.
         go_backwards, return_sequences, zero_output_for_mask, training: As in Keras.
         compute_dtype: Precision of the layer's inputs and outputs.
-        drop_inputs: x -> x with the cell's input dropout; identity outside training.
+        input_dropout: x -> x with the cell's input dropout; identity outside training.
         keras_loop: (sequences, states, mask) -> (last output, outputs, states): the loop over the cell's steps.
         keras_cudnn: The same by Keras' own choice between cuDNN and its loop.
-        memory: Dictionary that lives as long as the layer, for what an implementation prepares once.
+        cache: Dictionary that lives as long as the layer, for what an implementation prepares once.
     """
 
     recurrence: Recurrence | None
@@ -89,10 +89,10 @@ class LayerCall(NamedTuple):
     zero_output_for_mask: bool
     training: bool
     compute_dtype: str
-    drop_inputs: Callable[[Tensor], Tensor]
+    input_dropout: Callable[[Tensor], Tensor]
     keras_loop: Callable[..., tuple]
     keras_cudnn: Callable[..., tuple]
-    memory: dict
+    cache: dict
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Connections:
         """Return whether a level reads X beside what leaves the level below; levels count from 0."""
         return self.kind == "skip" and level > 0
 
-    def shortcut(self, level: int) -> int | None:
+    def shortcut_source(self, level: int) -> int | None:
         """Return the level whose output is added to that of this one, or None."""
         source = level - self.block_size
         return source if self.kind == "residual" and source >= 0 and (level + 1) % self.block_size == 0 else None
@@ -128,7 +128,7 @@ class StackCall(NamedTuple):
         dropouts: For each level but the first, the dropout on what it reads from below.
         return_sequences, training: As in Keras.
         remat: Recompute the gates in the backward pass instead of storing them.
-        memory: Dictionary that lives as long as the stack.
+        cache: Dictionary that lives as long as the stack.
     """
 
     levels: Sequence[Sequence[LayerCall]]
@@ -137,7 +137,7 @@ class StackCall(NamedTuple):
     return_sequences: bool
     training: bool
     remat: bool
-    memory: dict
+    cache: dict
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Implementation:
         preference: The highest that is supported is selected by "auto".
         backend: Keras backend that it needs, or None for any.
         device: "gpu": needs one; "cpu": is made for CPUs and not selected by "auto" on a GPU; None: any.
-        obstacles: traits -> reasons why it does not support such a layer; empty where it does.
+        unsupported_reasons: traits -> reasons why it does not support such a layer; empty where it does.
         layer_runner: "module:function" that runs a layer, (LayerCall, sequences (n, T, d), states, mask (n, T) or None)
             -> (last output (n, h), outputs (n, T, h) or (n, 1, h), final states).
         stack_runner: "module:function" that runs a whole stack, (StackCall, sequences, states per level, mask) ->
@@ -160,7 +160,7 @@ class Implementation:
     preference: int
     backend: str | None
     device: str | None
-    obstacles: Callable[[Traits], list[str]]
+    unsupported_reasons: Callable[[Traits], list[str]]
     layer_runner: str
     stack_runner: str | None = None
 

@@ -39,7 +39,7 @@ class Machine:
 class Choice(NamedTuple):
     """The name of an implementation, and why it and no faster one is used."""
 
-    kernel: str
+    implementation: str
     reasons: list[str]
 
 
@@ -55,15 +55,15 @@ def check(implementation: str, traits: Traits) -> str:
         ValueError: If it is unknown, or does not support the layer; the message says why.
     """
     checks.one_of("implementation", implementation, choices())
-    found = [] if implementation == AUTO else implementations()[implementation].obstacles(traits)
+    found = [] if implementation == AUTO else implementations()[implementation].unsupported_reasons(traits)
     if found:
         raise ValueError(_unsupported_message(f"implementation={implementation!r}", found))
     return implementation
 
 
-def _unsupported_message(asked: str, obstacles: list[str]) -> str:
+def _unsupported_message(asked: str, unsupported_reasons: list[str]) -> str:
     return (
-        f"{asked} is not supported for this layer: {'; '.join(obstacles)}. "
+        f"{asked} is not supported for this layer: {'; '.join(unsupported_reasons)}. "
         "Use 'auto' to select the fastest supported one"
     )
 
@@ -115,5 +115,5 @@ def _against(
     return [
         *([NO_GPU] if implementation.device == "gpu" and not machine.gpu else []),
         *(["use_cudnn=False forbids it"] if implementation.name == "cudnn" and use_cudnn is False else []),
-        *implementation.obstacles(traits),
+        *implementation.unsupported_reasons(traits),
     ]

@@ -358,7 +358,7 @@ class DeepRNN(keras.layers.Layer):
             return_sequences=self.return_sequences,
             training=bool(training),
             remat=self.remat,
-            memory=self._memory.content,
+            cache=self._memory.content,
         )
 
     def _with_zeros(self, states: list[list[Tensor]], batch_size: Tensor) -> list[list[Tensor]]:
@@ -384,7 +384,7 @@ class DeepRNN(keras.layers.Layer):
                 read = self.dropouts[number - 1].call(outputs[-1], training=training)
                 read = ops.concatenate([read, sequences], -1) if connections.reads_input(number) else read
             output, last, final = self._run_level(number, read, states[number], mask, training, want_last)
-            source = connections.shortcut(number)
+            source = connections.shortcut_source(number)
             for found, value in ((outputs, output), (lasts, last)):
                 found.append(value if source is None or value is None else value + found[source])
             finals.append(final)

@@ -47,7 +47,7 @@ class SelectsImplementation:
 
     def selected_implementation(self) -> str:
         """Return the name of the implementation that runs this layer on this machine."""
-        return self.implementation_on(this_machine()).kernel
+        return self.implementation_on(this_machine()).implementation
 
     def implementation_on(self, machine: selection.Machine) -> selection.Choice:
         """Return the implementation that runs this layer on a machine, and why."""
@@ -75,10 +75,10 @@ class SelectsImplementation:
             zero_output_for_mask=self.zero_output_for_mask,
             training=bool(training),
             compute_dtype=self.compute_dtype,
-            drop_inputs=partial(self._drop_inputs, training=training),
+            input_dropout=partial(self._drop_inputs, training=training),
             keras_loop=partial(self._keras_loop, training=training),
             keras_cudnn=partial(self._keras_path, training=training),
-            memory=self._memory.content,
+            cache=self._memory.content,
         )
 
     def _drop_inputs(self, sequences: Tensor, training: bool) -> Tensor:

@@ -146,18 +146,18 @@ class LanguageModel(Configured, keras.Model):
 
     def generate(self, prompt, length=200, **options):
         """Continues `prompt`: see `deeprnn_keras.generate`."""
-        return generate(self, self.known(), prompt, length, **options)
+        return generate(self, self.require_vocabulary(), prompt, length, **options)
 
     def score(self, text, unknown="error", **options):
         """A `Score` on a text, or on a list of texts that do not follow each other: see `generation.score`."""
         pieces = [text] if isinstance(text, str) else text
-        return score(self, [self.known().encode(piece, unknown) for piece in pieces], **options)
+        return score(self, [self.require_vocabulary().encode(piece, unknown) for piece in pieces], **options)
 
     def corpus(self, text, name="text"):
         """`text` as a `TextCorpus` in this model's vocabulary."""
-        return TextCorpus(text, name, self.known())
+        return TextCorpus(text, name, self.require_vocabulary())
 
-    def known(self):
+    def require_vocabulary(self):
         """The vocabulary; a ValueError if the model knows numbers only."""
         if self.vocabulary is None:
             raise ValueError(

@@ -1,5 +1,5 @@
 """Optimizers that look at a gradient before they take it."""
 
-from deeprnn_keras.optimizers.guard import GUARDED, GradientGuard, GuardedAdam, GuardedRMSprop, GuardedSGD
+from deeprnn_keras.optimizers.guard import GUARDED_OPTIMIZERS, GradientGuard, GuardedAdam, GuardedRMSprop, GuardedSGD
 
-__all__ = ["GUARDED", "GradientGuard", "GuardedAdam", "GuardedRMSprop", "GuardedSGD"]
+__all__ = ["GUARDED_OPTIMIZERS", "GradientGuard", "GuardedAdam", "GuardedRMSprop", "GuardedSGD"]

@@ -155,4 +155,4 @@ class GuardedRMSprop(GradientGuard, keras.optimizers.RMSprop):
     """
 
 
-GUARDED = {"adam": GuardedAdam, "rmsprop": GuardedRMSprop, "sgd": GuardedSGD}
+GUARDED_OPTIMIZERS = {"adam": GuardedAdam, "rmsprop": GuardedRMSprop, "sgd": GuardedSGD}

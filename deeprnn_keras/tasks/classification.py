@@ -10,7 +10,7 @@ from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
 if TYPE_CHECKING:
-    from deeprnn_keras.data.series import Labelled
+    from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
 
@@ -23,7 +23,7 @@ class ClassificationFamily(SequenceFamily):
     limits = "It answers with one of its classes whatever it is given, also what belongs to none."
     kinds = ("classes", "binary")
 
-    def score(self, model: SequenceModel, part: Labelled) -> dict[str, float | int]:
+    def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
         """Return the accuracy, every series counted alike."""
-        correct = np.ravel(model.predict_labels(part.series)) == np.ravel(part.answers)
+        correct = np.ravel(model.predict_labels(part.series)) == np.ravel(part.targets)
         return {"accuracy": float(np.mean(correct)), "examples": len(part)}

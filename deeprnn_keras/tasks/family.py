@@ -48,8 +48,8 @@ class Configuration(Protocol):
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Figures of a trained model for the zoo's results.csv.
+class EvaluationRecord:
+    """EvaluationRecord of a trained model for the zoo's results.csv.
 
     Attributes:
         data: Name of the data set.
@@ -288,9 +288,9 @@ class Family:
 
     def monitors(self, model: keras.Model, console: Console) -> list[keras.callbacks.Callback]:
         """Return callbacks: first the one whose `epochs` become history.csv, then those that show progress."""
-        from deeprnn_keras.training.callbacks import EpochTable
+        from deeprnn_keras.training.callbacks import EpochHistory
 
-        return [EpochTable(console)]
+        return [EpochHistory(console)]
 
     def finish(
         self,
@@ -366,7 +366,7 @@ class Family:
         """
         raise ValueError(f"model {model.name!r} is not supported: models of {self.name} do not generate")
 
-    def figures(self, config: Configuration, model: keras.Model, path: Path | None) -> Figures:
+    def evaluation_record(self, config: Configuration, model: keras.Model, path: Path | None) -> EvaluationRecord:
         """Return what `deeprnn evaluate --record` stores.
 
         Args:
@@ -383,7 +383,7 @@ class Family:
         score = self.score(model, data.test)
         values = {metric.replace("_", " "): value for metric, value in score.items() if isinstance(value, float)}
         train = self.batches(model, data.train, config.recipe.batch_size, seed=0)
-        return Figures(data.name, "test", values, first_batch(train))
+        return EvaluationRecord(data.name, "test", values, first_batch(train))
 
     # === Tuning ===
     def check_tunable(self, config: Configuration) -> None:

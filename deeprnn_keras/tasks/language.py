@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.panel import Panel
 from rich.text import Text
 
-from deeprnn_keras.tasks.family import Configuration, Family, Figures
+from deeprnn_keras.tasks.family import Configuration, EvaluationRecord, Family
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
 from deeprnn_keras.tasks.run import Plan, Run
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.data import TextCorpus
     from deeprnn_keras.data.batches import Batches
-    from deeprnn_keras.data.corpus import Split
+    from deeprnn_keras.data.corpus import TextSplit
     from deeprnn_keras.models import LanguageModel
     from deeprnn_keras.training.recipe import Recipe
 
@@ -80,7 +80,7 @@ class LanguageFamily(Family):
         else:
             raise ValueError(f"{config.name} comes without its text ({config.data}); give one with --text FILE")
         if config.symbols == "words":
-            words = WordVocabulary.of(corpus.text, config.vocabulary_size, end_of_line=True)
+            words = WordVocabulary.from_text(corpus.text, config.vocabulary_size, end_of_line=True)
             return TextCorpus(corpus.text, corpus.name, words)
         if config.symbols == "bytes":
             return TextCorpus(corpus.text, corpus.name, ByteVocabulary())
@@ -98,7 +98,7 @@ class LanguageFamily(Family):
 
     def describe_data(self, data: TextCorpus) -> str:
         """Return name and size of the text."""
-        return f"{data.name}, {data.size()}"
+        return f"{data.name}, {data.describe()}"
 
     def data_record(self, data: TextCorpus) -> dict[str, Any]:
         """Return name and length of the text."""
@@ -132,10 +132,10 @@ class LanguageFamily(Family):
 
     def monitors(self, model: LanguageModel, console: Console) -> list[keras.callbacks.Callback]:
         """Return the record of losses and the progress bar."""
-        from deeprnn_keras.training.callbacks import Record
+        from deeprnn_keras.training.callbacks import LossHistory
         from deeprnn_keras.training.progress import Progress
 
-        return [Record(), Progress(console, model.vocabulary.unit)]
+        return [LossHistory(), Progress(console, model.vocabulary.unit)]
 
     def finish(
         self,
@@ -174,7 +174,7 @@ class LanguageFamily(Family):
     def report(self, run: LanguageRun, model: LanguageModel, console: Console) -> None:
         """Print the score beside compressors, and the sample."""
         name = f"{model.name}, {model.count_params():,} weights"
-        console.print(score_table(run.score, run.references, name, unit=model.known().unit))
+        console.print(score_table(run.score, run.references, name, unit=model.require_vocabulary().unit))
         sample = Text(run.sample)
         sample.stylize("bold", 0, len(run.prompt))
         title = f"Sample, temperature {SAMPLE_TEMPERATURE}; the prompt, from the validation text, is bold"
@@ -197,11 +197,11 @@ class LanguageFamily(Family):
         pieces = [TextCorpus.from_file(path).text] if path else king_james().split().validation
         name = path.name if path else "King James Bible, held-out part"
         if skip_unknown:
-            vocabulary = model.known()
+            vocabulary = model.require_vocabulary()
             pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
         with console.status("scoring"):
             score = model.score(pieces)
-        unit = model.known().unit
+        unit = model.require_vocabulary().unit
         console.print(score_table(score, compressed_bits("".join(pieces), unit), model.name, name, unit))
 
     def generate(
@@ -214,7 +214,7 @@ class LanguageFamily(Family):
         unknown = "skip" if options.get("skip_unknown") else "error"
         print(model.generate(options["prompt"], options.get("length", 400), unknown=unknown, **sampling))
 
-    def figures(self, config: Configuration, model: LanguageModel, path: Path | None) -> Figures:
+    def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
         """Return bits per character or byte, or the perplexity of a model of words, on the validation text."""
         from deeprnn_keras.training.step_time import first_batch
 
@@ -225,7 +225,7 @@ class LanguageFamily(Family):
         pieces = [corpus.encode(part) for part in (split.train, split.validation)]
         train, validation = text_batches(*pieces, recipe, False, 0)
         values = _values(config, model, split, validation)
-        return Figures(corpus.name, "validation", values, first_batch(train(None)))
+        return EvaluationRecord(corpus.name, "validation", values, first_batch(train(None)))
 
     # === Tuning ===
     def check_tunable(self, config: Configuration) -> None:
@@ -252,7 +252,7 @@ def _packaged_text(name: str) -> TextCorpus:
 
 
 def _score_and_sample(
-    run: LanguageRun, model: LanguageModel, corpus: TextCorpus, split: Split, seed: int, console: Console
+    run: LanguageRun, model: LanguageModel, corpus: TextCorpus, split: TextSplit, seed: int, console: Console
 ) -> None:
     from deeprnn_keras.training.files import save_text
 
@@ -262,12 +262,12 @@ def _score_and_sample(
             on_batch=lambda done, of: status.update(f"scoring the validation text: {done} of {of} batches"),
         )
         status.update("writing a sample")
-        run.prompt = corpus.beginning(split.validation[0], SAMPLE_PROMPT)
+        run.prompt = corpus.prefix(split.validation[0], SAMPLE_PROMPT)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
     save_text(run.sample + "\n", run.directory / "sample.txt")
 
 
-def _values(config: Configuration, model: LanguageModel, split: Split, validation: Batches) -> dict[str, float]:
+def _values(config: Configuration, model: LanguageModel, split: TextSplit, validation: Batches) -> dict[str, float]:
     if config.recipe.train_windows is not None:  # such recipes validate on windows that start from a zero state
         model.compile(loss=model.loss_function())
         return {"perplexity": math.exp(model.evaluate(validation, verbose=0))}

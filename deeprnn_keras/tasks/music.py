@@ -14,7 +14,7 @@ from deeprnn_keras.tasks.sequence import SequenceFamily
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deeprnn_keras.data.series import Labelled
+    from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
 OPENING = 8  # frames of a test piece that generated music begins with
@@ -29,10 +29,10 @@ class MusicFamily(SequenceFamily):
     limits = "It gives each note of a frame a probability by itself: of chords it knows what came before."
     kinds = ("notes",)
 
-    def score(self, model: SequenceModel, part: Labelled) -> dict[str, float | int]:
+    def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
         """Return the nats per frame, over all frames."""
         nats = frames = 0.0
-        for probabilities, notes in zip(model.predict_proba(part.series), part.answers, strict=True):
+        for probabilities, notes in zip(model.predict_proba(part.series), part.targets, strict=True):
             p = np.clip(np.where(notes, probabilities, 1 - probabilities), 1e-12, 1)
             nats, frames = nats - float(np.log(p).sum()), frames + len(notes)
         return {"nats_per_frame": nats / frames, "pieces": len(part)}

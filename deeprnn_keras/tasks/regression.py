@@ -10,7 +10,7 @@ from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
 if TYPE_CHECKING:
-    from deeprnn_keras.data.series import Labelled
+    from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
 
@@ -23,8 +23,8 @@ class RegressionFamily(SequenceFamily):
     limits = "The task is made up."
     kinds = ("numbers",)
 
-    def score(self, model: SequenceModel, part: Labelled) -> dict[str, float | int]:
+    def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
         """Return the mean squared error over all numbers."""
         predicted = model.predict_labels(part.series)
-        targets = np.asarray(part.answers).reshape(predicted.shape)
+        targets = np.asarray(part.targets).reshape(predicted.shape)
         return {"mse": float(np.mean((predicted - targets) ** 2)), "examples": len(part)}

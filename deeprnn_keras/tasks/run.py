@@ -147,12 +147,12 @@ def fit(
         displays: Callbacks that report progress. Those with a method `close` are closed in any case.
         deadline: Time, as of `time.time`, at which training ends; None for no limit.
     """
-    from deeprnn_keras.training.callbacks import Checkpoint, Deadline
+    from deeprnn_keras.training.callbacks import BestCheckpoint, Deadline
     from deeprnn_keras.training.non_finite import NonFiniteGuard
     from deeprnn_keras.training.resume import Resume
 
     recipe = plan.recipe
-    guard, best = NonFiniteGuard(recipe=recipe), Checkpoint(run.model_path)
+    guard, best = NonFiniteGuard(recipe=recipe), BestCheckpoint(run.model_path)
     selection = [] if plan.validation is None else [best]
     inner = [*recipe.callbacks(plan.train), guard, history, *selection, *displays]
     about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
 
     from deeprnn_keras.data.batches import Batches
-    from deeprnn_keras.data.series import Labelled, SeriesSplit
+    from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
     from deeprnn_keras.models import SequenceModel
 
 
@@ -75,10 +75,16 @@ class SequenceFamily(Family):
         return {"data": data.name, "train": len(data.train), "test": len(data.test)}
 
     def batches(
-        self, model: SequenceModel, part: Labelled, batch_size: int, *, shuffle: bool = True, seed: int | None = None
+        self,
+        model: SequenceModel,
+        part: LabeledSeries,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        seed: int | None = None,
     ) -> Batches:
         """Return batches of series, which may have different lengths."""
-        return model.dataset(part.series, part.answers, batch_size, shuffle=shuffle, seed=seed)
+        return model.dataset(part.series, part.targets, batch_size, shuffle=shuffle, seed=seed)
 
 
 def dataset_function(name: str) -> Callable[..., SeriesSplit]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.data import TextCorpus
     from deeprnn_keras.data.batches import Batches
-    from deeprnn_keras.data.corpus import Split
+    from deeprnn_keras.data.corpus import TextSplit
 
     TrainingBatches = Callable[[int | None], Batches]
 
@@ -22,13 +22,13 @@ VALIDATION_ROWS = 128
 PARTS = 4  # epochs of a run with a given number of updates
 
 
-def split_text(corpus: TextCorpus, recipe: Recipe) -> Split:
+def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
     """Return the pieces of text to train and to validate on, as the recipe defines them.
 
     Raises:
         ValueError: If the text is too short for the recipe's windows.
     """
-    from deeprnn_keras.data.corpus import Split
+    from deeprnn_keras.data.corpus import TextSplit
 
     if recipe.train_windows is None:
         return corpus.split()
@@ -41,13 +41,13 @@ def split_text(corpus: TextCorpus, recipe: Recipe) -> Split:
             f"{corpus.name} is too short for the recipe: {recipe.train_windows} training windows and one validation "
             f"window need {border + recipe.bptt + 1} characters, got {len(corpus)}"
         )
-    return Split((train,), (validation,))
+    return TextSplit((train,), (validation,))
 
 
 def text_plan(
     model: keras.Model,
     corpus: TextCorpus,
-    split: Split,
+    split: TextSplit,
     recipe: Recipe,
     quick: bool,
     seed: int,

@@ -9,7 +9,7 @@ import numpy as np
 from deeprnn_keras.training.files import save_model
 
 
-class Record(keras.callbacks.Callback):
+class LossHistory(keras.callbacks.Callback):
     """Keeps the cross-entropy: `steps` [(update, mean since the last entry)], `epochs` [one dictionary each]."""
 
     def __init__(self, every=20):
@@ -40,7 +40,7 @@ class Record(keras.callbacks.Callback):
         )
 
 
-class Checkpoint(keras.callbacks.Callback):
+class BestCheckpoint(keras.callbacks.Callback):
     """Saves the model after each epoch that has the lowest validation loss so far, and remembers its weights."""
 
     def __init__(self, path):
@@ -66,7 +66,7 @@ class Deadline(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class EpochTable(keras.callbacks.Callback):
+class EpochHistory(keras.callbacks.Callback):
     """Keeps the figures of each epoch, `epochs` [one dictionary each], and shows a bar with the latest."""
 
     def __init__(self, console):

@@ -2,9 +2,9 @@
 
 import math
 
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.files import atomic_write
 
-INK, MUTED, TRAIN, VALIDATION = "#22303c", "#7b8794", "#9db8d2", "#c2410c"
+TEXT_COLOR, MUTED_COLOR, TRAIN_COLOR, VALIDATION_COLOR = "#22303c", "#7b8794", "#9db8d2", "#c2410c"
 
 
 def plot_curve(record, path, title, references=(), final=None, unit="character"):
@@ -27,15 +27,15 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
     bits = 1 / math.log(2)
     if record.steps:
         updates, nats = zip(*record.steps, strict=True)
-        axes.plot(updates, [bits * value for value in nats], color=TRAIN, linewidth=1.2, label="training windows")
+        axes.plot(updates, [bits * value for value in nats], color=TRAIN_COLOR, linewidth=1.2, label="training windows")
     if record.epochs:
         updates = [epoch["update"] for epoch in record.epochs]
         values = [bits * epoch["validation"] for epoch in record.epochs]
-        axes.plot(updates, values, "o-", color=VALIDATION, markersize=5, label="validation windows")
+        axes.plot(updates, values, "o-", color=VALIDATION_COLOR, markersize=5, label="validation windows")
     ends = [value for _, value in references]
     end = max([updates[-1] if record.steps or record.epochs else 1, 1])
     for name, value in references:
-        axes.axhline(value, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axhline(value, color=MUTED_COLOR, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.annotate(
             f"{name} {value:.2f}",
             (1, value),
@@ -43,7 +43,7 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             va="center",
-            color=MUTED,
+            color=MUTED_COLOR,
             fontsize=9,
         )
     if final is not None:
@@ -52,7 +52,7 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
             [end],
             [final],
             "*",
-            color=INK,
+            color=TEXT_COLOR,
             markersize=13,
             clip_on=False,
             zorder=5,
@@ -66,11 +66,11 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
         xlim=(0, end * 1.02),
         ylim=(lowest - 0.15, max([3.5, *ends]) + 0.1 if seen else None),
     )
-    axes.set_title(title, loc="left", color=INK, fontsize=11)
+    axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     if seen:
         axes.legend(frameon=False, loc="upper right")
-    with written_beside(path) as beside:
-        figure.savefig(beside)
+    with atomic_write(path) as temporary_path:
+        figure.savefig(temporary_path)
     pyplot.close(figure)

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @contextmanager
-def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path with the same ending; rename it to `path` if the block succeeds, else remove it."""
     path = Path(path)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
@@ -24,20 +24,20 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Save a Keras model."""
-    with written_beside(path) as beside:
-        model.save(beside)
+    with atomic_write(path) as temporary_path:
+        model.save(temporary_path)
 
 
 def save_bytes(data: bytes, path: str | os.PathLike[str]) -> None:
     """Write a binary file."""
-    with written_beside(path) as beside:
-        beside.write_bytes(data)
+    with atomic_write(path) as temporary_path:
+        temporary_path.write_bytes(data)
 
 
 def save_text(text: str, path: str | os.PathLike[str]) -> None:
     """Write a UTF-8 text file."""
-    with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="")
+    with atomic_write(path) as temporary_path:
+        temporary_path.write_text(text, encoding="utf-8", newline="")
 
 
 def save_json(value: Any, path: str | os.PathLike[str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deeprnn_keras.training.curve import INK, MUTED, TRAIN, VALIDATION
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, TRAIN_COLOR, VALIDATION_COLOR
+from deeprnn_keras.training.files import atomic_write
 
 BELOW_MINIMUM = 10.0  # at the minimum itself, the rate is about to be too high
 SKIPPED = 0.1  # the share of updates at the beginning, where the smoothed loss is hardly smooth
@@ -89,10 +89,10 @@ class RangeTest:
         from matplotlib import pyplot
 
         figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
-        axes.plot(self.rates, self.losses, color=TRAIN, linewidth=1.2, label="loss of each batch")
-        axes.plot(self.rates, self.smoothed, color=INK, linewidth=1.8, label="smoothed")
+        axes.plot(self.rates, self.losses, color=TRAIN_COLOR, linewidth=1.2, label="loss of each batch")
+        axes.plot(self.rates, self.smoothed, color=TEXT_COLOR, linewidth=1.8, label="smoothed")
         if self.suggestion is not None:
-            axes.axvline(self.suggestion, color=VALIDATION, linewidth=1.2)
+            axes.axvline(self.suggestion, color=VALIDATION_COLOR, linewidth=1.2)
             axes.annotate(
                 f"suggestion {self.suggestion:.2g}",
                 (self.suggestion, 1),
@@ -100,17 +100,17 @@ class RangeTest:
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
                 va="top",
-                color=VALIDATION,
+                color=VALIDATION_COLOR,
             )
         if self.blow_up is not None:
-            axes.axvline(self.blow_up, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="blow-up")
+            axes.axvline(self.blow_up, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="blow-up")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self._span())
-        axes.set_title(title, loc="left", color=INK, fontsize=11)
+        axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
         axes.legend(frameon=False, loc="lower left" if self.suggestion else "best")
-        with written_beside(path) as beside:
-            figure.savefig(beside)
+        with atomic_write(path) as temporary_path:
+            figure.savefig(temporary_path)
         pyplot.close(figure)
         return Path(path)
 

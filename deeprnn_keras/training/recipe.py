@@ -1,7 +1,8 @@
 """`Recipe`: how a model is trained, as data."""
 
+import dataclasses
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from deeprnn_keras import _compat, checks
 from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
@@ -101,11 +102,11 @@ class Recipe:
                 f"got {self.train_windows} and {self.validation_windows}"
             )
 
-    def changed(self, **values):
+    def replace(self, **values):
         """This recipe with other values; one way of clipping takes the place of the other."""
         other = {"global_clipnorm": "clipvalue", "clipvalue": "global_clipnorm"}
         replaced = {other[name]: None for name in other.keys() & values.keys()}
-        return replace(self, **{**replaced, **values})
+        return dataclasses.replace(self, **{**replaced, **values})
 
     def prepare(self, model, loss, data=None, metrics=()):
         """(the compiled model, the callbacks that `fit` needs to follow this recipe), a guard against NaN among them.
@@ -122,11 +123,11 @@ class Recipe:
 
     def compile(self, model, loss, metrics=()):
         """Compiles `model` with this recipe's optimizer, penalties and `loss`; returns it."""
-        from deeprnn_keras.optimizers.guard import GUARDED
+        from deeprnn_keras.optimizers.guard import GUARDED_OPTIMIZERS
 
         steps = self.bptt if self.sum_over_time else 1
         ema = {"use_ema": True, "ema_momentum": EMA_MOMENTUM} if self.averaging == "ema" else {}
-        optimizer = GUARDED[self.optimizer](
+        optimizer = GUARDED_OPTIMIZERS[self.optimizer](
             self.mean_loss_rate(),
             global_clipnorm=self.global_clipnorm and self.global_clipnorm / steps,
             clipvalue=self.clipvalue and self.clipvalue / steps,
@@ -183,7 +184,7 @@ class Recipe:
         symbols = self.batch_size * bptt
         update = 1e-3 * bptt * num_layers + 1e-10 * symbols * weights
         updates = int(min(max(QUICK_SECONDS / update, 10 * QUICK_EPOCHS), 4000)) // QUICK_EPOCHS * QUICK_EPOCHS
-        return replace(self, bptt=bptt, epochs=QUICK_EPOCHS, min_steps=1), updates
+        return dataclasses.replace(self, bptt=bptt, epochs=QUICK_EPOCHS, min_steps=1), updates
 
     def describe(self):
         """[(what, value)] for tables."""

@@ -9,7 +9,7 @@ import keras
 
 from deeprnn_keras import checks
 from deeprnn_keras.training import checkpoint_files, snapshot
-from deeprnn_keras.training.identity import differences, identity
+from deeprnn_keras.training.run_description import describe_run, differences
 
 EVERY = 100
 
@@ -81,16 +81,16 @@ class Resume(keras.callbacks.Callback):
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         found = checkpoint_files.read_newest(self.directory)
-        self._identity = identity(self.model, self.data, self.callbacks, self.params, self.about)
+        self._identity = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
         if found is None:
             self._each("on_train_begin", logs)
             self._save(0, 0)
             return
         path, arrays, plain = found
         self._compare(path, plain)
-        snapshot.put_model_back(self.model, arrays, plain)
+        snapshot.restore_model(self.model, arrays, plain)
         self._each("on_train_begin", logs)
-        snapshot.put_callbacks_back(self.callbacks, arrays, plain)
+        snapshot.restore_callbacks(self.callbacks, arrays, plain)
         self._epoch, self._batch, self._updates = plain["place"]
         self.resumed_at, self._found = self._updates, (arrays, plain)
         self.model._initial_epoch = self._epoch  # as Keras' own BackupAndRestore does
@@ -113,7 +113,7 @@ class Resume(keras.callbacks.Callback):
             )
         other = {name: (old, _versions()[name]) for name, old in plain["versions"].items() if old != _versions()[name]}
         if other:
-            words = ", ".join(f"{name} {old} there, {new} here" for name, (old, new) in other.items())
+            words = ", ".join(f"{name} {old} before, {new} now" for name, (old, new) in other.items())
             warnings.warn(f"{path.name} was written with other versions: {words}; results may differ", stacklevel=2)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -122,7 +122,7 @@ class Resume(keras.callbacks.Callback):
         if self._found is not None:
             self._put_history_back()
         if within:
-            snapshot.put_epoch_back(self.model, self._found[0])
+            snapshot.restore_epoch(self.model, self._found[0])
         else:
             self._batch = 0
             self._each("on_epoch_begin", epoch, logs)
@@ -178,7 +178,7 @@ class Resume(keras.callbacks.Callback):
         self._each("on_train_end", logs)
 
     def _save(self, next_epoch, batch, epoch=None, logs=None):
-        arrays, plain = snapshot.take(self.model, self.callbacks)
+        arrays, plain = snapshot.capture(self.model, self.callbacks)
         plain |= {
             "place": [next_epoch, batch, self._updates],
             "identity": self._identity,

@@ -51,7 +51,7 @@ def carrying(model):
     return [layer for layer in _compat.flatten_layers(model) if hasattr(layer, "carried_state")]
 
 
-def take(model, callbacks):
+def capture(model, callbacks):
     """-> ({name: array}, plain values): what `put_back` needs."""
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in model_variables(model).items()}
     for number, layer in enumerate(carrying(model)):
@@ -76,7 +76,7 @@ def take(model, callbacks):
     return arrays, plain
 
 
-def put_model_back(model, arrays, plain):
+def restore_model(model, arrays, plain):
     """Weights, optimizer, metrics and random states; states carried and callbacks come apart."""
     for name, variable in model_variables(model).items():
         variable.assign(arrays[name])
@@ -86,7 +86,7 @@ def put_model_back(model, arrays, plain):
     np.random.set_state((kind, arrays["numpy"], *rest))  # noqa: NPY002
 
 
-def put_epoch_back(model, arrays):
+def restore_epoch(model, arrays):
     """What Keras throws away as an epoch begins: sums of metrics, and the states carried."""
     for name, variable in model_variables(model).items():
         if name.startswith(("metric/", "state/")):
@@ -96,7 +96,7 @@ def put_epoch_back(model, arrays):
         layer.carried_state.from_arrays([arrays[f"carried/{number}/{k}"] for k in range(count)])
 
 
-def put_callbacks_back(callbacks, arrays, plain):
+def restore_callbacks(callbacks, arrays, plain):
     """The attributes of callbacks."""
     for number, (callback, values) in enumerate(zip(callbacks, plain["callbacks"], strict=True)):
         for name, value in values.items():

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training import checkpoint_files, snapshot
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.files import atomic_write
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.trial_records import EPOCH_PREFIX, LAST_EPOCH_PREFIX
 
@@ -81,7 +81,7 @@ class BestWeights(keras.callbacks.Callback):
             return
         current = self.model.get_weights()
         self.model.set_weights(self._weights)
-        with written_beside(path) as temporary_path:
+        with atomic_write(path) as temporary_path:
             self.model.save_weights(temporary_path)
         self.model.set_weights(current)
 
@@ -151,11 +151,11 @@ class ContinueTrial(StopAfterEpoch):
         if self.checkpoint:
             _, arrays, plain = self.checkpoint
             self.model.optimizer.build(self.model.trainable_variables)
-            snapshot.put_model_back(self.model, arrays, plain)
+            snapshot.restore_model(self.model, arrays, plain)
 
     @override
     def on_train_end(self, logs: Logs = None) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        arrays, plain = snapshot.take(self.model, [])
+        arrays, plain = snapshot.capture(self.model, [])
         updates = int(np.asarray(self.model.optimizer.iterations))
         checkpoint_files.write(self._directory, updates, arrays, plain)

@@ -41,7 +41,7 @@ class ModelConfig(Protocol):
         ...
 
     @property
-    def cell(self) -> object:
+    def cell(self) -> CellSpec | tuple[CellSpec, ...]:
         """Cell of all layers, or one per layer."""
         ...
 
@@ -131,7 +131,7 @@ class CustomModelConfig:
     def replace(self, **overrides: Any) -> Self:
         """Return this configuration with other values for its fields, or for those of its recipe."""
         recipe = {name: overrides.pop(name) for name in RECIPE_FIELDS & overrides.keys()}
-        return dataclasses.replace(self, recipe=self.recipe.changed(**recipe), **overrides)
+        return dataclasses.replace(self, recipe=self.recipe.replace(**recipe), **overrides)
 
     def count_params(self) -> int:
         """Return the number of weights; only a head of layers is built for it."""
@@ -159,12 +159,12 @@ class CustomModelConfig:
 
         from deeprnn_keras.initializers import ForgetBias
         from deeprnn_keras.layers import DeepRNN
-        from deeprnn_keras.specs import cell_spec
+        from deeprnn_keras.specs import registered_cell
 
         # === Layers ===
         cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
         bias = {}
-        if self.forget_bias is not None and all(cell_spec(cell).keep_gate for cell in cells):
+        if self.forget_bias is not None and all(registered_cell(cell).keep_gate for cell in cells):
             bias = {"bias_initializer": ForgetBias(self.forget_bias)}
         rnn = DeepRNN(
             self.units,
@@ -189,7 +189,7 @@ class CustomModelConfig:
 
         if isinstance(self.head, int):
             return keras.layers.Dense(self.head, name="head")(hidden)
-        layers = self.head if isinstance(self.head, (list, tuple)) else [self.head]
+        layers = cast("Sequence[Layer]", self.head if isinstance(self.head, (list, tuple)) else [self.head])
         for layer in layers:
             if isinstance(layer, keras.layers.Layer):  # a copy: models must not share weights
                 layer = layer.__class__.from_config(layer.get_config())

@@ -324,7 +324,7 @@ def _model_config(
         return config
     if missing:
         raise ValueError(f"a custom model requires inputs, outputs, and loss; missing: {', '.join(missing)}")
-    recipe_option = {} if recipe is None else {"recipe": recipe}
+    recipe_option: dict[str, Any] = {} if recipe is None else {"recipe": recipe}
     return CustomModelConfig(
         required["inputs"],
         required["outputs"],

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from deeprnn_keras import checks
-from deeprnn_keras.specs import named
+from deeprnn_keras._types import CellSpec
+from deeprnn_keras.specs import parse_cell
 from deeprnn_keras.stack import CONNECTIONS
 
 SIGNIFICANT_DIGITS = 4  # of a sampled number, so that a reader can copy it
@@ -194,14 +195,14 @@ def round_value(value: Any) -> Any:  # noqa: ANN401 - the type of the argument
 
 
 # === Cells as text: keras-tuner supports only numbers, strings, and bools ===
-def cell_to_text(cell: str | Mapping[str, Any]) -> str:
+def cell_to_text(cell: CellSpec) -> str:
     """Return a cell as one string: its name, followed by its options.
 
     >>> from deeprnn_keras.tuning.hyperparameters import cell_from_text, cell_to_text
     >>> cell_to_text({"name": "rhn", "depth": 5}), cell_from_text("rhn depth=5")
     ('rhn depth=5', {'name': 'rhn', 'depth': 5})
     """
-    spec, options = named(cell)
+    spec, options = parse_cell(cell)
     return " ".join([spec.name, *(f"{name}={value}" for name, value in options.items())])
 
 
@@ -222,7 +223,7 @@ def _parse_literal(text: str) -> object:
 
 
 # === Types ===
-def _check_cell(name: str, value: str | Mapping[str, Any]) -> str:
+def _check_cell(name: str, value: CellSpec) -> str:
     return cell_to_text(cell_from_text(value) if isinstance(value, str) else value)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from deeprnn_keras import extras
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.files import atomic_write
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
@@ -65,7 +65,7 @@ def hyperparameter_importance(results: SearchResults) -> Importance | None:
     Raises:
         ImportError: If scikit-learn is missing.
     """
-    ensemble = extras.optional("sklearn.ensemble", "tune", "hyperparameter_importance")
+    ensemble = extras.import_optional("sklearn.ensemble", "tune", "hyperparameter_importance")
     names, x = _encode(results)
     y = np.array([row.value for row in results.rows])
     if len(y) < MIN_TRIALS or not names or np.ptp(y) == 0:
@@ -117,24 +117,24 @@ def plot_importance(importance: Importance, path: PathLike) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from deeprnn_keras.training.curve import INK, TRAIN
+    from deeprnn_keras.training.curve import TEXT_COLOR, TRAIN_COLOR
 
     names = [name.replace("_", " ") for name, _ in importance.shares][::-1]
     shares = [100 * share for _, share in importance.shares][::-1]
     figure, axes = pyplot.subplots(figsize=(7, 0.9 + 0.4 * len(names)), dpi=120, layout="constrained")
-    bars = axes.barh(names, shares, color=TRAIN)
-    axes.bar_label(bars, [f"{share:.0f}%" for share in shares], padding=4, color=INK, fontsize=9)
+    bars = axes.barh(names, shares, color=TRAIN_COLOR)
+    axes.bar_label(bars, [f"{share:.0f}%" for share in shares], padding=4, color=TEXT_COLOR, fontsize=9)
     axes.set(xlabel="share of the variance explained by itself, %", xlim=(0, 1.15 * max([*shares, 1])))
     reliability = "" if importance.reliable else ", not reliable"
     axes.set_title(
         f"Hyper-parameter importance{reliability} ({importance.num_trials} trials, "
         f"out-of-bag R² {importance.oob_r2:.2f})",
         loc="left",
-        color=INK,
+        color=TEXT_COLOR,
         fontsize=11,
     )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
-    with written_beside(path) as temporary_path:
+    with atomic_write(path) as temporary_path:
         figure.savefig(temporary_path)
     pyplot.close(figure)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 else:
     # BayesianOptimization needs scipy and scikit-learn, every trial tensorboard; keras-tuner declares none of them
     for _module in ("scipy", "sklearn", "tensorboard"):
-        extras.optional(_module, "tune", "deeprnn_keras.tuning")
-    keras_tuner = extras.optional("keras_tuner", "tune", "deeprnn_keras.tuning")
+        extras.import_optional(_module, "tune", "deeprnn_keras.tuning")
+    keras_tuner = extras.import_optional("keras_tuner", "tune", "deeprnn_keras.tuning")
 
 Trial: TypeAlias = Any
 """A keras-tuner trial, whose class is not public."""

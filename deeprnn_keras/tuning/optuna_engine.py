@@ -80,7 +80,7 @@ def suggest_hyperparameters(hyper: HyperDeepRNN, trial: optuna.trial.BaseTrial) 
         ImportError: If the packages of the extra `optuna` are missing.
         optuna.TrialPruned: If the model is outside the budget.
     """
-    optuna = extras.optional("optuna", "optuna", "The Optuna engine")
+    optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
     samples = OptunaHyperParameters(trial)
     candidate = hyper.resolve(hyper.declare(samples))
     if candidate.violation is not None:
@@ -126,7 +126,7 @@ def optuna_objective(
     >>> sorted(study.best_params)
     ['global_clipnorm', 'learning_rate', 'units']
     """
-    optuna = extras.optional("optuna", "optuna", "The Optuna engine")
+    optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
     best_of = min if direction == "min" else max
 
     def run(trial: optuna.Trial) -> float:

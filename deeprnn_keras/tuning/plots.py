@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.curve import INK, MUTED, VALIDATION
-from deeprnn_keras.training.files import written_beside
+from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, VALIDATION_COLOR
+from deeprnn_keras.training.files import atomic_write
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,7 +39,7 @@ def plot_heat_map(results: SearchResults, path: PathLike) -> None:
     image = axes.imshow(best, aspect="auto", cmap=colormap, origin="lower")
     for (y, x), value in np.ndenumerate(best):
         if math.isnan(value):
-            axes.text(x, y, "·", ha="center", va="center", color=MUTED)
+            axes.text(x, y, "·", ha="center", va="center", color=MUTED_COLOR)
         else:
             background = image.cmap(image.norm(value))[:3]
             color = "white" if np.dot(background, [0.3, 0.59, 0.11]) < 0.5 else "black"
@@ -47,7 +47,7 @@ def plot_heat_map(results: SearchResults, path: PathLike) -> None:
     axes.set_xticks(range(len(labels)), labels)
     axes.set_yticks(range(len(layers)), layers)
     axes.set(xlabel="h, hidden units", ylabel="L, layers")
-    axes.set_title(f"best {results.name} of {len(results.rows)} trials", loc="left", color=INK, fontsize=11)
+    axes.set_title(f"best {results.name} of {len(results.rows)} trials", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _save(figure, path, pyplot)
@@ -99,13 +99,13 @@ def plot_weights(results: SearchResults, path: PathLike) -> None:
         (best.weights, best.value),
         (8, -12 if results.sign > 0 else 8),
         textcoords="offset points",
-        color=INK,
+        color=TEXT_COLOR,
         fontsize=9,
     )
     axes.margins(y=0.12)  # space for the annotation
     axes.set_axisbelow(True)
     axes.tick_params(axis="x", which="both", pad=5, labelsize=10)
-    axes.set_title(f"weights and {results.name} of {len(rows)} trials", loc="left", color=INK, fontsize=11)
+    axes.set_title(f"weights and {results.name} of {len(rows)} trials", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -136,7 +136,7 @@ def _plot_front(axes: Axes, front: Sequence[Row], end: int) -> None:
         [*weights, end],
         [*values, values[-1]],
         where="post",
-        color=VALIDATION,
+        color=VALIDATION_COLOR,
         linewidth=1.2,
         zorder=1,
         label="Pareto front",
@@ -160,6 +160,6 @@ def _import_pyplot() -> ModuleType:
 
 
 def _save(figure: Figure, path: PathLike, pyplot: ModuleType) -> None:
-    with written_beside(path) as temporary_path:
+    with atomic_write(path) as temporary_path:
         figure.savefig(temporary_path)
     pyplot.close(figure)

@@ -106,7 +106,7 @@ class Search:
         """Return the recipe with the largest batch size and T that are searched."""
         searched = self.hyper.space.hyperparameters
         largest = {name: searched[name].high for name in ("batch_size", "bptt") if name in searched}
-        return self.hyper.config.recipe.changed(**largest)
+        return self.hyper.config.recipe.replace(**largest)
 
     # === Plan ===
     def plan(self) -> None:
@@ -149,7 +149,7 @@ class Search:
     # === Trials ===
     def tuner(self) -> ResumableTuner:
         """Return the tuner, which resumes from its records."""
-        options = {"max_epochs": EPOCHS_PER_TRIAL, "factor": 2} if self.algorithm == "hyperband" else {}
+        options: dict[str, Any] = {"max_epochs": EPOCHS_PER_TRIAL, "factor": 2} if self.algorithm == "hyperband" else {}
         return TUNERS[self.algorithm](
             self.hyper,
             OBJECTIVE,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deeprnn_keras._types import Config, PathLike
-from deeprnn_keras.training.files import save_json, written_beside
+from deeprnn_keras.training.files import atomic_write, save_json
 
 try:
     import fcntl
@@ -26,7 +26,7 @@ def save_oracle(state: Config, directory: PathLike) -> None:
     """Write the state of an oracle, and keep the previous one as a backup."""
     path = Path(directory) / ORACLE_FILE
     if path.exists():
-        with written_beside(path.with_name(PREVIOUS_ORACLE_FILE)) as temporary_path:
+        with atomic_write(path.with_name(PREVIOUS_ORACLE_FILE)) as temporary_path:
             shutil.copyfile(path, temporary_path)
     write_json(state, path)
 
@@ -55,7 +55,7 @@ def load_oracle(directory: PathLike) -> Config:
 
 def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - any JSON value
     """Write a JSON file atomically; non-finite numbers are allowed, as in keras-tuner's files."""
-    with written_beside(path) as temporary_path:
+    with atomic_write(path) as temporary_path:
         temporary_path.write_text(json.dumps(value), encoding="utf-8")
 
 
@@ -84,7 +84,8 @@ def lock_search(directory: PathLike) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ValueError(
-                f"another process runs the search in {str(directory)!r}; wait for it, stop it, or pass another directory"
+                f"the search in {str(directory)!r} is run by another process; wait for it, stop it, or pass another "
+                "directory"
             ) from error
         yield
 
@@ -95,7 +96,7 @@ def check_settings(directory: PathLike, settings: Config) -> None:
     Raises:
         ValueError: If the directory holds a search with other settings; the message lists the differences.
     """
-    from deeprnn_keras.training.identity import differences
+    from deeprnn_keras.training.run_description import differences
 
     path = Path(directory) / SETTINGS_FILE
     flat_settings = json.loads(json.dumps(_flatten(settings)))

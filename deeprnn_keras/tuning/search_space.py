@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras._types import CellSpec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tuning.hyperparameters import (
     TYPES,
     Choice,
@@ -50,7 +51,7 @@ class SearchSpace:
         solve_units: bool = False,
         *,
         num_layers: int = 1,
-        cell: object = "lstm",
+        cell: CellSpec | tuple[CellSpec, ...] = "lstm",
     ) -> None:
         self.hyperparameters: dict[str, HyperParameter] = {
             name: as_hyperparameter(name, spec, TYPES[name]) for name, spec in specs.items() if spec is not None
@@ -117,7 +118,7 @@ class SearchSpace:
         if name == "connection":
             return "num_layers", lambda num_layers: num_layers >= MIN_CONNECTION_LAYERS
         if name == "forget_bias":
-            return "cell", lambda cell: bool(cell_spec(cell_from_text(cell)).keep_gate)
+            return "cell", lambda cell: bool(registered_cell(cell_from_text(cell)).keep_gate)
         return None, lambda _: True
 
     def _active_values(self, parent: str | None, predicate: Callable[[Any], bool]) -> list[Any] | Literal[True]:

@@ -44,16 +44,17 @@ def fit(
     Returns:
         The history of `model.fit`.
     """
-    x, y, sample_weight, validation = training_data(x, y, sample_weight, batch_size, seed, recipe)
+    data: ArrayLike
+    data, y, sample_weight, validation = training_data(x, y, sample_weight, batch_size, seed, recipe)
     if validation is not None:
         options["validation_data"] = validation
-    if hasattr(x, "set_position"):
-        x.set_position(options.get("initial_epoch", 0))
-    if hasattr(x, "element_spec"):
+    if hasattr(data, "set_position"):
+        data.set_position(options.get("initial_epoch", 0))
+    if hasattr(data, "element_spec"):
         options["shuffle"] = False
     options = {"verbose": 0, "epochs": recipe.epochs, **options}
-    recipe_callbacks = [*recipe.callbacks(x), NonFiniteGuard(recipe=recipe)]
-    return model.fit(x, y, sample_weight=sample_weight, callbacks=[*recipe_callbacks, *callbacks], **options)
+    recipe_callbacks = [*recipe.callbacks(data), NonFiniteGuard(recipe=recipe)]
+    return model.fit(data, y, sample_weight=sample_weight, callbacks=[*recipe_callbacks, *callbacks], **options)
 
 
 def training_data(

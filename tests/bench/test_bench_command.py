@@ -63,9 +63,9 @@ def test_command_measures_and_writes_its_files(workers, tmp_path, monkeypatch):
 def test_busy_machine_is_noted(monkeypatch):
     monkeypatch.setattr(environment.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(environment.os, "getloadavg", lambda: (1.3, 0, 0))
-    assert "load average 1.3 on 4 cores" in environment.busy()[0]
+    assert "load average 1.3 on 4 cores" in environment.load_notes()[0]
     monkeypatch.setattr(environment.os, "getloadavg", lambda: (1.1, 9, 9))
-    assert environment.busy() == []
+    assert environment.load_notes() == []
 
 
 def test_missing_implementation_is_skipped(workers, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def test_text_file_is_decoded(tmp_path, data, wanted):
     path = tmp_path / "some.txt"
     path.write_bytes(data)
     corpus = TextCorpus.from_file(path)
-    assert (corpus.text, corpus.name, corpus.vocabulary) == (wanted, "some.txt", Vocabulary.of(wanted))
+    assert (corpus.text, corpus.name, corpus.vocabulary) == (wanted, "some.txt", Vocabulary.from_text(wanted))
     assert len(corpus) == len(wanted)
 
 

@@ -61,7 +61,7 @@ def test_chorales_are_split_by_catalogue_number():
     data = bach_chorales(keys=1)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [300, 32, 32]
     for part in (data.train, data.validation, data.test):
-        for x, y in zip(part.series, part.answers, strict=True):
+        for x, y in zip(part.series, part.targets, strict=True):
             assert x.shape == y.shape and x.shape[1] == 88 and set(np.unique(x)) <= {0.0, 1.0}
             np.testing.assert_array_equal(x[1:], y[:-1])
     frames = np.concatenate(data.train.series)
@@ -107,7 +107,7 @@ def test_rolls_in_a_matlab_file(tmp_path):
         [3, 2],
         [8, 1],
     ]
-    np.testing.assert_array_equal(data.train.answers[0], np.eye(88)[1:5])
+    np.testing.assert_array_equal(data.train.targets[0], np.eye(88)[1:5])
 
 
 def test_bad_roll_files_are_refused(tmp_path):

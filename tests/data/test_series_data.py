@@ -9,8 +9,8 @@ from deeprnn_keras.data import adding_problem, digits, japanese_vowels, sequenti
 
 def test_japanese_vowels_have_the_official_split():
     data = japanese_vowels()
-    assert np.bincount(data.train.answers)[1:].tolist() == [30] * 9
-    assert np.bincount(data.test.answers)[1:].tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert np.bincount(data.train.targets)[1:].tolist() == [30] * 9
+    assert np.bincount(data.test.targets)[1:].tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
     lengths = [len(one) for one in data.train.series + data.test.series]
     assert (min(lengths), max(lengths)) == (7, 29)
     assert all(one.shape[1] == 12 and one.dtype == np.float32 for one in data.test.series)
@@ -21,7 +21,7 @@ def test_digits_are_read_pixel_by_pixel():
     data = digits()
     every = np.stack([*data.train.series, *data.test.series])
     assert every.shape == (1797, 64, 1) and every.min() == 0 and every.max() == 16
-    assert np.bincount(data.test.answers).min() >= 30
+    assert np.bincount(data.test.targets).min() >= 30
 
 
 def test_adding_problem():
@@ -41,7 +41,7 @@ def test_mnist_is_read_pixel_by_pixel(tmp_path, rng):
     images, labels = rng.integers(256, size=(3, 28, 28)).astype("uint8"), [4, 0, 9]
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=labels[:1])
     data, permuted = (sequential_mnist(tmp_path / "mnist.npz", permuted=how) for how in (False, True))
-    assert data.train.answers.tolist() == labels and len(data.test) == 1
+    assert data.train.targets.tolist() == labels and len(data.test) == 1
     np.testing.assert_array_equal(data.train.series[1].ravel(), images[1].ravel())
     assert np.any(permuted.train.series[1] != data.train.series[1])
     np.testing.assert_array_equal(np.sort(permuted.train.series[1], axis=0), np.sort(data.train.series[1], axis=0))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import TBPTTDataset, token_windows
-from deeprnn_keras.data.lanes import random_lengths
+from deeprnn_keras.data.stream_plan import random_lengths
 
 
 def batches(data):
@@ -50,9 +50,9 @@ def test_user_provided_features_and_targets(rng):
     np.testing.assert_allclose(ahead[1][2][0], stream[6:11], rtol=1e-6)
 
 
-def test_dataset_from_lanes():
+def test_dataset_from_streams():
     lanes = [np.arange(7), 10 + np.arange(7)]
-    found = batches(TBPTTDataset.from_lanes(lanes, 3))
+    found = batches(TBPTTDataset.from_streams(lanes, 3))
     assert [batch[0].tolist() for batch in found] == [[[0, 1, 2], [10, 11, 12]], [[3, 4, 5], [13, 14, 15]]]
 
 
@@ -141,7 +141,7 @@ def test_position_outside_an_epoch_is_refused():
         (lambda: TBPTTDataset(np.arange(9), 0, 3), "batch_size must be a positive integer, got 0"),
         (lambda: TBPTTDataset(np.arange(9), 1, 2.5), "bptt must be a positive integer, got 2.5"),
         (
-            lambda: TBPTTDataset.from_lanes([np.arange(9), np.arange(8)], 3),
+            lambda: TBPTTDataset.from_streams([np.arange(9), np.arange(8)], 3),
             "lane 1 has 8 steps and lane 0 has 9; cut them",
         ),
     ],

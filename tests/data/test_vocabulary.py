@@ -6,7 +6,7 @@ from deeprnn_keras.data import LETTERS, Vocabulary, letters_only
 
 
 def test_vocabulary_is_ordered_by_code_point():
-    assert Vocabulary.of("zebra, Ähre\n").symbols == "\n ,abehrzÄ"
+    assert Vocabulary.from_text("zebra, Ähre\n").symbols == "\n ,abehrzÄ"
 
 
 @pytest.mark.parametrize("symbols", ["abc", "cab", "z\na ", "aé日😀𝄞", "a"])

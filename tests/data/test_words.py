@@ -20,13 +20,13 @@ RHYME = "the king was in his counting house\ncounting out his money\n"
 
 
 def test_words_round_trip():
-    words = WordVocabulary.of(RHYME, end_of_line=True)
+    words = WordVocabulary.from_text(RHYME, end_of_line=True)
     assert words.words[:4] == ("<unk>", "<eos>", "counting", "his")
     assert len(words) == 2 + len(set(RHYME.split()))
     assert words.decode(words.encode(RHYME)) == RHYME
-    short = WordVocabulary.of(RHYME, size=4, end_of_line=True)
+    short = WordVocabulary.from_text(RHYME, size=4, end_of_line=True)
     assert short.decode(short.encode(RHYME.splitlines()[0])) == "<unk> <unk> <unk> <unk> his counting <unk>"
-    assert WordVocabulary.of([RHYME, "his his"], size=2).words == ("<unk>", "his")
+    assert WordVocabulary.from_text([RHYME, "his his"], size=2).words == ("<unk>", "his")
 
 
 def test_vocabulary_without_an_unknown_word():
@@ -64,21 +64,21 @@ def test_vocabularies_are_json_in_configurations(vocabulary):
 
 def test_corpus_of_words_is_split_between_words():
     text = RHYME * 40
-    corpus = TextCorpus(text, vocabulary=WordVocabulary.of(text, end_of_line=True))
+    corpus = TextCorpus(text, vocabulary=WordVocabulary.from_text(text, end_of_line=True))
     split = corpus.split()
     assert sorted("".join(split.train + split.validation)) == sorted(text)
     words = set(text.split())
     for piece in split.train + split.validation:
         assert set(piece.split()) <= words
-    assert corpus.size() == f"{len(text.split()) + 80:,} words of {len(words) + 2} kinds"
-    assert corpus.beginning("the king was", 5) == "the king"
-    assert TextCorpus("äb", vocabulary=ByteVocabulary()).size() == "3 bytes of 256 kinds"
+    assert corpus.describe() == f"{len(text.split()) + 80:,} words of {len(words) + 2} kinds"
+    assert corpus.prefix("the king was", 5) == "the king"
+    assert TextCorpus("äb", vocabulary=ByteVocabulary()).describe() == "3 bytes of 256 kinds"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("vocabulary", "text"),
-    [(WordVocabulary.of(RHYME, end_of_line=True), RHYME), (ByteVocabulary(), "πάντα ῥεῖ\n")],
+    [(WordVocabulary.from_text(RHYME, end_of_line=True), RHYME), (ByteVocabulary(), "πάντα ῥεῖ\n")],
     ids=["words", "bytes"],
 )
 def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
@@ -96,7 +96,7 @@ def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
 
 
 def test_configurations_with_words_and_bytes(tmp_path):
-    words = WordVocabulary.of(RHYME, end_of_line=True)
+    words = WordVocabulary.from_text(RHYME, end_of_line=True)
     config = zoo.info("zaremba_small", vocabulary=words.symbols, units=4, embedding=3)
     model = config.build()
     assert model.vocabulary == words and model.count_params() == config.count_params()
@@ -117,7 +117,7 @@ REVIEWS = ["A good, GOOD film!", "bad bad bad film; so bad", "good fun", "what a
 
 @pytest.mark.parametrize("length", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_sequence_models_read_raw_texts(length):
-    words = WordVocabulary.of(map(plain_words, REVIEWS), size=5, padding=True)
+    words = WordVocabulary.from_text(map(plain_words, REVIEWS), size=5, padding=True)
     assert words.words == ("<pad>", "<unk>", "bad", "good", "a")
     keras.utils.set_random_seed(1)
     how = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
@@ -138,7 +138,7 @@ def test_sequence_models_read_raw_texts(length):
 
 
 def test_zoo_model_of_film_reviews_reads_raw_texts(tmp_path):
-    words = WordVocabulary.of(map(plain_words, REVIEWS), size=20, padding=True)
+    words = WordVocabulary.from_text(map(plain_words, REVIEWS), size=20, padding=True)
     model = zoo.create_model("imdb_bilstm_2x64", words=words.words, inputs=len(words), length=6, units=2, embedding=2)
     assert model.predict_labels(REVIEWS).shape[0] == 4
     zoo.save_preset(model, tmp_path / "p")

@@ -16,7 +16,7 @@ from derivatives import of_products_with_the_jacobian, of_squared_gradients
 from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
-from deeprnn_keras.bench.memory import resident
+from deeprnn_keras.bench.memory import resident_memory
 from deeprnn_keras.kernels.xla import plan, stack
 from deeprnn_keras.kernels.xla.plan import rounded_up
 
@@ -311,7 +311,7 @@ def test_memory_is_steady_over_many_models():
         rss = []
         for _ in range(51):
             assert gone(make(), run_eagerly=True)
-            rss.append(resident("VmRSS") / 1e6)
+            rss.append(resident_memory("VmRSS") / 1e6)
         grown.append(rss[50] - rss[20])
     gc.unfreeze()
     assert grown[1] < max(0, grown[0]) + 25

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from deeprnn_keras.kernels.contract import Implementation, Traits
-from deeprnn_keras.kernels.obstacles import per_gate_dropout, recurrent_dropout, shown, unless
+from deeprnn_keras.kernels.unsupported import per_gate_dropout, recurrent_dropout, shown, unless
 
 
-def obstacles(traits: Traits) -> list[str]:
+def unsupported_reasons(traits: Traits) -> list[str]:
     """Return what rules out Keras' cuDNN path; empty where nothing does."""
     if traits.cell is None:
         return [f"cuDNN knows LSTM and GRU, not {traits.type_name}"]
@@ -36,6 +36,6 @@ IMPLEMENTATION = Implementation(
     preference=30,
     backend="tensorflow",
     device="gpu",
-    obstacles=obstacles,
+    unsupported_reasons=unsupported_reasons,
     layer_runner="deeprnn_keras.kernels.cudnn.layer:run_layer",
 )

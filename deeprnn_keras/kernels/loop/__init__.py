@@ -19,6 +19,6 @@ IMPLEMENTATION = Implementation(
     preference=0,
     backend=None,
     device=None,
-    obstacles=lambda traits: [],
+    unsupported_reasons=lambda traits: [],
     layer_runner="deeprnn_keras.kernels.loop:run_layer",
 )

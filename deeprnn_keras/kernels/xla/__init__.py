@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deeprnn_keras.kernels.contract import Implementation, Traits
-from deeprnn_keras.kernels.obstacles import per_gate_dropout, recurrent_dropout, shown, unless
+from deeprnn_keras.kernels.unsupported import per_gate_dropout, recurrent_dropout, shown, unless
 
 # with a slope that follows from the value: `activations.py` has them
 SUPPORTED_ACTIVATIONS = (
@@ -20,7 +20,7 @@ SUPPORTED_ACTIVATIONS = (
 )
 
 
-def obstacles(traits: Traits) -> list[str]:
+def unsupported_reasons(traits: Traits) -> list[str]:
     """Return what rules out the XLA implementation; empty where nothing does."""
     if traits.cell is None and not traits.has_equations:
         return [f"XLA supports cells with equations, RNN, GRU, and LSTM, not {traits.type_name}"]
@@ -46,7 +46,7 @@ IMPLEMENTATION = Implementation(
     preference=10,
     backend="tensorflow",
     device="cpu",
-    obstacles=obstacles,
+    unsupported_reasons=unsupported_reasons,
     layer_runner="deeprnn_keras.kernels.xla.stack:run_layer",
     stack_runner="deeprnn_keras.kernels.xla.stack:run_stack",
 )

@@ -64,8 +64,8 @@ def run_stack(
     compute_dtype = call.levels[0][0].compute_dtype
     dtype = _inner_dtype(compute_dtype)
     units = [layer.recurrence.equations.units for level in call.levels for layer in level]
-    plan = make_plan(units, sequences, call.training, call.remat, call.memory)
-    levels = [[_prepared(layer, plan, dtype, call.memory) for layer in level] for level in call.levels]
+    plan = make_plan(units, sequences, call.training, call.remat, call.cache)
+    levels = [[_prepared(layer, plan, dtype, call.cache) for layer in level] for level in call.levels]
     flat = [state for level in states for state in level]
     pieces = split_into_pieces(sequences, flat, mask, plan, dtype)
     results = []
@@ -107,7 +107,7 @@ def _level_input(call: StackCall, level: int, below: Sequence[Tensor], x: Tensor
 
 
 def _with_shortcut(connections: Connections, level: int, output: Tensor, below: Sequence[Tensor]) -> Tensor:
-    source = connections.shortcut(level)
+    source = connections.shortcut_source(level)
     return output if source is None else output + below[source]
 
 
@@ -159,10 +159,10 @@ def run_layer(
         states: List of (n, h).
         mask: (n, T), or None.
     """
-    sequences = call.drop_inputs(sequences)
+    sequences = call.input_dropout(sequences)
     dtype = _inner_dtype(call.compute_dtype)
-    plan = make_plan([call.recurrence.equations.units], sequences, call.training, False, call.memory)
-    layer = _prepared(call, plan, dtype, call.memory)
+    plan = make_plan([call.recurrence.equations.units], sequences, call.training, False, call.cache)
+    layer = _prepared(call, plan, dtype, call.cache)
     pieces = split_into_pieces(sequences, states, mask, plan, dtype)
     results = join_pieces([_run_layer_piece(call, layer, piece, plan) for piece in pieces], sequences)
     if call.return_sequences:
@@ -215,7 +215,7 @@ def _run_chunks(
 
 def _in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     """Return whether a `ForwardAccumulator` follows one of these: it cannot follow them through a compiled pass."""
-    return tf.executing_eagerly() and _compat.followed_in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
+    return tf.executing_eagerly() and _compat.in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
 
 
 def _prepared(call: LayerCall, plan: Plan, dtype: str, memory: dict) -> PreparedLayer:

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import ArrayDataset
-from deeprnn_keras.training.identity import differences, identity
+from deeprnn_keras.training.run_description import describe_run, differences
 
 
 def described(loss, units=2):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
     model.compile("sgd", loss)
     data = ArrayDataset(np.ones((4, 1)), np.ones((4, 1)), 2, seed=0)
-    return identity(model, data, [], {"epochs": 1, "steps": 2}, {"mine": 7})
+    return describe_run(model, data, [], {"epochs": 1, "steps": 2}, {"mine": 7})
 
 
 LOSSES = {"function": lambda y, z: abs(y - z), "object": [keras.losses.MeanSquaredError()], "name": "mse"}
@@ -52,7 +52,7 @@ def test_classes_without_config_are_compared_by_name():
         model = keras.Sequential([keras.Input((1,)), layer, keras.layers.Dense(1)])
         model.compile("sgd", "mse")
         data = ArrayDataset(np.ones((4, 1)), np.ones((4, 1)), 2, seed=0)
-        return identity(model, data, [], {"epochs": 1, "steps": 2}, {})
+        return describe_run(model, data, [], {"epochs": 1, "steps": 2}, {})
 
     assert differences(of(Scaled(2)), of(Scaled(2))) == []
     assert any("(Scaled)" in text for text in differences(of(Scaled(2)), of(Shifted(2))))

@@ -4,7 +4,7 @@ from deeprnn_keras import _compat
 from deeprnn_keras.optimizers.clipping import innermost
 
 
-def identity(model, data, callbacks, params, about):
+def describe_run(model, data, callbacks, params, about):
     """{what: value} of model, optimizer, loss, data, callbacks and `about`, plain values.
 
     Args:
@@ -34,7 +34,7 @@ def differences(one, other):
     """["what: value there, value here", ...] of two identities."""
     absent = object()
     return [
-        f"{key}: {_shown(one.get(key, absent), absent)} there, {_shown(other.get(key, absent), absent)} here"
+        f"{key}: {_shown(one.get(key, absent), absent)} before, {_shown(other.get(key, absent), absent)} now"
         for key in dict.fromkeys([*one, *other])
         if one.get(key, absent) != other.get(key, absent)
     ]

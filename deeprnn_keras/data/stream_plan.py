@@ -5,7 +5,7 @@ import numpy as np
 SPREAD, HALVED, SHORTEST = 5.0, 0.05, 5  # standard deviation of a random T, the share about T / 2, the least
 
 
-def lane_plan(sizes, n, length, ahead=0):
+def fixed_length_plan(sizes, n, length, ahead=0):
     """The plan of batches of T steps.
 
     Args:
@@ -34,7 +34,7 @@ def lane_plan(sizes, n, length, ahead=0):
     return lambda number: plan
 
 
-def random_plan(size, n, length, seed):
+def random_length_plan(size, n, length, seed):
     """The plan of batches of random lengths over one stream of `size` steps: other ones in every pass, as many."""
     per_lane = size // n
     if per_lane < length:
