@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -106,7 +106,7 @@ def _create_search(
     from deeprnn_keras.tuning import HyperDeepRNN
     from deeprnn_keras.tuning.search import Search
 
-    config = family.configure(config, data)
+    config = cast("Configuration", family.configure(config, data))
     ranges = {key: None if value is OWN else value for key, value in settings["ranges"].items()}
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
     search = Search(hyper, family, data, directory, workers=workers, **settings["search"])
