@@ -59,7 +59,7 @@ def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
 def test_what_cannot_be_resumed_is_refused(text, monkeypatch, tmp_path):
     assert f"'runs' holds no unfinished run of {NAME}" in error_of("train", NAME, "--resume")
     (tmp_path / "empty").mkdir()
-    assert "it holds no run" in error_of("train", NAME, "--resume", "--output", "empty")
+    assert "it has no checkpoints" in error_of("train", NAME, "--resume", "--output", "empty")
     interrupted(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
     for options, message in (
         (["--units", "9"], "was started with units = 8, got units = 9 with --resume"),

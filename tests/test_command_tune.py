@@ -136,7 +136,7 @@ def test_too_short_text_is_rejected_before_anything_is_written(text, tmp_path):
 
 
 def test_family_without_tuning_is_rejected(text):
-    assert "vowels_bigru_2x64: deeprnn tune does not support models of classification" in error_of(
+    assert "deeprnn tune does not support task family 'classification' of model 'vowels_bigru_2x64'" in error_of(
         "tune", "vowels_bigru_2x64", *text
     )
 

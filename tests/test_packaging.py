@@ -77,7 +77,7 @@ def test_wheel_contains_the_zoo_and_works_elsewhere(tmp_path):
         "from deeprnn_keras import zoo\n"
         f"assert zoo.__file__.startswith({str(site)!r}), zoo.__file__\n"
         "assert zoo.create_model('vowels_bigru_2x64', pretrained=True).count_params() == 105_609\n"
-        "print(zoo.count_params('zaremba_medium'), dict(zoo.info('vowels_bigru_2x64').card())['results here'])"
+        "print(zoo.count_params('zaremba_medium'), dict(zoo.info('vowels_bigru_2x64').card())['measured results'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith("19775200 0.9"), done.stderr

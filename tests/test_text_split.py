@@ -22,6 +22,6 @@ def test_first_windows_train_and_the_next_validate(stride, train, validation):
 
 def test_a_text_too_short_for_the_first_windows():
     recipe = Recipe(bptt=4, train_windows=3, validation_windows=2)
-    with pytest.raises(ValueError, match=r"poem is too short .* 3 training windows .* need 17 characters, got 16"):
+    with pytest.raises(ValueError, match=r"poem is too short .* 3 training windows .* require 17 characters, got 16"):
         split_text(TextCorpus("abcd" * 4, "poem"), recipe)
     assert split_text(TextCorpus("abcd" * 4 + "a"), recipe).validation == ("abcda",)

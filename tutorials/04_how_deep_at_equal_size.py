@@ -9,7 +9,7 @@
 # %% [markdown]
 # # How deep should it be, at equal size?
 #
-# The hyper-parameters of a deep RNN are L, its layers, and h, the units of each. With more of either there are more
+# The hyperparameters of a deep RNN are L, its layers, and h, the units of each. With more of either there are more
 # weights, and more weights mostly do better: a fair question holds the number of weights fixed and asks how to spend
 # them, on depth or on width (Melis et al. 2018). This page asks it twice, for the characters of the King James Bible
 # and for handwritten digits read as 64 steps, and looks what held on the second that held on the first. It needs
@@ -47,7 +47,7 @@ SEEDS = 2 if FULL else 1
 # ## The first task: characters
 #
 # A model of the zoo, trained for 400 updates. `HyperDeepRNN` takes its configuration and the ranges; a value that is
-# given alone is fixed, and `None` leaves a hyper-parameter to the model. The data comes from a function that is called
+# given alone is fixed, and `None` leaves a hyperparameter to the model. The data comes from a function that is called
 # with each trial's recipe, so that batch size and length could be searched too.
 
 # %%

@@ -66,11 +66,11 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 )
 @click.option("--resume", is_flag=True, help="Continue the search in --output, or the most recent one.")
 def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **options: Any) -> None:
-    """Find L, h, and other hyper-parameters for zoo model NAME.
+    """Find L, h, and other hyperparameters for zoo model NAME.
 
     RANGE is LOW:HIGH, comma-separated values, one value, or "own": the value of NAME. The search reports a table of the
     best configurations, a heat map over L and h, the objective against the number of weights, the importance of each
-    hyper-parameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
+    hyperparameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
 
     After Ctrl-C or a kill, --resume continues; only running trials are lost. Several machines share a search through
     keras-tuner's variables KERASTUNER_TUNER_ID (one of them "chief"), KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT, and

@@ -78,9 +78,9 @@ def _stored_settings(directory: Path, requested: Config) -> Config:
     """Return the settings of the search in `directory`, which must agree with the requested ones."""
     path = directory / SETTINGS_FILE
     if not path.is_file():
-        raise ValueError(f"--output {str(directory)!r} cannot be resumed: it holds no search")
+        raise ValueError(f"--output {str(directory)!r} holds no search to resume: it has no {SETTINGS_FILE}")
     if (directory / "preset").exists():
-        raise ValueError(f"--output {str(directory)!r} cannot be resumed: its search has finished")
+        raise ValueError(f"--output {str(directory)!r} holds no search to resume: its search has finished")
     stored = json.loads(path.read_text(encoding="utf-8"))
     stored["ranges"] = {key: _from_json_range(value) for key, value in stored["ranges"].items()}
     before = {"model": stored["model"], "text": stored["text"]}

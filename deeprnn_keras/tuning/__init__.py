@@ -1,4 +1,4 @@
-"""Hyper-parameter search for deep RNNs with keras-tuner or Optuna, under a budget of weights or time."""
+"""Hyperparameter search for deep RNNs with keras-tuner or Optuna, under a budget of weights or time."""
 
 import lazy_loader
 

@@ -69,7 +69,7 @@ class ModelConfig(Protocol):
 
 @dataclass(frozen=True)
 class CustomModelConfig:
-    """Model of a deep RNN and a user-defined head, which `HyperDeepRNN` tunes if it is not given a zoo model.
+    """Model of a deep RNN and a user-defined head, the alternative to a zoo configuration for `HyperDeepRNN`.
 
     Attributes:
         inputs: Number of features per step, d; or (T, d) if the length is known, which allows compiled kernels for

@@ -31,7 +31,7 @@ MAX_SOLVED_UNITS = 1 << 14  # if `units` sets no bounds
 
 @dataclass(frozen=True)
 class Candidate:
-    """Model configuration of sampled hyper-parameter values.
+    """Model configuration of sampled hyperparameter values.
 
     Attributes:
         config: The configuration.
@@ -47,9 +47,9 @@ class Candidate:
 
 
 class HyperDeepRNN(keras_tuner.HyperModel):
-    """`keras_tuner.HyperModel` of a deep recurrent network: L, h, cell, and training hyper-parameters.
+    """`keras_tuner.HyperModel` of a deep recurrent network: L, h, cell, and training hyperparameters.
 
-    Each hyper-parameter is a range (low, high), a list of values, a single value, which fixes it, or None, which
+    Each hyperparameter is a range (low, high), a list of values, a single value, which fixes it, or None, which
     leaves it to the model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
     Bai et al. 2018).
 
@@ -154,12 +154,12 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     # === Search space ===
     def declare(self, hp: HyperParameters) -> dict[str, Any]:
-        """Declare all hyper-parameters in `hp` without building a model; return the values of the active ones."""
+        """Declare all hyperparameters in `hp` without building a model; return the values of the active ones."""
         return self.space.declare(hp)
 
     @override
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        """Declare all hyper-parameters; keras-tuner calls this before it builds a model."""
+        """Declare all hyperparameters; keras-tuner calls this before it builds a model."""
         self.declare(hp)
 
     def is_feasible(self, values: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Hyper-parameters of a search: a fixed value, a choice of values, or a range."""
+"""Hyperparameters of a search: a fixed value, a choice of values, or a range."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ HyperParameter: TypeAlias = Fixed | Choice | Range
 HyperParameterSpec: TypeAlias = (
     "HyperParameter | float | str | Mapping[str, Any] | Sequence[float | str | Mapping[str, Any]] | None"
 )
-"""A value, a list of values, a tuple (low, high), or None to leave the hyper-parameter to the model."""
+"""A value, a list of values, a tuple (low, high), or None to leave the hyperparameter to the model."""
 
 
 @dataclass(frozen=True)
 class HyperParameterType:
-    """Type of the values of a hyper-parameter.
+    """Type of the values of a hyperparameter.
 
     Attributes:
         supported: Description of the supported values, for error messages.

@@ -1,4 +1,4 @@
-"""Importance of hyper-parameters: the share of the objective's variance that each explains by itself."""
+"""Importance of hyperparameters: the share of the objective's variance that each explains by itself."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MIN_OOB_R2 = 0.1  # below which shares are not reliable
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of the variance of the objective that hyper-parameters explain.
+    """Shares of the variance of the objective that hyperparameters explain.
 
     Attributes:
-        shares: (name, share) of each hyper-parameter, in descending order.
+        shares: (name, share) of each hyperparameter, in descending order.
         oob_r2: Out-of-bag R² of the random forest.
         num_trials: Number of trials that it was fitted to.
     """
@@ -44,7 +44,7 @@ class Importance:
     def __str__(self) -> str:
         if not self.reliable:
             return (
-                f"Importance of hyper-parameters: not determined by {self.num_trials} trials "
+                f"Importance of hyperparameters: not determined by {self.num_trials} trials "
                 f"(out-of-bag R² {self.oob_r2:.2f})"
             )
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.shares[:4])
@@ -52,10 +52,10 @@ class Importance:
 
 
 def hyperparameter_importance(results: SearchResults) -> Importance | None:
-    """Return the importance of the hyper-parameters of a search, or None if there are too few trials.
+    """Return the importance of the hyperparameters of a search, or None if there are too few trials.
 
-    A random forest is fitted to the trials. The marginal of a hyper-parameter is the forest's mean prediction as a
-    function of this hyper-parameter alone; its share is the variance of the marginal over the variance of all
+    A random forest is fitted to the trials. The marginal of a hyperparameter is the forest's mean prediction as a
+    function of this hyperparameter alone; its share is the variance of the marginal over the variance of all
     predictions. These are the main effects of fANOVA (Hutter et al. 2014), here with the observed trials instead of
     the uniform distribution.
 
@@ -78,7 +78,7 @@ def hyperparameter_importance(results: SearchResults) -> Importance | None:
 
 
 def _encode(results: SearchResults) -> tuple[list[str], np.ndarray]:
-    """Return the names of hyper-parameters that vary, and a row of numbers per trial; NaN where inactive."""
+    """Return the names of hyperparameters that vary, and a row of numbers per trial; NaN where inactive."""
     columns: dict[str, list[float]] = {
         "L": [row.layers for row in results.rows],
         "h": [float(np.log(row.mean_units)) for row in results.rows],
@@ -127,7 +127,7 @@ def plot_importance(importance: Importance, path: PathLike) -> None:
     axes.set(xlabel="share of the variance explained by itself, %", xlim=(0, 1.15 * max([*shares, 1])))
     reliability = "" if importance.reliable else ", not reliable"
     axes.set_title(
-        f"Hyper-parameter importance{reliability} ({importance.num_trials} trials, "
+        f"Hyperparameter importance{reliability} ({importance.num_trials} trials, "
         f"out-of-bag R² {importance.oob_r2:.2f})",
         loc="left",
         color=TEXT_COLOR,

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 class OptunaHyperParameters:
     """Optuna trial with the interface of `keras_tuner.HyperParameters`.
 
-    A hyper-parameter in an inactive scope is not sampled, and its value is None.
+    A hyperparameter in an inactive scope is not sampled, and its value is None.
 
     Args:
         trial: The Optuna trial.

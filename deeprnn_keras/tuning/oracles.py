@@ -59,7 +59,7 @@ class GridOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):
     """Grid search: all combinations in order.
 
     keras-tuner waits for a trial to end before it proposes the next combination, since the trial may add
-    hyper-parameters. Here all are declared in advance, so workers need not wait, and the next combination follows
+    hyperparameters. Here all are declared in advance, so workers need not wait, and the next combination follows
     from those tried, so a kill loses nothing.
     """
 

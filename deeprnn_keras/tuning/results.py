@@ -36,7 +36,7 @@ class Row:
     Attributes:
         trial_id: As in `TrialRecord`.
         status: As in `TrialRecord`.
-        values: Values of the active hyper-parameters, by name.
+        values: Values of the active hyperparameters, by name.
         layers: Number of layers, L.
         units: Hidden units h, or one number per layer; solved ones included.
         cell: Cell, as text.
@@ -72,7 +72,7 @@ class Row:
         return self.units if isinstance(self.units, int) else round(sum(self.units) / len(self.units))
 
     def other_values(self) -> dict[str, Any]:
-        """Return the values of the active hyper-parameters other than L, h, and the cell."""
+        """Return the values of the active hyperparameters other than L, h, and the cell."""
         return {
             name: value
             for name, value in self.values.items()
@@ -175,7 +175,7 @@ class SearchResults:
         for heading in ("", self.name, "L", "h"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("cell")
-        table.add_column("other hyper-parameters", overflow="fold")
+        table.add_column("other hyperparameters", overflow="fold")
         for heading in ("weights", "ms/step"):
             table.add_column(heading, justify="right", no_wrap=True)
         for rank, row in enumerate(self.rows[:count], start=1):
@@ -194,7 +194,7 @@ class SearchResults:
         return table
 
     def save_csv(self, path: PathLike) -> None:
-        """Write all rows, with one column per hyper-parameter."""
+        """Write all rows, with one column per hyperparameter."""
         names = list(dict.fromkeys(name for row in self.rows for name in row.other_values()))
         save_table([self._to_csv_row(row, names) for row in self.rows], path)
 

@@ -144,7 +144,7 @@ class ResumableTuner(keras_tuner.Tuner):
 
     @override
     def _populate_initial_space(self) -> None:
-        """Declare all hyper-parameters, without building models if the hypermodel supports it."""
+        """Declare all hyperparameters, without building models if the hypermodel supports it."""
         if not hasattr(self.hypermodel, "declare"):
             super()._populate_initial_space()
             return

@@ -48,7 +48,7 @@ def load_oracle(directory: PathLike) -> Config:
         except (OSError, ValueError):
             damaged.append(path)
     raise ValueError(
-        f"the search in {str(directory)!r} cannot be resumed: {ORACLE_FILE} and {PREVIOUS_ORACLE_FILE} are damaged; "
+        f"the search in {str(directory)!r} could not be resumed: {ORACLE_FILE} and {PREVIOUS_ORACLE_FILE} are damaged; "
         "pass another directory, or overwrite=True"
     )
 

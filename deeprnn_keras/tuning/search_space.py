@@ -1,4 +1,4 @@
-"""Search space: the hyper-parameters of a search and the conditions under which each is active."""
+"""Search space: the hyperparameters of a search and the conditions under which each is active."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ MIN_CONNECTION_LAYERS = 3  # with fewer layers a shortcut skips nothing that is 
 
 
 class SearchSpace:
-    """L, h, and other hyper-parameters of a search, in conditional scopes.
+    """L, h, and other hyperparameters of a search, in conditional scopes.
 
-    A hyper-parameter is active only where it has an effect: `units_3` with at least three layers, dropout between
+    A hyperparameter is active only where it has an effect: `units_3` with at least three layers, dropout between
     layers with at least two, connections with at least three, and a forget bias in cells that have a keep gate.
 
     Args:
-        specs: Specifications by name, as accepted by `as_hyperparameter`; None omits a hyper-parameter.
+        specs: Specifications by name, as accepted by `as_hyperparameter`; None omits a hyperparameter.
         tie_units: Whether all layers have the same h.
-        solve_units: Whether h is solved from a budget; `units` are then its bounds and not a hyper-parameter.
+        solve_units: Whether h is solved from a budget; `units` are then its bounds and not a hyperparameter.
         num_layers: L of the tuned model, used if the number of layers is not searched.
         cell: Cell of the tuned model, used if the cell is not searched.
 
     Attributes:
-        hyperparameters: The hyper-parameters that can be active, by name.
+        hyperparameters: The hyperparameters that can be active, by name.
 
     Raises:
         ValueError: If a specification is empty or contradicts another.
@@ -85,7 +85,7 @@ class SearchSpace:
 
     # === Declaration ===
     def declare(self, hp: HyperParameters) -> dict[str, Any]:
-        """Declare every hyper-parameter in `hp` and return the values of the active ones, by name.
+        """Declare every hyperparameter in `hp` and return the values of the active ones, by name.
 
         Args:
             hp: A `keras_tuner.HyperParameters`, or an object with the same interface.
@@ -122,7 +122,7 @@ class SearchSpace:
         return None, lambda _: True
 
     def _active_values(self, parent: str | None, predicate: Callable[[Any], bool]) -> list[Any] | Literal[True]:
-        """Return the values of the parent for which a hyper-parameter is active; True for all values."""
+        """Return the values of the parent for which a hyperparameter is active; True for all values."""
         if parent is None:
             return True
         if parent not in self.hyperparameters:  # the cell is not searched
@@ -164,7 +164,7 @@ class SearchSpace:
 
     # === Description ===
     def describe(self) -> dict[str, str]:
-        """Return a description of each hyper-parameter, by name, for records and tables."""
+        """Return a description of each hyperparameter, by name, for records and tables."""
         descriptions = {name: str(self.hyperparameters[name]) for name in sorted(self.hyperparameters)}
         if "units" in descriptions and not self.tie_units:
             descriptions["units"] += " in each layer"

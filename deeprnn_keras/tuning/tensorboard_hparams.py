@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_hparams(results: SearchResults, directory: PathLike) -> None:
-    """Replace `directory` with one TensorBoard run per trial: its active hyper-parameters and the objective."""
+    """Replace `directory` with one TensorBoard run per trial: its active hyperparameters and the objective."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api
 

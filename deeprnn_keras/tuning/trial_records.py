@@ -20,9 +20,9 @@ class TrialRecord:
     """Record of one trial.
 
     Attributes:
-        trial_id: Identifier given by keras-tuner.
-        status: Status given by keras-tuner, or "PRUNED" for a completed trial that was stopped early.
-        values: Values of the active hyper-parameters, by name.
+        trial_id: Identifier, as in keras-tuner.
+        status: Status, as in keras-tuner, or "PRUNED" for a completed trial that was stopped early.
+        values: Values of the active hyperparameters, by name.
         score: Value of the objective, or None.
         epochs: (epoch, value) of the objective during training.
         seeds: (seed, value) of the objective.

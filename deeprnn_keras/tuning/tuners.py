@@ -14,7 +14,7 @@ from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
 class RandomSearch(ResumableTuner):
     """Random search.
 
-    It is a strong baseline for small numbers of trials, and every trial is informative about every hyper-parameter.
+    It is a strong baseline for small numbers of trials, and every trial is informative about every hyperparameter.
     See `ResumableTuner` for the arguments.
 
     >>> import numpy as np, tempfile

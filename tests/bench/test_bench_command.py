@@ -27,7 +27,7 @@ def bench_kernels(*arguments):
         (["--rounds", "0"], "rounds must be a positive integer, got 0"),
         (["--seconds", "0"], "seconds must be a positive number, got 0.0"),
         (["--epoch-updates", "0"], "epoch_updates must be a positive integer, got 0"),
-        (["--resume"], "--resume continues results.json in the directory --output; got --output None"),
+        (["--resume"], "--resume requires an --output directory that holds results.json, got --output None"),
         (["--output", __file__], "is a file; pass a directory that does not exist yet"),
     ],
 )
@@ -45,7 +45,7 @@ def test_command_measures_and_writes_its_files(workers, tmp_path, monkeypatch):
     workers.failing["DeepRNN", "measure"] = KeyboardInterrupt()
     chosen = ["--sizes", "1x4x2x3", "--cell", "lstm", "--output", tmp_path / "new", "--quick"]
     result = bench_kernels(*chosen, "--impl", "keras", "--impl", "DeepRNN")
-    assert result.exit_code == 130 and "Interrupted before anything was measured" in result.stdout
+    assert result.exit_code == 130 and "Interrupted before the first measurement was completed" in result.stdout
     workers.failing = {}
     result = bench_kernels(*chosen, "--impl", "keras,DeepRNN", "--mode", "train")
     assert result.exit_code == 0, result.output
@@ -75,8 +75,8 @@ def test_missing_implementation_is_skipped(workers, tmp_path, monkeypatch):
     monkeypatch.setattr(run.run, "__defaults__", (None, workers))
     monkeypatch.setattr(implementations.importlib.util, "find_spec", lambda name: None if name == "torch" else name)
     result = bench_kernels("--sizes", "1x4x2x3", "--output", tmp_path / "new", "--quick")
-    assert result.exit_code == 0 and "torch is left out: torch is not installed: pip install" in result.stdout
-    assert "torch is left out" in (tmp_path / "new" / "results.md").read_text()
+    assert result.exit_code == 0 and "torch is skipped: torch is not installed: pip install" in result.stdout
+    assert "torch is skipped" in (tmp_path / "new" / "results.md").read_text()
     assert {name for name, _ in workers.asked} == {"keras", "drop-ins", "DeepRNN", "products"}
     result = bench_kernels("--impl", "torch", "--output", tmp_path / "other")
     assert result.exit_code == 1 and "nothing is left to measure: torch" in result.stderr

@@ -242,8 +242,8 @@ def test_info_of_a_name_prints_card_and_kernels(columns):
     assert result.exit_code == 0, result.output
     _, picture, rest = result.stdout.split("\n\n", 2)
     card, table = rest.split("\n\n", 1)
-    assert "the textbook's stacked RNN" in result.stdout and picture == zoo.info("d2l_rnn_2x32").diagram()
-    assert "weights count" in card
+    assert "Stacked RNN of Dive into Deep Learning" in result.stdout and picture == zoo.info("d2l_rnn_2x32").diagram()
+    assert "parameters" in card
     assert table.rstrip() == explain_kernels(zoo.create_model("d2l_rnn_2x32")).text(min(columns, 100))
 
 
@@ -268,7 +268,7 @@ def test_info_of_a_file_with_an_unknown_class(tmp_path):
 
     keras.Sequential([keras.Input((None, 3)), Odd(), layers.LSTM(2)]).save(tmp_path / "odd.keras")
     result = deeprnn("info", tmp_path / "odd.keras", "--kernels")
-    assert result.exit_code == 1 and result.stderr.endswith("cannot be loaded: class 'Odd' is not known here\n")
+    assert result.exit_code == 1 and result.stderr.endswith("could not be loaded: class 'Odd' is not registered with Keras\n")
 
 
 def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(directory, monkeypatch):
@@ -277,7 +277,7 @@ def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(directory, monk
 
     monkeypatch.setattr("deeprnn_keras.cli.start_tensorflow.start_tensorflow", load)
     for arguments, part in [
-        ((directory,), "--kernels explains a file"),
+        ((directory,), "pass --kernels to show the"),
         ((directory / "none.keras", "--kernels"), "does not exist"),
         (("none.keras",), "does not exist"),
         (("zaremba", "--kernels"), "did you mean"),

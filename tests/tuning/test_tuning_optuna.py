@@ -22,7 +22,7 @@ def hyper(**changes):
 
 
 def test_suggested_values_match_the_search_space():
-    """Suggested values are those of the active hyper-parameters, and can be built."""
+    """Suggested values are those of the active hyperparameters, and can be built."""
     hypermodel = hyper(units=(2, 64))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     entries = keras_tuner.HyperParameters()

@@ -132,7 +132,7 @@ def test_damaged_state_falls_back_to_the_previous_one(tmp_path):
     assert statuses(oracle) == ["COMPLETED"] * 12
     for name in ("oracle.json", "oracle.previous.json"):
         truncate(tmp_path / "search" / name)
-    with pytest.raises(ValueError, match=r"cannot be resumed: oracle.json and oracle.previous.json are damaged"):
+    with pytest.raises(ValueError, match=r"could not be resumed: oracle.json and oracle.previous.json are damaged"):
         create_oracle(OURS, "random", tmp_path)
 
 
@@ -198,7 +198,7 @@ def test_trial_run_by_two_workers_ends_once(tmp_path):
 
 @pytest.mark.parametrize("classes", [KERAS_TUNER, OURS], ids=["keras_tuner", "ours"])
 def test_result_of_a_worker_keeps_order_and_error(classes, tmp_path):
-    """keras-tuner's gRPC messages reorder the hyper-parameters, and omit the error."""
+    """keras-tuner's gRPC messages reorder the hyperparameters, and omit the error."""
     hp = keras_tuner.HyperParameters()
     hp.Choice("cell", ["lstm", "gru"])
     hp.Int("num_layers", 1, 3)

@@ -44,11 +44,11 @@ def test_bayesian_optimization_within_a_budget_tries_no_configuration_twice(tmp_
     )
     tuner = Limited(hyper, keras_tuner.Objective("score", "min"), 8, directory=tmp_path)
     tuner.search(verbose=0)
-    drawn = [tuple(t.hyperparameters.values.values()) for t in tuner.oracle.trials.values()]
-    assert len(set(drawn)) == len(drawn)
+    tried = [tuple(t.hyperparameters.values.values()) for t in tuner.oracle.trials.values()]
+    assert len(set(tried)) == len(tried)
     assert all(hyper.is_feasible(t.hyperparameters.values) for t in tuner.oracle.trials.values())
     allowed = [v for v in ((L, h) for L in (1, 2, 3, 4) for h in (16, 32, 64, 96, 128, 256)) if _fits(hyper, v)]
-    assert len(drawn) == min(8, len(allowed))
+    assert len(tried) == min(8, len(allowed))
 
 
 def _fits(hyper, pair):

@@ -20,7 +20,7 @@ CUSTOM_MODEL = {"inputs": 8, "outputs": 1, "loss": "mse"}
 
 
 def declared(space, **values):
-    """Return the active values and the hyper-parameters after declaring the space with these values."""
+    """Return the active values and the hyperparameters after declaring the space with these values."""
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
     return space.declare(hp), hp
