@@ -13,7 +13,7 @@ from deeprnn_keras import DeepRNN, TextCorpus, extras, king_james, probe_levels
 from deeprnn_keras.data import bach_chorales, digits, japanese_vowels, mnist, piano_rolls, sequential_mnist, write_midi
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tuning import optuna_objective
-from deeprnn_keras.tuning.importance import importance
+from deeprnn_keras.tuning.importance import hyperparameter_importance
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
@@ -36,7 +36,7 @@ USES = {
     "scipy.io": ("scipy", "data", call_piano_rolls),
     "mido": ("mido", "music", lambda directory: write_midi(np.ones((2, 88)), directory / "a.mid")),
     "sklearn in probe_levels": ("scikit-learn", "probe", call_probe_levels),
-    "sklearn in importance": ("scikit-learn", "tune", lambda _: importance(None)),
+    "sklearn in importance": ("scikit-learn", "tune", lambda _: hyperparameter_importance(None)),
     "optuna": ("optuna", "optuna", lambda _: optuna_objective(None)),
 }
 

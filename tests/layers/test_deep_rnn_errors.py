@@ -42,7 +42,7 @@ class UnregisteredCell(keras.layers.GRUCell):
         ({"units": None}, r"units must be a positive integer, got None"),
         ({"units": True}, r"units must be a positive integer, got True"),
         ({"units": [4, 0]}, r"units must be a positive integer, got 0"),
-        ({"units": []}, r"units must be a number or a list with one entry per layer, got an empty list"),
+        ({"units": []}, r"units must be an integer or a list with one entry per layer, got an empty list"),
         ({"units": [2, 3], "num_layers": 3}, r"units must be .*one entry per layer \(3\), got a list of 2: \[2, 3\]"),
         ({"cell": ["gru"]}, r"cell must be .*one entry per layer \(2\), got a list of 1: \['gru'\]"),
         ({"cell": []}, r"cell must be .*one entry per layer \(2\), got a list of 0"),
