@@ -117,7 +117,7 @@ def test_recurrent_dropout_needs_the_loop(rng):
         (lambda: MLPGateLSTMCell(4, activation=7), "unknown activation 7"),
         (
             lambda: DeepRNN(4, cell="rhn", implementation="cudnn"),
-            "implementation='cudnn' is not supported for this layer: cuDNN knows LSTM and GRU, not Recur",
+            "implementation='cudnn' is not supported for this layer: cuDNN supports LSTM and GRU, not Recur",
         ),
         (lambda: RHNCell(4, depth=0), "depth must be a positive integer, got 0"),
         (lambda: RHNCell(4, 2, True, -2.0, 5), "takes units and .* by position"),
