@@ -49,9 +49,9 @@ class Resume(keras.callbacks.Callback):
         resumed_at: Number of updates restored from the checkpoint; 0 for a new run.
 
     Raises:
-        ValueError: If the position of `data` cannot be set; in `fit`, if the directory holds a run with a different
+        ValueError: If `data` has no settable position; in `fit`, if the directory holds a run with a different
             model, optimizer, dataset, callback, or `about`; the message lists the differences.
-        OSError: If a checkpoint cannot be written: the disk is full, or the directory is read-only. Earlier
+        OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
             checkpoints are kept.
 
     >>> import keras, numpy as np, tempfile
@@ -128,7 +128,7 @@ class Resume(keras.callbacks.Callback):
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
-                f"directory {str(self.directory)!r} cannot be created: {error.strerror}; pass another directory"
+                f"directory {str(self.directory)!r} could not be created: {error.strerror}; pass another directory"
             ) from error
 
     def _check_same_run(self, checkpoint: checkpoint_files.Checkpoint) -> None:
