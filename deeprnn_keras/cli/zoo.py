@@ -59,18 +59,23 @@ def _model_table(configs: list[Configuration], all_columns: bool) -> Table:
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
-    table.add_column("description", min_width=19)
+    table.add_column("description", min_width=16)
     table.add_column("cell", overflow="fold", max_width=None if all_columns else 9)
-    for heading in ("L x h", *(["input"] if all_columns else []), "parameters"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("L x h", justify="right", max_width=None if all_columns else 13)
+    if all_columns:
+        table.add_column("input", justify="right", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
     for config in configs:
-        sizes = (
-            f"{config.num_layers} x {config.units}",
+        units = config.units if isinstance(config.units, int) else "-".join(map(str, config.units))
+        star = " *" if config.weights else ""
+        table.add_row(
+            f"{config.name}{star}",
+            config.title,
+            config.cell_name(),
+            f"{config.num_layers} x {units}",
             *([config.input_description()] if all_columns else []),
             f"{config.count_params():,}",
         )
-        star = " *" if config.weights else ""
-        table.add_row(f"{config.name}{star}", config.title, config.cell_name(), *sizes)
     return table
 
 
