@@ -60,7 +60,7 @@ def compared(widths):
 
 def main(*widths):
     """Measures the widths that are named, or all, and keeps the results."""
-    from deeprnn_keras.bench.environment import load_notes, environment
+    from deeprnn_keras.bench.environment import environment, load_notes
     from deeprnn_keras.training.files import save_json
 
     notes = load_notes()
