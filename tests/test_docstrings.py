@@ -24,9 +24,9 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "tasks.Plan",
     "tasks.Run",
     "tuning.BayesianOptimization",
+    "tuning.CustomModelConfig",
     "tuning.GridSearch",
     "tuning.Hyperband",
-    "tuning.OwnModel",
 }
 pytestmark = pytest.mark.usefixtures("eager")  # examples train for a few steps
 

@@ -1,37 +1,37 @@
-"""`deeprnn bench`."""
+"""The command `deeprnn bench`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from deeprnn_keras.cli.output_directory import unused_directory
 
-    from deeprnn_keras.bench.results import Results
+if TYPE_CHECKING:
     from deeprnn_keras.bench.settings import Settings
 
-QUICK = {"rounds": 3, "seconds": 0.3}
-Command = TypeVar("Command", bound=Callable[..., object])
+QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _split(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    """Return the parts of comma-separated values: ("a,b", "c") -> ("a", "b", "c")."""
+def _split_commas(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Convert ('a,b', 'c') to ('a', 'b', 'c')."""
     return tuple(part for value in values for part in value.split(","))
 
 
-def _list_option(flag: str, target: str, metavar: str, text: str) -> Callable[[Command], Command]:
-    """Return an option with comma-separated values, which may also be repeated."""
-    return click.option(flag, target, multiple=True, callback=_split, metavar=metavar, help=text)
+def _list_option(flag: str, target: str, metavar: str, description: str) -> Callable[[Command], Command]:
+    """Return an option whose values are separated by commas, or passed by repeating the option."""
+    return click.option(flag, target, multiple=True, callback=_split_commas, metavar=metavar, help=description)
 
 
 @click.group()
 def bench() -> None:
-    """Run benchmarks on this machine."""
+    """Benchmark this machine."""
 
 
 @bench.command()
@@ -39,48 +39,45 @@ def bench() -> None:
 @_list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
 @_list_option("--mode", "modes", "MODE", "train or infer.")
 @_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
-@click.option("--rounds", type=int, help="Rounds per case.  [default: 5]")
-@click.option(
-    "--seconds",
-    type=float,
-    help="Approximate seconds of an implementation in a round, which has at least 3 steps.  [default: 0.6]",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of weights and data.")
+@click.option("--rounds", type=int, help="Rounds per case; the implementations take turns.  [default: 5]")
+@click.option("--seconds", type=float, help="Seconds per turn, at least three steps.  [default: 0.6]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     help="Output directory; must not exist.  [default: runs/bench_kernels, numbered if taken]",
 )
-@click.option("--quick", is_flag=True, help="Two-minute run for a first impression: LSTM, 3 sizes, grid only.")
-@click.option("--no-memory", is_flag=True, help="Skip the measurement of training memory.")
+@click.option("--quick", is_flag=True, help="Two-minute run: LSTM in three sizes, without memory and epochs.")
+@click.option("--no-memory", is_flag=True, help="Skip the memory measurement.")
 @click.option("--no-epoch", is_flag=True, help="Skip the training epochs on the King James Bible.")
-@click.option(
-    "--epoch-updates", type=int, default=300, show_default=True, help="Maximum number of updates of an epoch."
-)
-@click.option("--resume", is_flag=True, help="Continue the run in --output.")
-def kernels(seed: int, output: Path | None, resume: bool, **options: Any) -> None:
-    """Compare recurrent layers of Keras, DeepRNN, and PyTorch on the CPU of this machine.
+@click.option("--epoch-updates", type=int, default=300, show_default=True, help="Maximum number of updates per epoch.")
+@click.option("--resume", is_flag=True, help="Continue the measurement in --output.")
+def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> None:
+    """Compare Keras, PyTorch, and deeprnn-keras layers on the CPU.
 
-    --sizes, --cell, --mode, and --impl accept several comma-separated values; by default, all are measured. Ctrl-C
-    stops the run and saves the measurements.
+    --sizes, --cell, --mode, and --impl accept comma-separated values; by default everything is measured. Ctrl-C stops
+    the measurement and saves the results so far.
     """
     from rich.console import Console
 
     from deeprnn_keras.bench.environment import load_notes, worker_environment
     from deeprnn_keras.bench.progress import ProgressBar
-    from deeprnn_keras.bench.results import run_metadata
+    from deeprnn_keras.bench.report import print_report, write_report
+    from deeprnn_keras.bench.results import load_results, new_results, resume_results, run_metadata
     from deeprnn_keras.bench.run import estimate_seconds, run
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     console = Console()
-    settings, notes = _settings(seed=seed, **options)
+    settings, notes = _settings(seed=seed, **choices)
     notes += load_notes()
-    directory = _directory(output, resume)
+    directory = _output_directory(output, resume)
     for note in notes:
         console.print(note, highlight=False, markup=False)
-    with console.status("Starting TensorFlow"):
+    with console.status("starting TensorFlow"):
         about = run_metadata(settings, worker_environment())
-    results = _initial_results(directory, about, resume)
+    existing = load_results(directory) if resume else None
+    results = resume_results(existing, about) if existing else new_results(about)
     results["notes"] = list(dict.fromkeys([*results["notes"], *notes]))
     interrupted = False
     try:
@@ -88,30 +85,17 @@ def kernels(seed: int, output: Path | None, resume: bool, **options: Any) -> Non
             run(settings, results, directory, progress_bar)
     except KeyboardInterrupt:
         interrupted = True
-    measured = bool(results["cases"] or results["memory"] or results["epoch"])
-    if measured:
-        _report(results, directory, console)
+    has_results = results["cases"] or results["memory"] or results["epoch"]
+    if has_results:
+        paths = write_report(results, directory)
+        print_report(results, console)
+        console.print(*[str(path) for path in paths], sep="\n", highlight=False, markup=False, soft_wrap=True)
     if interrupted:
-        advice = f"Interrupted. Continue with: --resume --output {directory}"
-        message = advice if measured else "Interrupted before the first measurement."
+        message = "Interrupted before the first measurement was completed."
+        if has_results:
+            message = f"Interrupted. To continue, repeat the command with --resume --output {directory}"
         console.print(message, style="yellow", markup=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
-
-
-def _initial_results(directory: Path, about: dict[str, Any], resume: bool) -> Results:
-    from deeprnn_keras.bench.results import load_results, new_results, resume_results
-
-    existing = load_results(directory) if resume else None
-    return new_results(about) if existing is None else resume_results(existing, about)
-
-
-def _report(results: Results, directory: Path, console: Console) -> None:
-    from deeprnn_keras.bench.report import print_report, write_report
-
-    paths = write_report(results, directory)
-    print_report(results, console)
-    for path in paths:
-        console.print(f"Saved to {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _settings(
@@ -127,16 +111,15 @@ def _settings(
     epoch_updates: int,
     seed: int,
 ) -> tuple[Settings, list[str]]:
-    """Return the settings, without implementations that are not installed, and notes on the latter."""
+    """Return the `Settings`, and a note for each implementation that is not installed."""
     from deeprnn_keras import zoo
     from deeprnn_keras.bench.case import CELLS, MODES, QUICK_SIZES, SIZES, grid
     from deeprnn_keras.bench.epoch import epoch_config
     from deeprnn_keras.bench.implementations import COMPARED, missing_packages
     from deeprnn_keras.bench.settings import LONG_SEQUENCES, Settings
 
-    durations: dict[str, Any] = dict(QUICK) if quick else {}
-    durations |= {} if rounds is None else {"rounds": rounds}
-    durations |= {} if seconds is None else {"seconds": seconds}
+    durations = {"rounds": QUICK_ROUNDS, "seconds": QUICK_SECONDS} if quick else {}
+    durations |= {key: value for key, value in (("rounds", rounds), ("seconds", seconds)) if value is not None}
     all_sizes, all_cells = (QUICK_SIZES, ("lstm",)) if quick else (SIZES, CELLS)
     settings = Settings(
         cases=tuple(grid(sizes or all_sizes, cells or all_cells, modes or MODES)),
@@ -147,23 +130,18 @@ def _settings(
         seed=seed,
         **durations,
     )
-    missing = missing_packages(settings.implementations)
-    return settings.without(missing), [f"{name} is skipped: {reason}" for name, reason in missing.items()]
+    not_installed = missing_packages(settings.implementations)
+    return settings.without(not_installed), [f"{name} is skipped: {reason}" for name, reason in not_installed.items()]
 
 
-def _directory(output: Path | None, resume: bool) -> Path:
+def _output_directory(output: Path | None, resume: bool) -> Path:
     from deeprnn_keras import checks
     from deeprnn_keras.bench.results import FILE
 
     if resume:
         if output is None or not (output / FILE).is_file():
-            raise ValueError(f"--resume requires --output with a directory that contains {FILE}, got --output {output}")
+            raise ValueError(f"--resume requires an --output directory that holds {FILE}, got --output {output}")
         return output
     if output is not None:
         return checks.new_directory("--output", output)
-    default, number = Path("runs") / "bench_kernels", 1
-    output = default
-    while output.exists():
-        number += 1
-        output = default.with_name(f"{default.name}-{number}")
-    return output
+    return unused_directory(Path("runs") / "bench_kernels")

@@ -27,7 +27,7 @@ def bench_kernels(*arguments):
         (["--rounds", "0"], "rounds must be a positive integer, got 0"),
         (["--seconds", "0"], "seconds must be a positive number, got 0.0"),
         (["--epoch-updates", "0"], "epoch_updates must be a positive integer, got 0"),
-        (["--resume"], "--resume requires --output with a directory that contains results.json, got --output None"),
+        (["--resume"], "--resume requires an --output directory that holds results.json, got --output None"),
         (["--output", __file__], "is a file; pass a directory that does not exist yet"),
     ],
 )
@@ -45,7 +45,7 @@ def test_command_measures_and_saves_reports(workers, tmp_path, monkeypatch):
     workers.failures["DeepRNN", "measure"] = KeyboardInterrupt()
     options = ["--sizes", "1x4x2x3", "--cell", "lstm", "--output", tmp_path / "new", "--quick"]
     result = bench_kernels(*options, "--impl", "keras", "--impl", "DeepRNN")
-    assert result.exit_code == 130 and "Interrupted before the first measurement" in result.stdout
+    assert result.exit_code == 130 and "Interrupted before the first measurement was completed" in result.stdout
     workers.failures = {}
     result = bench_kernels(*options, "--impl", "keras,DeepRNN", "--mode", "train")
     assert result.exit_code == 0, result.output
