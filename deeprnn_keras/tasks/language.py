@@ -52,7 +52,7 @@ class LanguageConfiguration(Configuration, Protocol):
 
     @property
     def letters(self) -> bool:
-        """Whether the text is reduced to lower-case letters and spaces."""
+        """True if the text is reduced to lower-case letters and spaces."""
         ...
 
 
