@@ -20,7 +20,7 @@ def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
         purpose: Subject of the error message, for example `"Reading MIDI files"`.
 
     Raises:
-        ImportError: If the package is missing or cannot be imported; the message names the extra.
+        ImportError: If the package is missing or its import fails. The message names the extra.
 
     >>> from deeprnn_keras.extras import import_optional
     >>> import_optional("no_such_package", "data", "Reading rolls")
@@ -43,7 +43,7 @@ def package_directory(module: str, extra: str, purpose: str) -> Path:
         purpose: Subject of the error message.
 
     Raises:
-        ImportError: If the package is missing; the message names the extra.
+        ImportError: If the package is missing. The message names the extra.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:

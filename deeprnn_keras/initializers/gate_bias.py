@@ -53,7 +53,9 @@ class GateBias(keras.initializers.Initializer, ABC):
         spec = CELLS[self.cell or ("gru" if len(shape) == 2 else "lstm")]
         units, remainder = divmod(shape[-1], len(spec.gates))
         if remainder or (len(shape) > 1 and (spec.name, shape[:-1]) != ("gru", (2,))):
-            raise ValueError(f"{type(self).__name__} got shape {shape}, which is not that of the bias of cell {spec.name!r}")
+            raise ValueError(
+                f"{type(self).__name__} got shape {shape}, which is not that of the bias of cell {spec.name!r}"
+            )
         assert spec.keep_gate is not None, "checked by _gated_cell"
         values = self.gate_values(spec.keep_gate, spec.write_gate, units)
         bias = ops.concatenate([values.get(gate, ops.zeros(units, "float32")) for gate in spec.gates])
