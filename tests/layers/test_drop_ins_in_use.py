@@ -83,11 +83,11 @@ def test_all_implementations_return_the_same(rng, cell, implementation, selected
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN has tanh only"),
+        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN supports tanh only"),
         (
             "LSTM",
             {"implementation": "cudnn", "recurrent_activation": sine},
-            "a user-defined function: cuDNN has sigmoid only",
+            "a user-defined function: cuDNN supports sigmoid only",
         ),
         ("GRU", {"implementation": "cudnn", "reset_after": False}, "reset_after=False"),
         ("GRU", {"implementation": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),
@@ -117,7 +117,7 @@ def test_unsupported_implementation_is_rejected_in_constructor(name, options, me
             "implementation='cudnn' is not supported for this layer: no GPU is visible to TensorFlow",
         ),
         ({"use_cudnn": True}, "use_cudnn=True is not supported for this layer: no GPU is visible to TensorFlow"),
-        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False forbids it"),
+        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False disables cuDNN"),
     ],
 )
 def test_cudnn_without_gpu_is_rejected_in_call(name, options, message):
