@@ -156,7 +156,7 @@ ALL_MASKS = {"few rows": FEW_ROWS, "many rows": MANY_ROWS, "T rounded up": np.ti
 def test_all_options_masks_and_modes(rng, run_in_modes, monkeypatch, cell, mask, training):
     for options in OPTIONS:
         check(rng, run_in_modes, cell, mask, options, ["xla", "padded", "plain"], training)
-    monkeypatch.setattr(plan, "CHUNK", 9)
+    monkeypatch.setattr(plan, "CHUNK_STEPS", 9)
     check(rng, run_in_modes, cell, np.tile(mask, 9)[:, :18], options, ["xla", "padded", "plain"], training)
 
 
@@ -193,7 +193,7 @@ def test_double_precision(rng, run_in_modes, cell):
 
 @cells
 def test_time_in_chunks(rng, run_in_modes, monkeypatch, cell):
-    monkeypatch.setattr(plan, "CHUNK", 3)
+    monkeypatch.setattr(plan, "CHUNK_STEPS", 3)
     check(rng, run_in_modes, cell, MANY_ROWS, {"return_sequences": True, "go_backwards": True}, PLAIN, training=True)
     check(rng, run_in_modes, cell, None, {}, PLAIN, n=len(MANY_ROWS))
 
