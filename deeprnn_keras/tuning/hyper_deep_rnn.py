@@ -50,7 +50,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     """`keras_tuner.HyperModel` of a deep recurrent network: L, h, cell, and training hyperparameters.
 
     Each hyperparameter is a range (low, high), a list of values, a single value, which fixes it, or None, which
-    leaves it to the model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
+    keeps the value of the tuned model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
     Bai et al. 2018).
 
     The tuners of this package replace samples outside the budget before anything is built. With keras-tuner's own
@@ -280,7 +280,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     # === Step times ===
     def enable_step_time_limit(self, batch: tuple[Any, ...], file: PathLike | None = None) -> None:
-        """Apply `max_step_ms` from now on.
+        """Enforce `max_step_ms` for configurations that are resolved from now on.
 
         Args:
             batch: Batch of training data on which steps are measured: (x, y) or (x, y, sample_weight).
