@@ -91,7 +91,10 @@ def test_recorded_results_are_those_of_the_model(monkeypatch):
             ["evaluate", "kjv_lstm_2x256", "--record", "--text", __file__],
             "requires the text that kjv_lstm_2x256 was trained on, got test_command_evaluate.py",
         ),
-        (["generate", "kjv_lstm_2x256"], "language models continue --prompt TEXT"),
+        (
+            ["generate", "kjv_lstm_2x256"],
+            "language models require --prompt TEXT and do not support --output and --notes, got no options",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
