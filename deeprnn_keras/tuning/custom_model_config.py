@@ -72,8 +72,8 @@ class CustomModelConfig:
     """Model of a deep RNN and a user-defined head, the alternative to a zoo configuration for `HyperDeepRNN`.
 
     Attributes:
-        inputs: Number of features per step, d; or (T, d) if the length is fixed, which some compiled kernels
-            require; or (None, d).
+        inputs: Number of features per step, d; or (T, d), with which the implementation "xla" is compiled for T steps;
+            or (None, d).
         head: Number of outputs q of a Dense layer; a Keras layer or a list of layers, copied for each model; or a
             function from tensor to tensor that creates new layers.
         loss: Loss, as in `compile`.
