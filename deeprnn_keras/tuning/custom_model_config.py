@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, cast
 from deeprnn_keras import checks
 from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
 from deeprnn_keras.stack import count_params, layer_units, output_width
-from deeprnn_keras.training.recipe import Recipe
+from deeprnn_keras.training.recipe import Loss, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -97,7 +97,7 @@ class CustomModelConfig:
 
     inputs: int | tuple[int | None, int]
     head: Head
-    loss: object
+    loss: Loss
     metrics: tuple[Any, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
     return_sequences: bool = False
