@@ -25,7 +25,7 @@ ALL_COLUMNS_WIDTH = 110  # minimum width of the terminal, in characters
 @click.option("--task", help="Only models of this task family, for example language.")
 @click.option("--cell", help="Only models with this cell, for example gru.")
 @click.option("--layers", type=int, help="Only models with this number of layers.")
-@click.option("--max-weights", type=Amount(), help="Only models with at most this number of parameters: 500k.")
+@click.option("--max-weights", type=Amount(), help="Maximum number of parameters, for example 500k.")
 @click.option("--pretrained", is_flag=True, help="Only models with trained weights.")
 def list_command(
     pattern: str, task: str | None, cell: str | None, layers: int | None, max_weights: int | None, pretrained: bool
