@@ -91,7 +91,7 @@ def _is_among_first(steps: int | None, lengths: set[int]) -> bool:
 
 
 def _num_pieces(batch_size: int | None, units: Sequence[int]) -> int:
-    """Return 2, for half batches in parallel, or 1 if reading the weights, which each half repeats, dominates a step."""
+    """Return 2 for parallel half batches, or 1 if reading the weights, which both halves do, dominates a step."""
     return 1 if batch_size == 1 or max(units) > WIDE_UNITS or _num_threads() < 2 else 2
 
 

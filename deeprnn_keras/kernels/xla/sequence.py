@@ -153,7 +153,7 @@ def _differentiable_gradient(
             return _second_gradient(recurrence, span, inputs, flat_inputs, upstream)
 
         if stored is None:
-            # Do not recompute before the backward pass reaches this layer: all layers would store their tensors at once.
+            # Recompute only when the backward pass reaches this layer, so that one layer at a time stores its tensors.
             with tf.control_dependencies([d_outputs, *d_final_states]):
                 arguments = _stop_gradients((tf.identity(x), packed, states, *span))
                 _, *forward_results = passes.forward_storing(*arguments)
