@@ -146,7 +146,7 @@ for name, start in (("Keras' defaults", KERAS), ("this library's", {})):
 #
 # ## What L and h change
 #
-# The two hyper-parameters of a deep RNN. Every cell of the table had the same number of updates, so the larger
+# The two hyperparameters of a deep RNN. Every cell of the table had the same number of updates, so the larger
 # networks had more arithmetic, and a longer training might order them differently.
 
 # %%

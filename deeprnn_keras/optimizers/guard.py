@@ -12,7 +12,7 @@ from typing_extensions import override
 from deeprnn_keras import checks
 from deeprnn_keras._types import Tensor
 
-if TYPE_CHECKING:  # a mixin: the optimizer is another base of its subclasses
+if TYPE_CHECKING:  # the guard is a mixin: its subclasses have an optimizer as second base
     from keras.optimizers import Optimizer as _Optimizer
 else:
     _Optimizer = object

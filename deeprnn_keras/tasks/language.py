@@ -52,7 +52,7 @@ class LanguageConfiguration(Configuration, Protocol):
 
     @property
     def letters(self) -> bool:
-        """Whether the text is reduced to lower-case letters and spaces."""
+        """True if the text is reduced to lower-case letters and spaces."""
         ...
 
 
@@ -215,7 +215,7 @@ class LanguageFamily(Family):
     def report(self, run: Run, model: LanguageModel, console: Console) -> None:
         """Print the score next to those of compressors, and the sample."""
         run = cast(LanguageRun, run)
-        name = f"{model.name}, {model.count_params():,} weights"
+        name = f"{model.name}, {model.count_params():,} parameters"
         console.print(score_table(run.score, run.references, name, unit=model.require_vocabulary().unit))
         sample = Text(run.sample or "")
         sample.stylize("bold", 0, len(run.prompt))

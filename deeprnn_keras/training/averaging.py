@@ -14,7 +14,7 @@ from deeprnn_keras.optimizers.clipping import unwrap_optimizer
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Base class: swaps averages in before a validation and the raw weights back before the next epoch.
+    """Base class of callbacks that assign averages before a validation and raw weights before the next epoch.
 
     Attributes:
         averaged: Whether the model currently holds the averages.

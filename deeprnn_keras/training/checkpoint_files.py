@@ -48,7 +48,7 @@ def write(directory: PathLike, updates: int, arrays: Mapping[str, np.ndarray], v
         values: JSON values.
 
     Raises:
-        OSError: If the file cannot be written. Earlier checkpoints are kept.
+        OSError: If writing the file fails. Earlier checkpoints are kept.
     """
     directory = Path(directory)
     path = directory / f"updates-{updates:09d}.safetensors"

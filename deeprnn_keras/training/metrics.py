@@ -44,7 +44,7 @@ class _CrossEntropy(keras.metrics.Metric):
         if len(targets.shape) != rank:
             raise ValueError(
                 f"y_true must have shape (n, T) for y_pred (n, T, V), or (n,) for y_pred (n, V); "
-                f"got {tuple(y_true.shape)} and {tuple(outputs.shape)}"
+                f"got y_true {tuple(y_true.shape)} and y_pred {tuple(outputs.shape)}"
             )
         weights = ops.ones_like(outputs[..., 0])
         for name, factor in (("mask", mask), ("sample_weight", sample_weight)):

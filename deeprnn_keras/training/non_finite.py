@@ -25,10 +25,10 @@ MAX_SKIPPED_IN_A_ROW = 10
 class NonFiniteGuard(keras.callbacks.Callback):
     """Stop at a non-finite loss or gradient, or skip such updates, and report the update and the cause.
 
-    Optimizers with a `GradientGuard`, among them those of a `Recipe`, never apply a non-finite gradient. The weights
-    can still become non-finite by a finite update that is far too large. The callback therefore stores a copy of the
-    weights every `every` updates. A copy is considered good once the loss computed with it was finite, and is restored
-    when training stops. (`keras.callbacks.TerminateOnNaN` stops as well, but leaves weights that are NaN.)
+    Optimizers with a `GradientGuard`, among them those of a `Recipe`, never apply a non-finite gradient. A finite but
+    far too large update can still make the weights non-finite. The callback therefore copies the weights every `every`
+    updates. A copy is considered good once the loss computed with it was finite, and is restored when training stops.
+    (`keras.callbacks.TerminateOnNaN` stops as well, but leaves weights that are NaN.)
 
     Args:
         every: Number of updates between two copies of the weights.

@@ -12,11 +12,11 @@ from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, TRAIN_COLOR, VALIDATION_COLOR
 from deeprnn_keras.training.files import atomic_write
 
-MARGIN = (
-    10.0  # the suggestion is at most the learning rate at the minimum, where training is nearly unstable, over this
-)
-IGNORED_FRACTION = 0.1  # of the updates, at the start, where the average is taken over few losses
-# standard deviations of the smoothed loss: losses without a trend fall further in 2 of 100 tests
+# Training is nearly unstable at the minimum of the loss: the suggestion is smaller by at least this factor.
+MARGIN = 10.0
+# Fraction of the updates, at the start, that is ignored: their smoothed loss averages few losses.
+IGNORED_FRACTION = 0.1
+# In standard deviations of the smoothed loss. Losses without a trend fall further in 2 of 100 tests.
 SIGNIFICANT_FALL = 6.0
 
 
@@ -65,7 +65,7 @@ class RangeTest:
         return first, first + int(np.argmin(self.smoothed[first:finite])) if finite else -1
 
     def _fall_by_chance(self) -> float:
-        """Return the largest fall of the smoothed loss that noise explains, from differences of successive losses."""
+        """Return the fall of the smoothed loss that noise can explain, from differences of successive losses."""
         losses = np.array(self.losses[: self._search_range()[1] + 1])
         differences = np.diff(losses)
         # medians, because the differences include the fall itself
@@ -124,7 +124,7 @@ class RangeTest:
         return Path(path)
 
     def _ylim(self) -> tuple[float, float]:
-        """Return limits of the loss axis: the fall and half of it above, because a blow-up would flatten the curve."""
+        """Return limits of the loss axis that show the fall; including the blow-up would flatten the curve."""
         lowest = self._search_range()[1]
         fall = [*self.losses[: lowest + 1], *self.smoothed[: lowest + 1]]
         if len(fall) < 4:  # no fall

@@ -49,8 +49,8 @@ def learning_rate_range_test(
 
     Raises:
         ValueError: If an argument is out of range, the model is not built or not compiled, its optimizer has a
-            learning-rate schedule, or `data` is empty, has elements that are not batches, or ends early and cannot be
-            iterated again.
+            learning-rate schedule, or `data` is empty, has elements that are not batches, or ends early and does not
+            support a second iteration.
 
     Source: Smith 2017, arXiv:1506.01186. The geometric increase, the smoothing, and the stopping rule are fast.ai's.
 

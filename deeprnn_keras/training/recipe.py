@@ -23,7 +23,7 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 AVERAGING = ("ema", "nt-asgd")
 EMA_MOMENTUM = 0.999
 NONMONO = 5  # epochs, as in Merity et al. 2017
-QUICK_SECONDS = 60.0  # of updates on 2 cores; excludes start-up and scoring
+QUICK_SECONDS = 60.0  # duration of the updates on 2 cores, without start-up and scoring
 QUICK_EPOCHS = 4
 QUICK_BPTT = 32
 QUICK_VALIDATION_WINDOWS = 512
@@ -39,13 +39,13 @@ class Recipe:
         schedule: `CosineDecay`, `GeometricDecay`, `StepDecay`, `PlateauDecay`, or None for a constant learning rate.
         warmup: Number of updates over which the learning rate increases linearly to its full value.
         global_clipnorm: Global norm to clip gradients to, or None.
-        clipvalue: Absolute value to clip each element of a gradient to, or None. Excludes `global_clipnorm`.
+        clipvalue: Absolute value to clip each element of a gradient to, or None. Not together with `global_clipnorm`.
         sum_over_time: Whether learning rate and clipping are stated for a loss summed over the T steps of a window.
             This library averages over the steps; `compile` therefore divides clipping by T and, for "sgd", multiplies
             the learning rate by T, which results in the same updates. (RMSprop and Adam are invariant to the scale.)
         weight_decay: λ: each update subtracts learning rate x λ x weight from a weight; None for no decay.
-        ar: Coefficient of activation regularization of the last `DeepRNN`, see there.
-        tar: Coefficient of temporal activation regularization of the last `DeepRNN`, see there.
+        ar: Coefficient of activation regularization, applied to the last `DeepRNN` of the model.
+        tar: Coefficient of temporal activation regularization, applied to the last `DeepRNN` of the model.
         averaging: "nt-asgd" for `NTASGD`; "ema" for Keras' exponential moving average, with momentum 0.999 unless
             `optimizer_options` sets `ema_momentum`; None for no averaging.
         stateful: Whether to train on parallel streams (`TBPTTDataset`) and carry states from batch to batch. Otherwise
@@ -207,8 +207,8 @@ class Recipe:
 
         if self.random_bptt and not getattr(data, "random_bptt", False):
             raise ValueError(
-                "random_bptt=True requires a TBPTTDataset with random_bptt=True, to adapt the learning rate to T; "
-                f"got data={data!r}; pass callbacks(data)"
+                "random_bptt=True requires data to be a TBPTTDataset with random_bptt=True, to adapt the learning rate "
+                f"to T, got {type(data).__name__}; pass the dataset to callbacks(data) or prepare(..., data=data)"
             )
         callbacks: list[keras.callbacks.Callback] = []
         if self.schedule is not None or self.warmup or self.random_bptt:
@@ -220,7 +220,7 @@ class Recipe:
         return callbacks
 
     def epochs_for(self, updates_per_epoch: int) -> int:
-        """Return the number of epochs that results in at least `min_steps` updates."""
+        """Return the number of epochs: `epochs`, or more if `min_steps` requires it."""
         return max(self.epochs, math.ceil(self.min_steps / updates_per_epoch))
 
     def quick(self, weights: int, num_layers: int) -> tuple[Recipe, int]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
 
 DEFAULT_INTERVAL = 100
-MAX_DIFFERENCES = 8  # in an error message
+MAX_DIFFERENCES = 8  # listed in an error message
 
 
 class Resume(keras.callbacks.Callback):
@@ -49,9 +49,9 @@ class Resume(keras.callbacks.Callback):
         resumed_at: Number of updates restored from the checkpoint; 0 for a new run.
 
     Raises:
-        ValueError: If the position of `data` cannot be set; in `fit`, if the directory holds a run with a different
-            model, optimizer, dataset, callback, or `about`. Every difference is listed.
-        OSError: If a checkpoint cannot be written: the disk is full, or the directory is read-only. Earlier
+        ValueError: If `data` has no settable position; in `fit`, if the directory holds a run with a different
+            model, optimizer, dataset, callback, or `about`; the message lists the differences.
+        OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
             checkpoints are kept.
 
     >>> import keras, numpy as np, tempfile
@@ -82,9 +82,9 @@ class Resume(keras.callbacks.Callback):
         self.directory, self.data, self.callbacks = Path(directory).expanduser(), data, list(callbacks)
         self.every, self.about = checks.positive_int("every", every), dict(about or {})
         self.resumed_at = 0
-        self._epoch, self._batch, self._updates = 0, 0, 0  # the position
-        self._first_batch = 0  # of this epoch in this process
-        self._checkpoint: checkpoint_files.Checkpoint | None = None  # until its epoch begins
+        self._epoch, self._batch, self._updates = 0, 0, 0  # position in the run
+        self._first_batch = 0  # first batch of this epoch that this process trains on
+        self._checkpoint: checkpoint_files.Checkpoint | None = None  # checkpoint to resume from, until its epoch begins
         self._epoch_cut_short = False
 
     @override
@@ -128,7 +128,7 @@ class Resume(keras.callbacks.Callback):
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
-                f"directory {str(self.directory)!r} cannot be created: {error.strerror}; pass another directory"
+                f"directory {str(self.directory)!r} could not be created: {error.strerror}; pass another directory"
             ) from error
 
     def _check_same_run(self, checkpoint: checkpoint_files.Checkpoint) -> None:

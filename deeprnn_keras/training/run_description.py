@@ -34,7 +34,7 @@ def describe_run(
         about: Additional entries.
 
     Returns:
-        Values of type bool, int, float, str, or None by description. It is the same in every process.
+        A dictionary {setting: value}, whose values are bool, int, float, str, or None. It is the same in every process.
     """
     description: dict[str, object] = {"epochs": params["epochs"], "updates per epoch": params["steps"]}
     description |= {f"data, {key}": value for key, value in data.about.items()}
@@ -77,7 +77,7 @@ def _config(instance: keras.layers.Layer | keras.optimizers.Optimizer) -> Config
 
 
 def _flatten(name: str, value: object) -> dict[str, object]:
-    """Flatten nested dictionaries, without the names that Keras numbers by process."""
+    """Flatten nested dictionaries, without generated names (dense_1), which differ between equal models."""
     if not isinstance(value, dict):
         return {name: value}
     flat: dict[str, object] = {}

@@ -118,7 +118,7 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class PlateauDecay:
-    """Factor that is multiplied by `ratio` after every `patience` epochs in a row without a new best validation loss.
+    """Factor that is multiplied by `ratio` after `patience` epochs in a row without a new best validation loss.
 
     Source: Melis et al. 2018.
 
@@ -146,5 +146,5 @@ class PlateauDecay:
         return max(self.ratio**drops, self.least)
 
     def __str__(self) -> str:
-        epochs = "epoch" if self.patience == 1 else f"{self.patience} epochs"
-        return f"x {self.ratio:.4g} after every {epochs} without a new best validation loss"
+        epochs = "1 epoch" if self.patience == 1 else f"{self.patience} epochs"
+        return f"x {self.ratio:.4g} after {epochs} without a new best validation loss"

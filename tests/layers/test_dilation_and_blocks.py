@@ -146,7 +146,7 @@ def test_return_all_layers_in_functional_model(rng, tmp_path):
         ({"dilation": [1, 2, 3]}, r"dilation must be one value or a list with one entry per layer \(2\)"),
         ({"dilation": 2, "return_state": True}, "return_state=True is not supported with dilation"),
         ({"dilation": [1, 2], "stateful": True}, "stateful=True is not supported with dilation"),
-        ({"block_size": 2}, "block_size=2 needs connection='residual'"),
+        ({"block_size": 2}, "block_size=2 requires connection='residual'"),
         ({"block_size": 3, "connection": "residual"}, "block_size must divide num_layers = 2, got 3"),
     ],
 )

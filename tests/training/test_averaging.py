@@ -53,7 +53,7 @@ def published_trigger(losses, nonmono):
         ([5, 4, 3, 6, 2.9, 2.8], 2, 3),  # 6 > 5
     ],
 )
-def test_trigger_by_hand(losses, nonmono, epoch):
+def test_trigger_epoch(losses, nonmono, epoch):
     averaging = callback_after(losses, nonmono)
     assert averaging.triggered_at == epoch == published_trigger(losses, nonmono)
     assert averaging.losses == losses and averaging.count == 0 and not averaging.averaged
@@ -149,7 +149,7 @@ def test_trigger_follows_the_losses_of_the_logs(run):
     averaging, _, _, _, history = run
     assert averaging.losses == history["val_loss"]
     assert averaging.triggered_at == published_trigger(history["val_loss"], 1)
-    assert 0 < averaging.triggered_at < EPOCHS - 3  # otherwise the tests below are weak
+    assert 0 < averaging.triggered_at < EPOCHS - 3  # so that there are epochs before and after it
 
 
 def test_model_holds_the_mean_of_all_updates_since_the_trigger(run):

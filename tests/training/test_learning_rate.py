@@ -80,7 +80,7 @@ def test_rate_is_proportional_to_random_lengths():
         (lambda: Recipe(warmup=-1), "warmup must be a non-negative number, got -1"),
         (
             lambda: Recipe(random_bptt=True, stateful=True).callbacks(),
-            "requires a TBPTTDataset with random_bptt=True.* got data=None",
+            "requires data to be a TBPTTDataset with random_bptt=True.* got NoneType",
         ),
         (lambda: Recipe(ar=1.0).compile(keras.Sequential([keras.Input((1,))]), "mse"), "require a DeepRNN"),
         (

@@ -260,8 +260,8 @@ def test_float16_sums_are_not_supported(metric):
 @pytest.mark.parametrize(
     ("targets", "weights", "message"),
     [
-        (np.zeros((2, T, 3), int), None, r"y_true must have shape .* got \(2, 6, 3\) and \(2, 6, 5\)"),
-        (np.zeros(2, int), None, r"y_true must have shape .* got \(2,\) and \(2, 6, 5\)"),
+        (np.zeros((2, T, 3), int), None, r"y_true must have shape .* got y_true \(2, 6, 3\) and y_pred \(2, 6, 5\)"),
+        (np.zeros(2, int), None, r"y_true must have shape .* got y_true \(2,\) and y_pred \(2, 6, 5\)"),
         (np.zeros((2, T), int), np.ones((2, T, 3)), r"sample_weight must have at most 2 axes, as y_true has"),
     ],
 )

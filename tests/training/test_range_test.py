@@ -55,8 +55,8 @@ def test_quadratic_with_known_stable_rates(rng):
     assert below.blow_up is None and len(below.rates) == 100
 
 
-def test_rates_losses_and_smoothing_by_hand(rng):
-    """Compared with gradient descent in NumPy."""
+def test_rates_losses_and_smoothing_equal_numpy(rng):
+    """Gradient descent with the same learning rates."""
     x, y = regression(rng)
     model = linear()
     weights, losses = model.get_weights()[0].astype("float64"), []
@@ -203,7 +203,7 @@ def test_interrupted_test_restores_the_model(rng, error):
     assert_same(state(model), before)
 
 
-# === The report ===
+# === Report ===
 
 
 def report_of(smoothed, blow_up=None, low=1e-4, high=1.0):
@@ -272,8 +272,8 @@ def test_plot(tmp_path, case):
         ({"updates": 9}, "updates must be at least 10 .* got 9"),
         ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\)"),
         ({"data": []}, "data must hold at least one batch, got none"),
-        ({"data": [np.ones((2, 3))]}, r"data must consist of batches .* .*, got one ndarray"),
-        ({"data": [(np.ones((2, 3)),)]}, r"data must consist of batches .* .*, got a tuple of 1"),
+        ({"data": [np.ones((2, 3))]}, r"data must consist of batches .*, got one ndarray"),
+        ({"data": [(np.ones((2, 3)),)]}, r"data must consist of batches .*, got a tuple of 1"),
         (
             {"data": iter([(np.ones((2, 3)), np.ones((2, 1)))] * 4)},
             "data ended after 4 batches and does not support a second iteration",

@@ -295,7 +295,7 @@ def test_dataset_of_unknown_length_is_rejected(tmp_path):
 def test_unwritable_directory_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     model, data, resume = small_run(tmp_path / "file" / "run")
-    with pytest.raises(ValueError, match="cannot be created: Not a directory; pass another directory"):
+    with pytest.raises(ValueError, match="could not be created: Not a directory; pass another directory"):
         model.fit(data, callbacks=[resume], shuffle=False, verbose=0)
 
 

@@ -32,14 +32,14 @@ def test_published_decays(name, full, ratio):
         assert got[full + epoch] == (pytest.approx(ratio ** (epoch + 1)), pytest.approx(ratio ** (epoch + 1)))
 
 
-def test_cosine_by_hand():
+def test_cosine_values():
     schedule = CosineDecay(final=0.2, warmup=0.0)
     got = [schedule.factor(update, 5, 5) for update in range(5)]
     half = math.sqrt(0.5)
     np.testing.assert_allclose(got, [1, 0.6 + 0.4 * half, 0.6, 0.6 - 0.4 * half, 0.2], rtol=1e-12)
 
 
-def test_warm_up_by_hand():
+def test_warm_up_values():
     """4 of 20 updates warm up in equal steps; the cosine then decreases from 1."""
     schedule = CosineDecay(final=0.1, warmup=0.2)
     got = [schedule.factor(update, 10, 20) for update in range(20)]
