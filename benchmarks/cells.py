@@ -32,10 +32,10 @@ def model(layer_class, name, options, seed):
     """One recurrent layer of h units on d = h inputs, and one number per step."""
     import keras
 
-    from deeprnn_keras.specs import cell_spec
+    from deeprnn_keras.specs import registered_cell
 
     keras.utils.set_random_seed(seed)
-    cell = cell_spec(name).cell(UNITS, **options)
+    cell = registered_cell(name).cell(UNITS, **options)
     layers = [keras.Input((STEPS, UNITS)), layer_class(cell, return_sequences=True), keras.layers.Dense(1)]
     made = keras.Sequential(layers)
     made.compile(keras.optimizers.Adam(), "mse")

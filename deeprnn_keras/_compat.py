@@ -101,7 +101,7 @@ def tensorflow_seed() -> int | None:
     return private("tensorflow.python.eager.context:global_seed")()
 
 
-def followed_in_forward_mode(tensors: Sequence[Any]) -> bool:
+def in_forward_mode(tensors: Sequence[Any]) -> bool:
     """Return whether a `tf.autodiff.ForwardAccumulator` watches one of the tensors."""
     return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(list(tensors)).tangents)
 

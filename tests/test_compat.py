@@ -112,11 +112,11 @@ def test_tensorflow_seed():
     keras.utils.set_random_seed(0)
 
 
-def test_followed_in_forward_mode():
+def test_in_forward_mode():
     x = tf.ones(2)
-    assert not _compat.followed_in_forward_mode([x])
+    assert not _compat.in_forward_mode([x])
     with tf.autodiff.ForwardAccumulator(x, tf.ones(2)):
-        assert _compat.followed_in_forward_mode([x]), "tensorflow.python.eager.forwardprop_util.pack_tangents changed"
+        assert _compat.in_forward_mode([x]), "tensorflow.python.eager.forwardprop_util.pack_tangents changed"
 
 
 def test_omit_retracing_warning(caplog):

@@ -71,7 +71,7 @@ def test_a_package_that_is_broken_says_why(monkeypatch, tmp_path):
     (tmp_path / "broken_package.py").write_text("import no_such_module_at_all")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError, match=r"No module named 'no_such_module_at_all'\)"):
-        extras.optional("broken_package", "data", "This test")
+        extras.import_optional("broken_package", "data", "This test")
 
 
 @pytest.mark.parametrize("read", [TextCorpus.from_file, piano_rolls, sequential_mnist, load_language_model])

@@ -69,7 +69,7 @@ def test_module_imports_only_from_lower_floors(module):
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("deeprnn_keras.zoo")))
 def test_zoo_uses_only_public_names(module):
     public = {f"deeprnn_keras.{name}" for name in [*HOMES, "checks"]}
-    public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.cell_spec")}
+    public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
     public |= {f"deeprnn_keras.stack.{name}" for name in ("layer_units", "output_width")}
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import LanguageModel, Recipe, zoo
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import registry
 
@@ -185,7 +185,7 @@ def roles(model):
 
 def gate_blocks(array, config):
     """{gate: its block}, or by number where a cell's blocks are not all gates."""
-    gates = cell_spec(config.cell).gates or range(array.shape[-1] // 6)
+    gates = registered_cell(config.cell).gates or range(array.shape[-1] // 6)
     return dict(zip(gates, np.split(array, len(gates), axis=-1), strict=True))
 
 
@@ -255,7 +255,7 @@ def test_initialization_is_the_one_of_the_entry(entry):
 
 def nonzero_biases(config):
     """{gate: bias} of the gates whose bias is not 0."""
-    rule, keep_gate = config.initialization, cell_spec(config.cell).keep_gate
+    rule, keep_gate = config.initialization, registered_cell(config.cell).keep_gate
     if isinstance(config.cell, dict) and "transform_bias" in config.cell:
         return {1: config.cell["transform_bias"]}  # the second block of a highway
     if rule.forget_bias is not None:
@@ -301,7 +301,7 @@ def test_model_of_published_size(name, tmp_path):
 
 
 def gate_blocks_of(array, config):
-    return np.split(array, len(cell_spec(config.cell).gates), axis=-1)
+    return np.split(array, len(registered_cell(config.cell).gates), axis=-1)
 
 
 def test_every_family_has_a_model_of_published_size():

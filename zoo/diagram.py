@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import checks, count_params
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import layer_units, output_width
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def recurrent_rows(config: Configuration) -> list[Row]:
 
 
 def _layer_words(config: Configuration, level: int, cell: Any, h: int) -> str:
-    words = f"{cell_spec(cell).name.upper()}, {h} units"
+    words = f"{registered_cell(cell).name.upper()}, {h} units"
     words += " each way" if config.bidirectional else ""
     if level > 1 and config.dropout:
         words += f", dropout {config.dropout:g} below"

@@ -27,7 +27,7 @@ class Initialization:
         import keras
 
         from deeprnn_keras.initializers import ForgetBias
-        from deeprnn_keras.specs import cell_spec
+        from deeprnn_keras.specs import registered_cell
 
         given = {}
         if self.rule == "keras":
@@ -47,7 +47,7 @@ class Initialization:
                 given["head_bias_initializer"] = make()
         if self.forget_bias is not None:
             cells = cell if isinstance(cell, (list, tuple)) else [cell]
-            gated = all(cell_spec(name).keep_gate for name in cells)
+            gated = all(registered_cell(name).keep_gate for name in cells)
             given["bias_initializer"] = ForgetBias(self.forget_bias) if gated else "zeros"
         return given
 

@@ -57,20 +57,20 @@ def _before(done):
 
 
 def _lstm(cell, reads, before):
-    from deeprnn_keras.specs import cell_spec
+    from deeprnn_keras.specs import registered_cell
 
     z = reads @ _array(cell.kernel) + before @ _array(cell.recurrent_kernel)
     z = z + _array(cell.bias) if cell.use_bias else z
-    names = cell_spec("lstm").gates
+    names = registered_cell("lstm").gates
     blocks = dict(zip(names, np.split(z, len(names), -1), strict=True))
     functions = dict.fromkeys(names, cell.recurrent_activation) | {"candidate": cell.activation}
     return {name: (_array(functions[name](blocks[name])), functions[name]) for name in names}
 
 
 def _gru(cell, reads, before):
-    from deeprnn_keras.specs import cell_spec
+    from deeprnn_keras.specs import registered_cell
 
-    names = cell_spec("gru").gates
+    names = registered_cell("gru").gates
 
     def blocks(array):
         return dict(zip(names, np.split(array, len(names), -1), strict=True))

@@ -9,7 +9,7 @@ from deeprnn_keras.audit.kernel_report import KernelRow
 from deeprnn_keras.kernels import implementations
 from deeprnn_keras.kernels.contract import Traits
 from deeprnn_keras.kernels.selection import FOR_CPUS, NOTHING_AGAINST_GPU
-from deeprnn_keras.specs import CellSpec, named
+from deeprnn_keras.specs import RegisteredCell, parse_cell
 
 TYPES = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 
@@ -24,7 +24,7 @@ def planned_rows(recurrences: Iterable[tuple[str, Any, Any]]) -> list[KernelRow]
 
 
 def _row(path: str, cell: Any, activation: Any) -> KernelRow:
-    spec, options = named(cell)
+    spec, options = parse_cell(cell)
     kind = TYPES.get(spec.name)
     traits = Traits(
         spec.name if kind else None,
@@ -55,6 +55,6 @@ def _activation_name(activation: Any) -> str | None:
     return activation_name(activation)
 
 
-def _equations_name(spec: CellSpec) -> str:
+def _equations_name(spec: RegisteredCell) -> str:
     """Return the name of the equations of a cell, or of the cell."""
-    return spec.name if spec.sample is None else type(spec.sample).__name__
+    return spec.name if spec.example_equations is None else type(spec.example_equations).__name__

@@ -40,7 +40,7 @@ def probe_levels(model, x, target, layer=None, held_out=0.2, batch_size=32, seed
     >>> [row.level for row in report]
     ['X', 'H^(1)', 'H^(2)']
     """
-    extras.optional("sklearn", "probe", "probe_levels")
+    extras.import_optional("sklearn", "probe", "probe_levels")
     stack = find_stack(model, layer)
     share = checks.fraction("held_out", held_out)
     levels, mask = _levels(model, stack, np.asarray(x), checks.positive_int("batch_size", batch_size))

@@ -25,7 +25,7 @@ def king_james() -> TextCorpus:
     >>> king_james().text[:24]
     'In the beginning God cre'
     """
-    path = extras.directory_of(PACKAGE, "", "Reading the King James Bible") / FILE
+    path = extras.package_directory(PACKAGE, "", "Reading the King James Bible") / FILE
     if not path.is_file():
         raise FileNotFoundError(f"file of the King James Bible {str(path)!r} does not exist; {REMEDY}")
     quoted = path.read_text(encoding="utf-8").split('"""', 2)

@@ -50,7 +50,7 @@ def write_midi(
         )
     ticks_per_frame = TICKS_PER_QUARTER // checks.positive_int("frames_per_quarter", frames_per_quarter)
     tempo = checks.positive("quarters_per_minute", quarters_per_minute)
-    mido = extras.optional("mido", "music", "Writing MIDI files")
+    mido = extras.import_optional("mido", "music", "Writing MIDI files")
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
     now = 0
     for frame, note, starts in _note_events(roll > 0):

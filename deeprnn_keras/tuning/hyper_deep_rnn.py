@@ -149,7 +149,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             return config.count_params()
         try:
             return config.count_params()
-        except ValueError:  # a cell known by its function alone; the built model says
+        except ValueError:  # the cell has no equations: count the weights of the built model
             return None
 
     def _bounds(self):

@@ -45,7 +45,7 @@ def importance(results):
     forest's mean prediction as a function of it alone, over the variance of all predictions: the main effects of
     fANOVA (Hutter et al. 2014), here with the observed trials in place of the uniform distribution.
     """
-    ensemble = extras.optional("sklearn.ensemble", "tune", "importance")
+    ensemble = extras.import_optional("sklearn.ensemble", "tune", "importance")
     names, x = _encoded(results)
     y = np.array([row.value for row in results.rows])
     if len(y) < LEAST_TRIALS or not names or np.ptp(y) == 0:

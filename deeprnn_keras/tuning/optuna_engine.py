@@ -51,7 +51,7 @@ class OptunaParameters:
 
 def suggested(hyper, trial):
     """The values that an Optuna trial draws, as `keras_tuner.HyperParameters` that `hyper.build` takes."""
-    optuna = extras.optional("optuna", "optuna", "The Optuna engine")
+    optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
     drawn = OptunaParameters(trial)
     found = hyper.resolve(hyper.declare(drawn))
     if found.problem is not None:
@@ -85,7 +85,7 @@ def optuna_objective(hyper, *args, objective="val_loss", direction="min", seed=0
     >>> sorted(study.best_params)
     ['global_clipnorm', 'learning_rate', 'units']
     """
-    optuna = extras.optional("optuna", "optuna", "The Optuna engine")
+    optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
     best_of = min if direction == "min" else max
 
     def run(trial):

@@ -90,12 +90,12 @@ class OwnModel:
 
         from deeprnn_keras.initializers import ForgetBias
         from deeprnn_keras.layers import DeepRNN
-        from deeprnn_keras.specs import cell_spec
+        from deeprnn_keras.specs import registered_cell
 
         # === Layers ===
         cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
         bias = {}
-        if self.forget_bias is not None and all(cell_spec(cell).keep_gate for cell in cells):
+        if self.forget_bias is not None and all(registered_cell(cell).keep_gate for cell in cells):
             bias = {"bias_initializer": ForgetBias(self.forget_bias)}
         rnn = DeepRNN(
             self.units,

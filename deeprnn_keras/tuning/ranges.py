@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass
 
 from deeprnn_keras import checks
-from deeprnn_keras.specs import named
+from deeprnn_keras.specs import parse_cell
 from deeprnn_keras.stack import CONNECTIONS
 
 DIGITS = 4  # of a number that is drawn: what a reader can copy
@@ -156,7 +156,7 @@ def cell_text(cell):
     >>> cell_text({"name": "rhn", "depth": 5}), cell_of("rhn depth=5")
     ('rhn depth=5', {'name': 'rhn', 'depth': 5})
     """
-    spec, options = named(cell)
+    spec, options = parse_cell(cell)
     return " ".join([spec.name, *(f"{name}={value}" for name, value in options.items())])
 
 

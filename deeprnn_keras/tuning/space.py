@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from deeprnn_keras.specs import cell_spec
+from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tuning.ranges import KINDS, Choices, Fixed, as_range, cell_of, cell_text, rounded
 
 RESIDUAL_FROM = 3  # layers: below it a shortcut passes over nothing that is hard to learn
@@ -87,7 +87,7 @@ class Space:
         if name == "connection":
             return "num_layers", lambda layers: layers >= RESIDUAL_FROM
         if name == "forget_bias":
-            return "cell", lambda cell: bool(cell_spec(cell_of(cell)).keep_gate)
+            return "cell", lambda cell: bool(registered_cell(cell_of(cell)).keep_gate)
         return None, None
 
     def _active(self, name):

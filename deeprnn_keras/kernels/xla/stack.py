@@ -215,7 +215,7 @@ def _run_chunks(
 
 def _in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     """Return whether a `ForwardAccumulator` follows one of these: it cannot follow them through a compiled pass."""
-    return tf.executing_eagerly() and _compat.followed_in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
+    return tf.executing_eagerly() and _compat.in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
 
 
 def _prepared(call: LayerCall, plan: Plan, dtype: str, memory: dict) -> PreparedLayer:

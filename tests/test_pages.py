@@ -1,0 +1,148 @@
+"""Code, commands, links, and generated parts of README.md, CONTRIBUTING.md, CHANGELOG.md, and docs/."""
+
+import json
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import deeprnn_keras
+from deeprnn_keras import TextCorpus, king_james, zoo
+from deeprnn_keras.data import Vocabulary
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "zoo" / "README.md", *DOCS]
+
+
+def text_of(path):
+    return path.read_text(encoding="utf-8")
+
+
+def page_id(path):
+    return str(path.relative_to(ROOT))
+
+
+def examples(path):
+    return re.findall(r"```python\n(.*?)```", text_of(path), re.DOTALL)
+
+
+def example_of(page, fragment):
+    (found,) = [code for code in examples(ROOT / page) if fragment in code]
+    return found
+
+
+def shorten_king_james(monkeypatch, characters):
+    corpus = TextCorpus(king_james().text[:characters], vocabulary=Vocabulary(zoo.info("kjv_lstm_2x256").vocabulary))
+    monkeypatch.setattr(deeprnn_keras, "king_james", lambda: corpus)
+
+
+def test_commands_are_one_line_each():
+    for marker in ("run command", "test command"):
+        (block,) = re.findall(rf"<!-- {marker} -->\n```bash\n(.*?)```", text_of(README), re.DOTALL)
+        assert block.count("\n") == 1
+        assert "python3 -m venv .venv" in block
+
+
+def test_readme_is_short():
+    assert text_of(README).count("\n") < 180
+
+
+@pytest.mark.usefixtures("eager")
+def test_readme_example_runs():
+    rng = np.random.default_rng(0)
+    (code,) = examples(README)
+    exec(code, {"x": rng.normal(size=(4, 5, 8)), "y": rng.normal(size=(4, 1))})
+
+
+SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in ("training", "tuning", "zoo")]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    "code", [code for _, code in SHORT], ids=[f"{path.stem}-{number}" for number, (path, _) in enumerate(SHORT)]
+)
+def test_example_of_docs_runs(code):
+    exec(code, {"__name__": "example"})
+
+
+def test_drop_in_example_explains_two_layers(capsys):
+    exec(example_of("docs/kernels.md", "explain_kernels"), {})
+    assert capsys.readouterr().out.count("deeprnn_keras.LSTM") == 2
+
+
+def test_zoo_example_runs(capsys, monkeypatch):
+    shorten_king_james(monkeypatch, 20_000)
+    exec(example_of("docs/zoo.md", "pretrained"), {})
+    *_, bits, speakers = capsys.readouterr().out.splitlines()
+    assert 0.5 < float(bits) < 1.6
+    assert len(speakers.strip("[]").split()) == 3
+
+
+@pytest.mark.slow
+def test_recipe_example_runs_on_a_short_text(monkeypatch, tmp_path):
+    shorten_king_james(monkeypatch, 20_000)
+    monkeypatch.chdir(tmp_path)
+    exec(example_of("docs/training.md", "kjv.keras"), {})
+    assert (tmp_path / "kjv.keras").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_resume_example_resumes(monkeypatch, tmp_path):
+    shorten_king_james(monkeypatch, 2_000)
+    monkeypatch.chdir(tmp_path)
+    code = example_of("docs/training.md", "Resume(")
+    small = code.replace("units=256", "units=8").replace("bptt=64", "bptt=8").replace("128", "16")
+    for runs in (0, 1):
+        keras.utils.set_random_seed(0)
+        names = {}
+        exec(small, names)
+        assert names["resume"].resumed_at == runs * 2 * len(names["train"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_tuning_example_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(example_of("docs/tuning.md", "HyperDeepRNN").replace("max_trials=20", "max_trials=1"), names)
+    assert names["model"].count_params() <= 300_000
+
+
+def test_speedup_of_two_workers_is_that_of_benchmarks():
+    found = json.loads(text_of(ROOT / "benchmarks" / "results" / "tune_workers" / "results.json"))
+    (shown,) = re.findall(r"<!-- workers -->(.*?)<!-- end of workers -->", text_of(ROOT / "docs" / "tuning.md"))
+    assert shown == f"{found['narrow']['ratio']:.2f} times as fast on two cores"
+
+
+def test_kernels_section_is_that_of_benchmarks():
+    from benchmarks.kernels import current, with_section
+
+    assert with_section(text_of(README), current()) == text_of(README)
+
+
+def test_result_is_that_of_benchmarks():
+    from benchmarks.king_james import current, with_paragraph
+
+    assert with_paragraph(text_of(README), current()) == text_of(README)
+    assert current() in text_of(README)
+
+
+def anchors(path):
+    headings = re.findall(r"^#+ (.*)$", text_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if link.startswith("http"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

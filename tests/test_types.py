@@ -1,0 +1,14 @@
+"""The type checker passes over the package and the zoo."""
+
+import os
+import subprocess
+import sys
+
+from source_files import ROOT
+
+
+def test_types_pass():
+    done = subprocess.run(
+        [ROOT / ".ci" / "types"], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
