@@ -56,7 +56,7 @@ def test_training_follows_its_options(trained):
     symbols = len(set(TEXT))
     assert figures["weights"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
     assert (figures["recipe"]["batch_size"], figures["recipe"]["bptt"], figures["recipe"]["epochs"]) == (4, 8, 1)
-    assert f"{len(TEXT):,} characters of {symbols} kinds" in output
+    assert f"{len(TEXT):,} characters, vocabulary of {symbols}" in output
 
 
 def test_the_name_of_the_text_is_shown_as_it_is(trained):

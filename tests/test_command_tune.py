@@ -131,7 +131,7 @@ def test_what_cannot_be_read(option, text):
 
 def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tmp_path):
     (tmp_path / "words.txt").write_text("ab")
-    assert "the text is too short for one window" in error_of("tune", NAME, *text, "--bptt", "own")
+    assert "tokens for one window" in error_of("tune", NAME, *text, "--bptt", "own")
     assert not (tmp_path / "runs").exists()
 
 

@@ -122,10 +122,10 @@ def test_the_command(tmp_path, monkeypatch):
     [
         ([NAME, "--text", "a.txt"], "vowels_bigru_2x64 comes with its data (Japanese vowels"),
         (["music_lstm_jsb"], "music_lstm_jsb comes without its data (JSB chorales"),
-        (["music_lstm_jsb", "--data", "none.mat"], "file of piano rolls 'none.mat' does not exist"),
+        (["music_lstm_jsb", "--data", "none.mat"], "piano roll file 'none.mat' does not exist"),
         ([NAME, "--publish", "w", "--epochs", "3"], "--publish saves vowels_bigru_2x64 as it is in the zoo"),
         ([NAME, "--quick", "--bptt", "3"], "do not support --quick, --bptt; leave out --quick, --bptt"),
-        (["lstm_seq_mnist", "--data", "none.npz"], "file of MNIST 'none.npz' does not exist"),
+        (["lstm_seq_mnist", "--data", "none.npz"], "MNIST file 'none.npz' does not exist"),
         (["imdb_bilstm_2x64"], "imdb_bilstm_2x64 comes without its data (IMDB"),
         ([NAME, "--units", "0"], "units must be a positive integer"),
     ],

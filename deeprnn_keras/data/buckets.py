@@ -222,7 +222,7 @@ def _sample_weights(
     if values.ndim > 1 or (weights_per_step and not per_step):
         raise ValueError(
             "weights must have one number per sequence, (n,)"
-            f"{', or per step, a list of arrays (T,),' if per_step else ''} "
+            f"{', or per step, a list of arrays (T,)' if per_step else ''}, "
             f"for targets per {'step' if per_step else 'sequence'}, got "
             f"{'numbers per step' if weights_per_step else f'shape {values.shape}'}"
         )

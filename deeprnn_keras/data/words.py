@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 from typing_extensions import override
@@ -14,6 +14,9 @@ from deeprnn_keras import checks
 from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary, check_unknown, count_unknown
 
 UNKNOWN, END_OF_LINE, PADDING = "<unk>", "<eos>", "<pad>"
+
+VocabularyLike: TypeAlias = str | Sequence[str] | Mapping[str, str] | TextVocabulary | int
+"""A vocabulary, its serialized form, or only the number of symbols."""
 
 
 def plain_words(text: str) -> str:
@@ -170,9 +173,7 @@ class ByteVocabulary:
         return bytes(int(i) for i in ids).decode("utf-8", "replace")
 
 
-def deserialize_vocabulary(
-    value: str | Sequence[str] | Mapping[str, str] | TextVocabulary | int,
-) -> TextVocabulary | None:
+def deserialize_vocabulary(value: VocabularyLike) -> TextVocabulary | None:
     """Return a vocabulary from the result of `serialize_vocabulary`.
 
     Args:
