@@ -1,4 +1,4 @@
-"""The command `deeprnn`: what needs no training, and the errors that come before anything slow."""
+"""The command `deeprnn`: listing, cards, and errors that are reported before TensorFlow is imported."""
 
 import re
 import subprocess
@@ -18,33 +18,33 @@ TINY = ["--units", "8", "--layers", "1", "--bptt", "8", "--batch-size", "4"]
 
 
 def deeprnn(*arguments):
-    """The result of a command in this process, on a wide terminal."""
+    """Run a command in this process, on a wide terminal."""
     return CliRunner().invoke(main, [str(a) for a in arguments], env={"COLUMNS": "250"})
 
 
 def error_of(*arguments, code=1):
-    """The message of a command that must fail, without a traceback."""
+    """Return the message of a command that must fail without a traceback."""
     result = deeprnn(*arguments)
     assert result.exit_code == code and isinstance(result.exception, SystemExit), result.exception
     return result.stderr
 
 
-# === What answers at once ===
+# === Commands without TensorFlow ===
 
 
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["train", "--help"], ["--version"], ["list"], ["info", "zaremba_medium"]], ids=" ".join
 )
-def test_commands_that_do_not_compute_load_neither_keras_nor_tensorflow(arguments):
+def test_commands_without_computation_import_neither_keras_nor_tensorflow(arguments):
     code = (
         "import sys; from deeprnn_keras.cli import main\n"
         "main(sys.argv[1:], standalone_mode=False); assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert process.returncode == 0 and process.stdout.strip(), process.stderr
 
 
-def test_help_names_every_command():
+def test_help_lists_every_command():
     output = deeprnn("--help").stdout
     assert all(f"\n  {command} " in output for command in ("list", "info", "train", "evaluate", "generate"))
 
@@ -56,26 +56,32 @@ def test_list_has_a_row_for_every_model():
         assert line.split()[-1] == f"{zoo.count_params(name):,}" and (" * " in line) == bool(zoo.info(name).weights)
 
 
-def test_list_by_pattern_and_task():
+def test_list_fits_80_columns():
+    output = CliRunner().invoke(main, ["list"], env={"COLUMNS": "80"}).stdout
+    for name in zoo.list_models():
+        assert f" {zoo.count_params(name):,}\n" in output, name
+
+
+def test_list_filters_by_pattern_and_task():
     assert [line.split()[0] for line in deeprnn("list", "zaremba_*").stdout.splitlines()[1:]] == zoo.list_models("z*")
     assert "no model matches 'xyz*'" in error_of("list", "xyz*")
     assert "did you mean 'language'" in error_of("list", "--task", "langage")
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_info_shows_the_whole_card(name):
+def test_info_shows_every_row_of_the_card(name):
     output = deeprnn("info", name).stdout
-    for what, value in zoo.info(name).card():
-        assert what in output and value in re.sub(r"\s+", " ", output), what
+    for label, value in zoo.info(name).card():
+        assert label in output and value in re.sub(r"\s+", " ", output), label
 
 
-# === Errors before anything slow ===
+# === Errors before TensorFlow is imported ===
 
 
 @pytest.fixture
 def no_tensorflow(monkeypatch):
     def load(console):
-        raise AssertionError("TensorFlow is loaded before the arguments are checked")
+        raise AssertionError("TensorFlow is imported before the arguments are checked")
 
     monkeypatch.setattr("deeprnn_keras.cli.start_tensorflow.start_tensorflow", load)
 
@@ -92,8 +98,8 @@ def text(tmp_path):
     [
         (["train", "kjv_lstm"], ["unknown model 'kjv_lstm'", "'kjv_lstm_2x256'"]),
         (["info", "zaremba"], ["unknown model 'zaremba'", "did you mean"]),
-        (["train", "zaremba_small"], ["without its text", "--text FILE"]),
-        (["train", "char_rnn_2x128"], ["without its text", "--text FILE"]),
+        (["train", "zaremba_small"], ["is not included", "--text FILE"]),
+        (["train", "char_rnn_2x128"], ["is not included", "--text FILE"]),
         (["train", "kjv_lstm_2x256", "--text", "none.txt"], ["'none.txt' does not exist"]),
         (["evaluate", "none.keras", "--text", "words.txt"], ["'none.keras' does not exist"]),
         (["generate", "none.keras", "--prompt", "a"], ["'none.keras' does not exist"]),
@@ -102,7 +108,7 @@ def text(tmp_path):
     ],
     ids=lambda value: " ".join(value),
 )
-def test_errors_say_what_would_be_right(no_tensorflow, text, monkeypatch, arguments, parts):
+def test_error_messages_state_the_remedy(no_tensorflow, text, monkeypatch, arguments, parts):
     monkeypatch.chdir(text.parent)
     message = error_of(*arguments)
     assert all(part in message for part in parts), message
@@ -128,14 +134,14 @@ def test_errors_say_what_would_be_right(no_tensorflow, text, monkeypatch, argume
         ("--epochs 0", "epochs must"),
     ],
 )
-def test_bad_options_of_train_are_refused_by_name(no_tensorflow, text, monkeypatch, arguments, part):
+def test_invalid_train_option_is_named(no_tensorflow, text, monkeypatch, arguments, part):
     monkeypatch.chdir(text.parent)
     assert part in error_of("train", "kjv_lstm_2x256", "--text", text, *arguments.split())
     assert not (text.parent / "runs").exists()
 
 
 @pytest.mark.parametrize("units", ["many", "8,x", "8,", ""])
-def test_units_must_be_numbers(no_tensorflow, units):
+def test_units_must_be_integers(no_tensorflow, units):
     assert "--units" in error_of("train", "kjv_lstm_2x256", "--units", units, code=2)
 
 
@@ -144,7 +150,7 @@ def test_debug_shows_the_traceback(text):
     assert isinstance(result.exception, ValueError)
 
 
-def test_a_text_too_short_for_a_published_recipe(text, tmp_path):
+def test_text_too_short_for_the_recipe_is_an_error(text, tmp_path):
     message = error_of("train", "d2l_gru_2x32", "--text", text, "--output", tmp_path / "run")
     assert "words.txt is too short for the recipe: 10000 training windows" in message
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""`deeprnn train`, `evaluate`, and `generate` on one tiny run beside an earlier one, without --output."""
+"""`deeprnn train`, `evaluate`, and `generate` on a tiny run whose default output directory is taken."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def text(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(directory, what the command wrote)"""
+    """Output directory and printed report of a run."""
     home = tmp_path_factory.mktemp("home")
     (home / "words [draft].txt").write_text(TEXT, encoding="utf-8")
     earlier = home / "runs" / "kjv_lstm_2x256"
@@ -39,27 +39,27 @@ def trained(tmp_path_factory):
     return home / "runs" / "kjv_lstm_2x256-2", result.stdout
 
 
-def test_training_reports_compressors_bits_and_files(trained):
+def test_report_shows_score_compressors_and_files(trained):
     directory, output = trained
-    figures = json.loads((directory / "result.json").read_text())
-    assert f"{figures['validation']['bits_per_character']:.4f}" in output
-    for name, bits in figures["compressors_bits_per_character"].items():
+    result = json.loads((directory / "result.json").read_text())
+    assert f"{result['validation']['bits_per_character']:.4f}" in output
+    for name, bits in result["compressors_bits_per_character"].items():
         assert re.search(rf"{name}\W+{bits:.4f}", output), name
     for file in ("model.keras", "curve.png", "result.json"):
         assert f"runs/kjv_lstm_2x256-2/{file}" in output and (directory / file).is_file()
     assert "1/1" in output and "bits per character" in output
 
 
-def test_training_follows_its_options(trained):
+def test_options_are_applied(trained):
     directory, output = trained
-    figures = json.loads((directory / "result.json").read_text())
+    result = json.loads((directory / "result.json").read_text())
     symbols = len(set(TEXT))
-    assert figures["weights"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
-    assert (figures["recipe"]["batch_size"], figures["recipe"]["bptt"], figures["recipe"]["epochs"]) == (4, 8, 1)
+    assert result["weights"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
+    assert (result["recipe"]["batch_size"], result["recipe"]["bptt"], result["recipe"]["epochs"]) == (4, 8, 1)
     assert f"{len(TEXT):,} characters, vocabulary of {symbols}" in output
 
 
-def test_the_name_of_the_text_is_shown_as_it_is(trained):
+def test_text_name_with_markup_is_printed_literally(trained):
     assert "words [draft].txt" in trained[1]
 
 
@@ -69,9 +69,9 @@ def bits_of(trained, text):
     return load_language_model(trained[0]).score(text).bits_per_character
 
 
-@pytest.mark.parametrize("at", ["", "model.keras"], ids=["directory", "file"])
-def test_evaluate(trained, text, at):
-    result = deeprnn("evaluate", trained[0] / at, "--text", text)
+@pytest.mark.parametrize("file", ["", "model.keras"], ids=["directory", "file"])
+def test_evaluate_scores_the_text(trained, text, file):
+    result = deeprnn("evaluate", trained[0] / file, "--text", text)
     assert result.exit_code == 0, result.output
     assert f"{bits_of(trained, TEXT):.4f}" in result.stdout
     assert f"{len(TEXT) - 1:,} characters" in result.stdout and "gzip -9" in result.stdout
@@ -86,12 +86,12 @@ def test_evaluate_with_unknown_characters(trained, text):
     assert f"{bits_of(trained, 'in the oo was a ebra'):.4f}" in result.stdout
 
 
-def test_generate(trained):
+def test_generate_is_reproducible(trained):
     arguments = ["generate", trained[0], "--prompt", "in the ", "--length", "25", "--seed"]
-    first, again, other = (deeprnn(*arguments, seed) for seed in (1, 1, 2))
+    first, repeated, other = (deeprnn(*arguments, seed) for seed in (1, 1, 2))
     assert first.exit_code == 0, first.output
     assert first.stdout.startswith("in the ") and len(first.stdout) == 7 + 25 + 1
-    assert first.stdout == again.stdout != other.stdout
+    assert first.stdout == repeated.stdout != other.stdout
 
 
 def test_generate_with_unknown_characters(trained):
@@ -104,12 +104,12 @@ def test_generate_with_unknown_characters(trained):
 @pytest.mark.parametrize(
     ("option", "value"), [("--length", "0"), ("--temperature", "0"), ("--temperature", "-1"), ("--prompt", "")]
 )
-def test_bad_options_of_generate_are_named(trained, option, value):
+def test_invalid_generate_option_is_named(trained, option, value):
     options = {"--prompt": "in", option: value}
     assert option[2:] in error_of("generate", trained[0], *(part for pair in options.items() for part in pair))
 
 
-def test_diverging_run_is_a_failure_with_advice(text, tmp_path):
+def test_diverging_run_fails_with_advice(text, tmp_path):
     options = [*TINY, "--epochs", "1", "--learning-rate", "1e38", "--output", tmp_path / "run"]
     result = deeprnn("train", "kjv_lstm_2x256", "--text", text, *options)
     assert result.exit_code == 1
@@ -117,17 +117,17 @@ def test_diverging_run_is_a_failure_with_advice(text, tmp_path):
     assert f"{tmp_path}/run/model.keras" in result.stdout and (tmp_path / "run" / "model.keras").is_file()
 
 
-def test_infinite_perplexity_can_be_shown():
+def test_infinite_perplexity_is_printed():
     console = Console(file=io.StringIO(), width=100)
     console.print(score_table(Score(nats=1e4, count=1), [("gzip -9", 2.0)], "model"))
     assert "inf" in console.file.getvalue() and "10000.0000" in console.file.getvalue()
 
 
-# === In a process of its own ===
+# === In a separate process ===
 
 
 @pytest.mark.long
-def test_ctrl_c_keeps_what_has_been_learned(text, tmp_path):
+def test_ctrl_c_saves_the_model(text, tmp_path):
     command = [*DEEPRNN, "train", "kjv_lstm_2x256", "--text", str(text), *TINY]
     process = subprocess.Popen(
         [*command, "--epochs", "9999", "--output", str(tmp_path / "run")],
@@ -135,28 +135,30 @@ def test_ctrl_c_keeps_what_has_been_learned(text, tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's & ignores it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # background jobs of a shell ignore SIGINT
     )
     watchdog = threading.Timer(300, process.kill)
     watchdog.start()
     try:
-        before = next((line for line in process.stdout if "1/9999" in line), None)
-        assert before, "the first epoch has ended"
+        first_epoch = next((line for line in process.stdout if "1/9999" in line), None)
+        assert first_epoch, "no line about the first epoch was printed"
         process.send_signal(signal.SIGINT)
-        after = process.stdout.read()
+        output = process.stdout.read()
     finally:
         watchdog.cancel()
         process.kill()
-    assert process.wait() == 130, after
-    assert "Interrupted" in after and "Traceback" not in after
+    assert process.wait() == 130, output
+    assert "Interrupted" in output and "Traceback" not in output
     result = deeprnn("generate", tmp_path / "run", "--prompt", "in", "--length", "3")
     assert result.exit_code == 0 and len(result.stdout) == 6
 
 
 @pytest.mark.slow
-def test_quick_training_of_the_default_model_beats_gzip(tmp_path):
+def test_quick_run_of_the_default_model_beats_gzip(tmp_path):
     command = [*DEEPRNN, "train", "kjv_lstm_2x256", "--quick", "--output", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    figures = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert figures["validation"]["bits_per_character"] < figures["compressors_bits_per_character"]["gzip -9"]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["validation"]["bits_per_character"] < result["compressors_bits_per_character"]["gzip -9"]

@@ -1,4 +1,4 @@
-"""A task family in a package of its own, found through its entry point: the example of CONTRIBUTING.md."""
+"""A task family of another package, found through its entry point: the example of CONTRIBUTING.md."""
 
 import json
 import re
@@ -17,21 +17,21 @@ from click.testing import CliRunner
 from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
 
-assert "deeprnn_parity" not in sys.modules, "entry points are read when the registry is asked"
-found = []
+assert "deeprnn_parity" not in sys.modules, "entry points must be loaded lazily"
+outputs = []
 for line in sys.argv[1:]:
-    done = CliRunner().invoke(main, line.split(), env={"COLUMNS": "150"})
+    result = CliRunner().invoke(main, line.split(), env={"COLUMNS": "150"})
     if line.startswith(("list", "info")):
         assert not {"keras", "tensorflow"} & set(sys.modules), line
-    found.append([done.exit_code, done.stdout, done.stderr])
+    outputs.append([result.exit_code, result.stdout, result.stderr])
 zoo.save_preset(zoo.create_model("parity_gru_1x16", units=3), "preset")
 assert zoo.create_model("preset").configuration == zoo.info("parity_gru_1x16", units=3)
-print(json.dumps(found))
+print(json.dumps(outputs))
 """
 
 
-def distribution(directory, modules, entry_points):
-    """Install a distribution of single modules into a directory."""
+def install(directory, modules, entry_points):
+    """Install a distribution of single-file modules into a directory."""
     for name, code in modules.items():
         (directory / f"{name}.py").write_text(code, encoding="utf-8")
     about = directory / "deeprnn_parity-1.0.dist-info"
@@ -43,13 +43,13 @@ def distribution(directory, modules, entry_points):
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """{command: (exit code, stdout, stderr)} with the family of CONTRIBUTING.md, and one that cannot be imported."""
+    """{command: (exit code, stdout, stderr)} with the family of CONTRIBUTING.md, and one that fails to import."""
     site, work = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work")
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     examples = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL))
     parity = examples["deeprnn_parity.py"]
-    modules = {"deeprnn_parity": parity, "deeprnn_broken": "import a_module_that_nobody_has"}
-    distribution(site, modules, {"parity": "deeprnn_parity:Parity", "broken": "deeprnn_broken:Broken"})
+    modules = {"deeprnn_parity": parity, "deeprnn_broken": "import a_missing_module"}
+    install(site, modules, {"parity": "deeprnn_parity:Parity", "broken": "deeprnn_broken:Broken"})
     name = "parity_gru_1x16"
     commands = [
         "list --task parity",
@@ -65,10 +65,9 @@ def outputs(tmp_path_factory):
     ]
     path = [str(site), str(ROOT)]
     code = f"import sys; sys.path[:0] = {path!r}\n{COMMANDS}"
-    done = subprocess.run([sys.executable, "-c", code, *commands], cwd=work, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = dict(zip(commands, json.loads(done.stdout), strict=True))
-    return {"run": work / "run", **found}
+    process = subprocess.run([sys.executable, "-c", code, *commands], cwd=work, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return {"run": work / "run", **dict(zip(commands, json.loads(process.stdout), strict=True))}
 
 
 def test_family_of_another_package_is_listed(outputs):
@@ -77,7 +76,7 @@ def test_family_of_another_package_is_listed(outputs):
     assert "did you mean 'language'" in outputs["list --task langage"][2]
 
 
-def test_info_shows_its_card(outputs):
+def test_info_shows_the_card(outputs):
     code, stdout, _ = outputs["info parity_gru_1x16"]
     assert code == 0 and "keeps one bit in memory" in stdout and "The task is artificial." in stdout
     assert "H^(1)  (n, 16)" in stdout
@@ -106,18 +105,18 @@ def test_weights_are_published_with_their_record(outputs):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("tune parity_gru_1x16", "deeprnn tune does not support models of parity"),
-        ("train parity_gru_1x16 --quick", "models of parity do not support --quick"),
-        ("generate run --prompt 1", "models of parity do not generate"),
-        ("train parity_gru_1x16 --resume --output run", "cannot be resumed: its run has finished"),
+        ("tune parity_gru_1x16", "deeprnn tune does not support task family 'parity'"),
+        ("train parity_gru_1x16 --quick", "task family 'parity' of model 'parity_gru_1x16' does not support --quick"),
+        ("generate run --prompt 1", "does not support generation"),
+        ("train parity_gru_1x16 --resume --output run", "holds no run to resume: its run has finished"),
     ],
 )
-def test_what_the_family_does_not_support_is_refused(outputs, command, message):
+def test_unsupported_commands_are_errors(outputs, command, message):
     code, _, stderr = outputs[command]
     assert code == 1 and message in stderr
 
 
-def test_broken_family_is_a_warning_that_names_it(outputs):
+def test_family_that_fails_to_import_is_a_warning(outputs):
     message = outputs["list --task parity"][2]
     assert "task family 'broken' (entry point 'deeprnn_broken:Broken') could not be loaded" in message
-    assert "a_module_that_nobody_has" in message and "parity" not in message
+    assert "a_missing_module" in message and "parity" not in message

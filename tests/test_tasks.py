@@ -1,4 +1,4 @@
-"""Task families: the run that they inherit, and the registry."""
+"""Task families: the inherited training run, and the registry."""
 
 import csv
 import json
@@ -14,11 +14,11 @@ from deeprnn_keras import Recipe, tasks, zoo
 from deeprnn_keras.tasks import registry
 from deeprnn_keras.training.callbacks import EpochHistory
 
-# === The run that every family inherits ===
+# === Inherited training run ===
 
 
 class Sums(tasks.Family):
-    """Sums of four numbers: data and loss, nothing else."""
+    """Sums of four numbers; defines only the data and the loss."""
 
     name = "sums"
 
@@ -34,8 +34,8 @@ class Sums(tasks.Family):
 RECIPE = Recipe("sgd", 0.1, batch_size=10, epochs=4)
 
 
-def run_of(directory, recipe=RECIPE, **options):
-    """(run, model) of a linear model of random initial weights."""
+def train(directory, recipe=RECIPE, **options):
+    """Train a linear model; return (run, model)."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
     return Sums().train(model, Sums().load_data(None), recipe, directory, console=Console(quiet=True), **options), model
@@ -43,10 +43,10 @@ def run_of(directory, recipe=RECIPE, **options):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    return run_of(tmp_path_factory.mktemp("finished") / "run", settings={"model": "sums"})
+    return train(tmp_path_factory.mktemp("finished") / "run", settings={"model": "sums"})
 
 
-def test_run_leaves_the_best_epoch_and_its_files(finished):
+def test_finished_run_has_the_best_epoch_and_its_files(finished):
     run, model = finished
     assert {path.name for path in run.directory.iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
     x, y = Sums().load_data(None).test
@@ -58,7 +58,7 @@ def test_run_leaves_the_best_epoch_and_its_files(finished):
     assert json.loads((run.directory / "run.json").read_text()) == {"model": "sums"}
 
 
-def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_path):
+def test_resumed_run_is_bit_identical(finished, monkeypatch, tmp_path):
     def interrupt(self, epoch, logs=None, log=EpochHistory.on_epoch_end):
         log(self, epoch, logs)
         if epoch == 1:
@@ -66,43 +66,43 @@ def test_interrupted_run_is_resumed_bit_identical(finished, monkeypatch, tmp_pat
 
     with monkeypatch.context() as patch:
         patch.setattr(EpochHistory, "on_epoch_end", interrupt)
-        run, _ = run_of(tmp_path / "run")
+        run, _ = train(tmp_path / "run")
     assert run.ending == "interrupted" and run.score is None and (run.directory / "model.keras").is_file()
-    run, model = run_of(tmp_path / "run", resume=True)
+    run, model = train(tmp_path / "run", resume=True)
     assert run.ending == "finished" and run.resumed_at == 4
-    for one, other in zip(model.get_weights(), finished[1].get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for weight, expected in zip(model.get_weights(), finished[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
-def test_diverging_run_keeps_finite_weights_and_says_what_to_change(tmp_path):
-    run, model = run_of(tmp_path / "run", Recipe("sgd", 3e38, batch_size=10, epochs=2))
+def test_diverging_run_keeps_finite_weights_and_suggests_changes(tmp_path):
+    run, model = train(tmp_path / "run", Recipe("sgd", 3e38, batch_size=10, epochs=2))
     assert run.ending == "not finite" and "learning_rate" in run.advice
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_shortened_runs_are_refused_where_there_are_none(tmp_path):
-    with pytest.raises(ValueError, match="quick and updates are not supported for models of sums"):
-        run_of(tmp_path / "run", quick=True)
+def test_quick_run_is_not_supported_by_default(tmp_path):
+    with pytest.raises(ValueError, match="task family 'sums' does not support quick and updates"):
+        train(tmp_path / "run", quick=True)
     assert not (tmp_path / "run").exists()
 
 
-# === The registry in this process ===
+# === Registry ===
 
 
 @pytest.fixture
-def scratch(monkeypatch):
-    """A registry that may be added to."""
+def temporary_registry(monkeypatch):
+    """Registries whose additions are removed after the test."""
     tasks.families()
     monkeypatch.setattr(registry._FAMILIES, "_entries", dict(registry._FAMILIES._entries))
     monkeypatch.setattr(zoo.registry.MODELS, "_entries", dict(zoo.registry.MODELS._entries))
     monkeypatch.setattr(zoo.registry, "_families_added", set(zoo.registry._families_added))
 
 
-def test_families_of_this_package():
+def test_families_of_this_package_are_registered():
     assert {"language", "classification", "regression", "music"} <= set(tasks.families().names())
 
 
-def test_registered_family_is_used_at_once(scratch):
+def test_registered_family_adds_its_models(temporary_registry):
     class WithEntries(Sums):
         def entries(self):
             return [zoo.SequenceModelConfig(**SUMS)]
@@ -112,7 +112,7 @@ def test_registered_family_is_used_at_once(scratch):
     assert zoo.info("sums_gru_1x4").family.name == "sums"
     with pytest.raises(ValueError, match="a task named 'sums' exists already"):
         tasks.register(Sums)
-    with pytest.raises(TypeError, match="must be a Family, got str"):
+    with pytest.raises(TypeError, match="must be a Family or a subclass of it, got str"):
         tasks.register("sums")
 
 
@@ -133,14 +133,14 @@ SUMS = {
 
 
 @pytest.mark.parametrize("value", ["deeprnn_keras.tasks:Familie", "json:dumps", "deeprnn_keras.tasks:Family"])
-def test_entry_point_that_holds_no_family_is_a_warning(scratch, value):
+def test_entry_point_without_family_is_a_warning(temporary_registry, value):
     before = tasks.families().names()
     with pytest.warns(RuntimeWarning, match=f"task family 'odd' .entry point '{value}'. could not be loaded"):
         registry._load(EntryPoint("odd", value, registry.GROUP))
     assert tasks.families().names() == before
 
 
-def test_entries_that_fail_are_a_warning(scratch):
+def test_invalid_entries_are_a_warning(temporary_registry):
     class Odd(tasks.Family):
         name = "odd"
 
@@ -157,7 +157,7 @@ def test_entries_that_fail_are_a_warning(scratch):
         assert "kjv_lstm_2x256" in zoo.list_models()
 
 
-def test_configuration_of_an_unknown_task_is_an_error(scratch):
+def test_configuration_of_an_unknown_task_is_an_error(temporary_registry):
     zoo.register(zoo.SequenceModelConfig(**{**SUMS, "task": "langage"}))
     with pytest.raises(ValueError, match="unknown task 'langage'; did you mean 'language'"):
         zoo.card("sums_gru_1x4")

@@ -1,4 +1,4 @@
-"""Trained weights of the zoo: shipped from a training, found by name, verified, and never half loaded."""
+"""Trained weights of the zoo: published from a run, loaded by name, verified, and loaded completely or not at all."""
 
 import hashlib
 import json
@@ -14,12 +14,12 @@ from deeprnn_keras.zoo import registry, trained
 from deeprnn_keras.zoo.publish import publish
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
 
-SHIPPED = zoo.list_models(pretrained=True)
-LIMIT = 25 * 2**20
+PRETRAINED = zoo.list_models(pretrained=True)
+SIZE_LIMIT = 25 * 2**20  # bytes
 
 
 def run_directory(directory, config, **changes):
-    """A directory as a finished training of an entry leaves it; -> its model."""
+    """Write the output directory of a finished run of an entry, and return its model."""
     model = config.build()
     directory.mkdir()
     model.save(directory / "model.keras")
@@ -35,67 +35,65 @@ def run_directory(directory, config, **changes):
 
 @pytest.fixture
 def entries(monkeypatch, tmp_path):
-    """A zoo of its own, with two small entries, and a directory of weights of its own."""
+    """Add two small entries to a copy of the registry, with an empty directory of weights."""
     monkeypatch.setattr(registry.MODELS, "_entries", dict(registry.MODELS._entries))
     monkeypatch.setattr(trained, "DIRECTORY", tmp_path / "weights")
     text = zoo.info("kjv_lstm_2x256", vocabulary="abc", units=5, embedding=4)
     series = zoo.info("vowels_bigru_2x64", units=3)
-    made = [replace(text, name="mine", corpus=None, params=None), replace(series, name="ours", params=None)]
-    registry.register(*made)
-    return made
+    configs = [replace(text, name="mine", corpus=None, params=None), replace(series, name="ours", params=None)]
+    registry.register(*configs)
+    return configs
 
 
 @pytest.fixture
 def published(entries, tmp_path):
-    """The trained model of "mine"."""
+    """Publish the weights of "mine", and return the model."""
     model = run_directory(tmp_path / "run", entries[0])
     publish(tmp_path / "run", trained.DIRECTORY)
     return model
 
 
-@pytest.mark.parametrize("place", [0, 1], ids=["text", "series"])
-def test_weights_come_back_by_name(entries, place, tmp_path):
-    config = entries[place]
+@pytest.mark.parametrize("index", [0, 1], ids=["text", "series"])
+def test_published_weights_load_by_name(entries, index, tmp_path):
+    config = entries[index]
     assert config.weights is None and config.name not in zoo.list_models(pretrained=True)
     model = run_directory(tmp_path / "run", config)
-    made = publish(tmp_path / "run", trained.DIRECTORY)
-    assert config.name in zoo.list_models(pretrained=True) and config.weights == made
+    record = publish(tmp_path / "run", trained.DIRECTORY)
+    assert config.name in zoo.list_models(pretrained=True) and config.weights == record
     loaded = zoo.create_model(config.name, pretrained=True)
-    for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs.astype("float16").astype("float32"))
-    assert trained.golden_output(loaded, config) == made.golden
-    assert (made.seed, made.updates, made.minutes, made.log[1]) == (3, 40, 1.5, {"epoch": 2, "loss": 0.25})
-    assert made.command == f"deeprnn train {config.name} --seed 3 --publish zoo/weights"
-    assert str(made) in dict(config.card())["trained weights"]
+    for actual, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected.astype("float16").astype("float32"))
+    assert trained.golden_output(loaded, config) == record.golden
+    assert (record.seed, record.updates, record.minutes, record.log[1]) == (3, 40, 1.5, {"epoch": 2, "loss": 0.25})
+    assert record.command == f"deeprnn train {config.name} --seed 3 --publish zoo/weights"
+    assert str(record) in dict(config.card())["trained weights"]
 
 
-def test_rates_may_change_and_nothing_else(published):
+def test_only_fields_that_weights_do_not_depend_on_may_be_overridden(published):
     model = zoo.create_model("mine", pretrained=True, dropout=0.4, learning_rate=1e-4, vocabulary="abc", stateful=True)
     np.testing.assert_array_equal(model.get_weights()[0], published.get_weights()[0].astype("float16"))
     assert zoo.info("mine", dropout=0.4).weights is not None and zoo.info("mine", units=6).weights is None
-    with pytest.raises(
-        ValueError, match=r"mine belong to another model than units=6 \(theirs: 5\); leave these overrides"
-    ):
+    with pytest.raises(ValueError, match=r"mine do not fit units=6 \(trained with 5\); remove these overrides"):
         zoo.create_model("mine", pretrained=True, units=6)
-    with pytest.raises(ValueError, match=r"activation='relu' \(theirs: None\)"):
+    with pytest.raises(ValueError, match=r"activation='relu' \(trained with None\)"):
         zoo.create_model("mine", pretrained=True, activation="relu")
-    with pytest.raises(ValueError, match=r"vocabulary='cba' \(theirs: 'abc'\)"):
+    with pytest.raises(ValueError, match=r"vocabulary='cba' \(trained with 'abc'\)"):
         zoo.create_model("mine", pretrained=True, vocabulary="cba")
 
 
-def test_models_without_weights_name_those_that_have(published):
-    with pytest.raises(ValueError, match=r"ours has no trained weights; models that have: mine"):
+def test_error_lists_models_with_trained_weights(published):
+    with pytest.raises(ValueError, match=r"ours has no trained weights; models with trained weights: mine"):
         zoo.create_model("ours", pretrained=True)
 
 
-def test_a_damaged_file_is_named_by_its_hash(published):
+def test_damaged_weight_file_is_rejected_by_its_hash(published):
     path = trained.DIRECTORY / "mine.safetensors"
-    whole = path.read_bytes()
-    for data in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+    content = path.read_bytes()
+    for data in (content[:-3], content[:-1] + bytes([content[-1] ^ 1]), b""):
         path.write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
         with pytest.raises(
-            ValueError, match=rf"is damaged: its SHA-256 is {digest}, and \w{{64}} was written; nothing"
+            ValueError, match=rf"is damaged: expected SHA-256 \w{{64}}, got {digest}; no weights were loaded"
         ):
             zoo.create_model("mine", pretrained=True)
     path.unlink()
@@ -103,22 +101,22 @@ def test_a_damaged_file_is_named_by_its_hash(published):
         zoo.create_model("mine", pretrained=True)
 
 
-def test_weights_of_another_model_are_refused_whole(published):
-    """Even with the right hash: nothing is loaded where one shape is wrong."""
+def test_weights_of_another_model_are_rejected_before_loading(published):
+    """No weight is loaded if the hash matches but one shape does not."""
     path = trained.DIRECTORY / "mine.safetensors"
     arrays = load(path.read_bytes())
     arrays["head/bias"] = np.zeros(7, "float16")
     path.write_bytes(save(arrays))
-    found = replace(trained.read_record("mine"), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    record = replace(trained.read_record("mine"), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     model = zoo.create_model("mine")
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"another model: head/bias has shape \(7,\) there and \(3,\) in the model"):
-        found.load(model)
-    for one, other in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"another model: expected head/bias of shape \(3,\), got \(7,\)"):
+        record.load(model)
+    for weight, initial in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, initial)
 
 
-def test_a_damaged_record_is_named(published):
+def test_damaged_record_is_rejected(published):
     path = trained.DIRECTORY / "mine.json"
     path.write_text(path.read_text()[:-9])
     with pytest.raises(ValueError, match=r"mine.json' is damaged"):
@@ -130,45 +128,46 @@ def test_a_damaged_record_is_named(published):
     [
         ({"ending": "interrupted"}, "ended as 'interrupted'"),
         ({"quick": True}, "shortened by --quick"),
-        ({"weights": 3}, "different in architecture"),
-        ({"recipe": {}}, "different in optimizer, learning_rate"),
+        ({"weights": 3}, "it differs in architecture"),
+        ({"recipe": {}}, "it differs in optimizer, learning_rate"),
         ({"model": "minee"}, "unknown model 'minee'; did you mean 'mine'"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
-def test_only_an_entry_as_it_stands_is_shipped(entries, changes, message, tmp_path):
+def test_only_finished_runs_of_unmodified_entries_are_published(entries, changes, message, tmp_path):
     run_directory(tmp_path / "run", entries[0], **changes)
     with pytest.raises(ValueError, match=message):
         publish(tmp_path / "run", trained.DIRECTORY)
     assert not trained.DIRECTORY.exists()
-    with pytest.raises(ValueError, match="holds no finished run"):
+    with pytest.raises(ValueError, match="does not hold a finished run"):
         publish(tmp_path, trained.DIRECTORY)
 
 
-def test_weights_from_other_data_than_the_entry_s_own_are_not_published(entries, tmp_path):
+def test_run_on_other_data_is_not_published(entries, tmp_path):
     config = replace(entries[0], name="other", corpus="king_james")
     registry.register(config)
     run_directory(tmp_path / "run", config)
     (tmp_path / "run" / "run.json").write_text(json.dumps({"data": "/my/text.txt"}))
-    with pytest.raises(ValueError, match=r"not that of the unmodified other: different in its data, /my/text.txt"):
+    with pytest.raises(ValueError, match=r"not a run of the unmodified other: it differs in data \(/my/text.txt\)"):
         publish(tmp_path / "run", trained.DIRECTORY)
 
 
-# === What comes with the package ===
+# === Weights in the package ===
 
 
-def test_all_weights_together_are_small():
+def test_total_size_of_weights_is_limited():
     files = list(trained.DIRECTORY.iterdir())
-    assert {path.stem for path in files} == set(SHIPPED)
-    assert sum(path.stat().st_size for path in files) < LIMIT
+    assert {path.stem for path in files} == set(PRETRAINED)
+    assert sum(path.stat().st_size for path in files) < SIZE_LIMIT
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_trained_weights_are_what_their_record_says(name):
-    config, made = zoo.info(name), trained.read_record(name)
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_trained_weights_match_their_record(name):
+    config, record = zoo.info(name), trained.read_record(name)
     keras.utils.set_random_seed(1)
     model = zoo.create_model(name, pretrained=True)
-    np.testing.assert_allclose(trained.golden_output(model, config), made.golden, atol=1e-3)
-    assert made.seed >= 0 and made.updates > 0 and made.minutes > 0 and {"keras", "tensorflow"} <= made.versions.keys()
-    assert all(np.isfinite(list(row.values())).all() for row in made.log) and len(made.log) >= 2
-    assert any(result.metric != STEP_TIME for result in results_of(name)), "a figure in results.csv"
+    np.testing.assert_allclose(trained.golden_output(model, config), record.golden, atol=1e-3)
+    assert record.seed >= 0 and record.updates > 0 and record.minutes > 0
+    assert {"keras", "tensorflow"} <= record.versions.keys()
+    assert all(np.isfinite(list(row.values())).all() for row in record.log) and len(record.log) >= 2
+    assert any(result.metric != STEP_TIME for result in results_of(name)), "no result in results.csv"

@@ -1,4 +1,4 @@
-"""One list of all models of the zoo drives these checks: numbers and words unbuilt, then built with six units."""
+"""Checks of every model of the zoo: parameter counts and cards without building, then models built with 6 units."""
 
 import math
 import subprocess
@@ -15,8 +15,8 @@ from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import registry
 
 NAMES = zoo.list_models()
-EVERY = pytest.mark.parametrize("name", NAMES)
-PUBLISHED = {  # what a Keras build of the published sizes must show
+EVERY_MODEL = pytest.mark.parametrize("name", NAMES)
+PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "adding_lstm_2x77": 72_458,
     "awd_lstm_ptb": 24_210_800,
     "melis_lstm_ptb_10m": 9_997_280,
@@ -37,50 +37,58 @@ PUBLISHED = {  # what a Keras build of the published sizes must show
 ONE_PER_FAMILY = ["kjv_lstm_2x256", "vowels_bigru_2x64", "adding_lstm_2x77", "music_lstm_jsb"]
 
 
-# === Numbers and words, nothing built ===
+# === Parameter counts and cards, without building ===
 
 
-@EVERY
+@EVERY_MODEL
 def test_entry_is_complete(name):
     config = zoo.info(name)
     assert config.name == name and config.task in families() and isinstance(config.recipe, Recipe)
     for field in ("title", "paper", "data"):
         assert getattr(config, field).strip(), field
     assert config.url.startswith("https://") or config.paper.startswith("none: a configuration of this project")
-    assert zoo.count_params(name) == config.params == PUBLISHED.get(name, config.params)
-    lines = [line.split()[-1].replace(",", "") for line in config.diagram().splitlines()]
-    assert sum(int(word) for word in lines if word.isdigit()) == config.params
+    assert zoo.count_params(name) == config.params == PUBLISHED_PARAMS.get(name, config.params)
+    last_words = [line.split()[-1].replace(",", "") for line in config.diagram().splitlines()]
+    assert sum(int(word) for word in last_words if word.isdigit()) == config.params
 
 
-@EVERY
+@EVERY_MODEL
 def test_card_is_complete(name):
     rows = zoo.info(name).card()
-    assert all(what.strip() and value.strip() for what, value in rows)
+    assert all(label.strip() and value.strip() for label, value in rows)
     assert len(dict(rows)) == len(rows)
-    for what in ("intended use", "limits", "kernels", "data", "published result"):
-        assert what in dict(rows)
-    for what in ("architecture", "initialization", "optimizer", "learning rate", "gradient clip", "epochs", "source"):
-        assert what in dict(rows)
-    assert dict(rows)["weights count"] == f"{zoo.info(name).params:,}"
+    for label in ("intended use", "limits", "kernels", "data", "published result"):
+        assert label in dict(rows)
+    for label in (
+        "architecture",
+        "initialization",
+        "optimizer",
+        "learning rate",
+        "gradient clipping",
+        "epochs",
+        "source",
+    ):
+        assert label in dict(rows)
+    assert dict(rows)["parameters"] == f"{zoo.info(name).params:,}"
     printed = zoo.card(name)
     assert printed == str(zoo.info(name))
     assert all(len(line) <= 100 for line in printed.splitlines() if "^" not in line and "(n" not in line)
     assert all(word in printed for _, value in rows for word in value.split()[:1])
 
 
-def test_counting_and_cards_load_neither_keras_nor_tensorflow():
+def test_counting_and_cards_do_not_import_keras_or_tensorflow():
     code = (
         "import sys; from deeprnn_keras import zoo\n"
         "total = sum(zoo.count_params(name) for name in zoo.list_models())\n"
         "for name in zoo.list_models(): zoo.card(name, units=3)\n"
         "assert not {'keras', 'tensorflow'} & set(sys.modules); print(total)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == str(sum(zoo.info(name).params for name in NAMES)), done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.strip() == str(sum(zoo.info(name).params for name in NAMES)), process.stderr
 
 
 @pytest.mark.parametrize("name", zoo.list_models(task="language"))
-def test_vocabulary_and_windows_of_language_models_agree(name):
+def test_vocabulary_and_windows_of_language_models_are_consistent(name):
     config = zoo.info(name)
     assert config.symbols in ("characters", "words", "bytes")
     if config.letters:
@@ -97,8 +105,8 @@ def test_list_models_by_pattern_task_and_weights():
     assert zoo.list_models("*_2x?2") == ["d2l_gru_2x32", "d2l_rnn_2x32"]
     assert zoo.list_models("nothing*") == []
     assert zoo.list_models("d2l_r*", task="language", pretrained=False) == ["d2l_rnn_2x32"]
-    having, lacking = zoo.list_models(pretrained=True), zoo.list_models(pretrained=False)
-    assert sorted([*having, *lacking]) == NAMES and "kjv_lstm_2x256" in having
+    pretrained, untrained = zoo.list_models(pretrained=True), zoo.list_models(pretrained=False)
+    assert sorted([*pretrained, *untrained]) == NAMES and "kjv_lstm_2x256" in pretrained
 
 
 def test_unknown_task_is_an_error():
@@ -106,13 +114,13 @@ def test_unknown_task_is_an_error():
         zoo.list_models(task="langage")
 
 
-@pytest.mark.parametrize("use", [zoo.info, zoo.card, zoo.count_params, zoo.create_model], ids=lambda f: f.__name__)
-def test_unknown_names_suggest_near_ones(use):
+@pytest.mark.parametrize("function", [zoo.info, zoo.card, zoo.count_params, zoo.create_model], ids=lambda f: f.__name__)
+def test_unknown_name_suggests_similar_names(function):
     with pytest.raises(ValueError, match=r"unknown model 'kjv_lstm'; did you mean .*'kjv_lstm_2x256'"):
-        use("kjv_lstm")
+        function("kjv_lstm")
 
 
-def test_name_can_be_taken_once(monkeypatch):
+def test_duplicate_name_is_rejected(monkeypatch):
     monkeypatch.setattr(registry.MODELS, "_entries", dict(registry.MODELS._entries))
     config = zoo.info("d2l_rnn_2x32")
     with pytest.raises(ValueError, match="a model named 'd2l_rnn_2x32' exists already"):
@@ -121,11 +129,11 @@ def test_name_can_be_taken_once(monkeypatch):
     assert "mine" in zoo.list_models() and zoo.count_params("mine") == 5 * (28 + 5 + 1) + 5 * 11 + 6 * 28
 
 
-# === Built with six units ===
+# === Models built with 6 units ===
 
 
 def examples(model):
-    """(x, y) of random sequences, of four steps where the model does not ask for more."""
+    """Return (x, y) of random sequences with 4 time steps, or the fixed length of the model."""
     rng = np.random.default_rng(1)
     if isinstance(model, LanguageModel):
         ids = rng.integers(model.vocabulary_size, size=(3, 5)).astype("int32")
@@ -140,12 +148,12 @@ def examples(model):
     return ([x, np.ones((3, shape[0]), bool)] if model.masks else x), y
 
 
-def learns_and_comes_back(config, model, path):
-    """One update changes every weight, and a saved model gives the same outputs."""
-    start, (x, y) = model.get_weights(), examples(model)
+def assert_trains_and_reloads(config, model, path):
+    """Assert that one update changes every weight and that the reloaded model computes the same outputs."""
+    initial_weights, (x, y) = model.get_weights(), examples(model)
     model.train_on_batch(x, y)
-    for weight, before in zip(model.weights, start, strict=True):
-        assert np.any(weight.numpy() != before), f"{weight.path} learns"
+    for weight, before in zip(model.weights, initial_weights, strict=True):
+        assert np.any(weight.numpy() != before), f"{weight.path} is not trained"
         assert np.all(np.isfinite(weight.numpy())), weight.path
     model.save(path)
     loaded = keras.models.load_model(path)
@@ -157,7 +165,7 @@ def learns_and_comes_back(config, model, path):
 
 @pytest.fixture(scope="module", params=NAMES)
 def entry(request):
-    """(configuration, model) with six units, four or five steps, and a small vocabulary."""
+    """Return (configuration, model) with 6 units, 4 or 5 time steps, and a small vocabulary."""
     keras.utils.set_random_seed(11)
     config = zoo.info(request.param)
     changes = {"units": 6, **({"length": 5} if config.length else {})}
@@ -166,7 +174,7 @@ def entry(request):
     return config, config.build()
 
 
-def test_built_model_has_the_counted_weights_and_the_optimizer_of_the_recipe(entry):
+def test_built_model_matches_counted_params_and_recipe_optimizer(entry):
     config, model = entry
     assert model.count_params() == config.count_params()
     layers = model.get_layer("deep_rnn").recurrent_layers
@@ -174,17 +182,17 @@ def test_built_model_has_the_counted_weights_and_the_optimizer_of_the_recipe(ent
     assert type(model.optimizer).__name__.lower() == f"guarded{config.recipe.optimizer}"
 
 
-def roles(model):
-    """{role: arrays}: kernel, recurrent_kernel and bias of the recurrent layers; head kernel, head bias, embedding."""
-    found = {}
+def weights_by_role(model):
+    """Return {role: arrays} with the roles kernel, recurrent_kernel, bias, head kernel, head bias, and embeddings."""
+    arrays = {}
     for weight in model.weights:
         *layers, role = weight.path.split("/")
-        found.setdefault(f"head {role}" if "head" in layers else role, []).append(weight.numpy())
-    return found
+        arrays.setdefault(f"head {role}" if "head" in layers else role, []).append(weight.numpy())
+    return arrays
 
 
 def gate_blocks(array, config):
-    """{gate: its block}, or by number where a cell's blocks are not all gates."""
+    """Return {gate: block}, with block numbers as keys for cells whose blocks are not all gates."""
     gates = registered_cell(config.cell).gates or range(array.shape[-1] // 6)
     return dict(zip(gates, np.split(array, len(gates), axis=-1), strict=True))
 
@@ -219,7 +227,7 @@ def check_normal(weights, rule, config):
 
 
 def check_irnn(weights, rule, config):
-    assert np.std(weights["kernel"][0]) == pytest.approx(rule.scale, rel=0.7)  # six numbers
+    assert np.std(weights["kernel"][0]) == pytest.approx(rule.scale, rel=0.7)  # 6 values
     np.testing.assert_array_equal(weights["recurrent_kernel"][0], np.eye(config.units))
 
 
@@ -248,56 +256,56 @@ CHECKS = {
 }
 
 
-def test_initialization_is_the_one_of_the_entry(entry):
+def test_weights_follow_the_initialization_rule(entry):
     config, model = entry
-    CHECKS[config.initialization.rule](roles(model), config.initialization, config)
+    CHECKS[config.initialization.rule](weights_by_role(model), config.initialization, config)
 
 
 def nonzero_biases(config):
-    """{gate: bias} of the gates whose bias is not 0."""
+    """Return {gate: bias} of the gates with a nonzero initial bias."""
     rule, keep_gate = config.initialization, registered_cell(config.cell).keep_gate
     if isinstance(config.cell, dict) and "transform_bias" in config.cell:
-        return {1: config.cell["transform_bias"]}  # the second block of a highway
+        return {1: config.cell["transform_bias"]}  # second block of a highway layer
     if rule.forget_bias is not None:
         return {keep_gate: rule.forget_bias}
     return {keep_gate: 1.0} if config.cell == "lstm" and rule.rule in ("care", "keras") else {}
 
 
-def test_biases_start_as_the_entry_says(entry):
+def test_initial_biases_match_the_entry(entry):
     config, model = entry
-    weights, wanted = roles(model), nonzero_biases(config)
+    weights, expected = weights_by_role(model), nonzero_biases(config)
     for bias in weights["bias"]:
         for gate, block in gate_blocks(bias, config).items():
-            np.testing.assert_array_equal(block, np.full_like(block, wanted.get(gate, 0.0)), err_msg=str(gate))
+            np.testing.assert_array_equal(block, np.full_like(block, expected.get(gate, 0.0)), err_msg=str(gate))
     if config.initialization.rule != "uniform":
         assert not np.any(weights["head bias"][0])
 
 
-def test_every_weight_learns_and_the_model_comes_back(entry, tmp_path):
+def test_update_changes_every_weight_and_model_reloads(entry, tmp_path):
     config, model = entry
-    loop = type(model).from_config({**model.get_config(), "implementation": "loop"})  # nothing to compile
+    loop = type(model).from_config({**model.get_config(), "implementation": "loop"})  # no compilation
     config.recipe.compile(loop, config.family.loss(loop))
     loop.run_eagerly = True
-    learns_and_comes_back(config, loop, tmp_path / "m.keras")
+    assert_trains_and_reloads(config, loop, tmp_path / "m.keras")
 
 
-# === As published ===
+# === Models of published size ===
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_PER_FAMILY)
 def test_model_of_published_size(name, tmp_path):
-    """With the implementation, and in the graph, that users get."""
+    """Use the default implementation, as a graph."""
     keras.utils.set_random_seed(11)
     config, model = zoo.info(name), zoo.create_model(name)
     assert model.count_params() == config.params
-    weights, rule = roles(model), config.initialization
+    weights, rule = weights_by_role(model), config.initialization
     for kernel, matrix in zip(weights["kernel"], weights["recurrent_kernel"], strict=True):
         for block in gate_blocks_of(kernel, config) if rule.rule == "care" else [kernel]:
             assert_uniform([block], glorot(block))
         for block in gate_blocks_of(matrix, config) if rule.rule == "care" else [matrix]:
             assert_orthogonal(block)
-    learns_and_comes_back(config, model, tmp_path / "m.keras")
+    assert_trains_and_reloads(config, model, tmp_path / "m.keras")
 
 
 def gate_blocks_of(array, config):

@@ -1,4 +1,4 @@
-"""Other values for the fields of the zoo's configurations."""
+"""Overrides of the fields of the zoo's configurations."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_overrides_change_model_and_recipe():
     assert (config.units, config.num_layers, config.dropout) == (16, 3, 0.25)
     assert (config.recipe.learning_rate, config.recipe.bptt, config.recipe.global_clipnorm) == (0.5, 9, 1.0)
     assert config.count_params() == 66 * 64 + 4 * 16 * (64 + 16 + 1) + 2 * 4 * 16 * 33 + 17 * 66
-    assert zoo.info("kjv_lstm_2x256").units == 256, "the entry itself stays as it is"
+    assert zoo.info("kjv_lstm_2x256").units == 256, "the entry itself is unchanged"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_overrides_change_model_and_recipe():
     ],
     ids=str,
 )
-def test_wrong_overrides_are_refused_without_building(overrides, message):
+def test_invalid_override_is_rejected_without_building(overrides, message):
     with pytest.raises(ValueError, match=message):
         zoo.count_params("kjv_lstm_2x256", **overrides)
 
@@ -49,20 +49,22 @@ def test_wrong_overrides_are_refused_without_building(overrides, message):
     ids=str,
 )
 @pytest.mark.parametrize("name", ["char_rnn_2x128", "zaremba_small", "kjv_lstm_2x256"])
-def test_overridden_models_have_the_weights_that_are_counted(name, overrides):
+def test_overridden_model_matches_counted_params(name, overrides):
     overrides = {"vocabulary": 30, **overrides}
     model = zoo.create_model(name, **overrides)
     assert model.count_params() == zoo.count_params(name, **overrides)
 
 
-def test_one_way_of_clipping_replaces_the_other():
-    """char-rnn clips values; a Keras optimizer cannot clip by norm as well."""
+def test_global_and_value_clipping_replace_each_other():
+    """char-rnn clips by value; a Keras optimizer supports only one kind of clipping."""
     recipe = zoo.info("char_rnn_2x128", global_clipnorm=1.0).recipe
     assert (recipe.global_clipnorm, recipe.clipvalue) == (1.0, None)
     recipe = zoo.info("kjv_lstm_2x256", clipvalue=2.0).recipe
     assert (recipe.global_clipnorm, recipe.clipvalue) == (None, 2.0)
 
 
-def test_models_without_trained_weights_say_which_have_some():
-    with pytest.raises(ValueError, match=r"d2l_rnn_2x32 has no trained weights; models that have: .*kjv_lstm_2x256"):
+def test_error_lists_models_with_trained_weights():
+    with pytest.raises(
+        ValueError, match=r"d2l_rnn_2x32 has no trained weights; models with trained weights: .*kjv_lstm_2x256"
+    ):
         zoo.create_model("d2l_rnn_2x32", pretrained=True)

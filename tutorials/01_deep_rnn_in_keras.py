@@ -107,7 +107,7 @@ assert np.allclose(whole, pieces, atol=1e-6)
 corpus = king_james()
 split = corpus.split()
 train_ids, validation_ids = corpus.encode(split.train), corpus.encode(split.validation)
-print(f"{len(corpus):,} characters of {len(corpus.vocabulary)} kinds: {corpus.text[:60]!r}...")
+print(f"{len(corpus):,} characters, vocabulary of {len(corpus.vocabulary)}: {corpus.text[:60]!r}...")
 
 RECIPE = Recipe("adam", 5e-3, CosineDecay(), global_clipnorm=1.0, batch_size=32, bptt=32)
 UPDATES = max(int(400 * SCALE), 2)
@@ -146,7 +146,7 @@ for name, start in (("Keras' defaults", KERAS), ("this library's", {})):
 #
 # ## What L and h change
 #
-# The two hyper-parameters of a deep RNN. Every cell of the table had the same number of updates, so the larger
+# The two hyperparameters of a deep RNN. Every cell of the table had the same number of updates, so the larger
 # networks had more arithmetic, and a longer training might order them differently.
 
 # %%

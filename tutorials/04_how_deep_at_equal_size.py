@@ -9,7 +9,7 @@
 # %% [markdown]
 # # How deep should it be, at equal size?
 #
-# The hyper-parameters of a deep RNN are L, its layers, and h, the units of each. With more of either there are more
+# The hyperparameters of a deep RNN are L, its layers, and h, the units of each. With more of either there are more
 # weights, and more weights mostly do better: a fair question holds the number of weights fixed and asks how to spend
 # them, on depth or on width (Melis et al. 2018). This page asks it twice, for the characters of the King James Bible
 # and for handwritten digits read as 64 steps, and looks what held on the second that held on the first. It needs
@@ -31,8 +31,8 @@ from sklearn.datasets import load_digits
 from deeprnn_keras import Recipe, king_james, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
-from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.results import SearchResults
+from deeprnn_keras.tuning.trial_records import read_trials
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
@@ -47,7 +47,7 @@ SEEDS = 2 if FULL else 1
 # ## The first task: characters
 #
 # A model of the zoo, trained for 400 updates. `HyperDeepRNN` takes its configuration and the ranges; a value that is
-# given alone is fixed, and `None` leaves a hyper-parameter to the model. The data comes from a function that is called
+# given alone is fixed, and `None` leaves a hyperparameter to the model. The data comes from a function that is called
 # with each trial's recipe, so that batch size and length could be searched too.
 
 # %%
@@ -139,7 +139,7 @@ for task in TASKS:
     print(f"{task}, {SIZES[task]:,} weights")
     for row in sorted(equal[task].rows, key=lambda row: (row.layers, row.values.get("learning_rate", 0))):
         rate = row.values["learning_rate"]
-        print(f"  L {row.layers}  h {row.units:>4}  rate {rate:<7} {row.value:.4f}  {row.ms:.0f} ms a step")
+        print(f"  L {row.layers}  h {row.units:>4}  rate {rate:<7} {row.value:.4f}  {row.ms_per_step:.0f} ms a step")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -149,7 +149,7 @@ for panel, (task, results) in zip(axes, equal.items(), strict=True):
         panel.errorbar(
             [row.layers for row in rows],
             [row.value for row in rows],
-            yerr=[row.spread or 0.0 for row in rows],
+            yerr=[row.std or 0.0 for row in rows],
             marker="o",
             capsize=3,
             color=f"C{number}",

@@ -1,10 +1,12 @@
-"""The zoo: deep recurrent networks by name, with their paper, recipe, and exact number of weights.
+"""Model zoo: deep recurrent networks by name, with their paper, training recipe, and exact parameter count.
 
 >>> from deeprnn_keras import zoo
 >>> zoo.count_params("zaremba_medium")
 19775200
 >>> model = zoo.create_model("d2l_rnn_2x32")
 """
+
+from __future__ import annotations
 
 import importlib
 import pkgutil
@@ -16,7 +18,7 @@ from deeprnn_keras.zoo.presets import save_preset
 from deeprnn_keras.zoo.registry import card, count_params, create_model, info, list_models, register
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
-for _module in pkgutil.iter_modules(__path__):  # each file of entries registers them when it is imported
+for _module in pkgutil.iter_modules(__path__):  # a module of entries registers them on import
     if _module.name != "__main__":
         importlib.import_module(f"{__name__}.{_module.name}")
 

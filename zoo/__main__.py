@@ -1,6 +1,8 @@
-"""`python -m deeprnn_keras.zoo` writes the zoo's page, README.md beside this file, anew."""
+"""Command `python -m deeprnn_keras.zoo`: regenerate the page of the zoo, `zoo/README.md`."""
+
+from __future__ import annotations
 
 from deeprnn_keras.zoo.table import README, write_page
 
 write_page()
-print(f"written: {README}")
+print(f"Saved to {README}")

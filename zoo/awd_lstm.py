@@ -1,12 +1,15 @@
-"""AWD-LSTM language models, and a model of a fixed budget of weights."""
+"""AWD-LSTM language models, and an LSTM with a fixed parameter budget."""
+
+from __future__ import annotations
 
 from deeprnn_keras import Recipe
+from deeprnn_keras._types import Config
 from deeprnn_keras.training import PlateauDecay, StepDecay
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.registry import register
 
-WORDS = {
+WORD_MODEL: Config = {
     "paper": "Merity, Keskar & Socher 2017, Regularizing and Optimizing LSTM Language Models",
     "url": "https://arxiv.org/abs/1708.02182",
     "symbols": "words",
@@ -15,13 +18,13 @@ WORDS = {
     "tied": True,
     "output_dropout": 0.4,
 }
-CHARACTERS = {
+CHARACTER_MODEL: Config = {
     "paper": "Merity, Keskar & Socher 2018, An Analysis of Neural Language Modeling at Multiple Scales",
     "url": "https://arxiv.org/abs/1803.08240",
     "num_layers": 3,
     "tied": True,
 }
-WORDS_RECIPE = {
+WORD_RECIPE: Config = {
     "optimizer": "sgd",
     "learning_rate": 30.0,
     "averaging": "nt-asgd",
@@ -33,52 +36,53 @@ WORDS_RECIPE = {
     "random_bptt": True,
     "bptt": 70,
 }
-START = Initialization("uniform", 0.04, forget_bias=0.0)
-START_DIFFERS = (
-    "all weights begin in U(-0.04, 0.04), there the embedding in U(-0.1, 0.1), an LSTM in U(-h^-1/2, h^-1/2)."
+INITIALIZATION = Initialization("uniform", 0.04, forget_bias=0.0)
+INITIALIZATION_DIFFERENCE = (
+    "All weights are initialized from U(-0.04, 0.04); the source uses U(-0.1, 0.1) for the embedding and "
+    "U(-h^-1/2, h^-1/2) for each LSTM."
 )
-DIFFERS = f"Weight drop {{drop}} and embedding dropout {{embedding}} of the source are left out; {START_DIFFERS}"
+WORD_DIFFERENCES = f"Weight dropout of 0.5 and embedding dropout of 0.1 are not applied. {INITIALIZATION_DIFFERENCE}"
 
 register(
     LanguageModelConfig(
         name="awd_lstm_ptb",
         params=24_210_800,
-        title="AWD-LSTM, words of Penn Treebank",
+        title="AWD-LSTM, Penn Treebank words",
         data="Penn Treebank, 10,000 words",
         vocabulary=10_000,
         input_dropout=0.4,
         dropout=0.25,
-        initialization=START,
-        recipe=Recipe(**WORDS_RECIPE, batch_size=20, epochs=500),
+        initialization=INITIALIZATION,
+        recipe=Recipe(**WORD_RECIPE, batch_size=20, epochs=500),
         published="perplexity 60.0 validation, 57.3 test",
-        differs=DIFFERS.format(drop=0.5, embedding=0.1),
-        **WORDS,
+        differs=WORD_DIFFERENCES,
+        **WORD_MODEL,
     ),
     LanguageModelConfig(
         name="awd_lstm_wt2",
         params=33_545_278,
-        title="AWD-LSTM, words of WikiText-2",
+        title="AWD-LSTM, WikiText-2 words",
         data="WikiText-2, 33,278 words",
         vocabulary=33_278,
         input_dropout=0.65,
         dropout=0.2,
-        initialization=START,
-        recipe=Recipe(**WORDS_RECIPE, batch_size=80, epochs=750),
+        initialization=INITIALIZATION,
+        recipe=Recipe(**WORD_RECIPE, batch_size=80, epochs=750),
         published="perplexity 68.6 validation, 65.8 test",
-        differs=DIFFERS.format(drop=0.5, embedding=0.1),
-        **WORDS,
+        differs=WORD_DIFFERENCES,
+        **WORD_MODEL,
     ),
     LanguageModelConfig(
         name="awd_lstm_ptb_char",
         params=13_778_850,
-        title="AWD-LSTM, characters of Penn Treebank",
+        title="AWD-LSTM, Penn Treebank characters",
         data="Penn Treebank, 50 characters",
         vocabulary=50,
         units=(1000, 1000, 200),
         input_dropout=0.1,
         dropout=0.25,
         output_dropout=0.1,
-        initialization=START,
+        initialization=INITIALIZATION,
         recipe=Recipe(
             "adam",
             2e-3,
@@ -90,21 +94,21 @@ register(
             epochs=500,
         ),
         published="1.175 bits per character",
-        differs=f"Weight drop 0.5 of the source is left out; {START_DIFFERS}",
-        **CHARACTERS,
+        differs=f"Weight dropout of 0.5 is not applied. {INITIALIZATION_DIFFERENCE}",
+        **CHARACTER_MODEL,
     ),
     LanguageModelConfig(
         name="awd_lstm_enwik8",
         params=47_253_725,
-        title="AWD-LSTM, bytes of Wikipedia",
-        data="enwik8, the first 100 million bytes of a Wikipedia dump, 205 different ones",
+        title="AWD-LSTM, Wikipedia bytes",
+        data="enwik8, the first 100 million bytes of a Wikipedia dump, 205 distinct byte values",
         symbols="bytes",
         vocabulary=205,
         units=(1840, 1840, 400),
         input_dropout=0.1,
         dropout=0.1,
         output_dropout=0.4,
-        initialization=START,
+        initialization=INITIALIZATION,
         recipe=Recipe(
             "adam",
             1e-3,
@@ -116,13 +120,13 @@ register(
             epochs=50,
         ),
         published="1.232 bits per character",
-        differs=f"Weight drop 0.2 of the source is left out; {START_DIFFERS}",
-        **CHARACTERS,
+        differs=f"Weight dropout of 0.2 is not applied. {INITIALIZATION_DIFFERENCE}",
+        **CHARACTER_MODEL,
     ),
     LanguageModelConfig(
         name="melis_lstm_ptb_10m",
         params=9_997_280,
-        title="one LSTM layer in a budget of ten million weights",
+        title="Single-layer LSTM with a budget of 10 million parameters",
         paper="Melis, Dyer & Blunsom 2018, On the State of the Art of Evaluation in Neural Language Models",
         url="https://arxiv.org/abs/1707.05589",
         data="Penn Treebank, 10,000 words",
@@ -147,7 +151,7 @@ register(
             optimizer_options={"beta_1": 0.0},
         ),
         published=None,
-        differs="Dropout 0.215 on the state is left out, and its masks are drawn anew at each step, there once for a "
-        "sequence; patience, epochs, T and the initial range are ours.",
+        differs="State dropout of 0.215 is not applied. Dropout masks are sampled at each time step; the source "
+        "samples one mask per sequence. Patience, epochs, T, and the initialization range were chosen by this project.",
     ),
 )

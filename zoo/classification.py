@@ -1,14 +1,17 @@
-"""Classification and regression of whole sequences."""
+"""Sequence classification and regression models."""
+
+from __future__ import annotations
 
 from deeprnn_keras import Recipe
+from deeprnn_keras._types import Config
 from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.registry import register
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
-PIXELS = {
+PIXEL_MODEL: Config = {
     "task": "classification",
-    "data": "MNIST, 28 x 28 pixels read one by one: 784 steps of one number in [0, 1]",
+    "data": "MNIST, 28 x 28 pixels read one at a time: 784 steps with 1 feature in [0, 1]",
     "corpus": "sequential_mnist",
     "inputs": 1,
     "outputs": 10,
@@ -16,25 +19,23 @@ PIXELS = {
     "scale": 1 / 255,
     "labels": tuple(range(10)),
 }
-BAI = {
+BAI_2018: Config = {
     "paper": "Bai, Kolter & Koltun 2018, An Empirical Evaluation of Generic Convolutional and Recurrent Networks",
     "url": "https://arxiv.org/abs/1803.01271",
 }
-LE = {
+LE_2015: Config = {
     "paper": "Le, Jaitly & Hinton 2015, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units",
     "url": "https://arxiv.org/abs/1504.00941",
 }
-VOWELS = "Japanese vowels, nine speakers, 12 cepstral coefficients, 7 to 29 steps: 270 to learn, 370 to test"
-
 register(
     SequenceModelConfig(
         name="imdb_bilstm_2x64",
         params=2_757_761,
-        title="keras.io's bidirectional LSTM for film reviews",
+        title="Bidirectional LSTM for movie reviews, from keras.io",
         task="classification",
-        paper="Keras' code example, Bidirectional LSTM on IMDB",
+        paper="Keras code example, Bidirectional LSTM on IMDB",
         url="https://keras.io/examples/nlp/bidirectional_lstm_imdb/",
-        data="IMDB film reviews, the 20,000 most frequent words, the last 200 of each review",
+        data="IMDB movie reviews, the 20,000 most frequent words, the last 200 words of each review",
         inputs=20_000,
         outputs=1,
         kind="binary",
@@ -45,46 +46,49 @@ register(
         bidirectional=True,
         initialization=Initialization("keras"),
         recipe=Recipe("adam", 1e-3, batch_size=32, bptt=200, epochs=2),
-        published="validation accuracy 0.843 after two epochs",
-        differs="There ids count words by the data set's own list; here `words=WordVocabulary.from_text(texts, 20_000, "
-        "padding=True).words` makes one, and raw reviews go in. Both fill short reviews up at the left.",
+        published="validation accuracy 0.843 after 2 epochs",
+        differs="The source reads word ids of the word list that comes with the dataset. This model reads ids of a "
+        "vocabulary built from the raw reviews: `words=WordVocabulary.from_text(texts, 20_000, padding=True).words`. "
+        "Both pad short reviews on the left.",
     ),
     SequenceModelConfig(
         name="lstm_seq_mnist",
         params=69_950,
-        title="the LSTM that temporal convolutions were compared with, on pixels",
+        title="LSTM baseline of the temporal convolutional network paper, pixels",
         units=130,
         num_layers=1,
         initialization=Initialization("keras", forget_bias=1.0),
         recipe=Recipe("rmsprop", 1e-3, global_clipnorm=1.0, batch_size=64, bptt=784, epochs=20),
-        published="accuracy 87.2 % (GRU 96.2 %, RNN 21.5 %)",
-        differs="Batch size and epochs are those of the authors' program, not stated in the paper.",
-        **BAI,
-        **PIXELS,
+        published="accuracy 87.2% (GRU 96.2%, RNN 21.5%)",
+        differs="Batch size and number of epochs are taken from the authors' code; the paper does not state them.",
+        **BAI_2018,
+        **PIXEL_MODEL,
     ),
     SequenceModelConfig(
         name="irnn_seq_mnist",
         params=11_210,
-        title="rectified linear units that begin as the identity, on pixels",
+        title="ReLU RNN with identity initialization, pixels",
         units=100,
         num_layers=1,
         cell="rnn",
         activation="relu",
         initialization=Initialization("irnn", 0.001),
         recipe=Recipe("rmsprop", 1e-6, global_clipnorm=1.0, batch_size=32, bptt=784, epochs=900),
-        limits="At this rate it takes days on a processor.",
-        published="error 5.0 % after about a million steps; Keras' port, accuracy 0.93 after 900 epochs",
-        differs="Optimizer, rate, batch and epochs are those of Keras' port; the paper has SGD at 1e-8, clip 1 to 100.",
-        **LE,
-        **PIXELS,
+        limits="At this learning rate, training takes days on a CPU.",
+        published="error 5.0% after about 1 million updates; accuracy 0.93 after 900 epochs in the Keras example",
+        differs="Optimizer, learning rate, batch size, and epochs are those of the Keras example; the paper uses SGD "
+        "with a learning rate of 1e-8 and gradient clipping between 1 and 100.",
+        **LE_2015,
+        **PIXEL_MODEL,
     ),
     SequenceModelConfig(
         name="adding_lstm_2x77",
         params=72_458,
-        title="the adding problem: two marked numbers among 200",
+        title="Adding problem: sum of 2 marked numbers in a sequence of 200",
         task="regression",
         corpus="adding_split",
-        data="generated: a random number and a mark at each of 200 steps; the sum of the two that are marked",
+        data="generated: a random number and a marker at each of 200 steps; the target is the sum of the "
+        "2 marked numbers",
         inputs=2,
         outputs=1,
         kind="numbers",
@@ -93,19 +97,20 @@ register(
         num_layers=2,
         initialization=Initialization("keras", forget_bias=5.0),
         recipe=Recipe("sgd", 1e-3, global_clipnorm=50.0, batch_size=32, bptt=200, epochs=10),
-        published="none in figures: the curve in its Figure 2",
-        differs="Batch and epochs are those of the authors' program.",
-        **BAI,
+        published="no number; learning curve in Figure 2",
+        differs="Batch size and number of epochs are taken from the authors' code.",
+        **BAI_2018,
     ),
     SequenceModelConfig(
         name="vowels_bigru_2x64",
         params=105_609,
-        title="our classifier of short multichannel series of different lengths",
+        title="Classifier of short multivariate series of variable length",
         task="classification",
         paper="none: a configuration of this project",
         url="",
-        data=VOWELS,
-        limits="It knows nine speakers, each by one vowel pair.",
+        data="Japanese Vowels, 9 speakers, 12 cepstral coefficients, 7 to 29 steps: 270 training and 370 test "
+        "sequences",
+        limits="Trained on 9 speakers, each uttering the same 2 vowels.",
         corpus="japanese_vowels",
         inputs=12,
         outputs=9,
@@ -123,12 +128,13 @@ register(
     SequenceModelConfig(
         name="digits_gru_2x64",
         params=38_474,
-        title="our classifier of handwritten digits, read pixel by pixel",
+        title="Handwritten digit classifier, read pixel by pixel",
         task="classification",
         paper="none: a configuration of this project",
         url="",
         corpus="digits",
-        data="scikit-learn's digits, 8 x 8 pixels read one by one: 64 steps; the last 397 of 1,797 are held out",
+        data="scikit-learn digits, 8 x 8 pixels read one at a time: 64 steps; the last 397 of 1,797 images are held "
+        "out",
         inputs=1,
         outputs=10,
         length=64,

@@ -1,62 +1,83 @@
-"""`Initialization`: how the weights of a published model are initialized, as data."""
+"""`Initialization`: the weight initialization of a published model, as data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from deeprnn_keras._types import CellSpec
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
 class Initialization:
-    """A rule for all weights of a model.
+    """Weight initialization of a whole model.
 
     Attributes:
-        rule: "care" for this library's defaults; "keras" for Keras' defaults; "uniform" for U(-scale, scale) in every
-            kernel, embedding, and the head; "normal" for N(0, scale) in every kernel and the head, biases 0; "irnn" for
-            N(0, scale) in input kernels and the identity in recurrent matrices (Le et al. 2015).
+        rule: "care" for the defaults of this library; "keras" for those of Keras; "uniform" for U(-scale, scale) in
+            all kernels, embeddings, and the head; "normal" for N(0, scale) in all kernels and the head, with zero
+            biases; "irnn" for N(0, scale) in input kernels and identity recurrent matrices (Le et al. 2015).
         scale: Scale of "uniform", "normal", and "irnn".
-        forget_bias: Forget bias of LSTM and GRU cells; other biases of recurrent layers are 0. None for the rule's own.
+        forget_bias: Forget gate bias of LSTM and GRU cells, with all other biases of the recurrent layers 0. None for
+            the default of the rule.
     """
 
     rule: str = "care"
     scale: float | None = None
     forget_bias: float | None = None
 
-    def arguments(self, cell: Any) -> dict[str, Any]:
-        """Return keyword arguments of `LanguageModel` and `SequenceModel`; `cell` may be a list."""
-        import keras
+    def arguments(self, cell: CellSpec | list[CellSpec] | tuple[CellSpec, ...]) -> dict[str, Any]:
+        """Return the initializers as keyword arguments of `LanguageModel` and `SequenceModel`.
 
+        Args:
+            cell: Cell of all layers, or one per layer.
+        """
         from deeprnn_keras.initializers import ForgetBias
         from deeprnn_keras.specs import registered_cell
 
-        given = {}
-        if self.rule == "keras":
-            given = {"kernel_initializer": "glorot_uniform", "recurrent_initializer": "orthogonal"}
-            given["embeddings_initializer"] = "uniform"
-        elif self.rule == "irnn":
-            given["kernel_initializer"] = keras.initializers.RandomNormal(stddev=self.scale)
-            given["recurrent_initializer"] = "identity"
-        elif self.rule != "care":
-            make = {
-                "uniform": lambda: keras.initializers.RandomUniform(-self.scale, self.scale),
-                "normal": lambda: keras.initializers.RandomNormal(stddev=self.scale),
-            }[self.rule]
-            names = ("kernel_initializer", "recurrent_initializer", "embeddings_initializer", "head_initializer")
-            given = {name: make() for name in names}
-            if self.rule == "uniform":
-                given["head_bias_initializer"] = make()
+        initializers = self._kernel_initializers()
         if self.forget_bias is not None:
             cells = cell if isinstance(cell, (list, tuple)) else [cell]
             gated = all(registered_cell(name).keep_gate for name in cells)
-            given["bias_initializer"] = ForgetBias(self.forget_bias) if gated else "zeros"
-        return given
+            initializers["bias_initializer"] = ForgetBias(self.forget_bias) if gated else "zeros"
+        return initializers
+
+    def _kernel_initializers(self) -> dict[str, Any]:
+        import keras
+
+        if self.rule == "care":
+            return {}
+        if self.rule == "keras":
+            return {
+                "kernel_initializer": "glorot_uniform",
+                "recurrent_initializer": "orthogonal",
+                "embeddings_initializer": "uniform",
+            }
+        if self.rule == "irnn":
+            return {
+                "kernel_initializer": keras.initializers.RandomNormal(stddev=self.scale),
+                "recurrent_initializer": "identity",
+            }
+        scale = self.scale
+        if scale is None:
+            raise ValueError(f"scale must be a number for the initialization rule {self.rule!r}, got None")
+        create: Callable[[], keras.initializers.Initializer] = {
+            "uniform": lambda: keras.initializers.RandomUniform(-scale, scale),
+            "normal": lambda: keras.initializers.RandomNormal(stddev=scale),
+        }[self.rule]
+        names = ["kernel_initializer", "recurrent_initializer", "embeddings_initializer", "head_initializer"]
+        names += ["head_bias_initializer"] if self.rule == "uniform" else []
+        return {name: create() for name in names}
 
     def __str__(self) -> str:
         text = {
-            "care": "per gate: Glorot kernels, orthogonal recurrent matrices; embedding N(0, 1)",
-            "keras": "Keras' defaults",
+            "care": "Glorot kernels and orthogonal recurrent matrices per gate; embedding N(0, 1)",
+            "keras": "Keras defaults",
             "uniform": f"U(-{self.scale}, {self.scale})",
             "normal": f"N(0, {self.scale})",
-            "irnn": f"N(0, {self.scale}) kernels, the identity for recurrent matrices",
+            "irnn": f"N(0, {self.scale}) kernels, identity recurrent matrices",
         }[self.rule]
         return text if self.forget_bias is None else f"{text}, forget bias {self.forget_bias:g}"

@@ -1,6 +1,9 @@
-"""Language models: D2L's, char-rnn's, Zaremba's, and our own default."""
+"""Language models: Dive into Deep Learning, char-rnn, Zaremba et al. 2014, and those of this project."""
+
+from __future__ import annotations
 
 from deeprnn_keras import Recipe
+from deeprnn_keras._types import Config
 from deeprnn_keras.data import LETTERS
 from deeprnn_keras.training import CosineDecay, GeometricDecay
 from deeprnn_keras.zoo.initialization import Initialization
@@ -9,25 +12,31 @@ from deeprnn_keras.zoo.registry import register
 
 KING_JAMES_CHARACTERS = "\n !(),-.:;?ABCDEFGHIJKLMNOPQRSTUVWYZabcdefghijklmnopqrstuvwxyzÆæ\u2014\u2019"
 
-D2L = {
-    "data": "The Time Machine, characters reduced to a-z and space, 28 symbols with <unk>",
+D2L_MODEL: Config = {
+    "data": "The Time Machine, characters reduced to a-z and space: 28 symbols with <unk>",
     "vocabulary": LETTERS,
     "letters": True,
     "paper": "Zhang et al., Dive into Deep Learning",
 }
-D2L_RECIPE = {"optimizer": "sgd", "learning_rate": 2.0, "global_clipnorm": 1.0}
-D2L_WINDOWS = {"batch_size": 1024, "bptt": 32, "stride": 1, "train_windows": 10_000, "validation_windows": 5_000}
+D2L_RECIPE: Config = {"optimizer": "sgd", "learning_rate": 2.0, "global_clipnorm": 1.0}
+D2L_WINDOWS: Config = {
+    "batch_size": 1024,
+    "bptt": 32,
+    "stride": 1,
+    "train_windows": 10_000,
+    "validation_windows": 5_000,
+}
 
-KING_JAMES = {
-    "limits": "English of 1611; 66 characters, others are refused.",
+KING_JAMES_MODEL: Config = {
+    "limits": "English of 1611. The vocabulary has 66 characters; others are rejected.",
     "paper": "none: a configuration of this project",
     "url": "",
-    "data": "King James Bible; the last tenth of each of ten equal stretches is held out",
+    "data": "King James Bible; the last tenth of each of 10 equal sections is held out",
     "corpus": "king_james",
     "vocabulary": KING_JAMES_CHARACTERS,
     "num_layers": 2,
 }
-KING_JAMES_RECIPE = {
+KING_JAMES_RECIPE: Config = {
     "schedule": CosineDecay(final=0.05, warmup=0.03),
     "global_clipnorm": 1.0,
     "batch_size": 32,
@@ -38,7 +47,7 @@ register(
     LanguageModelConfig(
         name="d2l_rnn_2x32",
         params=4_956,
-        title="the textbook's stacked RNN",
+        title="Stacked RNN of Dive into Deep Learning",
         url="https://d2l.ai/chapter_recurrent-modern/deep-rnn.html",
         units=32,
         num_layers=2,
@@ -46,12 +55,12 @@ register(
         initialization=Initialization("normal", 0.01),
         recipe=Recipe(**D2L_RECIPE, **D2L_WINDOWS, epochs=100),
         published="validation perplexity about 6.8 to 6.95",
-        **D2L,
+        **D2L_MODEL,
     ),
     LanguageModelConfig(
         name="d2l_gru_2x32",
         params=13_212,
-        title="the textbook's stacked GRU",
+        title="Stacked GRU of Dive into Deep Learning",
         url="https://d2l.ai/chapter_recurrent-modern/deep-rnn.html",
         units=32,
         num_layers=2,
@@ -59,12 +68,12 @@ register(
         initialization=Initialization("keras"),
         recipe=Recipe(**D2L_RECIPE, **D2L_WINDOWS, epochs=100),
         published="validation perplexity about 6.1 to 6.7",
-        **D2L,
+        **D2L_MODEL,
     ),
     LanguageModelConfig(
         name="d2l_lstm_2x256",
         params=824_348,
-        title="the textbook's stacked LSTM, v0.17",
+        title="Stacked LSTM of Dive into Deep Learning, v0.17",
         url="https://d2l.ai, edition 0.17, section 9.3",
         units=256,
         num_layers=2,
@@ -79,23 +88,24 @@ register(
             train_windows=285,
             validation_windows=142,
         ),
-        published="training perplexity 1.0: it memorizes the 10,000 characters; no validation figure",
-        differs="The source begins each epoch at a random offset below T; here every epoch has the same lanes.",
-        limits="It learns 10,000 characters by heart.",
-        **D2L,
+        published="training perplexity 1.0 (memorizes the 10,000 characters); no validation result",
+        differs="The source starts each epoch at a random offset below T; here, the streams are the same in every "
+        "epoch.",
+        limits="Memorizes its 10,000 training characters.",
+        **D2L_MODEL,
     ),
 )
 
 
-def char_rnn(units, num_layers, dropout, params):
-    """An entry after Karpathy's char-rnn; its recipe is that of the program's defaults."""
+def char_rnn(units: int, num_layers: int, dropout: float, params: int) -> LanguageModelConfig:
+    """Return a model of Karpathy's char-rnn, with the defaults of its command line as the recipe."""
     return LanguageModelConfig(
         name=f"char_rnn_{num_layers}x{units}",
         params=params,
-        title="Karpathy's char-rnn",
+        title="char-rnn by Karpathy",
         paper="Karpathy 2015, The Unreasonable Effectiveness of Recurrent Neural Networks",
         url="https://github.com/karpathy/char-rnn",
-        data="tiny Shakespeare, 65 characters",
+        data="Tiny Shakespeare, 65 characters",
         vocabulary=65,
         units=units,
         num_layers=num_layers,
@@ -114,7 +124,8 @@ def char_rnn(units, num_layers, dropout, params):
             bptt=50,
             epochs=50,
         ),
-        differs="The source draws the other biases of its LSTM from U(-0.08, 0.08) too; here they start at 0.",
+        differs="LSTM biases other than the forget bias are initialized to 0; the source draws them from "
+        "U(-0.08, 0.08).",
     )
 
 
@@ -125,12 +136,23 @@ register(
 )
 
 
-def zaremba(size, units, params, scale, dropout, decay, clip, bptt, epochs, published):
-    """An entry after Zaremba et al. 2014; dropout acts on all but the recurrent connections."""
+def zaremba(
+    size: str,
+    units: int,
+    params: int,
+    scale: float,
+    dropout: float,
+    schedule: GeometricDecay,
+    global_clipnorm: float,
+    bptt: int,
+    epochs: int,
+    published: str,
+) -> LanguageModelConfig:
+    """Return a model of Zaremba et al. 2014, with dropout on all but the recurrent connections."""
     return LanguageModelConfig(
         name=f"zaremba_{size}",
         params=params,
-        title=f"{'regularized' if dropout else 'unregularized'} LSTM, {size}",
+        title=f"{'Regularized' if dropout else 'Unregularized'} LSTM, {size}",
         paper="Zaremba, Sutskever & Vinyals 2014, Recurrent Neural Network Regularization",
         url="https://arxiv.org/abs/1409.2329",
         data="Penn Treebank, 10,000 words",
@@ -146,8 +168,8 @@ def zaremba(size, units, params, scale, dropout, decay, clip, bptt, epochs, publ
         recipe=Recipe(
             "sgd",
             1.0,
-            decay,
-            global_clipnorm=clip,
+            schedule,
+            global_clipnorm=global_clipnorm,
             sum_over_time=True,
             stateful=True,
             batch_size=20,
@@ -187,41 +209,45 @@ register(
     LanguageModelConfig(
         name="kjv_lstm_2x256",
         params=875_202,
-        title="our default: characters of the King James Bible",
+        title="Default model: characters of the King James Bible",
         units=256,
         embedding=64,
         recipe=Recipe(learning_rate=5e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
-        **KING_JAMES,
+        **KING_JAMES_MODEL,
     ),
     LanguageModelConfig(
         name="kjv_gru_2x256",
         params=663_234,
-        title="our default with gated recurrent units",
+        title="Default model with GRU cells",
         units=256,
         cell="gru",
         embedding=64,
         recipe=Recipe(learning_rate=4e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
-        **KING_JAMES,
+        **KING_JAMES_MODEL,
     ),
     LanguageModelConfig(
         name="kjv_lstm_2x512",
         params=3_318_978,
-        title="our larger model of the King James Bible, its state carried in training",
+        title="Larger model of the King James Bible, trained with carried states",
         units=512,
         embedding=64,
         dropout=0.1,
         output_dropout=0.1,
         recipe=Recipe(learning_rate=3e-3, epochs=5, stateful=True, **KING_JAMES_RECIPE),
-        **KING_JAMES,
+        **KING_JAMES_MODEL,
     ),
     LanguageModelConfig(
         name="bytes_lstm_2x256",
         params=936_192,
-        title="our default over bytes: any text of any script, nothing is unknown",
+        title="Default model over bytes: text in any script, without unknown symbols",
         symbols="bytes",
         units=256,
         embedding=64,
         recipe=Recipe(learning_rate=5e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
-        **{**KING_JAMES, "vocabulary": 256, "limits": "Characters beyond ASCII are several bytes long, and cost more."},
+        **{
+            **KING_JAMES_MODEL,
+            "vocabulary": 256,
+            "limits": "Characters beyond ASCII take several bytes, and so several time steps.",
+        },
     ),
 )

@@ -1,9 +1,11 @@
-"""`LanguageModelConfig`: a language model as data."""
+"""`LanguageModelConfig`: configuration of a language model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.zoo.configuration import Configuration
@@ -14,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig(Configuration):
-    """A language model: embedding or one-hot input -> deep RNN -> head over the vocabulary.
+    """Language model: embedding or one-hot input -> deep RNN -> head over the vocabulary.
 
     Attributes:
-        vocabulary: V, or the characters or words themselves.
+        vocabulary: Vocabulary size V, or the characters or words themselves.
         projection: Width of a linear map without bias below the head, or None.
-        tied: Whether the head uses the transposed embedding, which is then as wide as the projection, or else as the
-            output of the recurrent layers.
+        tied: If True, the head uses the transposed embedding, whose width is then that of the projection, or else that
+            of the output of the recurrent layers.
         symbols: "characters", "words", or "bytes".
-        letters: Whether text is reduced to lower-case letters and spaces first.
+        letters: If True, texts are first reduced to lower-case letters and spaces.
     """
 
     task: str = "language"
-    vocabulary: int | str | tuple
+    vocabulary: int | str | tuple[str, ...]
     projection: int | None = None
     tied: bool = False
     symbols: str = "characters"
@@ -43,30 +45,30 @@ class LanguageModelConfig(Configuration):
 
     @property
     def vocabulary_size(self) -> int:
-        """V."""
+        """Vocabulary size, V."""
         return self.vocabulary if isinstance(self.vocabulary, int) else len(self.vocabulary)
 
     inputs = outputs = vocabulary_size
 
     @property
     def one_hot(self) -> bool:
-        """True if ids are one-hot encoded."""
+        """True if the input ids are one-hot encoded."""
         return self.embedding is None
 
+    @override
     def input_description(self) -> str:
-        """Return the number and kind of symbols."""
         return f"{self.vocabulary_size:,} {self.symbols}"
 
+    @override
     def output_description(self) -> str:
-        """Return what O is."""
         return f"logits of {self.input_description()}"
 
+    @override
     def task_description(self) -> str:
-        """Return the task for the card."""
         return f"{self.task} model over {self.symbols}"
 
+    @override
     def build_model(self) -> keras.Model:
-        """Return the `LanguageModel`."""
         from deeprnn_keras import LanguageModel
         from deeprnn_keras.data import ByteVocabulary
 

@@ -1,4 +1,4 @@
-"""`publish`: save the weights of a finished run and the record of their training."""
+"""`publish`: save the weights of a finished run with a record of the training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
 SETTINGS = "run.json"
 
 
-def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: str = "float16") -> trained.Trained:
+def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str = "float16") -> trained.TrainedWeights:
     """Write NAME.safetensors and NAME.json for a run of an entry, and return the record.
 
     Args:
-        directory: Directory of a finished run of `deeprnn train NAME`.
-        into: Directory for the weights; the zoo reads its own, `zoo/weights`.
+        directory: Output directory of a finished run of `deeprnn train NAME`.
+        into: Directory for the two files. The zoo reads the default, `zoo/weights`.
         dtype: Data type that the weights are rounded to.
 
     Raises:
-        ValueError: If the run has not finished, or is not that of the unmodified entry.
+        ValueError: If the run is not finished, or is not a run of the unmodified entry.
     """
     import keras
 
-    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - classes that Keras finds in the file
+    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - registers the classes for load_model
 
     directory, into = Path(directory), Path(into)
     result = read_finished_run(directory)
@@ -41,7 +42,7 @@ def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: 
     into.mkdir(parents=True, exist_ok=True)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])
-    record = trained.Trained(
+    record = trained.TrainedWeights(
         name=config.name,
         sha256=sha256,
         dtype=dtype,
@@ -53,7 +54,7 @@ def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: 
         device=result["device"],
         versions={**result["versions"], "python": result["python"]},
         command=f"deeprnn train {config.name} --seed {result['seed']} --publish zoo/weights",
-        log=_log(directory / "history.csv"),
+        log=_read_log(directory / "history.csv"),
         golden=trained.golden_output(model, config),
     )
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
@@ -61,41 +62,45 @@ def publish(directory: str | Path, into: str | Path = trained.DIRECTORY, dtype: 
     return record
 
 
-def read_finished_run(directory: str | Path, config: Configuration | None = None) -> dict[str, Any]:
-    """Return the content of a run's result.json.
+def read_finished_run(directory: PathLike, config: Configuration | None = None) -> Config:
+    """Return the content of the result.json of a run.
+
+    Args:
+        directory: Output directory of the run.
+        config: Configuration that the run must have; None for that of its entry.
 
     Raises:
-        ValueError: If the run has not finished, or is not that of its unmodified entry, or of `config`.
+        ValueError: If the run is not finished, or differs from the configuration.
     """
     directory = Path(directory)
     path = directory / "result.json"
     if not path.is_file():
-        raise ValueError(f"{str(directory)!r} holds no finished run")
+        raise ValueError(f"{str(directory)!r} does not hold a finished run")
     result = json.loads(path.read_text(encoding="utf-8"))
-    _check(result, config or info(result["model"]), directory)
+    _check_unmodified(result, config or info(result["model"]), directory)
     return result
 
 
-def _check(result: dict[str, Any], config: Configuration, directory: Path) -> None:
-    """Raise a ValueError if the run is not that of the unmodified entry."""
+def _check_unmodified(result: Config, config: Configuration, directory: Path) -> None:
+    """Raise a ValueError if the run is not a finished run of the unmodified entry."""
     if result["ending"] != "finished":
         raise ValueError(
             f"the run in {str(directory)!r} ended as {result['ending']!r}; only finished runs are published"
         )
-    entry = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
-    entry = json.loads(json.dumps(entry))
-    other = [key for key, value in entry.items() if result["recipe"].get(key) != value]
+    entry_recipe = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
+    entry_recipe = json.loads(json.dumps(entry_recipe))
+    differences = [key for key, value in entry_recipe.items() if result["recipe"].get(key) != value]
     settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     if config.family.data_included(config) and settings.get("data"):
-        other.append(f"its data, {settings['data']}")
+        differences.append(f"data ({settings['data']})")
     if result["weights"] != config.count_params():
-        other.append("architecture")
-    if result.get("quick") or other:
-        what = "shortened by --quick" if result.get("quick") else f"different in {', '.join(other)}"
-        raise ValueError(f"the run in {str(directory)!r} is not that of the unmodified {config.name}: {what}")
+        differences.append("architecture")
+    if result.get("quick") or differences:
+        reason = "it was shortened by --quick" if result.get("quick") else f"it differs in {', '.join(differences)}"
+        raise ValueError(f"the run in {str(directory)!r} is not a run of the unmodified {config.name}: {reason}")
 
 
-def _log(path: Path) -> list[dict[str, float]]:
+def _read_log(path: Path) -> list[dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{key: float(f"{float(value):.6g}") for key, value in row.items()} for row in rows]

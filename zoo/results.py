@@ -1,4 +1,4 @@
-"""`results.csv`: measured results of the zoo's models, written by `deeprnn evaluate --record` only."""
+"""`results.csv`: measured results of the models of the zoo, written by `deeprnn evaluate --record` only."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ STEP_TIME = "ms per update"
 
 @dataclass(frozen=True)
 class Result:
-    """One figure of one model.
+    """Value of one metric of one model.
 
     Attributes:
         name: Name of the entry.
-        data: Data that were scored.
-        split: Part of the data.
-        metric: Such as "bits per character".
-        value: Value with four decimals.
-        seed: Random seed of the training.
-        steps: Updates of the training.
-        minutes: Minutes of the training.
-        device: Device of the training, or of the measurement for milliseconds.
-        versions: Versions of the packages at that time.
+        data: Name of the dataset.
+        split: Part of the dataset: "train", "validation", or "test".
+        metric: Name of the metric, for example "bits per character".
+        value: Value as text.
+        seed: Random seed of the run.
+        steps: Number of updates of the run.
+        minutes: Duration of the run in minutes.
+        device: Device of the run; for step times, of the measurement.
+        versions: Package versions of the run; for step times, of the measurement.
     """
 
     name: str
@@ -52,7 +52,7 @@ def read_results(path: Path = FILE) -> list[Result]:
 
 
 def record_results(results: Iterable[Result], path: Path = FILE) -> None:
-    """Add results, replacing those of the same name, data, split, metric, and seed."""
+    """Add results, replacing those with the same name, data, split, metric, and seed."""
     by_key = {_key(result): result for result in [*read_results(path), *results]}
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Result)], lineterminator="\n")
@@ -62,13 +62,13 @@ def record_results(results: Iterable[Result], path: Path = FILE) -> None:
 
 
 def results_of(name: str, path: Path = FILE) -> list[Result]:
-    """Return the results of one entry: its scores, then its milliseconds."""
-    found = [result for result in read_results(path) if result.name == name]
-    return sorted(found, key=lambda result: result.metric == STEP_TIME)
+    """Return the results of one entry, the step time last."""
+    results = [result for result in read_results(path) if result.name == name]
+    return sorted(results, key=lambda result: result.metric == STEP_TIME)
 
 
-def shown(result: Result) -> str:
-    """Return text such as '1.4393 bits per character (King James Bible, validation, seed 0)'."""
+def format_result(result: Result) -> str:
+    """Return a result as text, for example '1.4393 bits per character (King James Bible, validation, seed 0)'."""
     return f"{result.value} {result.metric} ({result.data}, {result.split}, seed {result.seed})"
 
 

@@ -1,9 +1,11 @@
-"""`SequenceModelConfig`: a model of series as data."""
+"""`SequenceModelConfig`: configuration of a model of series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from deeprnn_keras.zoo.configuration import Configuration
 
@@ -15,15 +17,15 @@ OUTPUTS = {"classes": "classes", "binary": "probability", "numbers": "number", "
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceModelConfig(Configuration):
-    """Series -> deep RNN -> one output for each, or one for each of its steps.
+    """Model of series: deep RNN -> one output per sequence or per time step.
 
     Attributes:
-        inputs: d, features of a step; with an embedding the number of ids.
-        outputs: q.
-        kind: What the outputs are, as in `SequenceModel`.
+        inputs: Number of features d of a time step; with an embedding, the number of ids.
+        outputs: Number of outputs, q.
+        kind: Kind of the outputs, as in `SequenceModel`.
         per_step: As in `SequenceModel`.
-        length: T, or None for any.
-        words: Words whose ids are read, or None.
+        length: Number of time steps T, or None for any.
+        words: Words of the vocabulary whose ids are the inputs, or None.
         masks: As in `SequenceModel`.
         offset: As in `SequenceModel`.
         scale: As in `SequenceModel`.
@@ -36,34 +38,34 @@ class SequenceModelConfig(Configuration):
     kind: str = "classes"
     per_step: bool = False
     length: int | None = None
-    words: tuple | None = None
+    words: tuple[str, ...] | None = None
     masks: bool = False
-    offset: float | tuple = 0.0
-    scale: float | tuple = 1.0
-    labels: tuple | None = None
+    offset: float | tuple[float, ...] = 0.0
+    scale: float | tuple[float, ...] = 1.0
+    labels: tuple[int | str, ...] | None = None
     bidirectional: bool = False
 
     stored_as = "sequence_model"  # not a field
 
     @property
     def each_step(self) -> bool:
-        """True if there is an output for each step."""
+        """True if there is an output at each time step."""
         return self.per_step or self.kind == "notes"
 
+    @override
     def output_description(self) -> str:
-        """Return what O is."""
         plural = "s" if self.kind == "numbers" and self.outputs > 1 else ""
         return f"{self.outputs} {OUTPUTS[self.kind]}{plural}"
 
+    @override
     def build_model(self) -> keras.Model:
-        """Return the `SequenceModel`."""
         from deeprnn_keras import SequenceModel
 
         names = "kind per_step length embedding words masks offset scale labels input_dropout output_dropout head_units"
         names = [*names.split(), "activation", "connection", "bidirectional", "dropout", "name"]
-        start = self.initialization.arguments(self.cell)
+        initializers = self.initialization.arguments(self.cell)
         if self.embedding is None:
-            start.pop("embeddings_initializer", None)
+            initializers.pop("embeddings_initializer", None)
         return SequenceModel(
             self.inputs,
             self.outputs,
@@ -71,5 +73,5 @@ class SequenceModelConfig(Configuration):
             self.num_layers,
             self.cell,
             **{name: getattr(self, name) for name in names},
-            **start,
+            **initializers,
         )

@@ -1,4 +1,4 @@
-"""The zoo's page, `zoo/README.md`, generated from the entries and `results.csv`."""
+"""Page of the zoo, `zoo/README.md`, generated from the entries and `results.csv`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from deeprnn_keras.zoo.registry import info, list_models
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
 
 README = Path(__file__).with_name("README.md")
-HEAD = """\
-# The zoo
+INTRODUCTION = """\
+# Model zoo
 
-Deep recurrent networks by name. `deeprnn info NAME` shows a model's card: its stack as a picture, paper, recipe, what
-differs from the paper. `zoo.create_model(NAME)` builds it, compiled, `zoo.create_model(NAME, pretrained=True)` with
-trained weights where the table says so; they come with the package.
+Deep recurrent networks by name. `deeprnn info NAME` shows the card of a model: a diagram of its stack, the paper, the
+training recipe, and the differences from the paper. `zoo.create_model(NAME)` returns the model, compiled;
+`zoo.create_model(NAME, pretrained=True)` also loads the trained weights that the last column lists, which are part of
+the package.
 
-This page is made from the entries and from [results.csv](results.csv), which only `deeprnn evaluate NAME --record`
-writes. "Ours" was measured by this project, "published" stands in the source. Milliseconds are those of a training
-update by the entry's recipe, n sequences of T steps, on the device below the tables.
+This page is generated from the entries and from [results.csv](results.csv), which only `deeprnn evaluate NAME --record`
+writes. "Published" is the result stated in the source, and "measured" the result of this project. The last line of the
+page states the device and the package versions of the measurements. Times are milliseconds per training update with the
+batch size n and the T steps of the recipe.
 """
-HEADINGS = ("name", "L x h, cell", "weights", "published", "ours", "ms an update", "trained weights")
+HEADINGS = ("name", "architecture", "parameters", "published", "measured", "ms per update", "trained weights")
 
 
 def build_page() -> str:
-    """Return the page for the present entries and results."""
+    """Return the page for the current entries and results."""
     tasks = sorted({info(name).task for name in list_models()}, key=lambda task: (families()[task].order, task))
-    parts = [HEAD, *(f"## {task.capitalize()}\n\n{_table(list_models(task=task))}" for task in tasks)]
+    parts = [INTRODUCTION, *(f"## {task.capitalize()}\n\n{_table(list_models(task=task))}" for task in tasks)]
     return "\n".join([*parts, _devices()]).rstrip() + "\n"
 
 
@@ -44,21 +46,25 @@ def _table(names: Sequence[str]) -> str:
 
 def _row(name: str) -> tuple[str, ...]:
     config, results = info(name), results_of(name)
-    ours = [f"{one.value} {one.metric}, {one.data}, {one.split}" for one in results if one.metric != STEP_TIME]
-    times = [one.value for one in results if one.metric == STEP_TIME]
-    trained = config.weights
+    scores = [
+        f"{result.value} {result.metric}, {result.data}, {result.split}"
+        for result in results
+        if result.metric != STEP_TIME
+    ]
+    times = [result.value for result in results if result.metric == STEP_TIME]
+    weights = config.weights
     cells = (
         f"`{name}`",
         config.architecture(),
         f"{config.count_params():,}",
         config.published or "",
-        "; ".join(ours),
+        "; ".join(scores),
         ", ".join(times),
-        f"{trained.dtype}, seed {trained.seed}" if trained else "",
+        f"{weights.dtype}, seed {weights.seed}" if weights else "",
     )
     return tuple(cell.replace("|", "/") for cell in cells)
 
 
 def _devices() -> str:
-    found = sorted({(one.device, one.versions) for name in list_models() for one in results_of(name)})
-    return "".join(f"Measured on {device} ({versions}).\n" for device, versions in found)
+    devices = sorted({(result.device, result.versions) for name in list_models() for result in results_of(name)})
+    return "".join(f"Measured on {device} ({versions}).\n" for device, versions in devices)

@@ -1,4 +1,4 @@
-"""Trained weights in the package: NAME.safetensors and its record, NAME.json, in `zoo/weights`."""
+"""Trained weights in the package: NAME.safetensors and the record NAME.json in `zoo/weights`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras._types import Config
 from deeprnn_keras.zoo.weight_file import read_weights
 
 if TYPE_CHECKING:
@@ -16,87 +17,90 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration
 
 DIRECTORY = Path(__file__).with_name("weights")
-# fields that may differ under trained weights: neither their shapes nor their meaning depends on them
-FREE = {
+# fields that may differ from the configuration of the trained weights: neither their shapes nor their meaning depends
+# on them
+INDEPENDENT_FIELDS = {
     *("name", "title", "paper", "url", "data", "corpus", "published", "differs", "limits", "task", "params"),
     *("recipe", "initialization", "input_dropout", "dropout", "output_dropout", "length"),
 }
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The record of an entry's trained weights.
+class TrainedWeights:
+    """Record of the trained weights of an entry.
 
     Attributes:
         name: Name of the entry.
         sha256: SHA-256 of NAME.safetensors.
         dtype: Data type of the stored weights.
-        architecture: Fields of the configuration that the weights belong to, as plain values.
-        data: Training data.
-        seed: Random seed of the training.
-        updates: Updates of the training.
-        minutes: Minutes of the training.
-        device: Device of the training.
-        versions: Versions of the packages.
-        command: The command that reproduces the weights.
-        log: One dictionary for each epoch.
-        golden: The first outputs for `golden_input`.
+        architecture: Fields of the configuration that the weights depend on, as JSON values.
+        data: Description of the training data.
+        seed: Random seed of the run.
+        updates: Number of updates of the run.
+        minutes: Duration of the run in minutes.
+        device: Device of the run.
+        versions: Package versions of the run.
+        command: Command that reproduces the weights.
+        log: Metrics of each epoch.
+        golden: First outputs for `golden_input`.
     """
 
     name: str
     sha256: str
     dtype: str
-    architecture: dict
+    architecture: Config
     data: str
     seed: int
     updates: int
     minutes: float
     device: str
-    versions: dict
+    versions: dict[str, str]
     command: str
-    log: list
-    golden: list
+    log: list[dict[str, float]]
+    golden: list[float]
 
     def __str__(self) -> str:
         return (
-            f"{self.updates:,} updates on {self.data}, seed {self.seed}, {self.minutes:.0f} minutes on {self.device}; "
-            f"{self.dtype}; again: {self.command}"
+            f"{self.updates:,} updates on {self.data}, seed {self.seed}, {self.minutes:.0f} min on {self.device}; "
+            f"{self.dtype}; reproduce with: {self.command}"
         )
 
-    def contradictions(self, config: Configuration) -> list[tuple[str, Any, Any]]:
-        """Return (field, value in `config`, value of the weights) for each field that differs."""
-        mine = architecture(config)
-        return [(key, mine.get(key), value) for key, value in self.architecture.items() if mine.get(key) != value]
+    def differences(self, config: Configuration) -> list[tuple[str, Any, Any]]:
+        """Return (field, value in `config`, value of the trained weights) for each field that differs."""
+        values = architecture(config)
+        return [
+            (key, values.get(key), stored) for key, stored in self.architecture.items() if values.get(key) != stored
+        ]
 
     def load(self, model: keras.Model) -> None:
         """Verify the SHA-256 and load the weights into a model of this architecture."""
         read_weights(model, DIRECTORY / f"{self.name}.safetensors", self.sha256)
 
 
-def read_record(name: str) -> Trained | None:
-    """Return the record of an entry's trained weights, or None.
+def read_record(name: str) -> TrainedWeights | None:
+    """Return the record of the trained weights of an entry, or None if it has none.
 
     Raises:
-        ValueError: If its file is damaged.
+        ValueError: If the file of the record is damaged.
     """
     path = DIRECTORY / f"{name}.json"
     if not path.is_file():
         return None
     try:
-        return Trained(**json.loads(path.read_text(encoding="utf-8")))
+        return TrainedWeights(**json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error
 
 
-def architecture(config: Configuration) -> dict[str, Any]:
-    """Return the fields of a configuration that its weights depend on, as plain values."""
+def architecture(config: Configuration) -> Config:
+    """Return the fields of a configuration that its weights depend on, as JSON values."""
     values = asdict(config)
-    own = {field.name: values[field.name] for field in fields(config) if field.name not in FREE}
-    return json.loads(json.dumps(own, default=str))  # a cell may be a function
+    dependent = {field.name: values[field.name] for field in fields(config) if field.name not in INDEPENDENT_FIELDS}
+    return json.loads(json.dumps(dependent, default=str))  # a cell may be a function
 
 
 def golden_input(config: Configuration) -> np.ndarray | list[np.ndarray]:
-    """Return a fixed input for a configuration's model, whose outputs are stored with its weights."""
+    """Return a fixed input for the model of a configuration. Its outputs are stored in the record."""
     import numpy as np
 
     steps = config.length or 24
@@ -109,7 +113,7 @@ def golden_input(config: Configuration) -> np.ndarray | list[np.ndarray]:
 
 
 def golden_output(model: keras.Model, config: Configuration) -> list[float]:
-    """Return the first eight outputs of a model for `golden_input`, at the last step."""
+    """Return the first 8 outputs of a model for `golden_input`, at the last time step."""
     import numpy as np
 
     output = np.asarray(model(golden_input(config), training=False), "float64")

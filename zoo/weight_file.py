@@ -1,26 +1,29 @@
-"""Weights of a model in one safetensors file with a known SHA-256; loading runs no code and is all or nothing."""
+"""Weights of a model in a safetensors file with a known SHA-256. Loading runs no code and loads all weights or none."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deeprnn_keras._types import PathLike, Shape
 from deeprnn_keras.training.files import save_bytes
 
 if TYPE_CHECKING:
     import keras
 
 
-def write_weights(model: keras.Model, path: Path, dtype: str = "float32") -> str:
-    """Write the weights of a model under their paths, atomically, and return the SHA-256 of the file.
+def write_weights(model: keras.Model, path: PathLike, dtype: str = "float32") -> str:
+    """Write the weights of a model, by path, to a file in one atomic step, and return the SHA-256 of the file.
 
     Args:
-        model: A Keras model.
-        path: A .safetensors file.
-        dtype: "float16" halves the file and rounds to 11 bits; "float32" keeps weights exact.
+        model: Keras model.
+        path: Output file, .safetensors.
+        dtype: Data type of the stored weights. "float32" is exact; "float16" halves the size of the file and rounds
+            the weights to 11 significant bits.
 
     Raises:
         ValueError: If two weights have the same path.
@@ -29,18 +32,18 @@ def write_weights(model: keras.Model, path: Path, dtype: str = "float32") -> str
 
     arrays = {weight.path: np.ascontiguousarray(weight.numpy().astype(dtype)) for weight in model.weights}
     if len(arrays) != len(model.weights):
-        raise ValueError(f"model {model.name!r} has two weights of one path; give its layers different names")
+        raise ValueError(f"model {model.name!r} has weights with equal paths; give its layers different names")
     data = save(arrays)
     save_bytes(data, path)
     return hashlib.sha256(data).hexdigest()
 
 
-def read_weights(model: keras.Model, path: Path, sha256: str) -> None:
-    """Load the weights of a file into a model, all of them or none.
+def read_weights(model: keras.Model, path: PathLike, sha256: str) -> None:
+    """Load the weights of a file into a model, all or none.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If the file has another SHA-256, or holds another model's weights.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the SHA-256 of the file is not `sha256`, or if the weights belong to another model.
     """
     from safetensors.numpy import load
 
@@ -50,19 +53,17 @@ def read_weights(model: keras.Model, path: Path, sha256: str) -> None:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
-        raise ValueError(
-            f"{str(path)!r} is damaged: its SHA-256 is {digest}, and {sha256} was written; nothing of it was loaded"
-        )
+        raise ValueError(f"{str(path)!r} is damaged: expected SHA-256 {sha256}, got {digest}; no weights were loaded")
     arrays = load(data)
-    wanted = {weight.path: tuple(weight.shape) for weight in model.weights}
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != wanted:
-        raise ValueError(f"{str(path)!r} holds the weights of another model: {_first_difference(found, wanted)}")
+    expected = {weight.path: tuple(weight.shape) for weight in model.weights}
+    stored = {name: array.shape for name, array in arrays.items()}
+    if stored != expected:
+        raise ValueError(f"{str(path)!r} holds the weights of another model: {_first_difference(stored, expected)}")
     model.set_weights([arrays[weight.path].astype("float32") for weight in model.weights])
 
 
-def _first_difference(found: dict[str, tuple], wanted: dict[str, tuple]) -> str:
-    for name in sorted(found.keys() | wanted.keys()):
-        if found.get(name) != wanted.get(name):
-            return f"{name} has shape {found.get(name, 'none')} there and {wanted.get(name, 'none')} in the model"
+def _first_difference(stored: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
+    for name in sorted(stored.keys() | expected.keys()):
+        if stored.get(name) != expected.get(name):
+            return f"expected {name} of shape {expected.get(name, 'none')}, got {stored.get(name, 'none')}"
     return "none"

@@ -1,4 +1,4 @@
-"""The command `deeprnn`: a thin face over the library. TensorFlow is imported only by commands that compute."""
+"""The command `deeprnn`, a thin layer over the library; only commands that compute import TensorFlow."""
 
 from deeprnn_keras.cli.main import main
 

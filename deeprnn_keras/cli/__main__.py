@@ -1,4 +1,4 @@
-"""`python -m deeprnn_keras.cli` is `deeprnn`."""
+"""Entry point of `python -m deeprnn_keras.cli`, which is the command `deeprnn`."""
 
 from deeprnn_keras.cli.main import main
 

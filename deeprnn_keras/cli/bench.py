@@ -1,125 +1,147 @@
-"""`deeprnn bench`."""
+"""The command `deeprnn bench`."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-QUICK = {"rounds": 3, "seconds": 0.3}
+from deeprnn_keras.cli.output_directory import unused_directory
+
+if TYPE_CHECKING:
+    from deeprnn_keras.bench.settings import Settings
+
+QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _split(ctx, param, values):
-    """("a,b", "c") -> ("a", "b", "c")"""
+def _split_commas(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Convert ('a,b', 'c') to ('a', 'b', 'c')."""
     return tuple(part for value in values for part in value.split(","))
 
 
-def _several(name, target, what, words):
-    """An option with values joined by commas, or given several times."""
-    return click.option(name, target, multiple=True, callback=_split, metavar=what, help=words)
+def _list_option(flag: str, target: str, metavar: str, description: str) -> Callable[[Command], Command]:
+    """Return an option whose values are separated by commas, or passed by repeating the option."""
+    return click.option(flag, target, multiple=True, callback=_split_commas, metavar=metavar, help=description)
 
 
 @click.group()
-def bench():
-    """Measures this machine."""
+def bench() -> None:
+    """Benchmark this machine."""
 
 
 @bench.command()
-@_several("--sizes", "sizes", "LxhxnxT", "Layers, units, batch and steps, such as 2x256x32x35.")
-@_several("--cell", "cells", "CELL", "lstm, gru or rnn.")
-@_several("--mode", "modes", "MODE", "train or infer.")
-@_several("--impl", "implementations", "NAME", "keras, torch, drop-ins or DeepRNN.")
-@click.option("--rounds", type=int, help="Turns of each implementation per case.  [default: 5]")
-@click.option("--seconds", type=float, help="Length of a turn; it has three steps at least.  [default: 0.6]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and data.")
+@_list_option("--sizes", "sizes", "LxhxnxT", "Layers, units, batch size, and time steps, for example 2x256x32x35.")
+@_list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
+@_list_option("--mode", "modes", "MODE", "train or infer.")
+@_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
+@click.option("--rounds", type=int, help="Rounds per case; the implementations take turns.  [default: 5]")
+@click.option("--seconds", type=float, help="Seconds per turn, at least three steps.  [default: 0.6]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The directory for the figures; it must not exist yet. Default: runs/bench_kernels, or that with a number.",
+    metavar="DIRECTORY",
+    help="Output directory; must not exist.  [default: runs/bench_kernels, numbered if taken]",
 )
-@click.option("--quick", is_flag=True, help="An impression in about two minutes: LSTM, three sizes, the grid only.")
-@click.option("--no-memory", is_flag=True, help="Leave out memory in training.")
-@click.option("--no-epoch", is_flag=True, help="Leave out the epochs on the King James Bible.")
-@click.option("--epoch-updates", type=int, default=300, show_default=True, help="Updates of an epoch, at most.")
-@click.option("--resume", is_flag=True, help="Go on with what is in --output.")
-def kernels(seed, output, resume, **choice):
-    """Compares recurrent layers on this machine's processor: Keras', ours, PyTorch's.
+@click.option("--quick", is_flag=True, help="Two-minute run: LSTM in three sizes, without memory and epochs.")
+@click.option("--no-memory", is_flag=True, help="Skip the memory measurement.")
+@click.option("--no-epoch", is_flag=True, help="Skip the training epochs on the King James Bible.")
+@click.option("--epoch-updates", type=int, default=300, show_default=True, help="Maximum number of updates per epoch.")
+@click.option("--resume", is_flag=True, help="Continue the measurement in --output.")
+def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> None:
+    """Compare Keras, PyTorch, and deeprnn-keras layers on the CPU.
 
-    --sizes, --cell, --mode and --impl take several values joined by commas; without them all are measured. Ctrl-C ends
-    the run and keeps what is measured.
+    --sizes, --cell, --mode, and --impl accept comma-separated values; by default everything is measured. Ctrl-C stops
+    the measurement and saves the results so far.
     """
     from rich.console import Console
 
-    from deeprnn_keras.bench.environment import environment_of_worker, load_notes
+    from deeprnn_keras.bench.environment import load_notes, worker_environment
+    from deeprnn_keras.bench.progress import ProgressBar
     from deeprnn_keras.bench.report import print_report, write_report
-    from deeprnn_keras.bench.results import about_run, load_results, new_results, resumed
-    from deeprnn_keras.bench.run import expected_seconds, run
-    from deeprnn_keras.bench.watch import Bar
+    from deeprnn_keras.bench.results import load_results, new_results, resume_results, run_metadata
+    from deeprnn_keras.bench.run import estimate_seconds, run
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     console = Console()
-    settings, notes = _settings(seed=seed, **choice)
+    settings, notes = _settings(seed=seed, **choices)
     notes += load_notes()
-    directory = _directory(output, resume)
+    directory = _output_directory(output, resume)
     for note in notes:
         console.print(note, highlight=False, markup=False)
     with console.status("starting TensorFlow"):
-        about = about_run(settings, environment_of_worker())
-    results = resumed(load_results(directory), about) if resume else new_results(about)
+        about = run_metadata(settings, worker_environment())
+    existing = load_results(directory) if resume else None
+    results = resume_results(existing, about) if existing else new_results(about)
     results["notes"] = list(dict.fromkeys([*results["notes"], *notes]))
     interrupted = False
     try:
-        with Bar(console, expected_seconds(settings)).shown() as bar:
-            run(settings, results, directory, bar)
+        with ProgressBar(console, estimate_seconds(settings)).shown() as progress_bar:
+            run(settings, results, directory, progress_bar)
     except KeyboardInterrupt:
         interrupted = True
-    measured = results["cases"] or results["memory"] or results["epoch"]
-    if measured:
+    has_results = results["cases"] or results["memory"] or results["epoch"]
+    if has_results:
         paths = write_report(results, directory)
         print_report(results, console)
         console.print(*[str(path) for path in paths], sep="\n", highlight=False, markup=False, soft_wrap=True)
     if interrupted:
-        words = f"Go on with: --resume --output {directory}" if measured else "before anything was measured."
-        console.print(f"Interrupted{'.' if measured else ''} {words}", style="yellow", markup=False, soft_wrap=True)
+        message = "Interrupted before the first measurement was completed."
+        if has_results:
+            message = f"Interrupted. To continue, repeat the command with --resume --output {directory}"
+        console.print(message, style="yellow", markup=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
 
 
-def _settings(sizes, cells, modes, implementations, rounds, seconds, quick, no_memory, no_epoch, epoch_updates, seed):
-    """(`Settings`, notes on what is left out)."""
+def _settings(
+    sizes: tuple[str, ...],
+    cells: tuple[str, ...],
+    modes: tuple[str, ...],
+    implementations: tuple[str, ...],
+    rounds: int | None,
+    seconds: float | None,
+    quick: bool,
+    no_memory: bool,
+    no_epoch: bool,
+    epoch_updates: int,
+    seed: int,
+) -> tuple[Settings, list[str]]:
+    """Return the `Settings`, and a note for each implementation that is not installed."""
     from deeprnn_keras import zoo
     from deeprnn_keras.bench.case import CELLS, MODES, QUICK_SIZES, SIZES, grid
-    from deeprnn_keras.bench.epoch import epoch_of
-    from deeprnn_keras.bench.implementations import COMPARED, missing
+    from deeprnn_keras.bench.epoch import epoch_config
+    from deeprnn_keras.bench.implementations import COMPARED, missing_packages
     from deeprnn_keras.bench.settings import LONG_SEQUENCES, Settings
 
-    default = {"rounds": rounds, "seconds": seconds}
-    given = {key: value for key, value in default.items() if value is not None}
+    durations = {"rounds": QUICK_ROUNDS, "seconds": QUICK_SECONDS} if quick else {}
+    durations |= {key: value for key, value in (("rounds", rounds), ("seconds", seconds)) if value is not None}
     all_sizes, all_cells = (QUICK_SIZES, ("lstm",)) if quick else (SIZES, CELLS)
     settings = Settings(
         cases=tuple(grid(sizes or all_sizes, cells or all_cells, modes or MODES)),
         implementations=tuple(dict.fromkeys(implementations)) or COMPARED,
         memory=None if no_memory or quick else LONG_SEQUENCES,
-        epoch=None if no_epoch or quick else epoch_of(zoo.info("kjv_lstm_2x256")),
+        epoch=None if no_epoch or quick else epoch_config(zoo.info("kjv_lstm_2x256")),
         epoch_updates=epoch_updates,
         seed=seed,
-        **{**(QUICK if quick else {}), **given},
+        **durations,
     )
-    absent = missing(settings.implementations)
-    return settings.without(absent), [f"{name} is left out: {why}" for name, why in absent.items()]
+    not_installed = missing_packages(settings.implementations)
+    return settings.without(not_installed), [f"{name} is skipped: {reason}" for name, reason in not_installed.items()]
 
 
-def _directory(output, resume):
+def _output_directory(output: Path | None, resume: bool) -> Path:
     from deeprnn_keras import checks
     from deeprnn_keras.bench.results import FILE
 
     if resume:
         if output is None or not (output / FILE).is_file():
-            raise ValueError(f"--resume continues {FILE} in the directory --output; got --output {output}")
+            raise ValueError(f"--resume requires an --output directory that holds {FILE}, got --output {output}")
         return output
     if output is not None:
         return checks.new_directory("--output", output)
-    default, number = Path("runs") / "bench_kernels", 1
-    output = default
-    while output.exists():
-        number += 1
-        output = default.with_name(f"{default.name}-{number}")
-    return output
+    return unused_directory(Path("runs") / "bench_kernels")

@@ -1,4 +1,4 @@
-"""`deeprnn evaluate`."""
+"""The command `deeprnn evaluate`."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ from pathlib import Path
 
 import click
 
-from deeprnn_keras.cli.model_argument import MODEL, SKIP, load
+from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, SKIP_UNKNOWN_OPTION, load
 
 
 @click.command()
-@MODEL
+@MODEL_ARGUMENT
 @click.option(
     "--text",
     "--data",
     "data",
     type=click.Path(path_type=Path),
-    help="Data to score on: for language models a UTF-8 text file, by default the held-out part of the King James "
-    "Bible; for other models the file that their card names, by default the data in the package.",
+    metavar="FILE",
+    help="Data to score the model on. For language models, a UTF-8 text file; the default is the held-out part of the "
+    "King James Bible. For other models, the file named on their card; the default is the data set in the package.",
 )
-@SKIP
-@click.option("--record", is_flag=True, help="Write the figures, and milliseconds, to the zoo's results.csv.")
+@SKIP_UNKNOWN_OPTION
+@click.option(
+    "--record", is_flag=True, help="Save the score and the duration of a training step in the zoo's results.csv."
+)
 def evaluate(model: str, data: Path | None, skip_unknown: bool, record: bool) -> None:
-    """Score MODEL: a model of the zoo with trained weights, a .keras file, or the directory of a run."""
+    """Score a trained model.
+
+    MODEL is the name of a zoo model with trained weights, a .keras file, or the output directory of a run.
+    """
     from rich.console import Console
 
     console = Console()
@@ -31,7 +37,7 @@ def evaluate(model: str, data: Path | None, skip_unknown: bool, record: bool) ->
         from deeprnn_keras.cli.record_results import record_results
 
         if skip_unknown:
-            raise ValueError("--record counts every character; leave out --skip-unknown")
+            raise ValueError("--record does not support --skip-unknown: a recorded score includes every character")
         record_results(model, loaded, data, console)
     else:
         loaded.family.evaluate(loaded.model, loaded.config, data, console, skip_unknown=skip_unknown)

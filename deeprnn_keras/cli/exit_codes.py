@@ -1,3 +1,4 @@
 """Exit codes of the commands."""
 
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
+INTERRUPTED = 130

@@ -1,10 +1,9 @@
-"""`deeprnn` and its commands."""
+"""The command `deeprnn` and its subcommands."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
+from typing_extensions import override
 
 from deeprnn_keras.cli.bench import bench
 from deeprnn_keras.cli.evaluate import evaluate
@@ -15,10 +14,10 @@ from deeprnn_keras.cli.zoo import info, list_command
 
 
 class Commands(click.Group):
-    """Group of commands that reports ValueErrors, OSErrors, and missing extras as messages, without a traceback."""
+    """Group of commands that prints the message of a ValueError, OSError, or ImportError without a traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+    @override
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, ImportError) as error:
@@ -31,7 +30,7 @@ class Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="deeprnn-keras")
 def main(debug: bool) -> None:
-    """Deep recurrent networks in Keras: browse the zoo, train, tune, evaluate, generate."""
+    """Train, tune, evaluate, and sample deep recurrent networks in Keras."""
 
 
 for command in (list_command, info, train, tune, evaluate, generate, bench):

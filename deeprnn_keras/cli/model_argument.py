@@ -1,4 +1,4 @@
-"""The argument MODEL: a trained model of the zoo, or a file."""
+"""The argument MODEL of the commands that use a trained model, and loading of the model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deeprnn_keras._types import PathLike
+
 if TYPE_CHECKING:
     import keras
     from rich.console import Console
@@ -15,18 +17,20 @@ if TYPE_CHECKING:
     from deeprnn_keras.tasks import Family
     from deeprnn_keras.zoo import Configuration
 
-MODEL = click.argument("model", metavar="MODEL")
-SKIP = click.option("--skip-unknown", is_flag=True, help="Leave out characters that the model does not know.")
+MODEL_ARGUMENT = click.argument("model", metavar="MODEL")
+SKIP_UNKNOWN_OPTION = click.option(
+    "--skip-unknown", is_flag=True, help="Skip characters that are not in the model's vocabulary."
+)
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A trained model and what is known about it.
+    """A trained model, its task family, and its configuration.
 
     Attributes:
         model: The Keras model.
         family: Its task family.
-        config: The zoo's configuration of that name, or None.
+        config: The zoo's configuration of the same name, or None.
     """
 
     model: keras.Model
@@ -35,42 +39,48 @@ class LoadedModel:
 
 
 def load(model: str, console: Console) -> LoadedModel:
-    """Load the model of that name from the zoo with its trained weights, or from a .keras file or a run's directory.
+    """Load a model from the zoo with its trained weights, from a .keras file, or from the directory of a run.
+
+    Args:
+        model: Name of a zoo model, or path of the file or directory.
+        console: A `rich.console.Console` for progress.
 
     Raises:
-        ValueError: For an unknown name, an entry without weights, a missing file, or one that holds something else.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the name is unknown, the zoo model has no trained weights, or the file is not a model of a
+            task family.
     """
     from deeprnn_keras import checks, zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
-    named = names_an_entry(model)
-    if named:
+    is_name = is_zoo_name(model)
+    if is_name:
         if model not in zoo.list_models(pretrained=True):
-            zoo.info(model)  # an unknown name is an error that suggests the nearest
+            zoo.info(model)  # an unknown name is an error that suggests similar ones
             raise ValueError(f"{model} has no trained weights; train it, and pass the directory of the run")
     else:
-        checks.model_file("model", model)  # before TensorFlow, which takes seconds
+        checks.model_file("model", model)  # before TensorFlow, which takes seconds to import
     start_tensorflow(console)
-    found = zoo.create_model(model, pretrained=True) if named else load_file(model)
-    config = zoo.info(found.name) if found.name in zoo.list_models() else None
-    return LoadedModel(found, _family_of(found, config, model), config)
+    keras_model = zoo.create_model(model, pretrained=True) if is_name else load_file(model)
+    config = zoo.info(keras_model.name) if keras_model.name in zoo.list_models() else None
+    return LoadedModel(keras_model, _find_family(keras_model, config, model), config)
 
 
-def load_file(path: str | Path) -> keras.Model:
-    """Load a model from a .keras file, or from model.keras of a run's directory.
+def load_file(path: PathLike) -> keras.Model:
+    """Load a model from a .keras file, or from model.keras in the directory of a run.
 
-    Keras' safe mode stays on: a file that contains code is refused.
+    Keras' safe mode stays enabled: a file that contains Python code is refused.
     """
     import keras
 
-    from deeprnn_keras import checks, models  # noqa: F401 - classes that Keras finds in the file
+    from deeprnn_keras import checks, models  # noqa: F401 - registers the classes of the file with Keras
     from deeprnn_keras.tasks import families
 
-    families()  # imports the classes of other packages
+    families()  # imports families of other packages, which register their classes
     return keras.models.load_model(checks.model_file("model", path))
 
 
-def _family_of(model: keras.Model, config: Configuration | None, argument: str) -> Family:
+def _find_family(model: keras.Model, config: Configuration | None, argument: str) -> Family:
     from deeprnn_keras.tasks import families
 
     accepting = [family for family in families() if family.accepts(model)]
@@ -78,14 +88,14 @@ def _family_of(model: keras.Model, config: Configuration | None, argument: str) 
         return config.family
     if not accepting:
         raise ValueError(
-            f"model {argument!r} holds a {type(model).__name__}, which belongs to no task family "
-            f"({', '.join(families().names())}) and is not named after a model of the zoo"
+            f"model {argument!r} is a {type(model).__name__}, which no task family supports "
+            f"({', '.join(families().names())}), and does not have the name of a zoo model"
         )
     return accepting[0]
 
 
-def names_an_entry(model: str) -> bool:
-    """Return whether MODEL is a name, correct or mistyped, rather than a path."""
+def is_zoo_name(model: str) -> bool:
+    """Return whether MODEL is a name of the zoo, correct or mistyped, rather than a path."""
     from deeprnn_keras import zoo
 
     path = Path(model)

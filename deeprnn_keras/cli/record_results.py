@@ -1,4 +1,4 @@
-"""`deeprnn evaluate --record`: write the figures of an entry, and how it was trained, into the zoo's table."""
+"""`deeprnn evaluate --record`: save the scores of a zoo model and the details of its training in results.csv."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Training:
-    """Seed, length, and environment of a training."""
+class TrainingDetails:
+    """Seed, duration, and environment of a training run.
+
+    Attributes:
+        seed: Random seed.
+        updates: Number of updates.
+        minutes: Duration in minutes.
+        device: Name of the device.
+        versions: Versions of the packages, as text.
+    """
 
     seed: int
     updates: int
@@ -28,16 +36,16 @@ class Training:
 
 
 def record_results(argument: str, loaded: LoadedModel, path: Path | None, console: Console) -> None:
-    """Score an entry on its own data, time its training step, and write both into results.csv and the page.
+    """Score a zoo model, time a training step, and save both in results.csv and on the zoo's page.
 
     Args:
-        argument: What the user called the model: a name of the zoo, or the directory of a run.
+        argument: The argument MODEL: a name of the zoo, or the directory of a run.
         loaded: The model.
-        path: The file given with --data, for entries that come without data, or None.
+        path: File passed with --data, for models whose data are not included; or None.
         console: A `rich.console.Console`.
 
     Raises:
-        ValueError: If the model is not an unmodified entry.
+        ValueError: If the model is not that of an unmodified configuration of the zoo, or the data are not its own.
     """
     from deeprnn_keras import zoo
     from deeprnn_keras.training.device import device_name
@@ -45,20 +53,20 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
     from deeprnn_keras.zoo import results, table
 
     config = zoo.info(argument if argument in zoo.list_models() else loaded.model.name)
-    training = _training(config, argument)
+    training = _training_details(config, argument)
     with console.status("scoring"):
         record = config.family.evaluation_record(config, loaded.model, path)
-    about = {"name": config.name, "data": record.data, "seed": str(training.seed), "steps": str(training.updates)}
-    about |= {"minutes": f"{training.minutes:.1f}", "versions": training.versions}
+    common = {"name": config.name, "data": record.data, "seed": str(training.seed), "steps": str(training.updates)}
+    common |= {"minutes": f"{training.minutes:.1f}", "versions": training.versions}
     rows = [
-        results.Result(split=record.split, metric=metric, value=f"{value:.4f}", device=training.device, **about)
+        results.Result(split=record.split, metric=metric, value=f"{value:.4f}", device=training.device, **common)
         for metric, value in record.metrics.items()
     ]
     with console.status("timing training steps"):
         ms = step_ms(config.build(), tuple(record.training_batch))
-    about["versions"] = _text_of({**_installed(), "python": platform.python_version()})
+    common["versions"] = _format_versions({**_installed_versions(), "python": platform.python_version()})
     rows.append(
-        results.Result(split="train", metric=results.STEP_TIME, value=f"{ms:.1f}", device=device_name(), **about)
+        results.Result(split="train", metric=results.STEP_TIME, value=f"{ms:.1f}", device=device_name(), **common)
     )
     results.record_results(rows)
     table.write_page()
@@ -67,21 +75,24 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
     console.print(f"Saved to {results.FILE} and {table.README}", soft_wrap=True)
 
 
-def _training(config: Configuration, argument: str) -> Training:
+def _training_details(config: Configuration, argument: str) -> TrainingDetails:
     from deeprnn_keras.zoo import trained
     from deeprnn_keras.zoo.publish import read_finished_run
 
     if argument == config.name:
-        found = trained.read_record(argument)
-        return Training(found.seed, found.updates, found.minutes, found.device, _text_of(found.versions))
+        record = trained.read_record(argument)
+        assert record is not None  # its weights have been loaded
+        return TrainingDetails(
+            record.seed, record.updates, record.minutes, record.device, _format_versions(record.versions)
+        )
     result = read_finished_run(argument, config)
-    versions = {**result["versions"], "python": result["python"]}
-    return Training(result["seed"], result["updates"], result["seconds"] / 60, result["device"], _text_of(versions))
+    versions = _format_versions({**result["versions"], "python": result["python"]})
+    return TrainingDetails(result["seed"], result["updates"], result["seconds"] / 60, result["device"], versions)
 
 
-def _installed() -> dict[str, str]:
+def _installed_versions() -> dict[str, str]:
     return {name: version(name) for name in ("keras", "tensorflow")}
 
 
-def _text_of(versions: Mapping[str, str]) -> str:
+def _format_versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in versions.items() if name != "deeprnn-keras")

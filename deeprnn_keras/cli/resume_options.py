@@ -1,4 +1,4 @@
-"""`deeprnn train --resume`: the directory of the run, and the options that it was started with."""
+"""Options of `deeprnn train` and, with --resume, those that the run was started with."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class TrainOptions:
     """Options of `deeprnn train`.
 
     Attributes:
-        directory: Output directory, or None if --output is not given.
-        data: File given with --text or --data, or None.
+        directory: Output directory, or None if --output was not passed.
+        data: File passed with --text or --data, or None.
         quick: Whether the run is shortened.
-        seed: Random seed, or None if it is not given.
+        seed: Random seed, or None if it was not passed.
         overrides: Fields of the configuration and the recipe to replace.
     """
 
@@ -32,27 +32,27 @@ class TrainOptions:
         return {"model": name, "data": data, "quick": self.quick, "seed": self.seed or 0, **self.overrides}
 
 
-def stored_options(name: str, given: TrainOptions) -> TrainOptions:
-    """Return the options of the run to resume.
+def stored_options(name: str, options: TrainOptions) -> TrainOptions:
+    """Return the options that the run to resume was started with.
 
     Args:
         name: Name of the model.
-        given: The options given together with --resume.
+        options: The options passed together with --resume.
 
     Raises:
-        ValueError: If there is no such run, or an option differs from the one it was started with.
+        ValueError: If there is no such run, or an option differs from the one that the run was started with.
     """
-    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # here: --help must answer at once
+    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # lazy: --help must respond at once
 
-    directory = given.directory or _last(name)
+    directory = options.directory or _latest_unfinished_run(name)
     check_resumable(directory, "--output")
     if not (directory / SETTINGS).is_file():
-        raise ValueError(f"--output {str(directory)!r} cannot be resumed: it holds no run")
+        raise ValueError(f"--output {str(directory)!r} holds no run to resume: it has no {SETTINGS}")
     stored = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
-    asked = {"model": name, **given.overrides, **({"quick": True} if given.quick else {})}
-    asked |= {} if given.data is None else {"data": str(given.data.absolute())}
-    asked |= {} if given.seed is None else {"seed": given.seed}
-    for option, value in asked.items():
+    passed = {"model": name, **options.overrides, **({"quick": True} if options.quick else {})}
+    passed |= {} if options.data is None else {"data": str(options.data.absolute())}
+    passed |= {} if options.seed is None else {"seed": options.seed}
+    for option, value in passed.items():
         value = list(value) if isinstance(value, tuple) else value
         if stored.get(option) != value:
             raise ValueError(
@@ -64,18 +64,18 @@ def stored_options(name: str, given: TrainOptions) -> TrainOptions:
     return TrainOptions(directory, fixed["data"] and Path(fixed["data"]), fixed["quick"], fixed["seed"], overrides)
 
 
-def _last(name: str) -> Path:
+def _latest_unfinished_run(name: str) -> Path:
     """Return the directory of the most recent unfinished run of a model in 'runs'."""
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     runs = Path("runs")
-    directories = [path.parent for path in runs.glob(f"{name}*/{CHECKPOINTS}") if _model_in(path.parent) == name]
+    directories = [path.parent for path in runs.glob(f"{name}*/{CHECKPOINTS}") if _stored_model(path.parent) == name]
     if not directories:
         raise ValueError(f"--resume: {str(runs)!r} holds no unfinished run of {name}; pass its directory with --output")
     return max(directories, key=lambda directory: (directory / CHECKPOINTS).stat().st_mtime)
 
 
-def _model_in(directory: Path) -> str | None:
+def _stored_model(directory: Path) -> str | None:
     from deeprnn_keras.tasks.run import SETTINGS
 
     path = directory / SETTINGS

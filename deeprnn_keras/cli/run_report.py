@@ -1,12 +1,14 @@
-"""The first and the last lines of a run on the terminal."""
+"""First and last lines that a training run prints."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from deeprnn_keras._types import TaskData
 from deeprnn_keras.cli.exit_codes import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -17,31 +19,44 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo import Configuration
 
 
-def print_start(config: Configuration, model: keras.Model, data: Any, resumed: Path | None, console: Console) -> None:
-    """Print what is trained on what data, and the directory of a run that is resumed."""
-    words = escape(config.family.describe_data(data))
-    console.print(f"[bold]{config.name}[/]: {config.architecture()}, {model.count_params():,} weights; {words}")
+def print_start(
+    config: Configuration, model: keras.Model, data: TaskData, resumed: Path | None, console: Console
+) -> None:
+    """Print the model, its data, and the directory if a run is resumed.
+
+    Args:
+        config: Configuration of the model.
+        model: The model.
+        data: The data of its task family.
+        resumed: Directory of the run to resume, or None for a new run.
+        console: A `rich.console.Console`.
+    """
+    description = escape(config.family.describe_data(data))
+    console.print(
+        f"[bold]{config.name}[/]: {config.architecture()}, {model.count_params():,} parameters; {description}"
+    )
     if resumed is not None:
         console.print(f"Resuming the run in {escape(str(resumed))}", soft_wrap=True)
 
 
 def print_end(family: Family, run: Run, model: keras.Model, console: Console) -> int:
-    """Print score and files of a run, or why it ended early; return the exit code."""
+    """Print the score and files of a run, or the reason for its early end; return the exit code."""
+    path = escape(str(run.model_path))
     if run.ending == "interrupted":
-        path, directory = escape(str(run.model_path)), escape(str(run.directory))
-        console.print(f"[yellow]Interrupted.[/] The model so far is in {path}", soft_wrap=True)
+        directory = escape(str(run.directory))
+        console.print(f"[yellow]Interrupted.[/] The current model is saved in {path}", soft_wrap=True)
         console.print(f"Resume with: deeprnn train {model.name} --resume --output {directory}", soft_wrap=True)
         return INTERRUPTED
     if run.ending == "not finite":
         console.print(f"[red]Stopped:[/] {run.advice}")
-        console.print(f"The last good model is in {escape(str(run.model_path))}", soft_wrap=True)
+        console.print(f"The last model with finite weights is saved in {path}", soft_wrap=True)
         return FAILED
     family.report(run, model, console)
     print_files([(label, run.directory / file) for label, file in family.files], console)
     return 0
 
 
-def print_files(files: list[tuple[str, Path]], console: Console) -> None:
-    """Print (label, path), one per line."""
+def print_files(files: Iterable[tuple[str, Path]], console: Console) -> None:
+    """Print (label, path) of each file, one per line."""
     for label, path in files:
         console.print(f"[bold]{label:>14}[/]  {escape(str(path))}", soft_wrap=True)

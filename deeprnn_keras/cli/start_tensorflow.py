@@ -1,4 +1,4 @@
-"""Start TensorFlow without the notes that it writes to the terminal."""
+"""Import of TensorFlow without the log messages that it writes to the terminal."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def start_tensorflow(console: Console) -> None:
-    """Import TensorFlow, which takes seconds, and discard its notes about missing GPUs."""
+    """Import TensorFlow, which takes seconds, and discard its log messages about missing GPUs."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with console.status("starting TensorFlow"), _stderr_held_back():
+    with console.status("starting TensorFlow"), _buffered_stderr():
         import tensorflow
 
-        tensorflow.config.list_logical_devices()  # looks for GPUs now, while messages are held back
+        tensorflow.config.list_logical_devices()  # initializes the GPUs while messages are buffered
     tensorflow.get_logger().setLevel("ERROR")
 
 
 @contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Buffer what is written to file descriptor 2, by C++ too, and show it only if the block fails."""
+def _buffered_stderr() -> Iterator[None]:
+    """Buffer file descriptor 2, to which C++ code writes as well; the content is shown only if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as buffer:

@@ -1,4 +1,4 @@
-"""`deeprnn train`."""
+"""The command `deeprnn train`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> int | tuple[int, ...] | None:
-    """Convert 256 -> 256; 512,256 -> (512, 256)."""
+def _integers(ctx: click.Context, param: click.Parameter, value: str | None) -> int | tuple[int, ...] | None:
+    """Convert '256' to 256 and '512,256' to (512, 256)."""
     if value is None:
         return None
     try:
-        numbers = tuple(int(part) for part in value.split(","))
+        integers = tuple(int(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"must be a number or comma-separated numbers, got {value!r}") from None
-    return numbers[0] if len(numbers) == 1 else numbers
+        raise click.BadParameter(f"must be an integer or comma-separated integers, got {value!r}") from None
+    return integers[0] if len(integers) == 1 else integers
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str | tuple[str, ...] | None:
-    """Convert lstm -> 'lstm'; rnn,lstm -> ('rnn', 'lstm')."""
+    """Keep 'lstm' and convert 'rnn,lstm' to ('rnn', 'lstm')."""
     return tuple(value.split(",")) if value and "," in value else value
 
 
@@ -38,25 +38,36 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     "--data",
     "data",
     type=click.Path(path_type=Path),
-    help="Training data: for language models a UTF-8 text file, of which the last tenth of each of ten equal stretches "
-    "is held out; for other models the file that their card names.",
+    metavar="FILE",
+    help="Training data. For language models, a UTF-8 text file; the last tenth of each of ten equal stretches is held "
+    "out. For other models, the file named on their card.",
 )
 @click.option("--quick", is_flag=True, help="Two-minute run for a first impression.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     help="Output directory; must not exist.  [default: runs/NAME, numbered if taken]",
 )
 @click.option("--layers", "num_layers", type=int, help="Number of recurrent layers, L.")
-@click.option("--units", callback=_numbers, help="Hidden units, h; comma-separated for one value per layer: 512,256.")
-@click.option("--cell", callback=_names, help="rnn, gru, lstm, rhn, mlp_gate_lstm, ...; or one per layer: gru,lstm.")
+@click.option("--units", callback=_integers, help="Hidden units, h; comma-separated for one value per layer: 512,256.")
+@click.option(
+    "--cell",
+    callback=_names,
+    help="Cell: rnn, gru, lstm, rhn, mlp_gate_lstm, ...; comma-separated for one per layer: gru,lstm.",
+)
 @click.option("--dropout", type=float, help="Dropout rate between layers.")
 @click.option("--learning-rate", type=float, help="Base learning rate.")
 @click.option("--clipnorm", "global_clipnorm", type=float, help="Global norm to clip gradients to.")
 @click.option("--batch-size", type=int, help="Windows or series per update, n.")
 @click.option("--bptt", type=int, help="Time steps per window, T.")
-@click.option("--stateful/--windows", "stateful", default=None, help="Carry the state from batch to batch, or not.")
+@click.option(
+    "--stateful/--windows",
+    "stateful",
+    default=None,
+    help="Carry states from batch to batch, or start each window from zero states.",
+)
 @click.option(
     "--seed", type=int, help="Random seed for initialization, shuffling, dropout, and sampling.  [default: 0]"
 )
@@ -64,7 +75,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 @click.option(
     "--publish",
     type=click.Path(path_type=Path),
-    help="Also save the weights in this directory as the zoo does: NAME.safetensors, and NAME.json with their origin.",
+    metavar="DIRECTORY",
+    help="Also save the weights for the zoo: NAME.safetensors, and NAME.json with their origin.",
 )
 def train(
     name: str,
@@ -78,14 +90,17 @@ def train(
 ) -> None:
     """Train zoo model NAME and report its score.
 
-    Ctrl-C stops the run and saves what has been learned. --resume continues an interrupted or killed run and needs no
-    other option; the result equals that of an uninterrupted run.
+    Ctrl-C stops the run and saves what has been learned. --resume continues an interrupted run and needs no other
+    option; the result equals that of an uninterrupted run.
     """
     from rich.console import Console
 
     overrides = {key: value for key, value in overrides.items() if value is not None}
     if publish and (quick or overrides):
-        raise ValueError(f"--publish saves {name} as it is in the zoo; leave out --quick and changes of the model")
+        raise ValueError(
+            f"--publish requires an unmodified run of {name}; leave out --quick and all options that change the model "
+            "or its recipe"
+        )
     options = TrainOptions(output, data, quick, seed, overrides)
     if resume:
         options = stored_options(name, options)
@@ -97,8 +112,8 @@ def train(
 
 
 def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tuple[int, Path]:
-    """Check the options, train, and report; return the exit code and the directory of the run."""
-    from deeprnn_keras import checks, zoo
+    """Check the options, train the model, and report; return the exit code and the directory of the run."""
+    from deeprnn_keras import zoo
     from deeprnn_keras.cli.run_report import print_end, print_start
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
@@ -106,16 +121,14 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     if isinstance(overrides.get("units"), tuple):
         overrides.setdefault("num_layers", len(overrides["units"]))
     if quick and "epochs" in overrides:
-        raise ValueError("--quick sets the number of epochs itself; leave out --epochs, or --quick")
+        raise ValueError("--quick determines the number of epochs; leave out --epochs, or --quick")
     if "epochs" in overrides:
         overrides["min_steps"] = 1
     config = zoo.info(name)
     family = config.family
     family.check_options(config, {"quick": quick or None, **overrides})
-    zoo.count_params(name, **overrides)  # wrong overrides are refused before anything slow
-    directory = options.directory
-    if not resume:
-        directory = checks.new_directory("--output", directory) if directory else unused_directory(Path("runs") / name)
+    zoo.count_params(name, **overrides)  # reports invalid overrides before any slow operation
+    directory = _run_directory(name, options.directory, resume)
     data = family.load_data(config, options.data)
     config = family.configure(zoo.info(name, **overrides), data)
 
@@ -132,7 +145,7 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         directory,
         quick=quick,
         seed=seed,
-        title=f"{name}: {config.architecture()}, {model.count_params():,} weights, on {data.name}",
+        title=f"{name}: {config.architecture()}, {model.count_params():,} parameters, on {data.name}",
         console=console,
         resume=resume,
         settings=options.settings(name),
@@ -140,10 +153,19 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     return print_end(family, run, model, console), directory
 
 
-def _publish(name: str, directory: Path, into: Path, console: Console) -> None:
+def _run_directory(name: str, output: Path | None, resume: bool) -> Path:
+    from deeprnn_keras import checks
+
+    if output is None:
+        return unused_directory(Path("runs") / name)
+    return output if resume else checks.new_directory("--output", output)
+
+
+def _publish(name: str, directory: Path, destination: Path, console: Console) -> None:
     from rich.markup import escape
 
     from deeprnn_keras.zoo.publish import publish
 
-    published = publish(directory, into)
-    console.print(f"[bold]weights[/]: {escape(str(into / name))}.safetensors, SHA-256 {published.sha256[:12]}...")
+    published = publish(directory, destination)
+    path = escape(str(destination / name))
+    console.print(f"[bold]weights[/]: {path}.safetensors, SHA-256 {published.sha256[:12]}...")

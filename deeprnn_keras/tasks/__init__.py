@@ -1,4 +1,4 @@
-"""Task families: one object per kind of task, which the command line, the zoo, and the tuner ask."""
+"""Task families: one object per kind of task, which the command line, the zoo, and the tuner use."""
 
 from deeprnn_keras.tasks.family import EvaluationRecord, Family
 from deeprnn_keras.tasks.registry import families, register

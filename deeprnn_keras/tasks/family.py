@@ -1,16 +1,17 @@
-"""`Family`: everything that the package knows about one kind of task."""
+"""`Family`: the data, loss, score, and reports of one kind of task."""
 
 from __future__ import annotations
 
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
+from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
 from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import (
     CHECKPOINTS,
@@ -31,52 +32,76 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
     from deeprnn_keras.training.recipe import Recipe
 
-VALIDATION_BATCH = 64  # examples
+VALIDATION_BATCH_SIZE = 64
 
 
 class Configuration(Protocol):
-    """Fields that a family reads of a configuration of the zoo, `deeprnn_keras.zoo.Configuration`."""
+    """The part of `deeprnn_keras.zoo.Configuration` that task families use."""
 
-    name: str
-    task: str
-    data: str
-    corpus: str | None
-    recipe: Recipe
+    @property
+    def name(self) -> str:
+        """Name in the zoo."""
+        ...
 
-    def replace(self, **overrides: Any) -> Configuration:
-        """Return a configuration with other values."""
+    @property
+    def data(self) -> str:
+        """Description of the training data."""
+        ...
+
+    @property
+    def corpus(self) -> str | None:
+        """Name of the function of `deeprnn_keras.data` that loads the data, or None."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """The training recipe."""
+        ...
+
+    def replace(self, **overrides: Any) -> Self:
+        """Return a copy with other values for some fields."""
+        ...
+
+
+ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
 
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """EvaluationRecord of a trained model for the zoo's results.csv.
+    """Scores of a trained model for the zoo's results.csv.
 
     Attributes:
         data: Name of the data set.
         split: Part of the data that was scored: "validation" or "test".
-        values: `{metric: value}`.
-        batch: A training batch to time an update with.
+        metrics: `{metric: value}`.
+        training_batch: One training batch, to time an update with.
     """
 
     data: str
     split: str
-    values: dict[str, float]
-    batch: tuple[Any, ...]
+    metrics: dict[str, float]
+    training_batch: tuple[Any, ...]
 
 
 class Family:
-    """A kind of task: its data, loss, score, and words.
+    """A kind of task: its data, loss, score, and reports.
 
-    `deeprnn train`, `evaluate`, `generate`, `tune`, `info`, and `list`, the cards and tables of the zoo, presets, and
-    `deeprnn train --publish` ask the family of a configuration (`config.task`) for all that depends on the task.
+    Everything that depends on the task is a method or an attribute of its family: what the commands `deeprnn train`,
+    `evaluate`, `generate`, `tune`, `info`, and `list` do with a model, what the zoo's cards and tables state, and what
+    presets and `deeprnn train --publish` save. The family of a configuration is named by `config.task`.
 
-    A subclass needs `name` and `load_data`. Where the model has no `loss_function`, it also overrides `loss`, and
-    `metrics` if accuracy or the like is to be reported. The rest has defaults for data in arrays: batches of shuffled
-    examples, the loss and metrics on the test part as the score, and a run that saves model.keras, history.csv, and
-    result.json, can be interrupted and resumed, keeps the epoch with the lowest validation loss, and stops with advice
-    when the loss is no longer finite.
+    A subclass must define `name` and `load_data`. If its models have no method `loss_function`, it must also override
+    `loss`, and `metrics` to report more than the loss. All other methods have defaults, which suit data in arrays:
 
-    A package provides a family through an entry point in its pyproject.toml; its configurations, returned by `entries`,
+    - Batches consist of shuffled examples.
+    - The score consists of the loss and metrics on the test part.
+    - A run saves model.keras, history.csv, and result.json. It can be interrupted and resumed. The weights of the epoch
+      with the lowest validation loss are restored at the end. If the loss becomes non-finite, the run stops and
+      suggests changes.
+    - Generation and `deeprnn tune` are not supported. To support them, override `generate`, or `check_tunable` and
+      `trial_batches`.
+
+    A package provides a family through an entry point in its pyproject.toml. The configurations that `entries` returns
     become models of the zoo:
 
         [project.entry-points."deeprnn_keras.families"]
@@ -84,11 +109,11 @@ class Family:
 
     Attributes:
         name: Name of the task, as in `deeprnn list --task NAME` and `config.task`.
-        order: Position in the zoo's page; families with equal numbers are sorted by name.
-        intended_use: What models are for, on the card.
-        limits: What models cannot do, on the card.
-        unsupported_options: Options of `deeprnn train` that the family refuses.
-        files: `(label, file)` of a finished run, in the report.
+        order: Position on the zoo's page; families with equal numbers are sorted by name.
+        intended_use: Intended use of the models, for their cards.
+        limits: Limitations of the models, for their cards.
+        unsupported_options: Options of `deeprnn train` that the family does not support.
+        files: `(label, file name)` of the files that the report of a finished run lists.
 
     >>> import keras, numpy as np, tempfile
     >>> from rich.console import Console
@@ -110,72 +135,81 @@ class Family:
 
     name: str
     order: ClassVar[int] = 1
-    intended_use: ClassVar[str] = "to compare recurrent networks"
+    intended_use: ClassVar[str] = "comparison of recurrent networks"
     limits: ClassVar[str] = ""
     unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful")
     files: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model", "model.keras"),
-        ("epochs", HISTORY),
-        ("all figures", RESULT),
+        ("history", HISTORY),
+        ("results", RESULT),
     )
 
     # === Configurations and models ===
     def entries(self) -> Sequence[Configuration]:
-        """Return the configurations that come with the family; they become models of the zoo."""
+        """Return the configurations that the family adds to the zoo."""
         return ()
 
     def accepts(self, model: keras.Model) -> bool:
-        """Return whether a model that is not named after one of the zoo belongs to this family."""
+        """Return whether the family handles a model that is not named after a zoo model.
+
+        By default it handles none.
+        """
         return False
 
-    def loss(self, model: keras.Model) -> Any:
-        """Return the loss for `compile`."""
+    def loss(self, model: keras.Model) -> str | Callable[[Tensor, Tensor], Tensor]:
+        """Return the loss for `model.compile`; by default the result of `model.loss_function()`."""
         return model.loss_function()
 
-    def metrics(self, model: keras.Model) -> list[Any]:
-        """Return the metrics for `compile`."""
+    def metrics(self, model: keras.Model) -> list[keras.metrics.Metric]:
+        """Return the metrics for `model.compile`; by default the result of `model.metric_functions()`, if defined."""
         return model.metric_functions() if hasattr(model, "metric_functions") else []
 
     # === Data ===
-    def load_data(self, config: Configuration, path: Path | None = None) -> Any:
-        """Return the data of a configuration, a `Split` unless other methods are overridden.
+    def load_data(self, config: Configuration | None, path: Path | None = None) -> TaskData:
+        """Load the data of a configuration.
 
         Args:
-            config: A configuration of this family.
-            path: The file given with --data; None loads the data that come with the package.
+            config: A configuration of this family, or None for a model that is not in the zoo.
+            path: File passed with --data; None loads the data that are included in the package.
+
+        Returns:
+            A `Split`. A family that returns another type must override the methods that read it.
 
         Raises:
-            ValueError: If there are no data, or the file is missing or not supported.
+            ValueError: If there are no data for the configuration, or the file is missing or not supported.
         """
         raise NotImplementedError(f"task family {self.name!r} must define load_data")
 
     def data_included(self, config: Configuration) -> bool:
-        """Return whether the data come with the package, so that a run on another file is not the entry's own."""
+        """Return whether the package includes the data of a configuration.
+
+        If so, a run on another file is not published under the name of the configuration.
+        """
         return False
 
-    def configure(self, config: Configuration, data: Any) -> Configuration:
+    def configure(self, config: ConfigurationT, data: TaskData) -> ConfigurationT:
         """Return `config` adapted to `data`, for example to its vocabulary."""
         return config
 
-    def describe_data(self, data: Any) -> str:
-        """Return name and size of `data` for the first line of a report."""
+    def describe_data(self, data: TaskData) -> str:
+        """Return the name and size of `data` for the first line of a report."""
         return data.name
 
-    def data_record(self, data: Any) -> dict[str, Any]:
+    def data_record(self, data: TaskData) -> dict[str, Any]:
         """Return the fields of result.json that describe `data`."""
         return {"data": data.name}
 
     def batches(
-        self, model: keras.Model, part: Any, batch_size: int, *, shuffle: bool = True, seed: int | None = None
+        self, model: keras.Model, part: DataPart, batch_size: int, *, shuffle: bool = True, seed: int | None = None
     ) -> Batches:
-        """Return batches of a part of the data, which `Resume` can position.
+        """Return batches of one part of the data, as a dataset with a settable position.
 
         Args:
-            model: The model that reads them.
+            model: The model that reads the batches.
             part: `data.train`, `data.test`, or `data.validation`.
-            batch_size: n.
-            shuffle: Whether to draw a new order for every epoch.
-            seed: Random seed of the order.
+            batch_size: Number of examples per batch, n.
+            shuffle: Whether to shuffle the examples in every epoch.
+            seed: Random seed for shuffling.
         """
         from deeprnn_keras.data.arrays import ArrayDataset
 
@@ -185,9 +219,9 @@ class Family:
     def train(
         self,
         model: keras.Model,
-        data: Any,
+        data: TaskData,
         recipe: Recipe,
-        directory: str | Path,
+        directory: PathLike,
         *,
         quick: bool = False,
         updates: int | None = None,
@@ -200,27 +234,31 @@ class Family:
     ) -> Run:
         """Train a model with `model.fit` and save the results in `directory`.
 
-        The saved model is that of the epoch with the lowest validation loss, or of the last epoch without validation
-        data. After Ctrl-C it is the model at that moment, after a non-finite loss the last good one. An interrupted run
-        continues with `resume=True` and produces the same result as an uninterrupted one; see `Resume`.
+        The saved model has the weights of the epoch with the lowest validation loss, or of the last epoch if there are
+        no validation data. After Ctrl-C it has the current weights; after a non-finite loss, the last finite ones. An
+        interrupted run continues with `resume=True` and produces the same result as an uninterrupted one; see `Resume`.
 
         Args:
-            model: The model; it is compiled with the recipe.
-            data: Data as returned by `load_data`.
-            recipe: A `Recipe`.
-            directory: Output directory, which does not exist or is empty; with `resume` that of the interrupted run.
-            quick: Shorten the recipe to about two minutes on two cores.
+            model: The model; it is compiled according to the recipe.
+            data: Data returned by `load_data`.
+            recipe: The training recipe.
+            directory: Output directory, which must be empty or not exist; with `resume`, the directory of the
+                interrupted run.
+            quick: Shorten the recipe to about two minutes on 2 cores.
             updates: Maximum number of updates, instead of the recipe's.
-            deadline: Time, as of `time.time`, at which training ends; None for no limit.
+            deadline: Unix time (`time.time()`) at which training ends; None for no limit.
             seed: Random seed for shuffling, dropout, and sampling.
-            title: Title of the learning curve, if there is one.
+            title: Title of the learning curve, if the family plots one.
             console: A `rich.console.Console` for progress; None creates one.
-            resume: Continue the run in `directory`. Model, data, recipe, and seed must be unchanged.
-            settings: Plain values stored in run.json for whoever resumes the run.
+            resume: Continue the run in `directory`. The model, data, recipe, and seed must be unchanged.
+            settings: JSON values to store in run.json, from which a resumed run is set up.
+
+        Returns:
+            The outcome of the run.
 
         Raises:
-            ValueError: If the directory is in use or, with `resume`, holds no unfinished run or a different one, or if
-                the data do not fit the model.
+            ValueError: If the directory is in use, or the data do not fit the model. With `resume`, if the directory
+                holds no unfinished run or a different one.
         """
         import keras
         from rich.console import Console
@@ -233,7 +271,7 @@ class Family:
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
         create_run_directory(directory, settings)
         plan.recipe.compile(model, self.loss(model), self.metrics(model))
-        run, (history, *displays) = self.new_run(directory), self.monitors(model, console)
+        run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
         fit(run, model, plan, history, displays, deadline)
         save_model(model, run.model_path)
         save_table(history.epochs, directory / HISTORY)
@@ -262,32 +300,35 @@ class Family:
     def plan(
         self,
         model: keras.Model,
-        data: Any,
+        data: TaskData,
         recipe: Recipe,
         *,
         seed: int,
         quick: bool = False,
         updates: int | None = None,
     ) -> Plan:
-        """Return the batches and epochs of a run.
+        """Return the batches and the number of epochs of a run; the arguments are those of `train`.
 
         Raises:
-            ValueError: If the data do not fit the model, or the family has no shortened runs.
+            ValueError: If the data do not fit the model, or the family does not support `quick` or `updates`.
         """
         if quick or updates is not None:
-            raise ValueError(f"quick and updates are not supported for models of {self.name}")
+            raise ValueError(f"task family {self.name!r} does not support quick and updates; leave them out")
         train = self.batches(model, data.train, recipe.batch_size, seed=seed)
         validation = None
         if data.validation is not None:
-            validation = self.batches(model, data.validation, VALIDATION_BATCH, shuffle=False)
+            validation = self.batches(model, data.validation, VALIDATION_BATCH_SIZE, shuffle=False)
         return Plan(recipe, train, validation, recipe.epochs_for(len(train)))
 
     def new_run(self, directory: Path) -> Run:
-        """Return the record of a run that starts."""
+        """Return the `Run` object of a new run; a subclass of `Run` may have more attributes."""
         return Run(directory)
 
-    def monitors(self, model: keras.Model, console: Console) -> list[keras.callbacks.Callback]:
-        """Return callbacks: first the one whose `epochs` become history.csv, then those that show progress."""
+    def callbacks(self, model: keras.Model, console: Console) -> list[keras.callbacks.Callback]:
+        """Return the callbacks that record and display a run.
+
+        The attribute `epochs` of the first one, a list with one dictionary per epoch, is saved as history.csv.
+        """
         from deeprnn_keras.training.callbacks import EpochHistory
 
         return [EpochHistory(console)]
@@ -296,7 +337,7 @@ class Family:
         self,
         run: Run,
         model: keras.Model,
-        data: Any,
+        data: TaskData,
         recipe: Recipe,
         history: keras.callbacks.Callback,
         *,
@@ -304,21 +345,35 @@ class Family:
         seed: int,
         console: Console,
     ) -> None:
-        """Score a finished run and save further files; the model and its history are saved already."""
+        """Score the model if the run has finished, and save additional files.
+
+        The model and its history are already saved.
+
+        Args:
+            run: The run; its `score` is set.
+            model: The trained model.
+            data: Data returned by `load_data`.
+            recipe: The training recipe.
+            history: The first of `callbacks`.
+            title: Title of the learning curve, if the family plots one.
+            seed: Random seed for sampling.
+            console: A `rich.console.Console` for progress.
+        """
         if run.ending == "finished":
             run.score = self.score(model, data.test)
 
-    def score(self, model: keras.Model, part: Any) -> dict[str, float | int]:
-        """Return `{metric: value}` of a model on a part of the data; by default the loss and metrics.
+    def score(self, model: keras.Model, part: DataPart) -> dict[str, float | int]:
+        """Return `{metric: value}` of a model on one part of the data; by default the loss and metrics.
 
-        The model is compiled with the loss and metrics of the family if it is not compiled.
+        A model that is not compiled is compiled with the loss and metrics of the family first.
         """
         if not model.compiled:
             model.compile(loss=self.loss(model), metrics=self.metrics(model))
-        values = model.evaluate(self.batches(model, part, VALIDATION_BATCH, shuffle=False), verbose=0, return_dict=True)
+        batches = self.batches(model, part, VALIDATION_BATCH_SIZE, shuffle=False)
+        values = model.evaluate(batches, verbose=0, return_dict=True)
         return {metric: float(value) for metric, value in values.items()}
 
-    def score_record(self, run: Run, data: Any) -> dict[str, Any]:
+    def score_record(self, run: Run, data: TaskData) -> dict[str, Any]:
         """Return the fields of result.json that describe the score."""
         return {"score": run.score}
 
@@ -340,13 +395,13 @@ class Family:
 
         Args:
             model: A trained model.
-            config: The zoo's configuration of that name, or None.
-            path: The file given with --data, or None.
+            config: The zoo's configuration of the same name, or None.
+            path: File passed with --data, or None.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to leave out what the model does not know.
+            skip_unknown: Whether to skip symbols that are not in the model's vocabulary.
         """
         data = self.load_data(config, path)
-        console.print(f"[bold]{model.name}[/] on {data.name}, test")
+        console.print(f"[bold]{model.name}[/] on {data.name}, test part")
         print_score(self.score(model, data.test), console)
 
     def generate(
@@ -356,64 +411,81 @@ class Family:
 
         Args:
             model: A trained model.
-            config: The zoo's configuration of that name, or None.
-            options: The options that were given, by name: prompt, length, temperature, notes, seed, output, data,
-                skip_unknown.
+            config: The zoo's configuration of the same name, or None.
+            options: The options passed, by name: prompt, length, temperature, notes, seed, output, data, skip_unknown.
             console: A `rich.console.Console` for messages.
 
         Raises:
-            ValueError: If the family does not generate, or an option is not supported.
+            ValueError: If the family does not support generation or one of the options.
         """
-        raise ValueError(f"model {model.name!r} is not supported: models of {self.name} do not generate")
+        raise ValueError(f"task family {self.name!r} of model {model.name!r} does not support generation")
 
     def evaluation_record(self, config: Configuration, model: keras.Model, path: Path | None) -> EvaluationRecord:
-        """Return what `deeprnn evaluate --record` stores.
+        """Return the scores that `deeprnn evaluate --record` stores.
 
         Args:
-            config: The configuration, an entry of the zoo.
+            config: A configuration of the zoo.
             model: Its trained model.
-            path: The file given with --data, or None.
+            path: File passed with --data, or None.
 
         Raises:
-            ValueError: If the file is not the entry's own data.
+            ValueError: If the data are not those of the configuration.
         """
         from deeprnn_keras.training.step_time import first_batch
 
         data = self.load_data(config, path)
         score = self.score(model, data.test)
-        values = {metric.replace("_", " "): value for metric, value in score.items() if isinstance(value, float)}
+        metrics = {metric.replace("_", " "): value for metric, value in score.items() if isinstance(value, float)}
         train = self.batches(model, data.train, config.recipe.batch_size, seed=0)
-        return EvaluationRecord(data.name, "test", values, first_batch(train))
+        return EvaluationRecord(data.name, "test", metrics, first_batch(train))
 
     # === Tuning ===
     def check_tunable(self, config: Configuration) -> None:
-        """Raise a ValueError if `deeprnn tune` does not support the family; a tunable one overrides all four."""
+        """Raise a ValueError if `deeprnn tune` does not support a configuration; by default it supports none."""
         raise ValueError(
-            f"{config.name}: deeprnn tune does not support models of {self.name}; "
+            f"deeprnn tune does not support task family {self.name!r} of model {config.name!r}; "
             f"use HyperDeepRNN(zoo.info({config.name!r})) in a script"
         )
 
-    def trial_batches(self, data: Any, recipe: Recipe, steps: int | None, seed: int) -> tuple[Batches, Batches]:
-        """Return training batches, `steps` per epoch, and a short validation set for the trials of a search.
+    def trial_batches(self, data: TaskData, recipe: Recipe, steps: int | None, seed: int) -> tuple[Batches, Batches]:
+        """Return the training batches and a short validation set for the trials of a search.
+
+        Args:
+            data: Data returned by `load_data`.
+            recipe: Recipe of a trial.
+            steps: Number of updates per epoch; None for one pass over the data.
+            seed: Random seed for shuffling.
 
         Raises:
-            NotImplementedError: If a family overrides `check_tunable` alone.
+            NotImplementedError: If the family does not define this method.
         """
-        raise NotImplementedError(f"task family {self.name!r} must define trial_batches to be tunable")
+        raise NotImplementedError(f"task family {self.name!r} must define trial_batches to support deeprnn tune")
 
-    def objective_unit(self, data: Any) -> tuple[str, float]:
-        """Return name and factor of the unit in which a search reports the validation loss."""
+    def objective_unit(self, data: TaskData) -> tuple[str, float]:
+        """Return the name of the search objective, and the factor that converts the validation loss to it."""
         return "validation loss", 1.0
 
-    def search_record(self, data: Any) -> dict[str, Any]:
-        """Return plain values that identify the data of a search."""
+    def search_record(self, data: TaskData) -> dict[str, Any]:
+        """Return JSON values that identify the data of a search; by default those of `data_record`."""
         return self.data_record(data)
 
     # === Options ===
-    def check_options(self, config: Configuration, given: Mapping[str, Any]) -> None:
-        """Raise a ValueError for options of `deeprnn train` that the family does not support."""
-        wrong = [f"--{name}" for name in self.unsupported_options if given.get(name) is not None]
-        if wrong:
+    def check_options(self, config: Configuration, options: Mapping[str, Any]) -> None:
+        """Raise a ValueError if an option of `deeprnn train` is not supported.
+
+        Args:
+            config: A configuration of this family.
+            options: The options by name; None for those that were not passed.
+        """
+        unsupported = [name for name in self.unsupported_options if options.get(name) is not None]
+        if unsupported:
+            options_text = flags(unsupported)
             raise ValueError(
-                f"{config.name}: models of {self.name} do not support {', '.join(wrong)}; leave out {', '.join(wrong)}"
+                f"task family {self.name!r} of model {config.name!r} does not support {options_text}; leave out "
+                f"{options_text}"
             )
+
+
+def flags(names: Iterable[str]) -> str:
+    """Return the options `names` as they are written on the command line, for messages: "--epochs, --skip-unknown"."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names) or "no options"

@@ -1,4 +1,4 @@
-"""Polyphonic music: the notes of the next frame."""
+"""Task family for polyphonic music: prediction of the notes of the next frame."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import override
 
-from deeprnn_keras.tasks.family import Configuration
+from deeprnn_keras.tasks.family import Configuration, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
@@ -17,40 +18,47 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
-OPENING = 8  # frames of a test piece that generated music begins with
+OPENING_FRAMES = 8  # of a test piece, which generated music continues
 
 
 @register
 class MusicFamily(SequenceFamily):
-    """Models that predict which notes sound in the next frame."""
+    """Models that predict the notes of the next frame of a piece."""
 
     name = "music"
-    intended_use = "to score and to continue pieces of the kind it was trained on; to compare recurrent networks"
-    limits = "It gives each note of a frame a probability by itself: of chords it knows what came before."
+    intended_use = "scoring and continuation of pieces similar to the training data; comparison of recurrent networks"
+    limits = "The notes of a frame are predicted independently of each other, given the previous frames."
     kinds = ("notes",)
 
+    @override
     def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
-        """Return the nats per frame, over all frames."""
+        """Return the negative log-likelihood in nats per frame, averaged over all frames, and the number of pieces."""
         nats = frames = 0.0
         for probabilities, notes in zip(model.predict_proba(part.series), part.targets, strict=True):
             p = np.clip(np.where(notes, probabilities, 1 - probabilities), 1e-12, 1)
             nats, frames = nats - float(np.log(p).sum()), frames + len(notes)
         return {"nats_per_frame": nats / frames, "pieces": len(part)}
 
+    @override
     def generate(
         self, model: SequenceModel, config: Configuration | None, options: Mapping[str, Any], console: Console
     ) -> None:
-        """Continue the opening of a test piece, which the seed selects, and write a MIDI file."""
+        """Continue the opening of a test piece, which the seed selects, and write a MIDI file.
+
+        Raises:
+            ValueError: If --output is missing, or --prompt is passed.
+        """
         from deeprnn_keras.data import write_midi
 
         if "prompt" in options or "output" not in options:
             raise ValueError(
-                "models of music continue a test piece and write it to --output FILE.mid; leave out --prompt"
+                "music models continue the opening of a test piece; they require --output FILE.mid and do not support "
+                f"--prompt, got {flags(options)}"
             )
         pieces, seed = self.load_data(config, options.get("data")).test.series, options.get("seed")
-        start = pieces[(seed or 0) % len(pieces)][:OPENING]
+        opening = pieces[(seed or 0) % len(pieces)][:OPENING_FRAMES]
         sampling = {"temperature": options.get("temperature", 0.9), "notes": options.get("notes"), "seed": seed}
-        with console.status("composing"):
-            roll = model.generate(start, options.get("length", 128), **sampling)
+        with console.status("generating"):
+            roll = model.generate(opening, options.get("length", 128), **sampling)
         write_midi(roll, options["output"])
         console.print(f"{len(roll)} frames saved to {options['output']}", soft_wrap=True, highlight=False)

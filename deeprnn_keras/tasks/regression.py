@@ -1,10 +1,11 @@
-"""Regression: numbers from series."""
+"""Task family for regression on series."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from typing_extensions import override
 
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
 
 @register
 class RegressionFamily(SequenceFamily):
-    """Models that predict numbers from a series."""
+    """Models that predict real numbers from a series."""
 
     name = "regression"
-    intended_use = "to see how far back a recurrent network remembers"
-    limits = "The task is made up."
+    intended_use = "measurement of how long a recurrent network retains information"
+    limits = "The task is artificial."
     kinds = ("numbers",)
 
+    @override
     def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
-        """Return the mean squared error over all numbers."""
-        predicted = model.predict_labels(part.series)
-        targets = np.asarray(part.targets).reshape(predicted.shape)
-        return {"mse": float(np.mean((predicted - targets) ** 2)), "examples": len(part)}
+        """Return the mean squared error over all outputs, and the number of series."""
+        predictions = np.asarray(model.predict_labels(part.series))
+        targets = np.asarray(part.targets).reshape(predictions.shape)
+        return {"mse": float(np.mean((predictions - targets) ** 2)), "examples": len(part)}

@@ -1,4 +1,4 @@
-"""Scores and endings of runs on the terminal."""
+"""Printed scores of training runs and trained models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_score(score: Mapping[str, float | int], console: Console) -> None:
-    """Print `{metric: value}`, one per line."""
+    """Print `{metric: value}`, one metric per line."""
     for metric, value in score.items():
         text = f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
         console.print(f"[bold]{metric.replace('_', ' '):>14}[/]  {text}")
@@ -29,7 +29,7 @@ def score_table(
     text: str = "validation text",
     unit: str = "character",
 ) -> Table:
-    """Return a table of bits per symbol of a model and of compressors, the best last.
+    """Return a table of the bits per symbol of a model and of compressors, sorted from worst to best.
 
     Args:
         score: Score of the model.

@@ -1,4 +1,4 @@
-"""Training runs: the directory, resuming, and the endings that all task families share."""
+"""Training runs: output directory, resuming, and the possible outcomes, shared by all task families."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import DataPart, PathLike
 from deeprnn_keras.training.files import save_json
 
 if TYPE_CHECKING:
@@ -16,23 +17,22 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
     from deeprnn_keras.training.recipe import Recipe
 
-CHECKPOINTS, SETTINGS, MODEL, HISTORY, RESULT = (
-    "checkpoints",
-    "run.json",
-    "model.keras",
-    "history.csv",
-    "result.json",
-)
+# files in the output directory
+CHECKPOINTS = "checkpoints"
+SETTINGS = "run.json"
+MODEL = "model.keras"
+HISTORY = "history.csv"
+RESULT = "result.json"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The parts of a data set.
+    """Training, test, and validation parts of a data set.
 
     Attributes:
         train: Training part, by default arrays `(x, y)`.
-        test: Test part, which the final score is computed on. It never influences training.
-        validation: Validation part, which selects the best epoch; None keeps the last epoch.
+        test: Test part, on which the final score is computed. It does not influence training.
+        validation: Validation part, which selects the best epoch. With None, the weights of the last epoch are used.
         name: Name of the data set in reports.
 
     >>> import numpy as np
@@ -42,18 +42,18 @@ class Split:
     True
     """
 
-    train: Any
-    test: Any
-    validation: Any = None
+    train: DataPart
+    test: DataPart
+    validation: DataPart = None
     name: str = "data"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Arguments of one `model.fit`.
+    """Arguments of one call of `model.fit`.
 
     Attributes:
-        recipe: The recipe to follow, shortened for a quick run.
+        recipe: The training recipe, shortened for a quick run.
         train: Training batches with a settable position.
         validation: Validation batches, or None.
         epochs: Number of epochs of `len(train)` updates each.
@@ -72,8 +72,8 @@ class Run:
     Attributes:
         directory: Output directory.
         ending: "finished", "interrupted", or "not finite".
-        advice: Suggested changes after "not finite".
-        score: What the family's `score` returned, or None if the run did not finish.
+        advice: Suggested changes if the run ended as "not finite".
+        score: Score computed by the family, or None if the run has not finished.
         resumed_at: Number of updates restored from a checkpoint; 0 for a new run.
     """
 
@@ -89,12 +89,12 @@ class Run:
         return self.directory / MODEL
 
 
-def run_directory(path: str | Path, resume: bool) -> Path:
+def run_directory(path: PathLike, resume: bool) -> Path:
     """Return the output directory of a run.
 
     Args:
-        path: A directory that does not exist or is empty; with `resume` that of an unfinished run.
-        resume: Whether the run continues.
+        path: A directory that is empty or does not exist; with `resume`, that of an unfinished run.
+        resume: Whether the run is resumed.
 
     Raises:
         ValueError: If the directory is in use or, with `resume`, holds no unfinished run.
@@ -107,20 +107,29 @@ def run_directory(path: str | Path, resume: bool) -> Path:
 
 
 def check_resumable(directory: Path, argument: str) -> None:
-    """Raise a ValueError unless `directory` holds an unfinished run; `argument` is its name in the message."""
+    """Raise a ValueError unless `directory` holds an unfinished run.
+
+    Args:
+        directory: Output directory of a run.
+        argument: Name of the argument, for the error message.
+    """
     if (directory / CHECKPOINTS).is_dir():
         return
-    reason = "its run has finished" if (directory / RESULT).is_file() else "it holds no run"
-    raise ValueError(f"{argument} {str(directory)!r} cannot be resumed: {reason}")
+    reason = "its run has finished" if (directory / RESULT).is_file() else "it has no checkpoints"
+    raise ValueError(f"{argument} {str(directory)!r} holds no run to resume: {reason}")
 
 
 def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> None:
-    """Create the output directory and store `settings`, the options that a resumed run needs."""
+    """Create the output directory and save `settings`, from which a resumed run is set up, in run.json.
+
+    Raises:
+        ValueError: If the directory could not be created.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"output {str(directory)!r} cannot be created: {error.strerror}; pass another directory"
+            f"output directory {str(directory)!r} could not be created: {error.strerror}; pass another directory"
         ) from error
     if settings is not None:
         save_json(settings, directory / SETTINGS)
@@ -134,18 +143,18 @@ def fit(
     displays: Sequence[keras.callbacks.Callback] = (),
     deadline: float | None = None,
 ) -> None:
-    """Fit a compiled model and set `run.ending`.
+    """Fit a compiled model and store the outcome in `run`.
 
-    Afterwards the model has the weights of the epoch with the lowest validation loss, or of the last epoch without
-    validation data. After Ctrl-C it has the current weights, after a non-finite loss the last good ones.
+    Afterwards the model has the weights of the epoch with the lowest validation loss, or of the last epoch if there are
+    no validation data. After Ctrl-C it has the current weights; after a non-finite loss, the last finite ones.
 
     Args:
-        run: The run to update.
+        run: The run; its `ending`, `advice`, and `resumed_at` are set.
         model: A compiled model.
-        plan: What to fit.
-        history: Callback whose `epochs` become history.csv.
-        displays: Callbacks that report progress. Those with a method `close` are closed in any case.
-        deadline: Time, as of `time.time`, at which training ends; None for no limit.
+        plan: Batches, epochs, and recipe.
+        history: Callback that records the epochs.
+        displays: Callbacks that display progress. If they have a method `close`, it is called in any case.
+        deadline: Unix time (`time.time()`) at which training ends; None for no limit.
     """
     from deeprnn_keras.training.callbacks import BestCheckpoint, Deadline
     from deeprnn_keras.training.non_finite import NonFiniteGuard
@@ -154,9 +163,9 @@ def fit(
     recipe = plan.recipe
     guard, best = NonFiniteGuard(recipe=recipe), BestCheckpoint(run.model_path)
     selection = [] if plan.validation is None else [best]
-    inner = [*recipe.callbacks(plan.train), guard, history, *selection, *displays]
+    stateful_callbacks = [*recipe.callbacks(plan.train), guard, history, *selection, *displays]
     about = {f"recipe, {name}": str(value) for name, value in asdict(recipe).items()}
-    resume = Resume(run.directory / CHECKPOINTS, plan.train, inner, about=about)
+    resume = Resume(run.directory / CHECKPOINTS, plan.train, stateful_callbacks, about=about)
     limit = [] if deadline is None else [Deadline(deadline)]
     try:
         model.fit(
@@ -180,5 +189,5 @@ def fit(
 
 
 def recipe_record(recipe: Recipe) -> dict[str, Any]:
-    """Return the fields of a recipe as plain values for JSON."""
+    """Return the fields of a recipe as JSON values."""
     return {**asdict(recipe), "schedule": recipe.schedule and str(recipe.schedule)}

@@ -1,4 +1,4 @@
-"""Families of `SequenceModel`: one prediction for a whole series, or one per step."""
+"""Base class of the task families of `SequenceModel`, which predicts one output per series or per step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from deeprnn_keras.tasks.family import Configuration, Family
 
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class SequenceFamily(Family):
-    """Models of series, `SequenceModel`, on a `SeriesSplit`.
+    """Models of type `SequenceModel` on data of type `SeriesSplit`.
 
-    A subclass defines `name`, `kinds`, and `score`; and `load_data` for data that `deeprnn_keras.data` does not have.
+    A subclass must define `name`, `kinds`, and `score`, and `load_data` unless its data sets are functions of
+    `deeprnn_keras.data`.
 
     Attributes:
-        kinds: The `kind` of the models that belong to the family.
+        kinds: The values of `SequenceModel.kind` that the family handles.
 
     >>> from deeprnn_keras.data import adding_split
     >>> from deeprnn_keras.tasks import SequenceFamily
@@ -39,41 +42,49 @@ class SequenceFamily(Family):
 
     kinds: tuple[str, ...] = ()
 
+    @override
     def accepts(self, model: keras.Model) -> bool:
-        """Return whether a model is a `SequenceModel` with an output of one of the family's kinds."""
+        """Return whether a model is a `SequenceModel` of one of the family's kinds."""
         from deeprnn_keras.models import SequenceModel
 
         return isinstance(model, SequenceModel) and model.kind in self.kinds
 
     # === Data ===
-    def load_data(self, config: Configuration, path: Path | None = None) -> SeriesSplit:
-        """Return the data of a configuration from the function called `config.corpus`.
+    @override
+    def load_data(self, config: Configuration | None, path: Path | None = None) -> SeriesSplit:
+        """Load the data of a configuration with the function of `deeprnn_keras.data` that `config.corpus` names.
 
         Raises:
-            ValueError: If the configuration comes without data, or the file is missing or not needed.
+            ValueError: If `config` is None or names no function, if the function requires a file and `path` is None,
+                or if it reads no file and `path` is passed.
         """
         if config is None:
-            raise ValueError("the model is not one of the zoo, whose entries know their data; score it in a script")
+            raise ValueError(
+                "the data of a model that is not in the zoo are unknown; evaluate it with model.evaluate in a script"
+            )
         if config.corpus is None:
             raise ValueError(
-                f"{config.name} comes without its data ({config.data}); use zoo.create_model({config.name!r}) with "
-                "model.dataset(series, labels) and model.fit"
+                f"the data of {config.name} ({config.data}) are not included; in a script, use "
+                f"zoo.create_model({config.name!r}), model.dataset(series, labels), and model.fit"
             )
-        load, file = dataset_function(config.corpus), path_parameter(config.corpus)
-        if file is None and path is not None:
-            raise ValueError(f"{config.name} comes with its data ({config.data}); leave out --data")
-        if file is not None and file.default is file.empty and path is None:
-            raise ValueError(f"{config.name} comes without its data ({config.data}); give it with --data FILE")
+        load, parameter = dataset_function(config.corpus), path_parameter(config.corpus)
+        if parameter is None and path is not None:
+            raise ValueError(f"the data of {config.name} ({config.data}) are included; leave out --data")
+        if parameter is not None and parameter.default is parameter.empty and path is None:
+            raise ValueError(f"the data of {config.name} ({config.data}) are not included; pass --data FILE")
         return load() if path is None else load(path)
 
+    @override
     def describe_data(self, data: SeriesSplit) -> str:
         """Return the numbers of training and test series."""
         return f"{len(data.train):,} training series, {len(data.test):,} test series"
 
+    @override
     def data_record(self, data: SeriesSplit) -> dict[str, Any]:
-        """Return the name of the data and the numbers of series."""
+        """Return the name of the data set and the numbers of training and test series."""
         return {"data": data.name, "train": len(data.train), "test": len(data.test)}
 
+    @override
     def batches(
         self,
         model: SequenceModel,
@@ -83,7 +94,7 @@ class SequenceFamily(Family):
         shuffle: bool = True,
         seed: int | None = None,
     ) -> Batches:
-        """Return batches of series, which may have different lengths."""
+        """Return batches of series, whose lengths may differ."""
         return model.dataset(part.series, part.targets, batch_size, shuffle=shuffle, seed=seed)
 
 
@@ -95,5 +106,5 @@ def dataset_function(name: str) -> Callable[..., SeriesSplit]:
 
 
 def path_parameter(name: str) -> inspect.Parameter | None:
-    """Return the parameter `path` of the function that loads the data set `name`, or None."""
+    """Return the parameter `path` of the function that loads the data set `name`, or None if it reads no file."""
     return inspect.signature(dataset_function(name)).parameters.get("path")

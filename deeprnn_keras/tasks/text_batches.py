@@ -1,4 +1,4 @@
-"""Batches of a text for language models: windows, or streams with carried states."""
+"""Batches of a text for language models: shuffled windows, or parallel streams with carried states."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
     TrainingBatches = Callable[[int | None], Batches]
 
-VALIDATION_ROWS = 128
-PARTS = 4  # epochs of a run with a given number of updates
+VALIDATION_BATCH_SIZE = 128  # minimum
+UPDATE_LIMITED_EPOCHS = 4  # maximum number of epochs of a run with a limited number of updates
 
 
 def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
-    """Return the pieces of text to train and to validate on, as the recipe defines them.
+    """Split a text into training and validation pieces.
+
+    If the recipe states numbers of windows, training and validation use the first windows of the text. Otherwise the
+    split is that of `TextCorpus.split`.
 
     Raises:
         ValueError: If the text is too short for the recipe's windows.
@@ -32,6 +35,7 @@ def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
 
     if recipe.train_windows is None:
         return corpus.split()
+    assert recipe.validation_windows is not None  # Recipe accepts both or neither
     stride = recipe.stride or recipe.bptt
     border = recipe.train_windows * stride
     train = corpus.text[: border - stride + recipe.bptt + 1]
@@ -39,7 +43,7 @@ def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
     if len(validation) <= recipe.bptt:
         raise ValueError(
             f"{corpus.name} is too short for the recipe: {recipe.train_windows} training windows and one validation "
-            f"window need {border + recipe.bptt + 1} characters, got {len(corpus)}"
+            f"window require {border + recipe.bptt + 1} characters, got {len(corpus)}"
         )
     return TextSplit((train,), (validation,))
 
@@ -59,76 +63,82 @@ def text_plan(
         model: A `LanguageModel`.
         corpus: The text.
         split: Its pieces, as returned by `split_text`.
-        recipe: The recipe.
-        quick: Shorten the recipe to about two minutes on two cores.
-        seed: Random seed of the order.
-        updates: Maximum number of updates, in a few epochs, instead of the recipe's.
+        recipe: The training recipe.
+        quick: Shorten the recipe to about two minutes on 2 cores.
+        seed: Random seed for the order of the batches.
+        updates: Maximum number of updates, distributed over a few epochs; None for those of the recipe.
     """
-    short = recipe
+    plan_recipe = recipe
     if quick:
-        short, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
-    train, validation = text_batches(corpus.encode(split.train), corpus.encode(split.validation), short, quick, seed)
-    per_pass = len(train(None))
-    all_epochs = recipe.epochs_for(per_pass)
+        plan_recipe, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
+    train, validation = text_batches(
+        corpus.encode(split.train), corpus.encode(split.validation), plan_recipe, quick, seed
+    )
+    updates_per_pass = len(train(None))
+    full_epochs = recipe.epochs_for(updates_per_pass)
     if updates is None:
-        return Plan(short, train(None), validation, all_epochs)
-    updates = min(updates, all_epochs * per_pass)  # never more than the whole recipe
-    epochs = short.epochs if quick else max(1, min(PARTS, updates))
-    return Plan(short, train(max(updates // epochs, 1)), validation, epochs)
+        return Plan(plan_recipe, train(None), validation, full_epochs)
+    updates = min(updates, full_epochs * updates_per_pass)  # never more than the full recipe
+    epochs = plan_recipe.epochs if quick else max(1, min(UPDATE_LIMITED_EPOCHS, updates))
+    return Plan(plan_recipe, train(max(updates // epochs, 1)), validation, epochs)
 
 
 def text_batches(
-    pieces: Sequence[np.ndarray],
-    held_out: Sequence[np.ndarray],
+    train: Sequence[np.ndarray],
+    validation: Sequence[np.ndarray],
     recipe: Recipe,
     short_validation: bool,
     seed: int,
 ) -> tuple[TrainingBatches, Batches]:
-    """Return (a function from updates per epoch, or None for one pass, to training batches; validation batches).
+    """Return the batches of an encoded text.
 
     Args:
-        pieces: Encoded training text.
-        held_out: Encoded validation text.
-        recipe: Batch size, T, stride, and whether states are carried.
-        short_validation: Validate on a sample of the windows.
-        seed: Random seed of the order.
+        train: Pieces of the training text.
+        validation: Pieces of the validation text.
+        recipe: Recipe that states n, T, the stride, and whether states are carried between batches.
+        short_validation: Whether to use only a sample of the validation windows.
+        seed: Random seed for the order of the batches.
+
+    Returns:
+        A function from the number of updates per epoch (None for one pass over the text) to training batches, and the
+        validation batches.
     """
     make = _streams if recipe.stateful else _windows
-    return make(pieces, held_out, recipe, short_validation, seed)
+    return make(train, validation, recipe, short_validation, seed)
 
 
 def _windows(
-    pieces: Sequence[np.ndarray], held_out: Sequence[np.ndarray], recipe: Recipe, short: bool, seed: int
+    train: Sequence[np.ndarray], validation: Sequence[np.ndarray], recipe: Recipe, short_validation: bool, seed: int
 ) -> tuple[TrainingBatches, Batches]:
     from deeprnn_keras.data import token_windows
 
     stride = recipe.stride or recipe.bptt
-    if short:  # fewer validation windows, evenly spread
-        stride = max(stride, sum(map(len, held_out)) // QUICK_VALIDATION_WINDOWS)
-    validation = token_windows(
-        held_out, recipe.bptt, max(recipe.batch_size, VALIDATION_ROWS), stride=stride, shuffle=False
-    )
+    if short_validation:  # fewer windows, evenly spaced
+        stride = max(stride, sum(map(len, validation)) // QUICK_VALIDATION_WINDOWS)
+    batch_size = max(recipe.batch_size, VALIDATION_BATCH_SIZE)
+    validation_batches = token_windows(validation, recipe.bptt, batch_size, stride=stride, shuffle=False)
 
-    def train(steps: int | None) -> Batches:
-        return token_windows(pieces, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed, steps=steps)
+    def training_batches(steps: int | None) -> Batches:
+        return token_windows(train, recipe.bptt, recipe.batch_size, stride=recipe.stride, seed=seed, steps=steps)
 
-    return train, validation
+    return training_batches, validation_batches
 
 
 def _streams(
-    pieces: Sequence[np.ndarray], held_out: Sequence[np.ndarray], recipe: Recipe, short: bool, seed: int
+    train: Sequence[np.ndarray], validation: Sequence[np.ndarray], recipe: Recipe, short_validation: bool, seed: int
 ) -> tuple[TrainingBatches, Batches]:
     from deeprnn_keras.data.tbptt import TBPTTDataset
 
-    if short:  # less of each piece
-        share = QUICK_VALIDATION_WINDOWS * recipe.bptt / sum(map(len, held_out))
-        held_out = [piece[: max(recipe.bptt + 1, int(share * len(piece)))] for piece in held_out]
-    chunks = sum((len(piece) - 1) // recipe.bptt for piece in held_out)
-    rows = max(1, min(max(recipe.batch_size, VALIDATION_ROWS), chunks))
-    validation = TBPTTDataset(held_out, rows, recipe.bptt)
+    if short_validation:  # the same fraction of each piece
+        fraction = QUICK_VALIDATION_WINDOWS * recipe.bptt / sum(map(len, validation))
+        validation = [piece[: max(recipe.bptt + 1, int(fraction * len(piece)))] for piece in validation]
+    chunks = sum((len(piece) - 1) // recipe.bptt for piece in validation)
+    batch_size = max(1, min(max(recipe.batch_size, VALIDATION_BATCH_SIZE), chunks))
+    validation_batches = TBPTTDataset(validation, batch_size, recipe.bptt)
 
-    def train(steps: int | None) -> Batches:
-        random = {"random_bptt": recipe.random_bptt, "seed": seed}
-        return TBPTTDataset(pieces, recipe.batch_size, recipe.bptt, **random, steps=steps)
+    def training_batches(steps: int | None) -> Batches:
+        return TBPTTDataset(
+            train, recipe.batch_size, recipe.bptt, random_bptt=recipe.random_bptt, seed=seed, steps=steps
+        )
 
-    return train, validation
+    return training_batches, validation_batches
