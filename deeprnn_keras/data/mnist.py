@@ -18,8 +18,8 @@ PERMUTATION_SEED = 92_916
 def sequential_mnist(path: PathLike | None = None, permuted: bool = False) -> SeriesSplit:
     """Return MNIST as sequences: handwritten digits, 28 x 28 pixels of 0 to 255, read pixel by pixel.
 
-    60,000 images for training and 10,000 for testing (LeCun, Bottou, Bengio & Haffner 1998); as sequences: Le, Jaitly
-    & Hinton 2015.
+    60,000 images are for training and 10,000 for testing (LeCun, Bottou, Bengio & Haffner 1998). Le, Jaitly & Hinton
+    2015 use them as sequences.
 
     Args:
         path: Path of mnist.npz, with arrays x_train, y_train, x_test, and y_test. None: the file is downloaded,

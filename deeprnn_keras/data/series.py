@@ -51,8 +51,9 @@ def japanese_vowels() -> SeriesSplit:
     """Return the Japanese vowels data set: utterances of /ae/ by nine male speakers, to be classified by speaker.
 
     Each series has 12 cepstral coefficients per step and 7 to 29 steps; the targets are the speakers, 1 to 9. The
-    official split has 270 training utterances, 30 per speaker, and 370 test utterances. Kudo, Toyama & Shimbo 1999,
-    from the UCI archive (CC BY 4.0); read from the files of the package sktime, which is not imported.
+    official split has 270 training utterances, 30 per speaker, and 370 test utterances. The data, by Kudo, Toyama &
+    Shimbo 1999 and from the UCI archive (CC BY 4.0), are read from the files of the package sktime, which is not
+    imported.
 
     Raises:
         ImportError: If sktime is not installed.
@@ -87,7 +88,7 @@ def digits() -> SeriesSplit:
     """Return handwritten digits, 8 x 8 pixels of 0 to 16, read pixel by pixel: 64 steps of one feature.
 
     The first 1,400 of the 1,797 digits are for training and the last 397, by other writers, for testing; the targets
-    are the digits. Scikit-learn's copy of the test set in the UCI archive (Alpaydin & Kaynak 1998, CC BY 4.0).
+    are the digits. This is scikit-learn's copy of the test set in the UCI archive (Alpaydin & Kaynak 1998, CC BY 4.0).
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -109,8 +110,8 @@ def digits() -> SeriesSplit:
 def adding_problem(examples: int, steps: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Generate the adding problem: random numbers in [0, 1), two of which are marked; the target is their sum.
 
-    One number in each half of the sequence is marked. A model that always predicts 1 has a mean squared error of 1/6.
-    Hochreiter & Schmidhuber 1997.
+    One number in each half of the sequence is marked (Hochreiter & Schmidhuber 1997). A model that always predicts 1
+    has a mean squared error of 1/6.
 
     Args:
         examples: Number of examples, n.
