@@ -1,6 +1,6 @@
-"""README's training result: train kjv_lstm_2x256 with its recipe, and save the plot, the figures, and the text.
+"""Training result in the README: train kjv_lstm_2x256 with its recipe, and save the plot, the scores, and the text.
 
-python -m benchmarks.king_james                      # trains, about 20 minutes on 2 cores
+python -m benchmarks.king_james                      # trains, about 10 minutes on 2 cores
 python -m benchmarks.king_james runs/kjv_lstm_2x256  # uses a finished run
 """
 
@@ -24,7 +24,8 @@ SAMPLE_LENGTH = 300  # characters
 def paragraph(result: Config, sample: str) -> str:
     """Return the text of the README for a `result.json` and a generated sample."""
     validation, compressors = result["validation"], result["compressors_bits_per_character"]
-    bits = ", ".join(f"{name.split()[0]} {value:.3f}" for name, value in compressors.items())
+    *others, last = [f"{value:.3f} ({name.split()[0]})" for name, value in compressors.items()]
+    bits = f"{', '.join(others)}, and {last}"
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if name != "deeprnn-keras")
     return (
         f"`kjv_lstm_2x256` ({result['weights']:,} parameters) reaches "
@@ -38,13 +39,13 @@ def paragraph(result: Config, sample: str) -> str:
 
 
 def replace_paragraph(readme: str, text: str) -> str:
-    """Return the README with another result."""
+    """Return the README with its result replaced by `text`."""
     pattern = r"(<!-- result -->\n).*?(<!-- end of result -->)"
     return re.sub(pattern, lambda match: f"{match[1]}{text}{match[2]}", readme, flags=re.DOTALL)
 
 
 def main(directory: PathLike | None = None) -> None:
-    """Save the results of a finished run, or of a new one, and update the README."""
+    """Copy the results of a finished run, or of a new one, to `RESULTS`, and update the README."""
     if directory is None:
         directory = ROOT / "runs" / "benchmark_kjv_lstm_2x256"
         command = [sys.executable, "-m", "deeprnn_keras.cli", "train", "kjv_lstm_2x256", "--output", str(directory)]
