@@ -15,6 +15,8 @@ FLOORS = [
     "extras",
     "checks",
     "registry",
+    "reading",
+    "locking",
     "optimizers",
     "equations",
     "specs",

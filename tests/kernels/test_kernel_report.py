@@ -268,7 +268,9 @@ def test_info_of_a_file_with_an_unknown_class(tmp_path):
 
     keras.Sequential([keras.Input((None, 3)), Odd(), layers.LSTM(2)]).save(tmp_path / "odd.keras")
     result = deeprnn("info", tmp_path / "odd.keras", "--kernels")
-    assert result.exit_code == 1 and result.stderr.endswith("could not be loaded: class 'Odd' is not registered with Keras\n")
+    assert result.exit_code == 1 and result.stderr.endswith(
+        "could not be loaded: class 'Odd' is not registered with Keras\n"
+    )
 
 
 def test_what_is_no_model_is_refused_before_tensorflow_is_loaded(directory, monkeypatch):
