@@ -14,6 +14,7 @@ FLOORS = [
     "_compat",
     "extras",
     "checks",
+    "keras_objects",
     "registry",
     "reading",
     "locking",
