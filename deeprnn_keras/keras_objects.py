@@ -67,11 +67,13 @@ def _problem(reference: dict[str, object]) -> str | None:
     class_name, module = reference["class_name"], reference.get("module")
     name = reference.get("config") if class_name == "function" else class_name
     if isinstance(name, str) and (module is None or isinstance(module, str)):
-        if class_name == "function":
+        if class_name == "function":  # Keras looks a registered function up by its name, a class by its registered name
             supported = name in activations() and module in (None, "builtins", "keras.activations")
+            registered_name: object = name
         else:
             supported = (module, name) in keras_classes() or name in ENCODINGS
-        if supported or _is_registered(reference.get("registered_name") or name) or _is_registered(name):
+            registered_name = reference.get("registered_name")
+        if supported or _is_registered(registered_name):
             return None
     return repr(f"{module}.{name}" if module else name)
 

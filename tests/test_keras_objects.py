@@ -51,6 +51,7 @@ def test_configurations_of_layers_are_supported(layer):
         instance("keras.utils.get_file", origin="x"),
         instance("keras.callbacks.CSVLogger", filename="x"),
         instance("os.path"),
+        function("keras.config.set_epsilon") | {"registered_name": "deeprnn_keras>DeepRNN"},
         {"class_name": "__lambda__", "config": {}},
         {"class_name": 5},
         {"class_name": ["a"]},
