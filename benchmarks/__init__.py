@@ -1,1 +1,1 @@
-"""Benchmarks behind the README's figures; run each with `python -m benchmarks.NAME` from the project directory."""
+"""Benchmarks behind the figures of the README. Run each with `python -m benchmarks.NAME` in the project directory."""

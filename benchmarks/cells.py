@@ -1,18 +1,27 @@
-"""The cells that are deep inside the step: `deeprnn_keras.RNN` against the same cell in `keras.layers.RNN`.
+"""Compare cells with deep transitions in `deeprnn_keras.RNN` with the same cells in `keras.layers.RNN`.
 
-python -m benchmarks.cells            # some ten minutes on two cores
-python -m benchmarks.cells --quick    # two cells, three rounds
+python -m benchmarks.cells            # about 10 minutes on 2 cores
+python -m benchmarks.cells --quick    # 2 cells, 3 rounds
 
-Both layers have the same cell object class, weights, model and data; Keras goes through its steps and differentiates
-them one by one. They take turns in one process; times are medians over rounds of the median of a round.
+Both layers have the same cell class, weights, model, and data. Keras runs and differentiates each time step. The two
+alternate in one process; a time is the median over rounds of the median step time of a round.
 """
+
+from __future__ import annotations
 
 import csv
 import json
 import statistics
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from deeprnn_keras.bench.implementations import Step
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cells"
 CELLS = {
@@ -25,11 +34,12 @@ CELLS = {
     "rhn": {"depth": 5},
 }
 UNITS, BATCH, STEPS = 256, 32, 64
-GOAL = 1.5  # times as fast in training
+MIN_SPEEDUP = 1.5  # goal for training
+MIN_STEPS = 3  # per round
 
 
-def model(layer_class, name, options, seed):
-    """One recurrent layer of h units on d = h inputs, and one number per step."""
+def build_model(layer_class: type[keras.layers.Layer], name: str, options: Mapping[str, int], seed: int) -> keras.Model:
+    """Return a compiled model of one recurrent layer with d = h and a head with one output per time step."""
     import keras
 
     from deeprnn_keras.specs import registered_cell
@@ -37,13 +47,13 @@ def model(layer_class, name, options, seed):
     keras.utils.set_random_seed(seed)
     cell = registered_cell(name).cell(UNITS, **options)
     layers = [keras.Input((STEPS, UNITS)), layer_class(cell, return_sequences=True), keras.layers.Dense(1)]
-    made = keras.Sequential(layers)
-    made.compile(keras.optimizers.Adam(), "mse")
-    return made
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(), "mse")
+    return model
 
 
-def steps(name, options, mode, seed):
-    """{"keras": a step of the model, "ours": likewise}."""
+def make_steps(name: str, options: Mapping[str, int], mode: str, seed: int) -> dict[str, Step]:
+    """Return {"keras": step of the Keras model, "ours": step of the model of this package}."""
     import keras
     import numpy as np
 
@@ -53,81 +63,89 @@ def steps(name, options, mode, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((BATCH, STEPS, UNITS), dtype="float32")
     y = rng.standard_normal((BATCH, STEPS, 1), dtype="float32")
-    made = {"keras": model(keras.layers.RNN, name, options, seed), "ours": model(RNN, name, options, seed)}
+    classes = {"keras": keras.layers.RNN, "ours": RNN}
+    models = {key: build_model(layer_class, name, options, seed) for key, layer_class in classes.items()}
     if mode == "infer":
-        return {key: predict_step(each, x) for key, each in made.items()}
-    return {key: train_step(each, x, y) for key, each in made.items()}
+        return {key: predict_step(model, x) for key, model in models.items()}
+    return {key: train_step(model, x, y) for key, model in models.items()}
 
 
-def measured(calls, rounds, seconds=0.6):
-    """{name: [milliseconds of the median step of each round]}, turn by turn; the first call apart, in seconds."""
-    first, times = {}, {name: [] for name in calls}
-    for name, call in calls.items():
-        began = time.perf_counter()
-        call()
-        first[name] = time.perf_counter() - began
-        call()
-    for _ in range(rounds):
-        for name, call in calls.items():
-            times[name].append(1e3 * _median_step(call, seconds))
-    return times, first
-
-
-def _median_step(call, seconds):
-    taken, began = [], time.perf_counter()
-    while len(taken) < 3 or time.perf_counter() - began < seconds:
+def measure(
+    steps: Mapping[str, Step], rounds: int, seconds: float = 0.6
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Return the median step time of each round in milliseconds, and the duration of the first call in seconds."""
+    first_calls: dict[str, float] = {}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for name, step in steps.items():
         start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+        step()
+        first_calls[name] = time.perf_counter() - start
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(1e3 * _median_seconds(step, seconds))
+    return times, first_calls
 
 
-def rows(names, rounds, seed=0):
-    """One row per cell and mode."""
+def _median_seconds(step: Step, seconds: float) -> float:
+    durations, round_start = [], time.perf_counter()
+    while len(durations) < MIN_STEPS or time.perf_counter() - round_start < seconds:
+        start = time.perf_counter()
+        step()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)
+
+
+def measure_rows(names: Iterable[str], rounds: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield one row per cell and mode."""
     for name in names:
         for mode in ("train", "infer"):
-            times, first = measured(steps(name, CELLS[name], mode, seed), rounds)
-            keras_ms, ours_ms = (statistics.median(times[key]) for key in ("keras", "ours"))
-            ratios = [slow / fast for slow, fast in zip(times["keras"], times["ours"], strict=True)]
+            times, first_calls = measure(make_steps(name, CELLS[name], mode, seed), rounds)
+            keras_ms, our_ms = (statistics.median(times[key]) for key in ("keras", "ours"))
+            speedups = [slow / fast for slow, fast in zip(times["keras"], times["ours"], strict=True)]
             yield {
                 "cell": " ".join([name, *(f"{key} {value}" for key, value in CELLS[name].items())]),
                 "mode": mode,
                 "keras_ms": round(keras_ms, 2),
-                "ours_ms": round(ours_ms, 2),
-                "times_as_fast": round(keras_ms / ours_ms, 2),
-                "least": round(min(ratios), 2),
-                "greatest": round(max(ratios), 2),
-                "keras_first_s": round(first["keras"], 2),
-                "ours_first_s": round(first["ours"], 2),
+                "ours_ms": round(our_ms, 2),
+                "times_as_fast": round(keras_ms / our_ms, 2),
+                "least": round(min(speedups), 2),
+                "greatest": round(max(speedups), 2),
+                "keras_first_s": round(first_calls["keras"], 2),
+                "ours_first_s": round(first_calls["ours"], 2),
             }
 
 
-def main(*arguments):
-    """Measures, prints a table, and without --quick writes it to benchmarks/results/cells."""
+def main(*arguments: str) -> None:
+    """Measure, print a table, and without --quick save it in benchmarks/results/cells."""
     from rich.console import Console
     from rich.table import Table
 
     from deeprnn_keras.bench.environment import environment
 
     quick = "--quick" in arguments
-    found = []
-    for row in rows(["mlp_gate_lstm", "rhn"] if quick else CELLS, 3 if quick else 5):
-        found.append(row)
+    rows = []
+    for row in measure_rows(["mlp_gate_lstm", "rhn"] if quick else CELLS, 3 if quick else 5):
+        rows.append(row)
         print(json.dumps(row), flush=True)
-    table = Table(*found[0], box=None, pad_edge=False)
-    for row in found:
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
         table.add_row(*map(str, row.values()))
     Console(width=140).print(table)
-    slow = [row["cell"] for row in found if row["mode"] == "train" and row["times_as_fast"] < GOAL]
-    print(f"training {GOAL} times as fast: {'missed by ' + ', '.join(slow) if slow else 'met by all'}")
+    slow = [row["cell"] for row in rows if row["mode"] == "train" and row["times_as_fast"] < MIN_SPEEDUP]
+    print(f"Training at least {MIN_SPEEDUP}x as fast: {'missed by ' + ', '.join(slow) if slow else 'met by all cells'}")
     if not quick:
-        about = {**environment(), "units": UNITS, "batch": BATCH, "steps": STEPS, "seed": 0}
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / "results.json").write_text(json.dumps({"about": about, "rows": found}, indent=1) + "\n")
-        with (RESULTS / "results.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, found[0])
-            writer.writeheader()
-            writer.writerows(found)
+        save(rows, {**environment(), "units": UNITS, "batch": BATCH, "steps": STEPS, "seed": 0})
+
+
+def save(rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
+    """Write results.json and results.csv."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    with (RESULTS / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

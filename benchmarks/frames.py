@@ -1,7 +1,7 @@
-"""Count the frames of this package between `DeepRNN.call` and its matrix products.
+"""Count the stack frames of this package between `DeepRNN.call` and its matrix products.
 
-Run `python -m benchmarks.frames`. For each cell and implementation it prints the nested frames of our own, and the
-files they are in, when the first product is computed, and at the deepest one.
+Run `python -m benchmarks.frames`. For each cell and implementation, it prints the number of nested frames of the
+package and of their files at the first matrix product and at the most deeply nested one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 import deeprnn_keras
 from deeprnn_keras import DeepRNN
+from deeprnn_keras._types import Tensor
 
 PACKAGE = Path(deeprnn_keras.__file__).parent
 CELLS = ("rnn", "lstm", "gru", "mlp_gate_lstm")
@@ -27,33 +28,33 @@ Frames = list[tuple[str, str]]
 @contextlib.contextmanager
 def recorded_products() -> Iterator[list[Frames]]:
     """Record the frames of the package, outermost first, at each call of `tf.matmul` within the block."""
-    found: list[Frames] = []
+    recorded: list[Frames] = []
 
-    def recording(function: Callable) -> Callable:
-        def product(*args: Any, **kwargs: Any) -> Any:
-            found.append(package_frames())
+    def recording(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def product(*args: Any, **kwargs: Any) -> Tensor:
+            recorded.append(package_frames())
             return function(*args, **kwargs)
 
         return product
 
-    originals = {home: home.matmul for home in (tf, tf.linalg)}
-    for home, function in originals.items():
-        home.matmul = recording(function)
+    originals = {module: module.matmul for module in (tf, tf.linalg)}
+    for module, function in originals.items():
+        module.matmul = recording(function)
     try:
-        yield found
+        yield recorded
     finally:
-        for home, function in originals.items():
-            home.matmul = function
+        for module, function in originals.items():
+            module.matmul = function
 
 
 def package_frames() -> Frames:
-    """Return (file, function) of each frame of the package, from `DeepRNN.call` down."""
+    """Return (file, function) of each frame of the package, starting at `DeepRNN.call`."""
     frames = [
         (str(Path(frame.filename).relative_to(PACKAGE)), frame.function)
         for frame in reversed(inspect.stack(0))
         if Path(frame.filename).is_relative_to(PACKAGE)
     ]
-    calls = [place for place, frame in enumerate(frames) if frame == ("layers/deep_rnn.py", "call")]
+    calls = [index for index, frame in enumerate(frames) if frame == ("layers/deep_rnn.py", "call")]
     return frames[calls[0] :] if calls else []
 
 
@@ -62,25 +63,25 @@ def products_of(cell: str, implementation: str) -> list[Frames]:
     layer = DeepRNN(4, 2, cell, return_sequences=True, implementation=implementation)
     x = np.zeros((16, 5, 3), "float32")
     layer.build(x.shape)
-    with recorded_products() as found:
+    with recorded_products() as recorded:
         tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec(x.shape))
-    return [frames for frames in found if frames]
+    return [frames for frames in recorded if frames]
 
 
 def main() -> None:
-    """Print the table, and the way to the first product."""
+    """Print the table, and the frames at the first product."""
     print(f"{'cell':<16}{'implementation':<16}{'first product':<24}{'deepest product':<24}")
-    ways = {}
+    first_frames = {}
     for cell in CELLS:
         for implementation in IMPLEMENTATIONS:
-            found = products_of(cell, implementation)
-            ways[cell, implementation] = found[0]
+            products = products_of(cell, implementation)
+            first_frames[cell, implementation] = products[0]
             first, deepest = (
                 f"{len(frames)} frames, {len({file for file, _ in frames})} files"
-                for frames in (found[0], max(found, key=len))
+                for frames in (products[0], max(products, key=len))
             )
             print(f"{cell:<16}{implementation:<16}{first:<24}{deepest:<24}")
-    for (cell, implementation), frames in ways.items():
+    for (cell, implementation), frames in first_frames.items():
         print(f"\n{cell}, {implementation}")
         for file, function in frames:
             print(f"  {file}: {function}")

@@ -1,9 +1,11 @@
-"""The README's comparison of kernels: the whole grid, memory and epochs, some fifty minutes on two cores.
+"""README's comparison of recurrent layers: grid, memory, and epochs, about 50 minutes on 2 cores.
 
 python -m benchmarks.kernels                      # measures, in runs/benchmark_kernels
-python -m benchmarks.kernels --resume             # goes on with what is there
-python -m benchmarks.kernels runs/bench_kernels   # takes what `deeprnn bench kernels` has measured there
+python -m benchmarks.kernels --resume             # continues an interrupted run
+python -m benchmarks.kernels runs/bench_kernels   # uses the results of `deeprnn bench kernels`
 """
+
+from __future__ import annotations
 
 import re
 import shutil
@@ -11,86 +13,91 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deeprnn_keras.bench.epoch import whole_epochs
-from deeprnn_keras.bench.goals import MEAN, WORST, Goal, outcomes
+from deeprnn_keras._types import Config
+from deeprnn_keras.bench.epoch import full_epoch_seconds
+from deeprnn_keras.bench.goals import MAXIMUM, MEAN, Goal, evaluate_goals
 from deeprnn_keras.bench.report import markdown_table
-from deeprnn_keras.bench.results import load_results
+from deeprnn_keras.bench.results import Results, load_results
 from deeprnn_keras.bench.tables import group_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "kernels"
 README = ROOT / "README.md"
 FILES = ("results.json", "results.md", "results.csv", "steps.png")
-LSTM = {"cells": ("lstm",), "modes": ("train",), "least_units": 128}
+LSTM: Config = {"cells": ("lstm",), "modes": ("train",), "min_units": 128}
 
 
-def section(results):
-    """The README's words, picture and table for a `results.json`."""
-    picture = "![Time of a training step of LSTMs: Keras, ours, PyTorch](benchmarks/results/kernels/steps.png)"
-    parts = [picture, _training(results), markdown_table(group_table(results)), _memory(results), _epochs(results)]
-    return "\n\n".join([*filter(None, parts), _measured_on(results["about"]), *results["notes"]]) + "\n"
+def section(results: Results) -> str:
+    """Return the section of the README: plot, text, and table."""
+    plot = "![Time per training step of LSTMs: Keras, DeepRNN, PyTorch](benchmarks/results/kernels/steps.png)"
+    parts = [plot, _training(results), markdown_table(group_table(results)), _memory(results), _epochs(results)]
+    return "\n\n".join([*filter(None, parts), _environment(results["about"]), *results["notes"]]) + "\n"
 
 
-def with_section(readme, text):
-    """The README with its comparison replaced."""
+def replace_section(readme: str, text: str) -> str:
+    """Return the README with another section."""
     pattern = r"(<!-- kernels -->\n).*?(<!-- end of kernels -->)"
-    return re.sub(pattern, lambda found: f"{found[1]}{text}{found[2]}", readme, flags=re.DOTALL)
+    return re.sub(pattern, lambda match: f"{match[1]}{text}{match[2]}", readme, flags=re.DOTALL)
 
 
-def _training(results):
-    goals = (Goal("keras", MEAN, None, **LSTM), Goal("torch", MEAN, None, **LSTM), Goal("keras", WORST, None))
-    found = {(outcome.goal.other, outcome.goal.statistic): outcome for outcome in outcomes(results, goals)}
-    keras, torch, worst = (found.get((goal.other, goal.statistic)) for goal in goals)
-    words = []
+def _training(results: Results) -> str:
+    goals = (Goal("keras", MEAN, None, **LSTM), Goal("torch", MEAN, None, **LSTM), Goal("keras", MAXIMUM, None))
+    outcomes = {(outcome.goal.baseline, outcome.goal.statistic): outcome for outcome in evaluate_goals(results, goals)}
+    keras, torch, maximum = (outcomes.get((goal.baseline, goal.statistic)) for goal in goals)
+    sentences = []
     if keras:
-        words.append(
-            f"An update of LSTMs with h ≥ 128 takes `DeepRNN` **{keras.value:.2f} of the time of `keras.layers.LSTM`** "
-            f"under `model.fit`'s defaults (geometric mean of {keras.count} sizes: {1 / keras.value:.1f} times faster)"
-            + (f" and {torch.value:.2f} of that of `torch.nn.LSTM`." if torch else ".")
+        sentences.append(
+            f"A training update of an LSTM with h ≥ 128 takes `DeepRNN` **{keras.value:.2f} times as long as "
+            f"`keras.layers.LSTM`** with the defaults of `model.fit` (geometric mean over {keras.count} sizes; "
+            f"{1 / keras.value:.1f}x as fast)"
+            + (f", and {torch.value:.2f} times as long as `torch.nn.LSTM`." if torch else ".")
         )
-    if worst:
-        words.append(
-            f"In the worst of all {worst.count} cases, {worst.worst}, it takes {worst.value:.2f} of Keras' time. "
-            "DeepRNN's time as a multiple of that of others, geometric mean over the sizes (least to greatest):"
+    if maximum:
+        sentences.append(
+            f"The largest ratio to Keras in all {maximum.count} cases is {maximum.value:.2f} ({maximum.slowest}). The "
+            "table shows the time of `DeepRNN` divided by that of the others, as the geometric mean over the sizes "
+            "(minimum to maximum):"
         )
-    return " ".join(words)
+    return " ".join(sentences)
 
 
-def _memory(results):
-    found = {name: figures for name, figures in results["memory"].items() if "growth_mb" in figures}
-    if not found:
+def _memory(results: Results) -> str:
+    measured = {name: figures for name, figures in results["memory"].items() if "growth_mb" in figures}
+    if not measured:
         return ""
-    (case,) = {figures["case"] for figures in found.values()}
-    each = ", ".join(f"{name} {figures['growth_mb']:,.0f}" for name, figures in found.items())
-    return f"Memory that an update adds ({case}, L x h x n x T), in MB: {each}."
+    (case,) = {figures["case"] for figures in measured.values()}
+    values = ", ".join(f"{name} {figures['growth_mb']:,.0f} MB" for name, figures in measured.items())
+    return f"Memory of a training update ({case}, L x h x n x T): {values}."
 
 
-def _epochs(results):
-    found = {name: figures for name, figures in results["epoch"].items() if "error" not in figures}
-    if not found:
+def _epochs(results: Results) -> str:
+    measured = {name: figures for name, figures in results["epoch"].items() if "error" not in figures}
+    if not measured:
         return ""
-    figures = next(iter(found.values()))
-    part = figures["updates"] < figures["updates_per_epoch"]
-    how = f", reckoned from {figures['updates']:,} updates" if part else ""
-    each = ", ".join(f"{name} {whole_epochs(one)[1]:.0f}" for name, one in found.items())
-    first = ", ".join(f"{name} {whole_epochs(one)[0]:.0f}" for name, one in found.items())
+    figures = next(iter(measured.values()))
+    extrapolated = figures["updates"] < figures["updates_per_epoch"]
+    note = f", extrapolated from {figures['updates']:,} updates" if extrapolated else ""
+    first, second = (
+        ", ".join(f"{name} {full_epoch_seconds(values)[epoch]:.0f} s" for name, values in measured.items())
+        for epoch in (0, 1)
+    )
     return (
-        f"An epoch of `kjv_lstm_2x256` on the King James Bible, {figures['updates_per_epoch']:,} updates{how}, in "
-        f"seconds: {each}; the first epoch, with what is compiled: {first}."
+        f"One epoch of `kjv_lstm_2x256` on the King James Bible ({figures['updates_per_epoch']:,} updates{note}): "
+        f"{second}. The first epoch, including compilation: {first}."
     )
 
 
-def _measured_on(about):
+def _environment(about: Config) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items() if name != "deeprnn-keras")
     return (
-        f"Measured side by side on {about['device']} ({versions}, Python {about['python']}, {about['date']}), medians "
-        f"of {about['rounds']} alternating rounds; all figures and how they were taken: "
-        "[results.md](benchmarks/results/kernels/results.md). For your machine: `deeprnn bench kernels`."
+        f"Measured on {about['device']} ({versions}, Python {about['python']}, {about['date']}): medians of "
+        f"{about['rounds']} alternating rounds. [results.md](benchmarks/results/kernels/results.md) lists all figures "
+        "and explains the method. `deeprnn bench kernels` measures your machine."
     )
 
 
-def main(*arguments):
-    """Writes the results of a run, of a new one if no directory is given."""
+def main(*arguments: str) -> None:
+    """Save the results in a directory, or those of a new run, and update the README."""
     resume = "--resume" in arguments
     directories = [argument for argument in arguments if argument != "--resume"]
     directory = Path(directories[0]) if directories else ROOT / "runs" / "benchmark_kernels"
@@ -100,12 +107,20 @@ def main(*arguments):
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copy(directory / name, RESULTS / name)
-    README.write_text(with_section(README.read_text(encoding="utf-8"), current()), encoding="utf-8")
+    update_readme()
 
 
-def current():
-    """The section for the results that are there."""
-    return section(load_results(RESULTS))
+def build_section() -> str:
+    """Return the section for the saved results."""
+    results = load_results(RESULTS)
+    if results is None:
+        raise FileNotFoundError(f"{str(RESULTS)!r} contains no results; run python -m benchmarks.kernels")
+    return section(results)
+
+
+def update_readme() -> None:
+    """Regenerate the section of the README from the saved results."""
+    README.write_text(replace_section(README.read_text(encoding="utf-8"), build_section()), encoding="utf-8")
 
 
 if __name__ == "__main__":

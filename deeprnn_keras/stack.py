@@ -1,13 +1,25 @@
-"""The geometry of a deep RNN, worked out from its arguments alone: nothing is built, Keras is not imported."""
+"""Widths and weight counts of a deep RNN, computed from its arguments without building it or importing Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
 
 
-def layer_units(units, num_layers=None):
-    """[h_1, ..., h_L] from `units` (h, or one per layer) and `num_layers` (L); a ValueError if they disagree.
+def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> list[int]:
+    """Return the widths [h_1, ..., h_L] of the layers.
+
+    Args:
+        units: h, or one value per layer.
+        num_layers: L; None for the number of values in `units`.
+
+    Raises:
+        ValueError: If a value is not a positive integer, or `units` does not have `num_layers` values.
 
     >>> from deeprnn_keras.stack import layer_units
     >>> layer_units(8, num_layers=3)
@@ -17,13 +29,17 @@ def layer_units(units, num_layers=None):
         num_layers = checks.positive_int("num_layers", num_layers)
     if isinstance(units, (list, tuple)):
         if not units:
-            raise ValueError("units must be a number or a list with one entry per layer, got an empty list")
+            raise ValueError("units must be an integer or a list with one entry per layer, got an empty list")
         return [checks.positive_int("units", h) for h in checks.per_layer("units", units, num_layers or len(units))]
     return [checks.positive_int("units", units)] * (num_layers or 1)
 
 
-def check_connection(connection, units):
-    """`connection`, if these widths allow it."""
+def check_connection(connection: str, units: Sequence[int]) -> str:
+    """Return `connection` if it is supported for layers of these widths.
+
+    Raises:
+        ValueError: If the name is unknown, or residual layers do not have equal widths.
+    """
     checks.one_of("connection", connection, CONNECTIONS)
     if connection == "residual" and len(set(units)) > 1:
         raise ValueError(
@@ -33,55 +49,68 @@ def check_connection(connection, units):
     return connection
 
 
-def check_block_size(block_size, connection, num_layers):
-    """`block_size`, if residual blocks of so many layers fill the stack."""
+def check_block_size(block_size: int, connection: str, num_layers: int) -> int:
+    """Return `block_size` if the stack can be divided into residual blocks of this many layers.
+
+    Raises:
+        ValueError: If it does not divide `num_layers`, or is above 1 without residual connections.
+    """
     block_size = checks.positive_int("block_size", block_size)
     if block_size > 1 and connection != "residual":
-        raise ValueError(f"block_size={block_size} needs connection='residual', got connection={connection!r}")
+        raise ValueError(f"block_size={block_size} requires connection='residual', got connection={connection!r}")
     if num_layers % block_size:
         raise ValueError(f"block_size must divide num_layers = {num_layers}, got {block_size}")
     return block_size
 
 
-def layer_input_dims(units, input_dim, connection="stack", bidirectional=False):
-    """Return the number of features that each layer reads, from the lowest layer up."""
+def layer_input_dims(
+    units: Sequence[int], input_dim: int, connection: str = "stack", bidirectional: bool = False
+) -> list[int]:
+    """Return the number of input features of each layer, starting with the lowest layer."""
     widths = [h * (2 if bidirectional else 1) for h in units]
     shortcut = input_dim if connection == "skip" else 0
     return [input_dim, *(width + shortcut for width in widths[:-1])]
 
 
-def output_width(units, connection="stack", bidirectional=False):
-    """Return the number of features of the output of layers of these `units`, a list.
+def output_width(units: Sequence[int], connection: str = "stack", bidirectional: bool = False) -> int:
+    """Return the number of output features of a stack with layers of widths `units`.
 
     >>> from deeprnn_keras.stack import output_width
     >>> output_width([8, 4], connection="skip", bidirectional=True)
     24
     """
-    top = sum(units) if connection == "skip" else units[-1]
-    return top * (2 if bidirectional else 1)
+    width = sum(units) if connection == "skip" else units[-1]
+    return width * (2 if bidirectional else 1)
 
 
 def count_params(
-    input_dim,
-    units,
-    num_layers=None,
-    cell="lstm",
-    connection="stack",
-    bidirectional=False,
+    input_dim: int,
+    units: int | Sequence[int],
+    num_layers: int | None = None,
+    cell: CellSpec | Sequence[CellSpec] = "lstm",
+    connection: str = "stack",
+    bidirectional: bool = False,
     *,
-    use_bias=True,
-    reset_after=True,
-):
+    use_bias: bool = True,
+    reset_after: bool = True,
+) -> int:
     """Return the number of weights of `DeepRNN(units, num_layers, cell, ...)` without building it.
 
-    Equal to `layer.count_params()` for every named cell.
+    The result equals `layer.count_params()` for every named cell with equations.
 
     Args:
         input_dim: d, features per step.
-        units, num_layers, cell, connection, bidirectional, use_bias, reset_after: As in `DeepRNN`.
+        units: As in `DeepRNN`.
+        num_layers: As in `DeepRNN`.
+        cell: As in `DeepRNN`, except callables.
+        connection: As in `DeepRNN`.
+        bidirectional: As in `DeepRNN`.
+        use_bias: As in `DeepRNN`.
+        reset_after: As in `DeepRNN`.
 
     Raises:
-        ValueError: For what `DeepRNN` refuses too, and for a cell without a name (build the layer to count it).
+        ValueError: If `DeepRNN` does not support the arguments, or a cell has no name or no equations. Build the layer
+            to count the weights of such a cell.
 
     >>> from deeprnn_keras import count_params
     >>> count_params(input_dim=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
@@ -92,8 +121,9 @@ def count_params(
     check_connection(connection, units)
     cells = [parse_cell(one) for one in checks.per_layer("cell", cell, len(units))]
     switches = {"use_bias": use_bias, "reset_after": reset_after}
-    reads = layer_input_dims(units, input_dim, connection, bidirectional)
+    input_dims = layer_input_dims(units, input_dim, connection, bidirectional)
     per_direction = sum(
-        spec.count_params(d, h, **switches | options) for (spec, options), d, h in zip(cells, reads, units, strict=True)
+        spec.count_params(d, h, **switches | options)
+        for (spec, options), d, h in zip(cells, input_dims, units, strict=True)
     )
     return per_direction * (2 if bidirectional else 1)

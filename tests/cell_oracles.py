@@ -1,20 +1,30 @@
-"""Plain NumPy references in float64 for the cells that are deep inside the step, written out gate by gate.
+"""Reference implementations in NumPy and float64 of the cells with depth inside the step.
 
-A step takes x (n, d), the states, the weights by name, and the activations a, s and g (of the gates' hidden layers).
-Blocks of columns are counted by hand.
+A step function takes the input x (n, d), the states, the weights by name, and the activations a, s, and g (the last for
+the hidden layers of the gates), and returns the new states. Blocks of columns are addressed by their position,
+independently of the names in the package.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from oracles import sigmoid
 
+Activation = Callable[[np.ndarray], np.ndarray]
+Weights = Mapping[str, np.ndarray]
+States = Sequence[np.ndarray]
 
-def block(matrix, number, count):
-    """The block `number` of `count` equal ones along the last axis."""
+
+def block(matrix: np.ndarray, index: int, count: int) -> np.ndarray:
+    """Return block `index` of `count` equal blocks along the last axis."""
     width = matrix.shape[-1] // count
-    return matrix[..., number * width : (number + 1) * width]
+    return matrix[..., index * width : (index + 1) * width]
 
 
-def perceptron(x, h, w, gate, gates, g):
+def perceptron(x: np.ndarray, h: np.ndarray, w: Weights, gate: int, gates: int, g: Activation) -> np.ndarray:
+    """Return the pre-activation of gate `gate` of `gates`, a multilayer perceptron of (x, h)."""
     z = x @ block(w["kernel"], gate, gates) + h @ block(w["recurrent_kernel"], gate, gates)
     z = z + block(w["bias"], gate, gates)
     layer = 1
@@ -24,74 +34,118 @@ def perceptron(x, h, w, gate, gates, g):
     return z
 
 
-def mlp_gate_rnn(x, states, w, a=np.tanh, s=sigmoid, g=np.tanh):
+def mlp_gate_rnn(
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = np.tanh,
+    s: Activation = sigmoid,
+    g: Activation = np.tanh,
+) -> States:
     return [a(perceptron(x, states[0], w, 0, 1, g))]
 
 
-def mlp_gate_gru(x, states, w, a=np.tanh, s=sigmoid, g=np.tanh):
+def mlp_gate_gru(
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = np.tanh,
+    s: Activation = sigmoid,
+    g: Activation = np.tanh,
+) -> States:
     (h,) = states
     update, reset = s(perceptron(x, h, w, 0, 3, g)), s(perceptron(x, h, w, 1, 3, g))
     candidate = a(perceptron(x, reset * h, w, 2, 3, g))
     return [update * h + (1 - update) * candidate]
 
 
-def mlp_gate_lstm(x, states, w, a=np.tanh, s=sigmoid, g=np.tanh):
+def mlp_gate_lstm(
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = np.tanh,
+    s: Activation = sigmoid,
+    g: Activation = np.tanh,
+) -> States:
     h, c = states
-    i, f, new, o = (perceptron(x, h, w, gate, 4, g) for gate in range(4))
-    c = s(f) * c + s(i) * a(new)
+    i, f, candidate, o = (perceptron(x, h, w, gate, 4, g) for gate in range(4))
+    c = s(f) * c + s(i) * a(candidate)
     return [s(o) * a(c), c]
 
 
-def stages(x, states, w, gates, stage_of):
-    """Runs the stages of a deep transition: `stage_of(z, product, states)` -> states.
+AddedTerms = Callable[[int], np.ndarray]
+RecurrentProduct = Callable[[int, np.ndarray], np.ndarray]
 
-    `z(gate)` is what is added to the recurrent product of a gate, `product(gate, state)` that product.
+
+def deep_transition(
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    gates: int,
+    stage_step: Callable[[AddedTerms, RecurrentProduct, States], States],
+) -> States:
+    """Return the states after all stages of a deep transition.
+
+    Args:
+        x: Input.
+        states: States before the step.
+        w: Weights by name.
+        gates: Number of gates.
+        stage_step: Function (added, product, states) -> new states of one stage. `product(gate, state)` is the
+            recurrent product of a gate; `added(gate)` is the sum of the other terms of its pre-activation.
     """
     depth = 1 + sum(name.startswith("transition_kernel") for name in w)
-    first = states[0]
-    joint = w["bias"].shape[0] // (gates * states[0].shape[1])  # stages that read x and h: one, or all
+    initial = states[0]
+    input_stages = w["bias"].shape[0] // (gates * initial.shape[1])  # stages that read x and h_{t-1}: one, or all
     for stage in range(depth):
 
-        def added(gate, stage=stage):
-            at = stage * gates + gate
-            if stage and joint == 1:
+        def added(gate: int, stage: int = stage) -> np.ndarray:
+            index = stage * gates + gate
+            if stage and input_stages == 1:
                 return block(w[f"transition_bias_{stage + 1}"], gate, gates)
-            z = x @ block(w["kernel"], at, joint * gates) + block(w["bias"], at, joint * gates)
-            return z + first @ block(w["recurrent_kernel"], at, joint * gates) if stage else z
+            count = input_stages * gates
+            z = x @ block(w["kernel"], index, count) + block(w["bias"], index, count)
+            return z + initial @ block(w["recurrent_kernel"], index, count) if stage else z
 
-        def product(gate, state, stage=stage):
+        def product(gate: int, state: np.ndarray, stage: int = stage) -> np.ndarray:
             if stage == 0:
-                return state @ block(w["recurrent_kernel"], gate, joint * gates)
+                return state @ block(w["recurrent_kernel"], gate, input_stages * gates)
             return state @ block(w[f"transition_kernel_{stage + 1}"], gate, gates)
 
-        states = stage_of(added, product, states)
+        states = stage_step(added, product, states)
     return states
 
 
-def deep_transition_rnn(x, states, w, a=np.tanh, s=sigmoid, g=None):
-    return stages(x, states, w, 1, lambda z, product, states: [a(z(0) + product(0, states[0]))])
+def deep_transition_rnn(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    return deep_transition(x, states, w, 1, lambda added, product, states: [a(added(0) + product(0, states[0]))])
 
 
-def deep_transition_gru(x, states, w, a=np.tanh, s=sigmoid, g=None):
-    def stage(z, product, states):
+def deep_transition_gru(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    def stage_step(added: AddedTerms, product: RecurrentProduct, states: States) -> States:
         (h,) = states
-        update, reset = (s(z(gate) + product(gate, h)) for gate in (0, 1))
-        return [update * h + (1 - update) * a(z(2) + product(2, reset * h))]
+        update, reset = (s(added(gate) + product(gate, h)) for gate in (0, 1))
+        return [update * h + (1 - update) * a(added(2) + product(2, reset * h))]
 
-    return stages(x, states, w, 3, stage)
+    return deep_transition(x, states, w, 3, stage_step)
 
 
-def deep_transition_lstm(x, states, w, a=np.tanh, s=sigmoid, g=None):
-    def stage(z, product, states):
+def deep_transition_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    def stage_step(added: AddedTerms, product: RecurrentProduct, states: States) -> States:
         h, c = states
-        i, f, new, o = (z(gate) + product(gate, h) for gate in range(4))
-        c = s(f) * c + s(i) * a(new)
+        i, f, candidate, o = (added(gate) + product(gate, h) for gate in range(4))
+        c = s(f) * c + s(i) * a(candidate)
         return [s(o) * a(c), c]
 
-    return stages(x, states, w, 4, stage)
+    return deep_transition(x, states, w, 4, stage_step)
 
 
-def rhn(x, states, w, a=np.tanh, s=sigmoid, g=None):
+def rhn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
     (state,) = states
     gates = w["bias"].shape[0] // state.shape[1]
     depth = 1 + sum(name.startswith("transition_kernel") for name in w)
@@ -100,9 +154,9 @@ def rhn(x, states, w, a=np.tanh, s=sigmoid, g=None):
             z = x @ w["kernel"] + state @ w["recurrent_kernel"] + w["bias"]
         else:
             z = state @ w[f"transition_kernel_{layer}"] + w[f"transition_bias_{layer}"]
-        new, transform = a(block(z, 0, gates)), s(block(z, 1, gates))
+        candidate, transform = a(block(z, 0, gates)), s(block(z, 1, gates))
         carry = s(block(z, 2, gates)) if gates == 3 else 1 - transform
-        state = new * transform + state * carry
+        state = candidate * transform + state * carry
     return [state]
 
 
@@ -120,17 +174,28 @@ STEPS = {
 }
 
 
-def sequence(cell, x, weights, units, states=None, mask=None, **functions):
-    """(n, T, d) -> outputs (n, T, h), final states; a masked step leaves the states and repeats the output."""
-    n, steps = x.shape[:2]
-    count = 2 if cell.endswith("lstm") else 1
-    states = [np.zeros((n, units))] * count if states is None else states
-    mask = np.ones((n, steps), bool) if mask is None else mask
+def sequence(
+    cell: str,
+    x: np.ndarray,
+    weights: Weights,
+    units: int,
+    states: States | None = None,
+    mask: np.ndarray | None = None,
+    **activations: Activation,
+) -> tuple[np.ndarray, States]:
+    """Return the outputs (n, T, h) and final states for a sequence (n, T, d).
+
+    At a masked step, the states do not change and the output is repeated.
+    """
+    n, num_steps = x.shape[:2]
+    num_states = 2 if cell.endswith("lstm") else 1
+    states = [np.zeros((n, units))] * num_states if states is None else states
+    mask = np.ones((n, num_steps), bool) if mask is None else mask
     output, outputs = np.zeros((n, units)), []
-    for t in range(steps):
-        new = STEPS[cell](x[:, t], states, weights, **functions)
+    for t in range(num_steps):
+        new_states = STEPS[cell](x[:, t], states, weights, **activations)
         valid = mask[:, t, None]
-        states = [np.where(valid, after, before) for after, before in zip(new, states, strict=True)]
-        output = np.where(valid, new[0], output)
+        states = [np.where(valid, new, old) for new, old in zip(new_states, states, strict=True)]
+        output = np.where(valid, new_states[0], output)
         outputs.append(output)
     return np.stack(outputs, 1), states

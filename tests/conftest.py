@@ -1,4 +1,4 @@
-"""Shared setup of all tests: a quiet TensorFlow, figures without a display, seeded random numbers, eager training."""
+"""Setup shared by all tests: log level, figures without a display, random seeds, eager execution."""
 
 import gc
 import os
@@ -6,9 +6,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# threads that wait for each other by spinning cost more than they compute in matrices as small as these
+# with the small matrices of the tests, threads spend more time waiting for each other than computing
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# subprocesses import the package of this checkout, whichever is installed
+# subprocesses import the package from this checkout, even if another one is installed
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")])
 )
@@ -19,7 +19,7 @@ import pytest
 
 @pytest.fixture
 def rng():
-    """Seeded NumPy generator; Keras' generators are seeded, too."""
+    """Return a seeded NumPy generator; Keras' global generators are seeded, too."""
     import keras
 
     keras.utils.set_random_seed(7)
@@ -28,7 +28,7 @@ def rng():
 
 @pytest.fixture
 def eager():
-    """Run a test eagerly, see `eagerly`; fixtures of a larger scope are not affected."""
+    """Run the test under `eagerly`; fixtures of a larger scope are not affected."""
     from eagerly import eagerly
 
     with eagerly():
@@ -36,14 +36,14 @@ def eager():
 
 
 def pytest_collection_finish(session):
-    """Exempt all that was imported from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
+    """Exempt imported modules from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen():
-    """Exempt what a module leaves behind, for the same reason: caches of graphs and models grow with every test."""
+def freeze_garbage_collection():
+    """Exempt the objects that a test module leaves behind, too: caches of graphs and models grow with every test."""
     yield
     gc.collect()
     gc.freeze()

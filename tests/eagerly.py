@@ -1,14 +1,14 @@
-"""`eagerly`: run what is otherwise traced and compiled."""
+"""`eagerly`: run functions eagerly that are otherwise traced and compiled."""
 
 import contextlib
 
 
 @contextlib.contextmanager
 def eagerly():
-    """Run every `tf.function` eagerly.
+    """Run every `tf.function` eagerly within the block.
 
-    Tracing and compiling a training step takes seconds, running it takes milliseconds. For tests of callbacks, data,
-    files, and searches that train for a few steps; not for tests of what is traced or compiled.
+    Tracing and compiling a training step takes seconds, running it milliseconds. Use this in tests that train for a few
+    steps to test callbacks, data, files, or searches, but not in tests of traced or compiled functions.
     """
     import tensorflow as tf
 

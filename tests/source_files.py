@@ -1,4 +1,6 @@
-"""The source files of the repository and the names of the package's modules."""
+"""Source files of the repository, and names of the modules of the package."""
+
+from __future__ import annotations
 
 import ast
 from pathlib import Path
@@ -6,11 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def python_files(*directories):
+def python_files(*directories: str) -> list[Path]:
+    """Return the Python files in directories of the repository."""
     return [path for directory in directories for path in sorted((ROOT / directory).rglob("*.py"))]
 
 
-def module_name(path):
+def module_name(path: Path) -> str:
+    """Return the name under which a file is imported; `zoo` is installed as `deeprnn_keras.zoo`."""
     relative = path.relative_to(ROOT).with_suffix("")
     parts = [part for part in relative.parts if part != "__init__"]
     return ".".join(["deeprnn_keras", *parts] if parts[0] == "zoo" else parts)
@@ -19,12 +23,12 @@ def module_name(path):
 MODULES = {module_name(path): path for path in python_files("deeprnn_keras", "zoo")}
 
 
-def stub_names(stub):
-    """{name: module, "" for a submodule} of a package's stub, which `lazy_loader` reads."""
+def stub_names(stub: Path) -> dict[str, str]:
+    """Return the names in the stub of a package, {name: module, or "" for a submodule}; `lazy_loader` reads it."""
     imports = [node for node in ast.parse(stub.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
     return {alias.name: node.module or "" for node in imports for alias in node.names}
 
 
 STUBS = {path.parent: stub_names(path) for path in (ROOT / "deeprnn_keras").rglob("__init__.pyi")}
-HOMES = {name: module for name, module in STUBS[ROOT / "deeprnn_keras"].items() if module}
+PUBLIC_NAMES = {name: module for name, module in STUBS[ROOT / "deeprnn_keras"].items() if module}
 SUBMODULES = {name for name, module in STUBS[ROOT / "deeprnn_keras"].items() if not module}

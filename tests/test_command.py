@@ -56,6 +56,12 @@ def test_list_has_a_row_for_every_model():
         assert line.split()[-1] == f"{zoo.count_params(name):,}" and (" * " in line) == bool(zoo.info(name).weights)
 
 
+def test_list_fits_80_columns():
+    output = CliRunner().invoke(main, ["list"], env={"COLUMNS": "80"}).stdout
+    for name in zoo.list_models():
+        assert f" {zoo.count_params(name):,}\n" in output, name
+
+
 def test_list_filters_by_pattern_and_task():
     assert [line.split()[0] for line in deeprnn("list", "zaremba_*").stdout.splitlines()[1:]] == zoo.list_models("z*")
     assert "no model matches 'xyz*'" in error_of("list", "xyz*")

@@ -1,4 +1,4 @@
-"""`deeprnn train --resume`: from the outside, after an interrupted run."""
+"""`deeprnn train --resume` after an interrupted run."""
 
 import json
 
@@ -14,17 +14,17 @@ NAME = "kjv_lstm_2x256"
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
-    """A text to learn, in a directory of its own to work in."""
+    """Write a training text to a new working directory, and return the options that use it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
     return ["--text", "words.txt", "--epochs", "2", "--dropout", "0.2", "--stateful", *TINY]
 
 
 def interrupted(monkeypatch, at, *arguments):
-    """The command's output, ended by Ctrl-C after so many updates."""
+    """Return the output of a command that is interrupted by Ctrl-C after update number `at`."""
 
-    def interrupt(self, batch, logs=None, note=LossHistory.on_train_batch_end):
-        note(self, batch, logs)
+    def interrupt(self, batch, logs=None, on_train_batch_end=LossHistory.on_train_batch_end):
+        on_train_batch_end(self, batch, logs)
         if self.update == at:
             raise KeyboardInterrupt
 
@@ -37,7 +37,7 @@ def interrupted(monkeypatch, at, *arguments):
 
 @pytest.mark.slow
 def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
-    """It finds the most recent run of that name, and needs none of its options."""
+    """--resume finds the most recent run of the model and needs no other option."""
     assert deeprnn("train", NAME, *text, "--output", "whole").exit_code == 0
     updates = json.loads((tmp_path / "whole" / "result.json").read_text())["updates"]
     output = interrupted(monkeypatch, updates // 2 + 3, "train", NAME, *text)
@@ -56,7 +56,7 @@ def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
     assert "its run has finished" in error_of("train", NAME, "--resume", "--output", "whole")
 
 
-def test_what_cannot_be_resumed_is_refused(text, monkeypatch, tmp_path):
+def test_error_without_a_matching_unfinished_run(text, monkeypatch, tmp_path):
     assert f"'runs' holds no unfinished run of {NAME}" in error_of("train", NAME, "--resume")
     (tmp_path / "empty").mkdir()
     assert "it has no checkpoints" in error_of("train", NAME, "--resume", "--output", "empty")
@@ -71,4 +71,4 @@ def test_what_cannot_be_resumed_is_refused(text, monkeypatch, tmp_path):
     assert "was started with model = 'kjv" in error_of("train", "char_rnn_2x128", "--resume", "--output", "cut")
     (tmp_path / "words.txt").write_text(TEXT.replace("word", "sword"))
     message = error_of("train", NAME, "--resume", "--output", "cut")
-    assert "holds another training: updates per epoch: " in message and "; data, stream: 'int32 (" in message
+    assert "holds a different run: updates per epoch: " in message and "; data, stream: 'int32 (" in message

@@ -1,4 +1,4 @@
-"""`deeprnn tune`, from the outside."""
+"""The command `deeprnn tune`."""
 
 import json
 import subprocess
@@ -8,8 +8,8 @@ from test_command import DEEPRNN, TEXT, deeprnn, error_of
 
 from deeprnn_keras import zoo
 from deeprnn_keras.training.callbacks import LossHistory
-from deeprnn_keras.tuning.records import read_trials
-from deeprnn_keras.tuning.tuner import DeepTuner
+from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
+from deeprnn_keras.tuning.trial_records import read_trials
 
 NAME = "kjv_lstm_2x256"
 TINY = ["--layers", "1:2", "--units", "4:8", "--cell", "rnn", "--bptt", "8", "--batch-size", "4"]
@@ -18,7 +18,7 @@ SHORT = ["--updates", "8", "--trials", "2", "--algorithm", "random"]
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
-    """A text, and a model whose recipe is short, in a directory of its own to work in."""
+    """Return options for a small text and short trials, in a temporary working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
     recipe = zoo.info(NAME).recipe.replace(epochs=2, min_steps=1)
@@ -28,13 +28,13 @@ def text(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("deeprnn_keras.tuning.search.SEEDS", 2)
+def test_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("deeprnn_keras.tuning.search.NUM_SEEDS", 2)
     result = deeprnn("tune", NAME, *text, "--params", "2k", "--units", "own")
     assert result.exit_code == 0, result.output
     directory = tmp_path / "runs" / f"tune_{NAME}"
     for part in (
-        "random search, trials of 8 updates",
+        "Algorithm random, 8 updates per trial",
         "bits per character",
         "weights",
         "ms/step",
@@ -53,17 +53,17 @@ def test_a_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch
 
 
 def interrupted(monkeypatch, at, *arguments):
-    """The command's result, ended by Ctrl-C at trial number so and so."""
-    seen = []
+    """Return the result of the command, interrupted with Ctrl-C in the trial with number `at`."""
+    trial_ids = []
 
-    def interrupt(self, trial, *args, run=DeepTuner.run_trial, **kwargs):
-        seen.append(trial.trial_id)
-        if len(seen) == at:
+    def interrupt(self, trial, *args, run=ResumableTuner.run_trial, **kwargs):
+        trial_ids.append(trial.trial_id)
+        if len(trial_ids) == at:
             raise KeyboardInterrupt
         return run(self, trial, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DeepTuner, "run_trial", interrupt)
+        patch.setattr(ResumableTuner, "run_trial", interrupt)
         result = deeprnn(*arguments)
     assert result.exit_code == 130, result.output
     return result
@@ -83,15 +83,15 @@ def test_resumed_search_keeps_its_trials(text, monkeypatch, tmp_path):
     before = {r.trial_id: r.score for r in read_trials(directory / "search", "val_loss") if r.complete}
     assert len(before) == 1
     resumed = deeprnn("tune", NAME, "--resume")
-    assert resumed.exit_code == 0 and "1 trials are done already" in resumed.stdout
+    assert resumed.exit_code == 0 and "Resuming after 1 completed trials" in resumed.stdout
     after = {record.trial_id: record.score for record in read_trials(directory / "search", "val_loss")}
     assert len(after) == 2 and before.items() <= after.items()
 
 
 @pytest.mark.slow
 def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
-    def interrupt(self, batch, logs=None, note=LossHistory.on_train_batch_end):
-        note(self, batch, logs)
+    def interrupt(self, batch, logs=None, on_train_batch_end=LossHistory.on_train_batch_end):
+        on_train_batch_end(self, batch, logs)
         if self.update == 150:
             raise KeyboardInterrupt
 
@@ -111,44 +111,44 @@ def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layers", "4:1"], "num_layers = (4, 1) is an empty range"),
-        (["--units", "8", "--params", "10M"], "params = 10,000,000 fits no model of these ranges"),
-        (["--max-params", "100"], "max_params = 100 fits no model of these ranges: the smallest"),
+        (["--layers", "4:1"], "num_layers must be (low, high) with low <= high, got (4, 1)"),
+        (["--units", "8", "--params", "10M"], "params=10,000,000 excludes all models of these ranges"),
+        (["--max-params", "100"], "max_params=100 excludes all models of these ranges: the smallest"),
         (["--params", "2k", "--max-params", "3k"], "fixes the size"),
         (["--cell", "lstmm"], "unknown cell 'lstmm'; did you mean 'lstm'"),
         (["--resume"], f"'runs' holds no unfinished search for {NAME}"),
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_bad_input(options, message, text):
+def test_unsupported_option_is_an_error(options, message, text):
     assert message in error_of("tune", NAME, *text, *options)
 
 
 @pytest.mark.parametrize("option", [["--params", "many"], ["--layers", "a:b"], ["--units", "1:2:3"], ["--trials", "0"]])
-def test_what_cannot_be_read(option, text):
+def test_malformed_option_is_a_usage_error(option, text):
     assert deeprnn("tune", NAME, *text, *option).exit_code == 2
 
 
-def test_a_text_that_is_too_short_is_refused_before_anything_is_written(text, tmp_path):
+def test_too_short_text_is_rejected_before_anything_is_written(text, tmp_path):
     (tmp_path / "words.txt").write_text("ab")
-    assert "the text is too short for one window" in error_of("tune", NAME, *text, "--bptt", "own")
+    assert "tokens for one window" in error_of("tune", NAME, *text, "--bptt", "own")
     assert not (tmp_path / "runs").exists()
 
 
-def test_family_that_cannot_be_tuned_says_so(text):
+def test_family_without_tuning_is_rejected(text):
     assert "deeprnn tune does not support task family 'classification' of model 'vowels_bigru_2x64'" in error_of(
         "tune", "vowels_bigru_2x64", *text
     )
 
 
-def test_a_missing_extra_says_what_to_install(text):
+def test_missing_extra_is_an_error_that_names_it(text):
     code = (
         "import sys; sys.modules['keras_tuner'] = None\nfrom deeprnn_keras.cli import main\n"
         f"sys.argv = ['deeprnn', 'tune', {NAME!r}, '--text', 'words.txt']; main()"
     )
-    done = subprocess.run([DEEPRNN[0], "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1 and "pip install 'deeprnn-keras[tune]'" in done.stderr, done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
+    process = subprocess.run([DEEPRNN[0], "-c", code], capture_output=True, text=True)
+    assert process.returncode == 1 and "pip install 'deeprnn-keras[tune]'" in process.stderr, process.stderr[-2000:]
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.long
@@ -156,8 +156,8 @@ def test_two_workers(tmp_path):
     (tmp_path / "words.txt").write_text(TEXT)
     options = ["--text", "words.txt", *TINY, "--updates", "8", "--trials", "2", "--algorithm", "random"]
     command = [*DEEPRNN, "tune", NAME, *options, "--output", "two", "--workers", "2", "--minutes", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-2000:]
     records = read_trials(tmp_path / "two" / "search", "val_loss")
     assert [record.complete for record in records] == [True, True]
     assert zoo.create_model(tmp_path / "two" / "preset").generate("in ", length=3).startswith("in ")

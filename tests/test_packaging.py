@@ -1,4 +1,4 @@
-"""Installed files and the names at the top level: every directory, the stubs, the zoo with its weights."""
+"""Packaging: installed files, names of the stubs, lazy imports, and the zoo in a wheel."""
 
 import importlib
 import shutil
@@ -12,29 +12,29 @@ from source_files import MODULES, ROOT, STUBS, module_name
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_package_list_names_every_directory():
+def test_package_list_is_complete():
     directories = {name for name, path in MODULES.items() if path.name == "__init__.py"}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == directories
     for path in MODULES.values():
         assert (path.parent / "__init__.py").exists(), path
 
 
-def test_zoo_is_found_in_a_checkout_without_an_editable_install():
+def test_zoo_is_importable_in_a_checkout_without_an_editable_install():
     code = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f).lower()]\n"
         "from deeprnn_keras import zoo; print(zoo.count_params('zaremba_medium'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "19775200", done.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.stdout.strip() == "19775200", process.stderr
 
 
 @pytest.mark.parametrize("directory", STUBS, ids=lambda directory: directory.name)
-def test_stubs_name_what_there_is(directory):
+def test_stubs_equal_the_exported_names(directory):
     package = importlib.import_module(module_name(directory / "__init__.py"))
     assert package.__all__ == dir(package) == sorted(STUBS[directory])
     for name, module in STUBS[directory].items():
         assert getattr(package, name) is not None
-        assert name != module.partition(".")[0], f"{module}: importing the module would hide its name"
+        assert name != module.partition(".")[0], f"importing {module} would shadow the name {name}"
 
 
 def test_importing_the_package_imports_no_framework():
@@ -46,11 +46,11 @@ def test_importing_the_package_imports_no_framework():
         "public = [name for name in dir(d) if not name.startswith('_')]\n"
         "print(public == dir(d) and len(public) <= 45, {'zoo', 'DeepRNN'} < set(public))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["[]", "True", "True", "True", "True"], done.stdout + done.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.stdout.split() == ["[]", "True", "True", "True", "True"], process.stdout + process.stderr
 
 
-def test_an_unknown_public_name_is_an_attribute_error():
+def test_unknown_public_name_is_an_attribute_error():
     package = importlib.import_module("deeprnn_keras")
     with pytest.raises(AttributeError, match=r"no attribute 'DeepRNM'$"):
         package.DeepRNM  # noqa: B018
@@ -61,8 +61,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 @pytest.mark.slow
-def test_wheel_contains_the_zoo_and_works_elsewhere(tmp_path):
-    source = tmp_path / "source"  # a copy: a build leaves directories behind that a later one would read
+def test_wheel_contains_the_zoo_and_works_outside_the_checkout(tmp_path):
+    source = tmp_path / "source"  # a copy, because a later build would read the directories that a build creates
     for directory in ("deeprnn_keras", "zoo"):
         shutil.copytree(ROOT / directory, source / directory, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
@@ -79,5 +79,5 @@ def test_wheel_contains_the_zoo_and_works_elsewhere(tmp_path):
         "assert zoo.create_model('vowels_bigru_2x64', pretrained=True).count_params() == 105_609\n"
         "print(zoo.count_params('zaremba_medium'), dict(zoo.info('vowels_bigru_2x64').card())['measured results'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith("19775200 0.9"), done.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout.startswith("19775200 0.9"), process.stderr

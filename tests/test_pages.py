@@ -120,16 +120,16 @@ def test_speedup_of_two_workers_is_that_of_benchmarks():
 
 
 def test_kernels_section_is_that_of_benchmarks():
-    from benchmarks.kernels import current, with_section
+    from benchmarks.kernels import build_section, replace_section
 
-    assert with_section(text_of(README), current()) == text_of(README)
+    assert replace_section(text_of(README), build_section()) == text_of(README)
 
 
 def test_result_is_that_of_benchmarks():
-    from benchmarks.king_james import current, with_paragraph
+    from benchmarks.king_james import build_paragraph, replace_paragraph
 
-    assert with_paragraph(text_of(README), current()) == text_of(README)
-    assert current() in text_of(README)
+    assert replace_paragraph(text_of(README), build_paragraph()) == text_of(README)
+    assert build_paragraph() in text_of(README)
 
 
 def anchors(path):

@@ -1,4 +1,4 @@
-"""The same step again and again, on a machine that is busy with other things: the same numbers to the last digits."""
+"""Repeated updates with the same data give the same weights, also under load."""
 
 import threading
 
@@ -11,27 +11,27 @@ from deeprnn_keras import DeepRNN
 
 @pytest.fixture
 def busy_machine():
-    """Three threads that multiply matrices."""
-    done = threading.Event()
+    """Multiply matrices in three threads during the test."""
+    stop = threading.Event()
 
-    def work():
+    def multiply():
         matrix = np.random.default_rng(0).normal(size=(400, 400))
-        while not done.is_set():
+        while not stop.is_set():
             matrix @ matrix
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=multiply) for _ in range(3)]
     for thread in threads:
         thread.start()
     yield
-    done.set()
+    stop.set()
     for thread in threads:
         thread.join()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("options", [{"cell": "gru", "bidirectional": True}, {"cell": ["lstm", "rhn"]}], ids=str)
-def test_an_update_is_the_same_a_thousand_times(rng, busy_machine, options):
-    """An optimizer that wrote a weight which a gradient was still reading made one in some thousands differ."""
+def test_update_repeated_1000_times_is_the_same(rng, busy_machine, options):
+    """Regression: the optimizer wrote a weight that a gradient still read, in one of several thousand updates."""
     model = keras.Sequential([keras.Input((4, 3)), DeepRNN(3, 2, **options), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     x, y = rng.normal(size=(4, 4, 3)).astype("float32"), rng.normal(size=(4, 1)).astype("float32")

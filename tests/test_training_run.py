@@ -1,4 +1,4 @@
-"""A training from text to files: what it leaves, and how it ends when it does not end well."""
+"""Runs on a text: the files they write, and runs that are interrupted, diverge, or are rejected."""
 
 import csv
 import io
@@ -48,13 +48,13 @@ def result(run):
     return json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
 
 
-# === A training that ends well: its learning rate jumps after the first epoch, so that the first is the best ===
+# === A finished run: the learning rate increases after the first epoch, which is therefore the best ===
 
 WORSENING = Recipe(**SMALL, epochs=3, schedule=GeometricDecay(1000.0, after=1))
 
 
 def worsening(directory):
-    """The run and what it wrote to the console."""
+    """Return the run and its console output."""
     console = Console(file=io.StringIO(), width=120)
     run = families()["language"].train(
         new_model(WORSENING), CORPUS, WORSENING, directory, seed=4, title="a title", console=console
@@ -67,33 +67,33 @@ def finished(tmp_path_factory):
     return worsening(tmp_path_factory.mktemp("run") / "new" / "directory")
 
 
-def test_files_of_a_training(finished):
+def test_files_of_a_finished_run(finished):
     run, _ = finished
     assert run.ending == "finished" and run.advice is None
     assert sorted(path.name for path in run.directory.iterdir()) == [*FILES, "sample.txt"]
 
 
-def test_the_curve_is_a_picture(finished):
+def test_curve_is_a_png(finished):
     path = finished[0].directory / "curve.png"
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     pixels = image.imread(path)
     assert pixels.shape[:2] == (540, 960) and np.std(pixels) > 0.05
 
 
-def test_history_has_a_row_for_every_epoch(finished):
+def test_history_has_one_row_per_epoch(finished):
     rows = history(finished[0])
     updates = len(token_windows(CORPUS.encode(CORPUS.split().train), 8, 16))
     assert [(int(row["epoch"]), int(row["update"])) for row in rows] == [(k, k * updates) for k in (1, 2, 3)]
 
 
-def test_the_console_has_a_row_for_every_epoch(finished):
+def test_console_has_one_row_per_epoch(finished):
     for row in history(finished[0]):
         (line,) = [line for line in finished[1].splitlines() if f"{row['epoch']}/3 " in line]
         assert f"{float(row['validation']):.4f}" in line
         assert f"{float(row['validation']) / math.log(2):.4f}" in line
 
 
-def test_the_saved_model_is_that_of_the_best_epoch(finished):
+def test_saved_model_is_from_the_best_epoch(finished):
     run, _ = finished
     losses = [float(row["validation"]) for row in history(run)]
     assert losses[0] == min(losses) < losses[-1]
@@ -102,7 +102,7 @@ def test_the_saved_model_is_that_of_the_best_epoch(finished):
     assert loaded.evaluate(validation, verbose=0) == pytest.approx(losses[0], rel=1e-5)
 
 
-def test_numbers_of_the_result_fit_together(finished):
+def test_result_is_consistent(finished):
     run, _ = finished
     got, held_out = result(run), CORPUS.split().validation
     assert (got["ending"], got["text"], got["characters"]) == ("finished", "words.txt", len(CORPUS))
@@ -118,7 +118,7 @@ def test_numbers_of_the_result_fit_together(finished):
     assert set(got["versions"]) == {"deeprnn-keras", "keras", "tensorflow"}
 
 
-def test_the_sample_continues_held_out_text(finished):
+def test_sample_continues_held_out_text(finished):
     run, _ = finished
     text = (run.directory / "sample.txt").read_text(encoding="utf-8")
     assert text == run.sample + "\n"
@@ -126,7 +126,7 @@ def test_the_sample_continues_held_out_text(finished):
     assert len(text) == len(run.prompt) + 400 + 1
 
 
-def test_the_same_seed_gives_the_same_result(finished, tmp_path):
+def test_same_seed_gives_the_same_result(finished, tmp_path):
     runs = [finished[0], worsening(tmp_path / "again")[0]]
     first, second = (load_language_model(run.directory).get_weights() for run in runs)
     for one, two in zip(first, second, strict=True):
@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_result(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_recipe(tmp_path):
+def test_quick_run_has_no_more_updates_than_the_recipe(tmp_path):
     recipe = Recipe(**SMALL, epochs=2)
     run = run_of(recipe, tmp_path / "run", quick=True)
     updates = 2 * len(token_windows(CORPUS.encode(CORPUS.split().train), 8, 16))
@@ -144,14 +144,14 @@ def test_a_quick_training_of_a_short_text_takes_no_more_updates_than_the_whole_r
     assert result(run)["quick"] is True
 
 
-# === Trainings that end otherwise ===
+# === Interrupted and diverging runs ===
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("at", [3, 40], ids=["in the first epoch", "in the second epoch"])
-def test_interrupted_run_keeps_what_it_has_learned(tmp_path, monkeypatch, at):
-    def interrupt(self, batch, logs=None, note=LossHistory.on_train_batch_end):
-        note(self, batch, logs)
+def test_interrupted_run_saves_its_weights(tmp_path, monkeypatch, at):
+    def interrupt(self, batch, logs=None, on_train_batch_end=LossHistory.on_train_batch_end):
+        on_train_batch_end(self, batch, logs)
         if self.update == at:
             raise KeyboardInterrupt
 
@@ -174,7 +174,7 @@ DIVERGING = {
 
 
 @pytest.mark.parametrize("recipe", DIVERGING.values(), ids=DIVERGING)
-def test_diverging_training_ends_with_advice_and_finite_weights(tmp_path, recipe):
+def test_diverging_run_has_advice_and_finite_weights(tmp_path, recipe):
     run = run_of(recipe, tmp_path / "run")
     assert run.ending == result(run)["ending"] == "not finite"
     assert "learning_rate" in run.advice and "global_clipnorm" in run.advice
@@ -182,49 +182,49 @@ def test_diverging_training_ends_with_advice_and_finite_weights(tmp_path, recipe
     assert run.score is None and not (run.directory / "sample.txt").exists()
 
 
-def test_advice_is_in_the_numbers_of_the_recipe(tmp_path):
-    """The optimizer's own differ from them where the loss is stated as a sum over time."""
+def test_advice_is_expressed_in_settings_of_the_recipe(tmp_path):
+    """Those of the optimizer differ with sum_over_time=True."""
     recipe = Recipe("sgd", 3e37, global_clipnorm=5.0, sum_over_time=True, batch_size=16, bptt=8)
     run = run_of(recipe, tmp_path / "run")
     assert run.ending == "not finite"
-    rate = float(re.search(r"learning_rate, for instance to ([\d.e+-]+)", run.advice)[1])
+    rate = float(re.search(r"learning_rate, for example to ([\d.e+-]+)", run.advice)[1])
     assert rate < recipe.learning_rate, run.advice
-    assert "global_clipnorm 5 to 1.25" in run.advice
+    assert "global_clipnorm from 5 to 1.25" in run.advice
 
 
-# === Refused before anything is trained ===
+# === Errors before training ===
 
 
-def in_use(directory):
+def non_empty_directory(directory):
     (directory / "notes.txt").write_text("mine")
     return directory, "exists and is not empty"
 
 
-def a_file(directory):
+def file_path(directory):
     (directory / "notes.txt").write_text("mine")
     return directory / "notes.txt", "is a file"
 
 
-def below_a_file(directory):
-    return a_file(directory)[0] / "run", "cannot be written"
+def path_below_a_file(directory):
+    return file_path(directory)[0] / "run", "is not writable"
 
 
-@pytest.mark.parametrize("make", [in_use, a_file, below_a_file], ids=lambda f: f.__name__)
-def test_output_that_would_overwrite_is_refused(tmp_path, make):
-    path, why = make(tmp_path)
-    with pytest.raises(ValueError, match=f"output .*{why}"):
+@pytest.mark.parametrize("make", [non_empty_directory, file_path, path_below_a_file], ids=lambda f: f.__name__)
+def test_output_is_never_overwritten(tmp_path, make):
+    path, reason = make(tmp_path)
+    with pytest.raises(ValueError, match=f"output .*{reason}"):
         run_of(Recipe(**SMALL), path)
     assert (tmp_path / "notes.txt").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_output_without_permission_is_refused(tmp_path, monkeypatch):
+def test_output_without_write_permission_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
     with pytest.raises(ValueError, match=f"not writable: no write permission .*{re.escape(str(tmp_path))}"):
         run_of(Recipe(**SMALL), tmp_path / "a" / "b")
     assert not (tmp_path / "a").exists()
 
 
-def test_a_text_too_short_leaves_no_directory(tmp_path):
+def test_text_too_short_creates_no_directory(tmp_path):
     with pytest.raises(ValueError, match="T = 100 steps needs 101 symbols"):
         run_of(Recipe(bptt=100), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -59,7 +59,15 @@ def test_card_is_complete(name):
     assert len(dict(rows)) == len(rows)
     for label in ("intended use", "limits", "kernels", "data", "published result"):
         assert label in dict(rows)
-    for label in ("architecture", "initialization", "optimizer", "learning rate", "gradient clip", "epochs", "source"):
+    for label in (
+        "architecture",
+        "initialization",
+        "optimizer",
+        "learning rate",
+        "gradient clipping",
+        "epochs",
+        "source",
+    ):
         assert label in dict(rows)
     assert dict(rows)["parameters"] == f"{zoo.info(name).params:,}"
     printed = zoo.card(name)

@@ -1,17 +1,17 @@
-"""Runs the XLA implementation as a plain graph: the same arithmetic and the same gradients, without compiling."""
+"""Run the XLA implementation as a plain graph: same arithmetic and gradients, no compilation."""
 
 import pytest
 
 from deeprnn_keras.kernels.xla import plan, stack
 
 
-def plain(how):
-    """A plan without XLA, as an export has, but in pieces all the same."""
-    return how._replace(compiled=False, padded=False)
+def uncompiled(xla_plan):
+    """Return a plan without XLA, as for an export, but with the same pieces."""
+    return xla_plan._replace(compiled=False, padded=False)
 
 
 @pytest.fixture(autouse=True)
 def plain_graphs(request, monkeypatch):
-    """Compile nothing, but in tests marked `compiled`: a compile takes a second."""
+    """Compile nothing, except in tests marked `compiled`: a compilation takes a second."""
     if not request.node.get_closest_marker("compiled"):
-        monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
+        monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))

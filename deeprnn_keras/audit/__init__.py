@@ -1,4 +1,6 @@
-"""What a model is made of: which kernel runs each of its recurrent layers, and what each level knows."""
+"""Inspection of models: implementations of recurrent layers, gradient health, and linear probes of a stack."""
+
+from __future__ import annotations
 
 import lazy_loader
 

@@ -1,43 +1,56 @@
-"""The recurrent layers of a model, wherever they are nested."""
+"""Search for recurrent layers in a model, however deeply nested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from deeprnn_keras import _compat
+from deeprnn_keras._types import Layer
+
+if TYPE_CHECKING:
+    import keras
+
+    from deeprnn_keras.layers import DeepRNN
 
 
-def recurrent_layers(root):
-    """[(path, layer)] of every `keras.layers.RNN` in a layer or model, in order, each layer once.
+def recurrent_layers(root: Layer) -> list[tuple[str, keras.layers.RNN]]:
+    """Return [(path, layer)] of every `keras.layers.RNN` in a layer or model, in order, each layer once.
 
-    A path joins the names from below the root down to the layer: "encoder/deep_rnn/forward_1". A layer that is used in
-    several places stands where it comes first.
+    A path joins the names from below the root down to the layer: "encoder/deep_rnn/forward_1". A layer that is used
+    more than once is listed where it occurs first.
     """
     return list(_walk(root, [], set()))
 
 
-def _walk(layer, names, seen):
+def _walk(layer: Layer, names: list[str], visited: set[int]) -> Iterator[tuple[str, keras.layers.RNN]]:
     import keras
 
-    if id(layer) in seen:
+    if id(layer) in visited:
         return
-    seen.add(id(layer))
+    visited.add(id(layer))
     if isinstance(layer, keras.layers.RNN):
         yield "/".join(names) or layer.name, layer
-    # what keras.Model.layers is made of; layers that are no model have it too, but no public name for it
+    # The source of `keras.Model.layers`: layers that are not models have it, too, but without a public name.
     for child in _compat.flatten_layers(layer, include_self=False, recursive=False):
-        yield from _walk(child, [*names, child.name], seen)
+        yield from _walk(child, [*names, child.name], visited)
 
 
-def find_stack(model, name=None):
-    """The one `DeepRNN` of a model, or that of this name.
+def find_stack(model: keras.Model, name: str | None = None) -> DeepRNN:
+    """Return the only `DeepRNN` of a model, or the one with the given name.
 
     Raises:
-        ValueError: if there is none, or there are several and no name.
+        ValueError: If there is none, or if there are several and `name` is None.
     """
     from deeprnn_keras.layers import DeepRNN
 
-    found = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
+    stacks = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
     if name is not None:
-        found = [layer for layer in found if layer.name == name]
-    if len(found) != 1:
-        names = [layer.name for layer in found]
-        wanted = f"named {name!r}" if name else "in the model"
-        raise ValueError(f"layer: there must be one DeepRNN {wanted}, found {names or 'none'}; give its name as layer=")
-    return found[0]
+        stacks = [layer for layer in stacks if layer.name == name]
+    if len(stacks) != 1:
+        names = [layer.name for layer in stacks]
+        expected = f"named {name!r}" if name else "in the model"
+        raise ValueError(
+            f"layer: expected exactly one DeepRNN {expected}, found {names or 'none'}; pass its name as layer="
+        )
+    return stacks[0]

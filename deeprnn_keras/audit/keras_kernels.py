@@ -1,67 +1,75 @@
-"""Implementations of Keras' own recurrent layers under TensorFlow, by Keras' rules; they have none on XLA."""
+"""Implementations of stock Keras layers on TensorFlow, according to Keras' rules; XLA is not among them."""
+
+from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from deeprnn_keras.kernels import implementations
 from deeprnn_keras.kernels.contract import Traits
-from deeprnn_keras.kernels.selection import NO_GPU, NOTHING_AGAINST_GPU, Choice
+from deeprnn_keras.kernels.selection import CUDNN_DISABLED, CUDNN_SELECTED, NO_GPU, Choice
+
+if TYPE_CHECKING:
+    import keras
 
 DROP_INS = {"rnn": "deeprnn_keras.SimpleRNN", "gru": "deeprnn_keras.GRU", "lstm": "deeprnn_keras.LSTM"}
 
 
-def stock_choice(layer, gpu):
-    """The `Choice` for a `keras.layers.LSTM` or `GRU`: cuDNN where Keras' `cudnn_ok` and `inner_loop` let it.
+def stock_choice(layer: keras.layers.RNN, gpu: bool) -> Choice:
+    """Return the `Choice` for a `keras.layers.LSTM` or `GRU`: cuDNN if Keras' `cudnn_ok` and `inner_loop` permit it.
 
     Args:
-        layer: it, or a subclass that keeps its `inner_loop`.
-        gpu: whether there is a GPU.
+        layer: The layer, or one of a subclass that inherits `inner_loop`.
+        gpu: Whether a GPU is visible.
     """
-    against = [
+    against_cudnn = [
         *([] if gpu else [NO_GPU]),
-        *(["use_cudnn=False forbids it"] if layer.use_cudnn is False else []),
-        *implementations()["cudnn"].unsupported_reasons(_as_keras_sees(layer)),
+        *([CUDNN_DISABLED] if layer.use_cudnn is False else []),
+        *implementations()["cudnn"].unsupported_reasons(_traits_for_cudnn(layer)),
     ]
-    if layer.use_cudnn is True and against:
-        return Choice(
-            "error", [f"use_cudnn=True is not supported: {'; '.join(against)}. Keras raises an error at the call"]
-        )
-    if not against:
-        return Choice("cudnn", [NOTHING_AGAINST_GPU, *_fails_in_training(layer)])
-    return Choice("loop", [*(against if gpu else _better(traits(layer))), *_fails_in_training(layer)])
+    if layer.use_cudnn is True and against_cudnn:
+        reason = f"use_cudnn=True is not supported: {'; '.join(against_cudnn)}. Keras raises an error at the call"
+        return Choice("error", [reason])
+    if not against_cudnn:
+        return Choice("cudnn", [CUDNN_SELECTED, *_training_failures(layer)])
+    return Choice("loop", [*(against_cudnn if gpu else _cpu_reasons(traits(layer))), *_training_failures(layer)])
 
 
-def looping_choice(layer, gpu):
-    """The `Choice` for a layer with the `inner_loop` of `keras.layers.RNN`: the loop, and what would be faster."""
-    return Choice("loop", (_loops_on_a_gpu if gpu else _better)(traits(layer)))
+def looping_choice(layer: keras.layers.RNN, gpu: bool) -> Choice:
+    """Return the `Choice` for a layer with the `inner_loop` of `keras.layers.RNN`: the loop and faster layers."""
+    return Choice("loop", _gpu_reasons(traits(layer)) if gpu else _cpu_reasons(traits(layer)))
 
 
-def _loops_on_a_gpu(known):
-    against = implementations()["cudnn"].unsupported_reasons(known)
-    if known.cell in (None, "rnn"):
-        return [*against, *_instead_of(known)]
-    advice = ", but not with these arguments" if against else " with the same arguments"
-    return [f"keras.layers.RNN steps through its cell; {DROP_INS[known.cell]} can have cuDNN{advice}", *against]
+def _gpu_reasons(layer_traits: Traits) -> list[str]:
+    """Return why the loop runs on a GPU, and which layer would be faster."""
+    against_cudnn = implementations()["cudnn"].unsupported_reasons(layer_traits)
+    if layer_traits.cell in (None, "rnn"):
+        return [*against_cudnn, *_stacked_cells_advice(layer_traits)]
+    restriction = ", but not with these arguments" if against_cudnn else " with the same arguments"
+    drop_in = DROP_INS[layer_traits.cell]
+    return [f"keras.layers.RNN steps through its cell; {drop_in} supports cuDNN{restriction}", *against_cudnn]
 
 
-def _better(known):
-    """Return why a loop runs, and what would be faster on a CPU."""
-    against = implementations()["xla"].unsupported_reasons(
-        replace(known, implementation=2)
-    )  # drop-ins take 1 as "auto"
-    if known.cell is None:
-        return [*against, *_instead_of(known)]
-    drop_in = DROP_INS[known.cell]
-    if against:
-        return [f"Keras loops on a CPU; {drop_in} runs on XLA, but not with these arguments", *against]
-    return [f"Keras loops on a CPU; {drop_in} with the same arguments would run on XLA"]
+def _cpu_reasons(layer_traits: Traits) -> list[str]:
+    """Return why the loop runs on a CPU, and which layer would be faster."""
+    # The layers of this package accept implementation=1 as "auto".
+    against_xla = implementations()["xla"].unsupported_reasons(replace(layer_traits, implementation=2))
+    if layer_traits.cell is None:
+        return [*against_xla, *_stacked_cells_advice(layer_traits)]
+    drop_in = DROP_INS[layer_traits.cell]
+    if against_xla:
+        return [f"Keras uses its loop on a CPU; {drop_in} runs on XLA, but not with these arguments", *against_xla]
+    return [f"Keras uses its loop on a CPU; {drop_in} with the same arguments would run on XLA"]
 
 
-def _instead_of(known):
-    return ["DeepRNN stacks whole layers, with an implementation each"] if known.type_name == "StackedRNNCells" else []
+def _stacked_cells_advice(layer_traits: Traits) -> list[str]:
+    if layer_traits.type_name != "StackedRNNCells":
+        return []
+    return ["DeepRNN stacks whole layers, each with its own implementation"]
 
 
-def traits(layer) -> Traits:
-    """Return the `Traits` of a layer; a cell that is not exactly one of Keras' three is unknown, a subclass too."""
+def traits(layer: keras.layers.RNN) -> Traits:
+    """Return the `Traits` of a layer; a cell that is not exactly one of Keras' three, even a subclass, is unknown."""
     import keras
 
     from deeprnn_keras.cells.keras_cells import cell_traits
@@ -71,27 +79,29 @@ def traits(layer) -> Traits:
     return Traits(cell=None, type_name=type(layer.cell).__name__)
 
 
-def _as_keras_sees(layer):
-    """Traits for Keras' rule: tanh and sigmoid are TensorFlow's functions too, `implementation` does not matter."""
+def _traits_for_cudnn(layer: keras.layers.RNN) -> Traits:
+    """Return traits for Keras' rule, which accepts TensorFlow's tanh and sigmoid and ignores `implementation`."""
     import keras
     import tensorflow as tf
 
     from deeprnn_keras.cells.keras_cells import cell_traits
 
-    known = {
+    accepted = {
         "activation": ("tanh", (keras.activations.tanh, keras.ops.tanh, tf.tanh)),
         "recurrent_activation": ("sigmoid", (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)),
     }
-    found = {name: wanted for name, (wanted, functions) in known.items() if getattr(layer.cell, name) in functions}
-    return replace(cell_traits(layer.cell, unroll=layer.unroll), implementation=2, **found)
+    names = {
+        argument: name for argument, (name, functions) in accepted.items() if getattr(layer.cell, argument) in functions
+    }
+    return replace(cell_traits(layer.cell, unroll=layer.unroll), implementation=2, **names)
 
 
-def _fails_in_training(layer):
-    """Keras drops before it knows whether cuDNN can run, and takes the masks, one per gate, for one."""
+def _training_failures(layer: keras.layers.RNN) -> list[str]:
+    """Return a warning if training fails: Keras' attempt at cuDNN uses the masks of all gates as one."""
     cell = layer.cell
     if layer.use_cudnn is False or cell.recurrent_dropout or not cell.dropout or cell.implementation != 1:
         return []
     return [
-        f"dropout={cell.dropout:g} with implementation=1 fails in training: Keras' attempt at cuDNN takes the masks "
-        "of all gates for one; use_cudnn=False or implementation=2 avoids it"
+        f"dropout={cell.dropout:g} with implementation=1 fails in training: Keras attempts cuDNN with the masks of all "
+        "gates as one mask; use_cudnn=False or implementation=2 avoids it"
     ]

@@ -1,15 +1,18 @@
-"""`KernelReport`: the kernels of a model's recurrent layers, as data and as text."""
+"""Report of `explain_kernels`: the implementations of a model's recurrent layers, as data and as text."""
+
+from __future__ import annotations
 
 import textwrap
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
 WIDTH = 100
-GPU, CPU = "on a GPU", "on a CPU"
+ON_GPU, ON_CPU = "on a GPU", "on a CPU"
 GAP = 2
-LABEL = len(GPU) + GAP
-NOTHING = "no recurrent layer"
-IN_WORDS = {"cudnn": "cuDNN", "xla": "XLA", "loop": "Keras' loop"}
+LABEL_WIDTH = len(ON_GPU) + GAP
+NO_LAYER = "no recurrent layer"
+DISPLAY_NAMES = {"cudnn": "cuDNN", "xla": "XLA", "loop": "Keras' loop"}
 
 
 @dataclass(frozen=True)
@@ -17,90 +20,94 @@ class KernelRow:
     """One recurrent layer.
 
     Attributes:
-        path: the names that lead to it, "encoder/deep_rnn/forward_1".
-        type: such as "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in Keras' general layer.
-        kernel: what runs it on this machine: "cudnn", "xla", "loop"; "own" where its class brings an `inner_loop`
-            of its own; "error" where it requests what is not supported.
-        reasons: why this one and no faster one.
-        gpu_kernel, gpu_reasons: the same where there is a GPU.
+        path: Names that lead to the layer, "encoder/deep_rnn/forward_1".
+        type: Class of the layer, for example "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in
+            Keras' general layer.
+        kernel: Implementation that runs it on this machine: "cudnn", "xla", or "loop"; "own" if its class defines its
+            own `inner_loop`; "error" if it requests an implementation that is not supported.
+        reasons: Reasons why this implementation is used and no faster one.
+        gpu_kernel: Implementation on a machine with a GPU.
+        gpu_reasons: Reasons for `gpu_kernel`.
     """
 
     path: str
     type: str
     kernel: str
-    reasons: tuple
+    reasons: tuple[str, ...]
     gpu_kernel: str
-    gpu_reasons: tuple
+    gpu_reasons: tuple[str, ...]
 
-    def explanation(self):
-        """All but the path, what neighbours in the table may share."""
+    def explanation(self) -> Hashable:
+        """Return all fields but the path; neighbors in the table with equal ones share their reasons."""
         return self.type, self.kernel, self.reasons, self.gpu_kernel, self.gpu_reasons
 
 
-class KernelReport(list):
-    """A list of `KernelRow`; printed, a table.
+class KernelReport(list[KernelRow]):
+    """List of `KernelRow` that prints as a table.
 
     Args:
-        rows: the rows.
-        here: what the column of `kernel` is called.
+        rows: The rows.
+        here: Heading of the column of `kernel`.
     """
 
-    def __init__(self, rows=(), here="here"):
+    def __init__(self, rows: Iterable[KernelRow] = (), here: str = "here") -> None:
         super().__init__(rows)
         self.here = here
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.text()
 
     __repr__ = __str__
 
-    def text(self, width=WIDTH):
-        """The table, no line longer than `width` unless a name is; neighbours with one explanation share it."""
+    def text(self, width: int = WIDTH) -> str:
+        """Return the table; no line exceeds `width` unless a name does."""
         if not self:
-            return NOTHING
+            return NO_LAYER
         first = max(len(self.here), *(len(row.kernel) for row in self)) + GAP
-        names = max(len(row.path) for row in self)
-        if first + LABEL + names + GAP + max(len(row.type) for row in self) > width:
-            names = 0  # the type follows the path, not in a column of its own
-        lines = [f"{self.here:<{first}}{GPU:<{LABEL}}recurrent layer"]
-        for _, alike in groupby(self, key=KernelRow.explanation):
+        path_width = max(len(row.path) for row in self)
+        if first + LABEL_WIDTH + path_width + GAP + max(len(row.type) for row in self) > width:
+            path_width = 0  # the type follows the path directly instead of in its own column
+        lines = [f"{self.here:<{first}}{ON_GPU:<{LABEL_WIDTH}}recurrent layer"]
+        for _, group in groupby(self, key=KernelRow.explanation):
+            rows = list(group)
             lines.append("")
-            for row in (rows := list(alike)):
-                lines += _wrapped(
-                    f"{row.kernel:<{first}}{row.gpu_kernel:<{LABEL}}", f"{row.path:<{names}}  {row.type}", width
-                )
-            for label, reason in self._labelled(rows[0]):
-                lines += _wrapped(f"{'':<{first}}{label:<{LABEL}}", reason, width)
+            for row in rows:
+                kernels = f"{row.kernel:<{first}}{row.gpu_kernel:<{LABEL_WIDTH}}"
+                lines += _wrap(kernels, f"{row.path:<{path_width}}  {row.type}", width)
+            for label, reason in self._labeled_reasons(rows[0]):
+                lines += _wrap(f"{'':<{first}}{label:<{LABEL_WIDTH}}", reason, width)
         return "\n".join(lines)
 
-    def _labelled(self, row):
-        """[(label, reason)]: where, at the first of the reasons; one list where a GPU changes nothing."""
-        lists = {self.here: row.reasons, GPU: row.gpu_reasons}
+    def _labeled_reasons(self, row: KernelRow) -> list[tuple[str, str]]:
+        """Return [(label, reason)]; only the first reason of a machine has its label, "both" if a GPU has no effect."""
+        reasons_by_label = {self.here: row.reasons, ON_GPU: row.gpu_reasons}
         if (row.kernel, row.reasons) == (row.gpu_kernel, row.gpu_reasons):
-            lists = {"both": row.reasons}
+            reasons_by_label = {"both": row.reasons}
         return [
-            ("" if index else label, reason) for label, reasons in lists.items() for index, reason in enumerate(reasons)
+            ("" if index else label, reason)
+            for label, reasons in reasons_by_label.items()
+            for index, reason in enumerate(reasons)
         ]
 
-    def summary(self):
-        """One line for all layers, such as "on a GPU cuDNN; on a CPU the fused kernel", with reasons for a loop."""
-        alike = {}
+    def summary(self) -> str:
+        """Return one line for all layers, "on a GPU cuDNN; on a CPU XLA", with reasons where the loop runs."""
+        paths_by_text: dict[str, list[str]] = {}
         for row in self:
-            gpu, here = _in_words(row.gpu_kernel, row.gpu_reasons), _in_words(row.kernel, row.reasons)
-            alike.setdefault(f"{GPU} {gpu}; {self.here} {here}", []).append(row.path)
-        if len(alike) == 1:
-            return next(iter(alike))
-        return ". ".join(f"{', '.join(paths)}: {text}" for text, paths in alike.items()) or NOTHING
+            gpu, here = _describe(row.gpu_kernel, row.gpu_reasons), _describe(row.kernel, row.reasons)
+            paths_by_text.setdefault(f"{ON_GPU} {gpu}; {self.here} {here}", []).append(row.path)
+        if len(paths_by_text) == 1:
+            return next(iter(paths_by_text))
+        return ". ".join(f"{', '.join(paths)}: {text}" for text, paths in paths_by_text.items()) or NO_LAYER
 
 
-def _in_words(kernel, reasons):
-    why = "" if kernel in ("cudnn", "xla") else f" ({'; '.join(reasons)})"
-    return IN_WORDS.get(kernel, kernel) + why
+def _describe(kernel: str, reasons: Iterable[str]) -> str:
+    explanation = "" if kernel in ("cudnn", "xla") else f" ({'; '.join(reasons)})"
+    return DISPLAY_NAMES.get(kernel, kernel) + explanation
 
 
-def _wrapped(head, text, width):
-    """Lines that begin with `head` and go on two columns behind it; a name stays whole, so that it can be copied."""
-    behind = " " * (len(head) + GAP)
+def _wrap(head: str, text: str, width: int) -> list[str]:
+    """Return lines that begin with `head` and continue with a hanging indent; names are not broken."""
+    indent = " " * (len(head) + GAP)
     return textwrap.wrap(
-        text, width, initial_indent=head, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -1,1 +1,1 @@
-"""The benchmark of the kernels: `deeprnn bench kernels`. Nothing here imports TensorFlow but the workers."""
+"""Benchmark of recurrent layers, `deeprnn bench kernels`. Only its worker processes import TensorFlow."""

@@ -1,100 +1,123 @@
-"""One case, measured side by side: the implementations take turns, each in its own lasting process."""
+"""Measurement of one case: the implementations alternate, each in a separate persistent process."""
 
-from deeprnn_keras.bench.process import Process, WorkerError
+from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self
+
+from deeprnn_keras.bench.process import StartWorker, WorkerError, WorkerProcess
+from deeprnn_keras.bench.results import CaseFigures, Figures
+
+if TYPE_CHECKING:
+    from deeprnn_keras.bench.case import Case
+    from deeprnn_keras.bench.progress import ProgressListener
+    from deeprnn_keras.bench.settings import Settings
+
+# for estimates of the remaining time
 PREPARE_SECONDS = 4.0  # of a first call, on average
-OPERATIONS_PER_SECOND = 6e10  # for guesses at the time left
+FLOPS = 6e10  # floating-point operations per second
 
 
-class Team:
-    """The processes, one per implementation, started when first asked; a context manager that ends them.
+class WorkerPool:
+    """Worker processes, one per implementation, started on first use.
 
-    Only one of them works at a time. One that has died is started anew when asked again.
+    Only one worker computes at a time. A worker that has died is replaced at its next request. The pool is a context
+    manager that ends all workers.
+
+    Args:
+        start: Function that starts the worker of an implementation.
     """
 
-    def __init__(self, start=Process):
-        self._start, self._processes = start, {}
+    def __init__(self, start: StartWorker = WorkerProcess) -> None:
+        self._start = start
+        self._processes: dict[str, WorkerProcess] = {}
 
-    def ask(self, name, operation, **arguments):
-        """The answer of `name`; raises `WorkerError`."""
+    def request(self, name: str, operation: str, **arguments: object) -> Figures:
+        """Return the response of the worker of implementation `name`.
+
+        Raises:
+            WorkerError: If the operation fails or the worker dies.
+        """
         if name not in self._processes:
             self._processes[name] = self._start(name)
         try:
-            return self._processes[name].ask(operation, **arguments)
+            return self._processes[name].request(operation, **arguments)
         except WorkerError as error:
             if not error.alive:
                 self._processes.pop(name).close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         while self._processes:
             self._processes.popitem()[1].close()
 
 
-class Turns:
-    """The turns of all implementations on one case.
+class CaseMeasurement:
+    """Alternating measurement of all implementations on one case.
 
-    All prepare first, one after another; then each round gives every implementation a turn of about `seconds`, and
-    begins with another one than the round before. One that fails has no more turns; the others go on.
+    All implementations are prepared first, one after another. In each round, every implementation then runs for about
+    `settings.seconds`; each round starts with another implementation. An implementation that fails is skipped from then
+    on, and the others continue.
 
     Args:
-        team: a `Team`.
-        case: a `Case`.
-        names: of the implementations.
-        settings: with `rounds`, `seconds` and `seed`.
-        watcher: a `Watcher`.
+        pool: Worker processes.
+        case: Case to measure.
+        names: Names of the implementations.
+        settings: Settings; `rounds`, `seconds`, and `seed` are used.
+        listener: Receiver of the progress.
 
     Attributes:
-        found: {name: {"first_call_s", ..., "rounds_ms": medians of the turns, "least_ms", "steps": how many each
-            had}}, or {name: {"error": words}}.
+        figures: Per implementation {"first_call_s", …, "rounds_ms": median step time of each round, "least_ms": minimum
+            step time of each round, "steps": number of steps of each round}, or {"error": message}.
     """
 
-    def __init__(self, team, case, names, settings, watcher):
-        self._team, self._case, self._settings, self._watcher = team, case, settings, watcher
-        self.found = {name: {} for name in names}
+    def __init__(
+        self, pool: WorkerPool, case: Case, names: Sequence[str], settings: Settings, listener: ProgressListener
+    ) -> None:
+        self._pool, self._case, self._settings, self._listener = pool, case, settings, listener
+        self.figures: CaseFigures = {name: {} for name in names}
 
-    def run(self):
-        """All turns; returns `found`."""
-        for name in self.found:
-            self._turn(name, "first call", self._prepare, PREPARE_SECONDS)
-        names, rounds = list(self.found), self._settings.rounds
-        for turn in range(rounds):
-            shift = turn % len(names)
+    def run(self) -> CaseFigures:
+        """Measure all rounds, and return `figures`."""
+        for name in self.figures:
+            self._run_part(name, "first call", self._prepare, PREPARE_SECONDS)
+        names, rounds = list(self.figures), self._settings.rounds
+        seconds = estimate_turn_seconds(self._case, self._settings)
+        for number in range(rounds):
+            shift = number % len(names)
             for name in names[shift:] + names[:shift]:
-                self._turn(
-                    name, f"round {turn + 1} of {rounds}", self._measure, turn_seconds(self._case, self._settings)
-                )
-        return self.found
+                self._run_part(name, f"round {number + 1} of {rounds}", self._measure, seconds)
+        return self.figures
 
-    def _turn(self, name, what, act, worth):
-        if "error" in self.found[name]:
-            self._watcher.skip(worth)
+    def _run_part(self, name: str, description: str, function: Callable[[str], None], seconds: float) -> None:
+        if "error" in self.figures[name]:
+            self._listener.skip(seconds)
             return
-        self._watcher.begin(f"{self._case.key}: {name}, {what}", worth)
+        self._listener.begin(f"{self._case.key}: {name}, {description}", seconds)
         try:
-            act(name)
+            function(name)
         except WorkerError as error:
-            self.found[name] = {"error": str(error)}
+            self.figures[name] = {"error": str(error)}
 
-    def _prepare(self, name):
-        first = self._team.ask(name, "prepare", case=vars(self._case), seed=self._settings.seed)
-        self.found[name] = {**first, "rounds_ms": [], "least_ms": [], "steps": []}
+    def _prepare(self, name: str) -> None:
+        first_calls = self._pool.request(name, "prepare", case=vars(self._case), seed=self._settings.seed)
+        self.figures[name] = {**first_calls, "rounds_ms": [], "least_ms": [], "steps": []}
 
-    def _measure(self, name):
-        answer = self._team.ask(name, "measure", seconds=self._settings.seconds)
-        self.found[name]["rounds_ms"].append(answer["median_ms"])
-        self.found[name]["least_ms"].append(answer["least_ms"])
-        self.found[name]["steps"].append(answer["steps"])
-
-
-def turn_seconds(case, settings):
-    """A guess at the length of a turn: three steps may take longer than `settings.seconds`."""
-    return max(settings.seconds, 3 * case.operations / OPERATIONS_PER_SECOND)
+    def _measure(self, name: str) -> None:
+        response = self._pool.request(name, "measure", seconds=self._settings.seconds)
+        self.figures[name]["rounds_ms"].append(response["median_ms"])
+        self.figures[name]["least_ms"].append(response["least_ms"])
+        self.figures[name]["steps"].append(response["steps"])
 
 
-def case_seconds(case, names, settings):
-    """A guess at the time that a case takes."""
-    return len(names) * (PREPARE_SECONDS + settings.rounds * turn_seconds(case, settings))
+def estimate_turn_seconds(case: Case, settings: Settings) -> float:
+    """Return the expected duration of one turn, whose 3 steps may take longer than `settings.seconds`."""
+    return max(settings.seconds, 3 * case.operations / FLOPS)
+
+
+def estimate_case_seconds(case: Case, names: Sequence[str], settings: Settings) -> float:
+    """Return the expected duration of all turns of a case."""
+    return len(names) * (PREPARE_SECONDS + settings.rounds * estimate_turn_seconds(case, settings))

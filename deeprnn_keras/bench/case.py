@@ -1,8 +1,12 @@
-"""`Case`: one line of the benchmark, and the grid of all lines."""
+"""`Case`: one row of the benchmark, and the grid of all cases."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any, Self
 
 from deeprnn_keras import checks
 
@@ -21,20 +25,23 @@ SIZES = (
     "3x128x1x512",
 )
 QUICK_SIZES = ("1x128x32x64", "2x256x32x35", "2x64x256x32")
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+NUM_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A stack of L layers of h units that reads x (n, T, d), d = h.
+    """Stack of L layers of h units with inputs x (n, T, d), where d = h.
 
     Attributes:
-        num_layers, units, batch_size, steps: L, h, n, T.
-        cell: "lstm", "gru" or "rnn".
-        mode: "train" (one update) or "infer" (one prediction).
+        num_layers: Number of layers, L.
+        units: Hidden units, h.
+        batch_size: Batch size, n.
+        steps: Number of time steps, T.
+        cell: "lstm", "gru", or "rnn".
+        mode: "train" for one training update, "infer" for one prediction.
 
     >>> from deeprnn_keras.bench.case import Case
-    >>> Case.of("2x256x32x35", "lstm", "train").key
+    >>> Case.from_size("2x256x32x35", "lstm", "train").key
     'lstm 2x256x32x35 train'
     """
 
@@ -45,57 +52,64 @@ class Case:
     cell: str = "lstm"
     mode: str = "train"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("num_layers", "units", "batch_size", "steps"):
             checks.positive_int(name, getattr(self, name))
         checks.one_of("cell", self.cell, CELLS)
         checks.one_of("mode", self.mode, MODES)
 
     @classmethod
-    def of(cls, size, cell="lstm", mode="train"):
-        """From 'LxhxnxT'."""
+    def from_size(cls, size: str, cell: str = "lstm", mode: str = "train") -> Self:
+        """Return the case with a size in the format 'LxhxnxT'."""
         if not isinstance(size, str) or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){3}", size):
             raise ValueError(f"size must be LxhxnxT, four positive integers, for example 2x256x32x35, got {size!r}")
-        return cls(*map(int, size.split("x")), cell, mode)
+        num_layers, units, batch_size, steps = map(int, size.split("x"))
+        return cls(num_layers, units, batch_size, steps, cell, mode)
+
+    @classmethod
+    def from_key(cls, key: str) -> Self:
+        """Return the case with this `key`."""
+        cell, size, mode = key.split()
+        return cls.from_size(size, cell, mode)
 
     @property
-    def size(self):
-        """'LxhxnxT'."""
+    def size(self) -> str:
+        """Size in the format 'LxhxnxT'."""
         return f"{self.num_layers}x{self.units}x{self.batch_size}x{self.steps}"
 
     @property
-    def key(self):
-        """What names the case in files."""
+    def key(self) -> str:
+        """Name of the case in files."""
         return f"{self.cell} {self.size} {self.mode}"
 
     @property
-    def gates(self):
-        """G: the width of a step's product is G h."""
-        return GATES[self.cell]
+    def num_gates(self) -> int:
+        """Number of gates G: the matrix products of a time step have width G h."""
+        return NUM_GATES[self.cell]
 
     @property
-    def operations(self):
-        """Floating-point operations of the matrix products of a step, those that `with_products` lists."""
+    def operations(self) -> int:
+        """Floating-point operations of the matrix products that `with_products` lists."""
         products = 6 * self.num_layers - 1 if self.mode == "train" else 2 * self.num_layers
-        return 2 * products * self.batch_size * self.steps * self.gates * self.units**2
+        return 2 * products * self.batch_size * self.steps * self.num_gates * self.units**2
 
     @property
-    def place(self):
-        """Where the case stands in a table: by cell, then by size as in the grid, whatever was measured first."""
+    def sort_key(self) -> tuple[int, int]:
+        """Position in tables: by cell, then by size in the order of the grid."""
         sizes = [*SIZES, self.size]
         return CELLS.index(self.cell), sizes.index(self.size)
 
-    def changed(self, **values):
-        """This case with other values."""
+    def replace(self, **values: Any) -> Case:
+        """Return a copy with other values."""
         return replace(self, **values)
 
 
-def grid(sizes=SIZES, cells=CELLS, modes=MODES):
-    """All cases, each size, cell and mode once, in the order given.
+def grid(sizes: Sequence[str] = SIZES, cells: Sequence[str] = CELLS, modes: Sequence[str] = MODES) -> list[Case]:
+    """Return all combinations of cell, mode, and size, without duplicates.
 
     >>> from deeprnn_keras.bench.case import grid
     >>> len(grid())
     60
     """
-    cases = [Case.of(size, cell, mode) for cell, mode, size in product(cells, modes, sizes)]
+    cases = [Case.from_size(size, cell, mode) for cell, mode, size in product(cells, modes, sizes)]
     return list(dict.fromkeys(cases))

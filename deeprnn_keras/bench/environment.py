@@ -1,53 +1,60 @@
-"""What a measurement ran on, for its record."""
+"""Description of the machine and the packages of a measurement."""
+
+from __future__ import annotations
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from deeprnn_keras.bench.implementations import FLOOR
-from deeprnn_keras.bench.process import Process, WorkerError
+from deeprnn_keras._types import Config
+from deeprnn_keras.bench.implementations import LOWER_BOUND
+from deeprnn_keras.bench.process import StartWorker, WorkerError, WorkerProcess
 
-BUSY = 0.3  # load per core
+MAX_LOAD_PER_CORE = 0.3
 PACKAGES = ("deeprnn-keras", "keras", "tensorflow", "torch", "numpy")
 
 
-def load_notes():
-    """[a note], if the cores were at work over the last minute; [] if not, or where the system does not tell."""
+def load_notes() -> list[str]:
+    """Return a note if other programs used the cores during the last minute, else an empty list.
+
+    The list is also empty on systems without a load average.
+    """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load < BUSY * os.cpu_count():
+    cores = os.cpu_count() or 1
+    if load < MAX_LOAD_PER_CORE * cores:
         return []
     return [
-        f"The machine was at work at the start (load average {load:.1f} on {os.cpu_count()} cores): what shares its "
-        "cores with another program is slowed down, and most of all what waits for its threads by spinning."
+        f"Other programs were running at the start (load average {load:.1f} on {cores} cores). They slow down all "
+        "implementations, most of all those whose threads wait in busy loops."
     ]
 
 
-def versions():
-    """{package: version} of those installed."""
-    found = {}
+def installed_versions() -> dict[str, str]:
+    """Return {package: version} of the installed packages."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def environment_of_worker(start=Process):
-    """`environment` as a worker sees it: without GPUs, and without TensorFlow in this process.
+def worker_environment(start: StartWorker = WorkerProcess) -> Config:
+    """Return the `environment` of a worker, which uses no GPU, without importing TensorFlow in this process.
 
     Raises:
-        ValueError: if no worker can run here.
+        ValueError: If a worker cannot run on this machine.
     """
-    with start(FLOOR) as process:
+    with start(LOWER_BOUND) as process:
         try:
-            return process.ask("about")
+            return process.request("environment")
         except WorkerError as error:
-            raise ValueError(f"nothing can be measured here: {error}") from error
+            raise ValueError(f"the benchmark cannot run on this machine: {error}") from error
 
 
-def environment():
-    """Device, versions and Python; TensorFlow is imported to ask for the device."""
+def environment() -> Config:
+    """Return the device, package versions, and Python version; imports TensorFlow to identify the device."""
     from deeprnn_keras.training.device import device_name
 
-    return {"device": device_name(), "versions": versions(), "python": platform.python_version()}
+    return {"device": device_name(), "versions": installed_versions(), "python": platform.python_version()}

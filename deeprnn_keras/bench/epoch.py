@@ -1,62 +1,100 @@
-"""Two epochs of a whole training on the King James Bible: a fresh process each, data, clipping and schedule included.
+"""Measurement of two training epochs on the King James Bible, including data, clipping, and schedule.
 
-The model and its recipe come as a dictionary that can be sent to a process:
+Each implementation runs in a new process. The model and its recipe are a dictionary, which can be sent to a process:
 
     {"name", "vocabulary": characters, "embedding", "units", "num_layers", "cell", "recipe": fields of a `Recipe`}
 """
 
-from dataclasses import asdict
+from __future__ import annotations
 
-from deeprnn_keras.bench.process import WorkerError
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+
+from deeprnn_keras._types import Config
+from deeprnn_keras.bench.process import StartWorker, WorkerError
+from deeprnn_keras.bench.results import Figures
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from deeprnn_keras.bench.progress import ProgressListener
+    from deeprnn_keras.bench.settings import Settings
+    from deeprnn_keras.training.recipe import Recipe
 
 EPOCHS = 2
-GUESS_PER_UPDATE = 0.25
+# for estimates of the remaining time
+UPDATE_SECONDS = 0.25
 START_SECONDS = 15.0
 
 
-def epoch_of(config):
-    """The dictionary for an entry of the zoo: units, layers and cell the same in all layers, embedding, no dropout."""
+class TextModelConfiguration(Protocol):
+    """Configuration of a language model of the zoo; `epoch_config` reads its other fields by name."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """Training recipe."""
+        ...
+
+
+def epoch_config(config: TextModelConfiguration) -> Config:
+    """Return the dictionary for a language model of the zoo.
+
+    All layers must have the same units and the same cell, with an embedding and without dropout.
+    """
     names = ("name", "vocabulary", "embedding", "units", "num_layers", "cell")
     return {**{name: getattr(config, name) for name in names}, "recipe": asdict(config.recipe)}
 
 
-def measure_epoch(name, settings, watcher, start):
-    """{"epochs_s": [first, second], "updates", "updates_per_epoch", "loss"} of one implementation, or {"error"}."""
-    words = f"{settings.epoch['name']}, {EPOCHS} x {settings.epoch_updates} updates at most: {name}"
-    watcher.begin(words, epoch_seconds(settings))
+def measure_epoch(name: str, settings: Settings, listener: ProgressListener, start: StartWorker) -> Figures:
+    """Return {"epochs_s": [first, second], "updates", "updates_per_epoch", "loss"} of implementation `name`.
+
+    If the worker fails, return {"error": message}.
+    """
+    if settings.epoch is None:
+        raise ValueError("settings.epoch must be a model and its recipe, got None")
+    description = f"{settings.epoch['name']}, {EPOCHS} x {settings.epoch_updates} updates at most: {name}"
+    listener.begin(description, estimate_epoch_seconds(settings))
     with start(name) as process:
         try:
-            return process.ask("epoch", model=settings.epoch, updates=settings.epoch_updates, seed=settings.seed)
+            return process.request("epoch", config=settings.epoch, updates=settings.epoch_updates, seed=settings.seed)
         except WorkerError as error:
             return {"error": str(error)}
 
 
-def epoch_seconds(settings):
-    """A guess at how long it takes for one implementation."""
-    return START_SECONDS + EPOCHS * settings.epoch_updates * GUESS_PER_UPDATE
+def estimate_epoch_seconds(settings: Settings) -> float:
+    """Return the expected duration for one implementation."""
+    return START_SECONDS + EPOCHS * settings.epoch_updates * UPDATE_SECONDS
 
 
-def whole_epochs(figures):
-    """[seconds of the first, of the second] whole epoch: as measured, or what is missing at the second's speed."""
+def full_epoch_seconds(figures: Figures) -> list[float]:
+    """Return the seconds of the first and second full epoch.
+
+    Updates that were not measured are extrapolated with the speed of the second epoch.
+    """
     first, second = figures["epochs_s"]
-    missing = figures["updates_per_epoch"] - figures["updates"]
-    per_update = second / figures["updates"]
-    return [first + missing * per_update, second + missing * per_update]
+    missing_updates = figures["updates_per_epoch"] - figures["updates"]
+    seconds_per_update = second / figures["updates"]
+    return [first + missing_updates * seconds_per_update, second + missing_updates * seconds_per_update]
 
 
-def text_pieces(model):
-    """The training text as ids in the model's vocabulary, a list of int arrays."""
+def training_ids(config: Config) -> list[np.ndarray]:
+    """Return the pieces of the training text as arrays of ids in the vocabulary of the model."""
     from deeprnn_keras.data import TextCorpus, Vocabulary, king_james
 
-    corpus = TextCorpus(king_james().text, "King James Bible", Vocabulary(model["vocabulary"]))
+    corpus = TextCorpus(king_james().text, "King James Bible", Vocabulary(config["vocabulary"]))
     return corpus.encode(corpus.split().train)
 
 
-def recipe_of(model):
-    """Its `Recipe`, with a cosine schedule or none."""
+def recipe_from_config(config: Config) -> Recipe:
+    """Return the `Recipe` of a dictionary, with a cosine schedule or none."""
     from deeprnn_keras.training.recipe import Recipe
     from deeprnn_keras.training.schedules import CosineDecay
 
-    values = dict(model["recipe"])
+    values = dict(config["recipe"])
     schedule = values.pop("schedule")
     return Recipe(**values, schedule=schedule and CosineDecay(**schedule))

@@ -1,99 +1,103 @@
-"""What the kernels are made to reach, and whether they do."""
+"""Performance goals of the kernels, and their evaluation."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deeprnn_keras.bench.case import CELLS, MODES, Case
+from deeprnn_keras.bench.results import Results
 from deeprnn_keras.bench.summary import geometric_mean, ratio
 
-MEAN, WORST = "mean", "worst"  # the geometric mean, the greatest
-NOISE = 1.05  # two measurements of the same thing differ by as much
+MEAN, MAXIMUM = "geometric mean", "maximum"
+NOISE = 1.05  # ratio of two measurements of the same implementation
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on DeepRNN's time over that of another, over a group of cases.
+    """Upper limit on the ratio of DeepRNN's time to that of a baseline, over a group of cases.
 
     Attributes:
-        other: the implementation compared with.
-        statistic: MEAN or WORST.
-        limit: the ratio that should not be exceeded, or None: only reported.
-        cells, modes, least_units: which cases.
+        baseline: Name of the implementation that DeepRNN is compared with.
+        statistic: MEAN or MAXIMUM of the ratios.
+        limit: Upper limit of the statistic, or None for a statistic that is only reported.
+        cells: Cells of the group.
+        modes: Modes of the group.
+        min_units: Minimum number of hidden units of the group.
     """
 
-    other: str
+    baseline: str
     statistic: str
     limit: float | None
-    cells: tuple = CELLS
-    modes: tuple = MODES
-    least_units: int = 1
+    cells: tuple[str, ...] = CELLS
+    modes: tuple[str, ...] = MODES
+    min_units: int = 1
 
-    def holds(self, case):
-        """Whether a case belongs to the group."""
-        return case.cell in self.cells and case.mode in self.modes and case.units >= self.least_units
+    def includes(self, case: Case) -> bool:
+        """Return True if the case belongs to the group."""
+        return case.cell in self.cells and case.mode in self.modes and case.units >= self.min_units
 
     @property
-    def group(self):
-        """In words, such as 'train, LSTM, h ≥ 128'."""
-        words = [] if self.modes == MODES else list(self.modes)
-        words += ["/".join(cell.upper() for cell in self.cells)] if self.cells != CELLS else []
-        words += [f"h ≥ {self.least_units}"] if self.least_units > 1 else []
-        return ", ".join(words) or "all cases"
+    def group(self) -> str:
+        """Description of the group, for example 'train, LSTM, h ≥ 128'."""
+        parts = [] if self.modes == MODES else list(self.modes)
+        parts += ["/".join(cell.upper() for cell in self.cells)] if self.cells != CELLS else []
+        parts += [f"h ≥ {self.min_units}"] if self.min_units > 1 else []
+        return ", ".join(parts) or "all cases"
 
 
 GOALS = (
     Goal("torch", MEAN, 1.0, ("lstm",), ("train",), 128),
-    Goal("torch", WORST, 1.2, ("lstm",), ("train",), 128),
+    Goal("torch", MAXIMUM, 1.2, ("lstm",), ("train",), 128),
     Goal("keras", MEAN, 1 / 2.2, ("lstm",), ("train",), 128),
-    Goal("keras", WORST, NOISE),
+    Goal("keras", MAXIMUM, NOISE),
     Goal("torch", MEAN, 1.1, modes=("infer",)),
     Goal("torch", MEAN, None, ("gru",), ("train",), 128),
     Goal("torch", MEAN, None, ("rnn",), ("train",), 128),
     Goal("drop-ins", MEAN, None),
-    Goal("drop-ins", WORST, NOISE),
+    Goal("drop-ins", MAXIMUM, NOISE),
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A goal, and how it went.
+    """Evaluated goal.
 
     Attributes:
-        value: of the statistic.
-        count: cases in the group that were measured.
-        worst: the key of the case with the greatest ratio.
+        goal: The goal.
+        value: Value of the statistic.
+        count: Number of measured cases in the group.
+        slowest: Key of the case with the largest ratio.
     """
 
     goal: Goal
     value: float
     count: int
-    worst: str
+    slowest: str
 
     @property
-    def met(self):
-        """Whether the limit holds; None without one."""
+    def met(self) -> bool | None:
+        """True if the value is within the limit; None for a goal without a limit."""
         return None if self.goal.limit is None else self.value <= self.goal.limit
 
 
-def outcomes(results, goals=GOALS):
-    """An `Outcome` for every goal of whose group at least one case was measured."""
-    found = []
+def evaluate_goals(results: Results, goals: Sequence[Goal] = GOALS) -> list[Outcome]:
+    """Return an `Outcome` for each goal with at least one measured case in its group."""
+    outcomes = []
     for goal in goals:
         ratios = case_ratios(results, goal)
         if ratios:
-            value = max(ratios.values()) if goal.statistic == WORST else geometric_mean(ratios.values())
-            found.append(Outcome(goal, value, len(ratios), max(ratios, key=ratios.get)))
-    return found
+            slowest = max(ratios, key=lambda key: ratios[key])
+            value = ratios[slowest] if goal.statistic == MAXIMUM else geometric_mean(ratios.values())
+            outcomes.append(Outcome(goal, value, len(ratios), slowest))
+    return outcomes
 
 
-def case_ratios(results, goal):
-    """{key: ratio} of the goal's cases that were measured."""
+def case_ratios(results: Results, goal: Goal) -> dict[str, float]:
+    """Return {key: ratio} of the measured cases of the goal's group."""
     ratios = {
-        key: ratio(found, "DeepRNN", goal.other) for key, found in results["cases"].items() if goal.holds(case_of(key))
+        key: ratio(figures, "DeepRNN", goal.baseline)
+        for key, figures in results["cases"].items()
+        if goal.includes(Case.from_key(key))
     }
     return {key: value for key, value in ratios.items() if value is not None}
-
-
-def case_of(key):
-    """The `Case` that a key names."""
-    cell, size, mode = key.split()
-    return Case.of(size, cell, mode)

@@ -1,48 +1,57 @@
-"""What is compared, by name."""
+"""Implementations that are compared, by name."""
+
+from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from deeprnn_keras import checks
 
+if TYPE_CHECKING:
+    from deeprnn_keras.bench.case import Case
+
+Step: TypeAlias = "Callable[[], object]"
+"""A function that runs one training update or one prediction and returns after it has finished."""
+
 
 class Implementation(NamedTuple):
-    """Where an implementation stands.
+    """Module and package of an implementation.
 
     Attributes:
-        module: has `make_step(name, case, seed)`, which returns a function without arguments that runs one step.
-        package: what must be installed.
-        about: in words.
+        module: Module with a function `make_step(name, case, seed)` that returns a `Step`.
+        package: Required package.
+        description: One-line description.
     """
 
     module: str
     package: str
-    about: str
+    description: str
 
 
 IMPLEMENTATIONS = {
-    "keras": Implementation("with_keras", "keras", "keras.layers.LSTM, GRU or SimpleRNN, stacked"),
-    "torch": Implementation("with_torch", "torch", "torch.nn.LSTM, GRU or RNN with num_layers=L"),
-    "drop-ins": Implementation("with_keras", "keras", "deeprnn_keras.LSTM, GRU or SimpleRNN, stacked"),
+    "keras": Implementation("with_keras", "keras", "keras.layers.LSTM, GRU, or SimpleRNN, stacked"),
+    "torch": Implementation("with_torch", "torch", "torch.nn.LSTM, GRU, or RNN with num_layers=L"),
+    "drop-ins": Implementation("with_keras", "keras", "deeprnn_keras.LSTM, GRU, or SimpleRNN, stacked"),
     "DeepRNN": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN"),
-    "DeepRNN lean": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN with remat=True"),
-    "products": Implementation("with_products", "tensorflow", "the matrix products alone, by tf.matmul"),
+    "DeepRNN remat": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN with remat=True"),
+    "products": Implementation("with_products", "tensorflow", "the matrix products alone, with tf.matmul"),
 }
 COMPARED = ("keras", "torch", "drop-ins", "DeepRNN")
-IN_MEMORY = ("keras", "torch", "DeepRNN", "DeepRNN lean")
-FLOOR = "products"
+MEMORY_COMPARED = ("keras", "torch", "DeepRNN", "DeepRNN remat")
+LOWER_BOUND = "products"
 
 
-def make_step(name, case, seed):
-    """A function that runs one step of `case`, an update or a prediction, and returns when it is done."""
+def make_step(name: str, case: Case, seed: int) -> Step:
+    """Return a function that runs one step of `case` with implementation `name`."""
     checks.one_of("implementation", name, IMPLEMENTATIONS)
     module = importlib.import_module(f"deeprnn_keras.bench.{IMPLEMENTATIONS[name].module}")
     return module.make_step(name, case, seed)
 
 
-def missing(names):
-    """{name: what to install} of those that cannot run here."""
+def missing_packages(names: Iterable[str]) -> dict[str, str]:
+    """Return {name: message} of the implementations whose package is not installed."""
     return {
         name: f"{IMPLEMENTATIONS[name].package} is not installed: pip install 'deeprnn-keras[torch]'"
         for name in names

@@ -1,22 +1,33 @@
-"""The picture: time per training step of LSTM stacks in Keras, ours and PyTorch."""
+"""Plot of the time per training step of LSTM stacks in Keras, DeepRNN, and PyTorch."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.bench.case import Case
-from deeprnn_keras.bench.goals import case_of
-from deeprnn_keras.bench.summary import milliseconds
+from deeprnn_keras.bench.results import Results
+from deeprnn_keras.bench.summary import median_ms
 from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR
 from deeprnn_keras.training.files import atomic_write
 
-BARS = {"keras": ("Keras", "#c3ccd5"), "DeepRNN": ("ours", "#c2410c"), "torch": ("PyTorch", "#9db8d2")}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BARS = {"keras": ("Keras", "#c3ccd5"), "DeepRNN": ("DeepRNN", "#c2410c"), "torch": ("PyTorch", "#9db8d2")}
 THICKNESS = 0.27
-LONGEST = 2.0  # a longer bar is cut here, and its number marked
+MAX_RATIO = 2.0  # longer bars are truncated and marked
 
 
-def plot_steps(results, path):
-    """Draws a group of bars per size, each bar's length its time over Keras', with its milliseconds; a PNG.
+def plot_step_times(results: Results, path: PathLike) -> bool:
+    """Plot a group of bars per size, with time divided by that of Keras, and save it as PNG.
 
-    A bar of more than twice Keras' time is cut there and marked with ».
+    Each bar is labeled with its milliseconds. Bars above a ratio of 2 are truncated and marked with ». Sizes without a
+    measurement of Keras or DeepRNN are omitted.
 
-    Sizes that lack Keras or ours are left out. Returns whether there was anything to draw.
+    Returns:
+        True if a plot was saved, False if there is no size to plot.
     """
     groups = _groups(results)
     if not groups:
@@ -27,59 +38,61 @@ def plot_steps(results, path):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.52 * len(groups)), dpi=120, layout="constrained")
-    for place, (name, (label, color)) in enumerate(BARS.items()):
+    for index, (name, (label, color)) in enumerate(BARS.items()):
         bars = [(row, times[name]) for row, (_, times) in enumerate(groups) if name in times]
-        heights = [row + (place - 1) * THICKNESS for row, _ in bars]
-        widths = [time / groups[row][1]["keras"] for row, time in bars]
+        positions = [row + (index - 1) * THICKNESS for row, _ in bars]
+        ratios = [time / groups[row][1]["keras"] for row, time in bars]
         axes.barh(
-            heights,
-            [min(width, LONGEST) for width in widths],
+            positions,
+            [min(ratio, MAX_RATIO) for ratio in ratios],
             0.92 * THICKNESS,
             color=color,
             label=label if bars else None,
         )
-        for height, width, (_, time) in zip(heights, widths, bars, strict=True):
-            _note(axes, width, height, time, name)
-    _dress(axes, [_label(case) for case, _ in groups], results["about"]["device"])
+        for position, ratio, (_, time) in zip(positions, ratios, bars, strict=True):
+            _annotate(axes, ratio, position, time, name)
+    _style(axes, [_label(case) for case, _ in groups], results["about"]["device"])
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
     with atomic_write(path) as temporary_path:
         figure.savefig(temporary_path)
     pyplot.close(figure)
     return True
 
 
-def _groups(results):
-    """[(case, {name: milliseconds})] of trained LSTM stacks."""
+def _groups(results: Results) -> list[tuple[Case, dict[str, float]]]:
+    """Return (case, {name: milliseconds}) of each LSTM stack in training."""
     groups = []
-    for key, found in results["cases"].items():
-        case = case_of(key)
-        times = {name: milliseconds(found.get(name)) for name in BARS}
-        times = {name: time for name, time in times.items() if time is not None}
-        if (case.cell, case.mode) == ("lstm", "train") and {"keras", "DeepRNN"} <= times.keys():
-            groups.append((case, times))
-    return sorted(groups, key=lambda group: group[0].place)
+    for key, figures in results["cases"].items():
+        case = Case.from_key(key)
+        times = {name: median_ms(figures.get(name)) for name in BARS}
+        measured = {name: time for name, time in times.items() if time is not None}
+        if (case.cell, case.mode) == ("lstm", "train") and {"keras", "DeepRNN"} <= measured.keys():
+            groups.append((case, measured))
+    return sorted(groups, key=lambda group: group[0].sort_key)
 
 
-def _label(case: Case):
+def _label(case: Case) -> str:
     layers = "layer" if case.num_layers == 1 else "layers"
     return f"{case.num_layers} {layers} of {case.units}\nn = {case.batch_size}, T = {case.steps}"
 
 
-def _note(axes, width, height, time, name):
-    number = (f"{time:,.0f} ms" if time >= 10 else f"{time:.1f} ms") + (" »" if width > LONGEST else "")
-    ours = name == "DeepRNN"
+def _annotate(axes: Axes, ratio: float, position: float, time: float, name: str) -> None:
+    text = (f"{time:,.0f} ms" if time >= 10 else f"{time:.1f} ms") + (" »" if ratio > MAX_RATIO else "")
+    highlighted = name == "DeepRNN"
     axes.annotate(
-        number,
-        (min(width, LONGEST), height),
+        text,
+        (min(ratio, MAX_RATIO), position),
         (3, -0.5),
         textcoords="offset points",
         va="center",
         fontsize=7.5,
-        color=TEXT_COLOR if ours else MUTED_COLOR,
-        fontweight="bold" if ours else "normal",
+        color=TEXT_COLOR if highlighted else MUTED_COLOR,
+        fontweight="bold" if highlighted else "normal",
     )
 
 
-def _dress(axes, labels, device):
+def _style(axes: Axes, labels: Sequence[str], device: str) -> None:
     axes.set_yticks(range(len(labels)), labels, fontsize=8, color=TEXT_COLOR)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, max(1.12, axes.get_xlim()[1] * 1.08))
@@ -91,6 +104,3 @@ def _dress(axes, labels, device):
     axes.tick_params(axis="x", labelsize=8, colors=MUTED_COLOR)
     axes.set_axisbelow(True)
     axes.grid(axis="x", color="#e6eaee", linewidth=0.8)
-    axes.figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False, fontsize=8.5
-    )

@@ -1,14 +1,20 @@
-"""`Process`: a worker, asked and answered one line at a time."""
+"""`WorkerProcess`: a worker that receives requests and sends responses as lines of JSON."""
+
+from __future__ import annotations
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from typing import IO, Self, TypeAlias
 
-TAIL = 3000  # characters of stderr that a report shows
-QUIET = {
-    "CUDA_VISIBLE_DEVICES": "-1",  # the kernels compared are those of the CPU
+from deeprnn_keras._types import Config
+
+STDERR_TAIL = 3000  # characters of stderr in an error message
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",  # the benchmark compares implementations on the CPU
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONUNBUFFERED": "1",
@@ -17,24 +23,29 @@ MODULE = "deeprnn_keras.bench.worker"
 
 
 class WorkerError(Exception):
-    """A request that failed; the message is for people. `alive` says whether the worker goes on."""
+    """Failed request.
 
-    def __init__(self, message, alive):
+    Args:
+        message: Error message.
+        alive: True if the worker still accepts requests.
+    """
+
+    def __init__(self, message: str, alive: bool) -> None:
         super().__init__(message)
         self.alive = alive
 
 
-class Process:
-    """A worker process; a context manager that ends it.
+class WorkerProcess:
+    """Worker process of an implementation; a context manager that ends it.
 
-    It stands in a session of its own, so that Ctrl-C reaches the one who asks and not the worker.
+    The process runs in a separate session, so that Ctrl-C interrupts the benchmark but not the worker.
 
     Args:
-        name: of the implementation.
-        command: what to run instead of the worker, for tests.
+        name: Name of the implementation.
+        command: Command to run instead of the worker, for tests.
     """
 
-    def __init__(self, name, command=None):
+    def __init__(self, name: str, command: Sequence[str] | None = None) -> None:
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._child = subprocess.Popen(
@@ -42,48 +53,57 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, **QUIET},
+            env={**os.environ, **ENVIRONMENT},
             encoding="utf-8",
             start_new_session=True,
         )
 
-    def ask(self, operation, **arguments):
-        """The worker's answer, a dictionary.
+    def request(self, operation: str, **arguments: object) -> Config:
+        """Send a request and return the response.
 
         Raises:
-            WorkerError: if the worker answers with an error, or has ended.
+            WorkerError: If the operation fails or the worker has ended.
         """
+        stdin, stdout = self._pipes()
         try:
-            self._child.stdin.write(json.dumps({"op": operation, **arguments}) + "\n")
-            self._child.stdin.flush()
-            line = self._child.stdout.readline()
+            stdin.write(json.dumps({"op": operation, **arguments}) + "\n")
+            stdin.flush()
+            line = stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line:
-            raise WorkerError(self._obituary(operation), alive=False)
-        answer = json.loads(line)
-        if "error" in answer:
-            raise WorkerError(f"{answer['error']}\n{answer['traceback']}", alive=True)
-        return answer
+            raise WorkerError(self._exit_message(operation), alive=False)
+        response = json.loads(line)
+        if "error" in response:
+            raise WorkerError(f"{response['error']}\n{response['traceback']}", alive=True)
+        return response
 
-    def close(self):
-        """Ends the process, at once if it is at work."""
+    def close(self) -> None:
+        """Kill the process, also during a request."""
         self._child.kill()
         self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout, self._stderr):
+        for pipe in (*self._pipes(), self._stderr):
             try:
                 pipe.close()
             except BrokenPipeError:
-                continue  # a request that was never read
+                continue  # a request that was not read
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _obituary(self, operation):
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self._child.stdin is not None and self._child.stdout is not None
+        return self._child.stdin, self._child.stdout
+
+    def _exit_message(self, operation: str) -> str:
         code = self._child.wait()
         self._stderr.seek(0)
-        words = self._stderr.read().decode("utf-8", "replace")[-TAIL:].strip()
-        return f"the process of {self.name} ended at {operation!r} with exit code {code}\n{words or '(no stderr)'}"
+        stderr = self._stderr.read().decode("utf-8", "replace")[-STDERR_TAIL:].strip()
+        return f"the worker of {self.name} ended with exit code {code} during {operation!r}\n{stderr or '(no stderr)'}"
+
+
+StartWorker: TypeAlias = Callable[[str], WorkerProcess]
+"""A function that starts the worker process of an implementation by name."""

@@ -1,40 +1,47 @@
-"""The results as files for people: Markdown, CSV, a picture; and as tables on a terminal."""
+"""Reports of the results: Markdown, CSV, a plot, and tables on a terminal."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deeprnn_keras.bench.plot import plot_steps
-from deeprnn_keras.bench.tables import all_tables, figures
+from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.bench.plot import plot_step_times
+from deeprnn_keras.bench.results import Results
+from deeprnn_keras.bench.tables import TextTable, all_tables, csv_rows
 from deeprnn_keras.training.files import save_table, save_text
 
+if TYPE_CHECKING:
+    from rich.console import Console, JustifyMethod
+
 NOTES = (
-    "Times are medians over rounds of the median step of a round; ± is the distance to the furthest round. "
-    "Means of ratios are geometric. "
-    "The implementations take turns, each in a process of its own. d = h; the head is one number per step. "
-    "keras: keras.layers stacked, under model.fit's defaults; torch: nn.LSTM and the like, eager, as many threads as "
-    "it takes by itself; drop-ins: deeprnn_keras.LSTM and the like, stacked; products: the case's matrix products "
-    "alone, by tf.matmul."
+    "A time is the median over rounds of the median step time of a round; ± is the largest deviation of a round from "
+    "it. The implementations alternate, each in a separate process. The models have d = h inputs and a head with one "
+    "output per time step. keras: stacked layers of keras.layers, with the defaults of model.fit. torch: nn.LSTM, "
+    "nn.GRU, or nn.RNN, eager, with the default number of threads. drop-ins: stacked deeprnn_keras.LSTM, GRU, or "
+    "SimpleRNN. products: the matrix products of the case alone, with tf.matmul."
 )
 
 
-def write_report(results, directory):
-    """results.md, results.csv and, where LSTMs were trained, steps.png; returns the paths."""
+def write_report(results: Results, directory: PathLike) -> list[Path]:
+    """Write results.md, results.csv, and, if LSTM training was measured, steps.png; return the paths."""
     directory = Path(directory)
     paths = [directory / "results.md", directory / "results.csv"]
     save_text(markdown(results), paths[0])
-    save_table(figures(results), paths[1])
-    picture = directory / "steps.png"
-    return [*paths, picture] if plot_steps(results, picture) else paths
+    save_table(csv_rows(results), paths[1])
+    plot_path = directory / "steps.png"
+    return [*paths, plot_path] if plot_step_times(results, plot_path) else paths
 
 
-def markdown(results):
-    """The whole report."""
-    parts = ["# Kernels", about_line(results["about"]), NOTES, *results["notes"]]
+def markdown(results: Results) -> str:
+    """Return the report in Markdown."""
+    parts = ["# Kernels", environment_line(results["about"]), NOTES, *results["notes"]]
     parts += [f"## {table.title}\n\n{markdown_table(table)}" for table in all_tables(results)]
     return "\n\n".join(parts) + "\n"
 
 
-def about_line(about):
-    """What the results were measured on, in one line."""
+def environment_line(about: Config) -> str:
+    """Return the environment and the settings of the results in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     return (
         f"{about['device']}; {versions}; Python {about['python']}; {about['rounds']} rounds of "
@@ -42,24 +49,25 @@ def about_line(about):
     )
 
 
-def markdown_table(table):
-    """A `Words` as a Markdown table."""
-    rules = [{"l": "---", "r": "---:"}[side] for side in table.sides]
+def markdown_table(table: TextTable) -> str:
+    """Return a table in Markdown."""
+    rules = [{"l": "---", "r": "---:"}[alignment] for alignment in table.alignments]
     rows = [[cell.replace("|", "\\|") for cell in row] for row in [table.headings, rules, *table.rows]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def print_report(results, console):
-    """All tables on a `rich` console."""
+def print_report(results: Results, console: Console) -> None:
+    """Print the short form of all tables."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    for words in all_tables(results, brief=True):
+    justify: dict[str, JustifyMethod] = {"l": "left", "r": "right"}
+    for text_table in all_tables(results, brief=True):
         table = Table(box=box.SIMPLE, padding=0, show_edge=False)
-        for heading, side in zip(words.headings, words.sides, strict=True):
-            table.add_column(heading.replace(" ", "\n"), justify={"l": "left", "r": "right"}[side])
-        for row in words.rows:
+        for heading, alignment in zip(text_table.headings, text_table.alignments, strict=True):
+            table.add_column(heading.replace(" ", "\n"), justify=justify[alignment])
+        for row in text_table.rows:
             table.add_row(*map(Text, row))
-        console.print(Text(words.title, style="bold"), table, "", sep="\n")
+        console.print(Text(text_table.title, style="bold"), table, "", sep="\n")
     console.print(NOTES, style="dim", highlight=False)

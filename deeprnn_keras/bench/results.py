@@ -1,51 +1,93 @@
-"""The results file: what was measured, on what, and with which settings."""
+"""File of results: the measurements, their environment, and their settings."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.files import save_json
 
+if TYPE_CHECKING:
+    from deeprnn_keras.bench.settings import Settings
+
+Figures: TypeAlias = "dict[str, Any]"
+"""Measurements of one implementation, or {"error": message}."""
+
+CaseFigures: TypeAlias = "dict[str, Figures]"
+"""Figures of each implementation by name."""
+
+
+class Results(TypedDict):
+    """Content of the file.
+
+    Attributes:
+        about: Device, versions, settings, and date.
+        cases: Figures of each case by key.
+        memory: Figures of the memory measurement.
+        epoch: Figures of the training epochs.
+        notes: Remarks for the report.
+    """
+
+    about: Config
+    cases: dict[str, CaseFigures]
+    memory: CaseFigures
+    epoch: CaseFigures
+    notes: list[str]
+
+
 FILE = "results.json"
-LENGTHS = ("seed", "rounds", "seconds", "epoch_updates")
-SAME = ("device", "versions", "python", *LENGTHS)  # what measurements that stand side by side must share
+RECORDED_SETTINGS = ("seed", "rounds", "seconds", "epoch_updates")
+# measurements in one file must agree in these
+COMMON_METADATA = ("device", "versions", "python", *RECORDED_SETTINGS)
 
 
-def about_run(settings, environment):
-    """What the record says of a run: device, versions and Python, seed and length, the date."""
-    chosen = {name: getattr(settings, name) for name in LENGTHS}
-    return {**environment, **chosen, "date": date.today().isoformat()}
+def run_metadata(settings: Settings, environment: Config) -> Config:
+    """Return the metadata of a run: environment, seed, lengths, and date."""
+    recorded = {name: getattr(settings, name) for name in RECORDED_SETTINGS}
+    return {**environment, **recorded, "date": date.today().isoformat()}
 
 
-def new_results(about):
-    """Results that hold nothing yet. `about`: device, versions, settings, date."""
+def new_results(about: Config) -> Results:
+    """Return results without measurements.
+
+    Args:
+        about: Metadata of the run.
+    """
     return {"about": about, "cases": {}, "memory": {}, "epoch": {}, "notes": []}
 
 
-def load_results(directory):
-    """The results in a directory, or None."""
+def load_results(directory: PathLike) -> Results | None:
+    """Return the results in a directory, or None if there are none."""
     path = Path(directory) / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def save_results(results, directory):
-    """Writes `results` whole or not at all."""
+def save_results(results: Results, directory: PathLike) -> None:
+    """Write the results in one atomic step."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     save_json(results, directory / FILE)
 
 
-def resumed(results, about):
-    """`results` to go on with; a ValueError if they were taken on something else."""
-    for name in SAME:
+def resume_results(results: Results, about: Config) -> Results:
+    """Return `results` with the metadata of the current run.
+
+    Raises:
+        ValueError: If the results were measured with another device, version, or setting.
+    """
+    for name in COMMON_METADATA:
         if results["about"][name] != about[name]:
             raise ValueError(
-                f"resume: the results there were taken with {name} {results['about'][name]!r}, here it is "
-                f"{about[name]!r}; give another output directory, or leave out resume and measure all anew there"
+                f"resume: the existing results were measured with {name} {results['about'][name]!r}, this run has "
+                f"{about[name]!r}; pass another output directory, or start a new run without resume"
             )
     return {**results, "about": about}
 
 
-def complete(part, names):
-    """Whether `part`, {name: figures}, has figures for all names and no errors."""
-    return all(name in part and "error" not in part[name] for name in names)
+def is_complete(figures: Mapping[str, Figures], names: Iterable[str]) -> bool:
+    """Return True if all implementations were measured without an error."""
+    return all(name in figures and "error" not in figures[name] for name in names)

@@ -1,172 +1,198 @@
-"""The results as tables of words: what terminal, Markdown and CSV show."""
+"""Tables of the results for the terminal, Markdown, and CSV."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
-from deeprnn_keras.bench.case import CELLS, MODES
-from deeprnn_keras.bench.epoch import whole_epochs
-from deeprnn_keras.bench.goals import MEAN, WORST, Goal, case_of, case_ratios, outcomes
-from deeprnn_keras.bench.implementations import FLOOR, IMPLEMENTATIONS
-from deeprnn_keras.bench.summary import geometric_mean, milliseconds, ratio, spread
+from deeprnn_keras._types import Config
+from deeprnn_keras.bench.case import CELLS, MODES, Case
+from deeprnn_keras.bench.epoch import full_epoch_seconds
+from deeprnn_keras.bench.goals import MAXIMUM, MEAN, Goal, case_ratios, evaluate_goals
+from deeprnn_keras.bench.implementations import IMPLEMENTATIONS, LOWER_BOUND
+from deeprnn_keras.bench.results import CaseFigures, Figures, Results
+from deeprnn_keras.bench.summary import geometric_mean, median_ms, ratio, round_range
 
-NOTHING = "-"
-OTHERS = ("keras", "torch", "drop-ins")  # what DeepRNN is compared with
+EMPTY = "-"
+BASELINES = ("keras", "torch", "drop-ins")
+RATIO_TITLE = "Time of DeepRNN divided by that of other implementations"
 
 
-class Words(NamedTuple):
-    """A table: title, headings, rows of words, and one letter per column: "l" for words, "r" for numbers."""
+class TextTable(NamedTuple):
+    """Table of text.
+
+    Attributes:
+        title: Title.
+        headings: Headings of the columns.
+        rows: Rows of cells.
+        alignments: One letter per column, "l" for left or "r" for right.
+    """
 
     title: str
-    headings: list
-    rows: list
-    sides: str
+    headings: list[str]
+    rows: list[list[str]]
+    alignments: str
 
 
-def all_tables(results, brief=False):
-    """Every table that the results have something for; `brief` leaves out spreads and first calls."""
-    tables = [
-        goal_table(results),
-        group_table(results),
-        *[case_table(results, mode, spreads=not brief) for mode in MODES],
-    ]
+def all_tables(results: Results, brief: bool = False) -> list[TextTable]:
+    """Return the tables that have rows.
+
+    Args:
+        results: Results.
+        brief: If True, omit ranges and first calls.
+    """
+    tables = [goal_table(results), group_table(results), *[case_table(results, mode, not brief) for mode in MODES]]
     tables += [] if brief else [first_call_table(results)]
-    tables += [memory_table(results), epoch_table(results), failures(results)]
+    tables += [memory_table(results), epoch_table(results), failure_table(results)]
     return [table for table in tables if table.rows]
 
 
-def goal_table(results):
-    """Geometric means and worst cases of DeepRNN's time over that of the others."""
+def goal_table(results: Results) -> TextTable:
+    """Return the table of the performance goals."""
     rows = []
-    for outcome in outcomes(results):
-        goal, value = outcome.goal, outcome.value
+    for outcome in evaluate_goals(results):
+        goal = outcome.goal
         verdict = {None: "", True: "met", False: "missed"}[outcome.met]
-        verdict += f": {outcome.worst}" if goal.statistic == WORST and not outcome.met else ""
-        limit = NOTHING if goal.limit is None else f"{goal.limit:.2f}"
-        words = [goal.group, goal.other, f"{goal.statistic} of {outcome.count}"]
-        rows.append([*words, f"{value:.2f}", limit, verdict])
-    headings = ["cases", "against", "statistic", "ratio", "at most", "goal"]
-    return Words("DeepRNN's time as a multiple of that of others", headings, rows, "lllrrl")
+        verdict += f": {outcome.slowest}" if goal.statistic == MAXIMUM and not outcome.met else ""
+        limit = EMPTY if goal.limit is None else f"{goal.limit:.2f}"
+        statistic = f"{goal.statistic} of {outcome.count}"
+        rows.append([goal.group, goal.baseline, statistic, f"{outcome.value:.2f}", limit, verdict])
+    headings = ["cases", "compared with", "statistic", "ratio", "limit", "goal"]
+    return TextTable(RATIO_TITLE, headings, rows, "lllrrl")
 
 
-def group_table(results):
-    """For each mode and cell, the geometric mean over the sizes, and the least and the greatest ratio."""
+def group_table(results: Results) -> TextTable:
+    """Return the table of the geometric mean, minimum, and maximum over the sizes, for each mode and cell."""
     rows = []
     for mode, cell in product(MODES, CELLS):
-        goals = [Goal(other, MEAN, None, (cell,), (mode,)) for other in OTHERS]
+        goals = [Goal(baseline, MEAN, None, (cell,), (mode,)) for baseline in BASELINES]
         ratios = [list(case_ratios(results, goal).values()) for goal in goals]
         if any(ratios):
             rows.append([f"{mode}, {cell}", *[_mean_and_range(values) for values in ratios]])
-    title = "DeepRNN's time as a multiple of that of others: geometric mean over the sizes (least to greatest)"
-    return Words(title, ["", *OTHERS], rows, "lrrr")
+    title = f"{RATIO_TITLE}: geometric mean over the sizes (minimum to maximum)"
+    return TextTable(title, ["", *BASELINES], rows, "lrrr")
 
 
-def case_table(results, mode, spreads=True):
-    """Milliseconds of every implementation in every case of a mode, with or without the rounds' spreads."""
+def case_table(results: Results, mode: str, with_deviations: bool = True) -> TextTable:
+    """Return the table of milliseconds of each implementation in each case of a mode.
+
+    Args:
+        results: Results.
+        mode: "train" or "infer".
+        with_deviations: If True, add the largest deviation of a round.
+    """
     cases, names = _cases(results, mode)
-    others = [name for name in OTHERS if {name, "DeepRNN"} <= set(names)]
+    baselines = [name for name in BASELINES if {name, "DeepRNN"} <= set(names)]
     rows = [
         [
-            f"{case_of(key).cell} {case_of(key).size}",
-            *[_milliseconds(found.get(name), spreads) for name in names],
-            *[_decimals(ratio(found, "DeepRNN", other)) for other in others],
+            f"{case.cell} {case.size}",
+            *[_format_ms(figures.get(name), with_deviations) for name in names],
+            *[_format_ratio(ratio(figures, "DeepRNN", baseline)) for baseline in baselines],
         ]
-        for key, found in cases
+        for case, figures in cases
     ]
-    headings = ["case", *names, *[f"to {other}" for other in others]]
-    what = {"train": "an update", "infer": "a prediction"}[mode]
-    title = f"{mode}: milliseconds of {what}" + ("; DeepRNN's time as a multiple of that of others" if others else "")
-    return Words(title, headings, rows, "l" + "r" * (len(headings) - 1))
+    headings = ["case", *names, *[f"DeepRNN / {baseline}" for baseline in baselines]]
+    unit = {"train": "training update", "infer": "prediction"}[mode]
+    title = f"{mode}: milliseconds per {unit}" + ("; ratio of DeepRNN to the others" if baselines else "")
+    return TextTable(title, headings, rows, "l" + "r" * (len(headings) - 1))
 
 
-def first_call_table(results):
-    """Seconds of the first update, what is traced and compiled included."""
+def first_call_table(results: Results) -> TextTable:
+    """Return the table of seconds of the first update, which includes tracing and compilation."""
     cases, names = _cases(results, "train")
-    names = [name for name in names if name != FLOOR]
-    seconds = [[(found.get(name) or {}).get("first_call_s") for name in names] for _, found in cases]
-    rows = [
-        [f"{case_of(key).cell} {case_of(key).size}", *[NOTHING if s is None else f"{s:.1f}" for s in row]]
-        for (key, _), row in zip(cases, seconds, strict=True)
-    ]
-    return Words("Seconds of the first update, compilation included", ["case", *names], rows, "l" + "r" * len(names))
-
-
-def _cases(results, mode):
-    """[(key, found)] of a mode, cell by cell, and the names of all that were measured in them."""
-    cases = [(key, found) for key, found in results["cases"].items() if case_of(key).mode == mode]
-    cases.sort(key=lambda item: case_of(item[0]).place)
-    return cases, [name for name in IMPLEMENTATIONS if any(name in found for _, found in cases)]
-
-
-def memory_table(results):
-    """Growth of resident memory."""
-    measured = {name: found for name, found in results["memory"].items() if "growth_mb" in found}
-    rows = [[name, f"{found['growth_mb']:,.0f}"] for name, found in measured.items()]
-    case = next((found["case"] for found in measured.values()), "")
-    return Words(f"Memory of an update, {case}: growth of peak resident memory", ["", "MB"], rows, "lr")
-
-
-def epoch_table(results):
-    """Seconds of two epochs on the King James Bible; what was not run to the end is marked."""
+    names = [name for name in names if name != LOWER_BOUND]
     rows = []
-    for name, found in results["epoch"].items():
-        if "error" in found:
+    for case, figures in cases:
+        seconds = [(figures.get(name) or {}).get("first_call_s") for name in names]
+        rows.append([f"{case.cell} {case.size}", *[EMPTY if s is None else f"{s:.1f}" for s in seconds]])
+    title = "Seconds of the first update, including compilation"
+    return TextTable(title, ["case", *names], rows, "l" + "r" * len(names))
+
+
+def _cases(results: Results, mode: str) -> tuple[list[tuple[Case, CaseFigures]], list[str]]:
+    """Return the sorted cases of a mode with their figures, and the names of all implementations measured in them."""
+    cases = [(Case.from_key(key), figures) for key, figures in results["cases"].items()]
+    cases = sorted((item for item in cases if item[0].mode == mode), key=lambda item: item[0].sort_key)
+    return cases, [name for name in IMPLEMENTATIONS if any(name in figures for _, figures in cases)]
+
+
+def memory_table(results: Results) -> TextTable:
+    """Return the table of the growth of resident memory."""
+    measured = {name: figures for name, figures in results["memory"].items() if "growth_mb" in figures}
+    rows = [[name, f"{figures['growth_mb']:,.0f}"] for name, figures in measured.items()]
+    case = next((figures["case"] for figures in measured.values()), "")
+    return TextTable(f"Memory of a training update, {case}: growth of peak resident memory", ["", "MB"], rows, "lr")
+
+
+def epoch_table(results: Results) -> TextTable:
+    """Return the table of seconds of two epochs on the King James Bible; extrapolated values are marked."""
+    rows = []
+    for name, figures in results["epoch"].items():
+        if "error" in figures:
             continue
-        part = found["updates"] < found["updates_per_epoch"]
-        seconds = [f"{'≈ ' if part else ''}{value:.0f}" for value in whole_epochs(found)]
-        ran = [f"{value:.1f}" for value in found["epochs_s"]]
-        rows.append([name, f"{found['updates']:,} of {found['updates_per_epoch']:,}", *ran, *seconds])
-    headings = ["", "updates measured", "first, s", "second, s", "whole first epoch, s", "whole second epoch, s"]
-    return Words("model.fit on the King James Bible; ≈: the rest at the second epoch's speed", headings, rows, "lrrrrr")
+        extrapolated = figures["updates"] < figures["updates_per_epoch"]
+        full = [f"{'≈ ' if extrapolated else ''}{seconds:.0f}" for seconds in full_epoch_seconds(figures)]
+        measured = [f"{seconds:.1f}" for seconds in figures["epochs_s"]]
+        rows.append([name, f"{figures['updates']:,} of {figures['updates_per_epoch']:,}", *measured, *full])
+    headings = ["", "updates measured", "first, s", "second, s", "full first epoch, s", "full second epoch, s"]
+    title = "model.fit on the King James Bible; ≈: extrapolated with the speed of the second epoch"
+    return TextTable(title, headings, rows, "lrrrrr")
 
 
-def failures(results):
-    """Who failed where, and the first line of why; the rest stands in the results file."""
+def failure_table(results: Results) -> TextTable:
+    """Return the table of failures with the first line of each error; the results file has the full text."""
     parts = [*results["cases"].items(), ("memory", results["memory"]), ("epoch", results["epoch"])]
     rows = [
-        [where, name, figures["error"].splitlines()[0]]
-        for where, found in parts
-        for name, figures in found.items()
+        [part, name, figures["error"].splitlines()[0]]
+        for part, implementations in parts
+        for name, figures in implementations.items()
         if "error" in figures
     ]
-    return Words("Failed", ["where", "who", "why"], rows, "lll")
+    return TextTable("Failures", ["case", "implementation", "error"], rows, "lll")
 
 
-def figures(results):
-    """One dictionary per case and implementation, for a CSV file."""
+def csv_rows(results: Results) -> list[Config]:
+    """Return one row per case and implementation for the CSV file."""
     return [
-        {
-            **{name: getattr(case_of(key), name) for name in ("cell", "num_layers", "units", "batch_size", "steps")},
-            "mode": case_of(key).mode,
-            "implementation": name,
-            "milliseconds": milliseconds(found),
-            "least_round_ms": (spread(found) or (None, None))[0],
-            "greatest_round_ms": (spread(found) or (None, None))[1],
-            "rounds": len(found.get("rounds_ms", [])),
-            "first_call_s": found.get("first_call_s"),
-        }
-        for key, everyone in results["cases"].items()
-        for name, found in everyone.items()
+        _csv_row(Case.from_key(key), name, figures)
+        for key, implementations in results["cases"].items()
+        for name, figures in implementations.items()
     ]
 
 
-def _milliseconds(figures, spreads):
-    """'12.3 ±4%': the median, and the larger distance to least or greatest round."""
-    time = milliseconds(figures)
-    if time is None:
-        return NOTHING if figures is None else "failed"
-    if not spreads:
-        return _significant(time)
-    width = max(time - spread(figures)[0], spread(figures)[1] - time) / time
-    return f"{_significant(time)} ±{100 * width:.0f}%"
+def _csv_row(case: Case, name: str, figures: Figures) -> Config:
+    least, greatest = round_range(figures) or (None, None)
+    return {
+        **{field: getattr(case, field) for field in ("cell", "num_layers", "units", "batch_size", "steps")},
+        "mode": case.mode,
+        "implementation": name,
+        "milliseconds": median_ms(figures),
+        "least_round_ms": least,
+        "greatest_round_ms": greatest,
+        "rounds": len(figures.get("rounds_ms", [])),
+        "first_call_s": figures.get("first_call_s"),
+    }
 
 
-def _significant(time):
+def _format_ms(figures: Figures | None, with_deviation: bool) -> str:
+    """Return the median and the largest deviation of a round, for example '12.3 ±4%'."""
+    time, extremes = median_ms(figures), round_range(figures)
+    if time is None or extremes is None:
+        return EMPTY if figures is None else "failed"
+    if not with_deviation:
+        return _three_digits(time)
+    deviation = max(time - extremes[0], extremes[1] - time) / time
+    return f"{_three_digits(time)} ±{100 * deviation:.0f}%"
+
+
+def _three_digits(time: float) -> str:
     return f"{time:,.0f}" if time >= 100 else f"{time:.1f}" if time >= 10 else f"{time:.2f}"
 
 
-def _mean_and_range(values):
-    return f"{geometric_mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else NOTHING
+def _mean_and_range(values: Sequence[float]) -> str:
+    return f"{geometric_mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else EMPTY
 
 
-def _decimals(value):
-    return NOTHING if value is None else f"{value:.2f}"
+def _format_ratio(value: float | None) -> str:
+    return EMPTY if value is None else f"{value:.2f}"

@@ -1,48 +1,59 @@
-"""PyTorch as its users write it: nn.LSTM, a linear head, a plain loop; as many threads as it takes by itself.
+"""Steps of PyTorch models: nn.LSTM, a linear head, and a plain loop, with the default number of threads.
 
-PyTorch is imported where it is used: the package does without it.
+PyTorch is imported in the functions: it is an optional dependency.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deeprnn_keras.bench.case import Case
+from deeprnn_keras.bench.implementations import Step
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 CLASSES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
-def make_step(_, case, seed):
-    """One update (Adam, mean squared error), or one prediction in inference mode."""
+def make_step(_: str, case: Case, seed: int) -> Step:
+    """Return one training update (Adam, mean squared error), or one prediction in inference mode."""
     import torch
 
     torch.manual_seed(seed)
-    model = stack(case)
+    model = build_model(case)
     x = torch.randn(case.batch_size, case.steps, case.units)
     if case.mode == "infer":
         return predict_step(model, x)
     return train_step(model, x, torch.randn(case.batch_size, case.steps, 1))
 
 
-def stack(case):
-    """L recurrent layers and a head of one number per step."""
+def build_model(case: Case) -> torch.nn.Module:
+    """Return L recurrent layers and a head with one output per time step."""
     from torch import nn
 
     class Stack(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
-            layers = getattr(nn, CLASSES[case.cell])
-            self.recurrent = layers(case.units, case.units, num_layers=case.num_layers, batch_first=True)
+            layer_class = getattr(nn, CLASSES[case.cell])
+            self.recurrent = layer_class(case.units, case.units, num_layers=case.num_layers, batch_first=True)
             self.head = nn.Linear(case.units, 1)
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.recurrent(x)[0])
 
     return Stack()
 
 
-def train_step(model, x, y):
-    """An update; its loss is fetched."""
+def train_step(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step:
+    """Return a function that runs one training update and fetches the loss."""
     import torch
 
     optimizer = torch.optim.Adam(model.parameters())
     loss_function = torch.nn.MSELoss()
 
-    def step():
+    def step() -> float:
         optimizer.zero_grad()
         loss = loss_function(model(x), y)
         loss.backward()
@@ -52,13 +63,13 @@ def train_step(model, x, y):
     return step
 
 
-def predict_step(model, x):
-    """A prediction, up to the NumPy array."""
+def predict_step(model: torch.nn.Module, x: torch.Tensor) -> Step:
+    """Return a function that runs one prediction and returns a NumPy array."""
     import torch
 
     model.eval()
 
-    def step():
+    def step() -> np.ndarray:
         with torch.inference_mode():
             return model(x).numpy()
 

@@ -1,4 +1,4 @@
-"""Keras cells that are written as equations: depth inside the step."""
+"""Keras cells defined by equations, with depth inside the step."""
 
 from deeprnn_keras.cells.highway import RHNCell
 from deeprnn_keras.cells.mlp_gates import MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell

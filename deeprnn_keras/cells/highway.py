@@ -1,5 +1,7 @@
 """`RHNCell`: the recurrent highway network."""
 
+from __future__ import annotations
+
 import keras
 
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
@@ -8,26 +10,28 @@ from deeprnn_keras.equations.highway import RecurrentHighway
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class RHNCell(RecurrentCell):
-    """A recurrent highway network's layer: D highway layers from h_{t-1} to h_t.
+    """Cell of a recurrent highway network, with D highway layers from h_{t-1} to h_t.
 
-        g = a(s^(k-1) V_k + b_k [+ x_t W if k = 1]),  t = s(likewise),  c = s(likewise), or 1 - t if coupled
+        g = a(s^(k-1) V_k + b_k [+ x_t W if k = 1])
+        t, c = the same with separate weights and the activation s; if coupled, c = 1 - t
         s^(k) = g t + s^(k-1) c,  s^(0) = h_{t-1},  h_t = s^(D)
+
+    Weights (G = 2 if coupled, else 3): kernel W (d, G h), recurrent_kernel V_1 (h, G h), bias b_1 (G h,); for
+    k = 2, ..., D transition_kernel_k V_k (h, G h) and transition_bias_k (G h,). Their number is G h [d + D (h + 1)].
+
+    Initialization: W glorot_uniform, V_k orthogonal, each gate separately. The biases of the transform gates start at
+    -2, so that each highway layer initially carries 0.88 of the state and gradients reach far back.
+
+    Source: Zilly et al. 2016 (arXiv:1607.03474).
 
     Args:
         units: h.
         depth: D, the recurrence depth.
-        coupled: c = 1 - t: what is not transformed is carried.
-        transform_bias: where the biases of t start; an uncoupled carry gate starts at its opposite.
-        activation, recurrent_activation: a and s.
-        Others: see `RecurrentCell`.
-
-    Weights (G = 2 coupled, else 3): kernel W (d, G h), recurrent_kernel V_1 (h, G h), bias b_1 (G h,), and for
-    k = 2, ..., D transition_kernel_k (h, G h), transition_bias_k (G h,): G h [d + D (h + 1)].
-
-    Initialization: W glorot_uniform, V_k orthogonal, gate by gate; transform gates start at -2, so that at first a
-    step carries .88 of the state through each layer and gradients live for long.
-
-    Source: Zilly et al. 2016 (arXiv:1607.03474).
+        coupled: Define the carry gate as c = 1 - t.
+        transform_bias: Initial bias of the transform gate; an uncoupled carry gate starts at its negative.
+        activation: a.
+        recurrent_activation: s.
+        **options: See `RecurrentCell`.
 
     >>> import keras
     >>> from deeprnn_keras.cells import RHNCell

@@ -1,87 +1,114 @@
-"""Initial weights of cells with equations: each block of a map is drawn as a map of its own."""
+"""Initial weights of cells with equations: each block of a map is initialized as a separate matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
 import keras
 from keras import ops
 
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import DiagonalMap, Equations
 from deeprnn_keras.equations.maps import NamedMap
-from deeprnn_keras.initializers.seeding import draw, reseeded
+from deeprnn_keras.initializers.seeding import CellAware, GateAware, InitializerObject, draw, reseeded
 
-Draw = Callable[..., Any]  # (shape, dtype) -> tensor
-DEFAULTS = {"kernel": "glorot_uniform", "recurrent": "orthogonal", "hidden": "glorot_uniform"}
-DIAGONAL_DEFAULT = "ones"  # keeps the length of the state, as an orthogonal matrix does
+InitialValue: TypeAlias = "Callable[[Sequence[int], str | None], Tensor]"
+"""Function (shape, dtype) -> initial value of a weight."""
+
+DEFAULT_INITIALIZERS = {"kernel": "glorot_uniform", "recurrent": "orthogonal", "hidden": "glorot_uniform"}
+DEFAULT_DIAGONAL_INITIALIZER = "ones"  # preserves the norm of the state, as an orthogonal matrix does
+
+
+class WeightDescription(NamedTuple):
+    """Description of a weight that a cell creates.
+
+    Attributes:
+        shape: Shape of the weight.
+        initial_value: Function (shape, dtype) -> initial value.
+        role: "kernel", "recurrent", "hidden", or "bias".
+    """
+
+    shape: tuple[int, ...]
+    initial_value: InitialValue
+    role: str
 
 
 def map_weights(
-    maps: Sequence[NamedMap], initializers: Mapping[str, Any]
-) -> dict[str, tuple[tuple[int, ...], Draw, str]]:
-    """Return {name: (shape, draw, role)} of the weights of the maps.
+    maps: Sequence[NamedMap], initializers: Mapping[str, InitializerObject | None]
+) -> dict[str, WeightDescription]:
+    """Return {name: description} of the weights of the maps, biases excluded.
 
     Args:
-        maps: The maps of the equations.
+        maps: Maps of the equations.
         initializers: {role: initializer, or None for the default}.
     """
-    found = {}
-    for place, known in enumerate(maps):
-        default = DIAGONAL_DEFAULT if isinstance(known, DiagonalMap) else DEFAULTS[known.role]
-        initializer = initializers[known.role] or keras.initializers.get(default)
-        if hasattr(initializer, "for_cell"):
-            initializer = initializer.for_cell("rnn")  # a block is one gate
-        found[known.name] = known.shape, _by_blocks(known, known.shape[:-1], initializer, place), known.role
-    return found
+    weights = {}
+    for index, named_map in enumerate(maps):
+        is_diagonal = isinstance(named_map, DiagonalMap)
+        default = DEFAULT_DIAGONAL_INITIALIZER if is_diagonal else DEFAULT_INITIALIZERS[named_map.role]
+        initializer = initializers[named_map.role] or keras.initializers.get(default)
+        if isinstance(initializer, CellAware):
+            initializer = initializer.for_cell("rnn")  # it is applied to one block, and "rnn" has one
+        initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
+        weights[named_map.name] = WeightDescription(named_map.shape, initial_value, named_map.role)
+    return weights
 
 
 def map_biases(
-    equations: Equations, maps: Sequence[NamedMap], initializer: Any
-) -> dict[str, tuple[tuple[int, ...], Draw, str]]:
-    """Return {name: (shape, draw, "bias")} of the biases of the maps.
+    equations: Equations, maps: Sequence[NamedMap], initializer: InitializerObject | None
+) -> dict[str, WeightDescription]:
+    """Return {name: description} of the biases of the maps.
 
     Args:
-        equations: Whose maps they are.
-        maps: The maps.
-        initializer: None: 0, and what the equations ask for; one that knows gates: 0, and its values for the gates that
-            keep the state and those that write to it; any other draws every block.
+        equations: Equations to which the maps belong.
+        maps: Maps of the equations.
+        initializer: None for 0, except for the keep gates, which start at the default of the equations. An initializer
+            with `gate_values`, for example `ForgetBias`, sets the keep and write gates and initializes the others
+            to 0. Any other initializer is applied to each block.
     """
-    keep = equations.keep if initializer is None else None
+    keep = equations.default_keep_bias() if initializer is None else None
     write = None
-    if hasattr(initializer, "gate_values"):
+    if isinstance(initializer, GateAware):
         values = initializer.gate_values("keep", "write", equations.units)
         keep, write = values["keep"], values.get("write")
-    initial = {} if keep is None else equations.gate_biases(keep, write)
-    found = {}
-    for place, known in enumerate(maps):
-        if known.bias is None:
+    gate_biases = {} if keep is None else equations.gate_biases(keep, write)
+    biases = {}
+    for index, named_map in enumerate(maps):
+        if named_map.bias is None:
             continue
-        if initializer is None or hasattr(initializer, "gate_values"):
-            draws = _from_values(known, initial)
+        if initializer is None or isinstance(initializer, GateAware):
+            initial_value = _each_block_from(gate_biases, named_map, named_map.bias)
         else:
-            draws = _by_blocks(known, (), initializer, place)
-        found[known.bias] = (len(known.blocks) * known.width,), draws, "bias"
-    return found
+            initial_value = _each_block_by(initializer, named_map, (), index)
+        shape = (len(named_map.blocks) * named_map.width,)
+        biases[named_map.bias] = WeightDescription(shape, initial_value, "bias")
+    return biases
 
 
-def _by_blocks(known: NamedMap, rows: tuple[int, ...], initializer: Any, place: int) -> Draw:
-    def start(shape: Sequence[int], dtype: Any = None) -> Any:
+def _each_block_by(
+    initializer: InitializerObject, named_map: NamedMap, rows: tuple[int, ...], index: int
+) -> InitialValue:
+    """Return a function that applies `initializer` to each block, of shape (*rows, width), with different seeds."""
+
+    def initial_value(shape: Sequence[int], dtype: str | None = None) -> Tensor:
         blocks = [
-            draw(reseeded(initializer, 1000 * place + number), (*rows, known.width), dtype)
-            for number in range(len(known.blocks))
+            draw(reseeded(initializer, 1000 * index + number), (*rows, named_map.width), dtype)
+            for number in range(len(named_map.blocks))
         ]
         return ops.concatenate(blocks, axis=-1)
 
-    return start
+    return initial_value
 
 
-def _from_values(known: NamedMap, initial: Mapping[tuple[str, str], Any]) -> Draw:
-    def start(shape: Sequence[int], dtype: Any = None) -> Any:
+def _each_block_from(values: Mapping[tuple[str, str], Tensor], named_map: NamedMap, bias: str) -> InitialValue:
+    """Return a function that fills each block with its value in {(bias, block): value}, or with 0."""
+
+    def initial_value(shape: Sequence[int], dtype: str | None = None) -> Tensor:
         blocks = [
-            ops.broadcast_to(ops.cast(initial.get((known.bias, block), 0.0), "float32"), (known.width,))
-            for block in known.blocks
+            ops.broadcast_to(ops.cast(values.get((bias, block), 0.0), "float32"), (named_map.width,))
+            for block in named_map.blocks
         ]
         return ops.cast(ops.concatenate(blocks), dtype or keras.config.floatx())
 
-    return start
+    return initial_value

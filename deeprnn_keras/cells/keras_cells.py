@@ -1,8 +1,8 @@
-"""Equations, weights, and traits of a recurrent cell, Keras' own or one with equations."""
+"""Equations, weights, and traits of recurrent cells: those of Keras and those with equations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -10,27 +10,38 @@ import keras
 from keras import ops
 
 from deeprnn_keras import _compat
+from deeprnn_keras._types import Cell, Tensor
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Equations, GRUEquations, LSTMEquations, SimpleRNNEquations
 from deeprnn_keras.kernels.contract import Recurrence, Traits
 
-NAMES = {"SimpleRNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}
-STORED = ("kernel", "recurrent_kernel", "bias")
-_IN_CELL = ("activation", "recurrent_activation", "use_bias", "dropout", "recurrent_dropout", "implementation")
-_IN_CELL += ("reset_after",)
+KERAS_CELLS = {"SimpleRNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}
+KERAS_WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+_CELL_TRAITS = (
+    "activation",
+    "recurrent_activation",
+    "use_bias",
+    "dropout",
+    "recurrent_dropout",
+    "implementation",
+    "reset_after",
+)
 
 
-def cell_recurrence(cell: Any) -> Recurrence | None:
-    """Return the equations and activations of a cell, or None if it has none."""
+def cell_recurrence(cell: Cell) -> Recurrence | None:
+    """Return the equations and activations of a cell, or None if it has no equations."""
     if isinstance(cell, RecurrentCell):
-        return Recurrence(cell.equations, tuple((name, _named(value)) for name, value in cell.functions.items()))
+        functions = cell.activation_functions.items()
+        return Recurrence(cell.equations, tuple((name, _name_or_function(value)) for name, value in functions))
     equations = _keras_equations(cell)
     if equations is None:
         return None
-    return Recurrence(equations, tuple((name, _named(getattr(cell, name))) for name in equations.activations))
+    return Recurrence(
+        equations, tuple((name, _name_or_function(getattr(cell, name))) for name in equations.activations)
+    )
 
 
-def _keras_equations(cell: Any) -> Equations | None:
+def _keras_equations(cell: Cell) -> Equations | None:
     name = cell_name(cell)
     if name == "rnn":
         return SimpleRNNEquations(cell.units, cell.use_bias)
@@ -41,52 +52,55 @@ def _keras_equations(cell: Any) -> Equations | None:
     return None
 
 
-def cell_name(cell: Any) -> str | None:
-    """Return "rnn", "gru", or "lstm" for a cell of Keras, None for any other."""
-    return NAMES.get(type(cell).__name__) if type(cell).__module__.startswith("keras.") else None
+def cell_name(cell: Cell) -> str | None:
+    """Return "rnn", "gru", or "lstm" for a cell of Keras, and None for any other cell."""
+    return KERAS_CELLS.get(type(cell).__name__) if type(cell).__module__.startswith("keras.") else None
 
 
-def stored_weights(cell: Any) -> Mapping[str, Any]:
-    """Return {name: tensor} of a cell's weights as they are stored: half precision does not round them.
+def stored_weights(cell: Cell) -> Mapping[str, Tensor]:
+    """Return the weights {name: tensor} of a cell in the dtype in which they are stored, without autocasting.
 
-    Each variable is read once. (A gradient of one's own that is given a variable reads it again, and TensorFlow may
-    order that read behind the optimizer's write.)
+    Each variable is read exactly once: a custom gradient that receives a variable reads it again, and TensorFlow may
+    execute that read after the optimizer's assignment.
     """
     with _compat.no_autocast():
         if isinstance(cell, RecurrentCell):
             return {weight.name: ops.convert_to_tensor(weight.value) for weight in cell.weights}
-        names = STORED if cell.use_bias else STORED[:2]
+        names = KERAS_WEIGHTS if cell.use_bias else KERAS_WEIGHTS[:2]
         return {name: ops.convert_to_tensor(getattr(cell, name).value) for name in names}
 
 
-def cell_traits(cell: Any, *, unroll: bool = False, any_cell: bool = False) -> Traits:
-    """Return the `Traits` of a layer around a cell.
+def cell_traits(cell: Cell, *, unroll: bool = False, any_cell: bool = False) -> Traits:
+    """Return the `Traits` of a layer with this cell.
 
     Args:
         cell: A Keras cell.
-        unroll: The layer's argument.
-        any_cell: Whether the layer is `RNN`, which runs any cell.
+        unroll: Argument `unroll` of the layer.
+        any_cell: True for `RNN`, which supports any cell.
     """
-    found: dict[str, Any] = {"unroll": bool(unroll), "any_cell": any_cell}
+    traits: dict[str, Any] = {"unroll": bool(unroll), "any_cell": any_cell}
     if isinstance(cell, RecurrentCell):
-        found |= {"type_name": type(cell.equations).__name__, "recurrent_dropout": cell.recurrent_dropout}
-        return Traits(None, has_equations=True, **found)
+        traits |= {"type_name": type(cell.equations).__name__, "recurrent_dropout": cell.recurrent_dropout}
+        return Traits(None, has_equations=True, **traits)
     name = cell_name(cell)
-    found["type_name"] = type(cell).__name__
+    traits["type_name"] = type(cell).__name__
     if name is None:
-        return Traits(None, **found)
-    for field in (field.name for field in fields(Traits) if field.name in _IN_CELL and hasattr(cell, field.name)):
-        value = getattr(cell, field)
-        found[field] = activation_name(value) if field.endswith("activation") else value
-    return Traits(name, **found)
+        return Traits(None, **traits)
+    for trait in (field.name for field in fields(Traits) if field.name in _CELL_TRAITS and hasattr(cell, field.name)):
+        value = getattr(cell, trait)
+        traits[trait] = activation_name(value) if trait.endswith("activation") else value
+    return Traits(name, **traits)
 
 
-def activation_name(function: Any) -> str | None:
-    """Return Keras' name of an activation function, one of `keras.activations` or `keras.ops`, or None."""
+def activation_name(function: object) -> str | None:
+    """Return the Keras name of an activation function, or None if the function is not one of Keras.
+
+    tanh and sigmoid are also recognized as functions of `keras.ops`.
+    """
     name = getattr(function, "__name__", "")
-    homes = (keras.activations, keras.ops) if name in ("tanh", "sigmoid") else (keras.activations,)
-    return name if name and any(getattr(home, name, None) is function for home in homes) else None
+    modules = (keras.activations, keras.ops) if name in ("tanh", "sigmoid") else (keras.activations,)
+    return name if name and any(getattr(module, name, None) is function for module in modules) else None
 
 
-def _named(function: Any) -> Any:
+def _name_or_function(function: Callable[..., Tensor]) -> str | Callable[..., Tensor]:
     return activation_name(function) or function

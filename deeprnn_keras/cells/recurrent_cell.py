@@ -1,64 +1,83 @@
-"""`RecurrentCell`: a Keras cell around equations."""
+"""`RecurrentCell`: Keras cell whose step is defined by `Equations`."""
+
+from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import SimpleNamespace
+from typing import Any, cast
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from deeprnn_keras import _compat, checks
+from deeprnn_keras._types import Config, Constraint, Regularizer, Shape, Tensor
 from deeprnn_keras.cells.initial_values import map_biases, map_weights
-from deeprnn_keras.equations import Blocks, Linear
+from deeprnn_keras.equations import Blocks, Equations, Linear
+from deeprnn_keras.equations.maps import NamedMap
+from deeprnn_keras.initializers.seeding import InitializerObject
 
-FIRST = ("kernel", "recurrent_kernel", "bias")
+FIRST_WEIGHTS = ("kernel", "recurrent_kernel", "bias")  # the order of Keras' cells; the others follow
 ROLES = ("kernel", "recurrent", "hidden", "bias")
-_FALLBACK = {role: role for role in ROLES} | {"hidden": "kernel"}
+_FALLBACK_ROLE = {role: role for role in ROLES} | {"hidden": "kernel"}
 
 
 class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
-    """The base of cells of one's own: `equations_class` says what a step computes, the cell only owns the weights.
+    """Base class of user-defined cells: `equations_class` defines the step, the cell holds the weights.
 
         H_t, ... = equations.step(equations.project_inputs(X_t), H_{t-1}, ...)
 
-    A subclass names an `Equations` class and is done. In return for writing a step with nothing but arithmetic, the
-    given activations, and `linear`, it runs in `keras.layers.RNN` on every Keras backend, and in `deeprnn_keras.RNN`
-    and `DeepRNN` on the XLA implementation: what does not depend on the state is computed for all steps at once, and
-    the gradient is derived, with the weights' gradients as large products after the loop.
+    A subclass only sets `equations_class`, a subclass of `Equations`. The methods of that class use only arithmetic,
+    the activations, and `linear`. The cell therefore runs in `keras.layers.RNN` on every Keras backend, and in
+    `deeprnn_keras.RNN` and `DeepRNN` on the XLA implementation. There, the part that does not depend on the state is
+    computed for all steps at once, the gradient is derived from the equations, and the gradients of the weights are
+    computed after the loop as large matrix products.
 
     Args:
         units: h.
-        Fields of the equations, by position or name, and their activations by name.
-        kernel_initializer, recurrent_initializer, hidden_initializer: of the maps of x, of the state, and between
-            hidden layers. Each block, a gate's or a stage's, is drawn as a matrix of its own. The defaults:
-            kernel, hidden - "glorot_uniform": variances stay where both ways through a map count alike;
-            recurrent - "orthogonal", of a diagonal map "ones": each map of the state keeps its length.
-        bias_initializer: None: 0, and for gates that keep the state what the equations ask for (LSTM: 1);
-            `ForgetBias` and `ChronoBias` act on these gates only.
-        kernel_regularizer, recurrent_regularizer, hidden_regularizer, bias_regularizer, kernel_constraint,
-            recurrent_constraint, hidden_constraint, bias_constraint: of the same weights, as in Keras; hidden layers
-            have those of the kernel unless given.
-        dropout, recurrent_dropout: rates on x, and on what the maps of the state read; one mask for all steps. The
-            second needs the loop.
-        seed: for dropout.
+        *sizes: Fields of the equations after `units`, by position or by name.
+        kernel_initializer: Initializer of the maps of x. Each block (a gate or a stage) is initialized as a separate
+            matrix. The default "glorot_uniform" balances the variances of the forward and the backward pass.
+        recurrent_initializer: Initializer of the maps of the state. The defaults "orthogonal", and "ones" for diagonal
+            maps, preserve the norm of the state.
+        hidden_initializer: Initializer of the maps between hidden layers, "glorot_uniform" by default.
+        bias_initializer: None for 0, except for the gates that keep the state, for which the equations define a default
+            (LSTM: 1). `ForgetBias` and `ChronoBias` set the gates that keep or write the state, and all others to 0.
+        kernel_regularizer: Regularizer of the maps of x.
+        recurrent_regularizer: Regularizer of the maps of the state.
+        hidden_regularizer: Regularizer of the maps between hidden layers; by default `kernel_regularizer`.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the maps of x.
+        recurrent_constraint: Constraint of the maps of the state.
+        hidden_constraint: Constraint of the maps between hidden layers; by default `kernel_constraint`.
+        bias_constraint: Constraint of the biases.
+        dropout: Dropout rate of x, with the same mask in all steps.
+        recurrent_dropout: Dropout rate of the inputs of the recurrent maps, with the same mask in all steps. It is
+            supported by the loop implementation only.
+        seed: Random seed of the dropout.
+        **options: The activations of the equations by name, the initializers, regularizers, and constraints above, and
+            arguments of `keras.layers.Layer`.
 
     Attributes:
-        equations: the `Equations`.
+        equations: The `Equations`.
+        activation_functions: {name: activation function}.
 
     Raises:
-        ValueError: for sizes out of range and unknown names.
+        ValueError: If a size is out of range or a name is unknown.
 
     >>> from dataclasses import dataclass
     >>> from deeprnn_keras import AffineMap, DeepRNN, Equations, RecurrentCell, register_cell
     >>> @dataclass(frozen=True)
     ... class Leaky(Equations):
-    ...     "h_t = .9 h_{t-1} + .1 f(x_t W + h_{t-1} U + b)"
+    ...     "Leaky RNN, h_t = 0.9 h_{t-1} + 0.1 f(x_t W + h_{t-1} U + b)."
     ...     def maps(self, input_dim):
     ...         return [AffineMap("kernel", input_dim, self.units, ("candidate",), bias="bias"),
     ...                 AffineMap("recurrent_kernel", self.units, self.units, ("candidate",), role="recurrent")]
     ...     def step(self, x, states, linear, f):
     ...         z = x["candidate"] + linear("recurrent_kernel", states[0])["candidate"]
-    ...         return [.9 * states[0] + .1 * f.activation(z)]
+    ...         return [0.9 * states[0] + 0.1 * f.activation(z)]
     >>> @register_cell("leaky")
     ... class LeakyCell(RecurrentCell):
     ...     equations_class = Leaky
@@ -66,143 +85,190 @@ class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
     2
     """
 
-    equations_class = None
+    equations_class: type[Equations] | None = None
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.equations_class is not None and "__init__" not in vars(cls):
             cls.__signature__ = _signature(cls.equations_class)
 
-    def __init__(self, units, *sizes, dropout=0.0, recurrent_dropout=0.0, seed=None, **options):
-        written = self.equations_class
-        if written is None:
-            raise ValueError(f"{type(self).__name__} must set equations_class, a subclass of Equations")
-        missing = sorted(written.__abstractmethods__)
-        if missing:
-            raise ValueError(f"{written.__name__}, the equations of {type(self).__name__}, must define {missing}")
-        names = [field.name for field in fields(written)][1:]
+    def __init__(
+        self,
+        units: int,
+        *sizes: Any,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        equations_class = _implemented_equations(type(self).__name__, self.equations_class)
+        names = [field.name for field in fields(equations_class)][1:]
         if len(sizes) > len(names):
-            raise ValueError(f"{type(self).__name__} takes units and {names} by position, got {(units, *sizes)}")
-        given = dict(zip(names, sizes, strict=False)) | {name: options.pop(name) for name in names if name in options}
-        functions = {name: options.pop(name, default) for name, default in written.activations.items()}
+            raise ValueError(
+                f"{type(self).__name__} accepts units and {names} as positional arguments, got {(units, *sizes)}"
+            )
+        arguments = dict(zip(names, sizes, strict=False))
+        arguments |= {name: options.pop(name) for name in names if name in options}
+        functions = {name: options.pop(name, default) for name, default in equations_class.activations.items()}
         initializers, regularizers, constraints = (
             {role: options.pop(f"{role}_{kind}", None) for role in ROLES}
             for kind in ("initializer", "regularizer", "constraint")
         )
         super().__init__(**options)
-        self.equations = written(units, **given)
-        self.units = self.equations.units
-        self.functions = {name: _activation(name, function) for name, function in functions.items()}
-        self.initializers = {
+        self.equations: Equations = equations_class(units, **arguments)
+        self.units: int = self.equations.units
+        self.activation_functions: dict[str, Callable[..., Tensor]] = {
+            name: _activation(name, function) for name, function in functions.items()
+        }
+        self.initializers: dict[str, InitializerObject | None] = {
             role: None if value is None else keras.initializers.get(value) for role, value in initializers.items()
         }
-        self.regularizers = {role: keras.regularizers.get(value) for role, value in regularizers.items()}
-        self.constraints = {role: keras.constraints.get(value) for role, value in constraints.items()}
-        self.dropout = checks.rate("dropout", dropout)
-        self.recurrent_dropout = checks.rate("recurrent_dropout", recurrent_dropout)
-        self.seed = checks.seed("seed", seed)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
-        count = len(self.equations.states)
-        self.state_size = self.units if count == 1 else [self.units] * count
-        self.output_size = self.units
+        self.regularizers: dict[str, Regularizer] = {
+            role: keras.regularizers.get(value) for role, value in regularizers.items()
+        }
+        self.constraints: dict[str, Constraint] = {
+            role: keras.constraints.get(value) for role, value in constraints.items()
+        }
+        self.dropout: float = checks.rate("dropout", dropout)
+        self.recurrent_dropout: float = checks.rate("recurrent_dropout", recurrent_dropout)
+        self.seed: int | None = checks.seed("seed", seed)
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
+        num_states = len(self.equations.states)
+        self.state_size: int | list[int] = self.units if num_states == 1 else [self.units] * num_states
+        self.output_size: int = self.units
 
-    def build(self, input_shape):
-        self.input_dim = input_shape[-1]
+    @override
+    def build(self, input_shape: Shape) -> None:
+        self.input_dim: int = cast("int", input_shape[-1])  # the feature axis has a static size
         maps = self.equations.maps(self.input_dim)
         weights = map_weights(maps, self.initializers) | map_biases(self.equations, maps, self.initializers["bias"])
-        for name in [*(name for name in FIRST if name in weights), *(name for name in weights if name not in FIRST)]:
-            shape, draw, role = weights[name]
+        first = [name for name in FIRST_WEIGHTS if name in weights]
+        for name in [*first, *(name for name in weights if name not in FIRST_WEIGHTS)]:
+            shape, initial_value, role = weights[name]
             weight = self.add_weight(
                 shape=shape,
-                initializer=draw,
-                regularizer=self.regularizers[role] or self.regularizers[_FALLBACK[role]],
-                constraint=self.constraints[role] or self.constraints[_FALLBACK[role]],
+                initializer=initial_value,
+                regularizer=self.regularizers[role] or self.regularizers[_FALLBACK_ROLE[role]],
+                constraint=self.constraints[role] or self.constraints[_FALLBACK_ROLE[role]],
                 name=name,
             )
             setattr(self, name, weight)
 
-    def project_inputs(self, inputs, training=False):
-        """Return the `Blocks` of (n, d) or (n, T, d) that do not depend on the state, for all steps at once."""
+    def project_inputs(self, inputs: Tensor, training: bool = False) -> Blocks:
+        """Return the part of the step that depends only on the inputs, (n, d) or (n, T, d), with input dropout."""
         if training and self.dropout:
             step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
             mask = self.get_dropout_mask(step)
             inputs = inputs * (mask if len(inputs.shape) == 2 else mask[:, None])
         return self.equations.project_inputs(inputs, self._linear(None), self.activations)
 
-    def step(self, projected: Blocks, states, training=False):
-        """Return the new states (n, h) from what `project_inputs` gave for a step, and the states before it."""
+    def step(self, projected: Blocks, states: Sequence[Tensor], training: bool = False) -> list[Tensor]:
+        """Return the new states, (n, h) each, the output first.
+
+        Args:
+            projected: Result of `project_inputs` for the step.
+            states: States before the step.
+            training: Apply the recurrent dropout.
+        """
         mask = self.get_recurrent_dropout_mask(states[0]) if training and self.recurrent_dropout else None
         return self.equations.step(projected, list(states), self._linear(mask), self.activations)
 
-    def call(self, inputs, states, training=False):
+    @override
+    def call(
+        self, inputs: Tensor, states: Tensor | Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         states = states if isinstance(states, (list, tuple)) else [states]
-        new = self.step(self.project_inputs(inputs, training), states, training)
-        return new[0], new
+        new_states = self.step(self.project_inputs(inputs, training), states, training)
+        return new_states[0], new_states
 
     @property
-    def activations(self):
-        """The activation functions, as attributes."""
-        return SimpleNamespace(**self.functions)
+    def activations(self) -> SimpleNamespace:
+        """Activation functions, as attributes."""
+        return SimpleNamespace(**self.activation_functions)
 
-    def _linear(self, mask):
-        def product(known, blocks, a):
-            if mask is not None and known.role == "recurrent":
+    def _linear(self, mask: Tensor | None) -> Linear:
+        """Return the function that applies maps with the weights of the cell; `mask` is the recurrent dropout mask."""
+
+        def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
+            if mask is not None and named_map.role == "recurrent":
                 a = a * mask
-            z = known.product(ops, a, _columns(getattr(self, known.name), known, blocks))
-            return z if known.bias is None else z + _columns(getattr(self, known.bias), known, blocks)
+            z = named_map.product(ops, a, _columns(getattr(self, named_map.name), named_map, blocks))
+            return z if named_map.bias is None else z + _columns(getattr(self, named_map.bias), named_map, blocks)
 
         return Linear(self.equations.maps(self.input_dim), product)
 
-    def get_initial_state(self, batch_size=None):
+    @override
+    def get_initial_state(self, batch_size: int | Tensor | None = None) -> list[Tensor]:
         return [ops.zeros((batch_size, self.units), self.compute_dtype) for _ in self.equations.states]
 
-    def get_config(self):
+    @override
+    def get_config(self) -> Config:
         equations = {field.name: getattr(self.equations, field.name) for field in fields(self.equations)}
-        functions = {name: keras.activations.serialize(function) for name, function in self.functions.items()}
+        functions = {
+            name: keras.activations.serialize(function) for name, function in self.activation_functions.items()
+        }
         initializers = _serialized("initializer", self.initializers, keras.initializers.serialize)
         regularizers = _serialized("regularizer", self.regularizers, keras.regularizers.serialize)
         constraints = _serialized("constraint", self.constraints, keras.constraints.serialize)
-        rest = {"dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
+        dropout = {"dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
         return {
             **super().get_config(),
             **equations,
             **functions,
             **initializers,
             **{name: value for name, value in (regularizers | constraints).items() if value is not None},
-            **rest,
+            **dropout,
         }
 
 
-def _serialized(kind, by_role, serialize):
+def _implemented_equations(cell: str, equations_class: type[Equations] | None) -> type[Equations]:
+    """Return the equations class of a cell class if it is set and implements all abstract methods."""
+    if equations_class is None:
+        raise ValueError(f"{cell} must set equations_class to a subclass of Equations")
+    missing = sorted(equations_class.__abstractmethods__)
+    if missing:
+        raise ValueError(
+            f"{equations_class.__name__}, the equations_class of {cell}, must implement {' and '.join(missing)}"
+        )
+    return equations_class
+
+
+def _serialized(
+    kind: str, by_role: Mapping[str, object], serialize: Callable[[object], object]
+) -> dict[str, object | None]:
+    """Return {role_kind: configuration or None}, for example {"kernel_regularizer": ...}."""
     return {f"{role}_{kind}": None if value is None else serialize(value) for role, value in by_role.items()}
 
 
-def _columns(weight, known, blocks):
-    """The blocks of W, or of b, side by side."""
-    if blocks == known.blocks:
+def _columns(weight: Tensor, named_map: NamedMap, blocks: tuple[str, ...]) -> Tensor:
+    """Return the columns of some blocks of W or b, concatenated."""
+    if blocks == named_map.blocks:
         return weight
-    parts = [weight[..., known.columns(block)] for block in blocks]
+    parts = [weight[..., named_map.columns(block)] for block in blocks]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 
 
-def _activation(name, function):
+def _activation(name: str, function: object) -> Callable[..., Tensor]:
+    """Return a Keras activation function; `name` is the argument that an error message names."""
     try:
         return keras.activations.get(function)
     except ValueError:
-        known = [known for known in dir(keras.activations) if not known.startswith("_")]
-        raise ValueError(f"unknown {name} {function!r}{checks.nearest(function, known)}") from None
+        names = [known for known in dir(keras.activations) if not known.startswith("_")]
+        raise ValueError(f"unknown {name} {function!r}{checks.nearest(function, names)}") from None
 
 
-def _signature(equations):
-    """Of a cell: the fields of its equations, its activations, and the rest by name."""
-    kinds = inspect.Parameter
+def _signature(equations_class: type[Equations]) -> inspect.Signature:
+    """Return the signature of a cell: the fields of its equations, its activations, and other options by name."""
+    parameter = inspect.Parameter
     parameters = [
-        kinds(
+        parameter(
             field.name,
-            kinds.POSITIONAL_OR_KEYWORD,
-            default=kinds.empty if field.name == "units" else field.default,
+            parameter.POSITIONAL_OR_KEYWORD,
+            default=parameter.empty if field.name == "units" else field.default,
         )
-        for field in fields(equations)
+        for field in fields(equations_class)
     ]
-    named = [kinds(name, kinds.KEYWORD_ONLY, default=value) for name, value in equations.activations.items()]
-    return inspect.Signature([*parameters, *named, kinds("options", kinds.VAR_KEYWORD)])
+    activations = [
+        parameter(name, parameter.KEYWORD_ONLY, default=value) for name, value in equations_class.activations.items()
+    ]
+    return inspect.Signature([*parameters, *activations, parameter("options", parameter.VAR_KEYWORD)])

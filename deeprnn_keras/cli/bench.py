@@ -38,7 +38,7 @@ def bench() -> None:
 @_list_option("--sizes", "sizes", "LxhxnxT", "Layers, units, batch size, and time steps, for example 2x256x32x35.")
 @_list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
 @_list_option("--mode", "modes", "MODE", "train or infer.")
-@_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, or DeepRNN.")
+@_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
 @click.option("--rounds", type=int, help="Rounds per case; the implementations take turns.  [default: 5]")
 @click.option("--seconds", type=float, help="Seconds per turn, at least three steps.  [default: 0.6]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
@@ -61,11 +61,11 @@ def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> Non
     """
     from rich.console import Console
 
-    from deeprnn_keras.bench.environment import environment_of_worker, load_notes
+    from deeprnn_keras.bench.environment import load_notes, worker_environment
+    from deeprnn_keras.bench.progress import ProgressBar
     from deeprnn_keras.bench.report import print_report, write_report
-    from deeprnn_keras.bench.results import about_run, load_results, new_results, resumed
-    from deeprnn_keras.bench.run import expected_seconds, run
-    from deeprnn_keras.bench.watch import Bar
+    from deeprnn_keras.bench.results import load_results, new_results, resume_results, run_metadata
+    from deeprnn_keras.bench.run import estimate_seconds, run
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     console = Console()
@@ -75,13 +75,14 @@ def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> Non
     for note in notes:
         console.print(note, highlight=False, markup=False)
     with console.status("starting TensorFlow"):
-        about = about_run(settings, environment_of_worker())
-    results = resumed(load_results(directory), about) if resume else new_results(about)
+        about = run_metadata(settings, worker_environment())
+    existing = load_results(directory) if resume else None
+    results = resume_results(existing, about) if existing else new_results(about)
     results["notes"] = list(dict.fromkeys([*results["notes"], *notes]))
     interrupted = False
     try:
-        with Bar(console, expected_seconds(settings)).shown() as bar:
-            run(settings, results, directory, bar)
+        with ProgressBar(console, estimate_seconds(settings)).shown() as progress_bar:
+            run(settings, results, directory, progress_bar)
     except KeyboardInterrupt:
         interrupted = True
     has_results = results["cases"] or results["memory"] or results["epoch"]
@@ -113,8 +114,8 @@ def _settings(
     """Return the `Settings`, and a note for each implementation that is not installed."""
     from deeprnn_keras import zoo
     from deeprnn_keras.bench.case import CELLS, MODES, QUICK_SIZES, SIZES, grid
-    from deeprnn_keras.bench.epoch import epoch_of
-    from deeprnn_keras.bench.implementations import COMPARED, missing
+    from deeprnn_keras.bench.epoch import epoch_config
+    from deeprnn_keras.bench.implementations import COMPARED, missing_packages
     from deeprnn_keras.bench.settings import LONG_SEQUENCES, Settings
 
     durations = {"rounds": QUICK_ROUNDS, "seconds": QUICK_SECONDS} if quick else {}
@@ -124,13 +125,13 @@ def _settings(
         cases=tuple(grid(sizes or all_sizes, cells or all_cells, modes or MODES)),
         implementations=tuple(dict.fromkeys(implementations)) or COMPARED,
         memory=None if no_memory or quick else LONG_SEQUENCES,
-        epoch=None if no_epoch or quick else epoch_of(zoo.info("kjv_lstm_2x256")),
+        epoch=None if no_epoch or quick else epoch_config(zoo.info("kjv_lstm_2x256")),
         epoch_updates=epoch_updates,
         seed=seed,
         **durations,
     )
-    not_installed = missing(settings.implementations)
-    return settings.without(not_installed), [f"{name} is skipped: {why}" for name, why in not_installed.items()]
+    not_installed = missing_packages(settings.implementations)
+    return settings.without(not_installed), [f"{name} is skipped: {reason}" for name, reason in not_installed.items()]
 
 
 def _output_directory(output: Path | None, resume: bool) -> Path:

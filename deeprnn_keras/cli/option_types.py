@@ -1,4 +1,4 @@
-"""Option types of the command line: ranges of hyperparameters, and numbers of weights."""
+"""Option types of the command line: ranges of hyperparameters, and numbers of parameters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RangeOption(click.ParamType):
 
 
 class Amount(click.ParamType):
-    """Number of weights: '500k' -> 500000; '1.5M' -> 1500000; '200_000' -> 200000."""
+    """Number of parameters: '500k' -> 500000; '1.5M' -> 1500000; '200_000' -> 200000."""
 
     name = "amount"
 
@@ -62,7 +62,7 @@ class Amount(click.ParamType):
         try:
             return round(float(text[:-1] if factor > 1 else text) * factor)
         except ValueError:
-            self.fail(f"must be a number of weights, for example 500k, 1.5M, or 200000, got {value!r}", param, ctx)
+            self.fail(f"must be a number of parameters, for example 500k, 1.5M, or 200000, got {value!r}", param, ctx)
 
 
 def format_range(value: RangeValue) -> str:

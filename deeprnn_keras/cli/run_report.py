@@ -32,7 +32,9 @@ def print_start(
         console: A `rich.console.Console`.
     """
     description = escape(config.family.describe_data(data))
-    console.print(f"[bold]{config.name}[/]: {config.architecture()}, {model.count_params():,} weights; {description}")
+    console.print(
+        f"[bold]{config.name}[/]: {config.architecture()}, {model.count_params():,} parameters; {description}"
+    )
     if resumed is not None:
         console.print(f"Resuming the run in {escape(str(resumed))}", soft_wrap=True)
 

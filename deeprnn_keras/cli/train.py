@@ -145,7 +145,7 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         directory,
         quick=quick,
         seed=seed,
-        title=f"{name}: {config.architecture()}, {model.count_params():,} weights, on {data.name}",
+        title=f"{name}: {config.architecture()}, {model.count_params():,} parameters, on {data.name}",
         console=console,
         resume=resume,
         settings=options.settings(name),

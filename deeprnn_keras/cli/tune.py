@@ -6,89 +6,92 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from deeprnn_keras.cli.option_types import OWN, Amount, RangeOption
-from deeprnn_keras.cli.tune_options import SETTINGS, resolve_options, to_json
+from deeprnn_keras.cli.tune_options import SETTINGS_FILE, resolve_options, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from deeprnn_keras._types import Config
     from deeprnn_keras.tuning.search import Search
     from deeprnn_keras.zoo import Configuration
 
 ALGORITHMS = ("bayesian", "random", "hyperband", "grid")
 MINUTES = click.FloatRange(min=0.0, min_open=True)
+TUNER_ID = "KERASTUNER_TUNER_ID"
 
 
-def _range(flag: str, target: str, number: type, words: str) -> Callable:
-    return click.option(flag, target, type=RangeOption(number), metavar="RANGE", help=words)
+def _range_option(flag: str, target: str, number: type, description: str) -> Callable[..., Any]:
+    return click.option(flag, target, type=RangeOption(number), metavar="RANGE", help=description)
 
 
 @click.command()
 @click.argument("name")
-@click.option("--text", "--data", "data", type=click.Path(path_type=Path), help="Data file; else the model's own data.")
-@_range("--layers", "num_layers", int, "L.  [default: 1:4]")
-@_range("--units", "units", int, "h of all layers.  [default: 32:512]")
-@_range("--cell", "cell", str, "Comma-separated names.  [default: lstm,gru,rnn]")
-@_range("--connection", "connection", str, "stack, residual, skip, where L >= 3.  [default: stack,residual]")
-@_range("--input-dropout", "input_dropout", float, "Dropout rate on the input.  [default: own]")
-@_range("--dropout", "dropout", float, "Dropout rate between layers.  [default: 0:0.7]")
-@_range("--output-dropout", "output_dropout", float, "Dropout rate before the head.  [default: own]")
-@_range("--learning-rate", "learning_rate", float, "Base learning rate.  [default: 1e-4:1e-2]")
-@_range("--clipnorm", "global_clipnorm", float, "Global norm to clip gradients to.  [default: 0.25,1,5,10]")
-@_range("--forget-bias", "forget_bias", float, "Forget bias of gated cells.  [default: 0,1,5]")
-@_range("--batch-size", "batch_size", int, "n.  [default: own]")
-@_range("--bptt", "bptt", int, "T.  [default: own]")
+@click.option(
+    "--text", "--data", "data", type=click.Path(path_type=Path), help="Data file.  [default: the data of the model]"
+)
+@_range_option("--layers", "num_layers", int, "Number of recurrent layers, L.  [default: 1:4]")
+@_range_option("--units", "units", int, "Hidden units of all layers, h.  [default: 32:512]")
+@_range_option("--cell", "cell", str, "Cells: rnn, gru, lstm, rhn, ...  [default: lstm,gru,rnn]")
+@_range_option(
+    "--connection", "connection", str, "stack, residual, or skip, where L is at least 3.  [default: stack,residual]"
+)
+@_range_option("--input-dropout", "input_dropout", float, "Dropout rate on the input.  [default: own]")
+@_range_option("--dropout", "dropout", float, "Dropout rate between layers.  [default: 0:0.7]")
+@_range_option("--output-dropout", "output_dropout", float, "Dropout rate before the head.  [default: own]")
+@_range_option("--learning-rate", "learning_rate", float, "Base learning rate.  [default: 1e-4:1e-2]")
+@_range_option("--clipnorm", "global_clipnorm", float, "Global norm to clip gradients to.  [default: 0.25,1,5,10]")
+@_range_option("--forget-bias", "forget_bias", float, "Initial forget bias of gated cells.  [default: 0,1,5]")
+@_range_option("--batch-size", "batch_size", int, "Windows or series per update, n.  [default: own]")
+@_range_option("--bptt", "bptt", int, "Time steps per window, T.  [default: own]")
 @click.option("--params", type=Amount(), help="Number of weights of every model: h is solved within --units.")
 @click.option("--max-params", type=Amount(), help="Maximum number of weights.")
-@click.option("--max-step-ms", type=float, help="Maximum duration of a training step, measured on this machine.")
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="[default: bayesian]")
+@click.option("--max-step-ms", type=float, help="Maximum duration of a training step on this machine, in ms.")
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Search algorithm.  [default: bayesian]")
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="Number of configurations.  [default: 20; grid, hyperband: all]"
+    "--trials", type=click.IntRange(min=1), help="Maximum number of trials.  [default: 20; grid, hyperband: no limit]"
 )
-@click.option("--minutes", type=MINUTES, help="Time for everything; it determines the length of trials.")
-@click.option("--updates", type=click.IntRange(min=4), help="Updates of a trial.  [default: about one minute's]")
+@click.option("--minutes", type=MINUTES, help="Time limit for everything; it determines the length of trials.")
+@click.option("--updates", type=click.IntRange(min=4), help="Updates per trial.  [default: about one minute]")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel trials.")
-@click.option("--seed", type=int, help="Random seed for draws, initialization, shuffling, and dropout.  [default: 0]")
+@click.option("--seed", type=int, help="Random seed for samples, initialization, shuffling, and dropout.  [default: 0]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     help="Output directory; must not exist.  [default: runs/tune_NAME, numbered if taken]",
 )
 @click.option("--resume", is_flag=True, help="Continue the search in --output, or the most recent one.")
-def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **given: Any) -> None:
-    """Find L, h, and other hyper-parameters for zoo model NAME.
+def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **options: Any) -> None:
+    """Find L, h, and other hyperparameters for zoo model NAME.
 
     RANGE is LOW:HIGH, comma-separated values, one value, or "own": the value of NAME. The search reports a table of the
     best configurations, a heat map over L and h, the objective against the number of weights, the importance of each
-    hyper-parameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
+    hyperparameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
 
     After Ctrl-C or a kill, --resume continues; only running trials are lost. Several machines share a search through
-    keras-tuner's variables KERASTUNER_TUNER_ID (one of them "chief"), KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT and
-    a common --output; a last run with --resume and without the variables finishes it.
+    keras-tuner's variables KERASTUNER_TUNER_ID (one of them "chief"), KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT, and
+    a common --output; a last run with --resume and without the variables completes it.
     """
     from rich.console import Console
 
     console = Console()
-    given = {key: value for key, value in given.items() if value is not None}
-    child = "KERASTUNER_TUNER_ID" in os.environ
-    output, settings = resolve_options(name, output, data, given, resume or (child and _started(output)), child)
-    search, config = _search(name, output, settings, workers, console)
+    options = {key: value for key, value in options.items() if value is not None}
+    child = TUNER_ID in os.environ
+    resume = resume or (child and output is not None and (output / SETTINGS_FILE).is_file())
+    directory, settings = resolve_options(name, output, data, options, resume, child)
+    search, config = _create_search(name, directory, settings, workers, console)
     if child:
         search.run_as_child()
         return
-    sys.exit(_run(search, config, name, workers, console))
+    sys.exit(_run(search, config, name, console))
 
 
-def _started(output: Path | None) -> bool:
-    return output is not None and (output / SETTINGS).is_file()
-
-
-def _search(
-    name: str, output: Path, settings: dict[str, Any], workers: int, console: Console
+def _create_search(
+    name: str, directory: Path, settings: Config, workers: int, console: Console
 ) -> tuple[Search, Configuration]:
     """Return the search and the configuration to tune; store the settings."""
     from deeprnn_keras import zoo
@@ -103,59 +106,64 @@ def _search(
     from deeprnn_keras.tuning import HyperDeepRNN
     from deeprnn_keras.tuning.search import Search
 
-    config = family.configure(config, data)
+    config = cast("Configuration", family.configure(config, data))
     ranges = {key: None if value is OWN else value for key, value in settings["ranges"].items()}
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
-    search = Search(hyper, family, data, output, workers=workers, **settings["search"])
-    search.batches(search.largest_recipe())  # too little data are refused before anything is written
-    output.mkdir(parents=True, exist_ok=True)
-    if "KERASTUNER_TUNER_ID" not in os.environ or "chief" in os.environ["KERASTUNER_TUNER_ID"]:
-        save_json(to_json(settings), output / SETTINGS)
+    search = Search(hyper, family, data, directory, workers=workers, **settings["search"])
+    search.batches(search.largest_recipe())  # raises an error for too little data before anything is written
+    directory.mkdir(parents=True, exist_ok=True)
+    if "chief" in os.environ.get(TUNER_ID, "chief"):
+        save_json(to_json(settings), directory / SETTINGS_FILE)
     return search, config
 
 
-def _run(search: Search, config: Configuration, name: str, workers: int, console: Console) -> int:
+def _run(search: Search, config: Configuration, name: str, console: Console) -> int:
     """Search, train with further seeds, report, and retrain the best model; return the exit code."""
     from rich.markup import escape
 
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
-    space = ", ".join(f"{key.replace('_', ' ')} {words}" for key, words in search.hyper.space.describe().items())
+    space = ", ".join(f"{key.replace('_', ' ')} {text}" for key, text in search.hyper.space.describe().items())
     console.print(f"[bold]{name}[/] on {escape(search.data.name)}: {space}", highlight=False)
     # every worker runs this command with --resume: settings and plan are on disk
     command = [sys.executable, "-m", "deeprnn_keras.cli", "tune", name, "--resume", "--output", str(search.directory)]
     try:
         search.plan()
         console.print(
-            f"{search.algorithm} search, trials of {search.updates:,} updates; saved in {escape(str(search.directory))}",
+            f"Algorithm {search.algorithm}, {search.updates:,} updates per trial; "
+            f"saved in {escape(str(search.directory))}",
             highlight=False,
             soft_wrap=True,
         )
         if not search.run(console, command).rows:
-            raise ValueError(f"no trial was completed in the time; records are in {str(search.directory)!r}")
+            raise ValueError(
+                f"no trial was completed within --minutes {search.minutes}; pass more --minutes in a new search; "
+                f"records are in {str(search.directory)!r}"
+            )
         search.confirm(console)
         return _finish(search, console)
-    except RuntimeError as error:  # trials or workers that fail again and again
+    except RuntimeError as error:  # repeated failures of trials or workers
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        search.clock.note(now=True)
+        search.time_budget.store(now=True)
         console.print(f"[yellow]Interrupted.[/] Resume with: deeprnn tune {name} --resume --output {search.directory}")
         return INTERRUPTED
 
 
 def _finish(search: Search, console: Console) -> int:
+    """Report the results, and retrain and save the best model; return the exit code."""
     from deeprnn_keras import zoo
     from deeprnn_keras.cli.run_report import print_end, print_files
-    from deeprnn_keras.tuning.importance import importance
+    from deeprnn_keras.tuning.importance import hyperparameter_importance
 
     results = search.results()
     console.print(results.table())
-    found = importance(results)
-    if found is not None:
-        console.print(str(found), highlight=False)
+    importance = hyperparameter_importance(results)
+    if importance is not None:
+        console.print(str(importance), highlight=False)
     files = results.save(search.directory)
     best = results.best()
-    console.print(f"Retraining the best: {best.cell} {best.layers} x {best.shown_units}", highlight=False)
+    console.print(f"Retraining the best: {best.cell} {best.layers} x {best.units_label}", highlight=False)
     run, model = search.retrain(console)
     if run.ending == "interrupted":
         raise KeyboardInterrupt

@@ -25,7 +25,7 @@ ALL_COLUMNS_WIDTH = 110  # minimum width of the terminal, in characters
 @click.option("--task", help="Only models of this task family, for example language.")
 @click.option("--cell", help="Only models with this cell, for example gru.")
 @click.option("--layers", type=int, help="Only models with this number of layers.")
-@click.option("--max-weights", type=Amount(), help="Only models with at most this number of weights, for example 500k.")
+@click.option("--max-weights", type=Amount(), help="Maximum number of parameters, for example 500k.")
 @click.option("--pretrained", is_flag=True, help="Only models with trained weights.")
 def list_command(
     pattern: str, task: str | None, cell: str | None, layers: int | None, max_weights: int | None, pretrained: bool
@@ -59,18 +59,23 @@ def _model_table(configs: list[Configuration], all_columns: bool) -> Table:
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
-    table.add_column("description", min_width=19)
+    table.add_column("description", min_width=16)
     table.add_column("cell", overflow="fold", max_width=None if all_columns else 9)
-    for heading in ("L x h", *(["input"] if all_columns else []), "weights"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("L x h", justify="right", max_width=None if all_columns else 13)
+    if all_columns:
+        table.add_column("input", justify="right", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
     for config in configs:
-        sizes = (
-            f"{config.num_layers} x {config.units}",
+        units = config.units if isinstance(config.units, int) else "-".join(map(str, config.units))
+        star = " *" if config.weights else ""
+        table.add_row(
+            f"{config.name}{star}",
+            config.title,
+            config.cell_name(),
+            f"{config.num_layers} x {units}",
             *([config.input_description()] if all_columns else []),
             f"{config.count_params():,}",
         )
-        star = " *" if config.weights else ""
-        table.add_row(f"{config.name}{star}", config.title, config.cell_name(), *sizes)
     return table
 
 
@@ -157,5 +162,5 @@ def _load_model(path: str, kernels: bool, console: Console) -> keras.Model:
         unknown = re.search(r"Could not locate (\w+ '[^']+')", str(error))
         reason = f"{unknown[1]} is not registered with Keras" if unknown else str(error)
         raise ValueError(f"model {path!r} could not be loaded: {reason}") from error
-    console.print(f"[bold]{escape(model.name)}[/]: {model.count_params():,} weights")
+    console.print(f"[bold]{escape(model.name)}[/]: {model.count_params():,} parameters")
     return model

@@ -1,4 +1,4 @@
-"""One step of a recurrence as a pure function of arrays: no Keras, no weights, any layout of the features."""
+"""Recurrences as pure functions of arrays: no Keras, no weights, any layout of the features."""
 
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.maps import AffineMap, Blocks, DiagonalMap, Linear

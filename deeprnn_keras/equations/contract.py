@@ -1,4 +1,4 @@
-"""`Equations`: a recurrence apart from its weights."""
+"""`Equations`: base class of recurrences, which are defined separately from their weights."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from deeprnn_keras.equations.maps import Array, Blocks, Linear, NamedMap
 
 @dataclass(frozen=True)
 class Equations(ABC):
-    """Base of all recurrences; its fields are their sizes and switches.
+    """Base class of recurrences; the fields of a subclass are its sizes and options.
 
-    A step is split in two. `project_inputs` is the part that does not depend on the state: it is computed for all steps
-    at once. `step` is the rest. Both are pure functions that use nothing but arithmetic, the activations in `f`, and
-    `linear(name, a, *blocks)`, the maps of `maps`. They therefore hold for arrays (n, features) and (features, n), for
-    one step and, `project_inputs`, for whole sequences, and a gradient can be derived from them.
+    A step consists of two methods. `project_inputs` computes the part that does not depend on the state, for all steps
+    at once; `step` computes the rest. Both are pure functions that use only arithmetic, the activations in `f`, and
+    the maps in `maps`, through `linear(name, a, *blocks)`. They can therefore be evaluated on arrays
+    (n, features) or (features, n), `project_inputs` also on whole sequences, and their gradient can be derived.
 
     Attributes:
         units: h.
-
-    Class attributes:
-        states: Names of the tensors carried from step to step, the output first; each has width h.
-        activations: {name in f: default}.
-        keep_gates: {gate: 1, or -1 for a gate that forgets where it is high}; a block "forget_2" is the gate "forget".
-        write_gates: Gates that let new values in, where they are not one minus those that keep.
-        keep: Initial bias of the gates that keep, unless another is asked for; None: 0.
+        states: Class attribute. Names of the tensors carried from step to step, the output first; each has width h.
+        activations: Class attribute. Default activations, {name in f: Keras activation}.
+        keep_gates: Class attribute. Gates that control how much of the state is kept, {gate: sign}: 1 for a gate that
+            keeps the state where it is high, -1 for a gate that overwrites it. The gate of a block "forget_2" is
+            "forget".
+        write_gates: Class attribute. Gates that multiply the candidate, except those defined as one minus a keep gate.
+        keep_bias: Class attribute. Default initial bias of the keep gates; None for 0.
 
     >>> from deeprnn_keras.equations.mlp_gates import MLPGateRNN
     >>> MLPGateRNN(units=4, gate_units=(3,)).count_params(input_dim=2)      # (2 + 4 + 1) 3 + (3 + 1) 4
@@ -43,17 +43,23 @@ class Equations(ABC):
     activations: ClassVar[dict[str, str]] = {"activation": "tanh"}
     keep_gates: ClassVar[dict[str, int]] = {}
     write_gates: ClassVar[tuple[str, ...]] = ()
-    keep: ClassVar[float | None] = None
+    keep_bias: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", checks.positive_int("units", self.units))
 
     @abstractmethod
     def maps(self, input_dim: int) -> Sequence[NamedMap]:
-        """Return the maps for inputs of this width, in the order of the weights."""
+        """Return the maps for inputs of width `input_dim`, in the order of the weights."""
 
     def project_inputs(self, x: Array, linear: Linear, f: SimpleNamespace) -> Blocks:
-        """Return the `Blocks` that `step` gets of x; by default the map "kernel" of x."""
+        """Return the part of a step that depends only on the inputs; by default the map "kernel" of x.
+
+        Args:
+            x: Inputs, (n, d) or (n, T, d).
+            linear: Applies a map by name.
+            f: The activations, as attributes.
+        """
         return linear("kernel", x)
 
     @abstractmethod
@@ -61,26 +67,31 @@ class Equations(ABC):
         """Return the new states, the output first.
 
         Args:
-            x: What `project_inputs` returns for the step.
-            states: The states before the step, (n, h) each.
+            x: Result of `project_inputs` for the step.
+            states: States before the step, (n, h) each.
             linear: Applies a map by name.
             f: The activations, as attributes.
         """
 
+    def default_keep_bias(self) -> float | None:
+        """Return the default initial bias of the keep gates, or None for 0."""
+        return self.keep_bias
+
     def gate_biases(self, keep: Array, write: Array | None = None) -> dict[tuple[str, str], Array]:
-        """Return the initial values {(bias, block): value} of the gates that keep or write the state.
+        """Return the initial biases of the keep and write gates, {(name of the bias, block): value}.
 
         Args:
-            keep: Initial bias of the gates that keep.
-            write: Initial bias of the gates that write; None leaves it to the default.
+            keep: Initial bias of the keep gates; negated for gates with sign -1.
+            write: Initial bias of the write gates; None to omit them from the result.
         """
         values = {gate: sign * keep for gate, sign in self.keep_gates.items()}
         if write is not None:
             values |= dict.fromkeys(self.write_gates, write)
-        homes = {block: known.bias for known in self.maps(1) if known.bias for block in known.blocks}  # the last counts
-        gates = {block: re.sub(r"_\d+$", "", block) for block in homes}
-        return {(homes[block], block): values[gate] for block, gate in gates.items() if gate in values}
+        # a block with biases in several maps is initialized in the last, which is the closest to the gate's output
+        bias_names = {block: one.bias for one in self.maps(1) if one.bias for block in one.blocks}
+        gates = {block: re.sub(r"_\d+$", "", block) for block in bias_names}
+        return {(bias_names[block], block): values[gate] for block, gate in gates.items() if gate in values}
 
     def count_params(self, input_dim: int) -> int:
-        """Return the number of weights for inputs of this width."""
-        return sum(known.count_params() for known in self.maps(input_dim))
+        """Return the number of weights for inputs of width `input_dim`."""
+        return sum(one.count_params() for one in self.maps(input_dim))

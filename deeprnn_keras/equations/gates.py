@@ -1,4 +1,4 @@
-"""The mechanisms of GRU and LSTM, whatever enters their gates."""
+"""State updates of the GRU and the LSTM, given the values or pre-activations of their gates."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from deeprnn_keras.equations.maps import Array
 
 
 def gru(update: Array, candidate: Array, h: Array) -> list[Array]:
-    """Return [h'] = [z h + (1 - z) g].
+    """Return the new state [h'] of a GRU, h' = z h + (1 - z) g.
 
     Args:
-        update: z.
-        candidate: g.
-        h: The state.
+        update: Update gate z.
+        candidate: Candidate g.
+        h: State before the step.
     """
     return [candidate + update * (h - candidate)]
 
 
 def lstm(z: Mapping[str, Array], c: Array, f: SimpleNamespace) -> list[Array]:
-    """Return [h', c']: i, f, o = s(z), g = a(z), c' = f c + i g, h' = o a(c').
+    """Return the new states [h', c'] of an LSTM.
+
+        i, f, o = s(z),  g = a(z),  c' = f c + i g,  h' = o a(c')
 
     Args:
-        z: Pre-activations of "input", "forget", "candidate", and "output".
-        c: The cell state.
-        f: The activations.
+        z: Pre-activations of the gates "input", "forget", "candidate", and "output".
+        c: Cell state before the step.
+        f: The activations: a is `activation`, s is `recurrent_activation`.
     """
-    kept = f.recurrent_activation(z["forget"]) * c
-    c = kept + f.recurrent_activation(z["input"]) * f.activation(z["candidate"])
+    remembered = f.recurrent_activation(z["forget"]) * c
+    c = remembered + f.recurrent_activation(z["input"]) * f.activation(z["candidate"])
     return [f.recurrent_activation(z["output"]) * f.activation(c), c]

@@ -1,10 +1,17 @@
-"""The recurrent highway network: a deep transition whose stages carry what they do not transform."""
+"""Equations of the recurrent highway network, a deep transition with gated carry connections between its stages."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import AffineMap
+from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, Linear, NamedMap
 
 
 @dataclass(frozen=True)
@@ -13,68 +20,68 @@ class RecurrentHighway(Equations):
 
     With s^(0) = h_{t-1} and h_t = s^(D), for k = 1, ..., D:
 
-        g = a(s^(k-1) V_k + b_k [+ x_t W if k = 1]),  t = s(likewise),  c = s(likewise), or 1 - t if coupled
+        g = a(s^(k-1) V_k + b_k [+ x_t W if k = 1])
+        t, c = the same with separate weights and the activation s; if coupled, c = 1 - t
         s^(k) = g t + s^(k-1) c
 
-    Weights (G = 2 coupled, else 3): kernel W (d, G h), recurrent_kernel V_1 (h, G h), bias b_1 (G h,); for
-    k = 2, ..., D transition_kernel_k V_k (h, G h), transition_bias_k (G h,). In all G h [d + D (h + 1)].
+    Weights (G = 2 if coupled, else 3): kernel W (d, G h), recurrent_kernel V_1 (h, G h), bias b_1 (G h,); for
+    k = 2, ..., D transition_kernel_k V_k (h, G h) and transition_bias_k (G h,). Their number is G h [d + D (h + 1)].
 
     Attributes:
         depth: D.
-        coupled: c = 1 - t.
-        transform_bias: where b of t starts; below 0 the network begins by carrying, as a long memory wants.
+        coupled: Define the carry gate as c = 1 - t.
+        transform_bias: Initial bias of the transform gate t. With a value below 0, the layers initially carry most of
+            the state unchanged, which helps to learn long-term dependencies.
     """
 
     depth: int = 3
     coupled: bool = True
     transform_bias: float = -2.0
 
-    activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}  # noqa: RUF012
+    activations: ClassVar[dict[str, str]] = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    keep_gates: ClassVar[dict[str, int]] = {"transform": -1, "carry": 1}  # coupled layers have no carry gate
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "depth", checks.positive_int("depth", self.depth))
         object.__setattr__(self, "coupled", bool(self.coupled))
         bias = checks.number("transform_bias", self.transform_bias)
         object.__setattr__(self, "transform_bias", bias)
 
-    def names(self, stage):
-        """The blocks of a stage."""
+    def layer_blocks(self, layer: int) -> tuple[str, ...]:
+        """Return the names of the blocks of highway layer `layer`, 1 to D."""
         gates = ("candidate", "transform") if self.coupled else ("candidate", "transform", "carry")
-        return tuple(f"{gate}_{stage}" for gate in gates)
+        return tuple(f"{gate}_{layer}" for gate in gates)
 
-    def maps(self, input_dim):
-        width, first = self.units, self.names(1)
+    @override
+    def maps(self, input_dim: int) -> Sequence[NamedMap]:
+        h, first = self.units, self.layer_blocks(1)
         return [
-            AffineMap("kernel", input_dim, width, first, bias="bias"),
-            AffineMap("recurrent_kernel", width, width, first, role="recurrent"),
+            AffineMap("kernel", input_dim, h, first, bias="bias"),
+            AffineMap("recurrent_kernel", h, h, first, role="recurrent"),
             *(
-                AffineMap(f"transition_kernel_{k}", width, width, self.names(k), f"transition_bias_{k}", "recurrent")
+                AffineMap(f"transition_kernel_{k}", h, h, self.layer_blocks(k), f"transition_bias_{k}", "recurrent")
                 for k in range(2, self.depth + 1)
             ),
         ]
 
-    def step(self, x, states, linear, f):
+    @override
+    def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
         (s,) = states
         for k in range(1, self.depth + 1):
             z = linear("recurrent_kernel" if k == 1 else f"transition_kernel_{k}", s)
 
-            def enters(gate, z=z, k=k):
+            def pre_activation(gate: str, z: Blocks = z, k: int = k) -> Array:
                 return z[f"{gate}_{k}"] + x[f"{gate}_{k}"] if k == 1 else z[f"{gate}_{k}"]
 
-            candidate, transform = f.activation(enters("candidate")), f.recurrent_activation(enters("transform"))
+            candidate = f.activation(pre_activation("candidate"))
+            transform = f.recurrent_activation(pre_activation("transform"))
             if self.coupled:
                 s = s + transform * (candidate - s)
             else:
-                s = candidate * transform + s * f.recurrent_activation(enters("carry"))
+                s = candidate * transform + s * f.recurrent_activation(pre_activation("carry"))
         return [s]
 
-    @property
-    def keep_gates(self):
-        """A coupled layer carries where it does not transform."""
-        return {"transform": -1} if self.coupled else {"transform": -1, "carry": 1}
-
-    @property
-    def keep(self):
-        """Of the transform gate, with its sign."""
+    @override
+    def default_keep_bias(self) -> float:
         return -self.transform_bias

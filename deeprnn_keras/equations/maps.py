@@ -1,4 +1,4 @@
-"""Named maps of a step: the only way in which the equations of a recurrence may use weights."""
+"""Named maps of a step: the only form in which the equations of a recurrence use weights."""
 
 from __future__ import annotations
 
@@ -6,25 +6,43 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
+
+from typing_extensions import override
 
 from deeprnn_keras import checks
 
-Array = Any  # NumPy, Keras, or backend array: equations use arithmetic and slicing only
+Array: TypeAlias = Any
+"""A NumPy, Keras, or backend array: equations use only arithmetic and slicing."""
+
+
+class ArrayNamespace(Protocol):
+    """Namespace of array functions, for example `numpy` or `keras.ops`."""
+
+    @property
+    def matmul(self) -> Callable[..., Array]:
+        """Matrix product of two arrays."""
+        ...
+
+    @property
+    def concatenate(self) -> Callable[..., Array]:
+        """Concatenation of a list of arrays along `axis`."""
+        ...
 
 
 @dataclass(frozen=True)
 class NamedMap(ABC):
-    """Base of the maps: G blocks of outputs side by side, each with a name (a gate, a stage).
+    """Base class of maps whose output consists of G named blocks of equal width, one per gate or stage.
 
     Attributes:
-        name: Name of the weight, such as "kernel".
+        name: Name of the weight, for example "kernel".
         input_dim: Width of the input a.
         width: Width of each block.
         blocks: Names of the blocks, in storage order.
         bias: Name of the bias (G width,), or None.
-        role: "kernel" reads x; "recurrent" reads a state, or what a later stage makes of one; "hidden" lies between two
-            non-linearities. Initializers, regularizers, and recurrent dropout are chosen by it.
+        role: Input of the map: "kernel" for x; "recurrent" for a state or the output of a stage; "hidden" for the
+            output of a hidden layer. It selects the initializer and regularizer of the weight; recurrent dropout
+            acts on the inputs of "recurrent" maps.
     """
 
     name: str
@@ -40,13 +58,13 @@ class NamedMap(ABC):
         """Shape of the weight; its last axis holds the blocks."""
 
     @abstractmethod
-    def product(self, xp: Any, a: Array, weight: Array) -> Array:
+    def product(self, xp: ArrayNamespace, a: Array, weight: Array) -> Array:
         """Return the product (..., k width) of a (..., input_dim) and k blocks of the weight, without bias.
 
         Args:
-            xp: Namespace with `matmul` and `concatenate`, such as `numpy` or `keras.ops`.
+            xp: Namespace with `matmul` and `concatenate`, for example `numpy` or `keras.ops`.
             a: Input.
-            weight: The weight, or some of its blocks side by side.
+            weight: The weight, or k of its blocks, concatenated along the last axis.
         """
 
     def count_params(self) -> int:
@@ -54,7 +72,7 @@ class NamedMap(ABC):
         return math.prod(self.shape) + (self.width * len(self.blocks) if self.bias else 0)
 
     def columns(self, block: str) -> slice:
-        """Return the place of a block along the last axis of the weight and of the bias."""
+        """Return the slice of a block along the last axis of the weight and of the bias."""
         start = self.blocks.index(checks.one_of(f"block of {self.name}", block, self.blocks)) * self.width
         return slice(start, start + self.width)
 
@@ -68,22 +86,27 @@ class AffineMap(NamedMap):
     """
 
     @property
+    @override
     def shape(self) -> tuple[int, ...]:
         """(input_dim, G width)."""
         return self.input_dim, self.width * len(self.blocks)
 
-    def product(self, xp: Any, a: Array, weight: Array) -> Array:
-        """Return a W."""
+    @override
+    def product(self, xp: ArrayNamespace, a: Array, weight: Array) -> Array:
         return xp.matmul(a, weight)
 
 
 class DiagonalMap(NamedMap):
     """Diagonal map a * w + b with one weight per unit and block: w (G width,), input_dim = width.
 
-    Block k of the output is a * w_k, elementwise. IndRNN (Li et al. 2018, arXiv:1803.04831) has such a recurrence.
+    Block k of the output is a * w_k, elementwise, as in the recurrence of IndRNN (Li et al. 2018, arXiv:1803.04831).
 
     Args:
-        name, width, blocks, bias, role: As for `AffineMap`; the role is "recurrent" unless given.
+        name: As in `AffineMap`.
+        width: Width of the input and of each block.
+        blocks: As in `AffineMap`.
+        bias: As in `AffineMap`.
+        role: As in `AffineMap`.
 
     >>> from deeprnn_keras import DiagonalMap
     >>> DiagonalMap("recurrent_kernel", width=4, blocks=("candidate",)).count_params()
@@ -96,12 +119,13 @@ class DiagonalMap(NamedMap):
         super().__init__(name, width, width, blocks, bias, role)
 
     @property
+    @override
     def shape(self) -> tuple[int, ...]:
         """(G width,)."""
         return (self.width * len(self.blocks),)
 
-    def product(self, xp: Any, a: Array, weight: Array) -> Array:
-        """Return [a * w_1, ..., a * w_k]."""
+    @override
+    def product(self, xp: ArrayNamespace, a: Array, weight: Array) -> Array:
         count = weight.shape[-1] // self.width
         if count == 1:
             return a * weight
@@ -110,16 +134,18 @@ class DiagonalMap(NamedMap):
 
 
 class Blocks:
-    """Output of a map: a tensor whose features are blocks, each found by its name.
+    """Output of a map: a tensor whose features are blocks; `blocks[name]` is one of them.
 
     Attributes:
-        tensor: All blocks side by side.
+        tensor: All blocks, concatenated along `axis`.
         names: Names of the blocks, in order.
         axis: Axis of the features, -1 or -2.
     """
 
     def __init__(self, tensor: Array, names: Sequence[str], axis: int = -1) -> None:
-        self.tensor, self.names, self.axis = tensor, tuple(names), axis
+        self.tensor: Array = tensor
+        self.names: tuple[str, ...] = tuple(names)
+        self.axis: int = axis
 
     def __getitem__(self, name: str) -> Array:
         checks.one_of("block", name, self.names)
@@ -132,25 +158,34 @@ class Blocks:
 
 
 class Linear:
-    """Callable that applies named maps: `linear(name, a, *blocks)` returns the map of a as `Blocks`.
-
-    All blocks of the map are computed, or only those that are named.
+    """Function that applies maps by name: `linear(name, a, *blocks)` returns the map of a as `Blocks`.
 
     Args:
-        maps: The maps of the equations.
-        product: Function (map, blocks, a) -> tensor; the caller decides how it is computed and in which layout.
+        maps: Maps of the equations.
+        product: Function (map, blocks, a) -> tensor. It determines how and in which layout products are computed.
         axis: Axis of the features.
     """
 
     def __init__(
         self, maps: Sequence[NamedMap], product: Callable[[NamedMap, tuple[str, ...], Array], Array], axis: int = -1
     ) -> None:
-        self._maps = {known.name: known for known in maps}
-        self._product, self._axis = product, axis
+        self._maps: dict[str, NamedMap] = {one.name: one for one in maps}
+        self._product: Callable[[NamedMap, tuple[str, ...], Array], Array] = product
+        self._axis: int = axis
 
     def __call__(self, name: str, a: Array, *blocks: str) -> Blocks:
-        known = self._maps[checks.one_of("map", name, self._maps)]
+        """Return the named blocks of a map of a, or all of its blocks.
+
+        Args:
+            name: Name of the map.
+            a: Input of the map.
+            *blocks: Names of the blocks.
+
+        Raises:
+            ValueError: If no map or block has this name.
+        """
+        named_map = self._maps[checks.one_of("map", name, self._maps)]
         for block in blocks:
-            known.columns(block)
-        blocks = blocks or known.blocks
-        return Blocks(self._product(known, blocks, a), blocks, self._axis)
+            checks.one_of(f"block of {name}", block, named_map.blocks)
+        blocks = blocks or named_map.blocks
+        return Blocks(self._product(named_map, blocks, a), blocks, self._axis)

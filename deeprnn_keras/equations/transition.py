@@ -1,57 +1,66 @@
-"""Deep transitions: from one step to the next the state goes through several stages (Pascanu et al. 2013)."""
+"""Equations of deep transitions: the state passes several stages from one step to the next (Pascanu et al. 2013)."""
+
+from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.gates import gru, lstm
-from deeprnn_keras.equations.maps import AffineMap
+from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, Linear, NamedMap
 
 
 @dataclass(frozen=True)
 class Transition(Equations):
-    """The base: D stages, each a recurrence of its own; the first reads x_t, each further one the state before it.
+    """Base class: D stages with weights of their own. The first reads x_t; each of the others reads the one before.
 
-    What enters the gates of stage k, with s^(0) = h_{t-1}:
+    The pre-activations of the gates of stage k are, with s^(0) = h_{t-1}:
 
         k = 1:  x_t W_1 + s^(0) U_1 + b_1
         k > 1:  s^(k-1) V_k + b_k, and with shortcuts  + x_t W_k + s^(0) U_k
 
-    Weights (G gates, S = D with shortcuts, else 1): kernel W (d, S G h), recurrent_kernel U (h, S G h),
-    bias (S G h,), stage after stage; transition_kernel_k V_k (h, G h) for k = 2, ..., D, and without shortcuts
-    transition_bias_k (G h,). In all G h [(d + h) S + h (D - 1) + D].
+    Weights (G gates; S = D with shortcuts, else 1): kernel W (d, S G h), recurrent_kernel U (h, S G h), and bias
+    (S G h,), ordered by stage; transition_kernel_k V_k (h, G h) for k = 2, ..., D, and without shortcuts
+    transition_bias_k (G h,). Their number is G h [(d + h) S + h (D - 1) + D].
 
     Attributes:
-        depth: D; 1 is the plain recurrence.
-        shortcut: whether stages after the first read x_t and h_{t-1} too.
+        depth: D; 1 is the standard recurrence.
+        shortcut: Connect x_t and h_{t-1} to every stage, not only to the first.
     """
 
     depth: int = 2
     shortcut: bool = True
-    gates = ("candidate",)
 
-    def __post_init__(self):
+    gates: ClassVar[tuple[str, ...]] = ("candidate",)
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "depth", checks.positive_int("depth", self.depth))
         object.__setattr__(self, "shortcut", bool(self.shortcut))
 
-    def names(self, stage):
-        """The blocks of a stage."""
+    def stage_blocks(self, stage: int) -> tuple[str, ...]:
+        """Return the names of the blocks of stage `stage`, 1 to D."""
         return tuple(f"{gate}_{stage}" for gate in self.gates)
 
-    def maps(self, input_dim):
+    @override
+    def maps(self, input_dim: int) -> Sequence[NamedMap]:
         stages = range(1, self.depth + 1 if self.shortcut else 2)
-        joint = tuple(name for stage in stages for name in self.names(stage))
+        input_blocks = tuple(name for stage in stages for name in self.stage_blocks(stage))
         return [
-            AffineMap("kernel", input_dim, self.units, joint, bias="bias"),
-            AffineMap("recurrent_kernel", self.units, self.units, joint, role="recurrent"),
+            AffineMap("kernel", input_dim, self.units, input_blocks, bias="bias"),
+            AffineMap("recurrent_kernel", self.units, self.units, input_blocks, role="recurrent"),
             *(
                 AffineMap(
                     f"transition_kernel_{stage}",
                     self.units,
                     self.units,
-                    self.names(stage),
+                    self.stage_blocks(stage),
                     bias=None if self.shortcut else f"transition_bias_{stage}",
                     role="recurrent",
                 )
@@ -59,15 +68,16 @@ class Transition(Equations):
             ),
         ]
 
-    def from_state(self, stage, state, linear, *gates):
-        """The recurrent product of a stage."""
+    def recurrent_product(self, stage: int, state: Array, linear: Linear, *gates: str) -> Blocks:
+        """Return the product of a state and the recurrent weights of a stage, for the named gates or for all."""
         name = "recurrent_kernel" if stage == 1 else f"transition_kernel_{stage}"
         return linear(name, state, *(f"{gate}_{stage}" for gate in gates or self.gates))
 
-    def step(self, x, states, linear, f):
+    @override
+    def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
         shortcuts = [x]
         if self.shortcut and self.depth > 1:
-            later = [name for stage in range(2, self.depth + 1) for name in self.names(stage)]
+            later = [name for stage in range(2, self.depth + 1) for name in self.stage_blocks(stage)]
             shortcuts.append(linear("recurrent_kernel", states[0], *later))
         for stage in range(1, self.depth + 1):
             added = {
@@ -78,45 +88,64 @@ class Transition(Equations):
         return states
 
     @abstractmethod
-    def stage(self, stage, added, states, linear, f):
-        """(what is added to the recurrent products, by gate; states) -> new states."""
+    def stage(
+        self, stage: int, added: Mapping[str, Array], states: list[Array], linear: Linear, f: SimpleNamespace
+    ) -> list[Array]:
+        """Return the states after a stage, the output first.
+
+        Args:
+            stage: Number of the stage, 1 to D.
+            added: Terms that are added to the recurrent product of each gate.
+            states: States before the stage.
+            linear: Applies a map by name.
+            f: The activations, as attributes.
+        """
 
 
 class TransitionRNN(Transition):
-    """s^(k) = f(z)."""
+    """Transition whose stages are simple RNNs, s^(k) = f(z)."""
 
-    def stage(self, stage, added, states, linear, f):
-        z = self.from_state(stage, states[0], linear)
+    @override
+    def stage(
+        self, stage: int, added: Mapping[str, Array], states: list[Array], linear: Linear, f: SimpleNamespace
+    ) -> list[Array]:
+        z = self.recurrent_product(stage, states[0], linear)
         return [f.activation(added["candidate"] + z[f"candidate_{stage}"])]
 
 
 class TransitionGRU(Transition):
-    """Each stage is a GRU whose reset gate acts before the product (Cho et al. 2014)."""
+    """Transition whose stages are GRUs with the reset gate applied before the product (Cho et al. 2014)."""
 
     gates = ("update", "reset", "candidate")
-    keep_gates = {"update": 1}  # noqa: RUF012
-    activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}  # noqa: RUF012
+    keep_gates: ClassVar[dict[str, int]] = {"update": 1}
+    activations: ClassVar[dict[str, str]] = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
-    def stage(self, stage, added, states, linear, f):
+    @override
+    def stage(
+        self, stage: int, added: Mapping[str, Array], states: list[Array], linear: Linear, f: SimpleNamespace
+    ) -> list[Array]:
         (h,) = states
-        product, z = self.from_state(stage, h, linear, "update", "reset"), {}
+        product, z = self.recurrent_product(stage, h, linear, "update", "reset"), {}
         for gate in ("update", "reset"):
             z[gate] = f.recurrent_activation(added[gate] + product[f"{gate}_{stage}"])
-        product = self.from_state(stage, z["reset"] * h, linear, "candidate")
+        product = self.recurrent_product(stage, z["reset"] * h, linear, "candidate")
         return gru(z["update"], f.activation(added["candidate"] + product[f"candidate_{stage}"]), h)
 
 
 class TransitionLSTM(Transition):
-    """Each stage is an LSTM; h and c both go through all stages."""
+    """Transition whose stages are LSTMs; both h and c pass all stages."""
 
     gates = ("input", "forget", "candidate", "output")
     states = ("h", "c")
-    keep_gates = {"forget": 1}  # noqa: RUF012
+    keep_gates: ClassVar[dict[str, int]] = {"forget": 1}
     write_gates = ("input",)
-    keep = 1.0
-    activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}  # noqa: RUF012
+    keep_bias = 1.0
+    activations: ClassVar[dict[str, str]] = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
-    def stage(self, stage, added, states, linear, f):
+    @override
+    def stage(
+        self, stage: int, added: Mapping[str, Array], states: list[Array], linear: Linear, f: SimpleNamespace
+    ) -> list[Array]:
         h, c = states
-        product = self.from_state(stage, h, linear)
+        product = self.recurrent_product(stage, h, linear)
         return lstm({gate: added[gate] + product[f"{gate}_{stage}"] for gate in self.gates}, c, f)

@@ -1,4 +1,4 @@
-"""Initializers that know about gates; each draws in float32, is seeded, serializable and registered with Keras."""
+"""Initializers that treat each gate separately; they are seeded, serializable, and sample in float32."""
 
 from deeprnn_keras.initializers.gate_bias import ChronoBias, ForgetBias
 from deeprnn_keras.initializers.per_gate import PerGate

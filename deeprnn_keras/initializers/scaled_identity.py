@@ -1,40 +1,48 @@
-"""`ScaledIdentity`: the recurrent matrix of a ReLU RNN."""
+"""`ScaledIdentity`: scaled identity matrix, the recurrent initializer of a ReLU RNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Config, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class ScaledIdentity(keras.initializers.Initializer):
-    """W = scale x I, shape (h, h).
+    """Initialize a square matrix (h, h) to W = scale x I.
 
-    With ReLU units and zero bias, the identity copies the state from step to step, so that neither the signal nor
-    its gradient vanishes or explodes at the start (IRNN, Le et al. 2015, arXiv:1504.00941). A scale below 1 makes
-    the memory fade, which they used for short-range tasks.
+    With ReLU units and zero bias, the identity copies the state from step to step, so that neither the signal nor its
+    gradient vanishes or explodes at the start (IRNN, Le et al. 2015, arXiv:1504.00941). A scale below 1 shortens the
+    memory, which the authors used for tasks with short-range dependencies.
 
     Args:
-        scale: a positive number.
+        scale: A positive number.
 
     Raises:
-        ValueError: if scale is not positive, or the shape not square (for a cell with gates: wrap in `PerGate`).
+        ValueError: If `scale` is not positive, or the shape is not square. For a cell with gates, wrap in `PerGate`.
 
     >>> import keras
     >>> from deeprnn_keras.initializers import ScaledIdentity
     >>> layer = keras.layers.SimpleRNN(100, activation="relu", recurrent_initializer=ScaledIdentity())
     """
 
-    def __init__(self, scale=1.0):
-        self.scale = checks.positive("scale", scale)
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale: float = checks.positive("scale", scale)
 
-    def __call__(self, shape, dtype=None):
+    @override
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         if len(shape) != 2 or shape[0] != shape[1]:
             raise ValueError(
-                f"ScaledIdentity needs a square shape (h, h), got {tuple(shape)}; "
-                "for a cell with gates use PerGate(ScaledIdentity())"
+                f"ScaledIdentity requires a square shape (h, h), got {tuple(shape)}; "
+                "for a cell with gates, use PerGate(ScaledIdentity())"
             )
         return ops.cast(self.scale * ops.eye(shape[0], dtype="float32"), dtype or keras.config.floatx())
 
-    def get_config(self):
+    @override
+    def get_config(self) -> Config:
         return {"scale": self.scale}

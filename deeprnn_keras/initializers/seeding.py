@@ -1,40 +1,90 @@
-"""One initializer used in several places.
+"""Reuse of one initializer for several weights.
 
-A Keras initializer object draws the same numbers on every call, seeded or not. Two layers, two directions or two
-gates that share an object would start out as copies of each other; they take a `reseeded` copy each instead.
+A Keras initializer object returns the same values on every call, seeded or not. Two layers, two directions, or two
+gates that share an object would start with identical weights; each therefore uses a copy with a seed of its own.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import keras
 import numpy as np
 from keras import ops
 
+from deeprnn_keras._types import Tensor
 
-def derived_seed(seed, key):
-    """A seed that depends on `seed` and `key`, both whole numbers."""
+InitializerObject: TypeAlias = Any
+"""A Keras initializer, called with (shape, dtype); Keras has no common type for objects and functions."""
+
+
+@runtime_checkable
+class Reseedable(Protocol):
+    """Initializer that creates its own copies for other seeds."""
+
+    def reseeded(self, key: int) -> InitializerObject:
+        """Return a copy with a seed derived from its seed and `key`."""
+        ...
+
+
+@runtime_checkable
+class CellAware(Protocol):
+    """Initializer that depends on the gates of the cell."""
+
+    def for_cell(self, cell: str) -> InitializerObject:
+        """Return this initializer for a cell, "rnn", "gru", or "lstm"."""
+        ...
+
+
+@runtime_checkable
+class GateAware(Protocol):
+    """Bias initializer that sets individual gates."""
+
+    def gate_values(self, keep_gate: str, write_gate: str | None, units: int) -> dict[str, Tensor]:
+        """Return the biases {gate: values (units,)} of the gates that it sets."""
+        ...
+
+
+class HasCell(Protocol):
+    """Initializer with an argument `cell`."""
+
+    cell: str | None
+
+
+def derived_seed(seed: int, key: int) -> int:
+    """Return a seed that is determined by `seed` and `key`."""
     return int(np.random.SeedSequence([seed % 2**63, key]).generate_state(1)[0] >> 1)
 
 
-def reseeded(initializer, key):
-    """`initializer` for place number `key`: itself at 0, else a copy that draws other numbers."""
+def reseeded(initializer: InitializerObject, key: int) -> InitializerObject:
+    """Return a copy of an initializer for its use number `key`, with a seed derived from its seed and `key`.
+
+    `initializer` itself is returned for key 0, and for every key if it is not random or draws from a `SeedGenerator`,
+    whose state advances with every call.
+    """
     if key == 0:
         return initializer
-    if hasattr(initializer, "reseeded"):
+    if isinstance(initializer, Reseedable):
         return initializer.reseeded(key)
     seed = getattr(initializer, "seed", None)
-    if not isinstance(seed, int):  # not random, or a SeedGenerator, which moves on by itself
+    if not isinstance(seed, int):
         return initializer
     return type(initializer).from_config({**initializer.get_config(), "seed": derived_seed(seed, key)})
 
 
-def check_same_cell(initializer, cell):
-    """An error if `initializer` was told another cell than the one of the layer it is used in."""
+def check_same_cell(initializer: HasCell, cell: str) -> None:
+    """Raise a ValueError if the argument `cell` of an initializer differs from the cell of its layer."""
     if initializer.cell not in (None, cell):
         raise ValueError(
-            f"{type(initializer).__name__}(cell={initializer.cell!r}) does not fit a layer of cell {cell!r}; "
-            f"leave cell out, or make it {cell!r}"
+            f"{type(initializer).__name__}(cell={initializer.cell!r}) does not fit a layer with cell={cell!r}; "
+            f"omit cell or pass cell={cell!r}"
         )
 
 
-def draw(initializer, shape, dtype=None):
-    """`initializer(shape)` drawn in float32 and cast: QR and other steps have no half-precision kernel."""
+def draw(initializer: InitializerObject, shape: Sequence[int], dtype: str | None = None) -> Tensor:
+    """Return `initializer(shape)`, computed in float32 and cast to `dtype`.
+
+    Orthogonal initialization and others use operations, for example QR, that do not support half precision.
+    """
     return ops.cast(initializer(shape, dtype="float32"), dtype or keras.config.floatx())

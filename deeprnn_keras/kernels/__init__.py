@@ -1,4 +1,4 @@
-"""Implementations of recurrent layers, one directory each, behind the contract in `contract.py`."""
+"""Implementations of recurrent layers, one subpackage each, behind the interface in `contract.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from deeprnn_keras.kernels.contract import Implementation
 
 @functools.cache
 def implementations() -> dict[str, Implementation]:
-    """Return the implementations by name, the most preferred first: the `IMPLEMENTATION` of every directory here."""
-    directories = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
-    found = [importlib.import_module(f"{__name__}.{directory}").IMPLEMENTATION for directory in directories]
-    return {one.name: one for one in sorted(found, key=lambda one: -one.preference)}
+    """Return the implementations by name, most preferred first.
+
+    Every subpackage of this package defines one as `IMPLEMENTATION`.
+    """
+    subpackages = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    found: list[Implementation] = [importlib.import_module(f"{__name__}.{name}").IMPLEMENTATION for name in subpackages]
+    return {implementation.name: implementation for implementation in sorted(found, key=lambda each: -each.preference)}

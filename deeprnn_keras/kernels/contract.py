@@ -1,7 +1,7 @@
-"""The contract between recurrent layers and the implementations that run them.
+"""Interface between recurrent layers and the implementations that run them.
 
-Nothing here imports a framework: tensors are opaque, so an implementation for another backend is one directory beside
-`xla` and `cudnn`, with an `IMPLEMENTATION` in its `__init__.py`.
+This module imports no framework: tensors are opaque. An implementation for another backend is one more subpackage next
+to `xla` and `cudnn`, with an `IMPLEMENTATION` in its `__init__.py`.
 """
 
 from __future__ import annotations
@@ -9,28 +9,44 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import Equations
 
-Tensor = Any
+LayerResult: TypeAlias = "tuple[Tensor, Tensor, list[Tensor]]"
+"""Result of a layer: last output (n, h), outputs (n, T, h) or (n, 1, h), and final states, as Keras' `inner_loop`."""
+
+StackResult: TypeAlias = "tuple[list[Tensor], list[list[Tensor]]]"
+"""Result of a stack: its outputs, one or one per level, and the final states of each level."""
+
+InnerLoop: TypeAlias = "Callable[[Tensor, Sequence[Tensor], Tensor | None], LayerResult]"
+"""Function (sequences, initial states, mask) that runs a layer, as `inner_loop` of a Keras recurrent layer."""
+
+LayerRunner: TypeAlias = "Callable[[LayerCall, Tensor, Sequence[Tensor], Tensor | None], LayerResult]"
+"""Function (LayerCall, sequences (n, T, d), initial states, mask (n, T) or None) that runs a layer."""
+
+StackRunner: TypeAlias = "Callable[[StackCall, Tensor, Sequence[Sequence[Tensor]], Tensor | None], StackResult]"
+"""Function (StackCall, sequences (n, T, d), initial states per level, mask (n, T) or None) that runs a stack."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """The properties of a recurrent layer on which the choice of an implementation depends.
+    """Properties of a recurrent layer that determine which implementations support it.
 
     Attributes:
         cell: "rnn", "gru", "lstm", or None for any other cell.
-        activation, recurrent_activation: Keras' name, or None for a function that has none.
+        activation: Keras' name of the activation, or None for a user-defined function.
+        recurrent_activation: Keras' name of the gates' activation, or None for a user-defined function.
         use_bias: Whether the cell has a bias.
-        unroll: Whether the loop is written out.
-        dropout, recurrent_dropout: Rates on x and on the state.
-        implementation: Keras' argument; 1 keeps a product, and a dropout mask, for each gate.
-        reset_after: Of a GRU.
-        type_name: Class of the cell, for messages.
+        unroll: Whether the loop over time is unrolled.
+        dropout: Dropout rate of the inputs.
+        recurrent_dropout: Dropout rate of the states.
+        implementation: Argument of a Keras cell; 1 computes one product per gate, each with its own dropout mask.
+        reset_after: Argument of a GRU.
+        type_name: Class name of the cell, for messages.
         has_equations: Whether the cell is a `RecurrentCell`.
-        any_cell: Whether the layer is `RNN`, which runs any cell.
+        any_cell: Whether the layer is `RNN`, which accepts any cell.
     """
 
     cell: str | None
@@ -49,36 +65,39 @@ class Traits:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """A recurrence apart from its weights.
+    """Equations and activations of a recurrence, without its weights.
 
     Attributes:
-        equations: What a step computes.
-        activations: ((name in the equations, Keras' name of the function, or the function), ...).
+        equations: Computation of one step.
+        activations: ((name in the equations, Keras' name of the function or the function itself), ...).
     """
 
     equations: Equations
-    activations: tuple[tuple[str, Any], ...]
+    activations: tuple[tuple[str, str | Callable[[Tensor], Tensor]], ...]
 
     @property
     def is_shareable(self) -> bool:
-        """True if nothing in it is user-defined, so that a cache that outlives the layer may hold it."""
-        ours = type(self.equations).__module__.startswith("deeprnn_keras.")
-        return ours and all(isinstance(function, str) for _, function in self.activations)
+        """True if no part is user-defined, so that a cache that outlives the layer may hold it."""
+        from_this_package = type(self.equations).__module__.startswith("deeprnn_keras.")
+        return from_this_package and all(isinstance(function, str) for _, function in self.activations)
 
 
 class LayerCall(NamedTuple):
-    """One recurrent layer, as an implementation is given it for one call.
+    """One call of a recurrent layer, as passed to an implementation.
 
     Attributes:
-        recurrence: Equations and activations; None for a cell that has none.
-        weights: () -> {name: tensor}, as the cell stores them, in the precision of the variables.
-        input_dim: d.
-        go_backwards, return_sequences, zero_output_for_mask, training: As in Keras.
-        compute_dtype: Precision of the layer's inputs and outputs.
-        input_dropout: x -> x with the cell's input dropout; identity outside training.
-        keras_loop: (sequences, states, mask) -> (last output, outputs, states): the loop over the cell's steps.
-        keras_cudnn: The same by Keras' own choice between cuDNN and its loop.
-        cache: Dictionary that lives as long as the layer, for what an implementation prepares once.
+        recurrence: Equations and activations; None for a cell without equations.
+        weights: () -> {name: tensor}, as the cell stores them, in the dtype of the variables.
+        input_dim: Number of input features, d.
+        go_backwards: Keras' argument.
+        return_sequences: Keras' argument.
+        zero_output_for_mask: Keras' argument.
+        training: Keras' argument.
+        compute_dtype: Dtype of the layer's inputs and outputs.
+        input_dropout: x -> x with the cell's input dropout applied; the identity outside training.
+        keras_loop: Keras' loop over the steps of the cell.
+        keras_cudnn: Keras' own selection between cuDNN and its loop.
+        cache: Dictionary with the lifetime of the layer, for objects that an implementation prepares once.
     """
 
     recurrence: Recurrence | None
@@ -90,19 +109,19 @@ class LayerCall(NamedTuple):
     training: bool
     compute_dtype: str
     input_dropout: Callable[[Tensor], Tensor]
-    keras_loop: Callable[..., tuple]
-    keras_cudnn: Callable[..., tuple]
-    cache: dict
+    keras_loop: InnerLoop
+    keras_cudnn: InnerLoop
+    cache: dict[object, Any]
 
 
 @dataclass(frozen=True)
 class Connections:
-    """Connections between the layers of a stack.
+    """Connections between the levels of a stack.
 
     Attributes:
         kind: "stack", "residual", or "skip".
-        block_size: Number of layers that a residual shortcut passes over.
-        all_layers: Return what leaves every layer, not what leaves the top alone.
+        block_size: Number of layers that a residual shortcut spans.
+        all_layers: Return the outputs of all levels instead of the top level only.
     """
 
     kind: str
@@ -110,25 +129,26 @@ class Connections:
     all_layers: bool
 
     def reads_input(self, level: int) -> bool:
-        """Return whether a level reads X beside what leaves the level below; levels count from 0."""
+        """Return whether a level reads X in addition to the output of the level below; levels count from 0."""
         return self.kind == "skip" and level > 0
 
     def shortcut_source(self, level: int) -> int | None:
-        """Return the level whose output is added to that of this one, or None."""
+        """Return the level whose output is added to the output of this level, or None."""
         source = level - self.block_size
         return source if self.kind == "residual" and source >= 0 and (level + 1) % self.block_size == 0 else None
 
 
 class StackCall(NamedTuple):
-    """A whole stack, as an implementation is given it for one call.
+    """One call of a stack of recurrent layers, as passed to an implementation.
 
     Attributes:
-        levels: The layers of each level: [forward] or [forward, backward].
-        connections: How they are joined.
-        dropouts: For each level but the first, the dropout on what it reads from below.
-        return_sequences, training: As in Keras.
+        levels: Layers of each level: [forward] or [forward, backward].
+        connections: Connections between the levels.
+        dropouts: Dropout on the input from the level below, for each level but the first.
+        return_sequences: Keras' argument.
+        training: Keras' argument.
         remat: Recompute the gates in the backward pass instead of storing them.
-        cache: Dictionary that lives as long as the stack.
+        cache: Dictionary with the lifetime of the stack, for objects that an implementation prepares once.
     """
 
     levels: Sequence[Sequence[LayerCall]]
@@ -137,7 +157,7 @@ class StackCall(NamedTuple):
     return_sequences: bool
     training: bool
     remat: bool
-    cache: dict
+    cache: dict[object, Any]
 
 
 @dataclass(frozen=True)
@@ -145,15 +165,14 @@ class Implementation:
     """One way to run recurrent layers.
 
     Attributes:
-        name: As in `DeepRNN(implementation=...)`.
-        preference: The highest that is supported is selected by "auto".
-        backend: Keras backend that it needs, or None for any.
-        device: "gpu": needs one; "cpu": is made for CPUs and not selected by "auto" on a GPU; None: any.
-        unsupported_reasons: traits -> reasons why it does not support such a layer; empty where it does.
-        layer_runner: "module:function" that runs a layer, (LayerCall, sequences (n, T, d), states, mask (n, T) or None)
-            -> (last output (n, h), outputs (n, T, h) or (n, 1, h), final states).
-        stack_runner: "module:function" that runs a whole stack, (StackCall, sequences, states per level, mask) ->
-            (outputs, final states per level); None if layers run one by one.
+        name: Value of the argument in `DeepRNN(implementation=...)`.
+        preference: "auto" selects the supported implementation with the highest preference.
+        backend: Required Keras backend, or None for any.
+        device: "gpu" if it requires a GPU; "cpu" if it is optimized for CPUs, so that "auto" does not select it on a
+            machine with a GPU; None for any device.
+        unsupported_reasons: Traits -> reasons why such a layer is not supported; empty if it is supported.
+        layer_runner: "module:function" of the `LayerRunner`.
+        stack_runner: "module:function" of the `StackRunner`; None if the layers of a stack run one by one.
     """
 
     name: str
@@ -165,16 +184,17 @@ class Implementation:
     stack_runner: str | None = None
 
     @property
-    def run_layer(self) -> Callable[..., tuple]:
-        """The function that runs a layer."""
-        return _function(self.layer_runner)
+    def run_layer(self) -> LayerRunner:
+        """Function that runs a layer."""
+        return _import_function(self.layer_runner)
 
     @property
-    def run_stack(self) -> Callable[..., tuple]:
-        """The function that runs a stack."""
-        return _function(self.stack_runner)
+    def run_stack(self) -> StackRunner:
+        """Function that runs a stack; only for an implementation with a `stack_runner`."""
+        assert self.stack_runner is not None
+        return _import_function(self.stack_runner)
 
 
-def _function(path: str) -> Callable[..., tuple]:
+def _import_function(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Facts about this machine: the Keras backend, and whether it has a GPU."""
+"""Facts about this machine: the Keras backend and whether a GPU is visible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def this_machine() -> Machine:
 
 
 def has_gpu() -> bool:
-    """Return whether TensorFlow sees a GPU."""
+    """Return whether a GPU is visible to TensorFlow."""
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU"))

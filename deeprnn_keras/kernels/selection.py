@@ -1,10 +1,10 @@
-"""Selection of an implementation, in one place.
+"""Selection of the implementation that runs a recurrent layer.
 
-"auto" takes the most preferred implementation that supports the layer on this machine. No rule goes by size: where the
-loop came closest to XLA, at small h and large n, XLA takes 0.89 (LSTM), 0.92 (GRU), and 0.90 (RNN) of its time in
-training and 0.49, 0.71, and 0.62 in inference (2 layers of 32, n = 1024, T = 35; two cores,
-benchmarks/results/kernels); over the whole grid the worst is 1.04. `deeprnn bench kernels` checks that no case is
-above 1.05.
+"auto" selects the implementation with the highest preference that supports the layer on this machine. The rule does
+not depend on sizes. The loop is closest to XLA at small h and large n: with 2 layers of h = 32, n = 1024, T = 35 on
+two cores, XLA takes 0.89 (LSTM), 0.92 (GRU), and 0.90 (RNN) of the loop's time in training and 0.49, 0.71, and 0.62 in
+inference (benchmarks/results/kernels). The worst ratio over the whole grid is 1.04; `deeprnn bench kernels` checks
+that none exceeds 1.05.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from deeprnn_keras.kernels.contract import Implementation, Traits
 
 AUTO = "auto"
 NO_GPU = "no GPU is visible to TensorFlow"
-ONLY_TENSORFLOW = "the {} backend has no implementation here, only TensorFlow has"
+TENSORFLOW_ONLY = "fast implementations require the TensorFlow backend, the current backend is {}"
 FOR_CPUS = "the XLA implementation is for CPUs"
-NOTHING_AGAINST_GPU = "a GPU is visible, and cuDNN supports the layer"
+CUDNN_SELECTED = "a GPU is visible, and cuDNN supports the layer"
+CUDNN_DISABLED = "use_cudnn=False disables cuDNN"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts about a machine on which the selection depends.
+    """Facts about a machine that determine the selection.
 
     Attributes:
-        backend: The Keras backend.
+        backend: Keras backend.
         gpu: Whether a GPU is visible.
     """
 
@@ -37,7 +38,12 @@ class Machine:
 
 
 class Choice(NamedTuple):
-    """The name of an implementation, and why it and no faster one is used."""
+    """Selected implementation.
+
+    Attributes:
+        implementation: Name of the implementation.
+        reasons: Reasons why this one is used and no faster one.
+    """
 
     implementation: str
     reasons: list[str]
@@ -49,21 +55,21 @@ def choices() -> tuple[str, ...]:
 
 
 def check(implementation: str, traits: Traits) -> str:
-    """Return the argument `implementation` if it supports a layer of these traits on some machine.
+    """Return `implementation` if it supports a layer with these traits on some machine.
 
     Raises:
-        ValueError: If it is unknown, or does not support the layer; the message says why.
+        ValueError: If it is unknown or does not support the layer; the message lists the reasons.
     """
     checks.one_of("implementation", implementation, choices())
-    found = [] if implementation == AUTO else implementations()[implementation].unsupported_reasons(traits)
-    if found:
-        raise ValueError(_unsupported_message(f"implementation={implementation!r}", found))
+    reasons = [] if implementation == AUTO else implementations()[implementation].unsupported_reasons(traits)
+    if reasons:
+        raise ValueError(_unsupported_message(f"implementation={implementation!r}", reasons))
     return implementation
 
 
-def _unsupported_message(asked: str, unsupported_reasons: list[str]) -> str:
+def _unsupported_message(argument: str, reasons: list[str]) -> str:
     return (
-        f"{asked} is not supported for this layer: {'; '.join(unsupported_reasons)}. "
+        f"{argument} is not supported for this layer: {'; '.join(reasons)}. "
         "Use 'auto' to select the fastest supported one"
     )
 
@@ -74,46 +80,55 @@ def choose(
     """Return the `Choice` for a layer.
 
     Args:
-        traits: Of the layer.
+        traits: Traits of the layer.
         implementation: The layer's argument.
         use_cudnn: Keras' argument: "auto", True, or False.
-        machine: What is there; None: TensorFlow on a CPU.
+        machine: Machine to select for; None stands for TensorFlow on a CPU.
 
     Raises:
         ValueError: If the requested implementation does not support the layer on this machine.
     """
     machine = machine or Machine()
-    asked = f"implementation={implementation!r}"
+    argument = f"implementation={implementation!r}"
     if use_cudnn is True and implementation == AUTO:
-        implementation, asked = "cudnn", "use_cudnn=True"
+        implementation, argument = "cudnn", "use_cudnn=True"
     if implementation != AUTO:
-        against = _against(implementations()[implementation], traits, use_cudnn, machine, requested=True)
-        if against:
-            raise ValueError(_unsupported_message(asked, against))
-        return Choice(implementation, [f"{asked} requests it"])
-    passed_over: list[list[str]] = []
-    for found in implementations().values():
-        against = _against(found, traits, use_cudnn, machine, requested=False)
-        if not against:
-            break
-        passed_over.append(against)
-    if not passed_over:
-        return Choice(found.name, [NOTHING_AGAINST_GPU])
-    # without a GPU, what else would rule out cuDNN is of no interest, unless nothing is left to say
-    reasons = [reason for against in passed_over if NO_GPU not in against for reason in against]
-    return Choice(found.name, list(dict.fromkeys(reasons)) or [NO_GPU])
+        reasons = _reasons_against(implementations()[implementation], traits, use_cudnn, machine, requested=True)
+        if reasons:
+            raise ValueError(_unsupported_message(argument, reasons))
+        return Choice(implementation, [f"requested by {argument}"])
+    return _choose_automatically(traits, use_cudnn, machine)
 
 
-def _against(
+def _choose_automatically(traits: Traits, use_cudnn: bool | str, machine: Machine) -> Choice:
+    rejected: list[list[str]] = []
+    for name, implementation in implementations().items():
+        reasons = _reasons_against(implementation, traits, use_cudnn, machine, requested=False)
+        if not reasons:
+            return Choice(name, _summarize_reasons(rejected))
+        rejected.append(reasons)
+    raise AssertionError("the loop supports every layer")
+
+
+def _summarize_reasons(rejected: list[list[str]]) -> list[str]:
+    """Return the reasons for an automatic selection from the reasons against each preferred implementation."""
+    if not rejected:
+        return [CUDNN_SELECTED]
+    # Without a GPU, further reasons against cuDNN are irrelevant and left out.
+    relevant = [reason for reasons in rejected if NO_GPU not in reasons for reason in reasons]
+    return list(dict.fromkeys(relevant)) or [NO_GPU]
+
+
+def _reasons_against(
     implementation: Implementation, traits: Traits, use_cudnn: bool | str, machine: Machine, requested: bool
 ) -> list[str]:
-    """Return why an implementation is not used."""
+    """Return the reasons why an implementation is not used on a machine."""
     if implementation.backend not in (None, machine.backend):
-        return [ONLY_TENSORFLOW.format(machine.backend)]
+        return [TENSORFLOW_ONLY.format(machine.backend)]
     if implementation.device == "cpu" and machine.gpu and not requested:
         return [FOR_CPUS]
     return [
         *([NO_GPU] if implementation.device == "gpu" and not machine.gpu else []),
-        *(["use_cudnn=False forbids it"] if implementation.name == "cudnn" and use_cudnn is False else []),
+        *([CUDNN_DISABLED] if implementation.name == "cudnn" and use_cudnn is False else []),
         *implementation.unsupported_reasons(traits),
     ]

@@ -1,30 +1,33 @@
-"""Reasons why an implementation does not support a layer, shared by several of them."""
+"""Reasons, shared by several implementations, why a layer is not supported."""
 
 from __future__ import annotations
 
 from deeprnn_keras.kernels.contract import Traits
 
 
-def unless(fine: bool, reason: str) -> list[str]:
-    """Return the reason in a list, or nothing if all is fine."""
-    return [] if fine else [reason]
+def reason_unless(supported: bool, reason: str) -> list[str]:
+    """Return [reason], or an empty list if `supported`."""
+    return [] if supported else [reason]
 
 
-def shown(name: str | None) -> str:
-    """Return the name of an activation for a message."""
+def describe_activation(name: str | None) -> str:
+    """Return the description of an activation for a message."""
     return repr(name) if name else "a user-defined function"
 
 
-def recurrent_dropout(traits: Traits, what: str) -> list[str]:
-    """Return why recurrent dropout rules out an implementation."""
-    return unless(
+def recurrent_dropout_reasons(traits: Traits, implementation: str) -> list[str]:
+    """Return the reason why recurrent dropout excludes an implementation, or an empty list."""
+    return reason_unless(
         not traits.recurrent_dropout,
-        f"recurrent_dropout={traits.recurrent_dropout:g} rules out {what}: it changes the state at every step, which "
-        "only the loop does, several times slower in training",
+        f"recurrent_dropout={traits.recurrent_dropout:g} rules out {implementation}: only the loop, which is several "
+        "times slower in training, applies dropout to the state at every step",
     )
 
 
-def per_gate_dropout(traits: Traits, what: str) -> list[str]:
-    """Return why a dropout mask for each gate rules out an implementation."""
-    fine = traits.implementation != 1 or not traits.dropout or traits.cell == "rnn"
-    return unless(fine, f"dropout={traits.dropout:g} with implementation=1 drops per gate, {what} once for all gates")
+def per_gate_dropout_reasons(traits: Traits, implementation: str) -> list[str]:
+    """Return the reason why one dropout mask per gate excludes an implementation, or an empty list."""
+    return reason_unless(
+        traits.implementation != 1 or not traits.dropout or traits.cell == "rnn",
+        f"dropout={traits.dropout:g} with implementation=1 draws one mask per gate, {implementation} one mask for all "
+        "gates",
+    )

@@ -1,8 +1,10 @@
-"""Layers: `DeepRNN`, drop-ins for Keras' recurrent layers, and what stands before and behind them."""
+"""Layers: `DeepRNN`, drop-in replacements for Keras' recurrent layers, and layers for their inputs and outputs."""
+
+from __future__ import annotations
 
 from deeprnn_keras import (
     _compat,
-    optimizers,  # noqa: F401 - a file with these layers may name one
+    optimizers,  # noqa: F401 - registers the optimizers that a saved model may contain
 )
 from deeprnn_keras._compat import exporting
 from deeprnn_keras.layers.deep_rnn import DeepRNN

@@ -1,27 +1,42 @@
-"""`DeepRNN`: L recurrent layers on top of each other, one Keras layer."""
+"""`DeepRNN`: a stack of L recurrent layers as one Keras layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from deeprnn_keras import _compat, checks, stack
+from deeprnn_keras._types import (
+    Activation,
+    CellSpec,
+    Config,
+    Constraint,
+    Initializer,
+    Nested,
+    Regularizer,
+    Shape,
+    Tensor,
+)
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
 from deeprnn_keras.layers import arguments
 from deeprnn_keras.layers.carried_state import CarriedState, ResetStatesWithMetrics
-from deeprnn_keras.layers.drop_ins import OLD_NAMES, Memory
-from deeprnn_keras.layers.recurrent_layer import ROLES, CellArguments, check_effect, make_recurrent_layer
+from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache
+from deeprnn_keras.layers.recurrent_layer import (
+    WEIGHT_ROLES,
+    CellArguments,
+    check_arguments_have_effect,
+    make_recurrent_layer,
+)
 from deeprnn_keras.layers.sequences import Dilation, flip_time, last_valid, zero_masked
 from deeprnn_keras.layers.state_structure import join_state, split_state
 
-Tensor = Any
-# arguments that go into a configuration as they are
-PLAIN = (
+PLAIN_ARGUMENTS = (
     "units",
     "num_layers",
     "connection",
@@ -30,95 +45,143 @@ PLAIN = (
     "use_bias",
     "reset_after",
     "recurrent_dropout",
+    "ar",
+    "tar",
+    "dilation",
+    "block_size",
+    "return_sequences",
+    "return_state",
+    "return_all_layers",
+    "stateful",
+    "go_backwards",
+    "implementation",
+    "remat",
+    "seed",
 )
-PLAIN += ("ar", "tar", "dilation", "block_size", "return_sequences", "return_state", "return_all_layers", "stateful")
-PLAIN += ("go_backwards", "implementation", "remat", "seed")
+"""Arguments that are attributes of the same name and JSON values, so that they need no serialization."""
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepRNN(keras.layers.Layer):
-    """A stack of L recurrent layers: each state passes to the next step of its layer and to the next layer.
+    """Stack of L recurrent layers, for example a deep LSTM.
 
-    For step t and layers l = 1, ..., L, with H_t^(0) = X_t:
+    At each time step t, layer l reads the output of the layer below at the same step and its own state of the previous
+    step. With H_t^(0) = X_t and l = 1, ..., L, a stack with `cell="rnn"` computes
 
-        H_t^(l) = f_l(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b^(l))          cell="rnn"
+        H_t^(l) = f_l(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b^(l))
 
-    or the GRU or LSTM equations with the same inputs. The layer returns H^(L); the output O_t = g(H_t^(L)) is the
-    head that you put on top, such as `keras.layers.Dense`. It is a stack of whole Keras layers, never one
-    `RNN(StackedRNNCells)`, so that every layer keeps its fast implementation: cuDNN on a GPU, on a CPU XLA, which runs
-    the whole stack at once.
+    Other cells, for example LSTM and GRU, replace this equation by their own. The layer returns H^(L). The output
+    O_t = g(H_t^(L)) is computed by a head that follows the layer, for example `keras.layers.Dense`.
+
+    The stack consists of L complete recurrent layers, unlike `keras.layers.RNN(keras.layers.StackedRNNCells(...))`.
+    Each of them can therefore use a fast implementation: cuDNN on a GPU, or XLA on a CPU, where the whole stack runs at
+    once.
 
     Args:
-        units: h, or [h_1, ..., h_L] from the lowest layer up.
-        num_layers: L. None: 1, or the length of `units`.
-        cell: "rnn", "gru", "lstm"; a cell that is deep inside the step, "mlp_gate_rnn", "mlp_gate_gru",
-            "mlp_gate_lstm", "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", "rhn"; one of your
-            own by `register_cell`; {"name": name, **options} for other than its default sizes; a callable(units)
-            that returns a Keras cell; or a list with one per layer.
-        activation: f_l, one for all or a list with one per layer; None is the cell's own, tanh. As in Keras it acts
-            on the candidate and on the output of an LSTM, not on its gates.
-        connection: how the layers are joined.
-            "stack": layer l reads H^(l-1).
-            "residual": layer l > 1 adds what it reads to its output (equal units needed; layer 1, which reads data,
-            does not): Wu et al. 2016. The output is H^(1) + ... + H^(L).
-            "skip": every layer reads X too, and the output is [H^(1), ..., H^(L)]: Graves 2013.
-        bidirectional: two chains of states per layer, one from the left and one from the right; layer l + 1 reads
-            both, concatenated: 2 h features.
-        recurrent_activation: of the gates, one for all or a list with one per layer; None is the cell's own, sigmoid.
-        use_bias: as in Keras, for all layers.
-        reset_after: as in Keras, for GRU layers; {"name": "gru", "reset_after": False} sets it for one layer.
-        recurrent_dropout: rate in [0, 1) on the state that each step reads, as in Keras. It needs the loop, several
-            times slower in training.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint: as in Keras, for every layer.
-        activity_regularizer: as in Keras, on the output.
-        dilation: r, one for all or a list with one per layer: H_t^(l) follows H_{t-r}^(l) (Chang et al. 2017).
-        block_size: layers that a residual shortcut passes over; with dilation [1, 2, 4, 8] and 2 this is the stack of
-            Smyl's ES-RNN. The first block, which reads data, has none.
-        dropout: rate in [0, 1) on what layers 2, ..., L read from below; neither on X nor on the output (dropout
-            there belongs to the layers around), nor on the residual shortcut.
-        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers, those of
-            `deeprnn_keras.initializers` included; an object is used in all layers and draws different numbers in each.
-            The defaults, None:
-            kernel - `PerGate("glorot_uniform")`: each gate is a map of its own, from d to h, and is scaled as one;
-            recurrent - `PerGate("orthogonal")`: each gate's matrix keeps the length of the state, so that nothing
-            vanishes or explodes at the start; for cell="rnn" with ReLU `ScaledIdentity()`, which does so there;
-            bias - 0, and `ForgetBias(1)` for an LSTM: it starts out remembering.
-            Cells that are deep inside the step have their own, see there.
-        return_sequences: return H_t^(L) for all t, not for the last one only.
-        return_state: return the final states after the output.
-        return_all_layers: return [H^(1), ..., H^(L)], what leaves each layer, in place of the output.
-        stateful: begin each batch with the final states of the last one, row by row. States begin at 0 with each
-            epoch of `fit` and each `evaluate`, and those of training and of evaluation do not mix. See `TBPTTDataset`.
-        go_backwards: read the sequence from its end; a returned sequence, and its mask, are in the order read.
-        implementation: "auto": cuDNN on a GPU for eligible layers, XLA on a CPU, else Keras' loop; or "cudnn", "xla",
-            "loop" for all layers. `explain_kernels` tells which runs and why.
-        remat: recompute the gates in the backward pass, in chunks of time, instead of storing them (XLA only): less
-            memory, about 1.3 times the time.
-        ar, tar: in training ar mean(h^2) + tar mean((h_t - h_{t-1})^2) over the steps of the output is added to the
-            loss (activation regularization and its temporal form, Merity et al. 2017); needs `return_sequences`.
-        seed: for dropout, a whole number, or None for one that `keras.utils.set_random_seed` fixes. Layer l draws its
-            recurrent dropout, and the dropout on what it reads from below, as Keras' layers do with seed + l.
+        units: Number of hidden units h, or a list [h_1, ..., h_L] with one entry per layer, lowest layer first.
+        num_layers: Number of layers L. Defaults to the length of `units` if it is a list, otherwise to 1.
+        cell: Cell of all layers, or a list with one cell per layer. Supported cells:
 
-    Call:
-        layer(x, initial_state=None, mask=None, reset_mask=None, training=False)
+            - "rnn", "gru", and "lstm".
+            - Cells with several nonlinear layers inside each step: "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm",
+              "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", and "rhn" (recurrent highway
+              network).
+            - The name of a user-defined cell, registered with `register_cell`.
+            - {"name": name, **options}: a cell with one of these names and non-default options.
+            - A callable(units) that returns a Keras cell.
+        activation: Activation f_l, or a list with one activation per layer. None selects the default of the cell, tanh.
+            As in Keras, it applies to the candidate and, in an LSTM, to the cell state when the output is computed, but
+            not to the gates.
+        connection: Connection between the layers.
 
-        x: (n, T, d), n and T may be unknown. mask: (n, T) of bool, False at steps to skip: the state stays, and the
-            output repeats (bidirectional: is 0), as in Keras.
-        initial_state: a list with one entry per layer, for L = 1 too: h (n, h_l) for "rnn" and "gru", [h, c] for
-            "lstm"; bidirectional: [forward..., backward...].
-        reset_mask: (n,) of bool, with `stateful`: rows whose states are reset to 0.
-        Returns (n, q), or (n, T, q) with `return_sequences`; q = h_L, the sum of all h with "skip", twice that if
-        bidirectional. With `return_state`: that and one entry per layer, `output, *state = layer(x)`, where `state`
-        is what `initial_state` takes.
+            - "stack": Layer l reads H^(l-1).
+            - "residual": As "stack", and each layer except the first adds its input to its output (Wu et al. 2016). All
+              units must be equal. The stack returns H^(1) + ... + H^(L), with H^(l) taken before the addition.
+            - "skip": Each layer also reads X, and the stack returns the concatenation [H^(1), ..., H^(L)] (Graves
+              2013).
+        bidirectional: If True, each layer consists of a forward and a backward recurrence over the sequence. Their
+            outputs are concatenated, as by `keras.layers.Bidirectional`, and the next layer reads 2 h features.
+        dropout: Dropout rate, in [0, 1), on the inputs that layers 2, ..., L receive from the layer below. It does not
+            apply to X, to the output of the stack, or to residual shortcuts. For dropout on X or on the output, add
+            `keras.layers.Dropout` before or after this layer.
+        recurrent_activation: Activation of the gates, or a list with one activation per layer. None selects the default
+            of the cell, sigmoid.
+        use_bias: If True, the layers have biases, as in Keras.
+        reset_after: As in `keras.layers.GRU`, for all GRU layers. To set it for one layer, pass
+            {"name": "gru", "reset_after": False} as its `cell`.
+        recurrent_dropout: Dropout rate, in [0, 1), on the state that each step reads, as in Keras. It requires the loop
+            implementation, whose training steps take several times as long.
+        kernel_initializer: Initializer of the input kernels. None selects the default described below. An initializer
+            object is shared by all layers, but draws different numbers for each of them.
+        recurrent_initializer: Initializer of the recurrent kernels, likewise.
+        bias_initializer: Initializer of the biases, likewise.
+        kernel_regularizer: Regularizer of the input kernels.
+        recurrent_regularizer: Regularizer of the recurrent kernels.
+        bias_regularizer: Regularizer of the biases.
+        activity_regularizer: Regularizer of the output of the stack.
+        kernel_constraint: Constraint on the input kernels.
+        recurrent_constraint: Constraint on the recurrent kernels.
+        bias_constraint: Constraint on the biases.
+        ar: Activation regularization (Merity et al. 2017): coefficient of the loss term mean(H_t^2) in training, over
+            the units and valid steps of the output. Requires `return_sequences=True`.
+        tar: Temporal activation regularization: coefficient of mean((H_t - H_{t-1})^2), otherwise as `ar`.
+        dilation: Dilation rate r, or a list with one rate per layer. H_t^(l) depends on H_{t-r}^(l) instead of
+            H_{t-1}^(l) (Chang et al. 2017).
+        block_size: Number of layers that a residual shortcut spans, for `connection="residual"`. The first block, which
+            reads X, has no shortcut. `block_size=2` with `dilation=[1, 2, 4, 8]` is the stack of Smyl's ES-RNN.
+        return_sequences: If True, return the output of all steps instead of the last step only.
+        return_state: If True, return the final states after the output.
+        return_all_layers: If True, return the list of the outputs of all layers, [H^(1), ..., H^(L)], instead of the
+            output of the stack.
+        stateful: If True, the final states of each batch are the initial states of the next batch, row by row.
+            Training and evaluation use separate states. They are reset to zero at the beginning of each epoch of `fit`
+            and of each `evaluate`, and by `reset_state()`. `TBPTTDataset` provides batches in the required order.
+        go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
+        implementation: "auto", "cudnn", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for eligible
+            layers, XLA on a CPU, and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
+        remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
+            storing them. This saves memory, but training steps take about 1.3 times as long. It has an effect only if
+            XLA runs the whole stack at once, that is, without dilation and with one implementation for all layers.
+        seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Dropout on the
+            inputs of layer l and its recurrent dropout draw the same numbers as Keras layers with `seed + l`.
+        kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`, `trainable`.
 
-    `get_weights()` runs from the lowest layer up, in each layer kernel, recurrent_kernel, bias (bidirectional:
-    forward, then backward).
+    Call arguments:
+        sequences: Inputs x, (n, T, d). n and T may be unknown.
+        initial_state: List with one entry per layer, also if L is 1. An entry is a tensor h, (n, h_l), for "rnn" and
+            "gru", and a list [h, c] for "lstm". If bidirectional, it is a list of the forward states followed by the
+            backward states. Defaults to zeros, or to the carried states if `stateful=True`.
+        mask: Boolean mask (n, T), False at steps to skip. As in Keras, the state does not change at a skipped step, and
+            the output repeats that of the previous step (zero if bidirectional).
+        reset_mask: Boolean mask (n,). The carried states of the selected rows are reset to zero before the batch.
+            Requires `stateful=True`.
+        training: If True, apply dropout, add the activation regularization to the losses, and use the carried states of
+            training.
+
+    Output shape:
+        (n, q), or (n, T, q) with `return_sequences=True`. q is h_L, with `connection="skip"` h_1 + ... + h_L, and twice
+        that if bidirectional. With `return_all_layers=True`, a list with one such tensor per layer. With
+        `return_state=True`, a tuple of the output and one entry per layer, in the structure of `initial_state`:
+        `output, *state = layer(x)`.
+
+    Weights:
+        `get_weights()` lists the layers from the lowest to the highest, and for each layer kernel, recurrent_kernel,
+        and bias; if bidirectional, forward before backward.
+
+    Default initializers:
+        These are the defaults for "rnn", "gru", and "lstm". For other cells, see their documentation.
+
+        - Input kernels: `PerGate("glorot_uniform")`. The kernel of each gate is scaled as a separate map from d to h.
+        - Recurrent kernels: `PerGate("orthogonal")`. The kernel of each gate preserves the norm of the state, so that
+          signals and gradients initially neither vanish nor explode. For "rnn" with ReLU, `ScaledIdentity()` has this
+          effect and is used instead.
+        - Biases: zeros and, for "lstm", `ForgetBias(1)`, so that the layer initially remembers.
 
     Raises:
-        ValueError: For arguments out of range or without effect, lists of another length than L, unknown names,
-            residual connections over unequal widths, states with dilation, an implementation that does not support the
-            layer, x not of rank 3, or a state of another structure or size.
+        ValueError: If an argument is out of range or has no effect, a list does not have L entries, a name is unknown,
+            units differ in a residual stack, `return_state`, `stateful`, or `initial_state` is used with dilation, the
+            requested implementation does not support a layer, the inputs do not have rank 3, or a state has an
+            unexpected structure or shape.
 
     Sources: Graves, Mohamed & Hinton 2013 (arXiv:1303.5778); Zhang et al., Dive into Deep Learning, 10.3.
 
@@ -127,32 +190,46 @@ class DeepRNN(keras.layers.Layer):
     >>> model = keras.Sequential([keras.Input((None, 3)), DeepRNN(32, num_layers=2), keras.layers.Dense(1)])
     >>> model.output_shape
     (None, 1)
+
+    Layers may differ, and states can be passed from one call to the next:
+
+    >>> layer = DeepRNN([32, 16], cell=["gru", "lstm"], dropout=0.1, return_sequences=True, return_state=True)
+    >>> output, *state = layer(keras.ops.ones((4, 5, 3)))
+    >>> output.shape, len(state)
+    (TensorShape([4, 5, 16]), 2)
+    >>> output, *state = layer(keras.ops.ones((4, 5, 3)), initial_state=state)
     """
+
+    batch_size: int | None
+    input_dim: int
+    carried_state: CarriedState
+    ar: float
+    tar: float
 
     def __init__(
         self,
         units: int | Sequence[int],
         num_layers: int | None = None,
-        cell: Any = "lstm",
-        activation: Any = None,
+        cell: CellSpec | Sequence[CellSpec] = "lstm",
+        activation: Activation | Sequence[Activation] = None,
         connection: str = "stack",
         bidirectional: bool = False,
         dropout: float = 0.0,
         *,
-        recurrent_activation: Any = None,
+        recurrent_activation: Activation | Sequence[Activation] = None,
         use_bias: bool = True,
         reset_after: bool = True,
         recurrent_dropout: float = 0.0,
-        kernel_initializer: Any = None,
-        recurrent_initializer: Any = None,
-        bias_initializer: Any = None,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Initializer = None,
+        recurrent_initializer: Initializer = None,
+        bias_initializer: Initializer = None,
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
         ar: float = 0.0,
         tar: float = 0.0,
         dilation: int | Sequence[int] = 1,
@@ -167,7 +244,7 @@ class DeepRNN(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        checks.no_old_names(type(self).__name__, kwargs, OLD_NAMES)
+        checks.no_old_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
         super().__init__(
             activity_regularizer=arguments.regularizer("activity_regularizer", activity_regularizer), **kwargs
         )
@@ -203,10 +280,10 @@ class DeepRNN(keras.layers.Layer):
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         self.directions = ("forward", "backward") if self.bidirectional else ("forward",)
-        self._memory = Memory()
+        self._cache = UntrackedCache()
         cell_arguments = [self._cell_arguments(level) for level in range(self.num_layers)]
-        check_effect(self.cells, cell_arguments)
-        # === Layers === tracked in a flat list, so that weights run from the lowest layer up, forward before backward
+        check_arguments_have_effect(self.cells, cell_arguments)
+        # one flat list, so that Keras tracks the weights from the lowest to the highest layer, forward before backward
         self.recurrent_layers = [
             self._recurrent_layer(level, direction, cell_arguments[level])
             for level in range(self.num_layers)
@@ -219,8 +296,10 @@ class DeepRNN(keras.layers.Layer):
             for level in range(1, self.num_layers)
         ]
 
-    def _activations(self, name: str, value: Any) -> list[Any]:
-        return [arguments.activation(one, name) for one in checks.per_layer(name, value, self.num_layers)]
+    def _activations(
+        self, name: str, value: Activation | Sequence[Activation]
+    ) -> list[Callable[[Tensor], Tensor] | None]:
+        return [arguments.activation(name, one) for one in checks.per_layer(name, value, self.num_layers)]
 
     def _layer_seed(self, level: int) -> int | None:
         return None if self.seed is None else self.seed + level + 1  # levels count from 0, layers from 1
@@ -232,9 +311,9 @@ class DeepRNN(keras.layers.Layer):
             use_bias=self.use_bias,
             reset_after=self.reset_after,
             recurrent_dropout=self.recurrent_dropout,
-            initializers={role: getattr(self, f"{role}_initializer") for role in ROLES},
-            regularizers={role: getattr(self, f"{role}_regularizer") for role in ROLES},
-            constraints={role: getattr(self, f"{role}_constraint") for role in ROLES},
+            initializers={role: getattr(self, f"{role}_initializer") for role in WEIGHT_ROLES},
+            regularizers={role: getattr(self, f"{role}_regularizer") for role in WEIGHT_ROLES},
+            constraints={role: getattr(self, f"{role}_constraint") for role in WEIGHT_ROLES},
             seed=self._layer_seed(level),
         )
 
@@ -243,7 +322,7 @@ class DeepRNN(keras.layers.Layer):
             self.cells[level],
             self.units[level],
             cell_arguments,
-            place=level * len(self.directions) + direction,
+            index=level * len(self.directions) + direction,
             return_sequences=self.return_sequences or level < self.num_layers - 1 or self.dilation[level] > 1,
             return_state=True,
             go_backwards=direction == 1,
@@ -253,35 +332,43 @@ class DeepRNN(keras.layers.Layer):
         )
 
     def set_activation_regularization(self, ar: float, tar: float) -> None:
-        """Set the penalties on the activations of the output, see `ar` and `tar`."""
-        self.ar, self.tar = (checks.non_negative(name, value) for name, value in (("ar", ar), ("tar", tar)))
+        """Set the coefficients of activation and temporal activation regularization.
+
+        Args:
+            ar: As in the constructor.
+            tar: As in the constructor.
+
+        Raises:
+            ValueError: If a coefficient is negative, or positive without `return_sequences=True`.
+        """
+        self.ar, self.tar = checks.non_negative("ar", ar), checks.non_negative("tar", tar)
         if (self.ar or self.tar) and not self.return_sequences:
             raise ValueError(
-                f"ar={self.ar:g} and tar={self.tar:g} regularize every step of the output; they need "
-                "return_sequences=True"
+                f"ar={self.ar:g} and tar={self.tar:g} require return_sequences=True, because they penalize the output "
+                "of every step"
             )
 
     # === Levels and states ===
 
     @property
     def levels(self) -> list[list[keras.layers.RNN]]:
-        """The recurrent layers of each level, [forward] or [forward, backward]."""
+        """The recurrent layers of each level l = 1, ..., L of the stack: [forward] or [forward, backward]."""
         count = len(self.directions)
         return [list(self.recurrent_layers[i : i + count]) for i in range(0, len(self.recurrent_layers), count)]
 
     @property
     def connections(self) -> Connections:
-        """Connections between the levels."""
+        """The connections between the levels."""
         return Connections(self.connection, self.block_size, self.return_all_layers)
 
     @property
     def state_size(self) -> list[list[int]]:
-        """One list of state widths per layer, forward then backward."""
+        """For each level, a list of the widths of its states, forward before backward."""
         sizes = [[layer.state_size for layer in level] for level in self.levels]
         return [[width for size in level for width in _as_list(size)] for level in sizes]
 
-    def get_initial_state(self, batch_size: int) -> list[Any]:
-        """Return zero states in the structure that `initial_state` takes and `return_state` gives."""
+    def get_initial_state(self, batch_size: int) -> list[Nested]:
+        """Return zero states in the structure of `initial_state`."""
         zeros = [[ops.zeros((batch_size, s), self.compute_dtype) for s in sizes] for sizes in self.state_size]
         return join_state(zeros)
 
@@ -292,31 +379,37 @@ class DeepRNN(keras.layers.Layer):
 
     reset_states = reset_state  # Keras' alias
 
-    # === Building and running ===
+    # === Build and call ===
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None, reset_mask_shape: Any = None) -> None:
-        """Create the weights of all layers."""
+    @override
+    def build(
+        self,
+        sequences_shape: Shape,
+        initial_state_shape: Nested = None,
+        reset_mask_shape: Shape | None = None,
+    ) -> None:
         self._check_sequences(sequences_shape)
         n, steps, d = sequences_shape
+        d = cast("int", d)  # checked
         self.batch_size, self.input_dim = n, d
-        widths = stack.layer_input_dims(self.units, d, self.connection, self.bidirectional)
-        for level, width in zip(self.levels, widths, strict=True):
+        input_dims = stack.layer_input_dims(self.units, d, self.connection, self.bidirectional)
+        for level, input_dim in zip(self.levels, input_dims, strict=True):
             for layer in level:
-                layer.build((n, steps, width))
+                layer.build((n, steps, input_dim))
         if self.stateful:
             self.carried_state = CarriedState(self.name, self.state_size, self.compute_dtype, n)
             self._reset_with_metrics = ResetStatesWithMetrics(self.carried_state)
 
+    @override
     def call(
         self,
         sequences: Tensor,
-        initial_state: Any = None,
+        initial_state: Nested = None,
         mask: Tensor | None = None,
         reset_mask: Tensor | None = None,
         training: bool = False,
-    ) -> Any:
-        """Run the stack, see the class."""
-        if mask is None:  # Keras hands an attached mask over only where x is the one tensor argument
+    ) -> Nested:
+        if mask is None:  # Keras passes an attached mask to `call` only if x is the only tensor argument
             mask = _compat.keras_mask(sequences)
         self._check_sequences(sequences.shape)
         sequences = ops.cast(sequences, self.compute_dtype)
@@ -330,9 +423,9 @@ class DeepRNN(keras.layers.Layer):
         if implementation is None:
             outputs, states = self._run_layers(sequences, states, mask, training)
         else:
-            states = self._with_zeros(states, ops.shape(sequences)[0])
+            states = self._complete_states(states, ops.shape(sequences)[0])
             outputs, states = implementation.run_stack(self._stack_call(training), sequences, states, mask)
-            states = [[ops.cast(part, self.compute_dtype) for part in level] for level in states]
+            states = [[ops.cast(state, self.compute_dtype) for state in level] for level in states]
         if self.stateful:
             self.carried_state.store(states, training)
         if training and (self.ar or self.tar):
@@ -341,10 +434,10 @@ class DeepRNN(keras.layers.Layer):
         return (output, *join_state(states)) if self.return_state else output
 
     def _stack_implementation(self, training: bool) -> Implementation | None:
-        """Return the implementation that runs the whole stack at once, or None if its layers run one by one."""
+        """Return the implementation that runs the whole stack at once, or None if the layers run one by one."""
         names = {layer.selected_implementation() for layer in self.recurrent_layers}
-        drops = training and any(getattr(layer.cell, "dropout", 0.0) for layer in self.recurrent_layers)
-        if len(names) > 1 or max(self.dilation) > 1 or drops:
+        has_cell_dropout = training and any(getattr(layer.cell, "dropout", 0.0) for layer in self.recurrent_layers)
+        if len(names) > 1 or max(self.dilation) > 1 or has_cell_dropout:
             return None
         implementation = implementations().get(names.pop())
         return None if implementation is None or implementation.stack_runner is None else implementation
@@ -353,19 +446,19 @@ class DeepRNN(keras.layers.Layer):
         return StackCall(
             levels=[[layer.layer_call(training) for layer in level] for level in self.levels],
             connections=self.connections,
-            # not dropout(...): under a half-precision policy that rounds
+            # `call`, because `__call__` would cast its input to the compute dtype, possibly half precision
             dropouts=[partial(dropout.call, training=training) for dropout in self.dropouts],
             return_sequences=self.return_sequences,
             training=bool(training),
             remat=self.remat,
-            cache=self._memory.content,
+            cache=self._cache.content,
         )
 
-    def _with_zeros(self, states: list[list[Tensor]], batch_size: Tensor) -> list[list[Tensor]]:
-        """Return the states, and those that a layer begins with where none are given."""
+    def _complete_states(self, states: list[list[Tensor]], batch_size: Tensor) -> list[list[Tensor]]:
+        """Return the states of each level, with the initial states of its layers where the list is empty."""
         return [
-            given or [state for layer in level for state in layer.get_initial_state(batch_size)]
-            for given, level in zip(states, self.levels, strict=True)
+            level_states or [state for layer in level for state in layer.get_initial_state(batch_size)]
+            for level_states, level in zip(states, self.levels, strict=True)
         ]
 
     # === Layer by layer ===
@@ -373,89 +466,99 @@ class DeepRNN(keras.layers.Layer):
     def _run_layers(
         self, sequences: Tensor, states: list[list[Tensor]], mask: Tensor | None, training: bool
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Return what leaves the stack, one tensor or one per level, and the final states of each level."""
+        """Run the layers one by one.
+
+        Returns:
+            The outputs, one tensor or one per level if `return_all_layers`; and the final states of each level.
+        """
         connections = self.connections
-        simple = self.connection == "stack" and not self.return_all_layers and max(self.dilation) == 1
-        want_last = not self.return_sequences and not simple  # else the top layer gives it by itself
-        outputs, lasts, finals = [], [], []  # of all steps, of the last step, at the end; per level
-        for number in range(self.num_layers):
-            read = sequences
-            if number:
-                read = self.dropouts[number - 1].call(outputs[-1], training=training)
-                read = ops.concatenate([read, sequences], -1) if connections.reads_input(number) else read
-            output, last, final = self._run_level(number, read, states[number], mask, training, want_last)
-            source = connections.shortcut_source(number)
-            for found, value in ((outputs, output), (lasts, last)):
-                found.append(value if source is None or value is None else value + found[source])
-            finals.append(final)
-        leaving = outputs if self.return_sequences else lasts
+        # with these settings, the top layer itself returns the output of its last step
+        top_layer_suffices = self.connection == "stack" and not self.return_all_layers and max(self.dilation) == 1
+        needs_last = not self.return_sequences and not top_layer_suffices
+        outputs, last_outputs, final_states = [], [], []  # per level: of all steps, of the last step, states
+        for level in range(self.num_layers):
+            inputs = sequences
+            if level:
+                inputs = self.dropouts[level - 1].call(outputs[-1], training=training)
+                inputs = ops.concatenate([inputs, sequences], -1) if connections.reads_input(level) else inputs
+            output, last_output, level_states = self._run_level(
+                level, inputs, states[level], mask, training, needs_last
+            )
+            source = connections.shortcut_source(level)
+            outputs.append(_add_shortcut(output, outputs, source))
+            last_outputs.append(_add_shortcut(last_output, last_outputs, source))
+            final_states.append(level_states)
+        results = outputs if self.return_sequences else last_outputs
         if not self.return_all_layers:
-            leaving = [_concatenated(leaving) if self.connection == "skip" else leaving[-1]]
+            results = [_concatenated(results) if self.connection == "skip" else results[-1]]
         if self.return_sequences and self.bidirectional:
-            leaving = [zero_masked(output, mask) for output in leaving]
-        return leaving, finals
+            results = [zero_masked(result, mask) for result in results]
+        return results, final_states
 
     def _run_level(
         self,
-        number: int,
-        read: Tensor,
+        level: int,
+        inputs: Tensor,
         states: list[Tensor],
         mask: Tensor | None,
         training: bool,
-        want_last: bool,
+        needs_last: bool,
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
-        """Return H of all steps or None, H at the last step read or None, and the final states of a level.
+        """Run the layers of one level.
 
-        The first is there if the layers return sequences, the second if they do not, or if `want_last`.
+        Returns:
+            The output of all steps, or None if the layers do not return sequences; the output of the last step, or None
+            if they do, unless `needs_last`; and the final states.
         """
-        if self.dilation[number] > 1:
-            return self._run_dilated(number, read, states, mask, training, want_last)
-        outputs, lasts, finals = [], [], []
-        layers = self.levels[number]
+        if self.dilation[level] > 1:
+            return self._run_dilated(level, inputs, states, mask, training, needs_last)
+        outputs, last_outputs, final_states = [], [], []
+        layers = self.levels[level]
         count = len(states) // len(layers)
-        for place, layer in enumerate(layers):
-            initial = states[place * count : (place + 1) * count] or None
-            output, *final = layer(read, initial_state=initial, mask=mask, training=training)
-            finals += final
+        for index, layer in enumerate(layers):
+            initial_state = states[index * count : (index + 1) * count] or None
+            output, *layer_states = layer(inputs, initial_state=initial_state, mask=mask, training=training)
+            final_states += layer_states
             if not layer.return_sequences:
-                lasts.append(output)
+                last_outputs.append(output)
                 continue
-            if want_last:
-                lasts.append(last_valid(output, flip_time(mask) if layer.go_backwards else mask))
+            if needs_last:
+                last_outputs.append(last_valid(output, flip_time(mask) if layer.go_backwards else mask))
             outputs.append(flip_time(output) if layer.go_backwards else output)
-        return _concatenated(outputs), _concatenated(lasts), finals
+        return _concatenated(outputs), _concatenated(last_outputs), final_states
 
     def _run_dilated(
         self,
-        number: int,
-        read: Tensor,
+        level: int,
+        inputs: Tensor,
         states: list[Tensor],
         mask: Tensor | None,
         training: bool,
-        want_last: bool,
+        needs_last: bool,
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
-        """Return the same for a level whose layers run in chains."""
-        rate = self.dilation[number]
+        """Run the layers of a dilated level, as `_run_level`; no final states are returned."""
+        rate = self.dilation[level]
         if states:
             raise ValueError(
-                f"initial_state is not supported with dilation={rate}: a dilated layer keeps {rate} interleaved states"
+                f"initial_state is not supported with dilation={rate}: a dilated layer keeps {rate} interleaved "
+                "states; omit initial_state or use dilation=1"
             )
-        outputs, lasts = [], []
-        for layer in self.levels[number]:
-            chains = Dilation(rate, layer.go_backwards)
-            output, *_ = layer(chains.split(read), mask=chains.split(mask), training=training)
-            output = chains.join(flip_time(output) if layer.go_backwards else output, read)
+        outputs, last_outputs = [], []
+        for layer in self.levels[level]:
+            dilation = Dilation(rate, pad_start=layer.go_backwards)
+            output, *_ = layer(dilation.split(inputs), mask=dilation.split(mask), training=training)
+            output = dilation.join(flip_time(output) if layer.go_backwards else output, like=inputs)
             outputs.append(output)
-            if want_last:
-                ends = (flip_time(output), flip_time(mask)) if layer.go_backwards else (output, mask)
-                lasts.append(last_valid(*ends))
-        return _concatenated(outputs), _concatenated(lasts), []
+            if needs_last:
+                as_read = (flip_time(output), flip_time(mask)) if layer.go_backwards else (output, mask)
+                last_outputs.append(last_valid(*as_read))
+        return _concatenated(outputs), _concatenated(last_outputs), []
 
     # === Shapes, masks, checks ===
 
-    def compute_mask(self, _: Any, mask: Any = None) -> Any:
-        """Return the masks of the outputs."""
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+    @override
+    def compute_mask(self, inputs: Nested, previous_mask: Nested = None) -> Nested:
+        mask = previous_mask[0] if isinstance(previous_mask, (list, tuple)) else previous_mask
         mask = flip_time(mask) if self.go_backwards else mask
         mask = mask if self.return_sequences else None
         mask = [mask] * self.num_layers if self.return_all_layers else mask
@@ -463,117 +566,126 @@ class DeepRNN(keras.layers.Layer):
             return mask
         return (mask, *join_state([[None] * len(sizes) for sizes in self.state_size]))
 
+    @override
     def compute_output_spec(
         self,
         sequences: Tensor,
-        initial_state: Any = None,
+        initial_state: Nested = None,
         mask: Tensor | None = None,
         reset_mask: Tensor | None = None,
         training: bool = False,
-    ) -> Any:
-        """Return symbolic outputs; with symbolic inputs Keras asks for them and never runs `call`."""
+    ) -> Nested:
+        """Check symbolic inputs and return symbolic outputs; Keras does not run `call` on symbolic inputs."""
         self._check_sequences(sequences.shape)
         split_state(initial_state, self.state_size, sequences.shape[0])
         self._check_reset_mask(reset_mask)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
+    @override
     def compute_output_shape(
-        self, sequences_shape: Any, initial_state_shape: Any = None, reset_mask_shape: Any = None
-    ) -> Any:
-        """Return the shape of the output, with those of the states behind it if the layer returns them."""
+        self,
+        sequences_shape: Shape,
+        initial_state_shape: Nested = None,
+        reset_mask_shape: Shape | None = None,
+    ) -> Nested:
         n, steps = sequences_shape[:2]
-        lead = (n, steps) if self.return_sequences else (n,)
+        leading = (n, steps) if self.return_sequences else (n,)
         if self.return_all_layers:
-            shape = [(*lead, stack.output_width([h], "stack", self.bidirectional)) for h in self.units]
+            shape = [(*leading, stack.output_width([h], "stack", self.bidirectional)) for h in self.units]
         else:
-            shape = (*lead, stack.output_width(self.units, self.connection, self.bidirectional))
+            shape = (*leading, stack.output_width(self.units, self.connection, self.bidirectional))
         if not self.return_state:
             return shape
         return (shape, *join_state([[(n, size) for size in sizes] for sizes in self.state_size]))
 
-    def _check_sequences(self, shape: Any) -> None:
-        """Raise a ValueError if the stack cannot read x of this shape."""
-        got = f"got shape {tuple(shape)}"
+    def _check_sequences(self, shape: Shape) -> None:
+        """Raise a ValueError if inputs of this shape are not supported."""
+        received = f"got shape {tuple(shape)}"
         if len(shape) != 3:
             hint = "; token ids (n, T) need an Embedding or OneHot layer first" if len(shape) == 2 else ""
-            raise ValueError(f"{self.name}: x must have rank 3, (n, T, d), {got}{hint}")
+            raise ValueError(f"{self.name}: x must have rank 3, (n, T, d), {received}{hint}")
         if shape[2] is None or shape[1] == 0:
-            what = "a known number of features d" if shape[2] is None else "at least one time step"
-            raise ValueError(f"{self.name}: x must have {what}, {got}")
+            required = "a known number of features d" if shape[2] is None else "at least one time step"
+            raise ValueError(f"{self.name}: x must have {required}, {received}")
         if self.built and shape[2] != self.input_dim:
-            raise ValueError(f"{self.name}: x must have d = {self.input_dim} features, {got}")
-        # only on TensorFlow may the number of rows of carried states vary
+            raise ValueError(f"{self.name}: x must have d = {self.input_dim} features, {received}")
+        # only on TensorFlow may the batch size of carried states vary
         backend = keras.backend.backend()
         if self.stateful and backend != "tensorflow" and (shape[0] is None or self._has_other_batch_size(shape[0])):
-            wanted = f"the batch size {self.batch_size} it was built with" if self.built else "a known batch size"
+            required = f"the batch size {self.batch_size} it was built with" if self.built else "a known batch size"
             raise ValueError(
-                f"{self.name}: with stateful=True on the {backend} backend x must have {wanted}, {got}; begin the "
-                f"model with keras.Input(batch_shape=(n, {shape[1]}, {shape[2]}))"
+                f"{self.name}: with stateful=True on the {backend} backend, x must have {required}, {received}; start "
+                f"the model with keras.Input(batch_shape=(n, {shape[1]}, {shape[2]}))"
             )
 
     def _has_other_batch_size(self, batch_size: int) -> bool:
         return self.built and batch_size != self.batch_size
 
     def _check_reset_mask(self, reset_mask: Tensor | None) -> None:
-        """Raise a ValueError for a `reset_mask` that the stack cannot use."""
+        """Raise a ValueError if `reset_mask` is not supported."""
         if reset_mask is None:
             return
         if not self.stateful:
             raise ValueError(
-                f"{self.name}: reset_mask selects the rows of a batch whose carried states are reset, and only "
-                "stateful=True carries states; use stateful=True, or leave reset_mask out"
+                f"{self.name}: reset_mask requires stateful=True, because it selects the batch rows whose carried "
+                "states are reset; pass stateful=True or omit reset_mask"
             )
-        kind = keras.backend.standardize_dtype(reset_mask.dtype)
-        if len(reset_mask.shape) != 1 or kind != "bool":
+        dtype = keras.backend.standardize_dtype(reset_mask.dtype)
+        if len(reset_mask.shape) != 1 or dtype != "bool":
             shape = tuple(reset_mask.shape)
-            raise ValueError(f"{self.name}: reset_mask must be bool of shape (n,), got {kind} of shape {shape}")
+            raise ValueError(f"{self.name}: reset_mask must be bool of shape (n,), got {dtype} of shape {shape}")
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments, as plain values."""
-        serialize = {
+    @override
+    def get_config(self) -> Config:
+        serializers = {
             "initializer": keras.initializers.serialize,
             "regularizer": keras.regularizers.serialize,
             "constraint": keras.constraints.serialize,
         }
-        objects = {f"{role}_{kind}": to_config for kind, to_config in serialize.items() for role in ROLES}
+        objects = {f"{role}_{kind}": serialize for kind, serialize in serializers.items() for role in WEIGHT_ROLES}
         return {
             **super().get_config(),
-            **{name: getattr(self, name) for name in PLAIN},
+            **{name: getattr(self, name) for name in PLAIN_ARGUMENTS},
             "cell": [arguments.cell_config(one) for one in self.cells],
             "activation": _serialized_activations(self.activations),
             "recurrent_activation": _serialized_activations(self.recurrent_activations),
-            **{name: _or_none(to_config, getattr(self, name)) for name, to_config in objects.items()},
+            **{name: _serialized(serialize, getattr(self, name)) for name, serialize in objects.items()},
         }
+
+
+def _add_shortcut(output: Tensor | None, outputs: Sequence[Tensor | None], source: int | None) -> Tensor | None:
+    """Return an output plus the output of the level `source`, if there is one."""
+    return output if source is None or output is None else output + outputs[source]
 
 
 def _activation_penalty(outputs: Tensor, mask: Tensor | None, ar: float, tar: float) -> Tensor:
     """Return ar mean(H_t^2) + tar mean((H_t - H_{t-1})^2) over the units and valid steps of outputs (n, T, q)."""
     outputs = ops.cast(outputs, "float32")
     valid = ops.ones(ops.shape(outputs)[:2]) if mask is None else ops.cast(mask, "float32")
-    total = ar * _mean(ops.mean(ops.square(outputs), -1), valid)
+    penalty = ar * _masked_mean(ops.mean(ops.square(outputs), -1), valid)
     if tar:
-        steps = ops.square(outputs[:, 1:] - outputs[:, :-1])
-        total = total + tar * _mean(ops.mean(steps, -1), valid[:, 1:] * valid[:, :-1])
-    return total
+        squared_changes = ops.square(outputs[:, 1:] - outputs[:, :-1])
+        penalty = penalty + tar * _masked_mean(ops.mean(squared_changes, -1), valid[:, 1:] * valid[:, :-1])
+    return penalty
 
 
-def _mean(values: Tensor, valid: Tensor) -> Tensor:
+def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     return ops.sum(values * valid) / ops.maximum(ops.sum(valid), 1.0)
 
 
-def _concatenated(parts: Sequence[Tensor]) -> Tensor | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    return ops.concatenate(parts, axis=-1)
+def _concatenated(tensors: Sequence[Tensor]) -> Tensor | None:
+    if len(tensors) < 2:
+        return tensors[0] if tensors else None
+    return ops.concatenate(tensors, axis=-1)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def _as_list(size: int | Sequence[int]) -> list[int]:
+    return [size] if isinstance(size, int) else list(size)
 
 
-def _or_none(function: Any, value: Any) -> Any:
-    return None if value is None else function(value)
+def _serialized(serialize: Callable[[Any], object], value: object) -> object:
+    return None if value is None else serialize(value)
 
 
-def _serialized_activations(functions: Sequence[Any]) -> list[Any]:
-    return [_or_none(keras.activations.serialize, function) for function in functions]
+def _serialized_activations(functions: Iterable[Callable[[Tensor], Tensor] | None]) -> list[object]:
+    return [_serialized(keras.activations.serialize, function) for function in functions]

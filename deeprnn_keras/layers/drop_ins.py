@@ -1,13 +1,15 @@
-"""`LSTM`, `GRU`, `SimpleRNN`, `RNN`: those of Keras, on the fastest implementation there is."""
+"""`LSTM`, `GRU`, `SimpleRNN`, `RNN`: drop-in replacements for Keras' layers that select the fastest implementation."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import keras
+from typing_extensions import override
 
 from deeprnn_keras import _compat, checks
+from deeprnn_keras._types import Cell, Config, Nested, Tensor
 from deeprnn_keras.cells.keras_cells import cell_recurrence, cell_traits, stored_weights
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
@@ -15,30 +17,51 @@ from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import LayerCall, Traits
 from deeprnn_keras.kernels.machine import this_machine
 
-Tensor = Any
-OLD_NAMES = {"kernel": "implementation", "memory": "remat"}
-KERAS_VALUES = (0, 1, 2)  # of Keras' own argument `implementation`, which all Keras 2 configurations carry
+if TYPE_CHECKING:
+    KerasLayer = keras.layers.RNN  # the layer that the mixin is combined with
+else:
+    KerasLayer = object
+
+LoopResult: TypeAlias = tuple[Tensor, Tensor, list[Tensor]]
+"""The result of a loop over time: last output (n, h), outputs (n, T, h) or (n, 1, h), final states."""
+
+RENAMED_ARGUMENTS = {"kernel": "implementation", "memory": "remat"}
+KERAS_IMPLEMENTATIONS = (0, 1, 2)  # values of Keras' own argument `implementation`, found in all Keras 2 configurations
 
 
-class Memory:
-    """Store for what implementations prepare once per layer; neither Keras nor TensorFlow track it."""
+class UntrackedCache:
+    """Cache of values that implementations prepare once per layer.
+
+    Keras and TensorFlow would wrap and track a dictionary that is an attribute of a layer, but not this object.
+    """
 
     def __init__(self) -> None:
-        self.content: dict = {}
+        self.content: dict[object, Any] = {}
 
 
-class SelectsImplementation:
-    """Mixin for a Keras recurrent layer: the argument `implementation`, and an inner loop that follows it."""
+class SelectsImplementation(KerasLayer):
+    """Mixin for a Keras recurrent layer: adds the argument `implementation` and dispatches the inner loop to it.
+
+    Args:
+        args: Positional arguments of the Keras layer.
+        implementation: "auto", "cudnn", "xla", "loop", or one of Keras' values 0, 1, and 2, which mean "auto".
+        kwargs: Keyword arguments of the Keras layer.
+
+    Attributes:
+        any_cell: Set by subclasses. True for a layer that accepts any cell.
+        cell: The Keras cell.
+        implementation: The argument; never one of Keras' values.
+    """
 
     any_cell = False
+    cell: Cell
+    implementation: str
 
     def __init__(self, *args: Any, implementation: str | int = "auto", **kwargs: Any) -> None:
-        checks.no_old_names(type(self).__name__, kwargs, OLD_NAMES)
+        checks.no_old_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
         super().__init__(*args, **kwargs)
-        if isinstance(implementation, int) and not isinstance(implementation, bool) and implementation in KERAS_VALUES:
-            implementation = selection.AUTO
-        self.implementation = selection.check(implementation, self.traits)
-        self._memory = Memory()
+        self.implementation = selection.check(_implementation_name(implementation), self.traits)
+        self._cache = UntrackedCache()
 
     @property
     def traits(self) -> Traits:
@@ -50,80 +73,103 @@ class SelectsImplementation:
         return self.implementation_on(this_machine()).implementation
 
     def implementation_on(self, machine: selection.Machine) -> selection.Choice:
-        """Return the implementation that runs this layer on a machine, and why."""
+        """Return the implementation that runs this layer on a machine, and the reasons."""
         return selection.choose(self.traits, self.implementation, getattr(self, "use_cudnn", "auto"), machine)
 
-    def inner_loop(self, sequences: Tensor, initial_state: Any, mask: Any, training: bool = False) -> tuple:
-        """Run the steps, as Keras' `RNN.inner_loop`: (last output, outputs, final states)."""
+    @override
+    def inner_loop(self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool = False) -> LoopResult:
         if keras.backend.backend() != "tensorflow":
-            return self._on_other_backend(sequences, initial_state, mask, training)
+            return self._run_on_other_backend(sequences, initial_state, mask, training)
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        if mask is not None and len(mask.shape) == 3:  # Keras' loop takes (n, T, 1) too
+        if mask is not None and len(mask.shape) == 3:  # Keras' loop accepts (n, T, 1), too
             mask = keras.ops.squeeze(mask, -1)
         states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         implementation = implementations()[self.selected_implementation()]
         return implementation.run_layer(self.layer_call(training), sequences, states, mask)
 
     def layer_call(self, training: bool) -> LayerCall:
-        """Return the layer as an implementation is given it."""
+        """Return the description of this layer that implementations take."""
         return LayerCall(
             recurrence=cell_recurrence(self.cell),
             weights=partial(stored_weights, self.cell),
-            input_dim=getattr(self.cell, "input_dim", None),
+            input_dim=getattr(self.cell, "input_dim", 0),  # not used for cells without this attribute
             go_backwards=self.go_backwards,
             return_sequences=self.return_sequences,
             zero_output_for_mask=self.zero_output_for_mask,
             training=bool(training),
             compute_dtype=self.compute_dtype,
-            input_dropout=partial(self._drop_inputs, training=training),
+            input_dropout=partial(self._input_dropout, training=training),
             keras_loop=partial(self._keras_loop, training=training),
-            keras_cudnn=partial(self._keras_path, training=training),
-            cache=self._memory.content,
+            keras_cudnn=partial(self._keras_inner_loop, training=training),
+            cache=self._cache.content,
         )
 
-    def _drop_inputs(self, sequences: Tensor, training: bool) -> Tensor:
-        """Apply the cell's input dropout, one mask for all steps."""
+    def _input_dropout(self, sequences: Tensor, training: bool) -> Tensor:
+        """Apply the cell's input dropout, with one mask for all steps."""
         if not training or not self.cell.dropout:
             return sequences
         return sequences * self.cell.get_dropout_mask(sequences[:, 0, :])[:, None]
 
-    def _keras_loop(self, sequences: Tensor, states: Any, mask: Tensor | None, *, training: bool) -> tuple:
+    def _keras_loop(self, sequences: Tensor, states: Nested, mask: Tensor | None, *, training: bool) -> LoopResult:
         return keras.layers.RNN.inner_loop(self, sequences, states, mask=mask, training=training)
 
-    def _keras_path(self, sequences: Tensor, states: Any, mask: Tensor | None, *, training: bool) -> tuple:
-        """Run what Keras itself selects: cuDNN where it can, else its loop."""
+    def _keras_inner_loop(
+        self, sequences: Tensor, states: Nested, mask: Tensor | None, *, training: bool
+    ) -> LoopResult:
+        """Run the implementation that Keras itself selects: cuDNN if it is supported, else its loop."""
         return super().inner_loop(sequences, states, mask, training=training)
 
-    def _on_other_backend(self, sequences: Tensor, initial_state: Any, mask: Any, training: bool) -> tuple:
-        return self._keras_path(sequences, initial_state, mask, training=training)
+    def _run_on_other_backend(
+        self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool
+    ) -> LoopResult:
+        return self._keras_inner_loop(sequences, initial_state, mask, training=training)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the configuration: that of Keras, and `implementation`."""
+    @override
+    def get_config(self) -> Config:
         config = {**super().get_config(), "implementation": self.implementation}
         if getattr(self, "use_cudnn", "auto") != "auto":
-            config["use_cudnn"] = self.use_cudnn  # Keras leaves it out and forgets it
+            config["use_cudnn"] = self.use_cudnn  # missing from Keras' configuration
         return config
+
+
+def _implementation_name(implementation: str | int) -> str:
+    """Return the argument `implementation`, with "auto" for Keras' integers."""
+    is_integer = isinstance(implementation, int) and not isinstance(implementation, bool)
+    if is_integer and implementation in KERAS_IMPLEMENTATIONS:
+        return selection.AUTO
+    return cast("str", implementation)  # `selection.check` rejects values that are not strings
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class LSTM(SelectsImplementation, keras.layers.LSTM):
-    """`keras.layers.LSTM` with a fast implementation on a CPU: same arguments, weights, numbers, and weight files.
+    """Drop-in replacement for `keras.layers.LSTM` with a fast implementation on CPUs.
+
+    Arguments, weights, results, and weight files are those of `keras.layers.LSTM`. With input gate i, forget gate f,
+    output gate o, candidate g, a = `activation`, and s = `recurrent_activation`:
 
         i, f, o = s(x_t W + h_{t-1} U + b),  g = a(x_t W_g + h_{t-1} U_g + b_g)
         c_t = f c_{t-1} + i g,  h_t = o a(c_t)
 
     Args:
-        implementation: "auto": cuDNN on a GPU where the layer is eligible, XLA on a CPU, else Keras' loop; or "cudnn",
-            "xla", "loop". Keras' own 0, 1, and 2 are accepted as "auto".
-        Everything else: as in `keras.layers.LSTM`.
+        args: Positional arguments of `keras.layers.LSTM`.
+        implementation: "auto", "cudnn", "xla", or "loop". "auto" selects cuDNN on a GPU if the layer is eligible, XLA
+            on a CPU, and Keras' loop otherwise. Keras' own values 0, 1, and 2 are accepted and mean "auto".
+        kwargs: Keyword arguments of `keras.layers.LSTM`.
 
-    Call:
-        layer(x, initial_state=None, mask=None, training=False), x (n, T, d) -> (n, h), or (n, T, h) with
-        `return_sequences`. A mask of any form gives the numbers of Keras' loop on every implementation.
+    Call arguments:
+        sequences: Inputs x, (n, T, d).
+        initial_state: List [h, c] of tensors (n, h). Defaults to zeros.
+        mask: Boolean mask (n, T), False at steps to skip. Masks of any form are supported; the results equal those of
+            Keras' loop for every implementation.
+        training: If True, apply dropout.
+
+    Output shape:
+        (n, h), or (n, T, h) with `return_sequences=True`.
 
     Raises:
-        ValueError: If the requested implementation does not support the layer; the message says why. For cuDNN on a
-            machine without a GPU when the layer is called, so that models can be loaded anywhere.
+        ValueError: If the requested implementation does not support the layer; the message states the reason. If
+            cuDNN is requested on a machine without a GPU, the error is raised when the layer is called, not when it
+            is created, so that a model can be loaded on any machine.
 
     Sources: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000.
 
@@ -137,19 +183,23 @@ class LSTM(SelectsImplementation, keras.layers.LSTM):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class GRU(SelectsImplementation, keras.layers.GRU):
-    """`keras.layers.GRU` with a fast implementation on a CPU: same arguments, weights, numbers, and weight files.
+    """Drop-in replacement for `keras.layers.GRU` with a fast implementation on CPUs.
+
+    Arguments, weights, results, and weight files are those of `keras.layers.GRU`. With update gate z, reset gate r,
+    candidate g, a = `activation`, and s = `recurrent_activation`:
 
         z, r = s(x_t W + h_{t-1} U + b),  g = a(x_t W_g + b_g + r (h_{t-1} U_g + b'_g))
         h_t = z h_{t-1} + (1 - z) g
 
-    and with `reset_after=False` g = a(x_t W_g + (r h_{t-1}) U_g + b_g).
+    With `reset_after=False`, the candidate is g = a(x_t W_g + (r h_{t-1}) U_g + b_g).
 
     Args:
-        implementation: "auto", "cudnn", "xla" or "loop", as in `LSTM`.
-        Everything else: as in `keras.layers.GRU`.
+        args: Positional arguments of `keras.layers.GRU`.
+        implementation: "auto", "cudnn", "xla", or "loop", as in `LSTM`.
+        kwargs: Keyword arguments of `keras.layers.GRU`.
 
     Raises:
-        ValueError: If the requested implementation does not support the layer; the message says why.
+        ValueError: If the requested implementation does not support the layer; the message states the reason.
 
     Source: Cho et al. 2014 (arXiv:1406.1078).
 
@@ -162,16 +212,19 @@ class GRU(SelectsImplementation, keras.layers.GRU):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
-    """`keras.layers.SimpleRNN` with a fast implementation on a CPU: same arguments, weights, numbers, and weight files.
+    """Drop-in replacement for `keras.layers.SimpleRNN` with a fast implementation on CPUs.
+
+    Arguments, weights, results, and weight files are those of `keras.layers.SimpleRNN`. With a = `activation`:
 
         h_t = a(x_t W + h_{t-1} U + b)
 
     Args:
-        implementation: "auto", "xla" or "loop", as in `LSTM`; Keras has no cuDNN path for it.
-        Everything else: as in `keras.layers.SimpleRNN`.
+        args: Positional arguments of `keras.layers.SimpleRNN`.
+        implementation: "auto", "xla", or "loop", as in `LSTM`. Keras has no cuDNN path for this layer.
+        kwargs: Keyword arguments of `keras.layers.SimpleRNN`.
 
     Raises:
-        ValueError: If the requested implementation does not support the layer; the message says why.
+        ValueError: If the requested implementation does not support the layer; the message states the reason.
 
     Source: Elman 1990.
 
@@ -186,19 +239,20 @@ class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class RNN(SelectsImplementation, keras.layers.RNN):
-    """`keras.layers.RNN`, faster for cells with equations.
+    """Drop-in replacement for `keras.layers.RNN` that is faster for Keras' cells and for cells with equations.
 
-    Such a cell, a `RecurrentCell`, runs on XLA on a CPU; in the loop, on a GPU or another backend, what does not depend
-    on the state is still computed for all steps at once. Keras' own cells run on XLA too; any other cell runs as in
-    Keras.
+    On a CPU, `RecurrentCell` (a cell with equations) and Keras' LSTM, GRU, and simple RNN cells run on XLA. On a GPU
+    or on another backend, a `RecurrentCell` runs in the loop, but all terms that do not depend on the state are
+    computed for all steps at once. Any other cell runs as in Keras.
 
     Args:
         cell: A Keras cell, or a list of cells, as in `keras.layers.RNN`.
-        implementation: "auto", "xla", or "loop".
-        Everything else: As in `keras.layers.RNN`.
+        implementation: "auto", "xla", or "loop", as in `LSTM`.
+        args: Further positional arguments of `keras.layers.RNN`.
+        kwargs: Keyword arguments of `keras.layers.RNN`.
 
     Raises:
-        ValueError: If the requested implementation does not support the layer; the message says why.
+        ValueError: If the requested implementation does not support the layer; the message states the reason.
 
     >>> import keras
     >>> from deeprnn_keras import RNN
@@ -210,15 +264,16 @@ class RNN(SelectsImplementation, keras.layers.RNN):
 
     any_cell = True
 
-    def _keras_loop(self, sequences: Tensor, states: Any, mask: Tensor | None, *, training: bool) -> tuple:
+    @override
+    def _keras_loop(self, sequences: Tensor, states: Nested, mask: Tensor | None, *, training: bool) -> LoopResult:
         cell = self.cell
         if not isinstance(cell, RecurrentCell):
             return super()._keras_loop(sequences, states, mask, training=training)
         projected = cell.project_inputs(sequences, training)
 
         def step(x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            new = cell.step(Blocks(x, projected.names), states, training)
-            return new[0], new
+            new_states = cell.step(Blocks(x, projected.names), states, training)
+            return new_states[0], new_states
 
         return _compat.backend_rnn()(
             step,
@@ -232,5 +287,8 @@ class RNN(SelectsImplementation, keras.layers.RNN):
             return_all_outputs=self.return_sequences,
         )
 
-    def _on_other_backend(self, sequences: Tensor, initial_state: Any, mask: Any, training: bool) -> tuple:
+    @override
+    def _run_on_other_backend(
+        self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool
+    ) -> LoopResult:
         return self._keras_loop(sequences, initial_state, mask, training=training)

@@ -1,16 +1,30 @@
-"""`OneHot`: token ids as indicator vectors."""
+"""`OneHot`: one-hot encoding of token ids."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class OneHot(keras.layers.Layer):
-    """x (n, T) of whole numbers in [0, size) -> (n, T, size), 1 at the id and 0 elsewhere; it has no weights.
+    """One-hot encoding of token ids: integers (n, T) in [0, size) -> (n, T, size). It has no weights.
 
-    The first layer's kernel then is its own embedding, one row per symbol (D2L 9.5, char-rnn).
+    The kernel of the first recurrent layer then serves as the embedding, with one row per symbol, as in char-rnn and
+    Dive into Deep Learning, 9.5.
+
+    Args:
+        size: Number of symbols.
+        kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If `size` is not a positive integer.
 
     >>> import numpy as np
     >>> from deeprnn_keras.layers import OneHot
@@ -18,16 +32,19 @@ class OneHot(keras.layers.Layer):
     TensorShape([1, 2, 3])
     """
 
-    def __init__(self, size, **kwargs):
+    def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = checks.positive_int("size", size)
         self.built = True
 
-    def call(self, tokens):
-        return ops.one_hot(ops.cast(tokens, "int32"), self.size, dtype=self.compute_dtype)
+    @override
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.one_hot(ops.cast(inputs, "int32"), self.size, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    @override
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.size)
 
-    def get_config(self):
+    @override
+    def get_config(self) -> Config:
         return {**super().get_config(), "size": self.size}

@@ -1,75 +1,92 @@
-"""Deep input and deep output: a perceptron on each step, before and after the recurrent layers."""
+"""`DeepInput` and `DeepOutput`: dense layers that act on each step, below and above the recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Activation, Config, Initializer, Shape, Tensor
 from deeprnn_keras.initializers.seeding import reseeded
 from deeprnn_keras.layers import arguments
 
 
 class PerStep(keras.layers.Layer):
-    """The base: dense layers on the last axis, one after the other.
+    """Base class: a multilayer perceptron on the last axis.
 
     Args:
-        units: [k_1, ..., k_m], widths of the layers.
-        activation: of all layers, or of all but the last.
-        dropout: rate in [0, 1) on what layers 2, ..., m read.
-        kernel_initializer, bias_initializer: Keras initializers.
-        seed: for dropout.
+        units: Widths of the dense layers [k_1, ..., k_m], or one width.
+        activation: Activation of all dense layers, or of all but the last if `last_is_affine`.
+        dropout: Dropout rate, in [0, 1), on the inputs of dense layers 2, ..., m.
+        kernel_initializer: Keras initializer of the kernels. Each kernel draws different numbers.
+        bias_initializer: Keras initializer of the biases.
+        seed: Random seed for dropout.
+        kwargs: Arguments of `keras.layers.Layer`.
+
+    Attributes:
+        last_is_affine: Set by subclasses. If True, the last dense layer has no activation.
+        dense_layers: The `keras.layers.Dense` layers, in order.
     """
 
     last_is_affine = False
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        dropout=0.0,
+        units: int | Sequence[int],
+        activation: Activation = "tanh",
+        dropout: float = 0.0,
         *,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        seed=None,
-        **kwargs,
-    ):
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        given = list(units) if isinstance(units, (list, tuple)) else [units]
-        if not given:
+        widths = list(units) if isinstance(units, (list, tuple)) else [units]
+        if not widths:
             raise ValueError("units must be a list with the width of each layer, got an empty list")
-        self.units = [checks.positive_int("units", width) for width in given]
-        self.activation = arguments.activation(activation)
+        self.units = [checks.positive_int("units", width) for width in widths]
+        self.activation = arguments.activation("activation", activation)
         self.kernel_initializer = arguments.initializer("kernel_initializer", kernel_initializer)
         self.bias_initializer = arguments.initializer("bias_initializer", bias_initializer)
         self.dropout = checks.rate("dropout", dropout)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
-        self.steps = [self._dense(number) for number in range(len(self.units))]
-        self.drop = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+        self.dense_layers = [self._dense_layer(index) for index in range(len(self.units))]
+        self.dropout_layer = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
 
-    def _dense(self, number):
-        affine = self.last_is_affine and number == len(self.units) - 1
+    def _dense_layer(self, index: int) -> keras.layers.Dense:
+        is_affine = self.last_is_affine and index == len(self.units) - 1
         return keras.layers.Dense(
-            self.units[number],
-            None if affine else self.activation,
-            kernel_initializer=reseeded(self.kernel_initializer, number),
+            self.units[index],
+            None if is_affine else self.activation,
+            kernel_initializer=reseeded(self.kernel_initializer, index),
             bias_initializer=self.bias_initializer,
             dtype=self.dtype_policy,
-            name=f"layer_{number + 1}",
+            name=f"layer_{index + 1}",
         )
 
-    def build(self, shape):
-        for dense in self.steps:
-            dense.build(shape)
-            shape = (*shape[:-1], dense.units)
+    @override
+    def build(self, input_shape: Shape) -> None:
+        for dense in self.dense_layers:
+            dense.build(input_shape)
+            input_shape = (*input_shape[:-1], dense.units)
 
-    def call(self, x, training=False):
-        for number, dense in enumerate(self.steps):
-            x = dense(self.drop(x, training=training) if number else x)
-        return x
+    @override
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        for index, dense in enumerate(self.dense_layers):
+            inputs = dense(self.dropout_layer(inputs, training=training) if index else inputs)
+        return inputs
 
-    def compute_output_shape(self, shape):
-        return (*shape[:-1], self.units[-1])
+    @override
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (*input_shape[:-1], self.units[-1])
 
-    def get_config(self):
+    @override
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "units": self.units,
@@ -83,24 +100,27 @@ class PerStep(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepOutput(PerStep):
-    """The head g of a deep output RNN: O_t = g(H_t^(L)), a perceptron in place of an affine map.
+    """Output head of a deep output RNN: O_t = g(H_t^(L)), where g is a multilayer perceptron.
 
         a_1 = f(H_t W_1 + b_1),  a_j = f(a_{j-1} W_j + b_j),  O_t = a_{m-1} W_m + b_m
 
-    Between the state and the output there may be any function; with hidden layers it can undo what the state had to
-    summarize (DOT-RNN, Pascanu et al. 2013, arXiv:1312.6026).
+    With hidden layers, the output need not be an affine function of the state, so the state can summarize the past
+    more compactly (DOT-RNN, Pascanu et al. 2013, arXiv:1312.6026).
 
     Args:
-        units: [k_1, ..., k_{m-1}, q]: the hidden layers and the output; a number is q alone, an affine map.
-        activation: f; the output is affine.
-        dropout: rate in [0, 1) on what layers 2, ..., m read.
-        kernel_initializer, bias_initializer, seed: as in Keras.
+        units: Widths of the hidden layers and of the output [k_1, ..., k_{m-1}, q]. An integer q makes the head affine.
+        activation: Activation f of the hidden layers. The output layer is affine.
+        dropout: Dropout rate, in [0, 1), on the inputs of dense layers 2, ..., m.
+        kernel_initializer: Keras initializer of the kernels. Each kernel draws different numbers.
+        bias_initializer: Keras initializer of the biases.
+        seed: Random seed for dropout.
+        kwargs: Arguments of `keras.layers.Layer`.
 
-    Call:
-        (n, h) -> (n, q), (n, T, h) -> (n, T, q).
+    Output shape:
+        (n, q) for inputs (n, h), (n, T, q) for inputs (n, T, h).
 
     Raises:
-        ValueError: for sizes and rates out of range, and unknown names.
+        ValueError: If a width or rate is out of range, or a name is unknown.
 
     >>> import keras
     >>> from deeprnn_keras import DeepRNN
@@ -115,20 +135,24 @@ class DeepOutput(PerStep):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepInput(PerStep):
-    """The input side of a deep input RNN: what the first recurrent layer reads is a perceptron of X_t.
+    """Input network of a deep input RNN: a multilayer perceptron of X_t that the first recurrent layer reads.
 
         a_1 = f(X_t W_1 + b_1), ..., a_m = f(a_{m-1} W_m + b_m)
 
     Args:
-        units: [k_1, ..., k_m].
-        activation: f, of all layers.
-        dropout, kernel_initializer, bias_initializer, seed: as in `DeepOutput`.
+        units: Widths of the dense layers [k_1, ..., k_m], or one width.
+        activation: Activation f of all dense layers.
+        dropout: Dropout rate, in [0, 1), on the inputs of dense layers 2, ..., m.
+        kernel_initializer: Keras initializer of the kernels. Each kernel draws different numbers.
+        bias_initializer: Keras initializer of the biases.
+        seed: Random seed for dropout.
+        kwargs: Arguments of `keras.layers.Layer`.
 
-    Call:
-        (n, T, d) -> (n, T, k_m).
+    Output shape:
+        (n, T, k_m) for inputs (n, T, d).
 
     Raises:
-        ValueError: for sizes and rates out of range, and unknown names.
+        ValueError: If a width or rate is out of range, or a name is unknown.
 
     Source: Pascanu et al. 2013 (arXiv:1312.6026).
 

@@ -1,73 +1,88 @@
-"""One recurrent layer of a stack, from the arguments of the stack."""
+"""Construction of one recurrent layer of a stack from the arguments of `DeepRNN`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+from typing_extensions import override
 
+from deeprnn_keras._types import Cell, CellSpec, Tensor
 from deeprnn_keras.initializers import ForgetBias, PerGate, ScaledIdentity
 from deeprnn_keras.initializers.seeding import draw, reseeded
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, RNN, SimpleRNN
 from deeprnn_keras.specs import RegisteredCell, parse_cell
 
-LAYERS = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
-CELL_MEMBERS = ("call", "state_size")
-ROLES = ("kernel", "recurrent", "bias")
+LAYERS: dict[str, type[SimpleRNN | GRU | LSTM]] = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
+REQUIRED_CELL_MEMBERS = ("call", "state_size")
+WEIGHT_ROLES = ("kernel", "recurrent", "bias")
 
 
 @dataclass(frozen=True)
 class CellArguments:
-    """The arguments of a `DeepRNN` that shape the cell of one of its layers.
+    """Arguments of a `DeepRNN` that configure the cell of one of its layers.
 
     Attributes:
-        activation, recurrent_activation: Functions, or None for the cell's own.
-        use_bias, reset_after, recurrent_dropout: As in Keras.
-        initializers, regularizers, constraints: {role: object, or None for the default}.
-        seed: Of recurrent dropout.
+        activation: Activation function, or None for the default of the cell.
+        recurrent_activation: Activation function of the gates, or None for the default of the cell.
+        use_bias: As in Keras.
+        reset_after: As in Keras.
+        recurrent_dropout: As in Keras.
+        initializers: {role of the weight: initializer, or None for the default}.
+        regularizers: {role of the weight: regularizer, or None}.
+        constraints: {role of the weight: constraint, or None}.
+        seed: Random seed for recurrent dropout.
     """
 
-    activation: Any = None
-    recurrent_activation: Any = None
+    activation: Callable[[Tensor], Tensor] | None = None
+    recurrent_activation: Callable[[Tensor], Tensor] | None = None
     use_bias: bool = True
     reset_after: bool = True
     recurrent_dropout: float = 0.0
-    initializers: Mapping[str, Any] = field(default_factory=dict)
-    regularizers: Mapping[str, Any] = field(default_factory=dict)
-    constraints: Mapping[str, Any] = field(default_factory=dict)
+    initializers: Mapping[str, keras.Initializer | None] = field(default_factory=dict)
+    regularizers: Mapping[str, keras.Regularizer | None] = field(default_factory=dict)
+    constraints: Mapping[str, keras.constraints.Constraint | None] = field(default_factory=dict)
     seed: int | None = None
 
-    def given(self) -> list[str]:
-        """Return the names of the arguments that are not the default."""
-        plain = [name for name in ("activation", "recurrent_activation") if getattr(self, name) is not None]
-        plain += [name for name in ("use_bias", "reset_after") if not getattr(self, name)]
-        plain += ["recurrent_dropout"] if self.recurrent_dropout else []
+    def non_default_names(self) -> list[str]:
+        """Return the names of the arguments that differ from their defaults."""
+        names = [name for name in ("activation", "recurrent_activation") if getattr(self, name) is not None]
+        names += [name for name in ("use_bias", "reset_after") if not getattr(self, name)]
+        names += ["recurrent_dropout"] if self.recurrent_dropout else []
         kinds = {"initializer": self.initializers, "regularizer": self.regularizers, "constraint": self.constraints}
-        return plain + [f"{role}_{kind}" for kind, by_role in kinds.items() for role in ROLES if by_role.get(role)]
+        return names + [
+            f"{role}_{kind}" for kind, by_role in kinds.items() for role in WEIGHT_ROLES if by_role.get(role)
+        ]
 
 
-def check_effect(cells: list[Any], arguments: list[CellArguments]) -> None:
-    """Raise a ValueError for arguments of a `DeepRNN` that have no effect.
+def check_arguments_have_effect(cells: Sequence[CellSpec], arguments: Sequence[CellArguments]) -> None:
+    """Check that no argument of a `DeepRNN` is silently ignored.
 
-    An activation must suit its own layer; any other argument must have an effect on one of the layers.
+    Args:
+        cells: Cell of each layer.
+        arguments: Cell arguments of each layer.
+
+    Raises:
+        ValueError: If an activation is passed for a layer whose cell is created by a callable, or if another argument
+            has an effect on none of the layers.
     """
-    for level, (cell, given) in enumerate(zip(cells, arguments, strict=True), start=1):
-        if callable(cell) and given.activation is not None:
+    for layer, (cell, cell_arguments) in enumerate(zip(cells, arguments, strict=True), start=1):
+        if callable(cell) and cell_arguments.activation is not None:
             raise ValueError(
-                f"activation: layer {level} uses the cell made by {cell!r}, which brings its own activation; "
-                "give None for this layer"
+                f"activation is not supported for layer {layer}, whose cell is created by the callable {cell!r}; "
+                "pass None for this layer and set the activation in the callable"
             )
-    for name in dict.fromkeys(name for given in arguments for name in given.given()):
+    for name in dict.fromkeys(name for cell_arguments in arguments for name in cell_arguments.non_default_names()):
         if any(_has_effect(name, cell) for cell in cells):
             continue
         if all(callable(cell) for cell in cells):
-            raise ValueError(f"{name} has no effect on cells made by a callable; set it in the callable")
-        raise ValueError(f"{name} has no effect: no layer has a cell with it, got cell={cells!r}")
+            raise ValueError(f"{name} has no effect on cells created by a callable; set it in the callable")
+        raise ValueError(f"{name} has no effect: no layer has a cell that supports it, got cell={cells!r}")
 
 
-def _has_effect(name: str, cell: Any) -> bool:
+def _has_effect(name: str, cell: CellSpec) -> bool:
     if callable(cell):
         return False
     spec, _ = parse_cell(cell)
@@ -77,102 +92,115 @@ def _has_effect(name: str, cell: Any) -> bool:
 
 
 def make_recurrent_layer(
-    cell: Any, units: int, arguments: CellArguments, place: int, **options: Any
-) -> keras.layers.RNN:
+    cell: CellSpec, units: int, arguments: CellArguments, index: int, **options: Any
+) -> SimpleRNN | GRU | LSTM | RNN:
     """Return a recurrent layer of a stack.
 
     Args:
         cell: A name, {"name": name, **options}, or a callable(units) that returns a Keras cell.
-        units: h.
-        arguments: What shapes the cell.
-        place: Number of the layer in the stack: layers that share an initializer object draw different numbers.
-        options: Arguments of `keras.layers.RNN`, and `implementation`.
+        units: Number of hidden units, h.
+        arguments: Arguments that configure the cell.
+        index: Index of the layer in the stack. Layers that share an initializer object draw different numbers.
+        options: Arguments of `deeprnn_keras.RNN`.
     """
     if callable(cell):
         return RNN(checked_cell(cell, units), **options)
-    spec, own = parse_cell(cell)
+    spec, cell_options = parse_cell(cell)
     if spec.constructor is not None:
-        return _layer_with_equations(spec, own, units, arguments, place, **options)
-    return LAYERS[spec.name](units, **_keras_arguments(spec, arguments, place) | own, **options)
+        return _layer_with_registered_cell(spec, cell_options, units, arguments, index, **options)
+    return LAYERS[spec.name](units, **_keras_arguments(spec, arguments, index) | cell_options, **options)
 
 
-def _keras_arguments(spec: RegisteredCell, arguments: CellArguments, place: int) -> dict[str, Any]:
-    """Return the keyword arguments of a layer of Keras."""
-    found: dict[str, Any] = {
+def _keras_arguments(spec: RegisteredCell, arguments: CellArguments, index: int) -> dict[str, Any]:
+    """Return the keyword arguments of a `SimpleRNN`, `GRU`, or `LSTM`."""
+    keyword_arguments: dict[str, Any] = {
         "use_bias": arguments.use_bias,
         "recurrent_dropout": arguments.recurrent_dropout,
         "seed": arguments.seed,
-        **_initializers(spec.name, arguments.activation, arguments.initializers, place),
+        **_keras_initializers(spec.name, arguments, index),
         **{f"{role}_regularizer": value for role, value in arguments.regularizers.items()},
         **{f"{role}_constraint": value for role, value in arguments.constraints.items()},
     }
     if arguments.activation is not None:
-        found["activation"] = arguments.activation
+        keyword_arguments["activation"] = arguments.activation
     if spec.name != "rnn" and arguments.recurrent_activation is not None:
-        found["recurrent_activation"] = arguments.recurrent_activation
+        keyword_arguments["recurrent_activation"] = arguments.recurrent_activation
     if spec.name == "gru":
-        found["reset_after"] = arguments.reset_after
+        keyword_arguments["reset_after"] = arguments.reset_after
     if spec.name == "lstm":
-        found["unit_forget_bias"] = False  # the bias initializer says it all
-    return found
+        keyword_arguments["unit_forget_bias"] = False  # the bias initializer sets the bias of the forget gate
+    return keyword_arguments
 
 
-def default_initializers(cell: str, activation: Any) -> dict[str, Any]:
-    """Return {role: initializer} for a cell of Keras; `DeepRNN`'s docstring gives the reasons."""
-    relu_rnn = cell == "rnn" and activation is keras.activations.relu
+def default_initializers(cell: str, activation: Callable[[Tensor], Tensor] | None) -> dict[str, keras.Initializer]:
+    """Return {role of the weight: initializer} for "rnn", "gru", or "lstm"; see `DeepRNN` for the reasons."""
+    is_relu_rnn = cell == "rnn" and activation is keras.activations.relu
     return {
         "kernel": PerGate("glorot_uniform"),
-        "recurrent": ScaledIdentity() if relu_rnn else PerGate("orthogonal"),
+        "recurrent": ScaledIdentity() if is_relu_rnn else PerGate("orthogonal"),
         "bias": ForgetBias(1.0) if cell == "lstm" else keras.initializers.Zeros(),
     }
 
 
 class _Float32Draw(keras.initializers.Initializer):
-    """Draws in float32 whatever the layer's dtype: Keras' orthogonal initializer fails in half precision."""
+    """Initializer that draws in float32 and casts: Keras' orthogonal initializer does not support half precision."""
 
-    def __init__(self, initializer: Any) -> None:
+    def __init__(self, initializer: keras.Initializer) -> None:
         self.initializer = initializer
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    @override
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         return draw(self.initializer, shape, dtype)
 
 
-def _initializers(cell: str, activation: Any, given: Mapping[str, Any], place: int) -> dict[str, Any]:
-    chosen = default_initializers(cell, activation) | {role: init for role, init in given.items() if init is not None}
-    ready = {}
-    for role, initializer in chosen.items():
+def _keras_initializers(cell: str, arguments: CellArguments, index: int) -> dict[str, keras.Initializer]:
+    """Return {name of the argument: initializer} for "rnn", "gru", or "lstm"."""
+    initializers = default_initializers(cell, arguments.activation)
+    initializers |= {role: value for role, value in arguments.initializers.items() if value is not None}
+    by_argument = {}
+    for role, initializer in initializers.items():
         if hasattr(initializer, "for_cell"):
             initializer = initializer.for_cell(cell)
-        ready[f"{role}_initializer"] = _Float32Draw(reseeded(initializer, place))
-    return ready
+        by_argument[f"{role}_initializer"] = _Float32Draw(reseeded(initializer, index))
+    return by_argument
 
 
-def _layer_with_equations(
-    spec: RegisteredCell, own: Mapping[str, Any], units: int, arguments: CellArguments, place: int, **options: Any
+def _layer_with_registered_cell(
+    spec: RegisteredCell,
+    cell_options: Mapping[str, Any],
+    units: int,
+    arguments: CellArguments,
+    index: int,
+    **options: Any,
 ) -> RNN:
-    """Return a layer around a cell that is not one of Keras'."""
-    given: dict[str, Any] = {
-        f"{role}_initializer": reseeded(value, place)
+    """Return a layer around a registered cell for which Keras has no layer."""
+    cell_arguments: dict[str, Any] = {
+        f"{role}_initializer": reseeded(value, index)
         for role, value in arguments.initializers.items()
         if value is not None
     }
     for kind, by_role in (("regularizer", arguments.regularizers), ("constraint", arguments.constraints)):
-        given |= {f"{role}_{kind}": value for role, value in by_role.items() if value is not None}
+        cell_arguments |= {f"{role}_{kind}": value for role, value in by_role.items() if value is not None}
     if arguments.activation is not None:
-        given["activation"] = arguments.activation
+        cell_arguments["activation"] = arguments.activation
     if arguments.recurrent_activation is not None and "recurrent_activation" in spec.options():
-        given["recurrent_activation"] = arguments.recurrent_activation
+        cell_arguments["recurrent_activation"] = arguments.recurrent_activation
     if arguments.recurrent_dropout:
-        given |= {"recurrent_dropout": arguments.recurrent_dropout, "seed": arguments.seed}
-    cell = checked_cell(lambda h: spec.cell(h, dtype=options.get("dtype"), **given | own), units)
-    cell.name = f"{spec.name}_cell"  # not a number that counts on: weights have the same path in every model
+        cell_arguments |= {"recurrent_dropout": arguments.recurrent_dropout, "seed": arguments.seed}
+    cell_arguments |= cell_options
+    cell = checked_cell(lambda h: spec.cell(h, dtype=options.get("dtype"), **cell_arguments), units)
+    cell.name = f"{spec.name}_cell"  # without Keras' counter, so that weight paths are the same in every model
     return RNN(cell, **options)
 
 
-def checked_cell(make_cell: Callable[[int], Any], units: int) -> Any:
-    """Return `make_cell(units)`, if it is a Keras cell that a stack can hold."""
+def checked_cell(make_cell: Callable[[int], Cell], units: int) -> Cell:
+    """Return `make_cell(units)` if it is a Keras cell that is supported in a stack.
+
+    Raises:
+        ValueError: If it is not a cell, has nested states, or has an output of another width than `units`.
+    """
     cell = make_cell(units)
-    missing = [member for member in CELL_MEMBERS if not hasattr(cell, member)]
+    missing = [member for member in REQUIRED_CELL_MEMBERS if not hasattr(cell, member)]
     if missing:
         raise ValueError(
             f"cell must be a name or a callable(units) that returns a Keras cell, but {make_cell!r} returned "
@@ -181,10 +209,12 @@ def checked_cell(make_cell: Callable[[int], Any], units: int) -> Any:
     sizes = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
     if not all(isinstance(size, int) for size in sizes):
         raise ValueError(
-            f"cell: state_size must be a number or a flat list of numbers, but {make_cell!r} returned a cell with "
-            f"{cell.state_size!r}; stack cells by num_layers instead of StackedRNNCells"
+            f"cell: state_size must be an integer or a flat list of integers, but {make_cell!r} returned a cell with "
+            f"{cell.state_size!r}; use num_layers instead of StackedRNNCells"
         )
-    output = getattr(cell, "output_size", None) or sizes[0]
-    if output != units:
-        raise ValueError(f"cell: {make_cell!r} was called with units = {units} and returned a cell of output {output}")
+    output_size = getattr(cell, "output_size", None) or sizes[0]
+    if output_size != units:
+        raise ValueError(
+            f"cell: {make_cell!r} must return a cell with output_size = units = {units}, got output_size {output_size}"
+        )
     return cell

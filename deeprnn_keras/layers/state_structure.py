@@ -1,43 +1,55 @@
-"""The state of a stack: a list with one entry per layer, a tensor where the layer has one state, else a list."""
+"""The structure of a stack's state: a list with one entry per layer, a tensor or a list of tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
+
+from deeprnn_keras._types import Nested, Tensor
+
+Leaf = TypeVar("Leaf")
 
 
-def join_state(states: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return the public structure of flat lists per layer."""
+def join_state(states: Sequence[Sequence[Leaf]]) -> list[Leaf | list[Leaf]]:
+    """Return the structure that users see: the tensor of a layer with one state, a list for a layer with several.
+
+    Args:
+        states: For each layer, a flat list of tensors (or of shapes, masks, …).
+    """
     return [layer[0] if len(layer) == 1 else list(layer) for layer in states]
 
 
-def split_state(state: Any, sizes: Sequence[Sequence[int]], batch: int | None) -> list[list[Any]]:
-    """Return a flat list per layer of the public structure; empty lists of None.
+def split_state(state: Nested, sizes: Sequence[Sequence[int]], batch_size: int | None) -> list[list[Tensor]]:
+    """Return a flat list of tensors per layer; empty lists if `state` is None.
 
     Args:
-        state: What the user gave as `initial_state`.
-        sizes: For each layer a list of widths.
-        batch: n, or None where unknown.
+        state: Argument `initial_state` of the call.
+        sizes: For each layer, a list of the widths of its states.
+        batch_size: n, or None if unknown.
 
     Raises:
-        ValueError: If structure, rank, width, or batch size differ.
+        ValueError: If the structure, a rank, a width, or the batch size of `state` differs.
     """
     if state is None:
         return [[] for _ in sizes]
     if not isinstance(state, (list, tuple)) or len(state) != len(sizes):
-        raise ValueError(f"initial_state must be {_expected(sizes)}, got {_describe(state)}")
+        raise ValueError(_message(state, sizes))
     layers = [list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in state]
     for layer, widths in zip(layers, sizes, strict=True):
-        if len(layer) != len(widths) or not all(map(_fits, layer, widths, [batch] * len(widths))):
-            raise ValueError(f"initial_state must be {_expected(sizes)}, got {_describe(state)}")
+        if len(layer) != len(widths) or not all(map(_fits, layer, widths, [batch_size] * len(widths))):
+            raise ValueError(_message(state, sizes))
     return layers
 
 
-def _fits(tensor: Any, width: int, batch: int | None) -> bool:
+def _fits(tensor: Tensor, width: int, batch_size: int | None) -> bool:
     shape = getattr(tensor, "shape", None)
     if shape is None or len(shape) != 2:
         return False
-    return shape[1] == width and (batch is None or shape[0] is None or shape[0] == batch)
+    return shape[1] == width and (batch_size is None or shape[0] is None or shape[0] == batch_size)
+
+
+def _message(state: Nested, sizes: Sequence[Sequence[int]]) -> str:
+    return f"initial_state must be {_expected(sizes)}, got {_description(state)}"
 
 
 def _expected(sizes: Sequence[Sequence[int]]) -> str:
@@ -46,8 +58,8 @@ def _expected(sizes: Sequence[Sequence[int]]) -> str:
     return f"a list with one entry per layer, of shapes {shapes}"
 
 
-def _describe(value: Any) -> str:
+def _description(value: Nested) -> str:
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_describe, value)) + "]"
+        return "[" + ", ".join(map(_description, value)) + "]"
     shape = getattr(value, "shape", None)
     return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else repr(value)

@@ -1,4 +1,4 @@
-"""Optimizers that look at a gradient before they take it."""
+"""Optimizers that clip gradients by their global norm and skip non-finite updates."""
 
 from deeprnn_keras.optimizers.guard import GUARDED_OPTIMIZERS, GradientGuard, GuardedAdam, GuardedRMSprop, GuardedSGD
 

@@ -1,33 +1,51 @@
-"""Optimizers that look at a gradient before they take it: clipped by its global norm, left out if it is not finite."""
+"""Optimizers that clip gradients by their global norm and skip updates whose gradient is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Tensor
 
-DENSE = 2**25  # elements: up to here an embedding's gradient is made dense, beyond its rows are merged
+if TYPE_CHECKING:  # the guard is a mixin: its subclasses have an optimizer as second base
+    from keras.optimizers import Optimizer as _Optimizer
+else:
+    _Optimizer = object
+
+MAX_DENSE_ELEMENTS = 2**25  # embedding gradients up to this size become dense; larger ones stay sparse
 
 
-class GradientGuard:
-    """Mixin for a Keras optimizer: `class GuardedLion(GradientGuard, keras.optimizers.Lion): ...`.
+class GradientGuard(_Optimizer):
+    """Mixin that clips by the global norm and skips non-finite gradients.
 
-    All gradients together are scaled by min(1, global_clipnorm / |g|), where |g| is their global norm. (Keras'
-    `global_clipnorm` takes the norm of an embedding's gradient row by row as the rows were read, which is wrong where a
-    symbol occurs twice.) A gradient that is not finite is not taken: weights, slots and `iterations` stay as they are.
+    Use it as `class GuardedLion(GradientGuard, keras.optimizers.Lion): ...`.
+
+    All gradients are scaled by min(1, global_clipnorm / |g|), where |g| is their global norm. (Keras computes the norm
+    of a sparse embedding gradient from its unmerged rows, which is wrong if a token occurs more than once in a batch.)
+    If the gradient is not finite, the update is skipped: weights, slot variables, and `iterations` do not change.
+
+    Under a distribution strategy with several replicas, each replica clips its own gradient and no update is skipped.
 
     Args:
-        global_clipnorm: a positive number, or None.
-        Everything else: as in the optimizer.
+        *args: Passed to the optimizer.
+        global_clipnorm: Global norm to clip gradients to; None for no clipping.
+        **kwargs: Passed to the optimizer.
 
-    Attributes, variables that `fit` keeps up to date:
-        applied, clipped, skipped: updates taken, of these scaled down, and left out.
-        last_norm: |g| of the last update taken, before clipping.
-        faulty: number of the first weight whose gradient was not finite when one was left out last; -1 before.
-
-    Under a strategy with several replicas each clips its own gradient and none is left out.
+    Attributes:
+        applied: Variable, number of updates applied.
+        clipped: Variable, number of updates applied with a clipped gradient.
+        skipped: Variable, number of updates skipped.
+        last_norm: Variable, |g| of the last update applied, before clipping.
+        faulty: Variable, index of the first weight with a non-finite gradient in the last update skipped; -1 if none
+            was skipped.
 
     Raises:
-        ValueError: for a global_clipnorm out of range, or together with another of Keras' clippings.
+        ValueError: If `global_clipnorm` is not positive, or combined with `clipnorm` or `clipvalue`.
 
     >>> import keras
     >>> from deeprnn_keras.optimizers import GradientGuard
@@ -37,88 +55,93 @@ class GradientGuard:
     1.0
     """
 
-    def __init__(self, *args, global_clipnorm=None, **kwargs):
-        if global_clipnorm is not None:
-            checks.positive_or_none("global_clipnorm", global_clipnorm)
+    def __init__(self, *args: Any, global_clipnorm: float | None = None, **kwargs: Any) -> None:
+        checks.positive_or_none("global_clipnorm", global_clipnorm)
         super().__init__(*args, global_clipnorm=global_clipnorm, **kwargs)
 
-    def build(self, variables):
+    @override
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self.applied, self.clipped, self.skipped = map(self._counter, ("applied", "clipped", "skipped"))
-        self.faulty = self._counter("faulty", start=-1)
+        self.faulty = self._counter("faulty", initial_value=-1)
         self.last_norm = self._counter("last_norm", "float32")
 
-    def _counter(self, name, dtype="int32", start=0):
-        start = keras.initializers.Constant(start)  # not assigned: `build` may be traced, and run in every step
-        return self.add_variable((), start, dtype, aggregation="only_first_replica", name=name)
+    def _counter(self, name: str, dtype: str = "int32", initial_value: int = 0) -> keras.Variable:
+        # an initializer instead of an assignment, which would run in every step if `build` is traced
+        initializer = keras.initializers.Constant(initial_value)
+        return self.add_variable((), initializer, dtype, aggregation="only_first_replica", name=name)
 
-    def apply(self, grads, trainable_variables=None):
+    @override
+    def apply(self, grads: Sequence[Tensor | None], trainable_variables: Sequence[Tensor] | None = None) -> None:
         if trainable_variables is not None and not self.built:
             with keras.name_scope(self.name):
                 self.build(list(trainable_variables))
             self.built = True
-        present = [place for place, grad in enumerate(grads) if grad is not None]
-        merged = {place: merged_rows(grads[place]) for place in present}
-        squares = ops.stack([sum_of_squares(merged[place]) for place in present])
+        merged = {index: merge_rows(gradient) for index, gradient in enumerate(grads) if gradient is not None}
+        squares = ops.stack([sum_of_squares(gradient) for gradient in merged.values()])
         norm = ops.sqrt(ops.sum(squares))
-        scale = (
-            1.0 if self.global_clipnorm is None else ops.minimum(1.0, self.global_clipnorm / ops.maximum(norm, 1e-30))
-        )
-        scaled = [scaled_by(merged[place], scale) if place in merged else None for place in range(len(grads))]
+        scale = self._clipping_factor(norm)
+        clipped = [scale_gradient(merged[index], scale) if index in merged else None for index in range(len(grads))]
 
-        def take():
-            super(GradientGuard, self).apply(scaled, trainable_variables)
+        def apply_update() -> None:
+            super(GradientGuard, self).apply(clipped, trainable_variables)
             self.applied.assign_add(1)
             self.clipped.assign_add(ops.cast(ops.less(scale, 1.0), "int32"))
             self.last_norm.assign(norm)
 
-        def leave_out():
+        def skip_update() -> None:
             self.skipped.assign_add(1)
             first = ops.argmax(ops.cast(ops.logical_not(ops.isfinite(squares)), "int32"))
-            self.faulty.assign(ops.take(ops.convert_to_tensor(present, "int32"), first))
+            self.faulty.assign(ops.take(ops.convert_to_tensor(list(merged), "int32"), first))
 
         if self._several_replicas():
-            take()
+            apply_update()
         else:
-            ops.cond(ops.isfinite(norm), take, leave_out)
+            ops.cond(ops.isfinite(norm), apply_update, skip_update)
+
+    def _clipping_factor(self, norm: Tensor) -> Tensor:
+        if self.global_clipnorm is None:
+            return 1.0
+        return ops.minimum(1.0, self.global_clipnorm / ops.maximum(norm, 1e-30))
 
     @staticmethod
-    def _several_replicas():
+    def _several_replicas() -> bool:
         if keras.backend.backend() != "tensorflow":
             return False
         import tensorflow as tf
 
         return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
-    def _clip_gradients(self, grads):
+    @override
+    def _clip_gradients(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         return grads if self.global_clipnorm else super()._clip_gradients(grads)  # `apply` has clipped the global norm
 
 
-def merged_rows(gradient):
-    """A gradient in which each row of the weight stands once: dense, or for large embeddings as rows."""
+def merge_rows(gradient: Tensor) -> Tensor:
+    """Return a gradient without duplicate rows: dense, or `tf.IndexedSlices` for a large embedding."""
     if not hasattr(gradient, "indices"):
         return gradient
     import tensorflow as tf
 
     if gradient.dense_shape is not None:
         shape = tf.get_static_value(gradient.dense_shape)
-        if shape is not None and int(shape.prod()) <= DENSE:
+        if shape is not None and int(shape.prod()) <= MAX_DENSE_ELEMENTS:
             return tf.convert_to_tensor(gradient)
-    rows, place = tf.unique(gradient.indices)
+    rows, segments = tf.unique(gradient.indices)
     return tf.IndexedSlices(
-        tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows)), rows, gradient.dense_shape
+        tf.math.unsorted_segment_sum(gradient.values, segments, tf.size(rows)), rows, gradient.dense_shape
     )
 
 
-def sum_of_squares(gradient):
-    """In float32."""
+def sum_of_squares(gradient: Tensor) -> Tensor:
+    """Return the sum of squares of a gradient in float32."""
     return ops.sum(ops.square(ops.cast(getattr(gradient, "values", gradient), "float32")))
 
 
-def scaled_by(gradient, scale):
-    """The gradient times a scalar, in its own dtype."""
+def scale_gradient(gradient: Tensor, scale: Tensor) -> Tensor:
+    """Return a gradient times a scalar, in the dtype of the gradient."""
     if hasattr(gradient, "indices"):
         values = gradient.values * ops.cast(scale, gradient.values.dtype)
         return type(gradient)(values, gradient.indices, gradient.dense_shape)
@@ -127,7 +150,7 @@ def scaled_by(gradient, scale):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class GuardedAdam(GradientGuard, keras.optimizers.Adam):
-    """`keras.optimizers.Adam` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
+    """`keras.optimizers.Adam` with a `GradientGuard`.
 
     >>> from deeprnn_keras.optimizers import GuardedAdam
     >>> GuardedAdam(1e-3, global_clipnorm=1.0).get_config()["global_clipnorm"]
@@ -137,7 +160,7 @@ class GuardedAdam(GradientGuard, keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class GuardedSGD(GradientGuard, keras.optimizers.SGD):
-    """`keras.optimizers.SGD` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
+    """`keras.optimizers.SGD` with a `GradientGuard`.
 
     >>> from deeprnn_keras.optimizers import GuardedSGD
     >>> GuardedSGD(1.0, global_clipnorm=0.25).global_clipnorm
@@ -147,7 +170,7 @@ class GuardedSGD(GradientGuard, keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class GuardedRMSprop(GradientGuard, keras.optimizers.RMSprop):
-    """`keras.optimizers.RMSprop` that clips by the global norm and leaves out what is not finite: see `GradientGuard`.
+    """`keras.optimizers.RMSprop` with a `GradientGuard`.
 
     >>> from deeprnn_keras.optimizers import GuardedRMSprop
     >>> GuardedRMSprop(1e-3, global_clipnorm=5.0).global_clipnorm
@@ -155,4 +178,8 @@ class GuardedRMSprop(GradientGuard, keras.optimizers.RMSprop):
     """
 
 
-GUARDED_OPTIMIZERS = {"adam": GuardedAdam, "rmsprop": GuardedRMSprop, "sgd": GuardedSGD}
+GUARDED_OPTIMIZERS: Mapping[str, type[GradientGuard]] = {
+    "adam": GuardedAdam,
+    "rmsprop": GuardedRMSprop,
+    "sgd": GuardedSGD,
+}

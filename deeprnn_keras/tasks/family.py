@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -86,9 +86,9 @@ class EvaluationRecord:
 class Family:
     """A kind of task: its data, loss, score, and reports.
 
-    `deeprnn train`, `evaluate`, `generate`, `tune`, `info`, and `list`, the cards and tables of the zoo, presets, and
-    `deeprnn train --publish` call the family of a configuration (`config.task`) for everything that depends on the
-    task.
+    Everything that depends on the task is a method or an attribute of its family: what the commands `deeprnn train`,
+    `evaluate`, `generate`, `tune`, `info`, and `list` do with a model, what the zoo's cards and tables state, and what
+    presets and `deeprnn train --publish` save. The family of a configuration is named by `config.task`.
 
     A subclass must define `name` and `load_data`. If its models have no method `loss_function`, it must also override
     `loss`, and `metrics` to report more than the loss. All other methods have defaults, which suit data in arrays:
@@ -96,7 +96,7 @@ class Family:
     - Batches consist of shuffled examples.
     - The score consists of the loss and metrics on the test part.
     - A run saves model.keras, history.csv, and result.json. It can be interrupted and resumed. The weights of the epoch
-      with the lowest validation loss are restored at the end. If the loss is no longer finite, the run stops and
+      with the lowest validation loss are restored at the end. If the loss becomes non-finite, the run stops and
       suggests changes.
     - Generation and `deeprnn tune` are not supported. To support them, override `generate`, or `check_tunable` and
       `trial_batches`.
@@ -477,9 +477,15 @@ class Family:
             config: A configuration of this family.
             options: The options by name; None for those that were not passed.
         """
-        unsupported = [f"--{name}" for name in self.unsupported_options if options.get(name) is not None]
+        unsupported = [name for name in self.unsupported_options if options.get(name) is not None]
         if unsupported:
-            flags = ", ".join(unsupported)
+            options_text = flags(unsupported)
             raise ValueError(
-                f"task family {self.name!r} of model {config.name!r} does not support {flags}; leave out {flags}"
+                f"task family {self.name!r} of model {config.name!r} does not support {options_text}; leave out "
+                f"{options_text}"
             )
+
+
+def flags(names: Iterable[str]) -> str:
+    """Return the options `names` as they are written on the command line, for messages: "--epochs, --skip-unknown"."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names) or "no options"

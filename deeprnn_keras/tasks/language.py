@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typing_extensions import override
 
-from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family
+from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
 from deeprnn_keras.tasks.run import Plan, Run
@@ -52,7 +52,7 @@ class LanguageConfiguration(Configuration, Protocol):
 
     @property
     def letters(self) -> bool:
-        """Whether the text is reduced to lower-case letters and spaces."""
+        """True if the text is reduced to lower-case letters and spaces."""
         ...
 
 
@@ -215,7 +215,7 @@ class LanguageFamily(Family):
     def report(self, run: Run, model: LanguageModel, console: Console) -> None:
         """Print the score next to those of compressors, and the sample."""
         run = cast(LanguageRun, run)
-        name = f"{model.name}, {model.count_params():,} weights"
+        name = f"{model.name}, {model.count_params():,} parameters"
         console.print(score_table(run.score, run.references, name, unit=model.require_vocabulary().unit))
         sample = Text(run.sample or "")
         sample.stylize("bold", 0, len(run.prompt))
@@ -257,7 +257,9 @@ class LanguageFamily(Family):
             ValueError: If --prompt is missing, or --output or --notes is passed.
         """
         if "prompt" not in options or options.keys() & {"output", "notes"}:
-            raise ValueError("language models continue --prompt TEXT and print it; leave out --output and --notes")
+            raise ValueError(
+                f"language models require --prompt TEXT and do not support --output and --notes, got {flags(options)}"
+            )
         sampling = {name: options[name] for name in ("temperature", "seed") if name in options}
         sampling = {"temperature": SAMPLE_TEMPERATURE, **sampling}
         unknown = "skip" if options.get("skip_unknown") else "error"
@@ -268,7 +270,8 @@ class LanguageFamily(Family):
     def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
         """Return the score on the validation text.
 
-        The metric is the perplexity for word-level models and windowed recipes, and bits per symbol otherwise.
+        The metric is the perplexity for word-level models and for recipes that state a number of windows, and bits per
+        symbol otherwise.
 
         Raises:
             ValueError: If the text is not that of the configuration.

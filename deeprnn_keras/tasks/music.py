@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import override
 
-from deeprnn_keras.tasks.family import Configuration
+from deeprnn_keras.tasks.family import Configuration, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
@@ -52,8 +52,8 @@ class MusicFamily(SequenceFamily):
 
         if "prompt" in options or "output" not in options:
             raise ValueError(
-                "models of music continue a test piece and save it as a MIDI file; pass --output FILE.mid and leave "
-                "out --prompt"
+                "music models continue the opening of a test piece; they require --output FILE.mid and do not support "
+                f"--prompt, got {flags(options)}"
             )
         pieces, seed = self.load_data(config, options.get("data")).test.series, options.get("seed")
         opening = pieces[(seed or 0) % len(pieces)][:OPENING_FRAMES]

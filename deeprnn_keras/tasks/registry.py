@@ -52,7 +52,7 @@ def families() -> Registry[Family]:
     """Return the registry of all task families.
 
     The first call imports the families of other packages, which are the entry points of the group
-    "deeprnn_keras.families". A family that cannot be imported is skipped with a warning.
+    "deeprnn_keras.families". A family whose import fails is skipped with a warning.
 
     >>> from deeprnn_keras import tasks
     >>> tasks.families().names("m*")

@@ -27,7 +27,7 @@ RESULT = "result.json"
 
 @dataclass(frozen=True)
 class Split:
-    """A data set, split into parts.
+    """Training, test, and validation parts of a data set.
 
     Attributes:
         train: Training part, by default arrays `(x, y)`.
@@ -123,7 +123,7 @@ def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> No
     """Create the output directory and save `settings`, from which a resumed run is set up, in run.json.
 
     Raises:
-        ValueError: If the directory cannot be created.
+        ValueError: If the directory could not be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

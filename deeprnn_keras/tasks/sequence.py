@@ -55,8 +55,8 @@ class SequenceFamily(Family):
         """Load the data of a configuration with the function of `deeprnn_keras.data` that `config.corpus` names.
 
         Raises:
-            ValueError: If `config` is None, no function loads its data, the function requires a file and `path` is
-                None, or it reads no file and `path` is passed.
+            ValueError: If `config` is None or names no function, if the function requires a file and `path` is None,
+                or if it reads no file and `path` is passed.
         """
         if config is None:
             raise ValueError(

@@ -23,7 +23,7 @@ UPDATE_LIMITED_EPOCHS = 4  # maximum number of epochs of a run with a limited nu
 
 
 def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
-    """TextSplit a text into training and validation pieces.
+    """Split a text into training and validation pieces.
 
     If the recipe states numbers of windows, training and validation use the first windows of the text. Otherwise the
     split is that of `TextCorpus.split`.

@@ -1,4 +1,4 @@
-"""Training: recipes, schedules, guards, progress, and the run that ties them together."""
+"""Training: recipes, learning-rate schedules, metrics, and callbacks, among them `Resume`."""
 
 import lazy_loader
 

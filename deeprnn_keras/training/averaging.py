@@ -1,60 +1,72 @@
-"""Averaged weights: validated, saved and left in the model at the end, while training goes on with the raw ones."""
+"""Callbacks that validate and save averaged weights while training continues with the raw ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from deeprnn_keras import _compat, checks
-from deeprnn_keras.optimizers.clipping import innermost
+from deeprnn_keras._types import Logs, Shape
+from deeprnn_keras.optimizers.clipping import unwrap_optimizer
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """The base: the means enter the model when a validation begins, and the raw weights when the next epoch begins.
+    """Base class of callbacks that assign averages before a validation and raw weights before the next epoch.
 
     Attributes:
-        averaged: whether the model holds the means at the moment.
-        raw: variables, one for each trainable weight, from the beginning of `fit` on: the raw weights while `averaged`.
+        averaged: Whether the model currently holds the averages.
+        raw: One variable per trainable weight, created when `fit` begins. They hold the raw weights while `averaged`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.raw, self.averaged = [], False
+        self.raw: list[keras.Variable] = []
+        self.averaged = False
 
-    def means(self):
-        """The averaged weights, or an empty list where there are none yet."""
+    def means(self) -> list[keras.Variable]:
+        """Return one average per trainable weight, or an empty list if there are none yet."""
         raise TypeError(f"{type(self).__name__} must define means()")
 
-    def on_train_begin(self, logs=None):
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.averaged = False
-        self.raw = [_like(weight, weight.dtype) for weight in self.model.trainable_variables]
+        self.raw = [_zeros(weight.shape, weight.dtype) for weight in self.model.trainable_variables]
 
-    def on_epoch_begin(self, epoch, logs=None):
+    @override
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if self.averaged:
-            _copy(self.raw, self.model.trainable_variables)
+            _assign(self.raw, self.model.trainable_variables)
             self.averaged = False
 
-    def on_test_begin(self, logs=None):
-        self._put_in()
+    @override
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self._swap_in()
 
-    def on_train_end(self, logs=None):
-        self._put_in()
+    @override
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._swap_in()
 
-    def _put_in(self):
-        """The means take the place of the raw weights, which are set aside."""
+    def _swap_in(self) -> None:
+        """Store the raw weights and assign the averages to the model, if there are any."""
         means = self.means()
         if means and not self.averaged:
-            _copy(self.model.trainable_variables, self.raw)
-            _copy(means, self.model.trainable_variables)
+            _assign(self.model.trainable_variables, self.raw)
+            _assign(means, self.model.trainable_variables)
             self.averaged = True
 
 
 class EMAWeights(AveragedWeights):
-    """Validates, saves and leaves at the end the exponential moving average that a Keras optimizer keeps.
+    """Validate and save the exponential moving average that a Keras optimizer computes.
 
-    The optimizer has `use_ema=True`: w̄_k = m w̄_{k-1} + (1 - m) w_k. `keras.callbacks.SwapEMAWeights` does the like, by
-    additions and subtractions, which round; here the raw weights come back bit for bit.
+    The optimizer must have `use_ema=True`: w̄_k = m w̄_{k-1} + (1 - m) w_k. The averages remain in the model after
+    `fit`. `keras.callbacks.SwapEMAWeights` swaps by additions and subtractions, which round; this callback restores
+    the raw weights bit for bit.
 
     Raises:
-        ValueError: in `fit`, for an optimizer without `use_ema`.
+        ValueError: In `fit`, if the optimizer does not have `use_ema=True`.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras.training import EMAWeights
@@ -63,51 +75,59 @@ class EMAWeights(AveragedWeights):
     >>> history = model.fit(np.ones((8, 2)), np.ones(8), verbose=0, callbacks=[EMAWeights()])
     """
 
-    def on_train_begin(self, logs=None):
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
         super().on_train_begin(logs)
-        if not getattr(innermost(self.model.optimizer), "use_ema", False):
-            raise ValueError("EMAWeights needs an optimizer with use_ema=True, which keeps the average")
+        optimizer = unwrap_optimizer(self.model.optimizer)
+        if not getattr(optimizer, "use_ema", False):
+            raise ValueError(
+                f"EMAWeights needs an optimizer with use_ema=True, got {type(optimizer).__name__} without it"
+            )
 
-    def means(self):
-        optimizer = innermost(self.model.optimizer)
+    @override
+    def means(self) -> list[keras.Variable]:
+        optimizer = unwrap_optimizer(self.model.optimizer)
         return _compat.average_variables(optimizer) if int(optimizer.iterations) else []
 
 
 class NTASGD(AveragedWeights):
     """Non-monotonically triggered averaged SGD (Merity, Keskar & Socher 2017, arXiv:1708.02182).
 
-    Plain SGD, until the validation loss v_e of an epoch e is worse than the best of all epochs but the last `nonmono`:
+    Training is plain SGD until the validation loss v_e of an epoch e exceeds the minimum over all epochs but the last
+    `nonmono`:
 
         v_e > min(v_1, ..., v_{e - 1 - nonmono})
 
-    From then on the mean of the weights after each update is what is validated, saved and left at the end, while
-    training goes on with the raw weights:
+    From then on, the mean of the weights after each update is validated and saved, while training continues with the
+    raw weights:
 
         w̄_k = w̄_{k-1} + (w_k - w̄_{k-1}) / k,    k = 1 for the first update after the trigger
 
-    The means enter the model when a validation begins and stay there until the next epoch begins: what
-    `ModelCheckpoint` and its like save is what was validated. At the end of `fit` they are left in the model. Each
-    `fit` starts anew, from what the model holds. A `fit` that is broken off (Ctrl-C) leaves whichever weights the
-    model holds at the moment, see `averaged`; `on_train_end()` then puts the means in.
+    The averages are assigned to the model when a validation begins and remain until the next epoch begins. Callbacks
+    that save the model at the end of an epoch, for example `ModelCheckpoint`, therefore save the weights that were
+    validated. The averages remain in the model after `fit`. Each `fit` resets the callback and starts from the weights
+    of the model. An interrupted `fit` (Ctrl-C) leaves the model with the weights it held at that moment, see
+    `averaged`; call `on_train_end()` to assign the averages.
 
-    Only trainable weights are averaged; the optimizer is yours to choose, and is SGD without momentum in the paper. The
-    rule is that of its code, salesforce/awd-lstm-lm, where PyTorch's ASGD forgets w_1: a difference of one part in k.
+    Only trainable weights are averaged. The paper uses SGD without momentum; any optimizer is supported. The trigger is
+    that of the authors' code, salesforce/awd-lstm-lm. PyTorch's ASGD, which that code uses, leaves w_1 out of the mean:
+    a difference of order 1 / k.
 
     Args:
-        nonmono: epochs without progress that are allowed.
-        monitor: the figure of an epoch that should fall, by its name in the logs.
+        nonmono: Number of epochs without improvement that are allowed.
+        monitor: Metric that should decrease, by its name in the logs.
 
     Attributes:
-        losses: the monitored figure of each epoch so far.
-        triggered_at: the epoch, from 0, at whose end averaging was triggered, or None.
-        count: k, the updates in the means.
-        averaged: whether the model holds the means at the moment.
-        averages, raw: variables, one for each trainable weight, from the beginning of `fit` on: w̄_k; and the raw
-            weights while `averaged`.
+        losses: Monitored metric of each epoch so far.
+        triggered_at: Epoch, from 0, at whose end averaging was triggered, or None.
+        count: k, the number of updates in the averages.
+        averaged: Whether the model currently holds the averages.
+        averages: One variable w̄_k per trainable weight, created when `fit` begins.
+        raw: One variable per trainable weight, which holds the raw weights while `averaged`.
 
     Raises:
-        ValueError: for `nonmono` below 1; in `fit`, if an epoch has no such figure, or if a batch is not one update
-            (steps_per_execution).
+        ValueError: If `nonmono` is below 1; in `fit`, if `monitor` is not in the logs of an epoch, or if
+            `steps_per_execution` is not 1.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras.training import NTASGD
@@ -120,42 +140,48 @@ class NTASGD(AveragedWeights):
     True
     """
 
-    def __init__(self, nonmono=5, monitor="val_loss"):
+    def __init__(self, nonmono: int = 5, monitor: str = "val_loss") -> None:
         super().__init__()
         self.nonmono = checks.positive_int("nonmono", nonmono)
         self.monitor = monitor
-        self.averages = []
-        self.losses, self.triggered_at, self.count = [], None, 0
+        self.averages: list[keras.Variable] = []
+        self.losses: list[float] = []
+        self.triggered_at: int | None = None
+        self.count = 0
 
-    def on_train_begin(self, logs=None):
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self.model.steps_per_execution != 1:
             raise ValueError(
-                "NTASGD must see the weights after each update; compile the model with steps_per_execution=1, "
-                f"got {self.model.steps_per_execution}"
+                f"NTASGD needs steps_per_execution=1 to average the weights after each update, "
+                f"got {self.model.steps_per_execution}; compile the model with steps_per_execution=1"
             )
         super().on_train_begin(logs)
         self.losses, self.triggered_at, self.count = [], None, 0
-        # a half-precision mean would stop moving: its steps are k times smaller than those of the weights
+        # at least float32: the changes of a mean are k times smaller than those of the weights
         self.averages = [
-            _like(weight, keras.backend.result_type(weight.dtype, "float32"))
+            _zeros(weight.shape, keras.backend.result_type(weight.dtype, "float32"))
             for weight in self.model.trainable_variables
         ]
 
-    def means(self):
+    @override
+    def means(self) -> list[keras.Variable]:
         return self.averages if self.count else []
 
-    def on_train_batch_end(self, batch, logs=None):
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self.triggered_at is None:
             return
         self.count += 1
         for average, weight in zip(self.averages, self.model.trainable_variables, strict=True):
             average.assign_add((ops.cast(weight, average.dtype) - average) / self.count)
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if logs is None or self.monitor not in logs:
             raise ValueError(
-                f"monitor {self.monitor!r} is not among the figures of epoch {epoch + 1}, {sorted(logs or {})}; "
-                "NTASGD compares every epoch: give fit validation_data, and a monitor from its logs"
+                f"monitor {self.monitor!r} is not in the logs of epoch {epoch + 1}, which are {sorted(logs or {})}; "
+                "pass validation_data to fit, and a monitor from its logs"
             )
         loss = float(logs[self.monitor])
         earlier = self.losses[: -self.nonmono]
@@ -164,10 +190,10 @@ class NTASGD(AveragedWeights):
         self.losses.append(loss)
 
 
-def _like(weight, dtype):
-    return keras.Variable(ops.zeros(weight.shape, dtype), dtype=dtype, trainable=False)
+def _zeros(shape: Shape, dtype: str) -> keras.Variable:
+    return keras.Variable(ops.zeros(shape, dtype), dtype=dtype, trainable=False)
 
 
-def _copy(source, target):
+def _assign(source: Sequence[keras.Variable], target: Sequence[keras.Variable]) -> None:
     for old, new in zip(source, target, strict=True):
         new.assign(ops.cast(old, new.dtype))

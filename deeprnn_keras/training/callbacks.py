@@ -1,34 +1,62 @@
-"""Keras callbacks of a training run: the record, the best model, a limit of time, a table of epochs."""
+"""Keras callbacks of a training run: loss history, best checkpoint, deadline, and per-epoch progress."""
+
+from __future__ import annotations
 
 import math
 import time
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+from typing_extensions import override
 
+from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training.files import save_model
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 
 class LossHistory(keras.callbacks.Callback):
-    """Keeps the cross-entropy: `steps` [(update, mean since the last entry)], `epochs` [one dictionary each]."""
+    """History of the cross-entropy by update and by epoch.
 
-    def __init__(self, every=20):
+    Args:
+        every: Number of updates between two entries of `steps`.
+
+    Attributes:
+        steps: Pairs (number of updates, mean training loss since the previous entry).
+        epochs: One dictionary per epoch: epoch, update, train, validation, seconds.
+        update: Number of updates so far.
+    """
+
+    def __init__(self, every: int = 20) -> None:
         super().__init__()
-        self.every, self.steps, self.epochs = every, [], []
-        self.update = self.counted = 0
-        self.sum, self._start = 0.0, time.monotonic()
+        self.every = every
+        self.steps: list[tuple[int, float]] = []
+        self.epochs: list[dict[str, float]] = []
+        self.update = 0
+        self.logged_batches, self.logged_sum = 0, 0.0  # of the epoch, up to the last entry of `steps`
+        self._start = time.monotonic()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.counted, self.sum, self._start = 0, 0.0, time.monotonic()
+    @override
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.logged_batches, self.logged_sum = 0, 0.0
+        self._start = time.monotonic()
 
-    def on_train_batch_end(self, batch, logs=None):
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        assert logs is not None
         self.update += 1
-        if (batch + 1) % self.every == 0:
-            total = logs["loss"] * (batch + 1)  # Keras logs the mean since the epoch's begin
-            self.steps.append((self.update, float(total - self.sum) / (batch + 1 - self.counted)))
-            self.sum, self.counted = float(total), batch + 1
+        batches = batch + 1
+        if batches % self.every == 0:
+            total = logs["loss"] * batches  # Keras logs the mean since the start of the epoch
+            self.steps.append((self.update, float(total - self.logged_sum) / (batches - self.logged_batches)))
+            self.logged_batches, self.logged_sum = batches, float(total)
 
-    def on_epoch_end(self, epoch, logs=None):
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        assert logs is not None
         self.epochs.append(
             {
                 "epoch": epoch + 1,
@@ -41,13 +69,25 @@ class LossHistory(keras.callbacks.Callback):
 
 
 class BestCheckpoint(keras.callbacks.Callback):
-    """Saves the model after each epoch that has the lowest validation loss so far, and remembers its weights."""
+    """Save the model after each epoch with a new lowest validation loss.
 
-    def __init__(self, path):
+    Args:
+        path: Path of the `.keras` file.
+
+    Attributes:
+        best: Lowest validation loss so far; infinity before the first epoch.
+        weights: Weights of that epoch, or None.
+    """
+
+    def __init__(self, path: PathLike) -> None:
         super().__init__()
-        self.path, self.best, self.weights = path, math.inf, None
+        self.path = path
+        self.best = math.inf
+        self.weights: list[np.ndarray] | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        assert logs is not None
         if np.isfinite(logs["val_loss"]) and logs["val_loss"] < self.best:
             self.best = logs["val_loss"]
             self.weights = self.model.get_weights()
@@ -55,41 +95,59 @@ class BestCheckpoint(keras.callbacks.Callback):
 
 
 class Deadline(keras.callbacks.Callback):
-    """Ends a training when the time, as of `time.time`, is up; the epoch that it cuts is validated."""
+    """Stop training at a given time. The epoch that is cut short is still validated.
 
-    def __init__(self, when):
+    Args:
+        when: Time to stop at, as returned by `time.time`.
+    """
+
+    def __init__(self, when: float) -> None:
         super().__init__()
         self.when = when
 
-    def on_train_batch_end(self, batch, logs=None):
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if time.time() >= self.when:
             self.model.stop_training = True
 
 
 class EpochHistory(keras.callbacks.Callback):
-    """Keeps the figures of each epoch, `epochs` [one dictionary each], and shows a bar with the latest."""
+    """History of all metrics by epoch, with a progress bar that shows the latest values.
 
-    def __init__(self, console):
+    Args:
+        console: Console for the progress bar.
+
+    Attributes:
+        epochs: One dictionary per epoch: its number and the metrics that Keras logs.
+    """
+
+    def __init__(self, console: Console) -> None:
         super().__init__()
-        self._console, self._bar, self.epochs = console, None, []
+        self.epochs: list[dict[str, float]] = []
+        self._console = console
+        self._bar: Progress | None = None
 
-    def on_train_begin(self, logs=None):
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
         from rich.progress import Progress
 
         self._bar = Progress(console=self._console, transient=True)
         self._task = self._bar.add_task("training", total=self.params["epochs"])
         self._bar.start()
 
-    def on_epoch_end(self, epoch, logs=None):
-        figures = {name: float(value) for name, value in logs.items()}
-        self.epochs.append({"epoch": epoch + 1, **figures})
-        words = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        self._bar.update(self._task, completed=epoch + 1, description=f"epoch {epoch + 1}: {words}")
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        self.epochs.append({"epoch": epoch + 1, **metrics})
+        text = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        assert self._bar is not None
+        self._bar.update(self._task, completed=epoch + 1, description=f"epoch {epoch + 1}: {text}")
 
-    def on_train_end(self, logs=None):
+    @override
+    def on_train_end(self, logs: Logs = None) -> None:
         self.close()
 
-    def close(self):
-        """Takes the bar off the screen; safe to call twice."""
+    def close(self) -> None:
+        """Remove the progress bar from the console. Calling it twice is allowed."""
         if self._bar is not None:
             self._bar.stop()

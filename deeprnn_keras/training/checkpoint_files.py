@@ -1,121 +1,151 @@
-"""Checkpoints as files: each whole or not there, sealed by a hash, the last two kept."""
+"""Checkpoint files: written atomically, verified by a SHA-256 hash, the last two kept."""
+
+from __future__ import annotations
 
 import hashlib
 import json
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-KEPT = 2
-NAME = re.compile(r"updates-(\d{9})\.safetensors")
-FORMAT = 1
+from deeprnn_keras._types import Config, PathLike
+
+MAX_TO_KEEP = 2
+FILE_NAME = re.compile(r"updates-(\d{9})\.safetensors")
+FORMAT = 2
 
 
-class Damaged(ValueError):
-    """A file that is no whole checkpoint."""
+class DamagedCheckpointError(ValueError):
+    """The file is not a complete checkpoint of a supported format."""
 
 
-def write(directory, updates, arrays, plain):
-    """Writes a checkpoint and removes all but the last two; returns its path.
+class Checkpoint(NamedTuple):
+    """A checkpoint that has been read.
+
+    Attributes:
+        path: Path of the file.
+        arrays: Arrays by name.
+        values: JSON values.
+    """
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    values: Config
+
+
+def write(directory: PathLike, updates: int, arrays: Mapping[str, np.ndarray], values: Config) -> Path:
+    """Write a checkpoint, delete all but the last two, and return its path.
+
+    Args:
+        directory: An existing directory.
+        updates: Number of updates, which names the file.
+        arrays: Arrays by name.
+        values: JSON values.
 
     Raises:
-        OSError: if it cannot be written, naming what is kept.
+        OSError: If writing the file fails. Earlier checkpoints are kept.
     """
     directory = Path(directory)
     path = directory / f"updates-{updates:09d}.safetensors"
-    beside = directory / f".{path.name}.part"
+    temporary_path = directory / f".{path.name}.part"
     try:
-        with beside.open("wb") as file:
-            file.write(_packed(arrays, plain))
+        with temporary_path.open("wb") as file:
+            file.write(_serialize(arrays, values))
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary_path.replace(path)
         _sync_directory(directory)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        kept = newest_first(directory)
-        last = f"the checkpoint of update {_updates(kept[0]):,} is kept" if kept else "there is no earlier one"
+        temporary_path.unlink(missing_ok=True)
+        earlier = newest_first(directory)
+        state = f"the checkpoint of update {_updates(earlier[0]):,} is kept" if earlier else "there is no earlier one"
         raise OSError(
             error.errno,
-            f"could not write the checkpoint of update {updates:,} to {str(directory)!r}: {error.strerror}; {last}. "
-            "Make room, or let the directory be written to, and resume",
+            f"could not write the checkpoint of update {updates:,} to {str(directory)!r}: {error.strerror}; {state}. "
+            "Free disk space or make the directory writable, then resume",
         ) from error
-    for old in newest_first(directory)[KEPT:]:
+    for old in newest_first(directory)[MAX_TO_KEEP:]:
         old.unlink(missing_ok=True)
     return path
 
 
-def read_newest(directory):
-    """-> (path, arrays, plain values) of the newest whole checkpoint, or None where there is none.
+def read_newest(directory: PathLike) -> Checkpoint | None:
+    """Return the newest undamaged checkpoint, or None if the directory holds no checkpoints.
 
-    A damaged one is passed over, with a warning that says so.
+    A warning names the damaged checkpoints that are skipped.
 
     Raises:
-        ValueError: if there are checkpoints and all are damaged.
+        ValueError: If all checkpoints are damaged.
     """
-    for left_over in Path(directory).glob(".updates-*.part"):
-        left_over.unlink(missing_ok=True)
-    paths, damaged = newest_first(directory), []
-    for path in paths:
+    for leftover in Path(directory).glob(".updates-*.part"):
+        leftover.unlink(missing_ok=True)
+    damaged: list[str] = []
+    for path in newest_first(directory):
         try:
-            arrays, plain = _read(path)
-        except Damaged as error:
+            checkpoint = _read(path)
+        except DamagedCheckpointError as error:
             damaged.append(f"{path.name} ({error})")
             continue
         if damaged:
-            warnings.warn(f"damaged: {', '.join(damaged)}; going on from {path.name} instead", stacklevel=2)
-        return path, arrays, plain
+            warnings.warn(f"damaged checkpoint: {', '.join(damaged)}; resuming from {path.name} instead", stacklevel=2)
+        return checkpoint
     if damaged:
         raise ValueError(
-            f"all checkpoints in {str(directory)!r} are damaged: {', '.join(damaged)}; begin in a new directory"
+            f"all checkpoints in {str(directory)!r} are damaged: {', '.join(damaged)}; start a run in a new directory"
         )
     return None
 
 
-def newest_first(directory):
-    """Paths of the checkpoints."""
-    return sorted((path for path in Path(directory).glob("updates-*") if NAME.fullmatch(path.name)), reverse=True)
+def newest_first(directory: PathLike) -> list[Path]:
+    """Return the paths of all checkpoints, the newest first."""
+    return sorted((path for path in Path(directory).glob("updates-*") if FILE_NAME.fullmatch(path.name)), reverse=True)
 
 
-def _updates(path):
-    return int(NAME.fullmatch(path.name)[1])
+def _updates(path: Path) -> int:
+    match = FILE_NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
 
 
-def _packed(arrays, plain):
+def _serialize(arrays: Mapping[str, np.ndarray], values: Config) -> bytes:
     from safetensors.numpy import save
 
-    kinds = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}  # bfloat16
+    # safetensors.numpy does not support the dtypes of ml_dtypes, for example bfloat16
+    dtypes = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
     stored = {
-        name: np.asarray(array.view("uint16") if name in kinds else array, order="C") for name, array in arrays.items()
+        name: np.asarray(array.view("uint16") if name in dtypes else array, order="C") for name, array in arrays.items()
     }
-    text = json.dumps({"format": FORMAT, "kinds": kinds, "plain": plain})
-    return save(stored, {"deeprnn_keras": text, "sha256": _seal(stored, text)})
+    text = json.dumps({"format": FORMAT, "dtypes": dtypes, "values": values})
+    return save(stored, {"deeprnn_keras": text, "sha256": _hash(stored, text)})
 
 
-def _read(path):
+def _read(path: Path) -> Checkpoint:
     import ml_dtypes
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            about = file.metadata() or {}
+            metadata = file.metadata() or {}
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     except (SafetensorError, OSError, ValueError) as error:
-        raise Damaged(str(error)) from error
-    text = about.get("deeprnn_keras", "")
-    if about.get("sha256") != _seal(stored, text):
-        raise Damaged("its content does not have the hash it was written with")
-    head = json.loads(text)
-    if head["format"] != FORMAT:
-        raise Damaged(f"format {head['format']}, this version reads {FORMAT}")
-    kinds = {name: getattr(ml_dtypes, kind) for name, kind in head["kinds"].items()}
-    return {name: array.view(kinds[name]) if name in kinds else array for name, array in stored.items()}, head["plain"]
+        raise DamagedCheckpointError(str(error)) from error
+    text = metadata.get("deeprnn_keras", "")
+    if metadata.get("sha256") != _hash(stored, text):
+        raise DamagedCheckpointError("its content does not match its SHA-256 hash")
+    header = json.loads(text)
+    if header["format"] != FORMAT:
+        raise DamagedCheckpointError(f"its format is {header['format']}, this version reads {FORMAT}")
+    dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in header["dtypes"].items()}
+    arrays = {name: array.view(dtypes[name]) if name in dtypes else array for name, array in stored.items()}
+    return Checkpoint(path, arrays, header["values"])
 
 
-def _seal(arrays, text):
+def _hash(arrays: Mapping[str, np.ndarray], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
@@ -123,8 +153,9 @@ def _seal(arrays, text):
     return digest.hexdigest()
 
 
-def _sync_directory(directory):
-    if os.name == "posix":  # so that the new name outlives a power cut
+def _sync_directory(directory: Path) -> None:
+    """Make the rename durable, so that it survives a power failure."""
+    if os.name == "posix":
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,22 +1,37 @@
-"""The learning curve as a picture."""
+"""Plot of the learning curve."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.files import atomic_write
+
+if TYPE_CHECKING:
+    from deeprnn_keras.training.callbacks import LossHistory
 
 TEXT_COLOR, MUTED_COLOR, TRAIN_COLOR, VALIDATION_COLOR = "#22303c", "#7b8794", "#9db8d2", "#c2410c"
 
 
-def plot_curve(record, path, title, references=(), final=None, unit="character"):
-    """Draws bits per character against updates, as a PNG.
+def plot_curve(
+    history: LossHistory,
+    path: PathLike,
+    title: str,
+    references: Sequence[tuple[str, float]] = (),
+    final: float | None = None,
+    unit: str = "character",
+) -> None:
+    """Plot bits per character against updates, as a PNG file.
 
     Args:
-        record: a `Record`: `steps` [(update, nats)] and `epochs` [{"update", "validation", ...}].
-        path: of the PNG.
-        title: a line above the picture.
-        references: [(name, bits per character)] drawn as horizontal lines.
-        final: bits per character of the finished model on the validation text, or None.
-        unit: what a symbol is, where it is no character.
+        history: Losses in nats, by update and by epoch.
+        path: Path of the file.
+        title: Title of the plot.
+        references: Pairs (name, bits per character), drawn as horizontal lines.
+        final: Bits per character of the trained model on the validation text, or None.
+        unit: Unit of a symbol: "character", "word", or "byte".
     """
     import matplotlib
 
@@ -25,15 +40,16 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
     bits = 1 / math.log(2)
-    if record.steps:
-        updates, nats = zip(*record.steps, strict=True)
+    updates: Sequence[float] = [1]
+    if history.steps:
+        updates, nats = zip(*history.steps, strict=True)
         axes.plot(updates, [bits * value for value in nats], color=TRAIN_COLOR, linewidth=1.2, label="training windows")
-    if record.epochs:
-        updates = [epoch["update"] for epoch in record.epochs]
-        values = [bits * epoch["validation"] for epoch in record.epochs]
+    if history.epochs:
+        updates = [epoch["update"] for epoch in history.epochs]
+        values = [bits * epoch["validation"] for epoch in history.epochs]
         axes.plot(updates, values, "o-", color=VALIDATION_COLOR, markersize=5, label="validation windows")
-    ends = [value for _, value in references]
-    end = max([updates[-1] if record.steps or record.epochs else 1, 1])
+    limits = [value for _, value in references]
+    last_update = max(updates[-1], 1)
     for name, value in references:
         axes.axhline(value, color=MUTED_COLOR, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -47,9 +63,9 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
             fontsize=9,
         )
     if final is not None:
-        ends.append(final)
+        limits.append(final)
         axes.plot(
-            [end],
+            [last_update],
             [final],
             "*",
             color=TEXT_COLOR,
@@ -58,18 +74,18 @@ def plot_curve(record, path, title, references=(), final=None, unit="character")
             zorder=5,
             label=f"validation text, with context: {final:.3f}",
         )
-    seen = [bits * nats for _, nats in record.steps] + [bits * epoch["validation"] for epoch in record.epochs]
-    lowest = min(ends + seen, default=0)
+    losses = [bits * nats for _, nats in history.steps] + [bits * epoch["validation"] for epoch in history.epochs]
+    lowest = min(limits + losses, default=0)
     axes.set(
         xlabel="updates",
         ylabel=f"bits per {unit}",
-        xlim=(0, end * 1.02),
-        ylim=(lowest - 0.15, max([3.5, *ends]) + 0.1 if seen else None),
+        xlim=(0, last_update * 1.02),
+        ylim=(lowest - 0.15, max([3.5, *limits]) + 0.1 if losses else None),
     )
     axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
-    if seen:
+    if losses:
         axes.legend(frameon=False, loc="upper right")
     with atomic_write(path) as temporary_path:
         figure.savefig(temporary_path)

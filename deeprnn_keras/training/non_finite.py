@@ -1,117 +1,135 @@
-"""`NonFiniteGuard`: what happens when a loss or a gradient is no longer finite."""
+"""Callback that handles non-finite losses, gradients, and weights."""
+
+from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.optimizers.clipping import global_clipnorm_of, innermost
+from deeprnn_keras._types import Logs
+from deeprnn_keras.optimizers.clipping import global_clipnorm_of, unwrap_optimizer
 from deeprnn_keras.optimizers.guard import GradientGuard
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 
+if TYPE_CHECKING:
+    from deeprnn_keras.training.recipe import Recipe
+
 ACTIONS = ("stop", "skip")
-PATIENCE = 10  # updates left out one after another before training stops all the same
+MAX_SKIPPED_IN_A_ROW = 10
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
-    """Stops when loss or gradient is no longer finite, or leaves such updates out, and says where and why.
+    """Stop at a non-finite loss or gradient, or skip such updates, and report the update and the cause.
 
-    With an optimizer that has a `GradientGuard`, those of a `Recipe`, a gradient that is not finite is never taken.
-    Weights can spoil all the same, by an update that is finite and far too large: every `every` updates they are set
-    aside; a set counts as good once the loss computed with it was finite, and comes back when training stops.
-    (`keras.callbacks.TerminateOnNaN` stops too, but leaves the weights that are NaN already.)
+    Optimizers with a `GradientGuard`, among them those of a `Recipe`, never apply a non-finite gradient. A finite but
+    far too large update can still make the weights non-finite. The callback therefore copies the weights every `every`
+    updates. A copy is considered good once the loss computed with it was finite, and is restored when training stops.
+    (`keras.callbacks.TerminateOnNaN` stops as well, but leaves weights that are NaN.)
 
     Args:
-        every: updates between two sets.
-        recipe: the `Recipe` in whose numbers the advice is given, or None for the optimizer's.
-        action: "stop"; or "skip": leave the update out and go on, with metrics and carried states begun anew, until
-            ten in a row were left out or the weights themselves are not finite.
+        every: Number of updates between two copies of the weights.
+        recipe: Recipe in whose settings the advice is expressed; None for those of the optimizer.
+        action: "stop" stops training. "skip" skips the update, resets metrics and carried states, and continues; it
+            stops after 10 skipped updates in a row, or if the weights are not finite.
 
     Attributes:
-        advice: None, or what happened and what to try, in words.
-        skipped: numbers of the updates left out.
+        advice: The cause and the suggested changes, or None if training has not been stopped.
+        skipped: Numbers of the skipped updates.
 
     Raises:
-        ValueError: for another action, or, in `fit`, "skip" with an optimizer that takes whatever comes.
+        ValueError: If `action` is not supported; in `fit`, if it is "skip" and the optimizer has no `GradientGuard`.
 
     >>> from deeprnn_keras.training import NonFiniteGuard
     >>> NonFiniteGuard(action="skip").skipped
     []
     """
 
-    def __init__(self, every=25, recipe=None, action="stop"):
+    def __init__(self, every: int = 25, recipe: Recipe | None = None, action: str = "stop") -> None:
         super().__init__()
-        self.every, self.recipe, self.advice, self.seen = checks.positive_int("every", every), recipe, None, 0
-        self.action, self.skipped = checks.one_of("action", action, ACTIONS), []
+        self.every = checks.positive_int("every", every)
+        self.recipe = recipe
+        self.action = checks.one_of("action", action, ACTIONS)
+        self.advice: str | None = None
+        self.skipped: list[int] = []
+        self.update = 0
 
-    def on_train_begin(self, logs=None):
-        self.advice, self.seen, self.skipped = None, 0, []
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.advice, self.update, self.skipped = None, 0, []
         warn_of_repeated_order()
-        self._good = self._candidate = self.model.get_weights()
-        if self.action == "skip" and not isinstance(innermost(self.model.optimizer), GradientGuard):
+        self._good: list[np.ndarray] = self.model.get_weights()
+        self._candidate = self._good
+        if self.action == "skip" and not isinstance(unwrap_optimizer(self.model.optimizer), GradientGuard):
             raise ValueError(
-                f"action='skip' needs an optimizer that leaves updates out, such as GuardedAdam; "
-                f"{type(self.model.optimizer).__name__} takes them, use action='stop'"
+                f"action='skip' needs an optimizer with a GradientGuard, for example GuardedAdam, got "
+                f"{type(self.model.optimizer).__name__}; use such an optimizer or action='stop'"
             )
 
-    def _left_out(self):
-        """Updates left out so far by the optimizer, None if it does not count."""
-        counter = getattr(innermost(self.model.optimizer), "skipped", None)
-        return None if counter is None else int(counter)
+    def _num_skipped(self) -> int:
+        """Return the number of updates that the optimizer has skipped; 0 if it skips none or is not built."""
+        return int(getattr(unwrap_optimizer(self.model.optimizer), "skipped", 0))
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self._before = self._left_out() or 0  # an optimizer may be built in its first update
+    @override
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self._skipped_before = self._num_skipped()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.seen += 1
-        finite = math.isfinite(logs["loss"])
-        if finite and (self._left_out() or 0) == self._before:
-            if self.seen % self.every == 0:
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        assert logs is not None
+        self.update += 1
+        loss_is_finite = math.isfinite(logs["loss"])
+        if loss_is_finite and self._num_skipped() == self._skipped_before:
+            if self.update % self.every == 0:
                 self._good, self._candidate = self._candidate, self.model.get_weights()
             return
-        if self.action == "stop" or self._hopeless():
-            self._stop(finite)
+        if self.action == "stop" or self._must_stop():
+            self._stop(loss_is_finite)
             return
-        self.skipped.append(self.seen)
-        self.model.reset_metrics()  # their sums are spoilt, and so may be the states carried
+        self.skipped.append(self.update)
+        self.model.reset_metrics()  # their sums and the carried states may be NaN
 
-    def _hopeless(self):
-        row = self.skipped[1 - PATIENCE :]
-        return row == list(range(self.seen + 1 - PATIENCE, self.seen)) or not self._weights_finite()
+    def _must_stop(self) -> bool:
+        last = self.skipped[1 - MAX_SKIPPED_IN_A_ROW :]
+        in_a_row = last == list(range(self.update + 1 - MAX_SKIPPED_IN_A_ROW, self.update))
+        return in_a_row or not self._weights_are_finite()
 
-    def _weights_finite(self):
+    def _weights_are_finite(self) -> bool:
         return all(np.isfinite(weight).all() for weight in self.model.get_weights() if weight.dtype.kind == "f")
 
-    def on_epoch_end(self, epoch, logs=None):
-        # the last update of an epoch shows in the validation loss only
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        # only the validation loss shows the effect of the last update of an epoch
         if self.advice is None and not math.isfinite((logs or {}).get("val_loss", 0.0)):
             self._stop(False)
 
-    def _stop(self, loss_finite):
+    def _stop(self, loss_is_finite: bool) -> None:
         rate, clip = float(self.model.optimizer.learning_rate), global_clipnorm_of(self.model.optimizer)
         if self.recipe is not None:
             rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.global_clipnorm
         clipping = (
-            f"global_clipnorm {clip:g} to {clip / 4:g}" if clip else "set global_clipnorm=1, which is not set now"
+            f"lower global_clipnorm from {clip:g} to {clip / 4:g}" if clip else "set global_clipnorm=1 (now not set)"
         )
-        what = "a gradient" if loss_finite else "the loss"
+        quantity = "a gradient" if loss_is_finite else "the loss"
         self.advice = (
-            f"{what} was no longer finite at update {self.seen}, with a learning rate of {rate:.3g}: "
-            f"{self._cause(loss_finite)}; the last good weights are kept. Lower learning_rate, for instance to "
+            f"{quantity} was not finite at update {self.update}, with a learning rate of {rate:.3g}: "
+            f"{self._cause(loss_is_finite)}; the last good weights were restored. Lower learning_rate, for example to "
             f"{rate / 3:.1g}, or {clipping}."
         )
         self.model.set_weights(self._good)
         self.model.stop_training = True
 
-    def _cause(self, loss_finite):
+    def _cause(self, loss_is_finite: bool) -> str:
         for weight in self.model.weights:
             values = keras.ops.convert_to_numpy(weight)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                return f"updates had made {weight.path} infinite"
-        faulty = int(getattr(innermost(self.model.optimizer), "faulty", -1))
-        where = self.model.trainable_variables[faulty].path if faulty >= 0 else None
-        if loss_finite:
-            return f"on the way back the gradient of {where} overflowed, though loss and weights were finite"
-        first = f" (first gradient that is not finite: {where})" if where else ""
-        return f"the weights were finite, so the input holds NaN or infinity, or activations overflowed{first}"
+                return f"earlier updates made the weight {weight.path} non-finite"
+        faulty = int(getattr(unwrap_optimizer(self.model.optimizer), "faulty", -1))
+        path = self.model.trainable_variables[faulty].path if faulty >= 0 else None
+        if loss_is_finite:
+            return f"the gradient of {path} overflowed in the backward pass, although loss and weights were finite"
+        first = f" (first non-finite gradient: {path})" if path else ""
+        return f"the weights were finite, so the inputs contain NaN or infinity, or activations overflowed{first}"

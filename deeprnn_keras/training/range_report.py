@@ -1,4 +1,6 @@
-"""`RangeTest`: loss against learning rate, as data, as text and as a picture."""
+"""Result of a learning-rate range test, as data, text, and a plot."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
@@ -6,22 +8,29 @@ from pathlib import Path
 
 import numpy as np
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, TRAIN_COLOR, VALIDATION_COLOR
 from deeprnn_keras.training.files import atomic_write
 
-BELOW_MINIMUM = 10.0  # at the minimum itself, the rate is about to be too high
-SKIPPED = 0.1  # the share of updates at the beginning, where the smoothed loss is hardly smooth
-NOISE = 6.0  # standard deviations of a smoothed loss; losses that only jitter fall so far in 2 tests of 100
+# Training is nearly unstable at the minimum of the loss: the suggestion is smaller by at least this factor.
+MARGIN = 10.0
+# Fraction of the updates, at the start, that is ignored: their smoothed loss averages few losses.
+IGNORED_FRACTION = 0.1
+# In standard deviations of the smoothed loss. Losses without a trend fall further in 2 of 100 tests.
+SIGNIFICANT_FALL = 6.0
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What `learning_rate_range_test` saw; printed, a summary.
+    """Result of `learning_rate_range_test`. `str()` gives a summary.
 
     Attributes:
-        rates, losses, smoothed: one number for each update, learning rates in a geometric row.
-        blow_up: the rate at which the smoothed loss was above 4 times its minimum or not finite, or None.
-        smoothing: the share of the past in each smoothed loss.
+        rates: Learning rate of each update, a geometric sequence.
+        losses: Loss of each update.
+        smoothed: Smoothed loss of each update.
+        blow_up: Learning rate at which training diverged: the smoothed loss exceeded 4 times its minimum, or the loss
+            was not finite. None if training did not diverge.
+        smoothing: Weight of the previous value in the smoothed loss.
     """
 
     rates: list[float]
@@ -31,58 +40,58 @@ class RangeTest:
     smoothing: float = 0.9
 
     @property
-    def suggestion(self):
-        """The rate of the steepest fall of the smoothed loss against log rate, or None if the loss never fell.
+    def suggestion(self) -> float | None:
+        """Learning rate at which the smoothed loss falls most steeply against the logarithm of the learning rate.
 
-        It is at most a tenth of the rate at the minimum. A fall within the noise of the losses is none.
+        It is at most 0.1 times the learning rate at the minimum. None if the loss did not fall by more than its noise.
         """
-        first, lowest = self._searched()
+        first, lowest = self._search_range()
         smoothed = np.array(self.smoothed[first : lowest + 1])
-        if len(smoothed) < 2 or smoothed[0] - smoothed[-1] <= self._noise():
+        if len(smoothed) < 2 or smoothed[0] - smoothed[-1] <= self._fall_by_chance():
             return None
         steepest = self.rates[first + int(np.gradient(smoothed).argmin())]
-        return min(steepest, self.rates[lowest] / BELOW_MINIMUM)
+        return min(steepest, self.rates[lowest] / MARGIN)
 
     @property
-    def minimum(self):
-        """(rate, smoothed loss) where the smoothed loss is lowest, or None if no loss was finite."""
-        lowest = self._searched()[1]
+    def minimum(self) -> tuple[float, float] | None:
+        """Pair (learning rate, smoothed loss) at the lowest smoothed loss; None if no loss was finite."""
+        lowest = self._search_range()[1]
         return None if lowest < 0 else (self.rates[lowest], self.smoothed[lowest])
 
-    def _searched(self):
-        """The first index to look at, and that of the minimum behind it (-1: nothing finite)."""
+    def _search_range(self) -> tuple[int, int]:
+        """Return the first index to consider and that of the minimum from there on, -1 if no loss is finite."""
         finite = int(np.isfinite(self.smoothed).sum())
-        first = min(int(SKIPPED * len(self.rates)), max(finite - 1, 0))
+        first = min(int(IGNORED_FRACTION * len(self.rates)), max(finite - 1, 0))
         return first, first + int(np.argmin(self.smoothed[first:finite])) if finite else -1
 
-    def _noise(self):
-        """The fall of the smoothed loss that chance alone may bring, from the differences of successive losses."""
-        losses = np.array(self.losses[: self._searched()[1] + 1])
+    def _fall_by_chance(self) -> float:
+        """Return the fall of the smoothed loss that noise can explain, from differences of successive losses."""
+        losses = np.array(self.losses[: self._search_range()[1] + 1])
         differences = np.diff(losses)
-        # medians, since the fall itself is among the differences
+        # medians, because the differences include the fall itself
         spread = np.median(np.abs(differences - np.median(differences))) / 0.6745 / math.sqrt(2)
-        return NOISE * spread * math.sqrt((1 - self.smoothing) / (1 + self.smoothing))
+        return SIGNIFICANT_FALL * spread * math.sqrt((1 - self.smoothing) / (1 + self.smoothing))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"learning rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g} in {len(self.rates)} updates"]
         if self.minimum:
             lines.append(f"lowest smoothed loss  {self.minimum[1]:.4g} at {self.minimum[0]:.3g}")
         lines.append(f"blow-up               {'none' if self.blow_up is None else f'at {self.blow_up:.3g}'}")
         return "\n".join([*lines, f"suggestion            {self._advice()}"])
 
-    def _advice(self):
+    def _advice(self) -> str:
         rate = self.suggestion
         if rate is None:
-            elsewhere = "end higher" if self.blow_up is None else "begin lower"
-            return f"none: the loss never fell by more than its noise; {elsewhere}, or take larger batches"
+            change = "increase high" if self.blow_up is None else "decrease low"
+            return f"none: the loss did not fall by more than its noise; {change}, or use larger batches"
         if rate < self.rates[0]:
-            return f"{rate:.2g}, which is below this range; begin lower to be sure"
-        if self.minimum[0] == self.rates[-1]:
-            return f"{rate:.2g}, with the loss still falling at the end; end higher to be sure"
+            return f"{rate:.2g}, which is below the tested range; decrease low to confirm it"
+        if self.minimum is not None and self.minimum[0] == self.rates[-1]:
+            return f"{rate:.2g}, but the loss was still falling at the end; increase high to confirm it"
         return f"{rate:.2g}"
 
-    def plot(self, path, title="Loss against learning rate"):
-        """Draws losses and suggestion, a PNG; returns its path."""
+    def plot(self, path: PathLike, title: str = "Loss against learning rate") -> Path:
+        """Plot losses and suggestion as a PNG file, and return its path."""
         import matplotlib
 
         matplotlib.use("Agg")
@@ -104,7 +113,7 @@ class RangeTest:
             )
         if self.blow_up is not None:
             axes.axvline(self.blow_up, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="blow-up")
-        axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self._span())
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self._ylim())
         axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
@@ -114,11 +123,11 @@ class RangeTest:
         pyplot.close(figure)
         return Path(path)
 
-    def _span(self):
-        """The losses to draw: the fall and half as much above it, since a blow-up would press it flat."""
-        lowest = self._searched()[1]
+    def _ylim(self) -> tuple[float, float]:
+        """Return limits of the loss axis that show the fall; including the blow-up would flatten the curve."""
+        lowest = self._search_range()[1]
         fall = [*self.losses[: lowest + 1], *self.smoothed[: lowest + 1]]
-        if len(fall) < 4:  # there is none
+        if len(fall) < 4:  # no fall
             fall = [value for value in self.smoothed if math.isfinite(value)] or [0.0]
         low, high = min(fall), max(fall)
         height = high - low or 1.0

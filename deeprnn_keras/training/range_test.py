@@ -1,42 +1,58 @@
-"""`learning_rate_range_test`: which learning rates train a model, seen in a hundred updates."""
+"""Learning-rate range test: 100 updates that show which learning rates train a model."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
 import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.training.range_report import RangeTest
 
-TOO_HIGH = 4.0  # times its minimum
+MIN_UPDATES = 10
+DIVERGENCE_FACTOR = 4.0  # a smoothed loss above this many times its minimum has diverged
 
 
-def learning_rate_range_test(model, data, low=1e-6, high=10.0, updates=100, smoothing=0.9):
-    """Trains with a learning rate that grows from `low` to `high`, records the loss, and puts the model back.
+def learning_rate_range_test(
+    model: keras.Model,
+    data: Iterable[Sequence[Tensor]],
+    low: float = 1e-6,
+    high: float = 10.0,
+    updates: int = 100,
+    smoothing: float = 0.9,
+) -> RangeTest:
+    """Train with a learning rate that increases from `low` to `high`, record the loss, and restore the model.
 
         η_k = low (high / low)^(k / (updates - 1)),  s_k = smoothing s_{k-1} + (1 - smoothing) loss_k,
         smoothed loss = s_k / (1 - smoothing^(k + 1)),  s_{-1} = 0
 
-    It stops when the smoothed loss exceeds 4 times its minimum, or the loss is not finite. Weights, random seeds,
-    states, the optimizer's variables and its learning rate are afterwards as they were, to the bit, also on Ctrl-C;
-    metrics are reset. A range test is for the optimizer, the batch size and the model it was made with.
+    The test stops when the smoothed loss exceeds 4 times its minimum or the loss is not finite. Afterwards, also after
+    Ctrl-C, the weights, random seeds, states, optimizer variables, and learning rate are restored bit for bit; metrics
+    are reset. The result applies to the optimizer, batch size, and model of the test.
 
     Args:
-        model: built, and compiled with an optimizer whose learning rate is a number.
-        data: batches (x, y) or (x, y, sample_weight): a tf.data.Dataset, a list, or another iterable; repeated when it
-            ends. A dataset that shuffles anew each time does so here too.
-        low, high: the range of learning rates.
-        updates: at least 10.
-        smoothing: in [0, 1).
+        model: A built model, compiled with an optimizer whose learning rate is a number.
+        data: Batches `(x, y)` or `(x, y, sample_weight)`: a `tf.data.Dataset`, a list, or another iterable. It is
+            iterated repeatedly if it has too few batches; a dataset may shuffle each time.
+        low: First learning rate.
+        high: Last learning rate.
+        updates: Number of updates, at least 10.
+        smoothing: Weight of the previous value in the smoothed loss, in [0, 1).
 
-    Returns a `RangeTest`: its `suggestion` is the rate to begin with; printed, a summary; `plot(path)` draws it.
+    Returns:
+        A `RangeTest`. Its `suggestion` is a learning rate to start with, `print` shows a summary, and `plot(path)`
+        draws the losses.
 
     Raises:
-        ValueError: for a range, `updates` or `smoothing` that make no sense, a model that is not built or compiled, a
-            learning-rate schedule, or data without batches, that is no batches, or that cannot be read twice.
+        ValueError: If an argument is out of range, the model is not built or not compiled, its optimizer has a
+            learning-rate schedule, or `data` is empty, has elements that are not batches, or ends early and does not
+            support a second iteration.
 
-    Source: Smith 2017, arXiv:1506.01186; the geometric growth, the smoothing and the stop are fast.ai's.
+    Source: Smith 2017, arXiv:1506.01186. The geometric increase, the smoothing, and the stopping rule are fast.ai's.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras.training import learning_rate_range_test
@@ -51,30 +67,34 @@ def learning_rate_range_test(model, data, low=1e-6, high=10.0, updates=100, smoo
     low = checks.positive("low", low)
     high = checks.positive("high", high)
     if low >= high:
-        raise ValueError(f"low must be below high, got low={low:g} and high={high:g}")
-    if checks.positive_int("updates", updates) < 10:
-        raise ValueError(f"updates must be at least 10 to show where a loss falls, got {updates}")
+        raise ValueError(f"low must be less than high, got low={low:g} and high={high:g}")
+    if checks.positive_int("updates", updates) < MIN_UPDATES:
+        raise ValueError(f"updates must be at least {MIN_UPDATES} to show where the loss falls, got {updates}")
     checks.rate("smoothing", smoothing)
-    _require_trainable(model)
-    with _put_back(model):
+    _check_model(model)
+    with _restored_afterwards(model):
         return _record(model, data, np.geomspace(low, high, updates).tolist(), smoothing)
 
 
-def _require_trainable(model):
+def _check_model(model: keras.Model) -> None:
     if not model.compiled or model.optimizer is None:
-        raise ValueError("model must be compiled: the range test uses its optimizer and its loss")
+        raise ValueError(
+            f"model {model.name!r} is not compiled; compile it first: the range test uses its optimizer and loss"
+        )
     if not model.built:
-        raise ValueError("model must be built, so that there are weights to put back: give it a keras.Input or call it")
+        raise ValueError(
+            f"model {model.name!r} is not built, so that it has no weights to restore; add a keras.Input or call it"
+        )
     if not isinstance(model.optimizer.learning_rate, keras.Variable):
         raise ValueError(
-            "model must be compiled with a number as the learning rate, since the range test sets it; "
-            "this optimizer has a schedule"
+            f"model {model.name!r} has an optimizer with a learning-rate schedule, which is not supported: the range "
+            "test sets the learning rate; compile the model with a number as the learning rate"
         )
 
 
 @contextmanager
-def _put_back(model):
-    """All variables of the model and its optimizer are afterwards what they were; metrics are reset."""
+def _restored_afterwards(model: keras.Model) -> Iterator[None]:
+    """Restore all variables of the model and its optimizer and reset metrics when the block ends."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     before = [(variable, variable.numpy()) for variable in [*model.variables, *model.optimizer.variables]]
@@ -86,28 +106,33 @@ def _put_back(model):
         model.reset_metrics()
 
 
-def _record(model, data, rates, smoothing):
-    losses, smoothed, running, best = [], [], 0.0, math.inf
+def _record(model: keras.Model, data: Iterable[Sequence[Tensor]], rates: list[float], smoothing: float) -> RangeTest:
+    losses: list[float] = []
+    smoothed: list[float] = []
+    average, lowest = 0.0, math.inf
     for rate, batch in zip(rates, _batches(data, len(rates)), strict=True):
         model.optimizer.learning_rate = rate
         losses.append(float(model.train_on_batch(*batch, return_dict=True)["loss"]))  # it resets the metrics first
-        running = smoothing * running + (1 - smoothing) * losses[-1]
-        smoothed.append(running / (1 - smoothing ** len(losses)))
-        # where a loss may be negative, what 4 times is to positive ones; NaN is not below anything
-        if not smoothed[-1] <= best + (TOO_HIGH - 1) * abs(best) or not math.isfinite(losses[-1]):
+        average = smoothing * average + (1 - smoothing) * losses[-1]
+        smoothed.append(average / (1 - smoothing ** len(losses)))
+        # the limit is 4 times a positive minimum, and the same distance above a negative one; NaN fails the comparison
+        limit = lowest + (DIVERGENCE_FACTOR - 1) * abs(lowest)
+        if not smoothed[-1] <= limit or not math.isfinite(losses[-1]):
             return RangeTest(rates[: len(losses)], losses, smoothed, rate, smoothing)
-        best = min(best, smoothed[-1])
+        lowest = min(lowest, smoothed[-1])
     return RangeTest(rates, losses, smoothed, None, smoothing)
 
 
-def _batches(data, updates):
-    """`updates` batches, from the beginning again where `data` ends."""
+def _batches(data: Iterable[Sequence[Tensor]], updates: int) -> Iterator[Sequence[Tensor]]:
+    """Yield `updates` batches, iterating over `data` repeatedly if necessary."""
     count = 0
     while count < updates:
         before = count
         for batch in data:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-                raise ValueError(f"data must give (x, y) or (x, y, sample_weight), got {_shown(batch)}")
+                raise ValueError(
+                    f"data must consist of batches (x, y) or (x, y, sample_weight), got {_description(batch)}"
+                )
             yield batch
             count += 1
             if count == updates:
@@ -116,12 +141,12 @@ def _batches(data, updates):
             raise ValueError("data must hold at least one batch, got none")
         if count == before:
             raise ValueError(
-                f"data ended after {count} batches and cannot be read again: give a dataset or a list, "
+                f"data ended after {count} batches and does not support a second iteration; pass a dataset or a list, "
                 f"or updates={count}"
             )
 
 
-def _shown(batch):
+def _description(batch: object) -> str:
     if isinstance(batch, (tuple, list)):
         return f"a {type(batch).__name__} of {len(batch)}"
     return f"one {type(batch).__name__}"

@@ -1,17 +1,29 @@
-"""`Recipe`: how a model is trained, as data."""
+"""Training recipe as data: optimizer, schedule, clipping, batches, and epochs."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deeprnn_keras import _compat, checks
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+Loss: TypeAlias = "str | Callable[[Tensor, Tensor], Tensor] | Sequence[Any] | Mapping[str, Any]"
+"""Argument `loss` of `keras.Model.compile`."""
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 AVERAGING = ("ema", "nt-asgd")
 EMA_MOMENTUM = 0.999
 NONMONO = 5  # epochs, as in Merity et al. 2017
-QUICK_SECONDS = 60.0  # of updates on two cores; start-up and scoring come on top
+QUICK_SECONDS = 60.0  # duration of the updates on 2 cores, without start-up and scoring
 QUICK_EPOCHS = 4
 QUICK_BPTT = 32
 QUICK_VALIDATION_WINDOWS = 512
@@ -19,34 +31,39 @@ QUICK_VALIDATION_WINDOWS = 512
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimizer, learning rate and its schedule, clipping, batch, steps and epochs of a training.
+    """Optimizer, learning-rate schedule, clipping, batch size, window length, and epochs of a run.
 
     Attributes:
-        optimizer: "adam", "rmsprop" or "sgd"; `optimizer_options` are further arguments of the Keras optimizer.
-        learning_rate: the base rate; `schedule` multiplies it.
-        schedule: `CosineDecay`, `GeometricDecay`, `StepDecay`, `PlateauDecay`, or None.
-        warmup: updates over which the rate rises linearly to its full value.
-        global_clipnorm: all gradients together are scaled down to this norm where theirs is larger, or None.
-        clipvalue: every element of a gradient is cut to [-clipvalue, clipvalue], or None. One of the two at most.
-        sum_over_time: learning rate and clipping are stated for a loss summed over the T steps of a window. Ours
-            is the mean, so clipping is divided by T and, for "sgd", the learning rate multiplied by T: the same
-            updates (RMSprop and Adam do not feel the scale).
-        weight_decay: lambda: each update takes learning rate x lambda x weight off a weight, or None.
-        ar, tar: penalties on large and on restless outputs of the top `DeepRNN`, see there.
-        averaging: "nt-asgd": `NTASGD`; "ema": an exponential moving average, Keras' own, of momentum .999 unless
-            `optimizer_options` has another `ema_momentum`; None.
-        stateful: train on lanes (`TBPTTDataset`), carrying the state from batch to batch, instead of on windows that
-            begin with a zero state.
-        random_bptt: T is drawn anew for each batch, and the rate goes with it; needs `stateful`.
-        batch_size: n.
-        bptt: T, the steps through which gradients flow back: the length of a training window.
-        epochs: passes over the windows; more where `min_steps` updates ask for it (a short text).
-        stride: symbols from one window to the next; None: `bptt`.
-        train_windows, validation_windows: train on the first so many windows of a text and validate on the next so
-            many; None: the held-out split of `TextCorpus`.
+        optimizer: "adam", "rmsprop", or "sgd".
+        learning_rate: Base learning rate, which `schedule` multiplies.
+        schedule: `CosineDecay`, `GeometricDecay`, `StepDecay`, `PlateauDecay`, or None for a constant learning rate.
+        warmup: Number of updates over which the learning rate increases linearly to its full value.
+        global_clipnorm: Global norm to clip gradients to, or None.
+        clipvalue: Absolute value to clip each element of a gradient to, or None. Not together with `global_clipnorm`.
+        sum_over_time: Whether learning rate and clipping are stated for a loss summed over the T steps of a window.
+            This library averages over the steps; `compile` therefore divides clipping by T and, for "sgd", multiplies
+            the learning rate by T, which results in the same updates. (RMSprop and Adam are invariant to the scale.)
+        weight_decay: λ: each update subtracts learning rate x λ x weight from a weight; None for no decay.
+        ar: Coefficient of activation regularization, applied to the last `DeepRNN` of the model.
+        tar: Coefficient of temporal activation regularization, applied to the last `DeepRNN` of the model.
+        averaging: "nt-asgd" for `NTASGD`; "ema" for Keras' exponential moving average, with momentum 0.999 unless
+            `optimizer_options` sets `ema_momentum`; None for no averaging.
+        stateful: Whether to train on parallel streams (`TBPTTDataset`) and carry states from batch to batch. Otherwise
+            each window starts from a zero state.
+        random_bptt: Whether to draw T at random for each batch, with a learning rate proportional to T. Requires
+            `stateful`.
+        batch_size: n, the number of windows or streams per batch.
+        bptt: T, the number of steps per window, through which gradients are propagated.
+        epochs: Number of epochs, increased if `min_steps` requires it.
+        min_steps: Minimum number of updates, for short texts.
+        stride: Number of symbols between the starts of successive windows; None for `bptt`.
+        train_windows: Number of windows at the start of a text to train on; None for the held-out split of
+            `TextCorpus`.
+        validation_windows: Number of windows, after those, to validate on; None together with `train_windows`.
+        optimizer_options: Additional arguments of the Keras optimizer.
 
     Raises:
-        ValueError: for a value out of range, naming it.
+        ValueError: If a value is out of range or two values exclude each other.
 
     >>> from deeprnn_keras import LanguageModel, Recipe
     >>> recipe = Recipe("sgd", learning_rate=1.0, global_clipnorm=5.0, batch_size=20, bptt=35, epochs=13)
@@ -73,56 +90,77 @@ class Recipe:
     stride: int | None = None
     train_windows: int | None = None
     validation_windows: int | None = None
-    optimizer_options: dict = field(default_factory=dict)
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        self._check_values()
+        self._check_combinations()
+
+    def _check_values(self) -> None:
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.positive("learning_rate", self.learning_rate)
         for name in ("global_clipnorm", "clipvalue", "weight_decay"):
-            if getattr(self, name) is not None:
-                checks.positive_or_none(name, getattr(self, name))
-        if self.global_clipnorm and self.clipvalue:
-            raise ValueError(
-                f"give global_clipnorm or clipvalue, not both; got {self.global_clipnorm} and {self.clipvalue}"
-            )
+            checks.positive_or_none(name, getattr(self, name))
         for name in ("batch_size", "bptt", "epochs", "min_steps"):
             checks.positive_int(name, getattr(self, name))
         for name in ("warmup", "ar", "tar"):
             checks.non_negative(name, getattr(self, name))
         if self.averaging is not None:
             checks.one_of("averaging", self.averaging, AVERAGING)
-        if self.random_bptt and not self.stateful:
-            raise ValueError("random_bptt=True cuts lanes of a stream; it needs stateful=True")
         for name in ("stride", "train_windows", "validation_windows"):
             if getattr(self, name) is not None:
                 checks.positive_int(name, getattr(self, name))
+
+    def _check_combinations(self) -> None:
+        if self.global_clipnorm and self.clipvalue:
+            raise ValueError(
+                "global_clipnorm and clipvalue exclude each other, "
+                f"got global_clipnorm={self.global_clipnorm} and clipvalue={self.clipvalue}; set one of them to None"
+            )
+        if self.random_bptt and not self.stateful:
+            raise ValueError("random_bptt=True requires stateful=True, got stateful=False")
         if (self.train_windows is None) != (self.validation_windows is None):
             raise ValueError(
-                "train_windows and validation_windows come together, or are both None; "
-                f"got {self.train_windows} and {self.validation_windows}"
+                "train_windows and validation_windows must both be integers or both be None, "
+                f"got train_windows={self.train_windows} and validation_windows={self.validation_windows}"
             )
 
-    def replace(self, **values):
-        """This recipe with other values; one way of clipping takes the place of the other."""
+    def replace(self, **changes: Any) -> Recipe:
+        """Return a copy with other values. Setting one kind of clipping removes the other."""
         other = {"global_clipnorm": "clipvalue", "clipvalue": "global_clipnorm"}
-        replaced = {other[name]: None for name in other.keys() & values.keys()}
-        return dataclasses.replace(self, **{**replaced, **values})
+        removed = {other[name]: None for name in other.keys() & changes.keys()}
+        return dataclasses.replace(self, **{**removed, **changes})
 
-    def prepare(self, model, loss, data=None, metrics=()):
-        """(the compiled model, the callbacks that `fit` needs to follow this recipe), a guard against NaN among them.
+    def prepare(
+        self,
+        model: keras.Model,
+        loss: Loss,
+        data: tf.data.Dataset | None = None,
+        metrics: Sequence[Any] = (),
+    ) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+        """Compile a model and return it with the callbacks for `fit`, including a `NonFiniteGuard`.
 
         Args:
-            model: any Keras model.
-            loss: what `compile` takes.
-            data: the training data, a `TBPTTDataset` where T is random; else it may be left out.
-            metrics: what `compile` takes.
+            model: Any Keras model.
+            loss: Argument of `compile`.
+            data: Training data; required with `random_bptt`, which needs a `TBPTTDataset`.
+            metrics: Argument of `compile`.
         """
         from deeprnn_keras.training.non_finite import NonFiniteGuard
 
         return self.compile(model, loss, metrics), [*self.callbacks(data), NonFiniteGuard(recipe=self)]
 
-    def compile(self, model, loss, metrics=()):
-        """Compiles `model` with this recipe's optimizer, penalties and `loss`; returns it."""
+    def compile(self, model: keras.Model, loss: Loss, metrics: Sequence[Any] = ()) -> keras.Model:
+        """Compile a model with the optimizer and penalties of this recipe, and return it.
+
+        Args:
+            model: Any Keras model.
+            loss: Argument of `keras.Model.compile`.
+            metrics: Argument of `keras.Model.compile`.
+
+        Raises:
+            ValueError: If the recipe has activation regularization and the model has no `DeepRNN`.
+        """
         from deeprnn_keras.optimizers.guard import GUARDED_OPTIMIZERS
 
         steps = self.bptt if self.sum_over_time else 1
@@ -134,74 +172,97 @@ class Recipe:
             weight_decay=self.weight_decay,
             **{**ema, **self.optimizer_options},
         )
-        self._penalize(model)
+        self._regularize_activations(model)
         model.compile(optimizer, loss, metrics=list(metrics))
         return model
 
-    def _penalize(self, model):
-        """AR and TAR belong to the top stack; a recipe without them leaves a model's own alone."""
+    def _regularize_activations(self, model: keras.Model) -> None:
+        """Set AR and TAR of the last `DeepRNN`; a recipe without them does not change those of the model."""
         if not (self.ar or self.tar):
             return
         from deeprnn_keras.layers import DeepRNN
 
         stacks = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
         if not stacks:
-            raise ValueError(f"ar={self.ar:g} and tar={self.tar:g} need a DeepRNN, and model {model.name!r} has none")
+            raise ValueError(
+                f"ar={self.ar:g} and tar={self.tar:g} require a DeepRNN, and model {model.name!r} has none; "
+                "set both to 0"
+            )
         stacks[-1].set_activation_regularization(self.ar, self.tar)
 
-    def mean_loss_rate(self):
-        """The base learning rate for a loss that is the mean over the steps."""
+    def mean_loss_rate(self) -> float:
+        """Return the base learning rate for a loss that is averaged over the time steps."""
         return self.learning_rate * (self.bptt if self.sum_over_time and self.optimizer == "sgd" else 1)
 
-    def callbacks(self, data=None):
-        """The Keras callbacks that `model.fit` needs to follow this recipe: learning rate and averaging."""
+    def callbacks(self, data: tf.data.Dataset | None = None) -> list[keras.callbacks.Callback]:
+        """Return the callbacks for the learning rate and averaging.
+
+        Args:
+            data: Training data; required with `random_bptt`, which needs a `TBPTTDataset`.
+
+        Raises:
+            ValueError: If the recipe has `random_bptt` and `data` does not.
+        """
         from deeprnn_keras.training.learning_rate import LearningRate
 
         if self.random_bptt and not getattr(data, "random_bptt", False):
             raise ValueError(
-                "random_bptt=True: give the TBPTTDataset too, callbacks(data), so that the rate goes with T"
+                "random_bptt=True requires data to be a TBPTTDataset with random_bptt=True, to adapt the learning rate "
+                f"to T, got {type(data).__name__}; pass the dataset to callbacks(data) or prepare(..., data=data)"
             )
-        found = []
+        callbacks: list[keras.callbacks.Callback] = []
         if self.schedule is not None or self.warmup or self.random_bptt:
-            found.append(LearningRate(self.mean_loss_rate(), self.schedule, self.warmup, data))
+            callbacks.append(LearningRate(self.mean_loss_rate(), self.schedule, self.warmup, data))
         if self.averaging is not None:
             from deeprnn_keras.training.averaging import NTASGD, EMAWeights
 
-            found.append(EMAWeights() if self.averaging == "ema" else NTASGD(NONMONO))
-        return found
+            callbacks.append(EMAWeights() if self.averaging == "ema" else NTASGD(NONMONO))
+        return callbacks
 
-    def epochs_for(self, updates_per_epoch):
-        """The number of epochs, given the number of updates in each."""
+    def epochs_for(self, updates_per_epoch: int) -> int:
+        """Return the number of epochs: `epochs`, or more if `min_steps` requires it."""
         return max(self.epochs, math.ceil(self.min_steps / updates_per_epoch))
 
-    def quick(self, weights, num_layers):
-        """(the recipe of a first impression, its updates): about a minute of updates on two cores.
+    def quick(self, weights: int, num_layers: int) -> tuple[Recipe, int]:
+        """Return a recipe for a first impression, and its number of updates: about one minute on 2 cores.
 
-        The number of updates comes from an estimate and not from a clock, so that it is the same in every run: a
-        millisecond per time step and layer, and 0.1 ns per weight and symbol.
+        The number of updates is the same in every run, because it is estimated rather than timed: 1 ms per time step
+        and layer, and 0.1 ns per weight and symbol.
+
+        Args:
+            weights: Number of weights of the model.
+            num_layers: Number of recurrent layers, L.
         """
         bptt = min(self.bptt, QUICK_BPTT)
         symbols = self.batch_size * bptt
-        update = 1e-3 * bptt * num_layers + 1e-10 * symbols * weights
-        updates = int(min(max(QUICK_SECONDS / update, 10 * QUICK_EPOCHS), 4000)) // QUICK_EPOCHS * QUICK_EPOCHS
+        seconds_per_update = 1e-3 * bptt * num_layers + 1e-10 * symbols * weights
+        updates = min(max(QUICK_SECONDS / seconds_per_update, 10 * QUICK_EPOCHS), 4000)
+        updates = int(updates) // QUICK_EPOCHS * QUICK_EPOCHS
         return dataclasses.replace(self, bptt=bptt, epochs=QUICK_EPOCHS, min_steps=1), updates
 
-    def describe(self):
-        """[(what, value)] for tables."""
-        clip = [f"norm {self.global_clipnorm:g}"] if self.global_clipnorm else []
-        clip += [f"value {self.clipvalue:g}"] if self.clipvalue else []
+    def describe(self) -> list[tuple[str, str]]:
+        """Return pairs (setting, value) for tables."""
         options = ", ".join(f"{key}={value:g}" for key, value in self.optimizer_options.items())
-        warm = f", warm-up over {self.warmup:,} updates" if self.warmup else ""
-        held = {"weight decay": self.weight_decay, "AR": self.ar, "TAR": self.tar}
-        steps = f"about {self.bptt}, drawn anew for each batch" if self.random_bptt else self.bptt
+        warmup = f", warm-up over {self.warmup:,} updates" if self.warmup else ""
+        steps = f"about {self.bptt}, random for each batch" if self.random_bptt else self.bptt
         return [
             ("optimizer", f"{self.optimizer}{f' ({options})' if options else ''}"),
-            ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}{warm}"),
-            ("gradient clip", " and ".join(clip) or "none"),
+            ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}{warmup}"),
+            ("gradient clipping", self._describe_clipping()),
             *([("loss", "summed over the T steps")] if self.sum_over_time else []),
-            *([("penalties", ", ".join(f"{k} {v:g}" for k, v in held.items() if v))] if any(held.values()) else []),
+            *self._describe_penalties(),
             *([("averaging", self.averaging.upper())] if self.averaging else []),
-            ("batch n, steps T", f"{self.batch_size}, {steps}"),
+            ("batch size n, steps T", f"{self.batch_size}, {steps}"),
             ("state", "carried from batch to batch" if self.stateful else "zero at the start of each window"),
             ("epochs", str(self.epochs)),
         ]
+
+    def _describe_clipping(self) -> str:
+        if self.global_clipnorm:
+            return f"global norm {self.global_clipnorm:g}"
+        return f"value {self.clipvalue:g}" if self.clipvalue else "none"
+
+    def _describe_penalties(self) -> list[tuple[str, str]]:
+        penalties = {"weight decay": self.weight_decay, "AR": self.ar, "TAR": self.tar}
+        texts = [f"{name} {value:g}" for name, value in penalties.items() if value]
+        return [("penalties", ", ".join(texts))] if texts else []

@@ -1,44 +1,58 @@
-"""`Resume`: a training that can be killed at any moment and goes on as if it had not been."""
+"""Callback that checkpoints the complete training state and resumes from it."""
+
+from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training import checkpoint_files, snapshot
 from deeprnn_keras.training.run_description import describe_run, differences
 
-EVERY = 100
+if TYPE_CHECKING:
+    from deeprnn_keras.data.batches import Batches
+
+DEFAULT_INTERVAL = 100
+MAX_DIFFERENCES = 8  # listed in an error message
 
 
 class Resume(keras.callbacks.Callback):
-    """Saves a training in full, and takes it up again where it was saved last.
+    """Checkpoint the complete training state and resume from it.
 
-    On the same machine, a training that was killed and resumed ends with the weights, bit for bit, of one that never
-    was: weights, optimizer, seeds of dropout, place in the data, states carried, sums of metrics and the state of the
-    callbacks are saved together, every `every` updates and at the end of each epoch. A checkpoint is written beside
-    and renamed, sealed with a hash, and the last two are kept; where the newest is damaged the one before serves, with
-    a warning. The first `fit` with an empty directory begins; the same script, run again, goes on.
+    An interrupted run that is resumed on the same machine ends with bit-identical weights. Each checkpoint holds the
+    weights, optimizer variables, random seeds, position in the data, carried recurrent states, metric totals, and the
+    state of `callbacks`. Checkpoints are written every `every` updates and at the end of each epoch: to a temporary
+    file that is hashed and renamed. The last two are kept. If the newest is damaged, the previous one is used and a
+    warning is issued.
+
+    The first `fit` with an empty directory starts a run; running the same script again resumes it.
 
     Args:
-        directory: for the checkpoints; made where it is not there.
-        data: what `fit` trains on: `TBPTTDataset`, `token_windows(...)` or other `Batches`, whose place can be set.
-        callbacks: those whose state belongs to the training (schedules, early stopping, averaging, a record): give
-            them here and not to `fit`. Their state is their attributes: numbers, text, lists and dictionaries of
-            these, arrays and lists of arrays, whose names do not begin with an underscore.
-        every: updates from one checkpoint to the next.
-        about: more that must be the same in both runs, a flat dictionary, such as the fields of a recipe.
+        directory: Checkpoint directory; created if missing.
+        data: The dataset passed to `fit`. Its position must be settable: `TBPTTDataset`, `token_windows(...)`, or
+            another `Batches`.
+        callbacks: Callbacks whose state is part of the run (schedules, early stopping, averaging). Pass them here, not
+            to `fit`. Their state consists of the attributes whose names do not begin with an underscore and whose
+            values are numbers, strings, lists and dictionaries of these, arrays, or lists of arrays.
+        every: Number of updates between checkpoints.
+        about: Additional settings that must match when resuming, for example the fields of a recipe.
 
     Attributes:
-        resumed_at: the number of updates that were done before, 0 for a new training.
+        resumed_at: Number of updates restored from the checkpoint; 0 for a new run.
 
     Raises:
-        ValueError: if data has no place to set; and in `fit`, if the directory holds a training with another model,
-            optimizer, data, callbacks or `about`: each difference is named.
-        OSError: if a checkpoint cannot be written: the disk is full, the directory read-only. Earlier ones are kept.
+        ValueError: If `data` has no settable position; in `fit`, if the directory holds a run with a different
+            model, optimizer, dataset, callback, or `about`; the message lists the differences.
+        OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
+            checkpoints are kept.
 
     >>> import keras, numpy as np, tempfile
     >>> from deeprnn_keras import LanguageModel, Resume, token_windows
@@ -51,7 +65,14 @@ class Resume(keras.callbacks.Callback):
     0
     """
 
-    def __init__(self, directory, data, callbacks=(), every=EVERY, about=None):
+    def __init__(
+        self,
+        directory: PathLike,
+        data: Batches,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        every: int = DEFAULT_INTERVAL,
+        about: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__()
         if not hasattr(data, "set_position"):
             raise ValueError(
@@ -61,150 +82,170 @@ class Resume(keras.callbacks.Callback):
         self.directory, self.data, self.callbacks = Path(directory).expanduser(), data, list(callbacks)
         self.every, self.about = checks.positive_int("every", every), dict(about or {})
         self.resumed_at = 0
-        self._epoch, self._batch, self._updates = 0, 0, 0
-        self._found, self._cut_short = None, False
+        self._epoch, self._batch, self._updates = 0, 0, 0  # position in the run
+        self._first_batch = 0  # first batch of this epoch that this process trains on
+        self._checkpoint: checkpoint_files.Checkpoint | None = None  # checkpoint to resume from, until its epoch begins
+        self._epoch_cut_short = False
 
-    def set_model(self, model):
+    @override
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         for callback in self.callbacks:
             callback.set_model(model)
 
-    def set_params(self, params):
+    @override
+    def set_params(self, params: dict[str, int]) -> None:
         super().set_params(params)
         for callback in self.callbacks:
             callback.set_params(params)
 
-    def on_train_begin(self, logs=None):
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
         if not self.params.get("steps"):
-            raise ValueError("Resume needs to know the updates per epoch; give fit the data itself, not a part of it")
-        self._make_directory()
+            raise ValueError(
+                "Resume needs the number of updates per epoch, which is unknown for this dataset; pass data itself to "
+                "fit, not a dataset derived from it"
+            )
+        self._create_directory()
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        found = checkpoint_files.read_newest(self.directory)
-        self._identity = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
-        if found is None:
-            self._each("on_train_begin", logs)
+        checkpoint = checkpoint_files.read_newest(self.directory)
+        self._description = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
+        if checkpoint is None:
+            self._forward("on_train_begin", logs)
             self._save(0, 0)
             return
-        path, arrays, plain = found
-        self._compare(path, plain)
-        snapshot.restore_model(self.model, arrays, plain)
-        self._each("on_train_begin", logs)
-        snapshot.restore_callbacks(self.callbacks, arrays, plain)
-        self._epoch, self._batch, self._updates = plain["place"]
-        self.resumed_at, self._found = self._updates, (arrays, plain)
-        self.model._initial_epoch = self._epoch  # as Keras' own BackupAndRestore does
+        self._check_same_run(checkpoint)
+        snapshot.restore_model(self.model, checkpoint.arrays, checkpoint.values)
+        self._forward("on_train_begin", logs)
+        snapshot.restore_callbacks(self.callbacks, checkpoint.arrays, checkpoint.values)
+        self._epoch, self._batch, self._updates = checkpoint.values["position"]
+        self.resumed_at, self._checkpoint = self._updates, checkpoint
+        self.model._initial_epoch = self._epoch  # as keras.callbacks.BackupAndRestore does
 
-    def _make_directory(self):
+    def _create_directory(self) -> None:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
-                f"directory {str(self.directory)!r} cannot be created: {error.strerror}; give another"
+                f"directory {str(self.directory)!r} could not be created: {error.strerror}; pass another directory"
             ) from error
 
-    def _compare(self, path, plain):
-        found = differences(plain["identity"], self._identity)
+    def _check_same_run(self, checkpoint: checkpoint_files.Checkpoint) -> None:
+        """Raise a ValueError if the checkpoint is of a different run; warn if it was written with other versions."""
+        found = differences(checkpoint.values["description"], self._description)
         if found:
-            more = f" (and {len(found) - 8} more)" if len(found) > 8 else ""
+            more = f" (and {len(found) - MAX_DIFFERENCES} more)" if len(found) > MAX_DIFFERENCES else ""
             raise ValueError(
-                f"directory {str(self.directory)!r} holds another training: {'; '.join(found[:8])}{more}. "
-                "Run what was run there, or give a new directory"
+                f"directory {str(self.directory)!r} holds a different run: {'; '.join(found[:MAX_DIFFERENCES])}{more}. "
+                "Resume with the settings of that run, or pass a new directory"
             )
-        other = {name: (old, _versions()[name]) for name, old in plain["versions"].items() if old != _versions()[name]}
-        if other:
-            words = ", ".join(f"{name} {old} before, {new} now" for name, (old, new) in other.items())
-            warnings.warn(f"{path.name} was written with other versions: {words}; results may differ", stacklevel=2)
+        changed = differences(checkpoint.values["versions"], _versions())
+        if changed:
+            warnings.warn(
+                f"{checkpoint.path.name} was written with other versions: {', '.join(changed)}; results may differ",
+                stacklevel=2,
+            )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    @override
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
-        within = self._found is not None and self._batch > 0
-        if self._found is not None:
-            self._put_history_back()
-        if within:
-            snapshot.restore_epoch(self.model, self._found[0])
+        if self._checkpoint is not None:
+            self._restore_history(self._checkpoint)
+        if self._checkpoint is not None and self._batch > 0:
+            snapshot.restore_epoch(self.model, self._checkpoint.arrays)
         else:
             self._batch = 0
-            self._each("on_epoch_begin", epoch, logs)
+            self._forward("on_epoch_begin", epoch, logs)
         self.data.set_position(epoch, self._batch)
-        self._first, self._found = self._batch, None
+        self._first_batch, self._checkpoint = self._batch, None
 
-    def _put_history_back(self):
+    def _restore_history(self, checkpoint: checkpoint_files.Checkpoint) -> None:
         history = getattr(self.model, "history", None)
         if history is not None:
-            history.epoch, history.history = (
-                list(part) if isinstance(part, list) else dict(part) for part in self._found[1]["history"]
-            )
+            epochs, metrics = checkpoint.values["history"]
+            history.epoch, history.history = list(epochs), dict(metrics)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self._each("on_train_batch_begin", self._first + batch, logs)
+    @override
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self._forward("on_train_batch_begin", self._first_batch + batch, logs)
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._each("on_train_batch_end", self._first + batch, logs)
-        self._batch, self._updates = self._first + batch + 1, self._updates + 1
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self._forward("on_train_batch_end", self._first_batch + batch, logs)
+        self._batch, self._updates = self._first_batch + batch + 1, self._updates + 1
         last = self._batch >= self.params["steps"]
-        if last and self._first and not self.model.stop_training:
-            # the data of an epoch begun in the middle ends before Keras' count does: leave its loop, not the training
-            self.model.stop_training = self._cut_short = True
+        if last and self._first_batch and not self.model.stop_training:
+            # Keras expects all batches of the epoch, but only the remaining ones exist: end the epoch, not the run
+            self.model.stop_training = self._epoch_cut_short = True
         elif self._updates % self.every == 0 and not last and not self.model.stop_training:
             self._save(self._epoch, self._batch)
 
-    def _go_on(self):
-        if self._cut_short:
-            self.model.stop_training = self._cut_short = False
+    def _clear_stop(self) -> None:
+        """Undo the `stop_training` that ended a resumed epoch."""
+        if self._epoch_cut_short:
+            self.model.stop_training = self._epoch_cut_short = False
 
-    def on_test_begin(self, logs=None):
-        self._go_on()
-        self._each("on_test_begin", logs)
+    @override
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self._clear_stop()
+        self._forward("on_test_begin", logs)
 
-    def on_test_end(self, logs=None):
-        self._each("on_test_end", logs)
+    @override
+    def on_test_end(self, logs: Logs = None) -> None:
+        self._forward("on_test_end", logs)
 
-    def on_test_batch_begin(self, batch, logs=None):
-        self._each("on_test_batch_begin", batch, logs)
+    @override
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self._forward("on_test_batch_begin", batch, logs)
 
-    def on_test_batch_end(self, batch, logs=None):
-        self._each("on_test_batch_end", batch, logs)
+    @override
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self._forward("on_test_batch_end", batch, logs)
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._go_on()
-        self._each("on_epoch_end", epoch, logs)
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self._clear_stop()
+        self._forward("on_epoch_end", epoch, logs)
         if not self.model.stop_training:
-            self._save(epoch + 1, 0, epoch=epoch, logs=logs)
+            self._save(epoch + 1, 0, finished_epoch=epoch, logs=logs)
 
-    def on_train_end(self, logs=None):
-        if self._found is not None:  # everything was done before
-            self._put_history_back()
-        self._each("on_train_end", logs)
+    @override
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self._checkpoint is not None:  # no epoch was left to train
+            self._restore_history(self._checkpoint)
+        self._forward("on_train_end", logs)
 
-    def _save(self, next_epoch, batch, epoch=None, logs=None):
-        arrays, plain = snapshot.capture(self.model, self.callbacks)
-        plain |= {
-            "place": [next_epoch, batch, self._updates],
-            "identity": self._identity,
+    def _save(self, next_epoch: int, next_batch: int, finished_epoch: int | None = None, logs: Logs = None) -> None:
+        arrays, values = snapshot.capture(self.model, self.callbacks)
+        values |= {
+            "position": [next_epoch, next_batch, self._updates],
+            "description": self._description,
             "versions": _versions(),
-            "history": self._history(epoch, logs),
+            "history": self._history(finished_epoch, logs),
             "time": time.time(),
         }
-        checkpoint_files.write(self.directory, self._updates, arrays, plain)
+        checkpoint_files.write(self.directory, self._updates, arrays, values)
 
-    def _history(self, epoch, logs):
-        """Keras' record; it notes an epoch after this callback has seen its end."""
+    def _history(self, finished_epoch: int | None, logs: Logs) -> tuple[list[int], dict[str, list[float]]]:
+        """Return the epochs and metrics of Keras' `History`, with the epoch that it has not recorded yet."""
         history = getattr(self.model, "history", None)
-        if not hasattr(history, "epoch"):  # before its first epoch
-            return [[], {}]
-        epochs, values = list(history.epoch), {key: [float(v) for v in kept] for key, kept in history.history.items()}
-        if epoch is not None and epoch not in epochs:
-            epochs.append(epoch)
+        if history is None or not hasattr(history, "epoch"):  # before the first epoch
+            return [], {}
+        epochs = list(history.epoch)
+        metrics = {key: [float(value) for value in values] for key, values in history.history.items()}
+        if finished_epoch is not None and finished_epoch not in epochs:
+            epochs.append(finished_epoch)
             for key, value in (logs or {}).items():
-                values.setdefault(key, []).append(float(value))
-        return [epochs, values]
+                metrics.setdefault(key, []).append(float(value))
+        return epochs, metrics
 
-    def _each(self, hook, *arguments):
+    def _forward(self, hook: str, *arguments: object) -> None:
+        """Call a method of all callbacks."""
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments)
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     names = ("keras", keras.backend.backend(), "numpy")
     return {name: version(name) for name in names}

@@ -1,74 +1,94 @@
-"""What a training is: a flat description by which a resumed run is compared with the one that was killed."""
+"""Flat description of a run, by which a resumed run is compared with the interrupted one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from deeprnn_keras import _compat
-from deeprnn_keras.optimizers.clipping import innermost
+from deeprnn_keras._types import Config
+from deeprnn_keras.optimizers.clipping import unwrap_optimizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from deeprnn_keras.data.batches import Batches
+
+_ABSENT = object()
 
 
-def describe_run(model, data, callbacks, params, about):
-    """{what: value} of model, optimizer, loss, data, callbacks and `about`, plain values.
+def describe_run(
+    model: keras.Model,
+    data: Batches,
+    callbacks: Sequence[keras.callbacks.Callback],
+    params: Mapping[str, int],
+    about: Mapping[str, object],
+) -> Config:
+    """Return a flat dictionary that describes model, optimizer, loss, data, callbacks, and `about`.
 
     Args:
-        model: compiled, before its first update.
-        data: with an attribute `about`.
-        callbacks: those that go along.
-        params: what Keras tells callbacks: epochs and steps.
-        about: more, a flat dictionary.
+        model: A compiled model before its first update.
+        data: Training data, with a dictionary `about`.
+        callbacks: Callbacks whose state is part of the run.
+        params: Parameters that Keras passes to callbacks: epochs and steps.
+        about: Additional entries.
+
+    Returns:
+        A dictionary {setting: value}, whose values are bool, int, float, str, or None. It is the same in every process.
     """
-    found = {"epochs": params["epochs"], "updates per epoch": params["steps"]}
-    found |= {f"data, {key}": value for key, value in data.about.items()}
+    description: dict[str, object] = {"epochs": params["epochs"], "updates per epoch": params["steps"]}
+    description |= {f"data, {key}": value for key, value in data.about.items()}
     for number, layer in enumerate(_compat.flatten_layers(model, include_self=False)):
-        found |= _flat(f"layer {number} ({type(layer).__name__})", _config(layer))
-    optimizer = innermost(model.optimizer)
-    found |= _flat(f"optimizer ({type(optimizer).__name__})", _config(optimizer))
-    found["loss"] = _loss(model.loss)
-    found["weights"] = " ".join("x".join(map(str, weight.shape)) or "1" for weight in model.weights)
-    found["callbacks"] = " ".join(type(callback).__name__ for callback in callbacks)
-    found |= {str(key): value for key, value in about.items()}
+        description |= _flatten(f"layer {number} ({type(layer).__name__})", _config(layer))
+    optimizer = unwrap_optimizer(model.optimizer)
+    description |= _flatten(f"optimizer ({type(optimizer).__name__})", _config(optimizer))
+    description["loss"] = _loss(model.loss)
+    description["weights"] = " ".join("x".join(map(str, weight.shape)) or "1" for weight in model.weights)
+    description["callbacks"] = " ".join(type(callback).__name__ for callback in callbacks)
+    description |= {str(key): value for key, value in about.items()}
     return {
         key: value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
-        for key, value in found.items()
+        for key, value in description.items()
     }
 
 
-def differences(one, other):
-    """["what: value there, value here", ...] of two identities."""
-    absent = object()
+def differences(before: Config, now: Config) -> list[str]:
+    """Return the differences of two descriptions as texts: 'units: 64 before, 32 now'."""
     return [
-        f"{key}: {_shown(one.get(key, absent), absent)} before, {_shown(other.get(key, absent), absent)} now"
-        for key in dict.fromkeys([*one, *other])
-        if one.get(key, absent) != other.get(key, absent)
+        f"{key}: {_format(before.get(key, _ABSENT))} before, {_format(now.get(key, _ABSENT))} now"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key, _ABSENT) != now.get(key, _ABSENT)
     ]
 
 
-def _shown(value, absent):
-    text = "absent" if value is absent else repr(value)
+def _format(value: object) -> str:
+    text = "absent" if value is _ABSENT else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _config(thing):
+def _config(instance: keras.layers.Layer | keras.optimizers.Optimizer) -> Config:
     try:
-        config = thing.get_config()
-    except NotImplementedError:  # of a class of one's own without get_config Keras knows nothing but its name
+        config = instance.get_config()
+    except NotImplementedError:  # a user-defined class without get_config is compared by its name alone
         return {"configuration": "not described by its class"}
     return {
         key: value for key, value in config.items() if key not in ("name", "layers", "input_layers", "output_layers")
     }
 
 
-def _flat(name, value):
-    """Nested dictionaries as one, without names that Keras counts up from model to model."""
-    if isinstance(value, dict):
-        parts = {key: part for key, part in value.items() if key not in ("name", "registered_name", "module")}
-        return {
-            key: part
-            for inner, part_value in parts.items()
-            for key, part in _flat(f"{name} {inner}", part_value).items()
-        }
-    return {name: value}
+def _flatten(name: str, value: object) -> dict[str, object]:
+    """Flatten nested dictionaries, without generated names (dense_1), which differ between equal models."""
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, object] = {}
+    for key, part in value.items():
+        if key not in ("name", "registered_name", "module"):
+            flat |= _flatten(f"{name} {key}", part)
+    return flat
 
 
-def _loss(loss):
-    """Its name: what `repr` gives for a function or an object holds an address, another one in each process."""
+def _loss(loss: object) -> object:
+    """Return the name of a loss: the `repr` of a function or object has an address, which differs by process."""
     if isinstance(loss, dict):
         return {key: _loss(part) for key, part in loss.items()}
     if isinstance(loss, (list, tuple)):

@@ -1,18 +1,35 @@
-"""Learning-rate schedules as data: each says what the base rate is multiplied by, and when."""
+"""Learning-rate schedules as data: factors of the base learning rate by update."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from deeprnn_keras import checks
 
 
+class Schedule(Protocol):
+    """A learning-rate schedule that depends on the number of updates alone."""
+
+    def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
+        """Return the factor of the base learning rate.
+
+        Args:
+            update: Number of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the whole run.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class CosineDecay:
-    """Linear warm-up, then half a cosine from 1 down to `final` at the last update (Loshchilov & Hutter 2017).
+    """Linear warm-up, then cosine decay from 1 to `final` at the last update (Loshchilov & Hutter 2017).
 
     Args:
-        final: the multiplier at the end, at least 0 and below 1.
-        warmup: the share of all updates that warm up, at least 0 and below 1.
+        final: Factor at the last update, in [0, 1).
+        warmup: Fraction of all updates used for the warm-up, in [0, 1).
 
     >>> from deeprnn_keras.training import CosineDecay
     >>> CosineDecay(final=0.1, warmup=0.0).factor(update=99, updates_per_epoch=50, updates=100)
@@ -22,29 +39,29 @@ class CosineDecay:
     final: float = 0.1
     warmup: float = 0.05
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.rate("final", self.final)
         checks.rate("warmup", self.warmup)
 
-    def factor(self, update, updates_per_epoch, updates):
-        """The multiplier for update number `update` (from 0) of `updates`."""
+    def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
+        """Return the factor of update number `update`, from 0, of a run of `updates`."""
         warm = self.warmup * updates
         if update < warm:
             return (update + 1) / (warm + 1)
         progress = (update - warm) / max(updates - 1 - warm, 1)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
-    def __str__(self):
-        return f"cosine to {self.final:g} of it, warm-up over {self.warmup:.0%}"
+    def __str__(self) -> str:
+        return f"cosine decay to {self.final:g} of the base rate, warm-up over {self.warmup:.0%} of the updates"
 
 
 @dataclass(frozen=True)
 class GeometricDecay:
-    """1 for the first `after` epochs, then multiplied by `ratio` before every further one (Zaremba et al. 2014).
+    """Factor of 1 for the first `after` epochs, then multiplied by `ratio` in each epoch (Zaremba et al. 2014).
 
     Args:
-        ratio: a positive number.
-        after: epochs at the full rate.
+        ratio: Factor per epoch, a positive number.
+        after: Number of epochs at the base learning rate.
 
     >>> from deeprnn_keras.training import GeometricDecay
     >>> decay = GeometricDecay(0.5, after=4)
@@ -55,25 +72,25 @@ class GeometricDecay:
     ratio: float
     after: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.positive("ratio", self.ratio)
         checks.positive_int("after", self.after)
 
-    def factor(self, update, updates_per_epoch, updates):
-        """The multiplier for update number `update` (from 0)."""
+    def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
+        """Return the factor of update number `update`, from 0."""
         return self.ratio ** max(update // updates_per_epoch + 1 - self.after, 0)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"x {self.ratio:.4g} per epoch after epoch {self.after}"
 
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiplied by `ratio` after each of these epochs (Merity et al. 2018: ÷10 after 300 and 400).
+    """Factor that is multiplied by `ratio` after each of the given epochs (Merity et al. 2018: 0.1 after 300 and 400).
 
     Args:
-        ratio: a positive number.
-        epochs: whole numbers, rising.
+        ratio: Factor per step, a positive number.
+        epochs: Increasing numbers of epochs, each at least 1.
 
     >>> from deeprnn_keras.training import StepDecay
     >>> decay = StepDecay(0.1, epochs=(2, 3))
@@ -82,31 +99,33 @@ class StepDecay:
     """
 
     ratio: float
-    epochs: tuple
+    epochs: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.positive("ratio", self.ratio)
         epochs = tuple(checks.positive_int("epochs", epoch) for epoch in self.epochs)
         if not epochs or list(epochs) != sorted(set(epochs)):
-            raise ValueError(f"epochs must be increasing integers, got {self.epochs!r}")
+            raise ValueError(f"epochs must be increasing positive integers, at least one, got {self.epochs!r}")
         object.__setattr__(self, "epochs", epochs)
 
-    def factor(self, update, updates_per_epoch, updates):
-        """The multiplier for update number `update` (from 0)."""
+    def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
+        """Return the factor of update number `update`, from 0."""
         return self.ratio ** sum(update >= epoch * updates_per_epoch for epoch in self.epochs)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"x {self.ratio:.4g} after epochs {', '.join(map(str, self.epochs))}"
 
 
 @dataclass(frozen=True)
 class PlateauDecay:
-    """Multiplied by `ratio` after each `patience` epochs in a row whose validation loss was no new best (Melis 2018).
+    """Factor that is multiplied by `ratio` after `patience` epochs in a row without a new best validation loss.
+
+    Source: Melis et al. 2018.
 
     Args:
-        ratio: a number between 0 and 1.
-        patience: epochs.
-        least: where the multiplier stops falling.
+        ratio: Factor per plateau, in (0, 1).
+        patience: Number of epochs without a new best validation loss.
+        least: Lower bound of the factor, in [0, 1).
 
     >>> from deeprnn_keras.training import PlateauDecay
     >>> PlateauDecay(0.1, patience=2).after(drops=1)
@@ -117,14 +136,15 @@ class PlateauDecay:
     patience: int = 1
     least: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.fraction("ratio", self.ratio)
         checks.positive_int("patience", self.patience)
         checks.rate("least", self.least)
 
-    def after(self, drops):
-        """The multiplier after so many plateaus."""
+    def after(self, drops: int) -> float:
+        """Return the factor after `drops` plateaus."""
         return max(self.ratio**drops, self.least)
 
-    def __str__(self):
-        return f"x {self.ratio:.4g} after {self.patience} epochs without a new best"
+    def __str__(self) -> str:
+        epochs = "1 epoch" if self.patience == 1 else f"{self.patience} epochs"
+        return f"x {self.ratio:.4g} after {epochs} without a new best validation loss"

@@ -1,31 +1,56 @@
-"""How long a training step takes, on this machine."""
+"""Duration of a training step on this machine."""
+
+from __future__ import annotations
 
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-WARM_UP, STEPS, SECONDS = 2, 5, 0.5
+from deeprnn_keras._types import ArrayLike, Tensor
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+WARM_UP_STEPS, MIN_STEPS, MIN_SECONDS = 2, 5, 0.5
 
 
-def step_ms(model, batch):
-    """Milliseconds of a training step of a compiled model: the median of some, after two that compile.
+def step_ms(model: keras.Model, batch: tuple[Tensor, ...]) -> float:
+    """Return the median duration of a training step, in milliseconds.
+
+    Two steps, which include compilation, are run first and not counted. The weights of the model change.
 
     Args:
-        batch: what the training data yields, (x, y) or (x, y, sample_weight).
+        model: A compiled model.
+        batch: One batch, `(x, y)` or `(x, y, sample_weight)`.
     """
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP_STEPS):
         model.train_on_batch(*batch)
-    times, began = [], time.perf_counter()
-    while len(times) < STEPS or time.perf_counter() - began < SECONDS:
-        start = time.perf_counter()
+    seconds: list[float] = []
+    start = time.perf_counter()
+    while len(seconds) < MIN_STEPS or time.perf_counter() - start < MIN_SECONDS:
+        step_start = time.perf_counter()
         model.train_on_batch(*batch)
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
+        seconds.append(time.perf_counter() - step_start)
+    return 1e3 * statistics.median(seconds)
 
 
-def first_batch(x, y=None, sample_weight=None, batch_size=32):
-    """The first batch of training data, arrays or a data set, as a tuple."""
+def first_batch(
+    x: ArrayLike | tf.data.Dataset,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    batch_size: int = 32,
+) -> tuple[Tensor, ...]:
+    """Return the first batch of training data as a tuple.
+
+    Args:
+        x: Inputs, or a dataset of batches; its position is reset.
+        y: Targets, unless `x` is a dataset.
+        sample_weight: Sample weights, or None.
+        batch_size: Number of examples to take from arrays.
+    """
     import keras
 
     if hasattr(x, "element_spec"):
@@ -35,5 +60,5 @@ def first_batch(x, y=None, sample_weight=None, batch_size=32):
         if hasattr(x, "set_position"):
             x.set_position(0)
         return batch
-    given = tuple(part for part in (x, y, sample_weight) if part is not None)
-    return keras.tree.map_structure(lambda array: np.asarray(array)[:batch_size], given)
+    arguments = tuple(part for part in (x, y, sample_weight) if part is not None)
+    return keras.tree.map_structure(lambda array: np.asarray(array)[:batch_size], arguments)

@@ -1,4 +1,4 @@
-"""The tuner: L, h and the rest, found by keras-tuner under a budget."""
+"""Hyperparameter search for deep RNNs with keras-tuner or Optuna, under a budget of weights or time."""
 
 import lazy_loader
 

@@ -1,63 +1,70 @@
-"""`Budget`: how large and how slow a model may be, and the h that fills it."""
+"""Limits on the size and speed of the models of a search."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from deeprnn_keras import checks
 
-TOLERANCE = 0.03  # of the weights asked for
-WIDEST = 1 << 16
+TOLERANCE = 0.03  # relative deviation from `params`
+MAX_UNITS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of a search, worked out from configurations: nothing is built.
+    """Limits of a search, computed from configurations without building models.
 
     Attributes:
-        params: weights that every model is to have, within 3 %: h is solved from L, the cell and this number, so that
-            depth is compared at equal size (Melis et al. 2018).
-        max_params: weights that no model may exceed.
-        max_step_ms: milliseconds that no training step may exceed, on this machine.
+        params: Number of weights of every model, within 3%. The units h are solved from L, the cell, and this number,
+            so that depths are compared at equal size (Melis et al. 2018).
+        max_params: Maximum number of weights of a model.
+        max_step_ms: Maximum duration of a training step on this machine, in milliseconds.
 
     Raises:
-        ValueError: for numbers that are no budget, or `params` together with `max_params`.
+        ValueError: If a limit is not positive, or if both `params` and `max_params` are set.
     """
 
     params: int | None = None
     max_params: int | None = None
     max_step_ms: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("params", "max_params"):
             if getattr(self, name) is not None:
                 checks.positive_int(name, getattr(self, name))
         if self.params and self.max_params:
             raise ValueError(
-                f"params = {self.params:,} fixes the size and max_params = {self.max_params:,} limits it; give one"
+                f"params fixes the size and max_params limits it; pass one of them, got params={self.params:,} and "
+                f"max_params={self.max_params:,}"
             )
         if self.max_step_ms is not None:
             checks.positive("max_step_ms", self.max_step_ms)
 
-    def counts(self):
-        """Whether weights are limited."""
+    def limits_size(self) -> bool:
+        """Return whether the number of weights is limited."""
         return self.params is not None or self.max_params is not None
 
-    def allows(self, weights):
-        """Whether a model of so many weights is within the budget."""
+    def allows_size(self, weights: int) -> bool:
+        """Return whether a model with this number of weights is within the budget."""
         if self.params is not None:
             return abs(weights - self.params) <= TOLERANCE * self.params
         return self.max_params is None or weights <= self.max_params
 
-    def describe(self):
-        """{limit: number} of those that are set."""
+    def describe(self) -> dict[str, float]:
+        """Return the limits that are set, by name."""
         names = ("params", "max_params", "max_step_ms")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-def solve_units(count, target, low=1, high=WIDEST):
-    """The h from `low` to `high` whose number of weights comes nearest to `target`.
+def solve_units(count_params: Callable[[int], int], target: int, low: int = 1, high: int = MAX_UNITS) -> int:
+    """Return the h in [low, high] whose number of weights is closest to `target`.
 
     Args:
-        count: h -> weights, growing with h.
+        count_params: Function from h to the number of weights; must increase with h.
+        target: Desired number of weights.
+        low: Smallest h.
+        high: Largest h.
 
     >>> from deeprnn_keras import count_params
     >>> from deeprnn_keras.tuning.budget import solve_units
@@ -66,9 +73,9 @@ def solve_units(count, target, low=1, high=WIDEST):
     (94, 201912)
     """
     below, above = low, low
-    while above < high and count(above) < target:
+    while above < high and count_params(above) < target:
         below, above = above, min(2 * above, high)
     while above - below > 1:
         middle = (below + above) // 2
-        below, above = (middle, above) if count(middle) < target else (below, middle)
-    return min((below, above), key=lambda h: abs(count(h) - target))
+        below, above = (middle, above) if count_params(middle) < target else (below, middle)
+    return min((below, above), key=lambda h: abs(count_params(h) - target))

@@ -1,5 +1,7 @@
 """Keras callbacks of a trial."""
 
+from __future__ import annotations
+
 import math
 import statistics
 import time
@@ -7,121 +9,153 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from typing_extensions import override
 
+from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training import checkpoint_files, snapshot
 from deeprnn_keras.training.files import atomic_write
-from deeprnn_keras.tuning.records import EPOCH, LAST
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
+from deeprnn_keras.tuning.trial_records import EPOCH_PREFIX, LAST_EPOCH_PREFIX
 
 
-class EpochReport(keras.callbacks.Callback):
-    """Tells the oracle the objective after each epoch; ends the training if it answers so."""
+class ReportObjective(keras.callbacks.Callback):
+    """Report the objective to the oracle after each epoch, and stop training if the trial is pruned.
 
-    def __init__(self, oracle, trial_id, until=None):
+    Args:
+        oracle: The oracle, or the client of the chief's.
+        trial_id: The running trial.
+        num_epochs: Number of epochs after which training ends; None for the epochs of `fit`.
+    """
+
+    def __init__(self, oracle: keras_tuner.Oracle, trial_id: str, num_epochs: int | None = None) -> None:
         super().__init__()
-        self._oracle, self._trial_id, self._until = oracle, trial_id, until
+        self._oracle, self._trial_id, self._num_epochs = oracle, trial_id, num_epochs
 
-    def on_epoch_end(self, epoch, logs=None):
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         objective = self._oracle.objective
         if not objective.has_value(logs):
-            return  # an objective that is worked out after `fit`
+            return  # the objective is computed after `fit`
         value = float(objective.get_value(logs))
-        kind = LAST if epoch + 1 >= (self._until or self.params["epochs"]) else EPOCH  # after the last nothing can end
-        answer = self._oracle.update_trial(self._trial_id, {kind + objective.name: value}, step=epoch)
+        is_last = epoch + 1 >= (self._num_epochs or self.params["epochs"])
+        prefix = LAST_EPOCH_PREFIX if is_last else EPOCH_PREFIX  # a trial is not pruned after its last epoch
+        answer = self._oracle.update_trial(self._trial_id, {prefix + objective.name: value}, step=epoch)
         if answer.status == "STOPPED":
             self.model.stop_training = True
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Remembers weights and figures of the best epoch."""
+    """Store the weights and metrics of the best epoch.
 
-    def __init__(self, objective):
+    Args:
+        objective: The objective, with name and direction.
+
+    Attributes:
+        value: The objective in the best epoch; NaN if it was never finite.
+    """
+
+    def __init__(self, objective: keras_tuner.Objective) -> None:
         super().__init__()
-        self._objective, self._logs, self._weights, self.value = objective, None, None, math.nan
+        self.value = math.nan
+        self._objective = objective
+        self._metrics: dict[str, float] = {}
+        self._weights: list[np.ndarray] | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs = logs or {}
         if not self._objective.has_value(logs):
-            raise ValueError(f"objective {self._objective.name!r} is not among the figures of an epoch: {sorted(logs)}")
+            raise ValueError(f"objective must be one of the metrics {sorted(logs)}, got {self._objective.name!r}")
         value = float(self._objective.get_value(logs))
-        if math.isfinite(value) and (self._logs is None or self._objective.better_than(value, self.value)):
-            self.value, self._logs = value, {name: float(number) for name, number in logs.items()}
+        if math.isfinite(value) and (self._weights is None or self._objective.better_than(value, self.value)):
+            self.value, self._metrics = value, {name: float(number) for name, number in logs.items()}
             self._weights = self.model.get_weights()
 
-    def figures(self):
-        """{metric: value} of the best epoch; NaN where none was finite."""
-        return self._logs or {self._objective.name: math.nan}
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the best epoch; the objective is NaN if it was never finite."""
+        return self._metrics or {self._objective.name: math.nan}
 
-    def save(self, path):
-        """Writes the best weights, whole or not at all."""
+    def save(self, path: PathLike) -> None:
+        """Write the best weights atomically; nothing is written if the objective was never finite."""
         if self._weights is None:
             return
-        now = self.model.get_weights()
+        current = self.model.get_weights()
         self.model.set_weights(self._weights)
         with atomic_write(path) as temporary_path:
             self.model.save_weights(temporary_path)
-        self.model.set_weights(now)
+        self.model.set_weights(current)
 
 
-class StepClock(keras.callbacks.Callback):
-    """The median time of a training step, without the first ones, which compile."""
+class StepTimer(keras.callbacks.Callback):
+    """Median duration of a training step, without the first steps, which include compilation."""
 
-    SKIPPED = 2
+    WARM_UP_STEPS = 2
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._times, self._began, self._seen = [], 0.0, 0
+        self._seconds: list[float] = []
+        self._started_at, self._num_steps = 0.0, 0
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self._began = time.perf_counter()
+    @override
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self._started_at = time.perf_counter()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._seen += 1
-        if self._seen > self.SKIPPED:
-            self._times.append(time.perf_counter() - self._began)
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self._num_steps += 1
+        if self._num_steps > self.WARM_UP_STEPS:
+            self._seconds.append(time.perf_counter() - self._started_at)
 
     @property
-    def ms(self):
-        """Milliseconds, or None after too few steps."""
-        return 1e3 * statistics.median(self._times) if self._times else None
+    def median_ms(self) -> float | None:
+        """Milliseconds per step, or None after too few steps."""
+        return 1e3 * statistics.median(self._seconds) if self._seconds else None
 
 
-class Rung(keras.callbacks.Callback):
-    """Ends a training after a round of Hyperband's, whose schedule spans the longest.
+class StopAfterEpoch(keras.callbacks.Callback):
+    """Stop training after a round of Hyperband, while the learning rate schedule spans the longest trials.
 
     Args:
-        until: the epoch to end after, counted from 1.
+        num_epochs: Number of epochs after which to stop.
     """
 
-    def __init__(self, until):
+    def __init__(self, num_epochs: int) -> None:
         super().__init__()
-        self._until = until
+        self._num_epochs = num_epochs
 
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 >= self._until:
+    @override
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if epoch + 1 >= self._num_epochs:
             self.model.stop_training = True
 
 
-class Continue(Rung):
-    """Goes on with a training that another trial began, exactly, and leaves this one's state for the next.
+class ContinueTrial(StopAfterEpoch):
+    """Restore the complete training state of an earlier trial, and store that of this one.
 
     Args:
-        before: the directory with the state of the other trial, or None.
-        directory: for this trial's.
-        until: as of `Rung`.
+        previous_directory: Directory with the state of the earlier trial, or None.
+        directory: Directory for the state of this trial.
+        num_epochs: Number of epochs after which to stop.
+
+    Attributes:
+        checkpoint: The state of the earlier trial, or None.
     """
 
-    def __init__(self, before, directory, until):
-        super().__init__(until)
+    def __init__(self, previous_directory: PathLike | None, directory: PathLike, num_epochs: int) -> None:
+        super().__init__(num_epochs)
         self._directory = Path(directory)
-        self.found = before and checkpoint_files.read_newest(before)
+        self.checkpoint = None if previous_directory is None else checkpoint_files.read_newest(previous_directory)
 
-    def on_train_begin(self, logs=None):
-        if self.found:
-            _, arrays, plain = self.found
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if self.checkpoint:
+            _, arrays, plain = self.checkpoint
             self.model.optimizer.build(self.model.trainable_variables)
             snapshot.restore_model(self.model, arrays, plain)
 
-    def on_train_end(self, logs=None):
+    @override
+    def on_train_end(self, logs: Logs = None) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         arrays, plain = snapshot.capture(self.model, [])
-        steps = int(np.asarray(self.model.optimizer.iterations))
-        checkpoint_files.write(self._directory, steps, arrays, plain)
+        updates = int(np.asarray(self.model.optimizer.iterations))
+        checkpoint_files.write(self._directory, updates, arrays, plain)

@@ -1,32 +1,37 @@
-"""A worker's signs of life."""
+"""Heartbeat that a worker sends to the chief while it runs a trial."""
 
-import os
+from __future__ import annotations
+
 import threading
 import traceback
+from typing import TYPE_CHECKING
 
-
-def is_worker():
-    """Whether this process asks a chief for its trials."""
-    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
+if TYPE_CHECKING:
+    import keras_tuner
 
 
 class Heartbeat:
-    """Asks the chief for the running trial now and then, so that it knows of its worker."""
+    """Thread that requests the running trial from the chief at regular intervals.
 
-    SECONDS = 5.0
+    Args:
+        oracle: The client of the chief's oracle.
+        trial_id: The running trial.
+    """
 
-    def __init__(self, oracle, trial_id):
-        self._oracle, self._trial_id, self._over = oracle, trial_id, threading.Event()
+    INTERVAL_SECONDS = 5.0
+
+    def __init__(self, oracle: keras_tuner.Oracle, trial_id: str) -> None:
+        self._oracle, self._trial_id, self._stopped = oracle, trial_id, threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def _run(self):
-        while not self._over.wait(self.SECONDS):
+    def _run(self) -> None:
+        while not self._stopped.wait(self.INTERVAL_SECONDS):
             try:
                 self._oracle.get_trial(self._trial_id)
             except Exception:
-                traceback.print_exc()  # a chief that is gone ends the worker at its next word
+                traceback.print_exc()  # if the chief has exited, the next call of the worker's main thread fails
                 return
 
-    def stop(self):
-        """Falls silent."""
-        self._over.set()
+    def stop(self) -> None:
+        """Stop sending."""
+        self._stopped.set()

@@ -1,58 +1,97 @@
-"""`HyperDeepRNN`: a deep recurrent network whose L, h and the rest keras-tuner chooses."""
+"""Hypermodel of a deep recurrent network."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
-from deeprnn_keras.tuning.fitting import fit
+from deeprnn_keras.tuning.custom_model_config import CustomModelConfig, Head, ModelConfig
+from deeprnn_keras.tuning.hyperparameters import HyperParameters, HyperParameterSpec, round_value
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
-from deeprnn_keras.tuning.own_model import OwnModel
-from deeprnn_keras.tuning.ranges import rounded
-from deeprnn_keras.tuning.space import DEFAULTS, Space
+from deeprnn_keras.tuning.search_space import DEFAULTS, SearchSpace
 from deeprnn_keras.tuning.step_times import StepTimes
+from deeprnn_keras.tuning.trial_training import fit
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+    from deeprnn_keras.training.recipe import Loss, Recipe
+
+MAX_SOLVED_UNITS = 1 << 14  # if `units` sets no bounds
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """What a draw stands for: the configuration, its weights (None where not known unbuilt), or why it is none."""
+class Candidate:
+    """Model configuration of sampled hyperparameter values.
 
-    config: object
+    Attributes:
+        config: The configuration.
+        weights: Number of weights, or None if it is not known before building.
+        overrides: The fields of the configuration that were replaced.
+        violation: Description of the violated limit of the budget, or None.
+    """
+
+    config: ModelConfig
     weights: int | None
-    overrides: dict
-    problem: str | None = None
+    overrides: dict[str, Any]
+    violation: str | None = None
 
 
 class HyperDeepRNN(keras_tuner.HyperModel):
-    """L hidden layers of h units, to be found: a `keras_tuner.HyperModel`.
+    """`keras_tuner.HyperModel` of a deep recurrent network: L, h, cell, and training hyperparameters.
 
-    Each hyper-parameter is given as (low, high), as a list of values, as one value, which fixes it, or as None, which
-    leaves it to the model. Defaults are the ranges of the literature (Reimers & Gurevych 2017, Melis et al. 2018,
+    Each hyperparameter is a range (low, high), a list of values, a single value, which fixes it, or None, which keeps
+    the value of the tuned model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
     Bai et al. 2018).
 
-    Args:
-        model: a configuration of the zoo, `zoo.info(name)`; None: a model of one's own, described by
-        inputs, outputs, loss, metrics, return_sequences, recipe, options: see `OwnModel`; `outputs` is its head.
-        num_layers: L.
-        units: h, of all layers, or with tie_units=False of each (`units_1`, ...).
-        cell: names, or {"name": name, **options}.
-        connection: where L is at least 3.
-        input_dropout, dropout, output_dropout: on X, between layers, on H^(L).
-        learning_rate, global_clipnorm, batch_size, bptt: of the recipe. `batch_size` and `bptt` reach the data if
-            `search` is given a function (see `fit`).
-        forget_bias: of cells with a gate that keeps.
-        tie_units: one h for all layers.
-        params: every model has this number of weights, within 3 %: h is solved, `units` are its bounds.
-        max_params: weights that no model exceeds.
-        max_step_ms: milliseconds that no training step exceeds, measured here.
+    The tuners of this package replace samples outside the budget before anything is built. With keras-tuner's own
+    tuners, such a sample is a failed trial.
 
-    A draw outside the budget is drawn again by the tuners of this package, before anything is built; with
-    keras-tuner's own it is a failed trial.
+    Args:
+        config: A configuration of the zoo, `zoo.info(name)`; None for a custom model, which the arguments `inputs` to
+            `options` describe.
+        inputs: Number of features d, or (T, d); see `CustomModelConfig`.
+        outputs: Number of outputs, or a head; see `CustomModelConfig`.
+        loss: Loss, as in `compile`.
+        metrics: Metrics, as in `compile`.
+        return_sequences: Whether the head is applied to every step.
+        recipe: How a custom model is trained.
+        options: Further arguments of `DeepRNN`.
+        num_layers: Number of recurrent layers, L.
+        units: Hidden units h of all layers, or, with tie_units=False, of each layer (`units_1`, ...).
+        cell: Names of cells, or {"name": name, **options}.
+        connection: Connections between layers, where L is at least 3.
+        input_dropout: Dropout rate on X.
+        dropout: Dropout rate between layers.
+        output_dropout: Dropout rate on H^(L).
+        learning_rate: Base learning rate.
+        global_clipnorm: Global norm to clip gradients to.
+        forget_bias: Initial bias of the keep gate, in cells that have one.
+        batch_size: Batch size n. It affects the data only if `search` is called with a function (see `fit`).
+        bptt: Number of steps T of a window. It affects the data only if `search` is called with a function.
+        tie_units: Whether all layers have the same h.
+        params: Number of weights of every model, within 3%: h is solved, and `units` are its bounds.
+        max_params: Maximum number of weights.
+        max_step_ms: Maximum duration of a training step on this machine, in milliseconds.
+
+    Attributes:
+        config: The configuration of the tuned model.
+        budget: The limits of the search.
+        space: The search space.
 
     Raises:
-        ImportError: without the extra `tune`.
-        ValueError: for empty or contradictory ranges, and for a budget that nothing fits, saying what would.
+        ImportError: If the packages of the extra `tune` are missing.
+        ValueError: If ranges are empty or contradictory, or no model is within the budget; the message names the
+            nearest.
 
     >>> from deeprnn_keras.tuning import HyperDeepRNN
     >>> hyper = HyperDeepRNN(inputs=8, outputs=1, loss="mse", num_layers=(1, 3), cell=["lstm", "gru"], params=20_000)
@@ -62,37 +101,37 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     def __init__(
         self,
-        model=None,
+        config: ModelConfig | None = None,
         *,
-        inputs=None,
-        outputs=None,
-        loss=None,
-        metrics=(),
-        return_sequences=False,
-        recipe=None,
-        options=None,
-        num_layers=DEFAULTS["num_layers"],
-        units=DEFAULTS["units"],
-        cell=DEFAULTS["cell"],
-        connection=DEFAULTS["connection"],
-        input_dropout=DEFAULTS["input_dropout"],
-        dropout=DEFAULTS["dropout"],
-        output_dropout=DEFAULTS["output_dropout"],
-        learning_rate=DEFAULTS["learning_rate"],
-        global_clipnorm=DEFAULTS["global_clipnorm"],
-        forget_bias=DEFAULTS["forget_bias"],
-        batch_size=DEFAULTS["batch_size"],
-        bptt=DEFAULTS["bptt"],
-        tie_units=True,
-        params=None,
-        max_params=None,
-        max_step_ms=None,
-    ):
-        super().__init__(name=getattr(model, "name", "deep_rnn_model"))
-        own = {"inputs": inputs, "outputs": outputs, "loss": loss}
-        self.model = _described(model, own, metrics, return_sequences, recipe, options)
+        inputs: int | tuple[int | None, int] | None = None,
+        outputs: Head | None = None,
+        loss: Loss | None = None,
+        metrics: Sequence[Any] = (),
+        return_sequences: bool = False,
+        recipe: Recipe | None = None,
+        options: Config | None = None,
+        num_layers: HyperParameterSpec = DEFAULTS["num_layers"],
+        units: HyperParameterSpec = DEFAULTS["units"],
+        cell: HyperParameterSpec = DEFAULTS["cell"],
+        connection: HyperParameterSpec = DEFAULTS["connection"],
+        input_dropout: HyperParameterSpec = DEFAULTS["input_dropout"],
+        dropout: HyperParameterSpec = DEFAULTS["dropout"],
+        output_dropout: HyperParameterSpec = DEFAULTS["output_dropout"],
+        learning_rate: HyperParameterSpec = DEFAULTS["learning_rate"],
+        global_clipnorm: HyperParameterSpec = DEFAULTS["global_clipnorm"],
+        forget_bias: HyperParameterSpec = DEFAULTS["forget_bias"],
+        batch_size: HyperParameterSpec = DEFAULTS["batch_size"],
+        bptt: HyperParameterSpec = DEFAULTS["bptt"],
+        tie_units: bool = True,
+        params: int | None = None,
+        max_params: int | None = None,
+        max_step_ms: float | None = None,
+    ) -> None:
+        super().__init__(name=getattr(config, "name", "deep_rnn_model"))
+        required = {"inputs": inputs, "outputs": outputs, "loss": loss}
+        self.config = _model_config(config, required, metrics, return_sequences, recipe, options)
         self.budget = Budget(params, max_params, max_step_ms)
-        given = {
+        specs = {
             "num_layers": num_layers,
             "units": units,
             "cell": cell,
@@ -106,106 +145,126 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             "batch_size": batch_size,
             "bptt": bptt,
         }
-        own = {"num_layers": self.model.num_layers, "cell": self.model.cell}
-        self.space = Space(given, tie_units, params is not None, own)
-        self._known, self._step_times = {}, None
+        self.space = SearchSpace(
+            specs, tie_units, params is not None, num_layers=self.config.num_layers, cell=self.config.cell
+        )
+        self._candidates: dict[tuple[tuple[str, Any], ...], Candidate] = {}
+        self._step_times: StepTimes | None = None
         self._check_budget()
 
-    # === The space ===
-    def declare(self, hp):
-        """Enters all hyper-parameters in `hp`, nothing is built; -> {name: value} of the active ones."""
+    # === Search space ===
+    def declare(self, hp: HyperParameters) -> dict[str, Any]:
+        """Declare all hyperparameters in `hp` without building a model; return the values of the active ones."""
         return self.space.declare(hp)
 
-    def declare_hyperparameters(self, hp):
-        """What keras-tuner asks before it builds anything."""
+    @override
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declare all hyperparameters; keras-tuner calls this before it builds a model."""
         self.declare(hp)
 
-    def feasible(self, values):
-        """Whether a draw, {name: value}, is within the budget."""
-        return self.resolve(values).problem is None
+    def is_feasible(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the model of sampled values, by name, is within the budget."""
+        return self.resolve(values).violation is None
 
-    def resolve(self, values):
-        """The `Resolved` of a draw, {name: value}."""
-        key = tuple(sorted((name, rounded(value)) for name, value in values.items() if "/" not in name))
-        if key not in self._known:
-            self._known[key] = self._resolve(dict(key))
-        return self._known[key]
+    def resolve(self, values: Mapping[str, Any]) -> Candidate:
+        """Return the model configuration of sampled values, by name, and whether it is within the budget."""
+        key = tuple(sorted((name, round_value(value)) for name, value in values.items() if "/" not in name))
+        if key not in self._candidates:
+            self._candidates[key] = self._resolve(dict(key))
+        return self._candidates[key]
 
-    def _resolve(self, values):
+    def _resolve(self, values: Mapping[str, Any]) -> Candidate:
         overrides = self.space.overrides(values)
         if self.budget.params is not None:
-            low, high = self._bounds()
-            overrides["units"] = solve_units(self._counter(overrides), self.budget.params, low, high)
-        config = self.model.replace(**overrides)
-        weights = self._weights(config)
-        if self.budget.counts() and not self.budget.allows(weights):
-            return Resolved(config, weights, overrides, f"{config.architecture()} has {weights:,} weights")
-        if self._step_times is not None and not self._step_times.allows(overrides):
-            return Resolved(config, weights, overrides, f"a step takes more than {self.budget.max_step_ms:g} ms")
-        return Resolved(config, weights, overrides)
+            low, high = self._unit_bounds()
+            overrides["units"] = solve_units(self._param_counter(overrides), self.budget.params, low, high)
+        config = self.config.replace(**overrides)
+        weights = self._count_params(config)
+        violation = None
+        if weights is not None and self.budget.limits_size() and not self.budget.allows_size(weights):
+            violation = f"{config.architecture()} has {weights:,} weights"
+        elif self._step_times is not None and not self._step_times.allows(overrides):
+            violation = f"a training step takes more than {self.budget.max_step_ms:g} ms"
+        return Candidate(config, weights, overrides, violation)
 
-    def _weights(self, config):
-        if self.budget.counts():
+    def _count_params(self, config: ModelConfig) -> int | None:
+        if self.budget.limits_size():
             return config.count_params()
         try:
             return config.count_params()
-        except ValueError:  # the cell has no equations: count the weights of the built model
+        except ValueError:  # a cell without equations must be built to count its weights
             return None
 
-    def _bounds(self):
-        units = self.space.ranges.get("units")
-        return (1, WIDEST_SOLVED) if units is None else (units.low, units.high)
+    def _unit_bounds(self) -> tuple[int, int]:
+        units = self.space.hyperparameters.get("units")
+        return (1, MAX_SOLVED_UNITS) if units is None else (int(units.low), int(units.high))
 
-    def _counter(self, overrides):
-        return functools.lru_cache(1024)(lambda h: self.model.replace(**{**overrides, "units": h}).count_params())
+    def _param_counter(self, overrides: Mapping[str, Any]) -> Callable[[int], int]:
+        return functools.lru_cache(1024)(lambda h: self.config.replace(**{**overrides, "units": h}).count_params())
 
-    def _check_budget(self):
-        if not self.budget.counts():
+    def _check_budget(self) -> None:
+        """Raise a ValueError if no model is within the budget."""
+        if not self.budget.limits_size():
             return
-        drawn = [self.resolve(values) for values in self.space.corners()]
-        if any(one.problem is None for one in drawn):
+        candidates = [self.resolve(values) for values in self.space.smallest_values()]
+        if any(candidate.violation is None for candidate in candidates):
             return
-        sizes = sorted((one.weights, one.config.architecture()) for one in drawn)
-        (least, smallest), (most, largest) = sizes[0], sizes[-1]
-        limit = next(iter(self.budget.describe().items()))
-        text = (
-            f"{limit[0]} = {limit[1]:,} fits no model of these ranges: the smallest, {smallest}, has {least:,} weights"
-        )
+        sizes = sorted((candidate.weights or 0, candidate.config.architecture()) for candidate in candidates)
+        (min_weights, smallest), (max_weights, largest) = sizes[0], sizes[-1]
+        name, limit = next(iter(self.budget.describe().items()))
+        nearest = f"the smallest, {smallest}, has {min_weights:,} weights"
         if self.budget.params is not None:
-            text += f", the largest, {largest}, {most:,}"
-        raise ValueError(text)
+            nearest += f", the largest, {largest}, {max_weights:,}"
+        raise ValueError(f"{name}={limit:,} excludes all models of these ranges: {nearest}")
 
-    # === What keras-tuner asks for ===
-    def build(self, hp):
-        """The compiled model of the values in `hp`."""
-        found = self.resolve(self.declare(hp))
-        if found.problem is None:
-            return found.config.build()
-        # keras-tuner's own tuners build while they look through the space; `fit` then fails the trial
-        model = next(self.resolve(values) for values in self.space.corners()).config.build()
-        model.outside_budget = found.problem
+    # === Methods called by keras-tuner ===
+    @override
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the compiled model for the values in `hp`."""
+        candidate = self.resolve(self.declare(hp))
+        if candidate.violation is None:
+            return candidate.config.build()
+        # keras-tuner's own tuners build models while they explore the space; `fit` then fails the trial
+        model = next(self.resolve(values) for values in self.space.smallest_values()).config.build()
+        model.budget_violation = candidate.violation
         return model
 
-    def fit(self, hp, model, *args, **kwargs):
-        """Trains the model; arrays in an order that is new in every epoch.
+    @override
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """Train the model; arrays are shuffled differently in every epoch.
 
         Args:
-            args, kwargs: as of `keras.Model.fit`. In place of x a function may be given: it is called with the
-                model's recipe (`batch_size`, `bptt`, ...) and returns (training data, validation data).
-        """
-        if getattr(model, "outside_budget", None):
-            raise keras_tuner.errors.FailedTrialError(f"outside the budget: {model.outside_budget}")
-        return fit(model, self.resolve(self.declare(hp)).config.recipe, *args, **kwargs)
+            hp: The values that `model` was built for.
+            model: The result of `build`.
+            *args: Arguments of `keras.Model.fit`. Instead of x, a function may be passed, which is called with the
+                recipe of the model (`batch_size`, `bptt`, ...) and returns (training data, validation data).
+            **kwargs: Arguments of `keras.Model.fit`.
 
-    # === The other engine ===
-    def suggest(self, trial):
-        """The values that an Optuna trial draws from the same space, as `keras_tuner.HyperParameters`.
-
-        `build` and `fit` take them.
+        Returns:
+            The history of `keras.Model.fit`.
 
         Raises:
-            ImportError: without the extra `optuna`.
-            optuna.TrialPruned: for a draw outside the budget.
+            keras_tuner.errors.FailedTrialError: If the model is outside the budget.
+        """
+        if getattr(model, "budget_violation", None):
+            raise keras_tuner.errors.FailedTrialError(f"outside the budget: {model.budget_violation}")
+        return fit(model, self.resolve(self.declare(hp)).config.recipe, *args, **kwargs)
+
+    # === Optuna ===
+    def suggest(self, trial: optuna.trial.BaseTrial) -> keras_tuner.HyperParameters:
+        """Sample values from the search space with an Optuna trial.
+
+        Args:
+            trial: The Optuna trial.
+
+        Returns:
+            The values as `keras_tuner.HyperParameters`, for `build` and `fit`.
+
+        Raises:
+            ImportError: If the packages of the extra `optuna` are missing.
+            optuna.TrialPruned: If the model is outside the budget.
 
         >>> import optuna
         >>> from deeprnn_keras.tuning import HyperDeepRNN
@@ -215,62 +274,76 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         >>> hyper.build(hp).count_params()
         145
         """
-        from deeprnn_keras.tuning.optuna_engine import suggested
+        from deeprnn_keras.tuning.optuna_engine import suggest_hyperparameters
 
-        return suggested(self, trial)
+        return suggest_hyperparameters(self, trial)
 
-    def time_steps(self, batch, file=None):
-        """From here on `max_step_ms` holds: steps on a batch like this one are measured where needed."""
+    # === Step times ===
+    def enable_step_time_limit(self, batch: tuple[Any, ...], file: PathLike | None = None) -> None:
+        """Enforce `max_step_ms` for configurations that are resolved from now on.
+
+        Args:
+            batch: Batch of training data on which steps are measured: (x, y) or (x, y, sample_weight).
+            file: File for the measurements, or None.
+        """
         if self.budget.max_step_ms is None:
             return
-        self._known.clear()
+        self._candidates.clear()
         self._step_times = StepTimes(self.budget.max_step_ms, functools.partial(self._step_ms, batch), file)
 
-    def _step_ms(self, batch, overrides):
-        return step_ms(self.model.replace(**overrides).build(), batch)
+    def _step_ms(self, batch: tuple[Any, ...], overrides: dict[str, Any]) -> float:
+        return step_ms(self.config.replace(**overrides).build(), batch)
 
-    def describe(self):
-        """{what: plain values}: the model, its ranges and limits, by which one search is told from another."""
+    # === Description ===
+    def describe(self) -> Config:
+        """Return model, search space, and budget as plain values, by which searches are distinguished."""
         return {
             "model": self.name,
-            "own": _plain(self.model),
+            "config": _describe_config(self.config),
             "space": self.space.describe(),
             "budget": self.budget.describe(),
         }
 
 
-WIDEST_SOLVED = 1 << 14
-
-
-def _described(model, own, metrics, return_sequences, recipe, options):
-    given = [name for name, value in own.items() if value is not None]
-    if model is not None:
-        if given:
-            raise ValueError(f"give a model of the zoo, or {', '.join(own)} for one of your own; got both")
-        return model
-    if len(given) < len(own):
-        missing = [name for name in own if name not in given]
-        raise ValueError(f"a model of one's own needs inputs, outputs and loss; {', '.join(missing)} is missing")
-    more = {} if recipe is None else {"recipe": recipe}
-    return OwnModel(
-        own["inputs"],
-        own["outputs"],
-        own["loss"],
+def _model_config(
+    config: ModelConfig | None,
+    required: Mapping[str, Any],
+    metrics: Sequence[Any],
+    return_sequences: bool,
+    recipe: Recipe | None,
+    options: Config | None,
+) -> ModelConfig:
+    """Return the zoo configuration, or that of a custom model; `required` holds inputs, outputs, and loss."""
+    missing = [name for name, value in required.items() if value is None]
+    if config is not None:
+        if len(missing) < len(required):
+            raise ValueError(
+                f"pass a configuration of the zoo, or {', '.join(required)} for a custom model; got config and "
+                f"{', '.join(name for name in required if name not in missing)}"
+            )
+        return config
+    if missing:
+        raise ValueError(f"a custom model requires inputs, outputs, and loss; missing: {', '.join(missing)}")
+    recipe_option: dict[str, Any] = {} if recipe is None else {"recipe": recipe}
+    return CustomModelConfig(
+        required["inputs"],
+        required["outputs"],
+        required["loss"],
         tuple(metrics),
         return_sequences=return_sequences,
         options=dict(options or {}),
-        **more,
+        **recipe_option,
     )
 
 
-def _plain(config):
-    """Return the fields of a configuration as text, functions and objects by their names."""
-    return {field.name: _text(getattr(config, field.name)) for field in dataclasses.fields(config)}
+def _describe_config(config: ModelConfig) -> Config:
+    """Return the fields of a configuration as plain values."""
+    return {field.name: _describe(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
-def _text(value):
+def _describe(value: object) -> object:
     if isinstance(value, (list, tuple)):
-        return [_text(part) for part in value]
-    if type(value).__repr__ is object.__repr__ or callable(value):  # their texts hold an address
+        return [_describe(part) for part in value]
+    if type(value).__repr__ is object.__repr__ or callable(value):  # their representation contains an address
         return getattr(value, "__qualname__", type(value).__qualname__)
     return value if isinstance(value, (bool, int, float, type(None))) else str(value)

@@ -1,84 +1,103 @@
-"""Which hyper-parameters mattered: the share of the objective's variance that each explains by itself."""
+"""Importance of hyperparameters: the share of the objective's variance that each explains by itself."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras import extras
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.files import atomic_write
 
-LEAST_TRIALS = 8
-TREES = 200
-TRUSTED = 0.1  # R² on trials that a tree has not seen, below which shares mean little
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
+
+    from deeprnn_keras.tuning.results import SearchResults
+
+MIN_TRIALS = 8
+NUM_TREES = 200
+MIN_OOB_R2 = 0.1  # below which shares are not reliable
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of variance by hyper-parameter, the largest first.
+    """Shares of the variance of the objective that hyperparameters explain.
 
     Attributes:
-        shares: [(name, share)].
-        r2: of the forest on trials that its trees have not seen.
-        trials: it was fitted to.
+        shares: (name, share) of each hyperparameter, in descending order.
+        oob_r2: Out-of-bag R² of the random forest.
+        num_trials: Number of trials that it was fitted to.
     """
 
-    shares: list
-    r2: float
-    trials: int
+    shares: list[tuple[str, float]]
+    oob_r2: float
+    num_trials: int
 
     @property
-    def trusted(self):
-        """Whether the forest predicts trials it has not seen."""
-        return self.r2 >= TRUSTED
+    def reliable(self) -> bool:
+        """Whether the random forest predicts trials that it was not fitted to."""
+        return self.oob_r2 >= MIN_OOB_R2
 
-    def __str__(self):
-        if not self.trusted:
-            return f"{self.trials} trials do not tell which hyper-parameters matter (R² out of bag {self.r2:.2f})"
-        first = ", ".join(f"{name} {share:.0%}" for name, share in self.shares[:4])
-        return f"share of the variance explained: {first} ({self.trials} trials, R² out of bag {self.r2:.2f})"
+    def __str__(self) -> str:
+        if not self.reliable:
+            return (
+                f"Importance of hyperparameters: not determined by {self.num_trials} trials "
+                f"(out-of-bag R² {self.oob_r2:.2f})"
+            )
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in self.shares[:4])
+        return f"Share of the variance explained: {shares} ({self.num_trials} trials, out-of-bag R² {self.oob_r2:.2f})"
 
 
-def importance(results):
-    """The `Importance` of the hyper-parameters of an `SearchResults`; None with fewer than eight trials.
+def hyperparameter_importance(results: SearchResults) -> Importance | None:
+    """Return the importance of the hyperparameters of a search, or None if there are too few trials.
 
-    A random forest is fitted to the trials; the share of a hyper-parameter is the variance of its marginal, the
-    forest's mean prediction as a function of it alone, over the variance of all predictions: the main effects of
-    fANOVA (Hutter et al. 2014), here with the observed trials in place of the uniform distribution.
+    A random forest is fitted to the trials. The marginal of a hyperparameter is the forest's mean prediction as a
+    function of this hyperparameter alone; its share is the variance of the marginal over the variance of all
+    predictions. These are the main effects of fANOVA (Hutter et al. 2014), here with the observed trials instead of
+    the uniform distribution.
+
+    Args:
+        results: The results of the search.
+
+    Raises:
+        ImportError: If scikit-learn is missing.
     """
-    ensemble = extras.import_optional("sklearn.ensemble", "tune", "importance")
-    names, x = _encoded(results)
+    ensemble = extras.import_optional("sklearn.ensemble", "tune", "hyperparameter_importance")
+    names, x = _encode(results)
     y = np.array([row.value for row in results.rows])
-    if len(y) < LEAST_TRIALS or not names or np.ptp(y) == 0:
+    if len(y) < MIN_TRIALS or not names or np.ptp(y) == 0:
         return None
-    forest = ensemble.RandomForestRegressor(TREES, min_samples_leaf=2, oob_score=True, random_state=0).fit(x, y)
+    forest = ensemble.RandomForestRegressor(NUM_TREES, min_samples_leaf=2, oob_score=True, random_state=0).fit(x, y)
     total = np.var(forest.predict(x))
     shares = [_main_effect(forest, x, column) / total if total else 0.0 for column in range(len(names))]
-    order = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])
-    return Importance([(name, float(share)) for name, share in order], float(forest.oob_score_), len(y))
+    ranked = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])
+    return Importance([(name, float(share)) for name, share in ranked], float(forest.oob_score_), len(y))
 
 
-def _encoded(results):
-    """-> (names of what varies, a row of numbers for each trial; NaN where inactive)."""
-    table = {
+def _encode(results: SearchResults) -> tuple[list[str], np.ndarray]:
+    """Return the names of hyperparameters that vary, and a row of numbers per trial; NaN where inactive."""
+    columns: dict[str, list[float]] = {
         "L": [row.layers for row in results.rows],
-        "h": [np.log(row.width) for row in results.rows],
-        "cell": _codes([row.cell for row in results.rows]),
+        "h": [float(np.log(row.mean_units)) for row in results.rows],
+        "cell": _category_codes([row.cell for row in results.rows]),
     }
-    others = dict.fromkeys(name for row in results.rows for name, _ in row._others())
-    for name in others:
+    for name in dict.fromkeys(name for row in results.rows for name in row.other_values()):
         values = [row.values.get(name) for row in results.rows]
-        numbers = all(value is None or isinstance(value, (int, float)) for value in values)
-        table[name] = [np.nan if v is None else float(v) for v in values] if numbers else _codes(values)
-    kept = {name: column for name, column in table.items() if len({v for v in column if v == v}) > 1}
-    return list(kept), np.array(list(kept.values()), float).T
+        numeric = all(value is None or isinstance(value, (int, float)) for value in values)
+        columns[name] = [np.nan if v is None else float(v) for v in values] if numeric else _category_codes(values)
+    varying = {name: column for name, column in columns.items() if len({v for v in column if v == v}) > 1}
+    return list(varying), np.array(list(varying.values()), float).T
 
 
-def _codes(values):
-    known = {value: number for number, value in enumerate(sorted({v for v in values if v is not None}))}
-    return [np.nan if value is None else float(known[value]) for value in values]
+def _category_codes(values: Sequence[str | None]) -> list[float]:
+    codes = {value: number for number, value in enumerate(sorted({v for v in values if v is not None}))}
+    return [np.nan if value is None else float(codes[value]) for value in values]
 
 
-def _main_effect(forest, x, column):
+def _main_effect(forest: RandomForestRegressor, x: np.ndarray, column: int) -> float:
     active = ~np.isnan(x[:, column])
     if not active.any():
         return 0.0
@@ -91,8 +110,8 @@ def _main_effect(forest, x, column):
     return float(np.average((marginal - mean) ** 2, weights=counts) * active.mean())
 
 
-def plot_importance(found, path):
-    """Draws the shares as bars, a PNG."""
+def plot_importance(importance: Importance, path: PathLike) -> None:
+    """Plot the shares as a bar chart, a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -100,15 +119,19 @@ def plot_importance(found, path):
 
     from deeprnn_keras.training.curve import TEXT_COLOR, TRAIN_COLOR
 
-    names = [name.replace("_", " ") for name, _ in found.shares][::-1]
-    shares = [100 * share for _, share in found.shares][::-1]
+    names = [name.replace("_", " ") for name, _ in importance.shares][::-1]
+    shares = [100 * share for _, share in importance.shares][::-1]
     figure, axes = pyplot.subplots(figsize=(7, 0.9 + 0.4 * len(names)), dpi=120, layout="constrained")
     bars = axes.barh(names, shares, color=TRAIN_COLOR)
-    axes.bar_label(bars, [f"{share:.0f} %" for share in shares], padding=4, color=TEXT_COLOR, fontsize=9)
-    axes.set(xlabel="share of the variance that it explains by itself, %", xlim=(0, 1.15 * max([*shares, 1])))
-    title = "What mattered" if found.trusted else "What mattered: too few trials to tell"
+    axes.bar_label(bars, [f"{share:.0f}%" for share in shares], padding=4, color=TEXT_COLOR, fontsize=9)
+    axes.set(xlabel="share of the variance explained by itself, %", xlim=(0, 1.15 * max([*shares, 1])))
+    reliability = "" if importance.reliable else ", not reliable"
     axes.set_title(
-        f"{title} ({found.trials} trials, R² out of bag {found.r2:.2f})", loc="left", color=TEXT_COLOR, fontsize=11
+        f"Hyperparameter importance{reliability} ({importance.num_trials} trials, "
+        f"out-of-bag R² {importance.oob_r2:.2f})",
+        loc="left",
+        color=TEXT_COLOR,
+        fontsize=11,
     )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)

@@ -1,10 +1,20 @@
-"""keras-tuner, or the error that says how to install it."""
+"""Import of keras-tuner with an error message that names the extra to install."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deeprnn_keras import extras
 
-# BayesianOptimization needs scipy and scikit-learn, every trial tensorboard; keras-tuner declares none of them
-for _module in ("scipy", "sklearn", "tensorboard"):
-    extras.import_optional(_module, "tune", "deeprnn_keras.tuning")
-keras_tuner = extras.import_optional("keras_tuner", "tune", "deeprnn_keras.tuning")
+if TYPE_CHECKING:
+    import keras_tuner
+else:
+    # BayesianOptimization needs scipy and scikit-learn, every trial tensorboard; keras-tuner declares none of them
+    for _module in ("scipy", "sklearn", "tensorboard"):
+        extras.import_optional(_module, "tune", "deeprnn_keras.tuning")
+    keras_tuner = extras.import_optional("keras_tuner", "tune", "deeprnn_keras.tuning")
 
-__all__ = ["keras_tuner"]
+Trial: TypeAlias = Any
+"""A keras-tuner trial, whose class is not public."""
+
+__all__ = ["Trial", "keras_tuner"]

@@ -1,99 +1,141 @@
-"""`SearchResults`: the trials of a search as rows, best first, and the files that show them."""
+"""Results of a search: ranked trials, tables, and files."""
+
+from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.files import save_table
-from deeprnn_keras.tuning.ranges import rounded
+from deeprnn_keras.tuning.hyperparameters import round_value
+from deeprnn_keras.tuning.trial_records import TrialRecord
 
-SHORT = {"learning_rate": "lr", "global_clipnorm": "clip", "forget_bias": "forget bias", "batch_size": "n", "bptt": "T"}
-OWN_COLUMNS = ("num_layers", "units", "cell")
+if TYPE_CHECKING:
+    import keras_tuner
+    from rich.table import Table
+
+    from deeprnn_keras.tuning.hyper_deep_rnn import HyperDeepRNN
+
+LABELS = {
+    "learning_rate": "lr",
+    "global_clipnorm": "clip",
+    "forget_bias": "forget bias",
+    "batch_size": "n",
+    "bptt": "T",
+}
+ARCHITECTURE_COLUMNS = ("num_layers", "units", "cell")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration that was tried.
+    """One configuration and its results.
 
     Attributes:
-        trial_id, status, values, message: of its `TrialRecord`.
-        layers, units, cell: L, h (one number, or one per layer) and the cell, solved ones included.
-        value: the objective, the mean over seeds; spread: its standard deviation, None with one seed.
-        seeds: trainings it was seen in.
-        weights, ms: its size, and the time of a training step in milliseconds.
+        trial_id: As in `TrialRecord`.
+        status: As in `TrialRecord`.
+        values: Values of the active hyperparameters, by name.
+        layers: Number of layers, L.
+        units: Hidden units h, or one number per layer; solved ones included.
+        cell: Cell, as text.
+        value: Value of the objective, the mean over seeds.
+        std: Standard deviation over seeds; None with one seed.
+        num_seeds: Number of seeds.
+        weights: Number of weights, or None.
+        ms_per_step: Duration of a training step in milliseconds, or None.
+        message: Reason for pruning, or None.
     """
 
     trial_id: str
     status: str
-    values: dict
+    values: dict[str, Any]
     layers: int
-    units: int | tuple
+    units: int | tuple[int, ...]
     cell: str
     value: float
-    spread: float | None
-    seeds: int
+    std: float | None
+    num_seeds: int
     weights: int | None
-    ms: float | None
+    ms_per_step: float | None
     message: str | None = None
 
     @property
-    def shown_units(self):
-        """Such as '128', or '64-96'."""
+    def units_label(self) -> str:
+        """The units as text, for example '128' or '64-96'."""
         return str(self.units) if isinstance(self.units, int) else "-".join(map(str, self.units))
 
     @property
-    def width(self):
-        """h, the mean of all layers where they differ."""
+    def mean_units(self) -> int:
+        """The units, averaged over layers."""
         return self.units if isinstance(self.units, int) else round(sum(self.units) / len(self.units))
 
-    def others(self):
-        """The active hyper-parameters beside L, h and the cell, such as 'lr 0.0032, clip 1'."""
-        return ", ".join(f"{SHORT.get(name, name.replace('_', ' '))} {_short(value)}" for name, value in self._others())
+    def other_values(self) -> dict[str, Any]:
+        """Return the values of the active hyperparameters other than L, h, and the cell."""
+        return {
+            name: value
+            for name, value in self.values.items()
+            if name not in ARCHITECTURE_COLUMNS and not name.startswith("units_")
+        }
 
-    def _others(self):
-        skipped = lambda name: name in OWN_COLUMNS or name.startswith("units_")  # noqa: E731
-        return [(name, value) for name, value in self.values.items() if not skipped(name)]
+    def other_values_label(self) -> str:
+        """Return the values other than L, h, and the cell as text, for example 'lr 0.0032, clip 1'."""
+        return ", ".join(
+            f"{LABELS.get(name, name.replace('_', ' '))} {_value_label(value)}"
+            for name, value in self.other_values().items()
+        )
 
 
-def _short(value):
+def _value_label(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 class SearchResults:
-    """The results of a search.
+    """Results of a search.
 
     Args:
-        records: [`TrialRecord`].
-        hyper: the `HyperDeepRNN`.
-        objective: with `name` and `direction`, as keras-tuner has it.
-        scale: (name, factor): how the objective is shown, such as ("bits per character", 1 / ln 2).
+        records: Records of the trials.
+        hyper: The hypermodel.
+        objective: The objective, with `name` and `direction`.
+        scale: Name and factor of the unit in which the objective is shown, for example ("bits per character",
+            1 / ln 2); None for the objective itself.
 
     Attributes:
-        rows: [`Row`] of complete trials, best first; those seen in most seeds stand before others.
-        failed: [`TrialRecord`] of trials that failed.
+        rows: Completed trials, best first; those with the most seeds precede the others.
+        failed: Records of failed trials.
+        name: Name of the objective, or of its unit.
+        sign: 1 if the objective is minimized, -1 if it is maximized.
     """
 
-    def __init__(self, records, hyper, objective, scale=None):
+    def __init__(
+        self,
+        records: Iterable[TrialRecord],
+        hyper: HyperDeepRNN,
+        objective: keras_tuner.Objective,
+        scale: tuple[str, float] | None = None,
+    ) -> None:
+        records = list(records)
         self.hyper, self.objective = hyper, objective
         self.name, self._factor = scale or (objective.name, 1.0)
         self.sign = -1 if objective.direction == "max" else 1
-        self.failed = [record for record in records if record.status in ("FAILED", "INVALID")]
-        last = _last_rungs([record for record in records if record.complete])
-        rows = [self._row(record) for record in last]
-        most = max((row.seeds for row in rows), default=1)
-        self.rows = sorted(rows, key=lambda row: (row.seeds < most, self.sign * row.value))
+        self.failed = [record for record in records if record.failed]
+        rows = [self._row(record) for record in _without_continued([r for r in records if r.complete])]
+        max_seeds = max((row.num_seeds for row in rows), default=1)
+        self.rows = sorted(rows, key=lambda row: (row.num_seeds < max_seeds, self.sign * row.value))
 
-    def _row(self, record):
-        found = self.hyper.resolve(record.values)
-        values = [self._factor * value for _, value in record.seeds] or [self._factor * record.score]
-        weights = record.metrics.get("weights", found.weights)
+    def _row(self, record: TrialRecord) -> Row:
+        candidate = self.hyper.resolve(record.values)
+        scores = [value for _, value in record.seeds] or [score for score in [record.score] if score is not None]
+        values = [self._factor * score for score in scores]
+        weights = record.metrics.get("weights", candidate.weights)
         return Row(
             record.trial_id,
             record.status,
-            {name: rounded(value) for name, value in record.values.items()},
-            found.config.num_layers,
-            found.config.units,
-            record.values.get("cell", self.hyper.space.own_cell()),
+            {name: round_value(value) for name, value in record.values.items()},
+            candidate.config.num_layers,
+            candidate.config.units,
+            record.values.get("cell", self.hyper.space.default_cell()),
             statistics.mean(values),
             statistics.stdev(values) if len(values) > 1 else None,
             len(values),
@@ -102,74 +144,78 @@ class SearchResults:
             record.message,
         )
 
-    def best(self):
-        """The best row.
+    def best(self) -> Row:
+        """Return the best row.
 
         Raises:
-            ValueError: if no trial is complete.
+            ValueError: If no trial is complete.
         """
         if not self.rows:
-            raise ValueError("no trial of the search is complete")
+            raise ValueError(f"no trial of the search is complete; {len(self.failed)} have failed")
         return self.rows[0]
 
-    def pareto(self):
-        """The rows that no smaller model beats, from the smallest to the largest."""
-        front = []
-        sized = [row for row in self.rows if row.weights is not None]
-        for row in sorted(sized, key=lambda row: (row.weights, self.sign * row.value)):
+    def pareto(self) -> list[Row]:
+        """Return the Pareto front of number of weights and objective, in ascending order of weights."""
+        front: list[Row] = []
+        for row in sorted(self.sized_rows(), key=lambda row: (row.weights, self.sign * row.value)):
             if not front or self.sign * row.value < self.sign * front[-1].value:
                 front.append(row)
         return front
 
-    def save_csv(self, path):
-        """All rows, one column per hyper-parameter."""
-        names = list(dict.fromkeys(name for row in self.rows for name, _ in row._others()))
-        save_table([self._plain(row, names) for row in self.rows], path)
+    def sized_rows(self) -> list[Row]:
+        """Return the rows whose number of weights is known."""
+        return [row for row in self.rows if row.weights is not None]
 
-    def _plain(self, row, names):
+    # === Output ===
+    def table(self, count: int = 10) -> Table:
+        """Return the best `count` rows as a `rich` table."""
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left")
+        for heading in ("", self.name, "L", "h"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("cell")
+        table.add_column("other hyperparameters", overflow="fold")
+        for heading in ("weights", "ms/step"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for rank, row in enumerate(self.rows[:count], start=1):
+            std = "" if row.std is None else f" ± {row.std:.3f} ({row.num_seeds})"
+            table.add_row(
+                str(rank),
+                f"{row.value:.4f}{std}",
+                str(row.layers),
+                row.units_label,
+                row.cell,
+                row.other_values_label() + (" · pruned" if row.status == "PRUNED" else ""),
+                "" if row.weights is None else f"{row.weights:,}",
+                "" if row.ms_per_step is None else f"{row.ms_per_step:.1f}",
+                style="bold green" if rank == 1 else None,
+            )
+        return table
+
+    def save_csv(self, path: PathLike) -> None:
+        """Write all rows, with one column per hyperparameter."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row.other_values()))
+        save_table([self._to_csv_row(row, names) for row in self.rows], path)
+
+    def _to_csv_row(self, row: Row, names: Sequence[str]) -> dict[str, Any]:
         return {
             "trial": row.trial_id,
             "status": row.status,
             self.name: f"{row.value:.6g}",
-            "standard deviation": "" if row.spread is None else f"{row.spread:.3g}",
-            "seeds": row.seeds,
+            "standard deviation": "" if row.std is None else f"{row.std:.3g}",
+            "seeds": row.num_seeds,
             "layers": row.layers,
-            "units": row.shown_units,
+            "units": row.units_label,
             "cell": row.cell,
             **{name: row.values.get(name, "") for name in names},
             "weights": "" if row.weights is None else row.weights,
-            "ms per step": "" if row.ms is None else f"{row.ms:.2f}",
+            "ms per step": "" if row.ms_per_step is None else f"{row.ms_per_step:.2f}",
         }
 
-    def table(self, count=10):
-        """The best rows as a `rich` table."""
-        from rich.table import Table
-
-        table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left")
-        right = {"justify": "right", "no_wrap": True}
-        for heading, style in (("", right), (self.name, right), ("L", right), ("h", right), ("cell", {})):
-            table.add_column(heading, **style)
-        table.add_column("other hyper-parameters", overflow="fold")
-        for heading in ("weights", "ms/step"):
-            table.add_column(heading, **right)
-        for place, row in enumerate(self.rows[:count], start=1):
-            spread = "" if row.spread is None else f" ± {row.spread:.3f} ({row.seeds})"
-            table.add_row(
-                str(place),
-                f"{row.value:.4f}{spread}",
-                str(row.layers),
-                row.shown_units,
-                row.cell,
-                row.others() + (" · broken off" if row.status == "PRUNED" else ""),
-                "" if row.weights is None else f"{row.weights:,}",
-                "" if row.ms is None else f"{row.ms:.1f}",
-                style="bold green" if place == 1 else None,
-            )
-        return table
-
-    def save(self, directory):
+    def save(self, directory: PathLike) -> list[Path]:
         """Write trials.csv, heat_map.png, weights.png, importance.png, and hparams/; return their paths."""
-        from deeprnn_keras.tuning.importance import importance, plot_importance
+        from deeprnn_keras.tuning.importance import hyperparameter_importance, plot_importance
         from deeprnn_keras.tuning.plots import plot_heat_map, plot_weights
         from deeprnn_keras.tuning.tensorboard_hparams import write_hparams
 
@@ -178,19 +224,19 @@ class SearchResults:
         self.save_csv(directory / "trials.csv")
         plot_heat_map(self, directory / "heat_map.png")
         plot_weights(self, directory / "weights.png")
-        found = importance(self)
-        if found is not None:
-            plot_importance(found, directory / "importance.png")
+        importance = hyperparameter_importance(self)
+        if importance is not None:
+            plot_importance(importance, directory / "importance.png")
         write_hparams(self, directory / "hparams")
         names = ("trials.csv", "heat_map.png", "weights.png", "importance.png", "hparams")
         return [directory / name for name in names if (directory / name).exists()]
 
 
-def _last_rungs(records):
-    """Of trials that Hyperband went on with only the last one: the same values, more epochs."""
-    found = {}
+def _without_continued(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the records without those that Hyperband continued in a later trial with the same values."""
+    last: dict[tuple[tuple[str, str], ...], TrialRecord] = {}
     for record in records:
         key = tuple(sorted((name, str(value)) for name, value in record.values.items()))
-        if key not in found or (record.rung or 0) > (found[key].rung or 0):
-            found[key] = record
-    return list(found.values())
+        if key not in last or (record.hyperband_epochs or 0) > (last[key].hyperband_epochs or 0):
+            last[key] = record
+    return list(last.values())

@@ -1,4 +1,4 @@
-"""`Search`: find the depth and width of a model of the zoo, from the first trial to the trained model."""
+"""Search for the depth and width of a zoo model, from the first trial to the trained model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras._types import Config
 from deeprnn_keras.tasks.run import CHECKPOINTS, Run
 from deeprnn_keras.training.files import save_json
 from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.progress import SearchProgress
-from deeprnn_keras.tuning.records import read_trials
 from deeprnn_keras.tuning.results import SearchResults
-from deeprnn_keras.tuning.time_budget import Clock
+from deeprnn_keras.tuning.time_budget import TimeBudget
+from deeprnn_keras.tuning.trial_records import read_trials
 from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
 
@@ -30,36 +31,43 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
     from deeprnn_keras.tasks import Family
     from deeprnn_keras.training.recipe import Recipe
-    from deeprnn_keras.tuning import HyperDeepRNN
-    from deeprnn_keras.tuning.records import TrialRecord
-    from deeprnn_keras.tuning.tuner import DeepTuner
+    from deeprnn_keras.tuning.custom_model_config import ModelConfig
+    from deeprnn_keras.tuning.hyper_deep_rnn import HyperDeepRNN
+    from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
+    from deeprnn_keras.tuning.trial_records import TrialRecord
 
-EPOCHS = 4  # of a trial: where it can be stopped early, and Hyperband's unit
-SEARCH, CONFIRM = 0.62, 0.78  # shares of the time after which the search, and further seeds, end
-RESERVE = 0.05  # of the time, for scoring and pictures
-TOP, SEEDS = 3, 3  # configurations that are trained with further seeds, seeds of each
-LEAST = 0.1  # smallest share of the time for retraining the best
-PROJECT, PLAN, CLOCK, RETRAINING, BEST = "search", "plan.json", "clock.json", "retraining.json", "best"
-DATA_FIELDS = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # of a recipe: the batches depend on them
-SPEEDUP = 1.5  # of two and more workers over one that has all cores to itself
+EPOCHS_PER_TRIAL = 4  # after each, a trial can be pruned; Hyperband's rounds consist of them
+OBJECTIVE = "val_loss"
+# fractions of the time
+SEARCH_END = 0.62
+CONFIRMATION_END = 0.78  # of the runs with further seeds
+RESERVED = 0.05  # for scoring and plots
+MIN_RETRAINING = 0.1
+NUM_CONFIRMED = 3  # best configurations that are trained with further seeds
+NUM_SEEDS = 3  # of each of them
+WORKER_SPEEDUP = 1.5  # of two or more workers over one that uses all cores
+PROJECT_NAME, BEST_DIRECTORY = "search", "best"
+PLAN_FILE, TIME_FILE, RETRAINING_FILE = "plan.json", "time.json", "retraining.json"
+DATA_FIELDS = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # of a recipe; the batches depend on them
 
 
 @dataclass
 class Search:
-    """A search over the configurations of a model of the zoo, and the files that it leaves.
+    """Search over the configurations of a zoo model, including its output directory.
 
     Attributes:
-        hyper: A `HyperDeepRNN` of a model of the zoo.
+        hyper: A `HyperDeepRNN` of a zoo model.
         family: The task family of the model, one that `deeprnn tune` supports.
         data: Its data, as returned by the family's `load_data`.
         directory: Output directory.
         algorithm: "random", "bayesian", "hyperband", or "grid".
-        trials: Maximum number of trials; None for as many as the algorithm has.
-        minutes: Time for everything, retraining the best included; None for no limit.
-        updates: Updates of a trial; None derives them from `minutes`, or takes about a minute for each trial.
+        trials: Maximum number of trials; None for no limit.
+        minutes: Time limit for everything, including retraining the best configuration; None for no limit.
+        updates: Number of updates per trial; None derives it from `minutes`, or takes about one minute per trial.
         workers: Number of processes that run trials.
-        seed: Random seed of draws, initialization, shuffling, and dropout.
+        seed: Random seed of samples, initialization, shuffling, and dropout.
         prune: Whether to stop trials that are worse than the median of the others.
+        time_budget: The elapsed and remaining time.
     """
 
     hyper: HyperDeepRNN
@@ -73,149 +81,175 @@ class Search:
     workers: int = 1
     seed: int = 0
     prune: bool = True
-    _batches: dict[tuple, tuple[Batches, Batches]] = field(default_factory=dict, repr=False)
+    time_budget: TimeBudget = field(init=False, repr=False)
+    _batches: dict[tuple[Any, ...], tuple[Batches, Batches]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.directory = Path(self.directory)
-        self.clock = Clock(self.minutes, self.directory / CLOCK)
+        self.time_budget = TimeBudget(self.minutes, self.directory / TIME_FILE)
 
     @property
-    def project(self) -> Path:
+    def project_directory(self) -> Path:
         """Directory of keras-tuner's records."""
-        return self.directory / PROJECT
+        return self.directory / PROJECT_NAME
 
     # === Data ===
     def batches(self, recipe: Recipe) -> tuple[Batches, Batches]:
-        """Return the training and validation batches of a trial, `updates` updates in four epochs."""
+        """Return the training and validation batches of a trial, which has `updates` updates in four epochs."""
         key = tuple(getattr(recipe, name) for name in DATA_FIELDS)
         if key not in self._batches:  # cached: each holds all data
-            steps = self.updates and max(1, self.updates // EPOCHS)
+            steps = self.updates and max(1, self.updates // EPOCHS_PER_TRIAL)
             self._batches[key] = self.family.trial_batches(self.data, recipe, steps, self.seed)
         return self._batches[key]
 
     def largest_recipe(self) -> Recipe:
-        """Return the recipe with the largest n and T that are searched."""
-        ranges = self.hyper.space.ranges
-        searched = {name: ranges[name].high for name in ("batch_size", "bptt") if name in ranges}
-        return self.hyper.model.recipe.replace(**searched)
+        """Return the recipe with the largest batch size and T that are searched."""
+        searched = self.hyper.space.hyperparameters
+        largest = {name: searched[name].high for name in ("batch_size", "bptt") if name in searched}
+        return self.hyper.config.recipe.replace(**largest)
 
+    # === Plan ===
     def plan(self) -> None:
-        """Determine `updates` and store it, so that trials after resuming are as long as those before."""
-        path = self.directory / PLAN
+        """Determine `updates` and store it, so that trials have the same length after resuming."""
+        path = self.directory / PLAN_FILE
         if path.exists():
             self.updates = json.loads(path.read_text(encoding="utf-8"))["updates"]
             self._batches.clear()
             return
-        if self.updates is None:
-            self.updates = self._affordable()
-        self.updates = max(EPOCHS, self.updates // EPOCHS * EPOCHS)
-        self._batches.clear()  # made for timing, with epochs of another length
+        updates = self._affordable_updates() if self.updates is None else self.updates
+        self.updates = max(EPOCHS_PER_TRIAL, updates // EPOCHS_PER_TRIAL * EPOCHS_PER_TRIAL)
+        self._batches.clear()  # the batches for timing have epochs of another length
         self.directory.mkdir(parents=True, exist_ok=True)
         save_json({"updates": self.updates}, path)
 
-    def _affordable(self) -> int:
-        config = self._middle()
+    def _affordable_updates(self) -> int:
+        config = self._medium_config()
         if self.minutes is None:
             return config.recipe.quick(config.count_params(), config.num_layers)[1]
-        model, began = config.build(), time.perf_counter()
+        model, started_at = config.build(), time.perf_counter()
         ms = step_ms(model, first_batch(self.batches(self.largest_recipe())[0]))
-        start = time.perf_counter() - began  # compilation included, which every trial repeats
-        slower = 1.0 if self.workers == 1 else self.workers / SPEEDUP
+        start_up = time.perf_counter() - started_at  # includes compilation, which every trial repeats
+        slowdown = 1.0 if self.workers == 1 else self.workers / WORKER_SPEEDUP
         rounds = math.ceil((self.trials or 20) / self.workers)
-        seconds = SEARCH * 60 * self.minutes / rounds / slower - 1.5 * start
+        seconds = SEARCH_END * 60 * self.minutes / rounds / slowdown - 1.5 * start_up
         return int(max(seconds, 0.0) / (1.2e-3 * ms))
 
-    def _middle(self) -> Any:
-        """Return a configuration of medium size, whose time is measured."""
-        ranges = self.hyper.space.ranges
-        layers = ranges["num_layers"].options()
+    def _medium_config(self) -> ModelConfig:
+        """Return a configuration of medium size, whose step time is measured."""
+        searched = self.hyper.space.hyperparameters
+        layers = searched["num_layers"].options()
         overrides = {"num_layers": layers[len(layers) // 2]}
         if self.hyper.budget.params is not None:
-            values = next(v for v in self.hyper.space.corners() if v["num_layers"] == overrides["num_layers"])
+            values = next(v for v in self.hyper.space.smallest_values() if v["num_layers"] == overrides["num_layers"])
             return self.hyper.resolve(values).config
-        if "units" in ranges:
-            overrides["units"] = round(math.sqrt(ranges["units"].low * ranges["units"].high))
-        return self.hyper.model.replace(**overrides)
+        if "units" in searched:
+            overrides["units"] = round(math.sqrt(searched["units"].low * searched["units"].high))
+        return self.hyper.config.replace(**overrides)
 
-    # === The search ===
-    def tuner(self) -> DeepTuner:
-        """Return the tuner, which continues from its records."""
-        options = {"max_epochs": EPOCHS, "factor": 2} if self.algorithm == "hyperband" else {}
+    # === Trials ===
+    def tuner(self) -> ResumableTuner:
+        """Return the tuner, which resumes from its records."""
+        options: dict[str, Any] = {"max_epochs": EPOCHS_PER_TRIAL, "factor": 2} if self.algorithm == "hyperband" else {}
         return TUNERS[self.algorithm](
             self.hyper,
-            "val_loss",
+            OBJECTIVE,
             self.trials,
             seed=self.seed,
             prune=self.prune,
             directory=self.directory,
-            project_name=PROJECT,
-            minutes=None if self.minutes is None else max(self.clock.left(SEARCH) / 60, 1e-3),
+            project_name=PROJECT_NAME,
+            minutes=None if self.minutes is None else max(self.time_budget.remaining(SEARCH_END) / 60, 1e-3),
             about={**self.family.search_record(self.data), "updates": self.updates},
             **options,
         )
 
     def run_as_child(self) -> None:
-        """Run the search as a chief or a worker; the chief writes the plan, workers wait for it."""
-        path = self.directory / PLAN
+        """Run the search as a chief or a worker; the chief writes the plan, and workers wait for it."""
+        path = self.directory / PLAN_FILE
         while not path.exists() and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
             time.sleep(1.0)
         self.plan()
-        self._search(self.tuner())
+        self._run_trials(self.tuner())
 
-    def _search(self, tuner: DeepTuner) -> None:
-        tuner.search(self.batches, verbose=0, **({} if self.algorithm == "hyperband" else {"epochs": EPOCHS}))
+    def _run_trials(self, tuner: ResumableTuner) -> None:
+        options = {} if self.algorithm == "hyperband" else {"epochs": EPOCHS_PER_TRIAL}
+        tuner.search(self.batches, verbose=0, **options)
 
     def run(self, console: Console, command: Sequence[str] = ()) -> SearchResults:
-        """Run all trials and return the results so far; with several workers, `command` starts each."""
+        """Run all trials.
+
+        Args:
+            console: Console for the progress.
+            command: Command line of the chief and of each worker, if there are several workers.
+
+        Returns:
+            The results so far.
+        """
         self.plan()
-        deadline = None if self.minutes is None else time.time() + self.clock.left(SEARCH)
-        watch = SearchProgress(
-            console, self.project, self.results_of, "val_loss", self.trials, self.workers, deadline, self.clock.note
+        deadline = None if self.minutes is None else time.time() + self.time_budget.remaining(SEARCH_END)
+        progress = SearchProgress(
+            console,
+            self.project_directory,
+            self.results_of,
+            OBJECTIVE,
+            self.trials,
+            self.workers,
+            deadline,
+            self.time_budget.store,
         )
         try:
-            with watch:
+            with progress:
                 if self.workers == 1:
-                    self._search(self.tuner())
+                    self._run_trials(self.tuner())
                 else:
                     with Workers(command, self.workers, self.directory / "logs") as workers:
                         workers.wait()
         finally:
-            self.clock.note(now=True)
+            self.time_budget.store(now=True)
         return self.results()
 
     def confirm(self, console: Console) -> SearchResults:
         """Train the best configurations with further seeds while time permits, and return the results."""
         tuner = self.tuner()
-        best = [row.trial_id for row in self.results().rows[:TOP]]
-        with console.status("training the best with other seeds") as status:
-            for seed in range(self.seed + 1, self.seed + SEEDS):
-                for place, trial_id in enumerate(best, start=1):
+        best = [row.trial_id for row in self.results().rows[:NUM_CONFIRMED]]
+        with console.status("Training the best configurations with further seeds") as status:
+            for seed in range(self.seed + 1, self.seed + NUM_SEEDS):
+                for rank, trial_id in enumerate(best, start=1):
                     record = self._record(trial_id)
-                    if seed in dict(record.seeds) or record.metrics.get("seconds", 0.0) > self.clock.left(CONFIRM):
+                    remaining = self.time_budget.remaining(CONFIRMATION_END)
+                    if seed in dict(record.seeds) or record.metrics.get("seconds", 0.0) > remaining:
                         continue
-                    status.update(f"training number {place} with seed {seed}")
-                    tuner.repeat(trial_id, seed, self.batches, epochs=EPOCHS)
-                    self.clock.note(now=True)
+                    status.update(f"Training configuration {rank} of {len(best)} with seed {seed}")
+                    tuner.repeat(trial_id, seed, self.batches, epochs=EPOCHS_PER_TRIAL)
+                    self.time_budget.store(now=True)
         return self.results()
 
     def _record(self, trial_id: str) -> TrialRecord:
-        return next(record for record in read_trials(self.project, "val_loss") if record.trial_id == trial_id)
+        return next(r for r in read_trials(self.project_directory, OBJECTIVE) if r.trial_id == trial_id)
 
     # === Results ===
     def results_of(self, records: Sequence[TrialRecord]) -> SearchResults:
-        """Return the results of trials."""
+        """Return the results of the trials in `records`."""
         unit = self.family.objective_unit(self.data)
-        return SearchResults(records, self.hyper, keras_tuner.Objective("val_loss", "min"), unit)
+        return SearchResults(records, self.hyper, keras_tuner.Objective(OBJECTIVE, "min"), unit)
 
     def results(self) -> SearchResults:
         """Return the results of the trials on disk."""
-        return self.results_of(read_trials(self.project, "val_loss"))
+        return self.results_of(read_trials(self.project_directory, OBJECTIVE))
 
+    # === Best configuration ===
     def retrain(self, console: Console) -> tuple[Run, keras.Model]:
-        """Train the best configuration from scratch, as long as recipe or time allow; return the run and the model."""
+        """Train the best configuration from scratch for the recipe's epochs or the remaining time.
+
+        Args:
+            console: Console for the progress.
+
+        Returns:
+            The run and the model.
+        """
         import keras
 
-        plan, directory = self._retraining(), self.directory / BEST
+        plan, directory = self._retraining_plan(), self.directory / BEST_DIRECTORY
         resume = (directory / CHECKPOINTS).is_dir()
         if directory.exists() and not resume:  # killed before its first checkpoint, or after its last
             shutil.rmtree(directory)
@@ -238,15 +272,16 @@ class Search:
         )
         return run, model
 
-    def _retraining(self) -> dict[str, Any]:
-        """Return what is retrained and for how long; it is stored, so that retraining can be resumed."""
-        path = self.directory / RETRAINING
+    def _retraining_plan(self) -> Config:
+        """Return the values to retrain and the length of the run; they are stored for resuming."""
+        path = self.directory / RETRAINING_FILE
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
-        best, seconds = self.results().best(), self.clock.left(1 - RESERVE)
-        plan = {"values": best.values, "updates": None, "seconds": None}
-        if math.isfinite(seconds):
-            seconds = max(seconds, LEAST * 60 * self.minutes)
-            plan |= {"seconds": seconds, "updates": max(EPOCHS, int(1e3 * seconds / (1.15 * (best.ms or 100.0))))}
+        best = self.results().best()
+        plan: Config = {"values": best.values, "updates": None, "seconds": None}
+        if self.minutes is not None:
+            seconds = max(self.time_budget.remaining(1 - RESERVED), MIN_RETRAINING * 60 * self.minutes)
+            updates = int(1e3 * seconds / (1.15 * (best.ms_per_step or 100.0)))
+            plan |= {"seconds": seconds, "updates": max(EPOCHS_PER_TRIAL, updates)}
         save_json(plan, path)
         return plan

@@ -1,46 +1,56 @@
-"""`StepTimes`: whether a model's training step is fast enough, measured on this machine and remembered."""
+"""Limit on the duration of training steps, measured on this machine."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.files import save_json
 
 
 class StepTimes:
-    """Measured milliseconds of training steps, and what follows from them for larger and smaller models.
+    """Measured durations of training steps, and the conclusions for smaller and larger models.
 
-    A model no smaller in any respect than one that was too slow is too slow, one no larger than one that was fast
-    enough is fast enough; only what neither decides is measured.
+    A model that is at least as large in every respect as one that was too slow is too slow; a model that is at most
+    as large as one that was fast enough is fast enough. Only other models are measured.
 
     Args:
-        limit: in milliseconds.
-        measure: overrides -> milliseconds of a step.
-        file: where to keep what was measured, or None.
+        limit_ms: Maximum duration in milliseconds.
+        measure: Function from the overrides of a model configuration to the duration of a step in milliseconds.
+        file: File for the measurements, or None.
     """
 
-    def __init__(self, limit, measure, file=None):
-        self.limit, self._measure, self._file = limit, measure, file and Path(file)
-        self.known = json.loads(self._file.read_text()) if self._file and self._file.exists() else []
+    def __init__(
+        self, limit_ms: float, measure: Callable[[dict[str, Any]], float], file: PathLike | None = None
+    ) -> None:
+        self.limit_ms, self._measure, self._file = limit_ms, measure, None if file is None else Path(file)
+        self.measurements: list[dict[str, Any]] = (
+            json.loads(self._file.read_text()) if self._file and self._file.exists() else []
+        )
 
-    def allows(self, overrides):
-        """Whether a step of the model with these arguments takes at most the limit."""
-        group, sizes = _place(overrides)
-        for known in self.known:
-            if known["group"] == group:
-                pairs = list(zip(sizes, known["sizes"], strict=True))
-                if known["ms"] <= self.limit and all(mine <= other for mine, other in pairs):
+    def allows(self, overrides: dict[str, Any]) -> bool:
+        """Return whether a step of the model with these overrides takes at most `limit_ms`."""
+        group, sizes = _comparison_key(overrides)
+        for measurement in self.measurements:
+            if measurement["group"] == group:
+                pairs = list(zip(sizes, measurement["sizes"], strict=True))
+                fast = measurement["ms"] <= self.limit_ms
+                if fast and all(size <= measured for size, measured in pairs):
                     return True
-                if known["ms"] > self.limit and all(mine >= other for mine, other in pairs):
+                if not fast and all(size >= measured for size, measured in pairs):
                     return False
         ms = self._measure(overrides)
-        self.known.append({"group": group, "sizes": sizes, "ms": ms})
+        self.measurements.append({"group": group, "sizes": sizes, "ms": ms})
         if self._file:
-            save_json(self.known, self._file)
-        return ms <= self.limit
+            save_json(self.measurements, self._file)
+        return ms <= self.limit_ms
 
 
-def _place(overrides):
-    """-> (what cannot be compared, what can: L, the widest h, the mean h, n, T)."""
+def _comparison_key(overrides: Mapping[str, Any]) -> tuple[list[str], list[float]]:
+    """Return the properties that must be equal for a comparison, and the sizes: L, largest h, mean h, n, T."""
     units = overrides.get("units", 0)
     widths = list(units) if isinstance(units, (list, tuple)) else [units] * overrides.get("num_layers", 1)
     group = [str(overrides.get(name)) for name in ("cell", "connection")]

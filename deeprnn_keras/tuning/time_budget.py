@@ -1,42 +1,47 @@
-"""`Clock`: how much of the time that was given is left, over all runs of a search."""
+"""Time budget of a search that may be interrupted and resumed."""
+
+from __future__ import annotations
 
 import json
 import math
 import time
 from pathlib import Path
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.files import save_json
 
-NOTE_SECONDS = 5.0
+STORE_INTERVAL_SECONDS = 5.0
 
 
-class Clock:
-    """Counts the time of a search from its first run on, that of runs that were killed included.
+class TimeBudget:
+    """Elapsed and remaining time of a search, over all its runs, including killed ones.
 
     Args:
-        minutes: in all; None: no limit.
-        file: where the time is noted.
+        minutes: Total time; None for no limit.
+        file: JSON file in which the elapsed time is stored.
 
-    >>> from deeprnn_keras.tuning.time_budget import Clock
-    >>> Clock(None, "clock.json").left(0.5)
+    >>> from deeprnn_keras.tuning.time_budget import TimeBudget
+    >>> TimeBudget(None, "time.json").remaining(0.5)
     inf
     """
 
-    def __init__(self, minutes, file):
+    def __init__(self, minutes: float | None, file: PathLike) -> None:
         self.minutes, self._file = minutes, Path(file)
-        self._began = self._noted = time.time()
-        self._before = json.loads(self._file.read_text(encoding="utf-8"))["seconds"] if self._file.exists() else 0.0
+        self._started_at = self._stored_at = time.time()
+        self._previous_seconds: float = (
+            json.loads(self._file.read_text(encoding="utf-8"))["seconds"] if self._file.exists() else 0.0
+        )
 
-    def spent(self):
-        """Seconds, over all runs."""
-        return self._before + time.time() - self._began
+    def elapsed(self) -> float:
+        """Return the seconds elapsed in all runs."""
+        return self._previous_seconds + time.time() - self._started_at
 
-    def left(self, share=1.0):
-        """Seconds until this share of the time is over."""
-        return math.inf if self.minutes is None else max(share * 60 * self.minutes - self.spent(), 0.0)
+    def remaining(self, fraction: float = 1.0) -> float:
+        """Return the seconds until this fraction of the total time has elapsed."""
+        return math.inf if self.minutes is None else max(fraction * 60 * self.minutes - self.elapsed(), 0.0)
 
-    def note(self, now=False):
-        """Writes down how much is spent, every few seconds or now."""
-        if now or time.time() - self._noted > NOTE_SECONDS:
-            self._noted = time.time()
-            save_json({"seconds": self.spent()}, self._file)
+    def store(self, now: bool = False) -> None:
+        """Store the elapsed time: immediately if `now`, otherwise at most every 5 s."""
+        if now or time.time() - self._stored_at > STORE_INTERVAL_SECONDS:
+            self._stored_at = time.time()
+            save_json({"seconds": self.elapsed()}, self._file)

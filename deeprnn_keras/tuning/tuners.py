@@ -1,13 +1,21 @@
-"""The four tuners, by the names that keras-tuner gives them."""
+"""Tuners for the four search algorithms, named as in keras-tuner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.tuning.tuner import DeepTuner
+from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
+from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
 
 
-class RandomSearch(DeepTuner):
-    """Draws at random: hard to beat with few trials, and each tells about every hyper-parameter.
+class RandomSearch(ResumableTuner):
+    """Random search.
 
-    See `DeepTuner` for the arguments.
+    It is a strong baseline for small numbers of trials, and every trial is informative about every hyperparameter.
+    See `ResumableTuner` for the arguments.
 
     >>> import numpy as np, tempfile
     >>> from deeprnn_keras.tuning import HyperDeepRNN, RandomSearch
@@ -22,37 +30,60 @@ class RandomSearch(DeepTuner):
     algorithm = "random"
 
 
-class BayesianOptimization(DeepTuner):
-    """Draws where a Gaussian process expects much or knows little. See `DeepTuner` for the arguments.
+class BayesianOptimization(ResumableTuner):
+    """Bayesian optimization with a Gaussian process. See `ResumableTuner` for the arguments.
 
-    A third of the trials, at least three, is drawn at random before it begins; `num_initial_points` changes that.
+    The first third of the trials, but at least three, is sampled at random; `num_initial_points` changes the number.
     """
 
     algorithm = "bayesian"
 
-    def _oracle_options(self, given):
-        return {"num_initial_points": max(3, (self.max_trials or 0) // 3), **given}
+    @override
+    def _oracle_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"num_initial_points": max(3, (self.max_trials or 0) // 3), **options}
 
 
-class Hyperband(DeepTuner):
-    """Many short trials, of which the best are gone on with (Li et al. 2018). See `DeepTuner` for the arguments.
+class Hyperband(ResumableTuner):
+    """Hyperband: many short trials, of which the best are continued (Li et al. 2018).
 
-    A trial that is promoted goes on with its weights, its optimizer's state, its schedule and its random numbers, as
-    if it had never stopped. `max_epochs` are those of the longest trials; the schedule of the learning rate spans
-    them in each.
+    A promoted trial continues with its weights, optimizer state, learning rate schedule, and random number generators,
+    so that it equals an uninterrupted one. The schedule of every trial spans `max_epochs`.
+
+    Args:
+        hypermodel: See `ResumableTuner`.
+        objective: See `ResumableTuner`.
+        max_trials: See `ResumableTuner`.
+        max_epochs: Number of epochs of the longest trials.
+        **options: Further arguments of `ResumableTuner`.
     """
 
     algorithm = "hyperband"
 
-    def __init__(self, hypermodel, objective="val_loss", max_trials=None, *, max_epochs=9, **options):
+    def __init__(
+        self,
+        hypermodel: keras_tuner.HyperModel,
+        objective: str | keras_tuner.Objective = "val_loss",
+        max_trials: int | None = None,
+        *,
+        max_epochs: int = 9,
+        **options: Any,
+    ) -> None:
         self.max_epochs = checks.positive_int("max_epochs", max_epochs)
         super().__init__(hypermodel, objective, max_trials, max_epochs=max_epochs, **options)
 
 
-class GridSearch(DeepTuner):
-    """All combinations in order, ranges of real numbers at ten places. See `DeepTuner` for the arguments."""
+class GridSearch(ResumableTuner):
+    """Grid search over all combinations, with ten values of each range of real numbers.
+
+    See `ResumableTuner` for the arguments.
+    """
 
     algorithm = "grid"
 
 
-TUNERS = {"random": RandomSearch, "bayesian": BayesianOptimization, "hyperband": Hyperband, "grid": GridSearch}
+TUNERS: dict[str, type[ResumableTuner]] = {
+    "random": RandomSearch,
+    "bayesian": BayesianOptimization,
+    "hyperband": Hyperband,
+    "grid": GridSearch,
+}

@@ -1,4 +1,6 @@
-"""A chief and its workers as processes of this machine: keras-tuner's own, watched over."""
+"""Parallel search on one machine: processes of keras-tuner's chief and workers, with supervision."""
+
+from __future__ import annotations
 
 import os
 import socket
@@ -6,145 +8,170 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import PathLike
 
-RESTARTS = 3  # of each worker
+MAX_RESTARTS = 3  # of each worker, after failures
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 10.0
-PARENT = "DEEPRNN_KERAS_PARENT"
-FRESH_AFTER, WANTS_A_FRESH_START = 25, 75  # trials, exit code: XLA keeps what it compiled, some 30 MB a trial
+TERMINATION_TIMEOUT_SECONDS = 10.0
+PARENT_VARIABLE = "DEEPRNN_KERAS_PARENT"
+TRIALS_PER_PROCESS = 25  # XLA keeps what it has compiled, about 30 MB per trial
+EXIT_RESTART_REQUESTED = 75
+LOG_LINES = 15  # shown after a failure
 
 
 class Workers:
-    """Runs one command as a chief and as `count` workers, told apart by keras-tuner's three environment variables.
+    """Chief and workers of a search as processes of this machine.
 
-    A worker that dies is started again, under its name, and is given its trial again.
+    All processes run the same command and are distinguished by keras-tuner's environment variables
+    KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, and KERASTUNER_ORACLE_PORT. A worker that dies is restarted under the
+    same name and receives its trial again.
 
     Args:
-        command: what each process runs, a list; it builds the same tuner and calls `search`.
-        count: workers.
-        directory: for what they write to the terminal, one file each.
-        cores: so many of this machine, shared out among the workers; None: all.
+        command: Command line of each process, as a list; it creates the same tuner and calls `search`.
+        count: Number of workers.
+        directory: Directory of the log files, one for each process.
+        cores: Number of cores to divide among the workers; None for all cores of this machine.
 
     >>> import sys
     >>> from deeprnn_keras.tuning import Workers
     >>> workers = Workers([sys.executable, "search.py"], 2, "runs/logs")
-    >>> # with workers: workers.wait()      # search.py builds a tuner and calls tuner.search(...)
+    >>> # with workers: workers.wait()      # search.py creates a tuner and calls tuner.search(...)
     """
 
-    def __init__(self, command, count, directory, cores=None):
+    def __init__(self, command: Sequence[str], count: int, directory: PathLike, cores: int | None = None) -> None:
         self.command, self.count = list(command), checks.positive_int("workers", count)
         self.directory, self._port = Path(directory), _free_port()
-        self._threads = max(1, (cores or _cores()) // self.count)
-        self._processes, self._restarts, self._ended = {}, {}, set()
+        self._threads = max(1, (cores or _num_cores()) // self.count)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: dict[str, int] = {}
+        self._finished: set[str] = set()
 
-    def start(self):
-        """Starts the chief and the workers."""
+    def start(self) -> Self:
+        """Start the chief and the workers."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        for name in ("chief", *self._names()):
+        for name in ("chief", *self._worker_names()):
             self._start(name)
         return self
 
-    def _names(self):
+    def _worker_names(self) -> list[str]:
         return [f"worker{number}" for number in range(self.count)]
 
-    def _start(self, name):
-        each = str(self._threads)
-        threads = {"TF_NUM_INTRAOP_THREADS": each, "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": each}
+    def _start(self, name: str) -> None:
+        count = str(self._threads)
+        threads = {"TF_NUM_INTRAOP_THREADS": count, "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": count}
         with (self.directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 self.command,
-                env={**os.environ, **threads, PARENT: str(os.getpid()), **environment(name, self._port)},
+                env={**os.environ, **threads, PARENT_VARIABLE: str(os.getpid()), **environment(name, self._port)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
 
-    def wait(self, on_poll=None):
-        """Until the workers have ended their work.
+    def wait(self, on_poll: Callable[[], object] | None = None) -> None:
+        """Wait until all workers have finished.
 
         Args:
-            on_poll: called about twice a second.
+            on_poll: Called about twice per second.
 
         Raises:
-            RuntimeError: if the chief dies, or workers die again and again, with the end of what they wrote.
+            RuntimeError: If the chief fails, or a worker fails repeatedly; the message holds the end of its log.
         """
-        while len(self._ended) < self.count:
+        while len(self._finished) < self.count:
             time.sleep(POLL_SECONDS)
             if on_poll:
                 on_poll()
-            self._look_after()
+            self._check_processes()
 
-    def _look_after(self):
-        for name in self._names():
+    def _check_processes(self) -> None:
+        for name in self._worker_names():
             code = self._processes[name].poll()
-            if code is None or name in self._ended:
-                continue
-            if code == 0:
-                self._ended.add(name)
-            elif code == WANTS_A_FRESH_START:
-                self._start(name)
-            elif self._chief_failed() or self._restarts.get(name, 0) >= RESTARTS:
-                raise RuntimeError(f"{name} ended with exit code {code}; the end of its log:\n{self._log(name)}")
-            else:
-                self._restarts[name] = self._restarts.get(name, 0) + 1
-                self._start(name)
+            if code is not None and name not in self._finished:
+                self._on_exit(name, code)
         if self._chief_failed():
-            raise RuntimeError(f"the chief ended before its workers; the end of its log:\n{self._log('chief')}")
+            raise RuntimeError(f"the chief exited before its workers; the end of its log:\n{self._log_tail('chief')}")
 
-    def _chief_failed(self):
+    def _on_exit(self, name: str, code: int) -> None:
+        if code == 0:
+            self._finished.add(name)
+        elif code == EXIT_RESTART_REQUESTED:
+            self._start(name)
+        elif self._chief_failed() or self._restarts.get(name, 0) >= MAX_RESTARTS:
+            raise RuntimeError(f"{name} exited with code {code}; the end of its log:\n{self._log_tail(name)}")
+        else:
+            self._restarts[name] = self._restarts.get(name, 0) + 1
+            self._start(name)
+
+    def _chief_failed(self) -> bool:
         return self._processes["chief"].poll() not in (None, 0)
 
-    def _log(self, name):
+    def _log_tail(self, name: str) -> str:
         text = (self.directory / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.splitlines()[-15:])
+        return "\n".join(text.splitlines()[-LOG_LINES:])
 
-    def stop(self):
-        """Ends what still runs. The chief waits up to 20 seconds by itself once its workers are gone."""
+    def stop(self) -> None:
+        """Terminate the running processes. Without workers, the chief exits by itself within 20 s."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
         for process in self._processes.values():
             try:
-                process.wait(GRACE_SECONDS)
+                process.wait(TERMINATION_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
-    def pids(self):
-        """{name: process id} of those that run."""
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the running processes, by name."""
         return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *error):
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.stop()
 
 
-def environment(name, port, host="127.0.0.1"):
-    """keras-tuner's variables for the process called `name`; on several machines `host` is the chief's address."""
+def environment(name: str, port: int, host: str = "127.0.0.1") -> dict[str, str]:
+    """Return keras-tuner's environment variables of a process.
+
+    Args:
+        name: "chief", or the name of a worker.
+        port: Port of the chief.
+        host: Address of the chief.
+    """
     return {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port)}
 
 
-def start_afresh(trials):
-    """Ends a worker that has run many trials, if somebody is there to start it again."""
-    if PARENT in os.environ and trials >= FRESH_AFTER:
-        sys.exit(WANTS_A_FRESH_START)
+def is_worker() -> bool:
+    """Return whether this process receives its trials from a chief."""
+    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
 
 
-def end_with_parent():
-    """Ends this process when the one that started it as a chief or a worker is gone, killed for instance.
+def request_restart_after(num_trials: int) -> None:
+    """Exit a worker that has run many trials, if it was started by `Workers`, which restarts it."""
+    if PARENT_VARIABLE in os.environ and num_trials >= TRIALS_PER_PROCESS:
+        sys.exit(EXIT_RESTART_REQUESTED)
 
-    Two chiefs, a left one and that of the resumed search, would write over each other.
+
+def exit_with_parent() -> None:
+    """Exit this chief or worker when the process that started it has exited, for example because it was killed.
+
+    Otherwise the remaining chief and that of the resumed search would overwrite each other's files.
     """
-    parent = os.environ.get(PARENT)
+    parent = os.environ.get(PARENT_VARIABLE)
     if parent is None:
         return
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == int(parent):
             time.sleep(POLL_SECONDS)
         os._exit(1)
@@ -152,12 +179,12 @@ def end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _cores():
+def _num_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _free_port():
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Made-up results of the benchmark, and workers that measure nothing."""
+"""Synthetic results of the benchmark, and a fake worker process."""
 
 from deeprnn_keras import zoo
 from deeprnn_keras.bench import epoch
@@ -8,49 +8,57 @@ from deeprnn_keras.bench.settings import Settings
 
 ABOUT = {"device": "a device", "versions": {"keras": "3.15"}, "python": "3.12", "seed": 0, "rounds": 3}
 ABOUT |= {"seconds": 0.1, "epoch_updates": 7, "date": "2026-01-01"}
-TINY = Case.of("1x4x2x3")
+TINY = Case.from_size("1x4x2x3")
 TEXT_MODEL = {"name": "tiny", "vocabulary": "abcd", "embedding": 3, "units": 4, "num_layers": 2, "cell": "gru"}
-TEXT_MODEL["recipe"] = epoch.epoch_of(zoo.info("kjv_lstm_2x256"))["recipe"] | {"bptt": 5, "batch_size": 2}
+TEXT_MODEL["recipe"] = epoch.epoch_config(zoo.info("kjv_lstm_2x256"))["recipe"] | {"bptt": 5, "batch_size": 2}
 
 
-def took(*rounds):
+def figures(*rounds):
     return {"rounds_ms": list(rounds), "steps": [3] * len(rounds), "first_call_s": 1.5}
 
 
-def made_up():
-    """Results whose every ratio can be worked out in the head."""
+def synthetic_results():
+    """Return results with ratios that are easy to compute by hand."""
     results = new_results(ABOUT)
     results["cases"] = {
-        "lstm 2x256x32x35 train": {"keras": took(40, 44, 30), "torch": took(10.0), "DeepRNN": took(20, 10, 90)},
-        "lstm 1x128x8x8 train": {"keras": took(10.0), "torch": took(16.0), "DeepRNN": took(8.0)},
-        "lstm 2x64x8x8 train": {"keras": took(1.0), "torch": {"error": "it died\nof this"}, "DeepRNN": took(7.0)},
-        "gru 2x256x8x8 infer": {"keras": took(100.0), "DeepRNN": took(1234.0), "products": took(3.0)},
+        "lstm 2x256x32x35 train": {
+            "keras": figures(40, 44, 30),
+            "torch": figures(10.0),
+            "DeepRNN": figures(20, 10, 90),
+        },
+        "lstm 1x128x8x8 train": {"keras": figures(10.0), "torch": figures(16.0), "DeepRNN": figures(8.0)},
+        "lstm 2x64x8x8 train": {
+            "keras": figures(1.0),
+            "torch": {"error": "out of memory\ndetails"},
+            "DeepRNN": figures(7.0),
+        },
+        "gru 2x256x8x8 infer": {"keras": figures(100.0), "DeepRNN": figures(1234.0), "products": figures(3.0)},
     }
     results["memory"] = {"torch": {"case": "lstm 2x8x8x8 train", "growth_mb": 1234.4}, "keras": {"error": "no memory"}}
     results["epoch"] = {"DeepRNN": {"epochs_s": [30.0, 20.0], "updates": 10, "updates_per_epoch": 40, "loss": [2, 1]}}
     return results
 
 
-class Worker:
-    """Stands for a process: writes down what it is asked; fails where `failing` says so."""
+class FakeWorker:
+    """Worker process that records the requests, and raises the errors in `failures`."""
 
-    asked, failing, alive = [], {}, set()
+    requests, failures, alive = [], {}, set()
 
     def __init__(self, name):
         self.name = name
-        Worker.alive.add(self)
+        FakeWorker.alive.add(self)
 
-    def ask(self, operation, **arguments):
-        Worker.asked.append((self.name, operation))
-        error = Worker.failing.get((self.name, operation))
+    def request(self, operation, **arguments):
+        FakeWorker.requests.append((self.name, operation))
+        error = FakeWorker.failures.get((self.name, operation))
         if error is not None:
             raise error
         return {"prepare": {"first_call_s": 2.0}, "measure": {"median_ms": 5.0, "least_ms": 4.0, "steps": 3}}.get(
-            operation, {"growth_mb": 3.0} if operation == "memory" else dict(made_up()["epoch"]["DeepRNN"])
+            operation, {"growth_mb": 3.0} if operation == "memory" else dict(synthetic_results()["epoch"]["DeepRNN"])
         )
 
     def close(self):
-        Worker.alive.remove(self)
+        FakeWorker.alive.remove(self)
 
     __enter__ = lambda self: self  # noqa: E731
     __exit__ = lambda self, *_: self.close()  # noqa: E731

@@ -1,10 +1,10 @@
-"""The fixture of workers that measure nothing."""
+"""Fixture of fake worker processes."""
 
 import pytest
-from bench_fakes import Worker
+from bench_fakes import FakeWorker
 
 
 @pytest.fixture
 def workers():
-    Worker.asked, Worker.failing, Worker.alive = [], {}, set()
-    return Worker
+    FakeWorker.requests, FakeWorker.failures, FakeWorker.alive = [], {}, set()
+    return FakeWorker

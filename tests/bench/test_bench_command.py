@@ -1,4 +1,4 @@
-"""The command `deeprnn bench kernels`, with workers that measure nothing."""
+"""Command `deeprnn bench kernels`, with fake worker processes."""
 
 import pytest
 from bench_fakes import ABOUT
@@ -13,7 +13,7 @@ def bench_kernels(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, message",
     [
         (
             ["--sizes", "2x256x32"],
@@ -31,23 +31,23 @@ def bench_kernels(*arguments):
         (["--output", __file__], "is a file; pass a directory that does not exist yet"),
     ],
 )
-def test_bad_input_is_refused_before_anything_runs(arguments, words, monkeypatch):
-    monkeypatch.setattr(environment, "environment_of_worker", None)  # calling it would be a TypeError
+def test_invalid_input_is_rejected_before_the_run(arguments, message, monkeypatch):
+    monkeypatch.setattr(environment, "worker_environment", None)  # calling it would be a TypeError
     result = bench_kernels(*arguments)
-    assert result.exit_code == 1 and isinstance(result.exception, SystemExit) and words in result.stderr
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit) and message in result.stderr
 
 
-def test_command_measures_and_writes_its_files(workers, tmp_path, monkeypatch):
+def test_command_measures_and_saves_reports(workers, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        environment, "environment_of_worker", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
+        environment, "worker_environment", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
     )
     monkeypatch.setattr(run.run, "__defaults__", (None, workers))
-    workers.failing["DeepRNN", "measure"] = KeyboardInterrupt()
-    chosen = ["--sizes", "1x4x2x3", "--cell", "lstm", "--output", tmp_path / "new", "--quick"]
-    result = bench_kernels(*chosen, "--impl", "keras", "--impl", "DeepRNN")
+    workers.failures["DeepRNN", "measure"] = KeyboardInterrupt()
+    options = ["--sizes", "1x4x2x3", "--cell", "lstm", "--output", tmp_path / "new", "--quick"]
+    result = bench_kernels(*options, "--impl", "keras", "--impl", "DeepRNN")
     assert result.exit_code == 130 and "Interrupted before the first measurement was completed" in result.stdout
-    workers.failing = {}
-    result = bench_kernels(*chosen, "--impl", "keras,DeepRNN", "--mode", "train")
+    workers.failures = {}
+    result = bench_kernels(*options, "--impl", "keras,DeepRNN", "--mode", "train")
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "results.csv",
@@ -56,11 +56,11 @@ def test_command_measures_and_writes_its_files(workers, tmp_path, monkeypatch):
         "steps.png",
     ]
     assert "lstm 1x4x2x3 train" in result.stdout and "steps.png" in result.stdout
-    result = bench_kernels(*chosen)
+    result = bench_kernels(*options)
     assert result.exit_code == 1 and "exists and is not empty" in result.stderr
 
 
-def test_busy_machine_is_noted(monkeypatch):
+def test_load_of_other_programs_is_noted(monkeypatch):
     monkeypatch.setattr(environment.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(environment.os, "getloadavg", lambda: (1.3, 0, 0))
     assert "load average 1.3 on 4 cores" in environment.load_notes()[0]
@@ -70,13 +70,13 @@ def test_busy_machine_is_noted(monkeypatch):
 
 def test_missing_implementation_is_skipped(workers, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        environment, "environment_of_worker", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
+        environment, "worker_environment", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
     )
     monkeypatch.setattr(run.run, "__defaults__", (None, workers))
     monkeypatch.setattr(implementations.importlib.util, "find_spec", lambda name: None if name == "torch" else name)
     result = bench_kernels("--sizes", "1x4x2x3", "--output", tmp_path / "new", "--quick")
     assert result.exit_code == 0 and "torch is skipped: torch is not installed: pip install" in result.stdout
     assert "torch is skipped" in (tmp_path / "new" / "results.md").read_text()
-    assert {name for name, _ in workers.asked} == {"keras", "drop-ins", "DeepRNN", "products"}
+    assert {name for name, _ in workers.requests} == {"keras", "drop-ins", "DeepRNN", "products"}
     result = bench_kernels("--impl", "torch", "--output", tmp_path / "other")
-    assert result.exit_code == 1 and "nothing is left to measure: torch" in result.stderr
+    assert result.exit_code == 1 and "no implementation remains to be measured: torch" in result.stderr

@@ -1,4 +1,4 @@
-"""Cells of one's own by name."""
+"""User-defined cells by name."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,10 @@ from deeprnn_keras.cells import RHNCell
 
 @dataclass(frozen=True)
 class Minimal(Equations):
-    """f = s(x W_f + h U_f + b_f), h' = (1 - f) h + f a(x W + (f h) U + b) (minimal gated unit, Zhou et al. 2016)."""
+    """Minimal gated unit (Zhou et al. 2016).
+
+    f = s(x W_f + h U_f + b_f),  h' = (1 - f) h + f a(x W + (f h) U + b)
+    """
 
     activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}  # noqa: RUF012
 
@@ -48,7 +51,7 @@ class MinimalCell(RecurrentCell):
     equations_class = Minimal
 
 
-def test_a_cell_from_its_equations(rng, tmp_path):
+def test_registered_cell_with_equations(rng, tmp_path):
     model = keras.Sequential([keras.Input((None, 3)), DeepRNN([4, 5], cell="minimal_gated_for_tests")])
     layer = model.layers[0]
     assert {row.kernel for row in explain_kernels(model)} == {"xla"}
@@ -62,21 +65,21 @@ def test_a_cell_from_its_equations(rng, tmp_path):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(one(x, training=True) ** 2)
         results.append(tape.gradient(loss, [w.value for w in one.trainable_weights]))
-    for ours, wanted in zip(*results, strict=True):
-        assert_close(ours, wanted.numpy())
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected.numpy())
     model.save(tmp_path / "model.keras")
     assert_close(keras.models.load_model(tmp_path / "model.keras")(x), model(x).numpy(), 0)
 
 
-def test_other_sizes_by_another_name(rng):
+def test_registered_partial_with_other_options(rng):
     register_cell("rhn_7_for_tests", partial(RHNCell, depth=7))
     layer = DeepRNN(4, cell="rhn_7_for_tests")
     layer(np.zeros((1, 2, 3), "float32"))
     assert layer.count_params() == count_params(3, 4, cell="rhn_7_for_tests") == 2 * 4 * (3 + 7 * 5)
 
 
-class OwnCell(keras.layers.Layer):
-    """A Keras cell that is no `RecurrentCell`: h' = h + x."""
+class AddingCell(keras.layers.Layer):
+    """Keras cell without equations, h' = h + x."""
 
     def __init__(self, units, **kwargs):
         super().__init__(dtype=kwargs.get("dtype"))
@@ -86,38 +89,38 @@ class OwnCell(keras.layers.Layer):
         return inputs + states[0], [inputs + states[0]]
 
 
-def test_cells_of_keras_in_our_rnn(rng):
+def test_rnn_with_keras_cells_equals_keras_rnn(rng):
     x = rng.normal(size=(2, 5, 3)).astype("float32")
     for cell in (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell):
-        ours, stock = RNN(cell(4), return_sequences=True), keras.layers.RNN(cell(4), return_sequences=True)
-        ours(x), stock(x)
-        stock.set_weights(ours.get_weights())
-        assert_close(ours(x), stock(x).numpy(), 1e-6)
+        ours, reference = RNN(cell(4), return_sequences=True), keras.layers.RNN(cell(4), return_sequences=True)
+        ours(x), reference(x)
+        reference.set_weights(ours.get_weights())
+        assert_close(ours(x), reference(x).numpy(), 1e-6)
         (row,) = explain_kernels(ours)
         assert (row.kernel, row.gpu_kernel) == ("xla", "loop")
 
 
-def test_any_keras_cell(rng):
-    register_cell("stock_for_tests", OwnCell)
-    layer = DeepRNN(4, cell="stock_for_tests")
+def test_registered_keras_cell_without_equations(rng):
+    register_cell("without_equations_for_tests", AddingCell)
+    layer = DeepRNN(4, cell="without_equations_for_tests")
     assert layer(np.zeros((1, 2, 4), "float32")).shape == (1, 4)
     assert explain_kernels(layer)[0].kernel == "loop"
-    with pytest.raises(ValueError, match="'stock_for_tests' has no equations, .*; build the layer"):
-        count_params(3, 4, cell="stock_for_tests")
+    with pytest.raises(ValueError, match=r"'without_equations_for_tests' has no equations, .*; build the layer"):
+        count_params(3, 4, cell="without_equations_for_tests")
 
 
-def test_a_name_that_is_taken_and_no_cell():
+def test_taken_name_and_non_callable_are_rejected():
     with pytest.raises(ValueError, match="constructor must be a callable"):
         register_cell("seven_for_tests", 7)
     with pytest.raises(ValueError, match="a cell named 'rhn' exists already; choose another name"):
         register_cell("rhn", RHNCell)
 
 
-def test_equations_that_forget_something():
+def test_incomplete_equations_are_rejected():
     class NoMaps(RecurrentCell):
         equations_class = Equations
 
-    with pytest.raises(ValueError, match=r"Equations, the equations of NoMaps, must define \['maps', 'step'\]"):
+    with pytest.raises(ValueError, match="Equations, the equations_class of NoMaps, must implement maps and step"):
         NoMaps(3)
     with pytest.raises(ValueError, match="RecurrentCell must set equations_class"):
         RecurrentCell(3)

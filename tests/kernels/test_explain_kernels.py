@@ -1,4 +1,4 @@
-"""`explain_kernels` against what runs: spies in Keras and in the XLA implementation, and Keras' own rule of cuDNN."""
+"""`explain_kernels` against the code that runs, recorded in Keras and XLA, and against Keras' rule for cuDNN."""
 
 import importlib
 import itertools
@@ -12,17 +12,17 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-import deeprnn_keras as ours
+import deeprnn_keras
 from deeprnn_keras import explain_kernels
 from deeprnn_keras.kernels import machine
 
-keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # its package hides it behind a function
+keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # the package has a function of the same name
 X = np.random.default_rng(3).normal(size=(2, 5, 3)).astype("float32")
 CLASSES = ("LSTM", "GRU", "SimpleRNN")
 
 
-class Cell(layers.Layer):
-    """A cell of one's own, around another: its attributes have the names of arguments of Keras' layers."""
+class CustomCell(layers.Layer):
+    """Cell around another, whose attributes have the names of arguments of Keras layers."""
 
     def __init__(self, units):
         super().__init__()
@@ -32,44 +32,44 @@ class Cell(layers.Layer):
         return states[0], states
 
 
-class OwnLoop(layers.LSTM):
+class LSTMWithInnerLoop(layers.LSTM):
     def inner_loop(self, *args, **kwargs):
         return super().inner_loop(*args, **kwargs)
 
 
-class OwnName(ours.LSTM):
+class LSTMSubclass(deeprnn_keras.LSTM):
     pass
 
 
-def row(layer):
-    (found,) = explain_kernels(layer)
-    return found
+def explain(layer):
+    (only_row,) = explain_kernels(layer)
+    return only_row
 
 
 def doubled(x):
     return 2 * x
 
 
-# === Against what runs ===
+# === The implementation that runs ===
 
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """As if there were a GPU: for Keras, and for the package."""
+    """Let Keras and this package find a GPU."""
     monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
     monkeypatch.setattr(machine, "has_gpu", lambda: True)
 
 
 @pytest.fixture
-def ran(monkeypatch):
-    """A function: the kernel that a call of a layer reaches first, or "error"."""
+def run_and_record(monkeypatch):
+    """Function that returns the implementation that a call of a layer reaches first, or "error"."""
     from deeprnn_keras.kernels.xla import stack
 
     reached = []
 
-    def stop_at(target, name, kernel):
+    def stop_at(target, name, implementation):
         def stop(*args, **kwargs):
-            reached.append(kernel)
+            reached.append(implementation)
             raise InterruptedError
 
         monkeypatch.setattr(target, name, stop)
@@ -88,9 +88,9 @@ def ran(monkeypatch):
     return call
 
 
-def named(arguments):
-    home = {keras.ops.tanh: "keras.ops", keras.ops.sigmoid: "keras.ops", tf.tanh: "tf", doubled: "own"}
-    return ",".join(f"{name}={home[value] if callable(value) else value}" for name, value in arguments.items())
+def argument_names(arguments):
+    origins = {keras.ops.tanh: "keras.ops", keras.ops.sigmoid: "keras.ops", tf.tanh: "tf", doubled: "custom"}
+    return ",".join(f"{name}={origins[value] if callable(value) else value}" for name, value in arguments.items())
 
 
 ARGUMENTS = [
@@ -119,11 +119,11 @@ ARGUMENTS = [
 ]
 
 
-EACH = pytest.mark.parametrize("arguments", ARGUMENTS, ids=named)
+EACH_ARGUMENT = pytest.mark.parametrize("arguments", ARGUMENTS, ids=argument_names)
 
 
-def made(home, name, arguments):
-    """The layer, or None where its class has no such argument or refuses it."""
+def make_layer(home, name, arguments):
+    """Return the layer, or None if its class does not have or does not accept the arguments."""
     absent = {
         "LSTM": {"reset_after"},
         "GRU": set(),
@@ -134,20 +134,20 @@ def made(home, name, arguments):
     return getattr(home, name)(2, **arguments)
 
 
-@EACH
-@pytest.mark.parametrize("home", [ours, layers], ids=["ours", "keras"])
-def test_the_kernel_named_is_the_kernel_that_runs_here(home, arguments, ran):
-    for layer in filter(None, (made(home, name, arguments) for name in CLASSES)):
-        assert row(layer).kernel == ran(layer), type(layer).__name__
+@EACH_ARGUMENT
+@pytest.mark.parametrize("home", [deeprnn_keras, layers], ids=["deeprnn_keras", "keras"])
+def test_kernel_is_the_implementation_that_runs_on_cpu(home, arguments, run_and_record):
+    for layer in filter(None, (make_layer(home, name, arguments) for name in CLASSES)):
+        assert explain(layer).kernel == run_and_record(layer), type(layer).__name__
 
 
-@EACH
-@pytest.mark.parametrize("home", [ours, layers], ids=["ours", "keras"])
-def test_the_kernel_named_is_the_kernel_that_runs_on_a_gpu(home, arguments, ran, gpu):
-    for layer in filter(None, (made(home, name, arguments) for name in CLASSES)):
-        found = row(layer)
-        assert found.kernel == found.gpu_kernel == ran(layer), type(layer).__name__
-        assert found.reasons == found.gpu_reasons
+@EACH_ARGUMENT
+@pytest.mark.parametrize("home", [deeprnn_keras, layers], ids=["deeprnn_keras", "keras"])
+def test_gpu_kernel_is_the_implementation_that_runs_on_gpu(home, arguments, run_and_record, gpu):
+    for layer in filter(None, (make_layer(home, name, arguments) for name in CLASSES)):
+        row = explain(layer)
+        assert row.kernel == row.gpu_kernel == run_and_record(layer), type(layer).__name__
+        assert row.reasons == row.gpu_reasons
 
 
 GRID = {
@@ -161,84 +161,84 @@ GRID = {
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
-def test_the_rule_for_keras_layers_is_that_of_keras(name, gpu):
+def test_stock_layers_follow_the_rule_of_keras(name, gpu):
     counts = {"cudnn": 0, "loop": 0, "error": 0}
     for values in itertools.product(*GRID.values(), [True, False] if name == "GRU" else [None]):
         *arguments, reset_after = values
-        given = dict(zip(GRID, arguments, strict=True))
+        options = dict(zip(GRID, arguments, strict=True))
         extra = {} if reset_after is None else {"reset_after": reset_after}
-        layer = getattr(layers, name)(1, **given, **extra)
-        fine = keras_rnn.cudnn_ok(layer.activation, layer.recurrent_activation, layer.unroll, layer.use_bias, **extra)
-        fine = fine and not given["recurrent_dropout"] and given["use_cudnn"] in ("auto", True)
-        expected = "cudnn" if fine else "error" if given["use_cudnn"] is True else "loop"
-        assert row(layer).gpu_kernel == expected, {**given, **extra}
+        layer = getattr(layers, name)(1, **options, **extra)
+        eligible = keras_rnn.cudnn_ok(
+            layer.activation, layer.recurrent_activation, layer.unroll, layer.use_bias, **extra
+        )
+        eligible = eligible and not options["recurrent_dropout"] and options["use_cudnn"] in ("auto", True)
+        expected = "cudnn" if eligible else "error" if options["use_cudnn"] is True else "loop"
+        assert explain(layer).gpu_kernel == expected, {**options, **extra}
         counts[expected] += 1
     assert min(counts.values()) > 1
 
 
 @pytest.mark.parametrize("name", CLASSES)
-@EACH
-def test_what_is_said_of_the_drop_in_is_true(name, arguments):
-    stock, drop_in = made(layers, name, arguments), made(ours, name, arguments)
-    if stock and drop_in and row(stock).kernel == "loop":
-        assert (f"deeprnn_keras.{name} with the same arguments would run on XLA" in row(stock).reasons[0]) == (
-            row(drop_in).kernel == "xla"
-        )
+@EACH_ARGUMENT
+def test_advice_to_use_the_drop_in_is_correct(name, arguments):
+    stock, drop_in = make_layer(layers, name, arguments), make_layer(deeprnn_keras, name, arguments)
+    if stock and drop_in and explain(stock).kernel == "loop":
+        advice = f"deeprnn_keras.{name} with the same arguments would run on XLA"
+        assert (advice in explain(stock).reasons[0]) == (explain(drop_in).kernel == "xla")
 
 
 @pytest.mark.parametrize("arguments", [{}, {"use_cudnn": False}, {"recurrent_dropout": 0.2}, {"implementation": 2}])
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
-def test_dropout_of_each_gate_fails_in_training_where_it_is_said(name, arguments):
+def test_per_gate_dropout_fails_in_training_if_reported(name, arguments):
     layer = getattr(layers, name)(2, **{"dropout": 0.5, "implementation": 1, **arguments})
-    said = any("fails in training" in reason for reason in row(layer).reasons)
-    assert said == any("fails in training" in reason for reason in row(layer).gpu_reasons)
-    if said:
+    reported = any("fails in training" in reason for reason in explain(layer).reasons)
+    assert reported == any("fails in training" in reason for reason in explain(layer).gpu_reasons)
+    if reported:
         with pytest.raises(tf.errors.InvalidArgumentError):
             layer(X, training=True)
     else:
         assert layer(X, training=True).shape == (2, 2)
-    assert said == (not arguments)
+    assert reported == (not arguments)
 
 
 # === Reasons ===
 
 
-def test_every_obstacle_is_named():
-    layer = ours.GRU(
+def test_every_reason_is_listed():
+    layer = deeprnn_keras.GRU(
         2, "relu", "silu", use_bias=False, reset_after=False, unroll=True, recurrent_dropout=0.2, use_cudnn=False,
     )  # fmt: skip
-    named = ("activation='silu'", "unroll=True", "recurrent_dropout=0.2", "several times slower in training")
+    for_both = ("activation='silu'", "unroll=True", "recurrent_dropout=0.2", "several times slower in training")
     for_gpu = ("activation='relu'", "use_bias=False", "reset_after=False", "use_cudnn=False", "for CPUs")
-    found = row(layer)
-    assert all(part in "; ".join(found.reasons) for part in named)
-    assert all(part in "; ".join(found.gpu_reasons) for part in named + for_gpu)
-    assert not any(part in "; ".join(found.reasons) for part in for_gpu)
-    assert len(set(found.gpu_reasons)) == len(found.gpu_reasons) == 8 and len(found.reasons) == 3
-    assert not any("XLA supports activations" in reason for reason in found.gpu_reasons)
+    row = explain(layer)
+    assert all(part in "; ".join(row.reasons) for part in for_both)
+    assert all(part in "; ".join(row.gpu_reasons) for part in for_both + for_gpu)
+    assert not any(part in "; ".join(row.reasons) for part in for_gpu)
+    assert len(set(row.gpu_reasons)) == len(row.gpu_reasons) == 8 and len(row.reasons) == 3
+    assert not any("XLA supports activations" in reason for reason in row.gpu_reasons)
 
 
-def test_who_asks_for_the_loop_learns_what_else_would_stand_in_the_way():
-    found = row(ours.LSTM(2, implementation="loop", recurrent_dropout=0.2))
-    assert [reason.split(" ")[0] for reason in found.reasons] == ["implementation='loop'", "recurrent_dropout=0.2"]
-    assert "cuDNN" in found.gpu_reasons[1] and len(found.gpu_reasons) == 2
-    assert row(ours.LSTM(2, implementation="loop")).reasons == ("implementation='loop' requests it",)
+def test_requested_loop_lists_further_reasons():
+    row = explain(deeprnn_keras.LSTM(2, implementation="loop", recurrent_dropout=0.2))
+    assert row.reasons[0] == "requested by implementation='loop'"
+    assert [reason.split(" ")[0] for reason in row.reasons[1:]] == ["recurrent_dropout=0.2"]
+    assert "cuDNN" in row.gpu_reasons[1] and len(row.gpu_reasons) == 2
+    assert explain(deeprnn_keras.LSTM(2, implementation="loop")).reasons == ("requested by implementation='loop'",)
 
 
-def test_what_cannot_be_is_an_error_with_its_message():
+def test_unsupported_implementation_is_reported_as_error():
     with pytest.raises(ValueError) as error:
-        ours.LSTM(2, implementation="cudnn")(X)
-    found = row(ours.LSTM(2, implementation="cudnn"))
-    assert found.kernel == "error" and found.reasons[0] in str(error.value)
-    assert found.gpu_kernel == "cudnn"
-    found = row(layers.GRU(2, use_cudnn=True, use_bias=False))
-    assert found.kernel == found.gpu_kernel == "error"
-    assert (
-        "no GPU" in found.reasons[0] and "use_bias=False" in found.reasons[0] and "no GPU" not in found.gpu_reasons[0]
-    )
+        deeprnn_keras.LSTM(2, implementation="cudnn")(X)
+    row = explain(deeprnn_keras.LSTM(2, implementation="cudnn"))
+    assert row.kernel == "error" and row.reasons[0] in str(error.value)
+    assert row.gpu_kernel == "cudnn"
+    row = explain(layers.GRU(2, use_cudnn=True, use_bias=False))
+    assert row.kernel == row.gpu_kernel == "error"
+    assert "no GPU" in row.reasons[0] and "use_bias=False" in row.reasons[0] and "no GPU" not in row.gpu_reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("layer", "kind", "here", "on_gpu"),
+    ("layer", "type_name", "cpu_reason", "gpu_reason"),
     [
         (lambda: layers.SimpleRNN(2), "keras.layers.SimpleRNN", "deeprnn_keras.SimpleRNN with", "no cuDNN path"),
         (lambda: layers.RNN(layers.LSTMCell(2)), "keras.layers.RNN(LSTMCell)", "deeprnn_keras.LSTM with", "its cell"),
@@ -248,7 +248,12 @@ def test_what_cannot_be_is_an_error_with_its_message():
             "deeprnn_keras.GRU with",
             "but not with these arguments; reset_after=False",
         ),
-        (lambda: layers.RNN(Cell(2)), "keras.layers.RNN(Cell)", "LSTM, not Cell", "GRU, not Cell"),
+        (
+            lambda: layers.RNN(CustomCell(2)),
+            "keras.layers.RNN(CustomCell)",
+            "LSTM, not CustomCell",
+            "GRU, not CustomCell",
+        ),
         (
             lambda: layers.RNN([layers.LSTMCell(2), layers.LSTMCell(2)]),
             "keras.layers.RNN(StackedRNNCells)",
@@ -257,33 +262,37 @@ def test_what_cannot_be_is_an_error_with_its_message():
         ),
         (lambda: layers.ConvLSTM2D(2, 3), "keras.layers.ConvLSTM2D", "not ConvLSTMCell", "not ConvLSTMCell"),
     ],
-    ids=["SimpleRNN", "LSTMCell", "GRUCell", "Cell", "StackedRNNCells", "ConvLSTM2D"],
+    ids=["SimpleRNN", "LSTMCell", "GRUCell", "CustomCell", "StackedRNNCells", "ConvLSTM2D"],
 )
-def test_what_only_loops(layer, kind, here, on_gpu):
-    found = row(layer())
-    assert (found.type, found.kernel, found.gpu_kernel) == (kind, "loop", "loop")
-    assert here in "; ".join(found.reasons) and on_gpu in "; ".join(found.gpu_reasons)
+def test_layers_that_only_the_loop_supports(layer, type_name, cpu_reason, gpu_reason):
+    row = explain(layer())
+    assert (row.type, row.kernel, row.gpu_kernel) == (type_name, "loop", "loop")
+    assert cpu_reason in "; ".join(row.reasons) and gpu_reason in "; ".join(row.gpu_reasons)
 
 
-def test_subclasses_run_as_their_inner_loop_says():
-    assert (row(OwnLoop(2)).kernel, row(OwnLoop(2)).gpu_kernel) == ("own", "own")
-    assert "OwnLoop has an inner_loop" in row(OwnLoop(2)).reasons[0]
-    assert (row(OwnName(2)).kernel, row(OwnName(2)).gpu_kernel) == ("xla", "cudnn")
-    assert row(OwnName(2)).type == f"{__name__}.OwnName"
+def test_subclass_is_classified_by_its_inner_loop():
+    assert (explain(LSTMWithInnerLoop(2)).kernel, explain(LSTMWithInnerLoop(2)).gpu_kernel) == ("own", "own")
+    assert "LSTMWithInnerLoop defines its own inner_loop" in explain(LSTMWithInnerLoop(2)).reasons[0]
+    assert (explain(LSTMSubclass(2)).kernel, explain(LSTMSubclass(2)).gpu_kernel) == ("xla", "cudnn")
+    assert explain(LSTMSubclass(2)).type == f"{__name__}.LSTMSubclass"
 
 
-def test_other_backends_have_no_kernels(monkeypatch):
+def test_other_backends_use_the_loop(monkeypatch):
     model = keras.Sequential(
-        [ours.LSTM(2, implementation="cudnn"), layers.GRU(2, use_cudnn=True), ours.DeepRNN(2, cell="rnn")]
+        [
+            deeprnn_keras.LSTM(2, implementation="cudnn"),
+            layers.GRU(2, use_cudnn=True),
+            deeprnn_keras.DeepRNN(2, cell="rnn"),
+        ]
     )
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    for found in explain_kernels(model):
-        assert (found.kernel, found.gpu_kernel) == ("loop", "loop")
-        assert found.reasons == found.gpu_reasons and "jax" in found.reasons[0]
+    for row in explain_kernels(model):
+        assert (row.kernel, row.gpu_kernel) == ("loop", "loop")
+        assert row.reasons == row.gpu_reasons and "jax" in row.reasons[0]
 
 
 @pytest.mark.slow
-def test_another_backend():
+def test_torch_backend_uses_the_loop():
     pytest.importorskip("torch")
     code = (
         "import keras, deeprnn_keras as d\n"
@@ -291,5 +300,5 @@ def test_another_backend():
         "print({(r.kernel, r.gpu_kernel, 'torch' in r.reasons[0]) for r in d.explain_kernels(m)})"
     )
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert done.stdout.strip() == "{('loop', 'loop', True)}", done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert process.stdout.strip() == "{('loop', 'loop', True)}", process.stderr

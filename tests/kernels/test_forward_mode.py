@@ -1,4 +1,4 @@
-"""Derivatives in forward mode, against Keras' own layers and loop."""
+"""Forward-mode derivatives, against stock Keras layers and Keras' loop."""
 
 import keras
 import pytest
@@ -14,7 +14,7 @@ PAIRS = {
     "gru": (lambda: GRU(H), lambda: keras.layers.GRU(H)),
     "rnn": (lambda: SimpleRNN(H), lambda: keras.layers.SimpleRNN(H)),
     "deep": (lambda: DeepRNN(H, 2), lambda: DeepRNN(H, 2, implementation="loop")),
-    "lean": (lambda: DeepRNN(H, 2, remat=True), lambda: DeepRNN(H, 2, implementation="loop")),
+    "remat": (lambda: DeepRNN(H, 2, remat=True), lambda: DeepRNN(H, 2, implementation="loop")),
     "rhn": (lambda: DeepRNN(H, cell="rhn"), lambda: DeepRNN(H, cell="rhn", implementation="loop")),
 }
 
@@ -23,21 +23,20 @@ PAIRS = {
 @pytest.mark.parametrize(
     "pair", [pytest.param(p, marks=() if p in ("lstm", "deep") else pytest.mark.slow) for p in PAIRS]
 )
-def test_forward_mode_in_eager_calls(rng, pair, training):
-    """Along a direction of x and of every weight."""
-    x, along = (tf.constant(rng.normal(size=(N, T, D)), "float32") for _ in range(2))
-    ours, other = (make() for make in PAIRS[pair])
-    ours(x), other(x)
-    other.set_weights(ours.get_weights())
-    found = []
-    for layer in (ours, other):
-        weights = [weight.value for weight in layer.trainable_weights]
-        primals = [[x], weights, [x, *weights]]
-        for each in primals:
-            tangents = [along if primal is x else 0.1 * tf.ones_like(primal) for primal in each]
-            with tf.autodiff.ForwardAccumulator(each, tangents) as accumulator:
-                y = layer(x, training=training)
-            found.append(accumulator.jvp(y))
-    for one, wanted in zip(found[:3], found[3:], strict=True):
-        assert abs(wanted.numpy()).max() > 1e-3
-        assert_close(one, wanted.numpy())
+def test_eager_forward_mode_derivative_equals_loop(rng, pair, training):
+    """Jacobian-vector products along a direction of x, of all weights, and of both."""
+    x, direction = (tf.constant(rng.normal(size=(N, T, D)), "float32") for _ in range(2))
+    layer, reference = (make() for make in PAIRS[pair])
+    layer(x), reference(x)
+    reference.set_weights(layer.get_weights())
+    derivatives = []
+    for each_layer in (layer, reference):
+        weights = [weight.value for weight in each_layer.trainable_weights]
+        for primals in ([x], weights, [x, *weights]):
+            tangents = [direction if primal is x else 0.1 * tf.ones_like(primal) for primal in primals]
+            with tf.autodiff.ForwardAccumulator(primals, tangents) as accumulator:
+                y = each_layer(x, training=training)
+            derivatives.append(accumulator.jvp(y))
+    for actual, expected in zip(derivatives[:3], derivatives[3:], strict=True):
+        assert abs(expected.numpy()).max() > 1e-3
+        assert_close(actual, expected.numpy())

@@ -1,4 +1,4 @@
-"""Recurrences of the XLA implementation: activations, steps, and gradients, against Keras and NumPy."""
+"""Recurrences of the XLA implementation: activations, steps, and gradients, against Keras and NumPy references."""
 
 import keras
 import numpy as np
@@ -10,39 +10,48 @@ from oracles import assert_close
 from deeprnn_keras.equations import GRUEquations, LSTMEquations, SimpleRNNEquations
 from deeprnn_keras.kernels.xla import SUPPORTED_ACTIVATIONS
 from deeprnn_keras.kernels.xla.activations import ACTIVATIONS
-from deeprnn_keras.kernels.xla.derived import Derived
-from deeprnn_keras.kernels.xla.gru import GRU, GRUResetBefore
+from deeprnn_keras.kernels.xla.derived import DerivedRecurrence
+from deeprnn_keras.kernels.xla.gru import GRURecurrence, GRUResetBeforeRecurrence
 from deeprnn_keras.kernels.xla.layout import Span
-from deeprnn_keras.kernels.xla.lstm import LSTM
+from deeprnn_keras.kernels.xla.lstm import LSTMRecurrence
 from deeprnn_keras.kernels.xla.recurrence import Weights
 from deeprnn_keras.kernels.xla.sequence import Passes, differentiable_sequence, shared_passes
-from deeprnn_keras.kernels.xla.simple_rnn import SimpleRNN
+from deeprnn_keras.kernels.xla.simple_rnn import SimpleRNNRecurrence
 
 D, H, T = 2, 3, 5
-RECURRENCES = {"rnn": SimpleRNN, "gru": GRU, "gru_reset_before": GRUResetBefore, "lstm": LSTM}
-# activations of the candidate and of the gates; every one of them stands somewhere
-PAIRS = {
+RECURRENCES = {
+    "rnn": SimpleRNNRecurrence,
+    "gru": GRURecurrence,
+    "gru_reset_before": GRUResetBeforeRecurrence,
+    "lstm": LSTMRecurrence,
+}
+# Activations of the candidate and of the gates; each supported activation occurs at least once.
+ACTIVATION_PAIRS = {
     "rnn": [("tanh",), ("elu",), ("softsign",)],
     "gru": [("tanh", "sigmoid"), ("leaky_relu", "hard_sigmoid"), ("exponential", "softsign")],
     "gru_reset_before": [("tanh", "sigmoid"), ("softplus", "hard_sigmoid"), ("linear", "sigmoid")],
     "lstm": [("tanh", "sigmoid"), ("relu", "hard_sigmoid"), ("softsign", "softplus")],
 }
-CELLS = [pytest.param(cell, pair, id=f"{cell}-{'-'.join(pair)}") for cell, pairs in PAIRS.items() for pair in pairs]
+CELLS = [
+    pytest.param(cell, activations, id=f"{cell}-{'-'.join(activations)}")
+    for cell, pairs in ACTIVATION_PAIRS.items()
+    for activations in pairs
+]
 MASK = np.array(
     [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0, 1, 1, 1, 1]], bool
 )
 
 
-def weights(rng, cell):
-    """(kernel, recurrent kernel, bias) in Keras' layout, in double precision."""
-    gates = {"rnn": 1, "lstm": 4}.get(cell, 3) * H
-    bias = (2, gates) if cell == "gru" else (gates,)
-    return [tf.constant(rng.normal(size=shape, scale=0.6)) for shape in ((D, gates), (H, gates), bias)]
+def random_weights(rng, cell):
+    """Return (kernel, recurrent kernel, bias) in Keras' layout, in float64."""
+    width = {"rnn": 1, "lstm": 4}.get(cell, 3) * H
+    bias = (2, width) if cell == "gru" else (width,)
+    return [tf.constant(rng.normal(size=shape, scale=0.6)) for shape in ((D, width), (H, width), bias)]
 
 
-def inputs(rng, recurrence, n=3):
-    """x (T, d, n), states (h, n)."""
-    states = [tf.constant(rng.normal(size=(H, n), scale=0.6)) for _ in range(recurrence.states)]
+def random_inputs(rng, recurrence, n=3):
+    """Return x (T, d, n) and states (h, n)."""
+    states = [tf.constant(rng.normal(size=(H, n), scale=0.6)) for _ in range(recurrence.num_states)]
     return tf.constant(rng.normal(size=(T, D, n))), states
 
 
@@ -54,41 +63,42 @@ def test_supported_activations_are_implemented():
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_equals_that_of_keras_and_its_slope_follows_from_the_value(rng, name):
+def test_activation_and_derivative_equal_those_of_keras(rng, name):
     x = rng.uniform(-6, 6, size=2000)
-    x = tf.constant(x[np.min(np.abs(x[:, None] - [-3.0, 0.0, 3.0]), axis=1) > 1e-3])  # beside the kinks
+    kinks = [-3.0, 0.0, 3.0]
+    x = tf.constant(x[np.min(np.abs(x[:, None] - kinks), axis=1) > 1e-3])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        wanted = getattr(keras.activations, name)(x)
+        expected = getattr(keras.activations, name)(x)
     y = ACTIVATIONS[name].function(x)
-    assert_close(y, wanted.numpy(), 1e-14)
-    assert_close(ACTIVATIONS[name].slope(y), tape.gradient(wanted, x).numpy(), 1e-12)
+    assert_close(y, expected.numpy(), 1e-14)
+    assert_close(ACTIVATIONS[name].derivative(y), tape.gradient(expected, x).numpy(), 1e-12)
 
 
-# === Recurrences ===
+# === Steps ===
 
 
 @pytest.mark.parametrize("cell", RECURRENCES)
-def test_step_equals_the_numpy_oracle(rng, cell):
-    recurrence, given = RECURRENCES[cell](), weights(rng, cell)
-    x, states = inputs(rng, recurrence)
-    new, _ = recurrence.forward(recurrence.pack(*given), x[0], states)
-    wanted = oracles.STEPS[cell](x[0].numpy().T, [s.numpy().T for s in states], [w.numpy() for w in given])
-    assert_close([s.numpy().T for s in new], list(wanted), 1e-13)
+def test_forward_step_equals_numpy_reference(rng, cell):
+    recurrence, weights = RECURRENCES[cell](), random_weights(rng, cell)
+    x, states = random_inputs(rng, recurrence)
+    new_states, _ = recurrence.forward_step(recurrence.pack(*weights), x[0], states)
+    expected = oracles.STEPS[cell](x[0].numpy().T, [s.numpy().T for s in states], [w.numpy() for w in weights])
+    assert_close([s.numpy().T for s in new_states], list(expected), 1e-13)
 
 
-def step_by_step(recurrence, x, given, states, mask):
-    """The recurrence as a plain loop, for TensorFlow to differentiate."""
-    ready, hs = recurrence.pack(*given), []
+def run_in_plain_loop(recurrence, x, weights, states, mask):
+    """Run the forward steps in a Python loop that TensorFlow differentiates."""
+    packed, hs = recurrence.pack(*weights), []
     for t in range(x.shape[0]):
-        new, _ = recurrence.forward(ready, x[t], states)
+        new, _ = recurrence.forward_step(packed, x[t], states)
         states = [new_s if mask is None else tf.where(mask[t], new_s, s) for new_s, s in zip(new, states, strict=True)]
         hs.append(states[0])
     return tf.stack(hs), states
 
 
 def with_gradients(run, sources):
-    """Return the outputs of `run`, and the gradients of their sum, each number weighted with its own factor."""
+    """Return the outputs of `run` and the gradients of their sum, each number weighted with its own factor."""
     with tf.GradientTape() as tape:
         tape.watch(sources)
         hs, final = run(*sources)
@@ -97,68 +107,70 @@ def with_gradients(run, sources):
     return hs, final, tape.gradient(loss, sources)
 
 
-def assert_equal(got, wanted):
-    for one, other in zip(tf.nest.flatten(got), tf.nest.flatten(wanted), strict=True):
+def assert_equal(actual, expected):
+    for one, other in zip(tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True):
         assert_close(one, other.numpy(), 1e-12)
 
 
-def ways(under_xla):
-    """(store what the backward pass needs, under XLA)."""
-    return [(True, False), (False, False), *[(True, True), (False, True)] * under_xla]
+def store_and_compiled(with_xla):
+    """Return the tested values of (store, compiled)."""
+    return [(True, False), (False, False), *[(True, True), (False, True)] * with_xla]
 
 
-def on_xla(recurrence, span, store, compiled):
-    def run(x, given, states):
-        weights = Weights(given, list(recurrence.pack(*map(tf.stop_gradient, given))))
+def sequence_runner(recurrence, span, store, compiled):
+    def run(x, weights, states):
+        prepared = Weights(weights, list(recurrence.pack(*map(tf.stop_gradient, weights))))
         passes = shared_passes(recurrence, compiled)
-        hs, *final = differentiable_sequence(recurrence, passes, weights, Span(*span), store)(x, *given, *states)
+        hs, *final = differentiable_sequence(recurrence, passes, prepared, Span(*span), store)(x, *weights, *states)
         return hs, final
 
     return run
 
 
-@pytest.mark.parametrize("n", [3, 6], ids=["few examples", "more examples"])
+@pytest.mark.parametrize("n", [3, 6], ids=["hoisted projection", "projection per step"])
 @pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
-@pytest.mark.parametrize(("cell", "pair"), CELLS)
-def test_gradient_by_hand_equals_that_of_the_steps(rng, cell, pair, masked, n):
-    recurrence, given = RECURRENCES[cell](*pair), weights(rng, cell)
-    x, states = inputs(rng, recurrence, n)
+@pytest.mark.parametrize(("cell", "activations"), CELLS)
+def test_backward_pass_equals_gradient_of_plain_loop(rng, cell, activations, masked, n):
+    recurrence, weights = RECURRENCES[cell](*activations), random_weights(rng, cell)
+    x, states = random_inputs(rng, recurrence, n)
     mask = tf.constant(MASK[:n].T[:, None]) if masked else None
-    wanted = with_gradients(
-        lambda x, given, states: step_by_step(recurrence, x, given, states, mask), [x, given, states]
+    expected = with_gradients(
+        lambda x, weights, states: run_in_plain_loop(recurrence, x, weights, states, mask), [x, weights, states]
     )
-    assert all(np.any(gradient) for gradient in tf.nest.flatten(wanted[-1]))
-    under_xla = pair in (("tanh",), ("tanh", "sigmoid")) and masked and n > 3  # it takes its time
-    for keep, compiled in ways(under_xla):
-        got = with_gradients(on_xla(recurrence, (mask, None), keep, compiled), [x, given, states])
-        assert_equal(got, wanted)
+    assert all(np.any(gradient) for gradient in tf.nest.flatten(expected[-1]))
+    with_xla = activations in (("tanh",), ("tanh", "sigmoid")) and masked and n > 3  # compiling is slow
+    for store, compiled in store_and_compiled(with_xla):
+        actual = with_gradients(sequence_runner(recurrence, (mask, None), store, compiled), [x, weights, states])
+        assert_equal(actual, expected)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("cell", RECURRENCES)
-def test_padding_behind_the_last_step_has_no_effect(rng, cell, steps):
-    recurrence, given = RECURRENCES[cell](), weights(rng, cell)
-    x, states = inputs(rng, recurrence)
-    for keep, compiled in ways(steps == 3):
-        hs, final, (dx, *rest) = with_gradients(
-            on_xla(recurrence, (None, tf.constant(steps)), keep, compiled), [x, given, states]
+def test_padding_after_last_step_has_no_effect(rng, cell, steps):
+    recurrence, weights = RECURRENCES[cell](), random_weights(rng, cell)
+    x, states = random_inputs(rng, recurrence)
+    for store, compiled in store_and_compiled(steps == 3):
+        hs, final, (dx, *others) = with_gradients(
+            sequence_runner(recurrence, (None, tf.constant(steps)), store, compiled), [x, weights, states]
         )
         assert not np.any(hs[steps:]) and not np.any(dx[steps:])
         if steps:
-            short = [x[:steps], given, states]
-            wanted = with_gradients(lambda *s: step_by_step(recurrence, *s, None), short)
-            assert_equal([hs[:steps], final, [dx[:steps], *rest]], wanted)
+            unpadded = [x[:steps], weights, states]
+            expected = with_gradients(lambda *sources: run_in_plain_loop(recurrence, *sources, None), unpadded)
+            assert_equal([hs[:steps], final, [dx[:steps], *others]], expected)
         else:
             assert_equal(final, states)
-            assert not np.any(np.concatenate([np.ravel(g) for g in rest[0]]))
+            assert not np.any(np.concatenate([np.ravel(g) for g in others[0]]))
 
 
-def test_equal_recurrences_share_what_is_compiled():
-    assert LSTM("relu") == LSTM("relu") and hash(LSTM("relu")) == hash(LSTM("relu"))
-    assert len({LSTM(), LSTM("relu"), LSTM("tanh", "relu"), GRU(), GRUResetBefore(), SimpleRNN()}) == 6
+def test_equal_recurrences_share_a_cache_key():
+    assert LSTMRecurrence("relu") == LSTMRecurrence("relu")
+    assert hash(LSTMRecurrence("relu")) == hash(LSTMRecurrence("relu"))
+    lstms = {LSTMRecurrence(), LSTMRecurrence("relu"), LSTMRecurrence("tanh", "relu")}
+    assert len(lstms | {GRURecurrence(), GRUResetBeforeRecurrence(), SimpleRNNRecurrence()}) == 6
 
 
-# === Against the equations ===
+# === Derived recurrences ===
 
 EQUATIONS = {
     "rnn": SimpleRNNEquations(H),
@@ -170,27 +182,29 @@ EQUATIONS = {
 
 @pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
 @pytest.mark.parametrize("cell", RECURRENCES)
-def test_recurrences_by_hand_equal_those_derived_from_the_equations(rng, cell, masked):
-    """Values, and gradients by x, states, and weights."""
-    equations, given = EQUATIONS[cell], weights(rng, cell)
-    by_hand = RECURRENCES[cell]()
-    derived = Derived(equations, tuple(equations.activations.items()))
-    x, states = inputs(rng, by_hand, 3)
+def test_hand_written_recurrence_equals_derived_one(rng, cell, masked):
+    """Outputs, and gradients with respect to x, states, and weights."""
+    equations, weights = EQUATIONS[cell], random_weights(rng, cell)
+    hand_written = RECURRENCES[cell]()
+    derived = DerivedRecurrence(equations, tuple(equations.activations.items()))
+    x, states = random_inputs(rng, hand_written, 3)
     span = Span(tf.constant(MASK[:3].T[:, None]) if masked else None, None)
 
-    def run_derived(x, given, states):
-        stored = equations.from_keras(dict(zip(("kernel", "recurrent_kernel", "bias"), given, strict=True)))
-        ready = derived.weights(D, stored)
-        sequence = differentiable_sequence(derived, Passes(derived, compiled=False), ready, span, True)
-        hs, *final = sequence(derived.project_inputs(x, ready), *ready.given, *states)
+    def run_derived(x, weights, states):
+        stored = equations.from_keras(dict(zip(("kernel", "recurrent_kernel", "bias"), weights, strict=True)))
+        prepared = derived.weights(D, stored)
+        sequence = differentiable_sequence(derived, Passes(derived, compiled=False), prepared, span, True)
+        hs, *final = sequence(derived.project_inputs(x, prepared), *prepared.trainable, *states)
         return hs, final
 
-    sources = [x, given, states]
-    assert_equal(with_gradients(run_derived, sources), with_gradients(on_xla(by_hand, span, True, False), sources))
+    sources = [x, weights, states]
+    expected = with_gradients(sequence_runner(hand_written, span, True, False), sources)
+    assert_equal(with_gradients(run_derived, sources), expected)
 
 
 @pytest.mark.parametrize("cell", RECURRENCES)
-def test_equations_count_the_weights_of_keras(rng, cell):
-    assert EQUATIONS[cell].count_params(D) == sum(np.size(weight) for weight in weights(rng, cell))
-    without = type(EQUATIONS[cell])(H, use_bias=False)
-    assert without.count_params(D) == sum(np.size(weight) for weight in weights(rng, cell)[:2])
+def test_equations_count_params_equals_keras(rng, cell):
+    weights = random_weights(rng, cell)
+    assert EQUATIONS[cell].count_params(D) == sum(np.size(weight) for weight in weights)
+    without_bias = type(EQUATIONS[cell])(H, use_bias=False)
+    assert without_bias.count_params(D) == sum(np.size(weight) for weight in weights[:2])

@@ -1,6 +1,7 @@
-"""Any mask on Keras' cuDNN path, against Keras' loop.
+"""Masks of any form on Keras' cuDNN path, against Keras' loop.
 
-Keras' own cuDNN code runs here, assertions included; only the operation under it, which needs a GPU, is replaced.
+Keras' cuDNN code runs here, including its assertions; only the operation that it calls, which requires a GPU, is
+simulated.
 """
 
 import importlib
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras.kernels.cudnn.right_padded import right_padded
+from deeprnn_keras.kernels.cudnn.right_padded import run_right_padded
 
-keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # `import` finds the function of that name
+keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # the package has a function of the same name
 UNITS, WIDTH = 3, 2
 MASKS = {
     "none masked": [[1, 1, 1, 1], [1, 1, 1, 1]],
@@ -22,7 +23,7 @@ MASKS = {
     "any": [[0, 1, 0, 1, 0], [1, 0, 1, 1, 0], [0, 0, 1, 0, 0], [1, 1, 0, 0, 1], [0, 1, 1, 0, 1]],
     "right, and a row without a valid step": [[1, 1, 0], [0, 0, 0], [1, 1, 1]],
     "any, and rows without a valid step": [[0, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0]],
-    "no valid step at all": [[0, 0, 0], [0, 0, 0]],
+    "no valid step": [[0, 0, 0], [0, 0, 0]],
     "one step": [[1], [0], [1]],
     "one valid step": [[1]],
     "one masked step": [[0]],
@@ -30,11 +31,11 @@ MASKS = {
 }
 CELLS = pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 ARGUMENTS = ("return_sequences", "go_backwards", "zero_output_for_mask")
-HOW = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
-FOUR_CELLS, OTHER_CELLS = ["LSTM", "GRU", "GRU", "LSTM"], ["GRU", "LSTM", "LSTM", "GRU"]  # for four of HOW
+OPTIONS = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
+FOUR_CELLS, OTHER_CELLS = ["LSTM", "GRU", "GRU", "LSTM"], ["GRU", "LSTM", "LSTM", "GRU"]  # for four of OPTIONS
 
 
-def named(value):
+def option_names(value):
     return "-".join(name for name in value if value[name]) if isinstance(value, dict) else value
 
 
@@ -48,7 +49,7 @@ def cudnn_operation(
     sequence_lengths,
     time_major,
 ):
-    """`CudnnRNNV3` in plain steps: gates i f c o or r z h, zeros behind the end of a row, where it does not read."""
+    """Simulate `CudnnRNNV3`: gates i f c o or r z h; steps after the end of a row are ignored and return zeros."""
     assert is_training and not time_major
     gates = {"lstm": 4, "gru": 3}[rnn_mode]
     weights = tf.split(params, [gates * WIDTH * UNITS, gates * UNITS * UNITS, gates * UNITS, gates * UNITS])
@@ -57,8 +58,8 @@ def cudnn_operation(
     valid = tf.sequence_mask(sequence_lengths, tf.shape(input)[1])[:, :, None]
     input = tf.where(valid, input, 0)
 
-    def step(carry, now):
-        (x, valid), (_, h, c) = now, carry
+    def step(carry, inputs):
+        (x, valid), (_, h, c) = inputs, carry
         a = tf.einsum("nd,ghd->gnh", x, kernel) + biases[0]
         b = tf.einsum("nk,ghk->gnh", h, recurrent) + biases[1]
         if rnn_mode == "lstm":
@@ -80,53 +81,53 @@ def cudnn_operation(
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
-    """Keras takes this machine for one with a GPU."""
+    """Let Keras find a GPU."""
     monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": True, "is_rocm_build": False})
     monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", cudnn_operation)
 
 
-def built(rng, cell, **how):
-    """A stock layer in double precision, which tells the same number from a near one."""
-    layer = getattr(keras.layers, cell)(UNITS, dtype="float64", **how)
+def build_layer(rng, cell, **options):
+    """Build a stock layer in float64, so that close but different results are told apart."""
+    layer = getattr(keras.layers, cell)(UNITS, dtype="float64", **options)
     layer.build((None, None, WIDTH))
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
     return layer
 
 
-def states_of(layer):
+def state_sizes(layer):
     return tf.nest.flatten(layer.cell.state_size)
 
 
-def inputs(rng, layer, mask):
-    """Sequences, mask, initial states."""
+def random_inputs(rng, layer, mask):
+    """Return sequences, mask, and initial states."""
     mask = np.array(mask, bool)
-    states = [rng.normal(size=(len(mask), UNITS)) for _ in states_of(layer)]
+    states = [rng.normal(size=(len(mask), UNITS)) for _ in state_sizes(layer)]
     return tf.constant(rng.normal(size=(*mask.shape, WIDTH))), tf.constant(mask), [tf.constant(s) for s in states]
 
 
 def signature(layer, n=None, steps=None):
-    """The shapes of `inputs`, but for a mask of unknown sizes: those of x count."""
+    """Return the shapes of `random_inputs` with a mask of unknown sizes."""
     state = tf.TensorSpec((n, UNITS), "float64")
     return (
         tf.TensorSpec((n, steps, WIDTH), "float64"),
         tf.TensorSpec((None, None), tf.bool),
-        [state for _ in states_of(layer)],
+        [state for _ in state_sizes(layer)],
     )
 
 
-def by_loop(layer, x, mask, states):
+def run_loop(layer, x, mask, states):
     layer.use_cudnn = False
     return layer.inner_loop(x, states, mask)
 
 
-def by_cudnn(layer, x, mask, states):
+def run_cudnn(layer, x, mask, states):
     layer.use_cudnn = True
     return layer.inner_loop(x, states, mask)
 
 
-def by_right_padded(layer, x, mask, states, run=by_cudnn):
-    return right_padded(
+def run_with_any_mask(layer, x, mask, states, run=run_cudnn):
+    return run_right_padded(
         lambda x, mask: run(layer, x, mask, states),
         x,
         mask,
@@ -137,123 +138,125 @@ def by_right_padded(layer, x, mask, states, run=by_cudnn):
     )
 
 
-def counting(y, start):
-    """Numbers in y's shape, no two of them equal."""
+def distinct_factors(y, start):
+    """Return distinct numbers in the shape of y."""
     return tf.reshape(tf.sin(tf.cast(start + tf.range(tf.size(y)), y.dtype)), tf.shape(y))
 
 
-def with_gradients(way, layer, x, mask, states):
-    """What `way` gives, and the gradients of a sum of it all, each number counted differently."""
+def with_gradients(run, layer, x, mask, states):
+    """Return the results of `run` and the gradients of their sum, each number weighted with its own factor."""
     with tf.GradientTape() as tape:
         tape.watch([x, *states])
-        last, outputs, final = way(layer, x, mask, states)
+        last, outputs, final = run(layer, x, mask, states)
         results = [last, outputs, *final]
-        loss = tf.add_n([tf.reduce_sum(counting(y, start) * y) for start, y in enumerate(results)])
+        loss = tf.add_n([tf.reduce_sum(distinct_factors(y, start) * y) for start, y in enumerate(results)])
     sources = [x, *states, *(w.value for w in layer.trainable_weights)]
     return results, tape.gradient(loss, sources, unconnected_gradients="zero")
 
 
-def assert_same(got, wanted):
-    for ours, theirs in zip(tf.nest.flatten(got), tf.nest.flatten(wanted), strict=True):
-        assert ours.shape == theirs.shape
-        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
+def assert_same(actual, expected):
+    for one, other in zip(tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
 
 
 @CELLS
-def test_the_simulated_cudnn_is_right(rng, cell):
-    layer = built(rng, cell, return_sequences=True)
-    x, mask, states = inputs(rng, layer, MASKS["right"])
-    (last, outputs, final), (wanted_last, wanted, wanted_final) = (
-        way(layer, x, mask, states) for way in (by_cudnn, by_loop)
+def test_simulated_cudnn_equals_loop_at_valid_steps(rng, cell):
+    layer = build_layer(rng, cell, return_sequences=True)
+    x, mask, states = random_inputs(rng, layer, MASKS["right"])
+    (last, outputs, final), (expected_last, expected, expected_final) = (
+        run(layer, x, mask, states) for run in (run_cudnn, run_loop)
     )
-    assert_same([last, final], [wanted_last, wanted_final])
-    assert_same(outputs, tf.where(mask[:, :, None], wanted, 0))
-    assert np.abs(outputs - wanted).max() > 0.1
+    assert_same([last, final], [expected_last, expected_final])
+    assert_same(outputs, tf.where(mask[:, :, None], expected, 0))
+    assert np.abs(outputs - expected).max() > 0.1
 
 
 @CELLS
 @pytest.mark.parametrize("mask", ["left", "any", "right, and a row without a valid step", "one masked step"])
-def test_without_us_keras_refuses_the_mask(rng, mask, cell):
-    layer = built(rng, cell)
-    given = inputs(rng, layer, MASKS[mask])
+def test_keras_alone_rejects_mask(rng, mask, cell):
+    layer = build_layer(rng, cell)
+    arguments = random_inputs(rng, layer, MASKS[mask])
     with pytest.raises(tf.errors.InvalidArgumentError, match="right-padded"):
-        tf.function(by_cudnn, autograph=False)(layer, *given)
-    with pytest.raises(ValueError, match="cuDNN is not supported"):  # in eager mode Keras takes it for no cuDNN
-        by_cudnn(layer, *given)
+        tf.function(run_cudnn, autograph=False)(layer, *arguments)
+    with pytest.raises(ValueError, match="cuDNN is not supported"):  # Keras' eager error
+        run_cudnn(layer, *arguments)
 
 
 @pytest.mark.parametrize(
-    ("cell", "how"),
+    ("cell", "options"),
     [
-        pytest.param(cell, how, marks=() if how["return_sequences"] and how["go_backwards"] else pytest.mark.slow)
-        for cell, how in zip(FOUR_CELLS * 2, HOW, strict=True)
+        pytest.param(
+            cell, options, marks=() if options["return_sequences"] and options["go_backwards"] else pytest.mark.slow
+        )
+        for cell, options in zip(FOUR_CELLS * 2, OPTIONS, strict=True)
     ],
-    ids=named,
+    ids=option_names,
 )
-def test_values_and_gradients_in_a_graph_of_unknown_sizes(rng, how, cell):
-    layer = built(rng, cell, **how)
+def test_values_and_gradients_in_graph_with_unknown_sizes(rng, options, cell):
+    layer = build_layer(rng, cell, **options)
 
     @tf.function(input_signature=signature(layer), autograph=False)
     def both(x, mask, states):
-        return [with_gradients(way, layer, x, mask, states) for way in (by_right_padded, by_loop)]
+        return [with_gradients(run, layer, x, mask, states) for run in (run_with_any_mask, run_loop)]
 
     for mask in MASKS.values():
-        assert_same(*both(*inputs(rng, layer, mask)))
+        assert_same(*both(*random_inputs(rng, layer, mask)))
 
 
-@pytest.mark.parametrize(("cell", "how"), list(zip(OTHER_CELLS * 2, HOW, strict=True)), ids=named)
+@pytest.mark.parametrize(("cell", "options"), list(zip(OTHER_CELLS * 2, OPTIONS, strict=True)), ids=option_names)
 @pytest.mark.parametrize("mask", ["right", "any, and rows without a valid step"])
-def test_values_and_gradients_in_eager_mode(rng, mask, how, cell):
-    layer = built(rng, cell, **how)
-    given = inputs(rng, layer, MASKS[mask])
-    assert_same(with_gradients(by_right_padded, layer, *given), with_gradients(by_loop, layer, *given))
+def test_values_and_gradients_in_eager_mode(rng, mask, options, cell):
+    layer = build_layer(rng, cell, **options)
+    arguments = random_inputs(rng, layer, MASKS[mask])
+    assert_same(with_gradients(run_with_any_mask, layer, *arguments), with_gradients(run_loop, layer, *arguments))
 
 
-@pytest.mark.parametrize("how", HOW, ids=named)
-def test_a_run_that_is_the_loop_after_all(rng, how):
-    """Keras' `inner_loop` turns to its loop by itself where it finds no cuDNN."""
-    layer = built(rng, "LSTM", **how)
-    given = inputs(rng, layer, MASKS["any, and rows without a valid step"])
-    assert_same(by_right_padded(layer, *given, run=by_loop), by_loop(layer, *given))
+@pytest.mark.parametrize("options", OPTIONS, ids=option_names)
+def test_keras_falling_back_to_its_loop(rng, options):
+    """Keras' `inner_loop` falls back to its loop if it finds no cuDNN."""
+    layer = build_layer(rng, "LSTM", **options)
+    arguments = random_inputs(rng, layer, MASKS["any, and rows without a valid step"])
+    assert_same(run_with_any_mask(layer, *arguments, run=run_loop), run_loop(layer, *arguments))
 
 
 @CELLS
 @pytest.mark.parametrize("mask", ["right", "any, and rows without a valid step"])
-def test_what_stands_at_masked_steps_does_not_matter(rng, mask, cell):
-    """Nor does it reach a gradient, as it does in Keras' loop."""
-    layer = built(rng, cell, return_sequences=True)
-    x, mask, states = inputs(rng, layer, MASKS[mask])
-    spoilt = tf.where(mask[:, :, None], x, np.nan)
-    assert_same(*(with_gradients(by_right_padded, layer, x, mask, states) for x in (spoilt, x)))
+def test_values_at_masked_steps_are_ignored(rng, mask, cell):
+    """A NaN there does not reach a gradient, unlike in Keras' loop."""
+    layer = build_layer(rng, cell, return_sequences=True)
+    x, mask, states = random_inputs(rng, layer, MASKS[mask])
+    with_nan = tf.where(mask[:, :, None], x, np.nan)
+    assert_same(*(with_gradients(run_with_any_mask, layer, x, mask, states) for x in (with_nan, x)))
 
 
-def test_what_is_right_padded_is_not_moved(rng, monkeypatch):
+def test_right_padded_sequences_are_not_moved(rng, monkeypatch):
     monkeypatch.setattr(tf, "argsort", None)
-    layer = built(rng, "GRU")
-    given = inputs(rng, layer, MASKS["right"])
-    assert_same(by_right_padded(layer, *given), by_loop(layer, *given))
+    layer = build_layer(rng, "GRU")
+    arguments = random_inputs(rng, layer, MASKS["right"])
+    assert_same(run_with_any_mask(layer, *arguments), run_loop(layer, *arguments))
     with pytest.raises(TypeError):
-        by_right_padded(layer, *inputs(rng, layer, MASKS["left"]))
+        run_with_any_mask(layer, *random_inputs(rng, layer, MASKS["left"]))
 
 
 @pytest.mark.parametrize("sizes", [(None, None), (None, 4), (5, None), (5, 4)])
 @pytest.mark.parametrize("return_sequences", [False, True])
-def test_known_sizes_stay_known(rng, return_sequences, sizes):
-    layer = built(rng, "LSTM", return_sequences=return_sequences)
-    seen = []
+def test_static_sizes_are_kept(rng, return_sequences, sizes):
+    layer = build_layer(rng, "LSTM", return_sequences=return_sequences)
+    shapes = []
 
     def run(layer, x, mask, states):
-        seen.extend([x.shape, mask.shape])
-        return by_cudnn(layer, x, mask, states)
+        shapes.extend([x.shape, mask.shape])
+        return run_cudnn(layer, x, mask, states)
 
     def call(x, mask, states):
-        return by_right_padded(layer, x, mask, states, run=run)
+        return run_with_any_mask(layer, x, mask, states, run=run)
 
     last, outputs, states = (
         tf.function(call, autograph=False).get_concrete_function(*signature(layer, *sizes)).structured_outputs
     )
     n, steps = sizes
-    assert [shape.as_list() for shape in seen] == [[n, steps, WIDTH], [n, steps]]
+    assert [shape.as_list() for shape in shapes] == [[n, steps, WIDTH], [n, steps]]
     assert last.shape[-1] == UNITS and all(state.shape[-1] == UNITS for state in states)
     assert outputs.shape.as_list()[1:] == [steps if return_sequences else 1, UNITS]
     if return_sequences:
@@ -261,14 +264,14 @@ def test_known_sizes_stay_known(rng, return_sequences, sizes):
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (1, 4), (2, 4, 1), (2,)])
-def test_a_mask_of_another_shape_is_named(rng, shape):
-    layer = built(rng, "GRU")
-    x, _, states = inputs(rng, layer, np.ones((2, 4)))
-    with pytest.raises(ValueError, match=r"mask must be \(n, T\), here \(2, 4\), got shape \(" + str(shape[0])):
-        by_right_padded(layer, x, tf.ones(shape, tf.bool), states)
+def test_mask_of_wrong_shape_is_rejected(rng, shape):
+    layer = build_layer(rng, "GRU")
+    x, _, states = random_inputs(rng, layer, np.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"mask must have shape \(n, T\) = \(2, 4\), got shape \(" + str(shape[0])):
+        run_with_any_mask(layer, x, tf.ones(shape, tf.bool), states)
 
 
-def test_a_mask_of_numbers_is_read_as_keras_reads_it(rng):
-    layer = built(rng, "GRU", return_sequences=True)
-    x, mask, states = inputs(rng, layer, MASKS["any"])
-    assert_same(by_right_padded(layer, x, tf.cast(mask, "int32"), states), by_loop(layer, x, mask, states))
+def test_integer_mask_is_read_as_in_keras(rng):
+    layer = build_layer(rng, "GRU", return_sequences=True)
+    x, mask, states = random_inputs(rng, layer, MASKS["any"])
+    assert_same(run_with_any_mask(layer, x, tf.cast(mask, "int32"), states), run_loop(layer, x, mask, states))

@@ -1,4 +1,4 @@
-"""`DeepRNN` on XLA against Keras' loop and the NumPy oracle; memory, dropout, bad values."""
+"""`DeepRNN` on XLA against Keras' loop and the NumPy reference; memory, dropout, invalid arguments."""
 
 import gc
 import itertools
@@ -11,14 +11,14 @@ import oracles
 import pytest
 import tensorflow as tf
 from oracles import assert_close
-from without_xla import plain
+from without_xla import uncompiled
 
 from deeprnn_keras import DeepRNN
 from deeprnn_keras.kernels.xla import plan, stack
 from deeprnn_keras.kernels.xla.sequence import shared_passes
 
 CONNECTIONS = ("stack", "residual", "skip")
-KERNELS = {"auto": "xla", "loop": "loop"}  # asked for, and what then runs on a CPU
+IMPLEMENTATIONS = {"auto": "xla", "loop": "loop"}  # argument, and implementation selected on a CPU
 N, T, D = 3, 4, 2
 MASKS = {
     "no mask": None,
@@ -30,19 +30,20 @@ MASKS = {
 CASES = list(itertools.product(CONNECTIONS, (False, True), MASKS))
 
 
-def twins(rng, units, d=D, n=None, **how):
-    """The layer on XLA and in Keras' loop, with the same random weights, in double precision."""
-    layers = [DeepRNN(units, implementation=kernel, **{"dtype": "float64", **how}) for kernel in KERNELS]
+def build_pair(rng, units, d=D, n=None, **options):
+    """Build a layer on XLA and one in Keras' loop, with the same random weights, in float64."""
+    layers = [DeepRNN(units, implementation=name, **{"dtype": "float64", **options}) for name in IMPLEMENTATIONS]
     for layer in layers:
         layer.build((n, None, d))
-        assert {part.selected_implementation() for part in layer.recurrent_layers} == {KERNELS[layer.implementation]}
+        selected = {part.selected_implementation() for part in layer.recurrent_layers}
+        assert selected == {IMPLEMENTATIONS[layer.implementation]}
     weights = [rng.normal(size=w.shape, scale=0.6) for w in layers[0].get_weights()]
     for layer in layers:
         layer.set_weights(weights)
     return *layers, weights
 
 
-def mask_of(name):
+def mask_array(name):
     return None if MASKS[name] is None else np.array(MASKS[name], bool)
 
 
@@ -51,7 +52,7 @@ def random_state(rng, layer, n):
 
 
 def with_gradients(layer, x, state=None, mask=None, training=True):
-    """What the layer gives, and the gradients of its sum, each number counted with a factor of its own."""
+    """Return the result of the layer and the gradients of its sum, each number weighted with its own factor."""
     with tf.GradientTape() as tape:
         tape.watch([x, *tf.nest.flatten(state)] if state is not None else [x])
         result = layer(x, initial_state=state, mask=mask, training=training)
@@ -61,8 +62,8 @@ def with_gradients(layer, x, state=None, mask=None, training=True):
     return result, tape.gradient(loss, sources, unconnected_gradients="zero")
 
 
-def assert_equal(got, wanted, tolerance=1e-11):
-    for one, other in zip(tf.nest.flatten(got), tf.nest.flatten(wanted), strict=True):
+def assert_equal(actual, expected, tolerance=1e-11):
+    for one, other in zip(tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True):
         assert_close(one, np.asarray(other), tolerance)
 
 
@@ -70,156 +71,153 @@ def assert_equal(got, wanted, tolerance=1e-11):
 
 
 @pytest.mark.parametrize(("connection", "bidirectional", "mask"), CASES)
-def test_against_the_loop_and_the_oracle(rng, monkeypatch, connection, bidirectional, mask):
-    """Each mask meets each of the other arguments, over the connections; each fifth case is compiled."""
+def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bidirectional, mask):
+    """Every mask is combined with every other argument across the connections; every fifth case is compiled."""
     number = CASES.index((connection, bidirectional, mask))
     if number % 5:
-        monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
-    return_sequences, go_backwards, start = [(number + number // 10 + k) // 2**k % 2 == 1 for k in range(3)]
-    how = {"connection": connection, "bidirectional": bidirectional, "go_backwards": go_backwards}
+        monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
+    return_sequences, go_backwards, has_state = [(number + number // 10 + k) // 2**k % 2 == 1 for k in range(3)]
+    options = {"connection": connection, "bidirectional": bidirectional, "go_backwards": go_backwards}
     cells, units = ["lstm", "gru"], [3, 3]
-    layer, loop, weights = twins(rng, units, cell=cells, return_state=True, return_sequences=return_sequences, **how)
-    x, mask = tf.constant(rng.normal(size=(N, T, D))), mask_of(mask)
-    state = random_state(rng, layer, N) if start else None
-    got = with_gradients(layer, x, state, mask)
-    assert_equal(got, with_gradients(loop, x, state, mask))
-    wanted = oracles.deep_rnn(x, weights, cells, units, initial_state=state, mask=mask, **how)
-    assert_equal(got[0], [wanted.outputs if return_sequences else wanted.last, *wanted.states])
+    layer, loop, weights = build_pair(
+        rng, units, cell=cells, return_state=True, return_sequences=return_sequences, **options
+    )
+    x, mask = tf.constant(rng.normal(size=(N, T, D))), mask_array(mask)
+    state = random_state(rng, layer, N) if has_state else None
+    actual = with_gradients(layer, x, state, mask)
+    assert_equal(actual, with_gradients(loop, x, state, mask))
+    expected = oracles.deep_rnn(x, weights, cells, units, initial_state=state, mask=mask, **options)
+    assert_equal(actual[0], [expected.outputs if return_sequences else expected.last, *expected.states])
 
 
 @pytest.mark.parametrize(("connection", "training"), [("residual", True), ("skip", False)])
 def test_cells_units_and_activations_per_layer(rng, connection, training):
     cells, activations = ["gru", "rnn", "lstm"], ["relu", None, "sigmoid"]
     units = [3] * 3 if connection == "residual" else [3, 1, 2]
-    how = {"cell": cells, "connection": connection}
-    layer, loop, weights = twins(rng, units, activation=activations, return_sequences=True, **how)
+    options = {"cell": cells, "connection": connection}
+    layer, loop, weights = build_pair(rng, units, activation=activations, return_sequences=True, **options)
     x = tf.constant(rng.normal(size=(N, T, D)))
-    got = with_gradients(layer, x, training=training)
-    assert_equal(got, with_gradients(loop, x, training=training))
-    assert_equal(got[0], oracles.deep_rnn(x, weights, cells, units, connection, activations=activations).outputs)
+    actual = with_gradients(layer, x, training=training)
+    assert_equal(actual, with_gradients(loop, x, training=training))
+    assert_equal(actual[0], oracles.deep_rnn(x, weights, cells, units, connection, activations=activations).outputs)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("n", "steps", "h", "num_layers"), [(1, 1, 1, 1), (1, 3, 2, 1), (3, 1, 2, 2), (2, 2, 1, 2)])
 def test_smallest_sizes(rng, monkeypatch, n, steps, h, num_layers, cell):
-    monkeypatch.setattr(stack, "make_plan", lambda *arguments: plain(plan.make_plan(*arguments)))
-    layer, loop, _ = twins(rng, h, num_layers=num_layers, cell=cell, d=1, return_sequences=True, return_state=True)
+    monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
+    layer, loop, _ = build_pair(rng, h, num_layers=num_layers, cell=cell, d=1, return_sequences=True, return_state=True)
     x, state = tf.constant(rng.normal(size=(n, steps, 1))), random_state(rng, layer, n)
     assert_equal(with_gradients(layer, x, state), with_gradients(loop, x, state))
 
 
-UNKNOWN = [
-    pytest.param(None, "speed", True, True, marks=pytest.mark.slow),
-    pytest.param(None, "lean", True, False, marks=pytest.mark.slow),
-    (3, "speed", False, False),
-    pytest.param(3, "lean", True, True, marks=pytest.mark.slow),
+UNKNOWN_SIZES = [
+    pytest.param(None, False, True, True, marks=pytest.mark.slow),
+    pytest.param(None, True, True, False, marks=pytest.mark.slow),
+    (3, False, False, False),
+    pytest.param(3, True, True, True, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize(("n", "memory", "bidirectional", "masked"), UNKNOWN)
-def test_unknown_sizes(rng, monkeypatch, n, memory, bidirectional, masked):
-    """One length is rounded up, the other is below the number of chunks that an unknown time is cut into."""
+@pytest.mark.parametrize(("n", "remat", "bidirectional", "masked"), UNKNOWN_SIZES)
+def test_unknown_sizes(rng, monkeypatch, n, remat, bidirectional, masked):
+    """One length is rounded up; the other is below the number of chunks used for an unknown T."""
     monkeypatch.setattr(plan, "REMAT_CHUNKS", 4)
-    width = 4 if bidirectional else 2  # both layers read alike: XLA compiles once for both
-    layer, loop, _ = twins(rng, 2, width, num_layers=2, remat=memory == "lean", bidirectional=bidirectional)
+    width = 4 if bidirectional else 2  # both layers have inputs of one width, so that XLA compiles once for both
+    layer, loop, _ = build_pair(rng, 2, width, num_layers=2, remat=remat, bidirectional=bidirectional)
     specs = [tf.TensorSpec((n, None, width), "float64"), tf.TensorSpec((n, None), "bool")]
 
     @tf.function(input_signature=specs, autograph=False)
     def both(x, mask):
-        return [with_gradients(one, x, mask=mask if masked else None) for one in (layer, loop)]
+        return [with_gradients(each, x, mask=mask if masked else None) for each in (layer, loop)]
 
-    for rows, steps in ((n or 1, 9 if memory == "speed" else 37), (n or 2, 3)):
+    for rows, steps in ((n or 1, 37 if remat else 9), (n or 2, 3)):
         mask = rng.random((rows, steps)) < 0.7
         assert_equal(*both(tf.constant(rng.normal(size=(rows, steps, width))), tf.constant(mask)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("memory", ["speed", "lean"])
-def test_time_in_chunks(rng, memory):
-    steps = (plan.REMAT_CHUNK if memory == "lean" else plan.CHUNK) + 7  # an odd number: chunks of two lengths
-    layer, loop, _ = twins(rng, 2, d=4, num_layers=2, remat=memory == "lean", bidirectional=True, return_sequences=True)
+@pytest.mark.parametrize("remat", [False, True])
+def test_chunks_of_time_equal_loop(rng, remat):
+    steps = (plan.REMAT_CHUNK_STEPS if remat else plan.CHUNK_STEPS) + 7  # odd, so that chunks have two lengths
+    layer, loop, _ = build_pair(rng, 2, d=4, num_layers=2, remat=remat, bidirectional=True, return_sequences=True)
     x, mask = tf.constant(rng.normal(size=(2, steps, 4))), rng.random((2, steps)) < 0.9
     assert_equal(with_gradients(layer, x, mask=mask), tf.function(with_gradients)(loop, x, mask=mask), 1e-10)
 
 
-def test_stateful_batches_go_on_where_the_last_stopped(rng):
-    layer, loop, _ = twins(rng, [3, 3], n=N, stateful=True, cell=["lstm", "gru"])
-    for mask in map(mask_of, ("no mask", "any", "empty row")):
+def test_stateful_layer_carries_states_between_batches(rng):
+    layer, loop, _ = build_pair(rng, [3, 3], n=N, stateful=True, cell=["lstm", "gru"])
+    for mask in map(mask_array, ("no mask", "any", "empty row")):
         x = tf.constant(rng.normal(size=(N, T, D)))
         assert_equal(with_gradients(layer, x, mask=mask), with_gradients(loop, x, mask=mask))
-        states = [one.carried_state.to_arrays() for one in (layer, loop)]
+        states = [each.carried_state.to_arrays() for each in (layer, loop)]
         assert_equal(*states)
-        assert all(np.any(state) for state in states[0][-3:]), "h, c and h, of training"
+        assert all(np.any(state) for state in states[0][-3:]), "h, c, and h of the training states"
 
 
-# === memory ===
+# === Memory ===
 
 
-def passes_run(monkeypatch, layer, x):
-    """What a loss and its gradient run, in order: (name, bytes kept for the way back that are alive then)."""
-    done, kept = [], []
+def recorded_passes(monkeypatch, layer, x):
+    """Return (name, bytes stored for the backward pass at that time) of each pass that a gradient runs, in order."""
+    records, stored = [], []
 
-    def recorded(recurrence, compiled):
-        return SimpleNamespace(
-            **{
-                name: watched(run, name)
-                for name, run in vars(shared_passes(recurrence, compiled)).items()
-                if name != "compiled"
-            }
-        )
+    def recording_passes(recurrence, compiled):
+        passes = {k: v for k, v in vars(shared_passes(recurrence, compiled)).items() if k != "compiled"}
+        return SimpleNamespace(**{name: recorded(run, name) for name, run in passes.items()})
 
-    def watched(run, name):
+    def recorded(run, name):
         def call(*inputs):
             gc.collect()
-            alive = [ref() for ref in kept]
-            done.append((name, sum(tensor.numpy().nbytes for tensor in alive if tensor is not None)))
+            alive = [ref() for ref in stored]
+            records.append((name, sum(tensor.numpy().nbytes for tensor in alive if tensor is not None)))
             result = run(*inputs)
             if name == "forward_storing":
-                kept.extend(weakref.ref(tensor) for tensor in tf.nest.flatten(result[1:]))
+                stored.extend(weakref.ref(tensor) for tensor in tf.nest.flatten(result[1:]))
             return result
 
         return call
 
-    gc.freeze()  # what is there already need not be looked at
+    gc.freeze()  # objects that exist already need not be scanned
     with monkeypatch.context() as patch:
-        patch.setattr(stack, "shared_passes", recorded)
+        patch.setattr(stack, "shared_passes", recording_passes)
         with_gradients(layer, x)
     gc.unfreeze()
-    return [(name, size) for name, size in done if name != "input_gradient"]
+    return [(name, size) for name, size in records if name != "input_gradient"]
 
 
-def test_lean_memory_keeps_one_chunk_at_a_time(rng, monkeypatch):
-    monkeypatch.setattr(plan, "REMAT_CHUNK", 2)
-    n, steps, h, num_layers, numbers = 2, 6, 2, 2, 6  # an LSTM keeps h, c and four gates
+def test_remat_stores_one_chunk_at_a_time(rng, monkeypatch):
+    monkeypatch.setattr(plan, "REMAT_CHUNK_STEPS", 2)
+    n, steps, h, num_layers, num_stored = 2, 6, 2, 2, 6  # an LSTM stores h, c, and four gates
     x = tf.constant(rng.normal(size=(n, steps, h)))
-    order = {}
-    for memory in ("speed", "lean"):
-        layer, _, _ = twins(rng, h, num_layers=num_layers, remat=memory == "lean")
-        order[memory] = passes_run(monkeypatch, layer, x)
+    passes = {}
+    for remat in (False, True):
+        layer, _, _ = build_pair(rng, h, num_layers=num_layers, remat=remat)
+        passes[remat] = recorded_passes(monkeypatch, layer, x)
     chunks = 3 * num_layers
-    assert [name for name, _ in order["lean"]] == ["forward"] * chunks + ["forward_storing", "backward"] * chunks
-    assert {size for name, size in order["lean"] if name == "backward"} == {n * 2 * h * numbers * 8}
-    names = [name for name, _ in order["speed"]]
+    assert [name for name, _ in passes[True]] == ["forward"] * chunks + ["forward_storing", "backward"] * chunks
+    assert {size for name, size in passes[True] if name == "backward"} == {n * 2 * h * num_stored * 8}
+    names = [name for name, _ in passes[False]]
     assert set(names[: len(names) // 2]) == {"forward_storing"} and set(names[len(names) // 2 :]) == {"backward"}
-    assert order["speed"][len(names) // 2][1] == num_layers * n * steps * h * numbers * 8
+    assert passes[False][len(names) // 2][1] == num_layers * n * steps * h * num_stored * 8
 
 
 # === Dropout ===
 
 
-def mask_layer(rate, num_layers=2, h=16, **how):
-    """A stack whose output is the product of its dropout masks."""
-    layer = DeepRNN(h, num_layers, "rnn", "linear", dropout=rate, return_sequences=True, **how)
+def dropout_mask_layer(rate, num_layers=2, h=16, **options):
+    """Build a stack whose output is the product of its dropout masks."""
+    layer = DeepRNN(h, num_layers, "rnn", "linear", dropout=rate, return_sequences=True, **options)
     layer.build((None, None, 1))
     zeros = np.zeros((h, h))
     layer.set_weights([zeros[:1], zeros, np.ones(h), *[np.eye(h), zeros, zeros[0]] * (num_layers - 1)])
     return layer
 
 
-@pytest.mark.parametrize(("memory", "rate", "num_layers", "known"), [("speed", 0.5, 3, False), ("lean", 0.2, 2, True)])
-def test_masks_have_the_rate_and_are_all_different(rng, monkeypatch, memory, rate, num_layers, known):
-    monkeypatch.setattr(plan, "REMAT_CHUNK", 8)
-    layer = mask_layer(rate, num_layers, remat=memory == "lean")
+@pytest.mark.parametrize(("remat", "rate", "num_layers", "known"), [(False, 0.5, 3, False), (True, 0.2, 2, True)])
+def test_dropout_masks_have_the_rate_and_differ(rng, monkeypatch, remat, rate, num_layers, known):
+    monkeypatch.setattr(plan, "REMAT_CHUNK_STEPS", 8)
+    layer = dropout_mask_layer(rate, num_layers, remat=remat)
     x = tf.zeros((6, 16, 1))
 
     @tf.function(input_signature=[tf.TensorSpec((None, 16 if known else None, 1))], autograph=False)
@@ -237,7 +235,7 @@ def test_masks_have_the_rate_and_are_all_different(rng, monkeypatch, memory, rat
         assert np.unique(masks, axis=axis).shape == masks.shape
 
 
-def test_equal_seeds_drop_alike_through_updates(rng):
+def test_equal_seeds_draw_equal_dropout_masks(rng):
     x, y = rng.normal(size=(2, T, D)), rng.normal(size=(2, 1))
 
     def losses(layer_seed, global_seed):
@@ -253,10 +251,10 @@ def test_equal_seeds_drop_alike_through_updates(rng):
     assert np.max(np.abs(np.subtract(losses(6, 2), first))) > 1e-3
 
 
-def test_the_gradient_is_that_of_the_masks_drawn(rng, monkeypatch):
-    """Also where the way back computes anew."""
-    monkeypatch.setattr(plan, "REMAT_CHUNK", 2)
-    layer, _, _ = twins(rng, 2, num_layers=3, dropout=0.5, remat=True)
+def test_gradient_uses_the_masks_of_the_forward_pass(rng, monkeypatch):
+    """Also if the backward pass recomputes the forward pass."""
+    monkeypatch.setattr(plan, "REMAT_CHUNK_STEPS", 2)
+    layer, _, _ = build_pair(rng, 2, num_layers=3, dropout=0.5, remat=True)
     seeds = [dropout.seed_generator.state for dropout in layer.dropouts]
     start = [seed.numpy() for seed in seeds]
 
@@ -274,10 +272,10 @@ def test_the_gradient_is_that_of_the_masks_drawn(rng, monkeypatch):
     assert loss(x) == value and tf.reduce_sum(layer(x, training=True) ** 2) != value
 
 
-# === Bad values ===
+# === Invalid arguments ===
 
 
-class OwnCell:
+class CustomCell:
     def __init__(self, units):
         self.state_size, self.call = units, None
 
@@ -293,11 +291,11 @@ class OwnCell:
         ),
         (
             {"implementation": "cudnn", "activation": "relu"},
-            "implementation='cudnn' is not supported for this layer: activation='relu': cuDNN has tanh only",
+            "implementation='cudnn' is not supported for this layer: activation='relu': cuDNN supports tanh only",
         ),
         (
-            {"implementation": "xla", "cell": ["gru", OwnCell]},
-            "implementation='xla' is not supported for this layer: XLA supports .*, not OwnCell",
+            {"implementation": "xla", "cell": ["gru", CustomCell]},
+            "implementation='xla' is not supported for this layer: XLA supports .*, not CustomCell",
         ),
         (
             {"implementation": "xla", "activation": "silu"},
@@ -309,14 +307,14 @@ class OwnCell:
         ),
     ],
 )
-def test_bad_values(arguments, message):
+def test_unsupported_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         DeepRNN(2, 2, **arguments)
 
 
-def test_auto_runs_layer_by_layer_what_xla_does_not_support(rng):
-    """A layer that XLA supports runs on it."""
-    layer, loop = (DeepRNN(2, 2, "gru", ["silu", None], implementation=kernel) for kernel in ("auto", "loop"))
+def test_auto_selects_per_layer_if_xla_does_not_support_all(rng):
+    """XLA runs the layers that it supports, the loop runs the others."""
+    layer, loop = (DeepRNN(2, 2, "gru", ["silu", None], implementation=name) for name in ("auto", "loop"))
     x = rng.normal(size=(N, T, D)).astype("float32")
     assert layer(x).shape == loop(x).shape
     loop.set_weights(layer.get_weights())

@@ -1,3 +1,3 @@
-"""Tests here run as plain graphs unless marked `compiled`."""
+"""Run tests in this directory as plain graphs unless they are marked `compiled`."""
 
 from without_xla import plain_graphs  # noqa: F401 - an autouse fixture

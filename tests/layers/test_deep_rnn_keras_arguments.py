@@ -1,4 +1,4 @@
-"""The arguments that `DeepRNN` shares with Keras' layers, against stacks of `keras.layers`, in training mode too."""
+"""Arguments that `DeepRNN` shares with Keras' layers, compared with stacks of `keras.layers`."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ CONSTRAINED = {
 
 
 def supported(cell, options):
-    """The options that a layer of Keras has."""
+    """Return the options that the Keras layer supports."""
     absent = {"rnn": {"recurrent_activation", "reset_after"}, "lstm": {"reset_after"}, "gru": set()}[cell]
     return {name: value for name, value in options.items() if name not in absent}
 
@@ -44,30 +44,30 @@ def supported(cell, options):
 SUPPORTED = [(cell, name) for cell in LAYERS for name, options in ARGUMENTS.items() if supported(cell, options)]
 
 
-def stack_of_keras(cell, num_layers, dropout=0.0, bidirectional=False, seed=SEED, **options):
-    """A model of `keras.layers` with dropout between the layers, and these; layer l draws with seed + l."""
+def keras_stack(cell, num_layers, dropout=0.0, bidirectional=False, seed=SEED, **options):
+    """Return a model of `keras.layers` with dropout between the layers, and these layers; layer l has seed + l."""
     x = hidden = keras.Input((None, D), dtype=options.get("dtype"))
     layers = []
     for level in range(1, num_layers + 1):
         if level > 1:
             hidden = keras.layers.Dropout(dropout, seed=seed + level)(hidden)
-        # not keras.layers.Bidirectional: it copies its layers, and a SimpleRNN forgets its seed when it is copied
-        sides = [
+        # not keras.layers.Bidirectional, which copies its layers: the copy of a SimpleRNN loses its seed
+        directions = [
             LAYERS[cell](H, return_sequences=True, seed=seed + level, go_backwards=backwards, **options)
             for backwards in (False, True)[: 2 if bidirectional else 1]
         ]
-        layers += sides
-        sides = [layer(hidden) for layer in sides]
-        hidden = keras.ops.concatenate([sides[0], keras.ops.flip(sides[1], 1)], -1) if bidirectional else sides[0]
+        layers += directions
+        outputs = [layer(hidden) for layer in directions]
+        hidden = keras.ops.concatenate([outputs[0], keras.ops.flip(outputs[1], 1)], -1) if bidirectional else outputs[0]
     return keras.Model(x, hidden), layers
 
 
-def pair(rng, cell, num_layers=2, dropout=0.0, bidirectional=False, **options):
+def equal_stacks(rng, cell, num_layers=2, dropout=0.0, bidirectional=False, **options):
     ours = DeepRNN(
         H, num_layers, cell, dropout=dropout, bidirectional=bidirectional, seed=SEED, return_sequences=True, **options
     )
     ours.build((None, None, D))
-    stock, layers = stack_of_keras(cell, num_layers, dropout, bidirectional, **options)
+    stock, layers = keras_stack(cell, num_layers, dropout, bidirectional, **options)
     weights = [rng.normal(scale=0.6, size=weight.shape) for weight in ours.get_weights()]
     ours.set_weights(weights)
     for layer in layers:
@@ -87,26 +87,28 @@ def with_gradients(layer, x, training):
 )
 @pytest.mark.parametrize(("cell", "argument"), SUPPORTED)
 def test_stack_equals_keras_layers(rng, cell, argument, training):
-    """Values and gradients; dropout between the layers is drawn alike where the layers run one by one."""
+    """Compare values and gradients; dropout between the layers draws the same numbers if the layers run one by one."""
     options = supported(cell, ARGUMENTS[argument])
     dropout = 0.25 if "recurrent_dropout" in options else 0.0
-    ours, stock = pair(rng, cell, dropout=dropout, **options)
+    ours, stock = equal_stacks(rng, cell, dropout=dropout, **options)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
-    for _ in range(2):  # each call draws again
-        (output, gradients), (wanted, wanted_gradients) = (with_gradients(one, x, training) for one in (ours, stock))
-        assert_close(output, wanted.numpy(), 1e-5)
-        assert_close(gradients, [gradient.numpy() for gradient in wanted_gradients], 1e-4)
+    for _ in range(2):  # each call draws new numbers
+        (output, gradients), (expected, expected_gradients) = (
+            with_gradients(one, x, training) for one in (ours, stock)
+        )
+        assert_close(output, expected.numpy(), 1e-5)
+        assert_close(gradients, [gradient.numpy() for gradient in expected_gradients], 1e-4)
 
 
 @pytest.mark.parametrize("cell", LAYERS)
-def test_both_directions_draw_as_keras_does(rng, cell):
-    ours, stock = pair(rng, cell, dropout=0.25, bidirectional=True, recurrent_dropout=0.4)
+def test_dropout_of_both_directions_equals_keras(rng, cell):
+    ours, stock = equal_stacks(rng, cell, dropout=0.25, bidirectional=True, recurrent_dropout=0.4)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
     for _ in range(2):
         assert_close(ours(x, training=True), stock(x, training=True).numpy(), 1e-5)
 
 
-def test_recurrent_dropout_draws_without_a_seed(rng):
+def test_recurrent_dropout_without_seed(rng):
     layer = DeepRNN(H, 2, recurrent_dropout=0.5)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
     assert np.any(layer(x, training=True) != layer(x, training=True))
@@ -115,19 +117,19 @@ def test_recurrent_dropout_draws_without_a_seed(rng):
 
 @pytest.mark.parametrize("cell", LAYERS)
 def test_regularizers_and_constraints_equal_those_of_keras_layers(rng, cell):
-    ours, stock = pair(rng, cell, **REGULARIZED, **CONSTRAINED)
+    ours, stock = equal_stacks(rng, cell, **REGULARIZED, **CONSTRAINED)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
     assert len(ours.losses) == len(stock.losses) == 6
-    (_, gradients), (_, wanted) = (with_gradients(one, x, False) for one in (ours, stock))
-    assert_close(gradients, [gradient.numpy() for gradient in wanted], 1e-4)
+    (_, gradients), (_, expected) = (with_gradients(one, x, False) for one in (ours, stock))
+    assert_close(gradients, [gradient.numpy() for gradient in expected], 1e-4)
     for layer in (ours, stock):
-        keras.optimizers.SGD(0.1).apply(wanted, layer.trainable_weights)
+        keras.optimizers.SGD(0.1).apply(expected, layer.trainable_weights)
     assert_close(ours.get_weights(), stock.get_weights(), 1e-6)
     assert all(np.min(weight) >= 0 for weight in ours.get_weights() if weight.shape[0] == D)
 
 
 @pytest.mark.parametrize("options", [{}, {"return_state": True}], ids=["output", "states"])
-def test_activity_regularizer_equals_that_of_keras_layers(rng, options):
+def test_activity_regularizer_equals_keras(rng, options):
     ours = DeepRNN(H, 1, return_sequences=True, activity_regularizer="l2", **options)
     stock = keras.layers.LSTM(H, return_sequences=True, activity_regularizer="l2", **options)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
@@ -154,7 +156,7 @@ def test_regularizers_and_constraints_of_cells_with_equations(rng):
     assert len(again.losses) == len(layer.losses) == 8
 
 
-def test_options_of_one_layer(rng):
+def test_cell_options_of_one_layer(rng):
     layer = DeepRNN(H, 2, ["gru", {"name": "gru", "reset_after": False}], return_sequences=True)
     layer.build((None, None, D))
     assert [one.reset_after for one in layer.recurrent_layers] == [True, False]
@@ -179,17 +181,17 @@ def test_count_params_follows_the_arguments(cell, options):
     [
         (
             {"cell": "rnn", "recurrent_activation": "relu"},
-            "recurrent_activation has no effect: no layer has a cell with",
+            "recurrent_activation has no effect: no layer has a cell that supports it",
         ),
-        ({"cell": "lstm", "reset_after": False}, "reset_after has no effect: no layer has a cell with it"),
-        ({"cell": "rhn", "use_bias": False}, "use_bias has no effect: no layer has a cell with it"),
+        ({"cell": "lstm", "reset_after": False}, "reset_after has no effect: no layer has a cell that supports it"),
+        ({"cell": "rhn", "use_bias": False}, "use_bias has no effect: no layer has a cell that supports it"),
         ({"recurrent_activation": "sigmoind"}, "unknown recurrent_activation 'sigmoind'; did you mean 'sigmoid'"),
         ({"recurrent_dropout": 1.0}, r"recurrent_dropout must be a number in \[0, 1\), got 1.0"),
         ({"kernel_regularizer": "l3"}, "unknown kernel_regularizer 'l3'"),
         ({"bias_constraint": "positive"}, "unknown bias_constraint 'positive'"),
         (
             {"cell": keras.layers.GRUCell, "kernel_regularizer": "l2"},
-            "kernel_regularizer has no effect on cells made by",
+            "kernel_regularizer has no effect on cells created by",
         ),
         (
             {"recurrent_dropout": 0.2, "implementation": "cudnn"},
@@ -208,7 +210,7 @@ def test_arguments_without_effect_or_out_of_range(arguments, message):
 
 
 @pytest.mark.parametrize(("old", "new"), [("kernel", "implementation"), ("memory", "remat")])
-def test_old_names_are_unknown_arguments(old, new):
+def test_renamed_arguments_are_errors_that_name_the_new_name(old, new):
     for layer in (DeepRNN, LSTM):
         with pytest.raises(
             TypeError, match=f"{layer.__name__} got an unexpected keyword argument '{old}'; it is now '{new}'"

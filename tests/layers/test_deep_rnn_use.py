@@ -1,4 +1,4 @@
-"""`DeepRNN` in models: saving, configuration, weights, precision, dropout, shapes."""
+"""`DeepRNN` in models: saving, configuration, weights, precision, dropout, and shapes."""
 
 import inspect
 
@@ -24,7 +24,7 @@ CONFIGURATIONS = {
         "activation": [None, "sigmoid"],
     },
 }
-EVERYTHING = {  # every argument away from its default
+ALL_ARGUMENTS = {  # every argument with a value other than its default, except dilation and block_size
     "units": [2, 3],
     "num_layers": 2,
     "cell": ["lstm", "gru"],
@@ -63,13 +63,13 @@ configurations = pytest.mark.parametrize("configuration", CONFIGURATIONS.values(
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_tests")
-def reset_before(units):
+def gru_with_reset_before(units):
     return keras.layers.GRUCell(units, reset_after=False)
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_tests")
 class Tagger(keras.Model):
-    """A subclassed model with one state of its own making."""
+    """A subclassed model whose output depends on the final state."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -85,7 +85,7 @@ class Tagger(keras.Model):
         return {**super().get_config(), "units": self.units}
 
 
-def data(rng, n=2, steps=3, d=3):
+def random_inputs(rng, n=2, steps=3, d=3):
     return rng.normal(size=(n, steps, d)).astype("float32")
 
 
@@ -94,7 +94,7 @@ def saved_and_loaded(model, directory):
     return keras.models.load_model(directory / "model.keras")
 
 
-def trained(model, x):
+def fit_once(model, x):
     model.compile("sgd", "mse", run_eagerly=True)
     model.fit(x, np.ones((len(x), 1), "float32"), verbose=0)
     return model
@@ -105,10 +105,10 @@ def trained(model, x):
 
 @configurations
 def test_fit_save_load(rng, tmp_path, configuration):
-    x, layer = data(rng), DeepRNN(**configuration)
+    x, layer = random_inputs(rng), DeepRNN(**configuration)
     model = keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(1)])
     before = layer.get_weights()
-    trained(model, x)
+    fit_once(model, x)
     for old, new in zip(before, layer.get_weights(), strict=True):
         assert not np.array_equal(old, new)
     np.testing.assert_array_equal(saved_and_loaded(model, tmp_path)(x), model(x))
@@ -116,43 +116,43 @@ def test_fit_save_load(rng, tmp_path, configuration):
 
 @pytest.mark.slow
 @pytest.mark.compiled
-def test_functional_model_of_unknown_sizes_in_graph_mode(rng, tmp_path):
+def test_functional_model_with_unknown_sizes_in_graph_mode(rng, tmp_path):
     inputs = keras.Input((None, 3))
     hidden = DeepRNN(2, 2, return_sequences=True)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
     assert model.output_shape == (None, None, 1)
     model.compile("adam", "mse")
-    model.fit(data(rng), np.ones((2, 3, 1), "float32"), verbose=0)
+    model.fit(random_inputs(rng), np.ones((2, 3, 1), "float32"), verbose=0)
     loaded = saved_and_loaded(model, tmp_path)
     for n, steps in ((1, 1), (3, 5)):
-        x = data(rng, n, steps)
+        x = random_inputs(rng, n, steps)
         np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_functional_model_with_states(rng, tmp_path):
-    """A model that takes and gives the state, as one does to go on where a sequence stopped."""
+    """A model with states as inputs and outputs, as used to continue a sequence."""
     inputs = keras.Input((None, 3))
-    start = [[keras.Input((h,)), keras.Input((h,))] for h in (2, 4)]
-    output, *state = DeepRNN([2, 4], return_state=True, name="deep")(inputs, initial_state=start)
-    model = keras.Model([inputs, start], [output, state])
-    x, given = data(rng), [[data(rng)[:, 0, :1].repeat(h, 1)] * 2 for h in (2, 4)]
+    initial_state = [[keras.Input((h,)), keras.Input((h,))] for h in (2, 4)]
+    output, *state = DeepRNN([2, 4], return_state=True, name="deep")(inputs, initial_state=initial_state)
+    model = keras.Model([inputs, initial_state], [output, state])
+    x, values = random_inputs(rng), [[random_inputs(rng)[:, 0, :1].repeat(h, 1)] * 2 for h in (2, 4)]
     weights = random_weights(model.get_layer("deep"), rng)
-    wanted = oracles.deep_rnn(x, weights, ["lstm"] * 2, [2, 4], initial_state=given)
+    expected = oracles.deep_rnn(x, weights, ["lstm"] * 2, [2, 4], initial_state=values)
     for one in (model, saved_and_loaded(model, tmp_path)):
-        last, states = one([x, given])
-        assert_close(last, wanted.last)
-        assert_close(states, wanted.states)
+        last, states = one([x, values])
+        assert_close(last, expected.last)
+        assert_close(states, expected.states)
 
 
 def test_subclassed_model(rng, tmp_path):
-    x, model = data(rng), Tagger(2)
-    trained(model, x)
+    x, model = random_inputs(rng), Tagger(2)
+    fit_once(model, x)
     np.testing.assert_array_equal(saved_and_loaded(model, tmp_path)(x), model(x))
 
 
-@pytest.mark.parametrize("cell", [keras.layers.LSTMCell, reset_before, ["gru", reset_before]])
+@pytest.mark.parametrize("cell", [keras.layers.LSTMCell, gru_with_reset_before, ["gru", gru_with_reset_before]])
 def test_callable_cell_saved_and_loaded(rng, tmp_path, cell):
-    x = data(rng)
+    x = random_inputs(rng)
     model = keras.Sequential([keras.Input((None, 3)), DeepRNN([2, 3], cell=cell, bidirectional=True)])
     random_weights(model, rng)
     loaded = saved_and_loaded(model, tmp_path)
@@ -161,37 +161,37 @@ def test_callable_cell_saved_and_loaded(rng, tmp_path, cell):
 
 
 def test_two_deep_rnns_in_one_model(rng, tmp_path):
-    x = data(rng)
+    x = random_inputs(rng)
     model = keras.Sequential([keras.Input((None, 3)), DeepRNN(2, 2, return_sequences=True), DeepRNN(2, 2, cell="gru")])
     lower, upper = model.layers
     random_weights(model, rng)
-    between = oracles.deep_rnn(x, lower.get_weights(), ["lstm"] * 2, [2, 2]).outputs
-    wanted = oracles.deep_rnn(between, upper.get_weights(), ["gru"] * 2, [2, 2]).last
-    assert_close(model(x), wanted)
+    hidden = oracles.deep_rnn(x, lower.get_weights(), ["lstm"] * 2, [2, 2]).outputs
+    expected = oracles.deep_rnn(hidden, upper.get_weights(), ["gru"] * 2, [2, 2]).last
+    assert_close(model(x), expected)
     np.testing.assert_array_equal(saved_and_loaded(model, tmp_path)(x), model(x))
 
 
 # === Configuration ===
 
 
-def test_config_holds_every_argument():
-    layer = DeepRNN(**EVERYTHING)
-    named = set(inspect.signature(DeepRNN.__init__).parameters) - {"self", "kwargs"}
-    assert named == set(EVERYTHING)
-    assert named <= set(layer.get_config())
+def test_config_contains_every_argument():
+    layer = DeepRNN(**ALL_ARGUMENTS)
+    names = set(inspect.signature(DeepRNN.__init__).parameters) - {"self", "kwargs"}
+    assert names == set(ALL_ARGUMENTS)
+    assert names <= set(layer.get_config())
 
 
-@pytest.mark.parametrize("arguments", [EVERYTHING, {"units": 3}, {"units": 2, "cell": keras.layers.GRUCell}])
+@pytest.mark.parametrize("arguments", [ALL_ARGUMENTS, {"units": 3}, {"units": 2, "cell": keras.layers.GRUCell}])
 def test_config_round_trip(arguments):
     config = DeepRNN(**arguments, name="deep", dtype="mixed_bfloat16").get_config()
     assert DeepRNN.from_config(config).get_config() == config
 
 
-def test_config_keeps_what_was_given():
-    config = DeepRNN(**EVERYTHING).get_config()
-    objects = {name for name in EVERYTHING if name.endswith(("initializer", "regularizer", "constraint"))}
-    for name in set(EVERYTHING) - objects:
-        assert config[name] == EVERYTHING[name], name
+def test_config_contains_the_values_passed():
+    config = DeepRNN(**ALL_ARGUMENTS).get_config()
+    objects = {name for name in ALL_ARGUMENTS if name.endswith(("initializer", "regularizer", "constraint"))}
+    for name in set(ALL_ARGUMENTS) - objects:
+        assert config[name] == ALL_ARGUMENTS[name], name
     bias = keras.initializers.deserialize(config["bias_initializer"])
     assert (bias.t_max, bias.seed) == (5.0, 3)
     assert keras.regularizers.deserialize(config["recurrent_regularizer"]).l1 == 0.5
@@ -204,7 +204,7 @@ def test_config_keeps_what_was_given():
 
 @configurations
 def test_every_weight_gets_a_gradient(rng, configuration):
-    layer, x = DeepRNN(**configuration), tf.constant(np.abs(data(rng)))
+    layer, x = DeepRNN(**configuration), tf.constant(np.abs(random_inputs(rng)))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer(x) ** 2)
     gradients = tape.gradient(loss, [w.value for w in layer.trainable_weights])
@@ -213,7 +213,7 @@ def test_every_weight_gets_a_gradient(rng, configuration):
     assert [name for name, gradient in by_name.items() if gradient is None or not np.any(gradient)] == []
 
 
-def test_weights_run_from_the_lowest_layer_up_forward_before_backward(rng):
+def test_weight_order_is_lowest_layer_first_forward_before_backward(rng):
     layer = DeepRNN([2, 4], cell=["gru", "lstm"], bidirectional=True)
     layer.build((None, None, 3))
     shapes = [w.shape for w in layer.get_weights()]
@@ -238,49 +238,49 @@ def test_weights_run_from_the_lowest_layer_up_forward_before_backward(rng):
 )
 def test_precision(rng, policy, variables, outputs, tolerance):
     layer = DeepRNN(2, 2, cell=["gru", "lstm"], connection="skip", bidirectional=True, return_state=True, dtype=policy)
-    x, mask = data(rng), np.array([[1, 0, 1], [0, 0, 0]], bool)
+    x, mask = random_inputs(rng), np.array([[1, 0, 1], [0, 0, 0]], bool)
     result, *states = layer(x, mask=mask)
     assert {w.dtype for w in layer.weights} == {variables}
     assert {keras.backend.standardize_dtype(s.dtype) for s in [result, *keras.tree.flatten(states)]} == {outputs}
     weights = [keras.ops.convert_to_numpy(keras.ops.cast(w.value, "float64")) for w in layer.weights]
-    wanted = oracles.deep_rnn(x, weights, ["gru", "lstm"], [2, 2], "skip", True, mask=mask)
-    assert_close(keras.ops.cast(result, "float64"), wanted.last, tolerance)
+    expected = oracles.deep_rnn(x, weights, ["gru", "lstm"], [2, 2], "skip", True, mask=mask)
+    assert_close(keras.ops.cast(result, "float64"), expected.last, tolerance)
 
 
 # === Dropout ===
 
-DROPPED = {"units": 3, "num_layers": 2, "cell": "gru", "dropout": 0.5}
+WITH_DROPOUT = {"units": 3, "num_layers": 2, "cell": "gru", "dropout": 0.5}
 
 
-def test_dropout_acts_in_training_only(rng):
-    layer, x = DeepRNN(**DROPPED), data(rng)
-    plain = DeepRNN(**{**DROPPED, "dropout": 0.0})
-    plain.build(x.shape)
+def test_dropout_applies_in_training_only(rng):
+    layer, x = DeepRNN(**WITH_DROPOUT), random_inputs(rng)
+    without_dropout = DeepRNN(**{**WITH_DROPOUT, "dropout": 0.0})
+    without_dropout.build(x.shape)
     layer.build(x.shape)
-    plain.set_weights(random_weights(layer, rng))
-    np.testing.assert_array_equal(layer(x), plain(x))
-    np.testing.assert_array_equal(plain(x, training=True), plain(x))
+    without_dropout.set_weights(random_weights(layer, rng))
+    np.testing.assert_array_equal(layer(x), without_dropout(x))
+    np.testing.assert_array_equal(without_dropout(x, training=True), without_dropout(x))
     assert np.max(np.abs(layer(x, training=True) - layer(x))) > 1e-3
 
 
 @pytest.mark.parametrize("connection", ["stack", "residual", "skip"])
-def test_dropout_spares_input_output_and_shortcut(rng, connection):
-    """Layer 1's state is as without dropout, layer 2's is not, and the output is made of both undropped."""
-    layer, x = DeepRNN(**DROPPED, connection=connection, return_state=True), data(rng)
+def test_dropout_applies_to_neither_input_output_nor_shortcut(rng, connection):
+    """Dropout changes the state of layer 2 but not of layer 1, and the output combines both states without dropout."""
+    layer, x = DeepRNN(**WITH_DROPOUT, connection=connection, return_state=True), random_inputs(rng)
     _, first, second = layer(x)
     output, first_training, second_training = layer(x, training=True)
     np.testing.assert_array_equal(first_training, first)
     assert np.max(np.abs(second_training - second)) > 1e-4
-    made = {
+    combined = {
         "stack": second_training,
         "residual": first + second_training,
         "skip": np.concatenate([first, second_training], axis=-1),
     }
-    np.testing.assert_array_equal(output, made[connection])
+    np.testing.assert_array_equal(output, combined[connection])
 
 
-def test_dropout_spares_the_input_that_skip_brings_to_upper_layers(rng):
-    layer, x = DeepRNN(**DROPPED, connection="skip"), data(rng)
+def test_dropout_does_not_apply_to_inputs_of_skip_connections(rng):
+    layer, x = DeepRNN(**WITH_DROPOUT, connection="skip"), random_inputs(rng)
     layer.build(x.shape)
     weights = random_weights(layer, rng)
     weights[3][:3] = 0  # layer 2 now reads nothing from layer 1
@@ -290,11 +290,11 @@ def test_dropout_spares_the_input_that_skip_brings_to_upper_layers(rng):
 
 @pytest.mark.parametrize("seed", [5, None])
 def test_dropout_is_reproducible(rng, seed):
-    x = data(rng)
+    x = random_inputs(rng)
 
     def draws(layer_seed, global_seed):
         keras.utils.set_random_seed(global_seed)
-        layer = DeepRNN(**DROPPED, seed=layer_seed, kernel_initializer="ones", recurrent_initializer="zeros")
+        layer = DeepRNN(**WITH_DROPOUT, seed=layer_seed, kernel_initializer="ones", recurrent_initializer="zeros")
         return np.array([layer(x, training=True) for _ in range(3)])
 
     first = draws(seed, 1)
@@ -311,7 +311,7 @@ def test_dropout_is_reproducible(rng, seed):
 def test_output_shapes(rng, configuration, return_sequences, return_state):
     layer = DeepRNN(**configuration, return_sequences=return_sequences, return_state=return_state)
     symbolic = layer(keras.Input((None, 3)))
-    x = data(rng)
+    x = random_inputs(rng)
     result = layer(x)
     assert layer.compute_output_shape(x.shape) == keras.tree.map_structure(lambda tensor: tuple(tensor.shape), result)
     unknown = [(*[None] * (len(t.shape) - 1), t.shape[-1]) for t in keras.tree.flatten(result)]

@@ -1,13 +1,13 @@
-"""The drop-ins `LSTM`, `GRU`, `SimpleRNN` in use: dropout, the choice of a kernel, configuration, files, training.
+"""`LSTM`, `GRU`, and `SimpleRNN` in use: dropout, selection of an implementation, configuration, files, and training.
 
-XLA runs as a plain graph here, for it compiles nothing; `test_drop_ins` holds all ways to one reference.
+XLA runs as a plain graph here, to save compilation; `test_drop_ins` compares all modes with one reference.
 """
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_drop_ins import MANY, D, T, assert_near, cells, differentiated, inputs, pair
+from test_drop_ins import MANY_ROWS, D, T, assert_near, cells, inputs, pair, with_gradients
 
 import deeprnn_keras
 from deeprnn_keras.kernels import machine
@@ -16,11 +16,11 @@ classes = pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 
 
 @pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch):
+def without_gpu(monkeypatch):
     monkeypatch.setattr(machine, "has_gpu", lambda: False)
 
 
-def ours(name, units, **options):
+def make_layer(name, units, **options):
     return getattr(deeprnn_keras, name)(units, **options)
 
 
@@ -28,9 +28,9 @@ def sine(x):
     return tf.sin(x)
 
 
-# === Dropout, and what only Keras' loop knows ===
+# === Dropout, and options that only Keras' loop supports ===
 
-LOOPS = [
+LOOP_ONLY = [
     ("gru_reset_before", {"dropout": 0.4, "recurrent_dropout": 0.3}),
     ("rnn", {"recurrent_dropout": 0.3}),
     ("lstm", {"unroll": True, "dropout": 0.4}),
@@ -40,53 +40,54 @@ LOOPS = [
 ]
 
 
-def assert_equal_draws(rng, layers, tolerance):
-    """Twice in training, where each call draws anew."""
+def assert_equal_dropout(rng, layers, tolerance):
+    """Compare two calls in training, each of which draws new dropout masks."""
     x, states = inputs(rng, layers[0])
     for _ in range(2):
-        assert_near(*(differentiated(layer, x, states, MANY, training=True) for layer in layers), tolerance)
+        assert_near(*(with_gradients(layer, x, states, MANY_ROWS, training=True) for layer in layers), tolerance)
 
 
 @cells
-def test_dropout_of_the_input_draws_the_numbers_of_keras(rng, cell):
+def test_input_dropout_equals_keras(rng, cell):
     layers = pair(rng, cell, dropout=0.4, seed=3, return_sequences=True, return_state=True)
     assert layers[0].selected_implementation() == "xla"
-    assert_equal_draws(rng, layers, 1e-5)
+    assert_equal_dropout(rng, layers, 1e-5)
     x, _ = inputs(rng, layers[0])
     assert np.any(layers[0](x, training=True)[0] != layers[0](x, training=True)[0])
     assert_near(layers[0](x), layers[1](x))
 
 
-@pytest.mark.parametrize(("cell", "options"), LOOPS)
-def test_what_only_the_loop_of_keras_knows_runs_on_it(rng, cell, options):
+@pytest.mark.parametrize(("cell", "options"), LOOP_ONLY)
+def test_options_that_only_the_loop_supports_run_on_it(rng, cell, options):
     layers = pair(rng, cell, **options, seed=3)
     assert layers[0].selected_implementation() == "loop"
-    assert_equal_draws(rng, layers, 1e-6)
+    assert_equal_dropout(rng, layers, 1e-6)
 
 
-# === The choice of a kernel ===
+# === Selection of an implementation ===
 
 
-@pytest.mark.parametrize(("kernel", "runs"), [("auto", "xla"), ("xla", "xla"), ("loop", "loop")])
+@pytest.mark.parametrize(("implementation", "selected"), [("auto", "xla"), ("xla", "xla"), ("loop", "loop")])
 @cells
-def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
+def test_all_implementations_return_the_same(rng, cell, implementation, selected):
     stock = pair(rng, cell)[1]
-    layer = getattr(deeprnn_keras, type(stock).__name__).from_config({**stock.get_config(), "implementation": kernel})
+    config = {**stock.get_config(), "implementation": implementation}
+    layer = getattr(deeprnn_keras, type(stock).__name__).from_config(config)
     layer.build((None, None, D))
     layer.set_weights(stock.get_weights())
-    assert (layer.get_config()["implementation"], layer.selected_implementation()) == (kernel, runs)
+    assert (layer.get_config()["implementation"], layer.selected_implementation()) == (implementation, selected)
     x, states = inputs(rng, layer)
-    assert_near(layer(x, initial_state=states, mask=MANY), stock(x, initial_state=states, mask=MANY))
+    assert_near(layer(x, initial_state=states, mask=MANY_ROWS), stock(x, initial_state=states, mask=MANY_ROWS))
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "words"),
+    ("name", "options", "message"),
     [
-        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN has tanh only"),
+        ("LSTM", {"implementation": "cudnn", "activation": "relu"}, "activation='relu': cuDNN supports tanh only"),
         (
             "LSTM",
             {"implementation": "cudnn", "recurrent_activation": sine},
-            "a user-defined function: cuDNN has sigmoid only",
+            "a user-defined function: cuDNN supports sigmoid only",
         ),
         ("GRU", {"implementation": "cudnn", "reset_after": False}, "reset_after=False"),
         ("GRU", {"implementation": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),
@@ -102,31 +103,31 @@ def test_each_kernel_gives_the_same(rng, cell, kernel, runs):
         ),
     ],
 )
-def test_a_kernel_that_cannot_be_is_refused_when_the_layer_is_made(name, options, words):
-    with pytest.raises(ValueError, match=words):
-        ours(name, 3, **options)
+def test_unsupported_implementation_is_rejected_in_constructor(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_layer(name, 3, **options)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (
             {"implementation": "cudnn"},
             "implementation='cudnn' is not supported for this layer: no GPU is visible to TensorFlow",
         ),
         ({"use_cudnn": True}, "use_cudnn=True is not supported for this layer: no GPU is visible to TensorFlow"),
-        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False forbids it"),
+        ({"implementation": "cudnn", "use_cudnn": False}, "use_cudnn=False disables cuDNN"),
     ],
 )
-def test_cudnn_without_a_gpu_is_refused_when_the_layer_is_called(name, options, words):
-    layer = ours(name, 3, **options)
-    for ask in (layer.selected_implementation, lambda: layer(np.zeros((2, T, D), "float32"))):
-        with pytest.raises(ValueError, match=words):
-            ask()
+def test_cudnn_without_gpu_is_rejected_in_call(name, options, message):
+    layer = make_layer(name, 3, **options)
+    for function in (layer.selected_implementation, lambda: layer(np.zeros((2, T, D), "float32"))):
+        with pytest.raises(ValueError, match=message):
+            function()
 
 
-ON_A_GPU = {
+SELECTED_WITH_GPU = {
     "cudnn": [
         {},
         {"dropout": 0.1, "stateful": True},
@@ -145,48 +146,56 @@ ON_A_GPU = {
 }
 
 
-@pytest.mark.parametrize("kernel", ON_A_GPU)
-def test_choice_where_there_is_a_gpu(monkeypatch, kernel):
+@pytest.mark.parametrize("implementation", SELECTED_WITH_GPU)
+def test_selection_with_gpu(monkeypatch, implementation):
     monkeypatch.setattr(machine, "has_gpu", lambda: True)
-    for options in ON_A_GPU[kernel]:
-        assert [ours(name, 3, **options).selected_implementation() for name in ("LSTM", "GRU")] == [kernel] * 2
+    for options in SELECTED_WITH_GPU[implementation]:
+        assert [make_layer(name, 3, **options).selected_implementation() for name in ("LSTM", "GRU")] == [
+            implementation
+        ] * 2
     assert (
-        ours("GRU", 3, reset_after=False).selected_implementation()
-        == ours("SimpleRNN", 3).selected_implementation()
+        make_layer("GRU", 3, reset_after=False).selected_implementation()
+        == make_layer("SimpleRNN", 3).selected_implementation()
         == "loop"
     )
 
 
-@pytest.mark.parametrize("how", [{"return_sequences": True}, {"go_backwards": True, "zero_output_for_mask": True}])
+@pytest.mark.parametrize("options", [{"return_sequences": True}, {"go_backwards": True, "zero_output_for_mask": True}])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_masks_where_there_is_a_gpu(rng, monkeypatch, cell, how):
-    """Keras' cuDNN path falls back to its loop here; what stands around it runs."""
+def test_masks_with_gpu(rng, monkeypatch, cell, options):
+    """Keras' cuDNN path falls back to its loop here, so this tests the code around it."""
     monkeypatch.setattr(machine, "has_gpu", lambda: True)
-    layer, stock = pair(rng, cell, return_state=True, **how)
+    layer, stock = pair(rng, cell, return_state=True, **options)
     assert layer.selected_implementation() == "cudnn"
     x, states = inputs(rng, layer)
-    for mask in (None, MANY):
-        assert_near(differentiated(layer, x, states, mask), differentiated(stock, x, states, mask))
+    for mask in (None, MANY_ROWS):
+        assert_near(with_gradients(layer, x, states, mask), with_gradients(stock, x, states, mask))
 
 
 # === Configuration and files ===
 
 
 @classes
-def test_configuration(name):
+def test_config_round_trip(name):
     stock = getattr(keras.layers, name)(3, activation="tanh", go_backwards=True, name="layer", dtype="float64")
     layer = getattr(deeprnn_keras, name).from_config(stock.get_config())
     assert isinstance(layer, type(stock))
     assert layer.get_config() == {**stock.get_config(), "implementation": "auto"}
     for use_cudnn in ("auto", True, False) if name != "SimpleRNN" else ():
-        layer = ours(name, 3, use_cudnn=use_cudnn, implementation="loop")
+        layer = make_layer(name, 3, use_cudnn=use_cudnn, implementation="loop")
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
         assert (type(again), again.use_cudnn, again.implementation) == (type(layer), use_cudnn, "loop")
 
 
-def test_names_and_weights_are_those_of_keras():
+def test_names_and_weights_equal_keras():
     keras.backend.clear_session()
-    layers = [ours("LSTM", 2), keras.layers.LSTM(2), ours("LSTM", 2), ours("GRU", 2), ours("SimpleRNN", 2)]
+    layers = [
+        make_layer("LSTM", 2),
+        keras.layers.LSTM(2),
+        make_layer("LSTM", 2),
+        make_layer("GRU", 2),
+        make_layer("SimpleRNN", 2),
+    ]
     assert [layer.name for layer in layers] == ["lstm", "lstm_1", "lstm_2", "gru", "simple_rnn"]
     shapes = {"LSTM": [(3, 8), (2, 8), (8,)], "GRU": [(3, 6), (2, 6), (2, 6)], "SimpleRNN": [(3, 2), (2, 2), (2,)]}
     for layer in layers:
@@ -195,8 +204,8 @@ def test_names_and_weights_are_those_of_keras():
         assert [w.name for w in layer.weights] == ["kernel", "recurrent_kernel", "bias"]
 
 
-def mixture(layers):
-    """A functional model with a mask, with layers nested in another model and wrapped in two directions."""
+def functional_model(layers):
+    """Return a functional model with a mask, a nested model, and bidirectional layers."""
     inner = keras.Sequential([keras.Input((None, D)), layers.SimpleRNN(4, return_sequences=True), layers.LSTM(2)])
     x = keras.Input((None, D))
     masked = keras.layers.Masking()(x)
@@ -205,52 +214,55 @@ def mixture(layers):
     return keras.Model(x, keras.layers.Concatenate()([*heads, inner(x)]))
 
 
-def sequential(layers):
+def sequential_model(layers):
     return keras.Sequential([keras.Input((T, D)), layers.LSTM(3, go_backwards=True), keras.layers.Dense(2)])
 
 
-def with_padding(rng):
+def padded_inputs(rng):
     x = rng.normal(size=(3, T, D)).astype("float32")
     x[1, 2:] = 0
     return x
 
 
-@pytest.mark.parametrize("make", [sequential, mixture])
-def test_weight_files_of_keras_and_back(rng, tmp_path, make):
-    x = with_padding(rng)
+@pytest.mark.parametrize("make_model", [sequential_model, functional_model])
+def test_weight_files_are_exchangeable_with_keras(rng, tmp_path, make_model):
+    x = padded_inputs(rng)
     for source, target in ((keras.layers, deeprnn_keras), (deeprnn_keras, keras.layers)):
-        written, read = make(source), make(target)
-        written.set_weights([rng.normal(size=w.shape) for w in written.weights])
-        written.save_weights(tmp_path / "model.weights.h5")
-        read.load_weights(tmp_path / "model.weights.h5")
-        assert_near(read(x), written(x))
+        source_model, target_model = make_model(source), make_model(target)
+        source_model.set_weights([rng.normal(size=w.shape) for w in source_model.weights])
+        source_model.save_weights(tmp_path / "model.weights.h5")
+        target_model.load_weights(tmp_path / "model.weights.h5")
+        assert_near(target_model(x), source_model(x))
 
 
-def kinds(model):
+def layer_types(model):
     return [
         (type(layer), layer.get_config().get("implementation")) for layer in model._flatten_layers(include_self=False)
     ]
 
 
-def stateful(layers):
+def stateful_model(layers):
     return keras.Sequential([keras.Input(batch_shape=(3, T, D)), layers.GRU(2, stateful=True, implementation="loop")])
 
 
-@pytest.mark.parametrize("make, layers", [(mixture, deeprnn_keras), (mixture, keras.layers), (stateful, deeprnn_keras)])
-def test_a_saved_model_is_the_same(rng, tmp_path, make, layers):
-    x, model = with_padding(rng), make(layers)
+@pytest.mark.parametrize(
+    "make_model, layers",
+    [(functional_model, deeprnn_keras), (functional_model, keras.layers), (stateful_model, deeprnn_keras)],
+)
+def test_saved_model_round_trip(rng, tmp_path, make_model, layers):
+    x, model = padded_inputs(rng), make_model(layers)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert kinds(loaded) == kinds(model)
+    assert layer_types(loaded) == layer_types(model)
     for _ in range(2):
         np.testing.assert_array_equal(loaded(x), model(x))
 
 
-# === What Keras' tests of its layers demand ===
+# === Cases of Keras' own tests ===
 
-HOLES, ENDS = [[1, 1, 0, 1], [1, 0, 0, 1]], [[1, 1, 1, 0], [1, 1, 0, 0]]
+WITH_GAPS, RIGHT_PADDED = [[1, 1, 0, 1], [1, 0, 0, 1]], [[1, 1, 1, 0], [1, 1, 0, 0]]
 SHORT, LONG, WIDE = (2, 4, 3), (3, 6, 4), (2, 3, 4)
-PUBLISHED = [  # units, shape of x, arguments, the output in each example, or in each and its units
+PUBLISHED = [  # layer, units, shape of x, arguments, and the output of each example, or of each example and unit
     ("LSTM", 3, LONG, {}, [0.6288687, 0.86899155, 0.9460773]),
     ("LSTM", 3, LONG, {"go_backwards": True, "implementation": 1}, [0.35622165, 0.74789524, 0.8872726]),
     ("LSTM", 3, LONG, {"unit_forget_bias": False}, [0.57019705, 0.8661914, 0.9459622]),
@@ -266,52 +278,52 @@ PUBLISHED = [  # units, shape of x, arguments, the output in each example, or in
     ("LSTM", 2, SHORT, {"initial_state": 2}, [[0.20574439, 0.3558822], [0.64930826, 0.66276]]),
     ("GRU", 2, SHORT, {"initial_state": 1, "go_backwards": True}, [[0.13486053, 0.23261218], [0.78257304, 0.9691353]]),
     ("SimpleRNN", 4, SHORT, {"initial_state": 1}, [0.33621645, 0.6262637]),
-    ("LSTM", 2, SHORT, {"mask": ENDS}, [0.11755939, 0.28556206]),
-    ("LSTM", 2, SHORT, {"mask": np.flip(ENDS, 1), "go_backwards": True}, [0.15341201, 0.3844719]),
-    ("GRU", 2, SHORT, {"mask": HOLES}, [0.19393763, 0.30818558]),
-    ("SimpleRNN", 4, SHORT, {"mask": HOLES, "go_backwards": True}, [0.07376196, 0.43645123]),
+    ("LSTM", 2, SHORT, {"mask": RIGHT_PADDED}, [0.11755939, 0.28556206]),
+    ("LSTM", 2, SHORT, {"mask": np.flip(RIGHT_PADDED, 1), "go_backwards": True}, [0.15341201, 0.3844719]),
+    ("GRU", 2, SHORT, {"mask": WITH_GAPS}, [0.19393763, 0.30818558]),
+    ("SimpleRNN", 4, SHORT, {"mask": WITH_GAPS, "go_backwards": True}, [0.07376196, 0.43645123]),
 ]
 
 
-@pytest.mark.parametrize(("name", "units", "shape", "options", "wanted"), PUBLISHED)
-def test_published_numbers(name, units, shape, options, wanted):
+@pytest.mark.parametrize(("name", "units", "shape", "options", "expected"), PUBLISHED)
+def test_published_values(name, units, shape, options, expected):
     x = np.arange(np.prod(shape), dtype="float32").reshape(shape)
     options = dict(options)
     states = [np.arange(2.0 * units).reshape(2, units)] * options.pop("initial_state", 0)
     mask = options.pop("mask", None)
     for role, value in {"kernel": 0.01, "recurrent": 0.02, "bias": 0.03}.items():
         options[f"{role}_initializer"] = keras.initializers.Constant(value)
-    layer = ours(name, units, **options)
+    layer = make_layer(name, units, **options)
     assert layer.selected_implementation() == "xla"
     for _ in range(2):
         if layer.stateful:
             layer.reset_state()
             layer(x)
         output = np.asarray(layer(x, initial_state=states or None, mask=None if mask is None else np.array(mask, bool)))
-        np.testing.assert_allclose(output, np.reshape(wanted, (len(x), -1)) + 0 * output, rtol=1e-5)
+        np.testing.assert_allclose(output, np.reshape(expected, (len(x), -1)) + 0 * output, rtol=1e-5)
 
 
 @classes
-def test_a_layer_of_keras_in_all_else(rng, name):
-    how = {"dropout": 0.5, "return_sequences": True, "dtype": "mixed_float16", "seed": 1}
-    how |= {f"{part}_regularizer": "l2" for part in ("kernel", "recurrent", "bias", "activity")}
-    x, facts = inputs(rng, pair(rng, "rnn")[0])[0], []
+def test_other_properties_equal_keras(rng, name):
+    options = {"dropout": 0.5, "return_sequences": True, "dtype": "mixed_float16", "seed": 1}
+    options |= {f"{part}_regularizer": "l2" for part in ("kernel", "recurrent", "bias", "activity")}
+    x, properties = inputs(rng, pair(rng, "rnn")[0])[0], []
     for layers in (deeprnn_keras, keras.layers):
         keras.utils.set_random_seed(3)
-        layer = getattr(layers, name)(3, **how)
+        layer = getattr(layers, name)(3, **options)
         symbolic = layer(keras.Input((None, D)))
-        assert layer.compute_output_shape(x.shape) == layer(x).shape == (len(MANY), T, 3)
-        facts.append([symbolic.shape, symbolic.dtype, layer.supports_masking, len(layer.non_trainable_variables)])
-        facts.append([float(loss) for loss in layer.losses])
+        assert layer.compute_output_shape(x.shape) == layer(x).shape == (len(MANY_ROWS), T, 3)
+        properties.append([symbolic.shape, symbolic.dtype, layer.supports_masking, len(layer.non_trainable_variables)])
+        properties.append([float(loss) for loss in layer.losses])
         with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
             layer(x[0])
-    assert facts[0] == facts[2] and len(facts[1]) >= 3 and len(layer.trainable_weights) == 3
-    np.testing.assert_allclose(facts[1], facts[3], rtol=1e-3)
+    assert properties[0] == properties[2] and len(properties[1]) >= 3 and len(layer.trainable_weights) == 3
+    np.testing.assert_allclose(properties[1], properties[3], rtol=1e-3)
 
 
 @pytest.mark.parametrize(("name", "jit_compile"), [("LSTM", False), pytest.param("GRU", True, marks=pytest.mark.slow)])
-def test_training_goes_as_with_keras(rng, name, jit_compile):
-    x, results = np.concatenate([with_padding(rng), with_padding(rng)[:2]]), []
+def test_training_equals_keras(rng, name, jit_compile):
+    x, results = np.concatenate([padded_inputs(rng), padded_inputs(rng)[:2]]), []
     for layers in (deeprnn_keras, keras.layers):
         keras.utils.set_random_seed(3)
         model = keras.Sequential([keras.Input((None, D)), keras.layers.Masking()])
@@ -319,5 +331,5 @@ def test_training_goes_as_with_keras(rng, name, jit_compile):
         model.compile("sgd", "mse", jit_compile=jit_compile)
         losses = model.fit(x, x[:, 0, :2], batch_size=3, epochs=2, verbose=0).history["loss"]
         results.append([losses, *model.get_weights(), model.predict(x, verbose=0)])
-    for got, wanted in zip(*results, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)

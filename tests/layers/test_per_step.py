@@ -25,7 +25,7 @@ def test_values(rng, shape, units):
 
 
 @pytest.mark.slow
-def test_a_model_with_both(rng, tmp_path):
+def test_model_with_deep_input_and_output(rng, tmp_path):
     model = keras.Sequential(
         [
             keras.Input((None, 3)),
@@ -37,14 +37,14 @@ def test_a_model_with_both(rng, tmp_path):
     )
     x = rng.normal(size=(4, 5, 3)).astype("float32")
     model.compile("adam", "mse")
-    before = [w.numpy() for w in model.trainable_weights]
+    initial_weights = [w.numpy() for w in model.trainable_weights]
     model.fit(x, rng.normal(size=(4, 5, 2)), verbose=0)
-    changed = [bool((w.numpy() != old).any()) for w, old in zip(model.trainable_weights, before, strict=True)]
+    changed = [bool((w.numpy() != old).any()) for w, old in zip(model.trainable_weights, initial_weights, strict=True)]
     assert changed == [True] * len(changed)
     model.save(tmp_path / "model.keras")
     assert_close(keras.models.load_model(tmp_path / "model.keras")(x), model(x).numpy(), 0)
     assert abs(model(x, training=True) - model(x)).numpy().max() > 0
-    first, second = model.layers[-1].steps
+    first, second = model.layers[-1].dense_layers
     assert abs(first.kernel.numpy()[:2, :2] - second.kernel.numpy()[:2, :2]).max() > 1e-3
 
 
@@ -57,6 +57,6 @@ def test_a_model_with_both(rng, tmp_path):
         (([3], "tanh", 1.0), r"dropout must be a number in \[0, 1\), got 1.0"),
     ],
 )
-def test_bad_input(arguments, message):
+def test_unsupported_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         DeepOutput(*arguments)

@@ -1,4 +1,4 @@
-"""A training run in which everything has a state. As a script, it can be killed and resumed."""
+"""Training run in which every component has a state. As a script, it can be killed and resumed."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 
-def training(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), implementation="loop", **changes):
+def resumable_run(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), implementation="loop", **changes):
     """Return a model and the arguments of `fit`.
 
     Stateful, with dropout, random T, a schedule with warm-up, averaging, AR, and TAR; 6 updates per epoch.
@@ -16,8 +16,8 @@ def training(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), im
     from deeprnn_keras import LanguageModel, Recipe, Resume, TBPTTDataset
     from deeprnn_keras.training import NTASGD, CosineDecay, NonFiniteGuard
 
-    class AtOnce(NTASGD):
-        """NT-ASGD triggered at the end of the first epoch."""
+    class TriggeredNTASGD(NTASGD):
+        """NT-ASGD that is triggered at the end of the first epoch."""
 
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
@@ -49,7 +49,7 @@ def training(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), im
     recipe.compile(model, model.loss_function())
     inner = [*recipe.callbacks(data), NonFiniteGuard(), *callbacks]
     if averaging == "nt-asgd":
-        inner[1] = AtOnce()
+        inner[1] = TriggeredNTASGD()
     resume = Resume(directory, data, inner, every=every, about=changes)
     held_out = TBPTTDataset(stream[::-1], 8, 9)
     return model, {
@@ -64,7 +64,7 @@ def training(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), im
 
 def main(directory, epochs, every, implementation):
     """Train, and write the final weights and the history."""
-    model, fit = training(Path(directory) / "checkpoints", int(epochs), int(every), implementation=implementation)
+    model, fit = resumable_run(Path(directory) / "checkpoints", int(epochs), int(every), implementation=implementation)
     history = model.fit(**fit).history
     np.savez(Path(directory) / "end.npz", *model.get_weights(), *[history[key] for key in sorted(history)])
 

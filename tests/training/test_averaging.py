@@ -1,4 +1,4 @@
-"""NT-ASGD: when it triggers, what it averages, and what the model holds when."""
+"""NT-ASGD: the trigger, the averages, and the weights that the model holds during and after `fit`."""
 
 import functools
 
@@ -11,7 +11,7 @@ from deeprnn_keras.training.averaging import NTASGD
 
 pytestmark = pytest.mark.usefixtures("eager")
 
-# === The rule ===
+# === Trigger ===
 
 
 @functools.cache
@@ -21,8 +21,8 @@ def untrained():
     return model
 
 
-def fed(losses, nonmono):
-    """Return a callback that was given these validation losses; its model is never trained."""
+def callback_after(losses, nonmono):
+    """Return a callback that received these validation losses; its model is not trained."""
     averaging = NTASGD(nonmono)
     averaging.set_model(untrained())
     averaging.on_train_begin()
@@ -31,8 +31,8 @@ def fed(losses, nonmono):
     return averaging
 
 
-def published(losses, nonmono):
-    """The condition of salesforce/awd-lstm-lm, main.py."""
+def published_trigger(losses, nonmono):
+    """Return the epoch at which main.py of salesforce/awd-lstm-lm triggers, or None."""
     best_val_loss = []
     for epoch, val_loss in enumerate(losses):
         if len(best_val_loss) > nonmono and val_loss > min(best_val_loss[:-nonmono]):
@@ -44,27 +44,27 @@ def published(losses, nonmono):
 @pytest.mark.parametrize(
     ("losses", "nonmono", "epoch"),
     [
-        ([5, 4, 3, 2, 1], 1, None),  # it always falls
-        ([5, 5, 5, 5, 5], 1, None),  # no worse is not worse
-        ([3, 4, 4, 4], 1, 2),  # epoch 1 has nothing to be compared with
+        ([5, 4, 3, 2, 1], 1, None),  # decreases in every epoch
+        ([5, 5, 5, 5, 5], 1, None),  # equal is not worse
+        ([3, 4, 4, 4], 1, 2),  # epoch 1 has no earlier epoch to compare with
         ([3, 4, 4, 4], 2, 3),
         ([3, 4, 4, 4], 3, None),
-        ([5, 4, 3, 3.5, 2.9, 3.1, 3.2], 2, 5),  # 3.1 against the best of 5, 4, 3
-        ([5, 4, 3, 6, 2.9, 2.8], 2, 3),  # 6 against 5
+        ([5, 4, 3, 3.5, 2.9, 3.1, 3.2], 2, 5),  # 3.1 > min(5, 4, 3)
+        ([5, 4, 3, 6, 2.9, 2.8], 2, 3),  # 6 > 5
     ],
 )
-def test_trigger_by_hand(losses, nonmono, epoch):
-    averaging = fed(losses, nonmono)
-    assert averaging.triggered_at == epoch == published(losses, nonmono)
+def test_trigger_epoch(losses, nonmono, epoch):
+    averaging = callback_after(losses, nonmono)
+    assert averaging.triggered_at == epoch == published_trigger(losses, nonmono)
     assert averaging.losses == losses and averaging.count == 0 and not averaging.averaged
 
 
-def test_trigger_equals_the_published_code(rng):
+def test_trigger_equals_published_code(rng):
     triggered = set()
     for _ in range(30):
         losses, nonmono = list(rng.normal(size=12).cumsum() - np.arange(12) / 2), int(rng.integers(1, 6))
-        triggered.add(fed(losses, nonmono).triggered_at)
-        assert fed(losses, nonmono).triggered_at == published(losses, nonmono)
+        triggered.add(callback_after(losses, nonmono).triggered_at)
+        assert callback_after(losses, nonmono).triggered_at == published_trigger(losses, nonmono)
     assert None in triggered and len(triggered) > 4
 
 
@@ -77,12 +77,12 @@ def values(variables):
     return [variable.value.numpy() for variable in variables]
 
 
-class Watch(keras.callbacks.Callback):
-    """The trainable weights after each update, and what the model holds at the end of each epoch."""
+class WeightHistory(keras.callbacks.Callback):
+    """Trainable weights after each update, and at the end of each epoch."""
 
     def __init__(self, averaging=None):
         super().__init__()
-        self.averaging, self.raw, self.held, self.counts = averaging, [], [], []
+        self.averaging, self.raw, self.epoch_end, self.counts = averaging, [], [], []
 
     def weights(self):
         return values(self.model.trainable_variables)
@@ -91,7 +91,7 @@ class Watch(keras.callbacks.Callback):
         self.raw.append(self.weights())
 
     def on_epoch_end(self, epoch, logs=None):
-        self.held.append(self.weights())
+        self.epoch_end.append(self.weights())
         self.counts.append(self.averaging.count if self.averaging else None)
 
 
@@ -101,7 +101,7 @@ def data():
 
 
 def fitted(averaging=None, callbacks=(), epochs=EPOCHS, **options):
-    """A small model, trained so fast that its validation loss jumps about, and what was seen on the way."""
+    """Return a small model, its weight history, and its logs. The learning rate is so high that the loss fluctuates."""
     keras.utils.set_random_seed(1)
     x, y = data()
     model = keras.Sequential(
@@ -114,17 +114,17 @@ def fitted(averaging=None, callbacks=(), epochs=EPOCHS, **options):
         ]
     )
     model.compile(keras.optimizers.SGD(0.1), "mse")
-    watch = Watch(averaging)
+    weights = WeightHistory(averaging)
     history = model.fit(
         x[:30],
         y[:30],
         batch_size=30 // BATCHES,
         epochs=epochs,
         verbose=0,
-        callbacks=[*([averaging] if averaging else []), *callbacks, watch],
+        callbacks=[*([averaging] if averaging else []), *callbacks, weights],
         **{"validation_data": (x[30:], y[30:]), **options},
     )
-    return model, watch, history.history
+    return model, weights, history.history
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +135,9 @@ def run(tmp_path_factory):
         return averaging, path, *fitted(averaging, [keras.callbacks.ModelCheckpoint(path)])
 
 
-def mean_of(watch, first, last):
-    """The NumPy means of the weights after updates first, ..., last - 1."""
-    return [np.mean(np.array(parts, "float64"), axis=0) for parts in zip(*watch.raw[first:last], strict=True)]
+def mean_of(history, first, last):
+    """Return the means, by NumPy, of the weights after updates first, ..., last - 1."""
+    return [np.mean(np.array(parts, "float64"), axis=0) for parts in zip(*history.raw[first:last], strict=True)]
 
 
 def assert_close(got, expected):
@@ -148,17 +148,17 @@ def assert_close(got, expected):
 def test_trigger_follows_the_losses_of_the_logs(run):
     averaging, _, _, _, history = run
     assert averaging.losses == history["val_loss"]
-    assert averaging.triggered_at == published(history["val_loss"], 1)
-    assert 0 < averaging.triggered_at < EPOCHS - 3  # else the tests below say little
+    assert averaging.triggered_at == published_trigger(history["val_loss"], 1)
+    assert 0 < averaging.triggered_at < EPOCHS - 3  # so that there are epochs before and after it
 
 
 def test_model_holds_the_mean_of_all_updates_since_the_trigger(run):
-    averaging, _, _, watch, _ = run
+    averaging, _, _, weights, _ = run
     start = (averaging.triggered_at + 1) * BATCHES
-    for epoch, held in enumerate(watch.held):
+    for epoch, held in enumerate(weights.epoch_end):
         end = (epoch + 1) * BATCHES
-        assert watch.counts[epoch] == max(end - start, 0)
-        assert_close(held, mean_of(watch, start, end) if end > start else watch.raw[end - 1])
+        assert weights.counts[epoch] == max(end - start, 0)
+        assert_close(held, mean_of(weights, start, end) if end > start else weights.raw[end - 1])
 
 
 def test_training_continues_with_the_raw_weights(run):
@@ -170,43 +170,43 @@ def test_training_continues_with_the_raw_weights(run):
 
 
 def test_validated_weights_are_the_saved_weights(run):
-    averaging, path, _, watch, history = run
+    averaging, path, _, weights, history = run
     x, y = data()
     for epoch in (averaging.triggered_at, averaging.triggered_at + 1, EPOCHS - 1):
         saved = keras.saving.load_model(str(path).format(epoch=epoch + 1))
         assert saved.evaluate(x[30:], y[30:], verbose=0) == pytest.approx(history["val_loss"][epoch], rel=1e-6)
-        assert_close(values(saved.trainable_variables), watch.held[epoch])
+        assert_close(values(saved.trainable_variables), weights.epoch_end[epoch])
 
 
-def test_weights_at_the_end(run):
-    averaging, _, model, watch, history = run
+def test_averages_remain_after_fit(run):
+    averaging, _, model, weights, history = run
     x, y = data()
     assert averaging.averaged and averaging.count == (EPOCHS - 1 - averaging.triggered_at) * BATCHES
     assert model.evaluate(x[30:], y[30:], verbose=0) == pytest.approx(history["val_loss"][-1], rel=1e-6)
-    assert_close(values(model.trainable_variables), watch.held[-1])
-    assert_close(values(averaging.raw), watch.raw[-1])
+    assert_close(values(model.trainable_variables), weights.epoch_end[-1])
+    assert_close(values(averaging.raw), weights.raw[-1])
     assert not {id(variable) for variable in model.variables} & {id(own) for own in averaging.averages + averaging.raw}
 
 
 def test_untriggered_run_is_unchanged():
     averaging = NTASGD(nonmono=EPOCHS)
-    model, watch, _ = fitted(averaging)
+    model, weights, _ = fitted(averaging)
     assert averaging.triggered_at is None and averaging.count == 0 and not averaging.averaged
-    assert_close(values(model.trainable_variables), watch.raw[-1])
+    assert_close(values(model.trainable_variables), weights.raw[-1])
 
 
 def test_trigger_in_the_last_epoch_leaves_the_raw_weights(run):
     averaging = NTASGD(nonmono=1)
-    model, watch, _ = fitted(averaging, epochs=run[0].triggered_at + 1)
+    model, weights, _ = fitted(averaging, epochs=run[0].triggered_at + 1)
     assert averaging.triggered_at == run[0].triggered_at and averaging.count == 0 and not averaging.averaged
-    assert_close(values(model.trainable_variables), watch.raw[-1])
+    assert_close(values(model.trainable_variables), weights.raw[-1])
 
 
 @pytest.mark.slow
 def test_restored_state_continues_bit_identically():
     """Interrupted one epoch after the trigger and resumed with another callback."""
 
-    class TakeUp(keras.callbacks.Callback):
+    class CopyState(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             for name in ("losses", "triggered_at", "count", "averaged"):
                 setattr(second, name, getattr(first, name))
@@ -215,32 +215,32 @@ def test_restored_state_continues_bit_identically():
                     new.assign(old)
 
     first, second = NTASGD(nonmono=1), NTASGD(nonmono=1)
-    cut, (x, y) = 3, data()
+    epochs_before, (x, y) = 3, data()
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.3), "mse")
     start = model.get_weights()
     options = {"batch_size": 8, "shuffle": False, "verbose": 0, "validation_data": (x[30:], y[30:])}
 
-    def force(averaging, epoch):  # a callback that triggers, whatever the losses
+    def force(averaging, epoch):  # a callback that triggers at the end of an epoch, whatever the losses
         return keras.callbacks.LambdaCallback(
             on_epoch_end=lambda e, logs: setattr(averaging, "triggered_at", epoch) if e == epoch else None
         )
 
     whole = NTASGD(nonmono=50)
-    model.fit(x, y, epochs=cut + 3, callbacks=[whole, force(whole, cut - 2)], **options)
+    model.fit(x, y, epochs=epochs_before + 3, callbacks=[whole, force(whole, epochs_before - 2)], **options)
     expected = model.get_weights()
     model.set_weights(start)
-    model.fit(x, y, epochs=cut, callbacks=[first, force(first, cut - 2)], **options)
+    model.fit(x, y, epochs=epochs_before, callbacks=[first, force(first, epochs_before - 2)], **options)
     assert first.averaged and first.count > 0
-    model.fit(x, y, initial_epoch=cut, epochs=cut + 3, callbacks=[second, TakeUp()], **options)
+    model.fit(x, y, initial_epoch=epochs_before, epochs=epochs_before + 3, callbacks=[second, CopyState()], **options)
     assert second.count == whole.count and len(second.losses) == len(whole.losses)
     for got, wanted in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.slow
-def test_every_fit_resets():
+def test_each_fit_resets_the_callback():
     averaging = NTASGD(nonmono=1)
     model, _, _ = fitted(averaging)
     x, y = data()
@@ -248,11 +248,11 @@ def test_every_fit_resets():
     assert len(averaging.losses) == 1 and averaging.triggered_at is None and averaging.count == 0
 
 
-def test_interrupted_run_can_still_take_the_means(run):
+def test_on_train_end_assigns_averages_after_an_interruption(run):
     averaging = NTASGD(nonmono=1)
     start = (run[0].triggered_at + 1) * BATCHES
 
-    class Interrupt(Watch):
+    class Interrupt(WeightHistory):
         def on_train_batch_end(self, batch, logs=None):
             super().on_train_batch_end(batch)
             if len(self.raw) == start + 3:
@@ -282,25 +282,25 @@ def test_bfloat16_weights_have_float32_means():
     assert float(model.trainable_variables[0][0, 0]) == 1.25
 
 
-# === Bad use ===
+# === Errors ===
 
 
 @pytest.mark.parametrize("nonmono", [0, -1, 2.5, True, "5"])
-def test_bad_nonmono(nonmono):
+def test_nonmono_must_be_a_positive_integer(nonmono):
     with pytest.raises(ValueError, match="nonmono must be a positive integer"):
         NTASGD(nonmono)
 
 
 def test_missing_monitor_is_an_error_after_the_first_epoch():
-    with pytest.raises(ValueError, match=r"monitor 'val_loss' is not among the figures of epoch 1, .*\['loss'\]"):
+    with pytest.raises(ValueError, match=r"monitor 'val_loss' is not in the logs of epoch 1, .*\['loss'\]"):
         fitted(NTASGD(), validation_data=None)
     with pytest.raises(ValueError, match=r"monitor 'val_ppl' .*\['loss', 'val_loss'\]"):
         fitted(NTASGD(monitor="val_ppl"))
 
 
-def test_steps_per_execution_is_refused():
+def test_steps_per_execution_must_be_1():
     x, y = data()
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", steps_per_execution=2)
-    with pytest.raises(ValueError, match="steps_per_execution=1, got 2"):
+    with pytest.raises(ValueError, match=r"needs steps_per_execution=1 .*, got 2"):
         model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[NTASGD()])

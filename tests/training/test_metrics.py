@@ -1,4 +1,4 @@
-"""Perplexity and bits per character: the sums of a whole epoch, against NumPy."""
+"""Perplexity and bits per character over whole epochs, compared with NumPy."""
 
 import math
 
@@ -12,18 +12,18 @@ from deeprnn_keras.training.metrics import BitsPerCharacter, Perplexity
 pytestmark = pytest.mark.usefixtures("eager")
 
 T, V = 6, 5
-BOTH = [Perplexity, BitsPerCharacter]
+METRICS = [Perplexity, BitsPerCharacter]
 
 
 def nats_of(targets, logits):
-    """- log softmax(logits)[target], in double precision."""
+    """Return -log softmax(logits)[target] in float64."""
     logits = logits.astype("float64")
     shifted = logits - logits.max(-1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
     return -np.take_along_axis(logs, targets[..., None], -1)[..., 0]
 
 
-def figure(metric, mean):
+def expected_result(metric, mean):
     return math.exp(mean) if metric is Perplexity else mean / math.log(2)
 
 
@@ -34,33 +34,33 @@ def batches_of(rng, sizes, shape=(T,)):
     ]
 
 
-# === By itself ===
+# === Alone ===
 
 
-@pytest.mark.parametrize("metric", BOTH)
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("shape", [(T,), ()], ids=["per step", "per row"])
 def test_sums_over_unequal_batches(rng, metric, shape):
     parts, got = batches_of(rng, [4, 1, 7], shape), metric()
     for targets, logits in parts:
         got.update_state(targets, logits)
     nats = [nats_of(*part) for part in parts]
-    assert float(got.result()) == pytest.approx(figure(metric, np.concatenate(nats).mean()), rel=1e-6)
-    of_batches = np.mean([figure(metric, part.mean()) for part in nats])
-    assert abs(float(got.result()) - of_batches) > 1e-3  # the usual mistake would be seen
+    assert float(got.result()) == pytest.approx(expected_result(metric, np.concatenate(nats).mean()), rel=1e-6)
+    of_batches = np.mean([expected_result(metric, part.mean()) for part in nats])
+    assert abs(float(got.result()) - of_batches) > 1e-3  # the mean over batches differs
 
 
-@pytest.mark.parametrize("metric", BOTH)
+@pytest.mark.parametrize("metric", METRICS)
 def test_probabilities(rng, metric):
     ((targets, logits),) = batches_of(rng, [5])
     probabilities = np.asarray(keras.ops.softmax(logits))
     got = metric(from_logits=False)
     got.update_state(targets, probabilities)
-    assert float(got.result()) == pytest.approx(figure(metric, nats_of(targets, logits).mean()), rel=1e-5)
+    assert float(got.result()) == pytest.approx(expected_result(metric, nats_of(targets, logits).mean()), rel=1e-5)
     got.update_state(np.array([0]), np.array([[0.0, 1.0]]))
-    assert float(got.result()) == math.inf  # it was held to be impossible
+    assert float(got.result()) == math.inf  # the target has probability 0
 
 
-@pytest.mark.parametrize("metric", BOTH)
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (4, T)])
 def test_weights(rng, metric, shape):
     ((targets, logits),) = batches_of(rng, [4])
@@ -69,7 +69,7 @@ def test_weights(rng, metric, shape):
     got.update_state(targets, logits, sample_weight=weights)
     full = np.broadcast_to(weights if weights.ndim == 2 else weights[:, None], targets.shape)
     expected = np.average(nats_of(targets, logits), weights=full)
-    assert float(got.result()) == pytest.approx(figure(metric, expected), rel=1e-6)
+    assert float(got.result()) == pytest.approx(expected_result(metric, expected), rel=1e-6)
 
 
 def test_weights_of_rows(rng):
@@ -82,28 +82,28 @@ def test_weights_of_rows(rng):
     )
 
 
-@pytest.mark.parametrize("metric", BOTH)
-def test_values_at_steps_of_weight_zero_are_ignored(rng, metric):
+@pytest.mark.parametrize("metric", METRICS)
+def test_steps_of_weight_zero_may_be_invalid(rng, metric):
     ((targets, logits),) = batches_of(rng, [3])
     weights = np.ones((3, T))
     weights[:, 4:] = 0
-    expected = figure(metric, nats_of(targets, logits)[:, :4].mean())
+    expected = expected_result(metric, nats_of(targets, logits)[:, :4].mean())
     targets[:, 4:], logits[:, 4], logits[:, 5] = -1, np.nan, np.inf
     got = metric()
     got.update_state(targets, logits, sample_weight=weights)
     assert float(got.result()) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("metric", BOTH)
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.filterwarnings("error")
-def test_batch_without_steps_is_neutral(rng, metric):
+def test_batch_without_steps_is_ignored(rng, metric):
     ((targets, logits),) = batches_of(rng, [2])
     got = metric()
     assert math.isnan(float(got.result()))
     got.update_state(targets, logits, sample_weight=np.zeros((2, T)))
     assert math.isnan(float(got.result()))
     got.update_state(targets, logits)
-    assert float(got.result()) == pytest.approx(figure(metric, nats_of(targets, logits).mean()), rel=1e-6)
+    assert float(got.result()) == pytest.approx(expected_result(metric, nats_of(targets, logits).mean()), rel=1e-6)
     got.reset_state()
     assert math.isnan(float(got.result()))
 
@@ -119,7 +119,7 @@ def test_overflowing_perplexity_is_infinite():
 
 
 def test_half_precision_outputs_are_summed_in_float32(rng):
-    """40,000 steps of 6 nats: half precision could hold neither sum."""
+    """40,000 steps of 6 nats: float16 could represent neither sum."""
     logits = np.tile(np.array([0.0, 6.0], "float16"), (200, 200, 1))
     got = BitsPerCharacter()
     got.update_state(np.zeros((200, 200), int), keras.ops.convert_to_tensor(logits))
@@ -152,7 +152,7 @@ def model_of(metrics=(), weighted_metrics=(), mask_zero=True):
 
 
 def padded(rng, n):
-    """Ids with zeros behind each sequence, one row all zeros; targets for all steps."""
+    """Return ids padded with zeros, one row all zeros, and targets for all steps."""
     x, y = rng.integers(1, V, size=(n, T)), rng.integers(0, V, size=(n, T))
     for row, length in enumerate(rng.integers(1, T + 1, size=n)):
         x[row, length:] = 0
@@ -161,14 +161,14 @@ def padded(rng, n):
 
 
 @pytest.mark.parametrize("mask_zero", [True, False])
-def test_only_real_steps_count_in_fit_and_evaluate(rng, mask_zero):
+def test_masked_steps_are_excluded_in_fit_and_evaluate(rng, mask_zero):
     model = model_of([Perplexity(), BitsPerCharacter()], mask_zero=mask_zero)
     x, y = padded(rng, 11)
     nats = nats_of(y, np.asarray(model(x)))
     mean = nats[x > 0].mean() if mask_zero else nats.mean()
     got = model.evaluate(x, y, batch_size=4, return_dict=True, verbose=0)
-    seen = model.fit(x, y, batch_size=4, epochs=2, verbose=0).history  # at learning rate 0
-    for logs in (got, {key: values[1] for key, values in seen.items()}):
+    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0).history  # with learning rate 0
+    for logs in (got, {key: values[1] for key, values in history.items()}):
         assert logs["perplexity"] == pytest.approx(math.exp(mean), rel=1e-5)
         assert logs["bits_per_character"] == pytest.approx(mean / math.log(2), rel=1e-5)
 
@@ -181,13 +181,13 @@ def test_masks_and_weights_together(rng):
         got = model.evaluate(x, y, sample_weight=weights, batch_size=4, return_dict=True, verbose=0)
         expected = np.average(nats, weights=weights * (x > 0))
         assert got["perplexity"] == pytest.approx(math.exp(expected), rel=1e-5)
-    metric = Perplexity()  # Keras' own losses refuse weights (n,) beside a mask (n, T)
+    metric = Perplexity()  # Keras' losses do not support weights (n,) with a mask (n, T)
     metric.update_state(y, model(x), sample_weight=weights[:, 0])
     expected = np.average(nats, weights=weights[:, :1] * (x > 0))
     assert float(metric.result()) == pytest.approx(math.exp(expected), rel=1e-5)
 
 
-def test_masked_batch_adds_nothing(rng):
+def test_fully_masked_batch_is_ignored(rng):
     model = model_of([Perplexity(), BitsPerCharacter()])
     x, y = padded(rng, 8)
     x[:4] = 0
@@ -218,8 +218,8 @@ def test_saved_and_loaded_compiled_model(rng, tmp_path):
     x, y = padded(rng, 6)
     before = model.evaluate(x, y, return_dict=True, verbose=0)
     model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.evaluate(x, y, return_dict=True, verbose=0) == pytest.approx(before, rel=1e-6)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(x, y, return_dict=True, verbose=0) == pytest.approx(before, rel=1e-6)
     assert set(before) == {"loss", "ppl", "bits_per_character"}
 
 
@@ -240,19 +240,19 @@ def test_early_stopping_infers_the_direction(rng):
     assert stop.monitor_op(1.0, 2.0) and not stop.monitor_op(2.0, 1.0)
 
 
-@pytest.mark.parametrize("metric", BOTH)
+@pytest.mark.parametrize("metric", METRICS)
 def test_configuration_round_trip(metric):
     config = metric(from_logits=False, name="a", dtype="float64").get_config()
     assert config == {"from_logits": False, "name": "a", "dtype": "float64"}
-    again = keras.metrics.deserialize(keras.metrics.serialize(metric.from_config(config)))
-    assert type(again) is metric and again.get_config() == config
+    restored = keras.metrics.deserialize(keras.metrics.serialize(metric.from_config(config)))
+    assert type(restored) is metric and restored.get_config() == config
 
 
-# === Bad arguments ===
+# === Errors ===
 
 
-@pytest.mark.parametrize("metric", BOTH)
-def test_float16_sums_are_refused(metric):
+@pytest.mark.parametrize("metric", METRICS)
+def test_float16_sums_are_not_supported(metric):
     with pytest.raises(ValueError, match="unknown dtype 'float16'"):
         metric(dtype="float16")
 
@@ -260,9 +260,9 @@ def test_float16_sums_are_refused(metric):
 @pytest.mark.parametrize(
     ("targets", "weights", "message"),
     [
-        (np.zeros((2, T, 3), int), None, r"y_true must have shape .* got \(2, 6, 3\) and \(2, 6, 5\)"),
-        (np.zeros(2, int), None, r"y_true must have shape .* got \(2,\) and \(2, 6, 5\)"),
-        (np.zeros((2, T), int), np.ones((2, T, 3)), r"sample_weight must have at most the axes of y_true, 2"),
+        (np.zeros((2, T, 3), int), None, r"y_true must have shape .* got y_true \(2, 6, 3\) and y_pred \(2, 6, 5\)"),
+        (np.zeros(2, int), None, r"y_true must have shape .* got y_true \(2,\) and y_pred \(2, 6, 5\)"),
+        (np.zeros((2, T), int), np.ones((2, T, 3)), r"sample_weight must have at most 2 axes, as y_true has"),
     ],
 )
 def test_mismatched_shapes(targets, weights, message):

@@ -1,4 +1,4 @@
-"""NaN in the data, in the weights, in the validation: where it stops, what is left out, what is said."""
+"""`NonFiniteGuard` with NaN in the data, the weights, and the validation loss."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ N, T, D = 4, 3, 2
 
 
 def data(bad=(), batches=6):
-    """Batches of 4 sequences; those of these numbers hold a NaN."""
+    """Return the arrays of batches of 4 sequences; the batches in `bad` contain a NaN."""
     x = np.random.default_rng(0).normal(size=(batches * N, T, D)).astype("float32")
     y = x.sum((1, 2))[:, None]
     for number in bad:
@@ -31,25 +31,25 @@ def fitted(x, y, optimizer, action="stop", validation=None, epochs=1, **layer):
     model.compile(optimizer, "mse")
     guard = NonFiniteGuard(every=2, action=action)
     batches = ArrayDataset(x, y, N, shuffle=False)
-    how = {"epochs": epochs, "callbacks": [guard], "validation_data": validation, "shuffle": False, "verbose": 0}
-    return model, guard, model.fit(batches, **how).history
+    options = {"epochs": epochs, "callbacks": [guard], "validation_data": validation, "shuffle": False, "verbose": 0}
+    return model, guard, model.fit(batches, **options).history
 
 
-def test_stop_names_the_update_and_the_cause():
+def test_advice_names_the_update_and_the_cause():
     model, guard, _ = fitted(*data(bad=[3]), GuardedSGD(0.1))
-    assert "the loss was no longer finite at update 4" in guard.advice
-    assert "the input holds NaN or infinity" in guard.advice and "/forward_1/" in guard.advice
+    assert "the loss was not finite at update 4" in guard.advice
+    assert "the inputs contain NaN or infinity" in guard.advice and "/forward_1/" in guard.advice
     good, _, _ = fitted(*(part[: 3 * N] for part in data()), GuardedSGD(0.1))
     start, _, _ = fitted(*(part[:N] for part in data()), GuardedSGD(1e-30))
-    kept = model.get_weights()[0]
-    assert any(np.allclose(kept, one.get_weights()[0], atol=1e-6) for one in (good, start))
+    restored = model.get_weights()[0]
+    assert any(np.allclose(restored, one.get_weights()[0], atol=1e-6) for one in (good, start))
     assert int(model.optimizer.applied) == 3 and int(model.optimizer.skipped) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stateful", [False, True])
 def test_skip_equals_training_without_the_batch(stateful):
-    """Also with a carried state, in which a NaN would remain."""
+    """Also with a carried state, in which a NaN would persist."""
     tf.config.run_functions_eagerly(not stateful)  # traced with a state, until the fixture ends
     model, guard, history = fitted(*data(bad=[3]), GuardedSGD(0.1), "skip", stateful=stateful)
     assert guard.skipped == [4] and guard.advice is None and np.isfinite(history["loss"]).all()
@@ -70,14 +70,14 @@ def test_ten_skipped_updates_in_a_row_stop():
 @pytest.mark.parametrize("action", ["stop", "skip"])
 def test_infinite_weights_are_restored(action):
     model, guard, _ = fitted(*data(), GuardedSGD(3e38), action)
-    assert "updates had made" in guard.advice and "infinite" in guard.advice
+    assert "earlier updates made the weight" in guard.advice and "non-finite" in guard.advice
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_any_optimizer_can_stop_and_only_guarded_ones_skip():
+def test_only_guarded_optimizers_support_skip():
     _, guard, _ = fitted(*data(bad=[2]), keras.optimizers.SGD(0.1))
     assert "at update 3" in guard.advice
-    with pytest.raises(ValueError, match=r"action='skip' needs an optimizer that leaves updates out.*SGD takes them"):
+    with pytest.raises(ValueError, match=r"action='skip' needs an optimizer with a GradientGuard.*got SGD"):
         fitted(*data(), keras.optimizers.SGD(0.1), "skip")
     with pytest.raises(ValueError, match="unknown action 'stopp'; did you mean 'stop'"):
         NonFiniteGuard(action="stopp")

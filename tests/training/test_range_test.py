@@ -1,4 +1,4 @@
-"""The learning-rate range test: where the right rates are known, and that it leaves no trace."""
+"""Learning-rate range test: on problems with known stable learning rates, and restoring the model afterwards."""
 
 import math
 
@@ -40,7 +40,7 @@ def sequences(rng, n=32):
     return rng.normal(size=(n, 5, 3)).astype("float32"), rng.normal(size=(n, 1)).astype("float32")
 
 
-# === What it sees ===
+# === Losses and the stopping rule ===
 
 
 def test_quadratic_with_known_stable_rates(rng):
@@ -55,8 +55,8 @@ def test_quadratic_with_known_stable_rates(rng):
     assert below.blow_up is None and len(below.rates) == 100
 
 
-def test_rates_losses_and_smoothing_by_hand(rng):
-    """Gradient descent in NumPy, with the same rates."""
+def test_rates_losses_and_smoothing_equal_numpy(rng):
+    """Gradient descent with the same learning rates."""
     x, y = regression(rng)
     model = linear()
     weights, losses = model.get_weights()[0].astype("float64"), []
@@ -84,7 +84,7 @@ def test_short_data_is_repeated(rng, kind):
     x, y = regression(rng)
     parts = [(x[:20], y[:20]), (x[20:], y[20:])]
     data = tf.data.Dataset.from_tensor_slices((x[:60], y[:60])).batch(20) if kind == "dataset" else parts
-    report = learning_rate_range_test(linear(), data, low=1e-12, high=1e-11, updates=11)  # next to no training
+    report = learning_rate_range_test(linear(), data, low=1e-12, high=1e-11, updates=11)  # hardly any training
     period = 3 if kind == "dataset" else 2
     np.testing.assert_allclose(report.losses[period:], report.losses[:-period], rtol=1e-5)
     assert len(report.losses) == 11 and report.losses[0] != pytest.approx(report.losses[1], rel=1e-4)
@@ -106,13 +106,13 @@ def test_non_finite_loss_stops(rng):
     assert len(report.losses) == 13 and math.isnan(report.losses[-1]) and report.blow_up == report.rates[-1]
     assert report.suggestion is None or math.isfinite(report.suggestion)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
-    at_once = learning_rate_range_test(model, [(bad, y)])
-    assert len(at_once.losses) == 1 and at_once.suggestion is None and at_once.minimum is None
-    assert "suggestion            none" in str(at_once)
+    immediate = learning_rate_range_test(model, [(bad, y)])
+    assert len(immediate.losses) == 1 and immediate.suggestion is None and immediate.minimum is None
+    assert "suggestion            none" in str(immediate)
 
 
 def test_negative_loss_does_not_stop(rng):
-    """Four times a negative loss is below it."""
+    """4 times a negative loss is less than the loss."""
     x, y = regression(rng)
     model = linear()
     model.compile(keras.optimizers.SGD(0.1), lambda true, predicted: (true - predicted) ** 2 - 1000.0)
@@ -120,7 +120,7 @@ def test_negative_loss_does_not_stop(rng):
     assert len(report.losses) == 20 and max(report.losses) < 0
 
 
-# === What it leaves ===
+# === Restoring the model ===
 
 
 def state(model):
@@ -134,8 +134,8 @@ def assert_same(got, expected):
         np.testing.assert_array_equal(one, other)
 
 
-def noting(model, batch, states):
-    """The same batch without end; each time it is read, the state of the model is noted."""
+def recording(model, batch, states):
+    """Yield the same batch indefinitely, and record the state of the model each time."""
     while True:
         states.append(np.concatenate([value.ravel() for value in state(model)]))
         yield batch
@@ -143,7 +143,7 @@ def noting(model, batch, states):
 
 @pytest.mark.slow
 def test_model_and_optimizer_are_restored(rng):
-    """In half precision, whose loss scale is a state, too; `test_later_training_is_unchanged` is in single."""
+    """In float16, where the loss scale is restored too; `test_later_training_is_unchanged` uses float32."""
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = dropout_model(keras.optimizers.Adam(0.01))
@@ -153,10 +153,10 @@ def test_model_and_optimizer_are_restored(rng):
     model.fit(x, y, epochs=2, verbose=0)
     before = state(model)
     seeds = [variable for variable in model.variables if "seed" in variable.path]
-    assert len(seeds) >= 2 and any(value.any() for value in before[-4:])  # there are seeds and Adam's slots to lose
-    moved = []
-    report = learning_rate_range_test(model, noting(model, (x, y), moved), updates=20)
-    assert len(report.losses) > 10 and not np.array_equal(moved[0], moved[-1])
+    assert len(seeds) >= 2 and any(value.any() for value in before[-4:])  # seeds and Adam's slot variables
+    states = []
+    report = learning_rate_range_test(model, recording(model, (x, y), states), updates=20)
+    assert len(report.losses) > 10 and not np.array_equal(states[0], states[-1])
     assert_same(state(model), before)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01) and int(model.optimizer.iterations) == 2
     assert all(float(metric.total) == 0 for metric in model.metrics if hasattr(metric, "total"))
@@ -187,23 +187,23 @@ def test_language_model_is_restored(rng):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_interrupted_test_restores_too(rng, error):
+def test_interrupted_test_restores_the_model(rng, error):
     x, y = regression(rng)
     model = linear(keras.optimizers.Adam(0.01))
     model.fit(x, y, verbose=0)
     before = state(model)
 
-    def breaking():
+    def interrupted():
         for _ in range(5):
             yield x, y
         raise error
 
     with pytest.raises(error):
-        learning_rate_range_test(model, breaking(), low=0.1)
+        learning_rate_range_test(model, interrupted(), low=0.1)
     assert_same(state(model), before)
 
 
-# === The report ===
+# === Report ===
 
 
 def report_of(smoothed, blow_up=None, low=1e-4, high=1.0):
@@ -211,8 +211,8 @@ def report_of(smoothed, blow_up=None, low=1e-4, high=1.0):
     return RangeTest(rates, list(smoothed), list(smoothed), blow_up)
 
 
-def test_suggestion_is_where_the_fall_is_steepest():
-    """41 rates over 4 decades; the fall is steepest at index 12, the minimum is at 30."""
+def test_suggestion_is_at_the_steepest_fall():
+    """41 learning rates over 4 decades, the steepest fall at index 12, and the minimum at index 30."""
     index = np.arange(41)
     losses = 3 - np.tanh((index - 12) / 4) + np.where(index > 30, 0.1 * (index - 30), 0)
     report = report_of(losses)
@@ -221,7 +221,7 @@ def test_suggestion_is_where_the_fall_is_steepest():
 
 
 def test_suggestion_is_at_most_a_tenth_of_the_minimum():
-    """Steepest just before the minimum at index 30, as with a smoothed curve that lags."""
+    """The fall is steepest just before the minimum at index 30, as in a smoothed curve that lags."""
     index = np.arange(41)
     report = report_of(np.where(index <= 30, 3 - (index / 30) ** 4, 2 + 0.1 * (index - 30)))
     assert report.suggestion == pytest.approx(report.rates[30] / 10)
@@ -229,19 +229,19 @@ def test_suggestion_is_at_most_a_tenth_of_the_minimum():
 
 def test_rising_loss_gives_no_suggestion():
     report = report_of(np.linspace(1, 3.9, 40) ** 2, blow_up=1.0)
-    assert report.suggestion is None and "the loss never fell by more than its noise; begin lower" in str(report)
+    assert report.suggestion is None and "the loss did not fall by more than its noise; decrease low" in str(report)
 
 
 def test_noise_gives_no_suggestion(rng):
     rates = np.geomspace(1e-6, 10, 100).tolist()
     losses = (2 + 0.1 * rng.normal(size=(50, 100))).tolist()
-    silent = [report for row in losses if not (report := RangeTest(rates, row, smooth(row, 0.9), None)).suggestion]
-    assert len(silent) >= 46 and "end higher" in str(silent[0])
+    without = [report for row in losses if not (report := RangeTest(rates, row, smooth(row, 0.9), None)).suggestion]
+    assert len(without) >= 46 and "increase high" in str(without[0])
 
 
-def test_advice_for_a_badly_chosen_range():
-    assert "below this range; begin lower" in str(report_of(3 - np.tanh(np.arange(30) / 20), low=0.5))
-    assert "still falling at the end; end higher" in str(report_of(3 - np.linspace(0, 1, 30) ** 2))
+def test_advice_for_an_unsuitable_range():
+    assert "below the tested range; decrease low" in str(report_of(3 - np.tanh(np.arange(30) / 20), low=0.5))
+    assert "still falling at the end; increase high" in str(report_of(3 - np.linspace(0, 1, 30) ** 2))
     assert "blow-up               at 0.5" in str(report_of(np.linspace(3, 1, 30), blow_up=0.5))
 
 
@@ -260,27 +260,27 @@ def test_plot(tmp_path, case):
     assert pixels.shape[:2] == (540, 960) and np.std(pixels) > 0.05
 
 
-# === Bad arguments ===
+# === Errors ===
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"low": 1.0, "high": 0.1}, "low must be below high, got low=1 and high=0.1"),
+        ({"low": 1.0, "high": 0.1}, "low must be less than high, got low=1 and high=0.1"),
         ({"low": 0.0}, "low must be a positive number, got 0.0"),
         ({"high": math.inf}, "high must be a positive number, got inf"),
         ({"updates": 9}, "updates must be at least 10 .* got 9"),
         ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\)"),
         ({"data": []}, "data must hold at least one batch, got none"),
-        ({"data": [np.ones((2, 3))]}, r"data must give \(x, y\) or .*, got one ndarray"),
-        ({"data": [(np.ones((2, 3)),)]}, r"data must give \(x, y\) or .*, got a tuple of 1"),
+        ({"data": [np.ones((2, 3))]}, r"data must consist of batches .*, got one ndarray"),
+        ({"data": [(np.ones((2, 3)),)]}, r"data must consist of batches .*, got a tuple of 1"),
         (
             {"data": iter([(np.ones((2, 3)), np.ones((2, 1)))] * 4)},
-            "data ended after 4 batches and cannot be read again",
+            "data ended after 4 batches and does not support a second iteration",
         ),
     ],
 )
-def test_bad_arguments(rng, arguments, message):
+def test_unsupported_arguments(rng, arguments, message):
     model = linear()
     before = model.get_weights()
     with pytest.raises(ValueError, match=message):
@@ -290,12 +290,12 @@ def test_bad_arguments(rng, arguments, message):
 
 def test_unsupported_models(rng):
     data = [regression(rng)]
-    with pytest.raises(ValueError, match="model must be compiled"):
+    with pytest.raises(ValueError, match="is not compiled; compile it first"):
         learning_rate_range_test(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), data)
     unbuilt = keras.Sequential([keras.layers.Dense(1)])
     unbuilt.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="model must be built"):
+    with pytest.raises(ValueError, match="is not built"):
         learning_rate_range_test(unbuilt, data)
     decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
-    with pytest.raises(ValueError, match=r"a number as the learning rate, .* has a schedule"):
+    with pytest.raises(ValueError, match=r"has an optimizer with a learning-rate schedule, which is not supported"):
         learning_rate_range_test(linear(keras.optimizers.SGD(decay)), data)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, by hand and as published."""
+"""Learning-rate schedules, compared with formulas and with published values."""
 
 import math
 
@@ -10,13 +10,13 @@ from deeprnn_keras.training import CosineDecay, GeometricDecay
 
 
 def per_epoch(schedule, epochs, updates_per_epoch=7):
-    """The factors of the first and the last update of each epoch."""
+    """Return the factors of the first and last update of each epoch."""
     updates = epochs * updates_per_epoch
     factors = [schedule.factor(update, updates_per_epoch, updates) for update in range(updates)]
     return [(factors[k], factors[k + updates_per_epoch - 1]) for k in range(0, updates, updates_per_epoch)]
 
 
-def test_zaremba_halves_the_rate_from_the_fifth_epoch():
+def test_zaremba_halves_the_learning_rate_from_epoch_5():
     got = per_epoch(zoo.info("zaremba_small").recipe.schedule, 8)
     assert got == [(factor, factor) for factor in (1, 1, 1, 1, 0.5, 0.25, 0.125, 0.0625)]
 
@@ -32,15 +32,15 @@ def test_published_decays(name, full, ratio):
         assert got[full + epoch] == (pytest.approx(ratio ** (epoch + 1)), pytest.approx(ratio ** (epoch + 1)))
 
 
-def test_cosine_by_hand():
+def test_cosine_values():
     schedule = CosineDecay(final=0.2, warmup=0.0)
     got = [schedule.factor(update, 5, 5) for update in range(5)]
     half = math.sqrt(0.5)
     np.testing.assert_allclose(got, [1, 0.6 + 0.4 * half, 0.6, 0.6 - 0.4 * half, 0.2], rtol=1e-12)
 
 
-def test_warm_up_by_hand():
-    """4 of 20 updates warm up in equal steps; the cosine then falls from 1 to the end."""
+def test_warm_up_values():
+    """4 of 20 updates warm up in equal steps; the cosine then decreases from 1."""
     schedule = CosineDecay(final=0.1, warmup=0.2)
     got = [schedule.factor(update, 10, 20) for update in range(20)]
     np.testing.assert_allclose(got[:5], [0.2, 0.4, 0.6, 0.8, 1.0], rtol=1e-12)
@@ -55,7 +55,7 @@ def test_cosine_over_few_updates_stays_in_range(updates):
 
 
 @pytest.mark.parametrize(
-    ("make", "named"),
+    ("make", "argument"),
     [
         (lambda: CosineDecay(final=1.0), "final"),
         (lambda: CosineDecay(final=-0.1), "final"),
@@ -65,6 +65,6 @@ def test_cosine_over_few_updates_stays_in_range(updates):
         (lambda: GeometricDecay(0.5, 0), "after"),
     ],
 )
-def test_bad_schedules_are_named(make, named):
-    with pytest.raises(ValueError, match=f"^{named} must"):
+def test_message_names_the_argument(make, argument):
+    with pytest.raises(ValueError, match=f"^{argument} must"):
         make()

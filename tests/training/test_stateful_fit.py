@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time inside plain `fit`: what is carried, and where it is reset."""
+"""Truncated backpropagation through time in `fit`: carried states and their resets."""
 
 import keras
 import numpy as np
@@ -11,44 +11,44 @@ from deeprnn_keras import DeepRNN, LanguageModel, TBPTTDataset
 
 V, H, N, T = 7, 4, 2, 5
 STREAM = np.random.default_rng(0).integers(V, size=2 * 20 + 1)
-LANES = np.stack([STREAM[:20], STREAM[20:40]])
-eager = pytest.mark.usefixtures("eager")  # traced is test_fit_equals_truncated_back_propagation_by_hand
-kernels = pytest.mark.parametrize("kernel", [pytest.param("xla", marks=pytest.mark.slow), "loop"])
+STREAMS = np.stack([STREAM[:20], STREAM[20:40]])
+eager = pytest.mark.usefixtures("eager")  # test_fit_equals_manual_truncated_backpropagation is traced
+implementations = pytest.mark.parametrize("implementation", [pytest.param("xla", marks=pytest.mark.slow), "loop"])
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
 
 
-def language_models(cell="lstm", kernel="loop"):
-    """Return a model that carries its state and its stateless twin."""
+def language_models(cell="lstm", implementation="loop"):
+    """Return a stateful model and a stateless one with the same weights."""
     keras.utils.set_random_seed(1)
-    options = {"units": H, "num_layers": 2, "cell": cell, "implementation": kernel, "embedding": 3}
-    carrying, twin = LanguageModel(V, stateful=True, **options), LanguageModel(V, **options)
-    twin.set_weights(carrying.get_weights())
-    for model in (carrying, twin):
+    options = {"units": H, "num_layers": 2, "cell": cell, "implementation": implementation, "embedding": 3}
+    stateful, stateless = LanguageModel(V, stateful=True, **options), LanguageModel(V, **options)
+    stateless.set_weights(stateful.get_weights())
+    for model in (stateful, stateless):
         model.compile(keras.optimizers.SGD(0.5), model.loss_function())
-    return carrying, twin
+    return stateful, stateless
 
 
-@pytest.mark.parametrize(("cell", "kernel"), [("lstm", "xla"), ("mlp_gate_lstm", "loop")])
-def test_chunks_equal_the_whole(cell, kernel):
-    model, twin = language_models(cell, kernel)
-    chunks = [model(x) for x, _ in TBPTTDataset(STREAM, N, T)]
-    assert_close(np.concatenate(chunks, axis=1), twin(LANES).numpy(), 1e-6)
+@pytest.mark.parametrize(("cell", "implementation"), [("lstm", "xla"), ("mlp_gate_lstm", "loop")])
+def test_windows_equal_the_whole_stream(cell, implementation):
+    model, stateless = language_models(cell, implementation)
+    windows = [model(x) for x, _ in TBPTTDataset(STREAM, N, T)]
+    assert_close(np.concatenate(windows, axis=1), stateless(STREAMS).numpy(), 1e-6)
 
 
-@kernels
+@implementations
 @cells
-def test_outputs_and_gradients_of_a_chunk_equal_those_with_its_state_given(cell, kernel):
-    """Nothing flows back into the chunk before, and everything within."""
+def test_outputs_and_gradients_equal_those_with_an_explicit_initial_state(cell, implementation):
+    """Gradients are propagated through the window, but not into the previous one."""
     rng = np.random.default_rng(3)
-    layer = DeepRNN(H, 2, cell, stateful=True, return_sequences=True, implementation=kernel)
-    free = DeepRNN(H, 2, cell, return_sequences=True, return_state=True, implementation=kernel)
-    for one in (layer, free):
+    layer = DeepRNN(H, 2, cell, stateful=True, return_sequences=True, implementation=implementation)
+    stateless = DeepRNN(H, 2, cell, return_sequences=True, return_state=True, implementation=implementation)
+    for one in (layer, stateless):
         one.build((None, None, 3))
-    free.set_weights(layer.get_weights())
+    stateless.set_weights(layer.get_weights())
     state = None
     for _ in range(3):
         x, results = tf.constant(rng.normal(size=(N, T, 3)), "float32"), []
-        for one in (layer, free):
+        for one in (layer, stateless):
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 if one is layer:
@@ -62,8 +62,8 @@ def test_outputs_and_gradients_of_a_chunk_equal_those_with_its_state_given(cell,
             assert_close(one, other.numpy(), 1e-6)
 
 
-class Losses(keras.callbacks.Callback):
-    """The loss of each batch; Keras logs the mean since the epoch's begin."""
+class BatchLosses(keras.callbacks.Callback):
+    """Loss of each batch; Keras logs the mean since the start of the epoch."""
 
     def __init__(self):
         super().__init__()
@@ -77,51 +77,51 @@ class Losses(keras.callbacks.Callback):
         self._sum = logs["loss"] * (batch + 1)
 
 
-def by_hand(twin, data, epochs, rate=0.5):
-    """[loss of each update] of plain SGD that hands the state on itself."""
-    embed, head = (next(one for one in twin.layers if isinstance(one, kind)) for kind in (Embedding, Dense))
-    whole = twin.get_layer("deep_rnn")
-    stack = DeepRNN.from_config({**whole.get_config(), "return_state": True})
+def manual_losses(model, data, epochs, rate=0.5):
+    """Return the loss of each update of plain SGD that passes the states from window to window explicitly."""
+    embed, head = (next(one for one in model.layers if isinstance(one, kind)) for kind in (Embedding, Dense))
+    layer = model.get_layer("deep_rnn")
+    stack = DeepRNN.from_config({**layer.get_config(), "return_state": True})
     stack.build((None, None, 3))
-    stack.set_weights(whole.get_weights())
+    stack.set_weights(layer.get_weights())
     weights, losses = [embed.embeddings, *stack.trainable_weights, *head.trainable_weights], []
     for _ in range(epochs):
         state = None
         for (x, _), y in data:
             with tf.GradientTape() as tape:
                 output, *final = stack(embed(x), initial_state=state, training=True)
-                loss = twin.loss(y, head(output))
-            for weight, slope in zip(weights, tape.gradient(loss, [w.value for w in weights]), strict=True):
-                weight.assign_sub(rate * tf.convert_to_tensor(slope))
+                loss = model.loss(y, head(output))
+            for weight, gradient in zip(weights, tape.gradient(loss, [w.value for w in weights]), strict=True):
+                weight.assign_sub(rate * tf.convert_to_tensor(gradient))
             losses.append(float(loss))
             state = [tf.nest.map_structure(tf.stop_gradient, entry) for entry in final]
     return losses
 
 
-def test_fit_equals_truncated_back_propagation_by_hand():
-    """Over epochs with validation in between, which has no influence; traced and compiled as users run it."""
-    model, twin = language_models(kernel="auto")
-    data, notes = TBPTTDataset(STREAM, N, T), Losses()
+def test_fit_equals_manual_truncated_backpropagation():
+    """Over several epochs with validation, which has no influence; traced and compiled, which is the default."""
+    model, stateless = language_models(implementation="auto")
+    data, history = TBPTTDataset(STREAM, N, T), BatchLosses()
     held_out = TBPTTDataset(STREAM[::-1], 5, 3)
-    model.fit(data, epochs=3, validation_data=held_out, callbacks=[notes], shuffle=False, verbose=0)
-    np.testing.assert_allclose(notes.losses, by_hand(twin, data, 3), rtol=1e-5)
+    model.fit(data, epochs=3, validation_data=held_out, callbacks=[history], shuffle=False, verbose=0)
+    np.testing.assert_allclose(history.losses, manual_losses(stateless, data, 3), rtol=1e-5)
 
 
 @eager
-def test_validation_resets_and_reads_all_lanes():
-    model, twin = language_models()
+def test_validation_resets_states_and_reads_all_streams():
+    model, stateless = language_models()
     history = model.fit(
         TBPTTDataset(STREAM, N, T), epochs=2, validation_data=TBPTTDataset(STREAM, N, T), shuffle=False, verbose=0
     )
-    twin.set_weights(model.get_weights())
-    whole = twin.loss(np.stack([STREAM[1:21], STREAM[21:41]]), twin(LANES))
+    stateless.set_weights(model.get_weights())
+    whole = stateless.loss(np.stack([STREAM[1:21], STREAM[21:41]]), stateless(STREAMS))
     assert history.history["val_loss"][1] == pytest.approx(float(whole), rel=1e-5)
     assert model.evaluate(TBPTTDataset(STREAM, N, T), verbose=0) == pytest.approx(float(whole), rel=1e-5)
 
 
 @eager
 def test_sequential_model_needs_no_reset_mask():
-    """One stream, reset where Keras' epochs begin."""
+    """States are reset at the start of each epoch."""
     keras.utils.set_random_seed(0)
     stack = DeepRNN(H, 2, stateful=True, return_sequences=True, implementation="loop")
     model = keras.Sequential([keras.Input((None, 3)), stack, keras.layers.Dense(3)])
@@ -132,7 +132,7 @@ def test_sequential_model_needs_no_reset_mask():
     assert len(stack.carried_state.to_arrays()) == 8 and any(np.any(value) for value in stack.carried_state.to_arrays())
 
 
-def test_reset_rows_forget_and_others_do_not(rng):
+def test_reset_mask_resets_only_selected_rows(rng):
     layer = DeepRNN(H, 2, "gru", stateful=True)
     x = rng.normal(size=(2, T, 3)).astype("float32")
     first = layer(x).numpy()
@@ -151,14 +151,14 @@ def test_training_and_evaluation_carry_separate_states(rng):
 
 @eager
 def test_train_on_batch_carries_the_state():
-    """Keras resets metrics in every `train_on_batch`, but the state is kept."""
-    model, twin = language_models()
+    """Keras resets metrics in every `train_on_batch`; the states are not reset."""
+    model, stateless = language_models()
     data = TBPTTDataset(STREAM, N, T)
     losses = [model.train_on_batch(x, y) for x, y in data]
-    np.testing.assert_allclose(losses, by_hand(twin, data, 1), rtol=1e-5)
+    np.testing.assert_allclose(losses, manual_losses(stateless, data, 1), rtol=1e-5)
 
 
-def test_nan_is_not_carried_past_a_reset():
+def test_reset_mask_clears_nan():
     layer = DeepRNN(H, stateful=True)
     layer(np.full((2, 3, 3), np.nan, "float32"))
     assert np.isfinite(layer(np.ones((2, 3, 3), "float32"), reset_mask=np.ones(2, bool))).all()
@@ -179,28 +179,28 @@ def test_loaded_model_evaluates_the_same(tmp_path):
 def test_score_and_generate_ignore_the_carried_state():
     keras.utils.set_random_seed(0)
     model = LanguageModel("abc", H, 2, stateful=True)
-    twin = LanguageModel("abc", H, 2)
-    twin.set_weights(model.get_weights())
+    stateless = LanguageModel("abc", H, 2)
+    stateless.set_weights(model.get_weights())
     text = "abcabbcac" * 10
-    assert model.score(text).nats == pytest.approx(twin.score(text).nats, rel=1e-6)
-    assert model.generate("ab", 20, seed=3) == twin.generate("ab", 20, seed=3)
+    assert model.score(text).nats == pytest.approx(stateless.score(text).nats, rel=1e-6)
+    assert model.generate("ab", 20, seed=3) == stateless.generate("ab", 20, seed=3)
 
 
 @eager
 def test_tokens_without_reset_mask_start_from_zero():
-    (model, twin), ids = language_models(), LANES[:, :T]
+    (model, stateless), ids = language_models(), STREAMS[:, :T]
     for _ in range(2):
-        assert_close(model(ids), twin(ids).numpy(), 1e-6)
-    losses = [one.fit(ids, ids, batch_size=1, epochs=2, shuffle=False, verbose=0) for one in (model, twin)]
+        assert_close(model(ids), stateless(ids).numpy(), 1e-6)
+    losses = [one.fit(ids, ids, batch_size=1, epochs=2, shuffle=False, verbose=0) for one in (model, stateless)]
     np.testing.assert_allclose(*(one.history["loss"] for one in losses), rtol=1e-5)
-    assert_close(model.predict(ids, verbose=0), twin.predict(ids, verbose=0), 1e-5)
+    assert_close(model.predict(ids, verbose=0), stateless.predict(ids, verbose=0), 1e-5)
 
 
 # === AR and TAR ===
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_penalties_by_hand(rng, masked):
+def test_penalties_equal_numpy(rng, masked):
     x = rng.normal(size=(3, T, 2)).astype("float32")
     mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]], bool) if masked else None
     layer = DeepRNN(H, 2, "gru", return_sequences=True, ar=2.0, tar=0.5, implementation="loop")

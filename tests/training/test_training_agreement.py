@@ -1,4 +1,4 @@
-"""Model, corpus, and recipe of a training must agree."""
+"""Consistency of model, corpus, and recipe of a run."""
 
 import io
 
@@ -22,8 +22,8 @@ def run(model, recipe, directory, **options):
     )
 
 
-def test_corpus_with_another_vocabulary_is_refused(tmp_path):
-    """Its ids would be other characters, and the training would look well."""
+def test_corpus_with_a_different_vocabulary_is_an_error(tmp_path):
+    """Its ids would mean other characters, which no loss curve would show."""
     with pytest.raises(ValueError, match="different vocabularies"):
         run(LanguageModel("cba ", units=2, implementation="loop"), Recipe(bptt=8), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -31,8 +31,8 @@ def test_corpus_with_another_vocabulary_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_quick_run_clips_for_its_own_windows(tmp_path, monkeypatch):
-    """A clip stated for a loss summed over T is divided by the T that is trained with, not by the recipe's."""
-    monkeypatch.setattr(LanguageModel, "generate", lambda *args, **options: "")  # the sample at the end
+    """Clipping stated for a loss summed over T is divided by the T of the quick run, not that of the recipe."""
+    monkeypatch.setattr(LanguageModel, "generate", lambda *args, **options: "")  # no sample at the end of the run
     model = LanguageModel(" abc", units=2, cell="rnn", implementation="loop")
     recipe = Recipe("rmsprop", clipvalue=5.0, sum_over_time=True, batch_size=32, bptt=50)
     run(recipe.compile(model, model.loss_function()), recipe, tmp_path / "run", quick=True, deadline=0.0)

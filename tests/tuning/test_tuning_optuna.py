@@ -1,4 +1,4 @@
-"""The second engine: the same space under Optuna, in SQLite, with pruning."""
+"""Search with Optuna: the same space, storage in SQLite, and pruning."""
 
 import keras_tuner
 import numpy as np
@@ -21,21 +21,21 @@ def hyper(**changes):
     )
 
 
-def test_draws_match_the_space_of_keras_tuner():
-    """Every draw has just the active hyper-parameters, within their ranges, and builds."""
-    made = hyper(units=(2, 64))
+def test_suggested_values_match_the_search_space():
+    """Suggested values are those of the active hyperparameters, and can be built."""
+    hypermodel = hyper(units=(2, 64))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     entries = keras_tuner.HyperParameters()
-    made.declare(entries)
+    hypermodel.declare(entries)
     for _ in range(30):
-        hp = made.suggest(study.ask())
+        hp = hypermodel.suggest(study.ask())
         again = keras_tuner.HyperParameters()
         again.values = dict(hp.values)
-        assert made.declare(again).keys() == hp.values.keys()
+        assert hypermodel.declare(again).keys() == hp.values.keys()
         assert ("dropout" in hp.values) == (hp.values["num_layers"] >= 2)
         assert ("forget_bias" in hp.values) == (hp.values["cell"] == "gru")
         assert {entry.name for entry in hp.space} == {entry.name for entry in entries.space}
-    assert made.build(hp).count_params() == made.resolve(hp.values).weights
+    assert hypermodel.build(hp).count_params() == hypermodel.resolve(hp.values).weights
 
 
 @pytest.mark.slow
@@ -50,11 +50,11 @@ def test_study_in_sqlite_is_resumed(tmp_path):
 
 
 def test_pruner_and_budget_prune_trials():
-    class Never(optuna.pruners.BasePruner):
+    class AlwaysPrune(optuna.pruners.BasePruner):
         def prune(self, study, trial):
             return True
 
-    study = optuna.create_study(pruner=Never())
+    study = optuna.create_study(pruner=AlwaysPrune())
     study.optimize(optuna_objective(hyper(), X, Y, validation_data=(X, Y), epochs=3), n_trials=1)
     (trial,) = study.trials
     assert trial.state.name == "PRUNED" and list(trial.intermediate_values) == [0]

@@ -1,4 +1,4 @@
-"""Searches that train: seeds, promotions, the best model, data in every form, keras-tuner's own tuners."""
+"""Searches that train models: seeds, promotions, the best model, and all forms of data."""
 
 import json
 
@@ -12,14 +12,14 @@ from deeprnn_keras import Recipe, TBPTTDataset, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
-from deeprnn_keras.tuning.records import read_trials
+from deeprnn_keras.tuning.trial_records import read_trials
 
 pytestmark = pytest.mark.usefixtures("eager")
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3, 2)).astype("float32"), RNG.normal(size=(20, 1)).astype("float32")
 SMALL = {"num_layers": 1, "units": [2, 3, 4, 5, 6, 7], "cell": "rnn", "global_clipnorm": 1.0}
 RECIPE = Recipe("adam", 1e-2, CosineDecay(), batch_size=8)
-LOOP = {"implementation": "loop"}  # nothing to compile
+LOOP = {"implementation": "loop"}  # no compilation
 
 
 def hyper(**changes):
@@ -34,14 +34,14 @@ def hyper(**changes):
 
 def searched(tmp_path, kind=RandomSearch, trials=2, epochs=None, name="search", hyper=hyper, **options):
     tuner = kind(hyper(), "val_loss", trials, directory=tmp_path, project_name=name, **options)
-    given = {} if epochs is None else {"epochs": epochs}
-    tuner.search(X, Y, validation_data=(X, Y), verbose=0, **given)
+    fit_options = {} if epochs is None else {"epochs": epochs}
+    tuner.search(X, Y, validation_data=(X, Y), verbose=0, **fit_options)
     return tuner
 
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
-    """A search of two trials of two epochs, and its directory."""
+    """Return a tuner that has run two trials of two epochs, and its directory."""
     directory = tmp_path_factory.mktemp("search")
     with eagerly():
         return searched(directory, epochs=2), directory / "search"
@@ -74,20 +74,20 @@ def test_best_model_has_the_weights_of_its_best_epoch(search):
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(best.score, rel=1e-5)
 
 
-def test_records_are_complete_json(search):
+def test_files_are_complete_json(search):
     _, directory = search
     for path in directory.rglob("*.json"):
         json.loads(path.read_text())
-    assert not list(directory.rglob(".*"))  # no partial file is left
+    assert not list(directory.rglob(".*"))  # no temporary files
 
 
-def test_promoted_trial_equals_an_uninterrupted_one(tmp_path):
-    """Weights, optimizer, dropout's random numbers, schedule: bit for bit; keras-tuner drops Adam's state."""
+def test_promoted_trial_is_bit_identical_to_an_uninterrupted_one(tmp_path):
+    """Weights, optimizer state, dropout seeds, and learning rate schedule are restored."""
 
-    def dropped():
+    def hyper_with_dropout():
         return hyper(num_layers=2, dropout=0.3)
 
-    tuner = searched(tmp_path, Hyperband, 3, max_epochs=2, factor=2, hyper=dropped)
+    tuner = searched(tmp_path, Hyperband, 3, max_epochs=2, factor=2, hyper=hyper_with_dropout)
     promoted = [t for t in tuner.oracle.trials.values() if t.hyperparameters.values["tuner/initial_epoch"] == 1]
     assert len(promoted) == 1
     for trial in promoted:
@@ -95,37 +95,35 @@ def test_promoted_trial_equals_an_uninterrupted_one(tmp_path):
         keras.backend.clear_session()
         keras.utils.set_random_seed(0)
         model = tuner.hypermodel.build(trial.hyperparameters)
-        straight = tuner.hypermodel.fit(
+        uninterrupted = tuner.hypermodel.fit(
             trial.hyperparameters, model, X, Y, validation_data=(X, Y), epochs=2, seed=0
         ).history["val_loss"]
-        assert [value for _, value in record.epochs] == straight[1:]
+        assert [value for _, value in record.epochs] == uninterrupted[1:]
 
 
 @pytest.mark.slow
-def test_keras_tuner_itself_resets_the_optimizer_at_a_promotion(tmp_path):
-    """The loss that `Continue` prevents: a promoted trial starts with a new optimizer."""
-    steps = []
+def test_keras_tuner_resets_the_optimizer_of_a_promoted_trial(tmp_path):
+    iterations = []
 
-    class Look(keras.callbacks.Callback):
+    class RecordIterations(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            steps.append(int(self.model.optimizer.iterations))
+            iterations.append(int(self.model.optimizer.iterations))
 
     tuner = keras_tuner.Hyperband(
-        hyper(), "val_loss", max_epochs=2, factor=2, directory=tmp_path, project_name="theirs", seed=1
+        hyper(), "val_loss", max_epochs=2, factor=2, directory=tmp_path, project_name="keras_tuner", seed=1
     )
-    tuner.search(X, Y, validation_data=(X, Y), callbacks=[Look()], verbose=0)
+    tuner.search(X, Y, validation_data=(X, Y), callbacks=[RecordIterations()], verbose=0)
     assert any("tuner/trial_id" in t.hyperparameters.values for t in tuner.oracle.trials.values())
-    assert set(steps) == {0}
+    assert set(iterations) == {0}
 
 
 @pytest.mark.slow
-def test_language_model_data_follow_the_drawn_batch_size_and_bptt(tmp_path):
-    """batch_size and bptt reach a function that makes the data; windows and lanes."""
+def test_data_function_receives_the_sampled_batch_size_and_bptt(tmp_path):
     text = np.asarray(RNG.integers(5, size=400), "int32")
-    seen = []
+    received = []
 
     def data(recipe):
-        seen.append((recipe.batch_size, recipe.bptt))
+        received.append((recipe.batch_size, recipe.bptt))
         if recipe.stateful:
             return TBPTTDataset([text], recipe.batch_size, recipe.bptt, steps=2), TBPTTDataset([text[:80]], 4, 8)
         train = token_windows([text], recipe.bptt, recipe.batch_size, seed=0, steps=2)
@@ -133,26 +131,25 @@ def test_language_model_data_follow_the_drawn_batch_size_and_bptt(tmp_path):
 
     for stateful in (False, True):
         config = zoo.info("kjv_lstm_2x256", vocabulary="abcde", embedding=4, stateful=stateful)
-        made = HyperDeepRNN(
+        hypermodel = HyperDeepRNN(
             config, **{**SMALL, "cell": "gru"}, batch_size=[4, 8], bptt=(6, 9), learning_rate=1e-2, options=LOOP
         )
-        tuner = RandomSearch(made, "val_loss", 1 + stateful, directory=tmp_path, project_name=str(stateful))
+        tuner = RandomSearch(hypermodel, "val_loss", 1 + stateful, directory=tmp_path, project_name=str(stateful))
         tuner.search(data, epochs=1, verbose=0)
-        drawn = [
+        sampled = [
             (t.hyperparameters.values["batch_size"], t.hyperparameters.values["bptt"])
             for t in tuner.oracle.trials.values()
         ]
-        assert seen[-len(drawn) :] == drawn
+        assert received[-len(sampled) :] == sampled
         assert all(np.isfinite(t.score) for t in tuner.oracle.trials.values())
 
 
-def test_series_model_of_the_zoo(tmp_path):
-    """Of any lengths, by the data set that the model makes."""
+def test_zoo_model_of_series_with_variable_length(tmp_path):
     series = [RNG.normal(size=(length, 12)).astype("float32") for length in (3, 5, 4, 3)]
     config = zoo.info("vowels_bigru_2x64")
     data = config.build().dataset(series, [1, 2, 9, 1], 2, num_buckets=1, seed=0)
-    made = HyperDeepRNN(config, **SMALL, dropout=None, learning_rate=1e-2, options=LOOP)
-    tuner = RandomSearch(made, "val_loss", 1, directory=tmp_path)
+    hypermodel = HyperDeepRNN(config, **SMALL, dropout=None, learning_rate=1e-2, options=LOOP)
+    tuner = RandomSearch(hypermodel, "val_loss", 1, directory=tmp_path)
     tuner.search(lambda recipe: (data, data), epochs=1, verbose=0)
     (trial,) = tuner.oracle.trials.values()
     assert trial.status == "COMPLETED", trial.message
@@ -160,8 +157,8 @@ def test_series_model_of_the_zoo(tmp_path):
 
 
 def test_arrays_are_reshuffled_in_every_epoch():
-    """`fit` on arrays repeats one order after set_random_seed; a trial's training must not."""
-    from deeprnn_keras.tuning.fitting import training_data
+    """Keras repeats the same order in every epoch after `set_random_seed`."""
+    from deeprnn_keras.tuning.trial_training import training_data
 
     data, *_ = training_data(np.arange(20.0)[:, None], np.arange(20.0), None, None, 0, RECIPE)
     one, two = (np.concatenate([y for _, y in data]) for _ in range(2))
@@ -169,41 +166,45 @@ def test_arrays_are_reshuffled_in_every_epoch():
 
 
 def test_step_time_is_measured_on_the_training_data():
-    model = hyper().model.replace(units=3).build()
+    model = hyper().config.replace(units=3).build()
     batch = first_batch(X, Y, batch_size=8)
     assert [part.shape for part in batch] == [(8, 3, 2), (8, 1)]
     assert 0 < step_ms(model, batch) < 10_000
 
 
 @pytest.mark.parametrize("head", ["layer", "layers", "function", "number"])
-def test_user_provided_heads(head):
-    """Counted as built, and never shared between models."""
+def test_user_defined_heads(head):
+    """The number of weights is that of the built model, and models share no weights."""
     heads = {
         "layer": keras.layers.Dense(3),
         "layers": [keras.layers.Dense(5, "relu"), keras.layers.Dense(3)],
         "function": lambda hidden: keras.layers.Dense(3)(hidden),
         "number": 3,
     }
-    made = HyperDeepRNN(inputs=2, outputs=heads[head], loss="mse", **SMALL, return_sequences=True)
-    config = made.resolve({"num_layers": 1, "units": 4, "cell": "rnn"}).config
+    hypermodel = HyperDeepRNN(inputs=2, outputs=heads[head], loss="mse", **SMALL, return_sequences=True)
+    config = hypermodel.resolve({"num_layers": 1, "units": 4, "cell": "rnn"}).config
     one, two = config.build(), config.build()
     assert one.count_params() == config.count_params() == two.count_params()
     assert one.output_shape == (None, None, 3)
     assert not {id(w) for w in one.weights} & {id(w) for w in two.weights}
 
 
-def test_missing_objective_fails_the_trial_by_name(tmp_path):
+def test_missing_objective_fails_the_trial(tmp_path):
     tuner = RandomSearch(hyper(), keras_tuner.Objective("val_acc", "max"), 1, directory=tmp_path)
     tuner.search(X, Y, validation_data=(X, Y), epochs=1, verbose=0)
     (trial,) = tuner.oracle.trials.values()
-    assert trial.status == "FAILED" and "objective 'val_acc' is not among the figures" in trial.message
+    assert (
+        trial.status == "FAILED"
+        and "objective must be one of the metrics" in trial.message
+        and "got 'val_acc'" in trial.message
+    )
 
 
-def test_diverging_trial_fails(tmp_path):
-    def explosive():
+def test_diverging_trial_has_no_infinite_score(tmp_path):
+    def diverging():
         return hyper(learning_rate=1e30, global_clipnorm=None)
 
-    tuner = searched(tmp_path, trials=1, epochs=2, hyper=explosive)
+    tuner = searched(tmp_path, trials=1, epochs=2, hyper=diverging)
     (trial,) = tuner.oracle.trials.values()
     assert trial.status in ("FAILED", "COMPLETED")
     if trial.status == "COMPLETED":

@@ -1,33 +1,40 @@
-"""NVIDIA's cuDNN, as Keras calls it, for masks of any form too."""
+"""NVIDIA cuDNN through Keras, extended to masks that are not right-padded."""
 
 from __future__ import annotations
 
 from deeprnn_keras.kernels.contract import Implementation, Traits
-from deeprnn_keras.kernels.unsupported import per_gate_dropout, recurrent_dropout, shown, unless
+from deeprnn_keras.kernels.unsupported import (
+    describe_activation,
+    per_gate_dropout_reasons,
+    reason_unless,
+    recurrent_dropout_reasons,
+)
 
 
 def unsupported_reasons(traits: Traits) -> list[str]:
-    """Return what rules out Keras' cuDNN path; empty where nothing does."""
+    """Return the reasons why Keras does not run a layer on cuDNN; empty if it does."""
     if traits.cell is None:
-        return [f"cuDNN knows LSTM and GRU, not {traits.type_name}"]
+        return [f"cuDNN supports LSTM and GRU, not {traits.type_name}"]
     if traits.cell == "rnn":
         return ["Keras has no cuDNN path for a plain RNN"]
     if traits.any_cell:
-        return [f"RNN steps through its {traits.type_name}; the layer {traits.cell.upper()} can have cuDNN"]
+        return [f"RNN steps through its {traits.type_name}; the layer {traits.cell.upper()} supports cuDNN"]
+    activation = describe_activation(traits.activation)
+    recurrent_activation = describe_activation(traits.recurrent_activation)
     return [
-        *unless(traits.activation == "tanh", f"activation={shown(traits.activation)}: cuDNN has tanh only"),
-        *unless(
+        *reason_unless(traits.activation == "tanh", f"activation={activation}: cuDNN supports tanh only"),
+        *reason_unless(
             traits.recurrent_activation == "sigmoid",
-            f"recurrent_activation={shown(traits.recurrent_activation)}: cuDNN has sigmoid only",
+            f"recurrent_activation={recurrent_activation}: cuDNN supports sigmoid only",
         ),
-        *unless(traits.use_bias, "use_bias=False: cuDNN needs a bias"),
-        *unless(not traits.unroll, "unroll=True asks for the loop written out"),
-        *unless(
+        *reason_unless(traits.use_bias, "use_bias=False: cuDNN requires a bias"),
+        *reason_unless(not traits.unroll, "unroll=True requires the loop"),
+        *reason_unless(
             traits.cell != "gru" or traits.reset_after,
             "reset_after=False: cuDNN's GRU applies the reset gate after the product",
         ),
-        *recurrent_dropout(traits, "cuDNN"),
-        *per_gate_dropout(traits, "cuDNN"),
+        *recurrent_dropout_reasons(traits, "cuDNN"),
+        *per_gate_dropout_reasons(traits, "cuDNN"),
     ]
 
 

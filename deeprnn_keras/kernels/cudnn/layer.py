@@ -1,20 +1,19 @@
-"""One layer on cuDNN: Keras' own path, with any mask brought into the form that cuDNN takes."""
+"""One layer on Keras' cuDNN path, with any mask converted to the right-padded form that cuDNN requires."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deeprnn_keras.kernels.contract import LayerCall, Tensor
-from deeprnn_keras.kernels.cudnn.right_padded import right_padded
+from deeprnn_keras._types import Tensor
+from deeprnn_keras.kernels.contract import LayerCall, LayerResult
+from deeprnn_keras.kernels.cudnn.right_padded import run_right_padded
 
 
-def run_layer(
-    call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Return the last output, the outputs, and the final states, as Keras' loop gives them for any mask."""
+def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None) -> LayerResult:
+    """Return the last output, the outputs, and the final states; equal to those of Keras' loop for any mask."""
     if mask is None:
         return call.keras_cudnn(sequences, states, None)
-    return right_padded(
+    return run_right_padded(
         lambda sequences, mask: call.keras_cudnn(sequences, states, mask),
         sequences,
         mask,

@@ -1,15 +1,14 @@
-"""The loop of Keras over the steps of a cell: it runs every layer on every backend."""
+"""Keras' loop over the steps of a cell: runs every layer on every backend."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deeprnn_keras.kernels.contract import Implementation, LayerCall, Tensor
+from deeprnn_keras._types import Tensor
+from deeprnn_keras.kernels.contract import Implementation, LayerCall, LayerResult
 
 
-def run_layer(
-    call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None) -> LayerResult:
     """Return the last output, the outputs, and the final states."""
     return call.keras_loop(sequences, states, mask)
 

@@ -1,11 +1,27 @@
-"""Whole stacks on a CPU, compiled by XLA, with gradients written by hand or derived from the equations."""
+"""Stacks of recurrent layers on a CPU, compiled by XLA, with a custom backward pass.
+
+The modules, from a whole stack down to one step:
+
+- `stack.py`: runs a stack or a layer (`run_stack`, `run_layer`).
+- `plan.py`, `layout.py`: split the batch and time into pieces.
+- `sequence.py`: loops over time, forward and backward, with a custom gradient.
+- `recurrence.py`: interface of one step, `forward_step` and `backward_step`.
+- `lstm.py`, `gru.py`, `simple_rnn.py`: the hand-written steps, for example `LSTMRecurrence.backward_step`.
+- `derived.py`: steps of all other cells, with a backward pass derived from their equations.
+"""
 
 from __future__ import annotations
 
 from deeprnn_keras.kernels.contract import Implementation, Traits
-from deeprnn_keras.kernels.unsupported import per_gate_dropout, recurrent_dropout, shown, unless
+from deeprnn_keras.kernels.unsupported import (
+    describe_activation,
+    per_gate_dropout_reasons,
+    reason_unless,
+    recurrent_dropout_reasons,
+)
 
-# with a slope that follows from the value: `activations.py` has them
+# Activations whose derivative is a function of their value, implemented in activations.py. They are listed here so that
+# a layer can be checked without importing TensorFlow.
 SUPPORTED_ACTIVATIONS = (
     "elu",
     "exponential",
@@ -21,23 +37,23 @@ SUPPORTED_ACTIVATIONS = (
 
 
 def unsupported_reasons(traits: Traits) -> list[str]:
-    """Return what rules out the XLA implementation; empty where nothing does."""
+    """Return the reasons why XLA does not support a layer; empty if it does."""
     if traits.cell is None and not traits.has_equations:
         return [f"XLA supports cells with equations, RNN, GRU, and LSTM, not {traits.type_name}"]
-    names = {} if traits.has_equations else {"activation": traits.activation}
+    activations = {} if traits.has_equations else {"activation": traits.activation}
     if traits.cell in ("gru", "lstm"):
-        names["recurrent_activation"] = traits.recurrent_activation
-    wrong = [
-        f"{argument}={shown(name)}: XLA supports activations whose slope follows from the value, "
-        f"{', '.join(SUPPORTED_ACTIVATIONS)}"
-        for argument, name in names.items()
+        activations["recurrent_activation"] = traits.recurrent_activation
+    unsupported_activations = [
+        f"{argument}={describe_activation(name)}: XLA supports activations whose derivative is a function of their "
+        f"value: {', '.join(SUPPORTED_ACTIVATIONS)}"
+        for argument, name in activations.items()
         if name not in SUPPORTED_ACTIVATIONS
     ]
     return [
-        *wrong,
-        *unless(not traits.unroll, "unroll=True asks for the loop written out"),
-        *recurrent_dropout(traits, "XLA"),
-        *per_gate_dropout(traits, "XLA"),
+        *unsupported_activations,
+        *reason_unless(not traits.unroll, "unroll=True requires the loop"),
+        *recurrent_dropout_reasons(traits, "XLA"),
+        *per_gate_dropout_reasons(traits, "XLA"),
     ]
 
 

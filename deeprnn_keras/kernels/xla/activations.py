@@ -1,22 +1,33 @@
-"""Activations whose slope follows from their value: only the value is stored for the backward pass."""
+"""Activations whose derivative is a function of their value: the backward pass needs the value only."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-LEAK = float(np.float32(0.2))  # Keras' slope; the operation holds it in float32, whatever x is
+from deeprnn_keras._types import Tensor
+
+# Keras' slope of leaky_relu for negative x. The TensorFlow operation holds it in float32 for every dtype of x.
+NEGATIVE_SLOPE = float(np.float32(0.2))
 
 
 class Activation(NamedTuple):
-    """Activation y = function(x) with dy/dx = slope(y)."""
+    """Activation and its derivative.
 
-    function: object
-    slope: object
+    Attributes:
+        function: y = function(x).
+        derivative: dy/dx = derivative(y), as a function of the value y.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
 
 
-def _where(condition, y, low):
-    return tf.where(condition, tf.ones_like(y), low)
+def _one_where(condition: Tensor, y: Tensor, otherwise: Tensor) -> Tensor:
+    return tf.where(condition, tf.ones_like(y), otherwise)
 
 
 ACTIVATIONS = {
@@ -28,8 +39,10 @@ ACTIVATIONS = {
         lambda x: tf.clip_by_value(x / 6 + 0.5, 0, 1), lambda y: tf.cast((y > 0) & (y < 1), y.dtype) / 6
     ),
     "softsign": Activation(tf.nn.softsign, lambda y: tf.square(1 - tf.abs(y))),
-    "elu": Activation(tf.nn.elu, lambda y: _where(y > 0, y, y + 1)),
-    "leaky_relu": Activation(lambda x: tf.nn.leaky_relu(x, LEAK), lambda y: _where(y > 0, y, LEAK * tf.ones_like(y))),
+    "elu": Activation(tf.nn.elu, lambda y: _one_where(y > 0, y, y + 1)),
+    "leaky_relu": Activation(
+        lambda x: tf.nn.leaky_relu(x, NEGATIVE_SLOPE), lambda y: _one_where(y > 0, y, NEGATIVE_SLOPE * tf.ones_like(y))
+    ),
     "exponential": Activation(tf.exp, tf.identity),
     "softplus": Activation(tf.nn.softplus, lambda y: -tf.math.expm1(-y)),
 }

@@ -1,260 +1,288 @@
-"""`Derived`: a recurrence of the XLA implementation out of nothing but its equations.
+"""Recurrence on XLA whose backward pass is derived from its equations.
 
-A step is arithmetic around maps z_k = W_k^T a_k + b_k. The forward pass stores every z_k. In the backward pass a step
-is differentiated by a tape that takes every z_k as given, so that no product is computed again: from the last map to
-the first, dz_k passes on as da_k = W_k dz_k, one product, and a_k and dz_k are written down. The gradients of the
-weights are then one large product per map, dW_k = sum over t of a_k dz_k^T, as in the recurrences written by hand.
+A step is arithmetic around maps z_k = W_k^T a_k + b_k. The forward pass saves every z_k. The backward pass
+differentiates a step with a tape that treats every z_k as a constant, so that no product is recomputed. From the last
+map to the first, dz_k is propagated as da_k = W_k dz_k, one product per map, and a_k and dz_k are stored. The weight
+gradients are then one large product per map, dW_k = sum over t of a_k dz_k^T, as in the hand-written recurrences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+from typing_extensions import override
 
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import Blocks, DiagonalMap, Equations, Linear
 from deeprnn_keras.equations.maps import NamedMap
-from deeprnn_keras.kernels.xla.products import flat, product_over_time, unflat
-from deeprnn_keras.kernels.xla.recurrence import StepRecurrence, Tensor, Weights
+from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, Packed, StepRecurrence, Tensors, Weights
+from deeprnn_keras.kernels.xla.time_products import merge_time, split_time, sum_outer_products
 
 
-class Use(NamedTuple):
-    """One place in a step where a map is used.
+class MapUse(NamedTuple):
+    """Use of a map in a step.
 
     Attributes:
-        known: The map.
-        blocks: Those of its blocks that are computed.
-        state: Number of the state that it reads as it is, or None.
+        map: The map.
+        blocks: Blocks of the map that are computed.
+        state: Index of the state that is the input of the map, or None if the input is another tensor.
     """
 
-    known: NamedMap
+    map: NamedMap
     blocks: tuple[str, ...]
     state: int | None
 
     @property
     def rows(self) -> int:
-        """Rows of z."""
-        return len(self.blocks) * self.known.width
+        """Number of rows of z."""
+        return len(self.blocks) * self.map.width
 
 
-class Outline(NamedTuple):
-    """Outline of a step: its `Use`s in order, the names of the blocks that it reads, and their rows together."""
+class StepOutline(NamedTuple):
+    """Outline of a step.
 
-    uses: list[Use]
-    names: tuple[str, ...]
-    rows: int
+    Attributes:
+        uses: Uses of maps, in order.
+        input_blocks: Names of the blocks of the projected inputs.
+        input_rows: Number of rows of the projected inputs.
+    """
+
+    uses: list[MapUse]
+    input_blocks: tuple[str, ...]
+    input_rows: int
 
 
 @dataclass(frozen=True)
-class Derived(StepRecurrence):
-    """The contract of `StepRecurrence`, derived.
+class DerivedRecurrence(StepRecurrence):
+    """Recurrence whose forward step, backward step, and weight gradients are derived from equations.
 
     Attributes:
-        equations: What a step computes.
-        activations: ((name in the equations, Keras' name of the function, or the function), ...).
+        equations: Computation of one step.
+        activations: ((name in the equations, Keras' name of the function or the function itself), ...).
     """
 
     equations: Equations
-    activations: tuple[tuple[str, Any], ...]
+    activations: tuple[tuple[str, str | Callable[[Tensor], Tensor]], ...]
 
     @property
-    def states(self) -> int:
-        """Number of tensors that a step carries."""
+    def num_states(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # read-only here
+        """Number of states carried from step to step."""
         return len(self.equations.states)
 
     @cached_property
-    def f(self) -> SimpleNamespace:
-        """The activations, as attributes."""
+    def functions(self) -> SimpleNamespace:
+        """Activations as attributes, the argument `f` of the equations."""
         return SimpleNamespace(**{name: keras.activations.get(function) for name, function in self.activations})
 
     @cached_property
-    def outline(self) -> Outline:
-        """Outline of a step, found by running it on zeros in a graph of its own."""
-        equations, uses = self.equations, []
+    def outline(self) -> StepOutline:
+        """Outline of a step, recorded by running it on zeros in a separate graph."""
+        equations = self.equations
+        uses: list[MapUse] = []
 
-        def zeros(known: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:
-            return tf.zeros((len(blocks) * known.width, 1))
+        def zeros(named_map: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:
+            return tf.zeros((len(blocks) * named_map.width, 1))
 
-        def product(known: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:
-            state = next((number for number, state in enumerate(states) if a is state), None)
-            uses.append(Use(known, tuple(blocks), state))
-            return zeros(known, blocks, a)
+        def record(named_map: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:
+            index = next((index for index, state in enumerate(states) if a is state), None)
+            uses.append(MapUse(named_map, tuple(blocks), index))
+            return zeros(named_map, blocks, a)
 
         with tf.Graph().as_default():
             states = [tf.zeros((equations.units, 1)) for _ in equations.states]
             maps = equations.maps(1)
-            projected = equations.project_inputs(tf.zeros((1, 1)), Linear(maps, zeros, axis=-2), self.f)
-            equations.step(projected, list(states), Linear(maps, product, axis=-2), self.f)
-            return Outline(uses, projected.names, projected.tensor.shape[-2])
+            projected = equations.project_inputs(tf.zeros((1, 1)), Linear(maps, zeros, axis=-2), self.functions)
+            equations.step(projected, list(states), Linear(maps, record, axis=-2), self.functions)
+            return StepOutline(uses, projected.names, projected.tensor.shape[-2])
 
     @cached_property
     def step_maps(self) -> list[NamedMap]:
-        """The maps of a step, each once, in order."""
-        return list({use.known.name: use.known for use in self.outline.uses}.values())
+        """The distinct maps of a step, in order of their first use."""
+        return list({use.map.name: use.map for use in self.outline.uses}.values())
 
+    @override
     def weights(self, input_dim: int, stored: Mapping[str, Tensor]) -> Weights:
-        """Return the `Weights` from the tensors of the maps, by name."""
-        given = [stored[name] for known in self.step_maps for name in _names(known)]
-        packed = self.pack(*map(tf.stop_gradient, given))
-        return Weights(given, packed, (self.equations.maps(input_dim), stored))
+        trainable = [stored[name] for named_map in self.step_maps for name in _weight_names(named_map)]
+        packed = self.pack(*map(tf.stop_gradient, trainable))
+        return Weights(trainable, packed, (self.equations.maps(input_dim), stored))
 
+    @override
     def project_inputs(self, x: Tensor, weights: Weights) -> Tensor:
-        """Return what the equations read of x (T, d, n), (T, rows, n)."""
-        maps, stored = weights.projecting
+        """Return the projected inputs (T, rows, n) of x (T, d, n)."""
+        maps, stored = weights.projection
 
-        def product(known: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
-            weight = _columns(stored[known.name], known, blocks)
-            z = (
-                _repeated(a, blocks) * weight[:, None]
-                if _is_diagonal(known)
-                else tf.matmul(weight, a, transpose_a=True)
+        def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
+            weight = _select_blocks(stored[named_map.name], named_map, blocks)
+            if _is_diagonal(named_map):
+                z = _repeat_rows(a, len(blocks)) * weight[:, None]
+            else:
+                z = tf.matmul(weight, a, transpose_a=True)
+            return (
+                z if named_map.bias is None else z + _select_blocks(stored[named_map.bias], named_map, blocks)[:, None]
             )
-            return z if known.bias is None else z + _columns(stored[known.bias], known, blocks)[:, None]
 
-        return unflat(self.equations.project_inputs(flat(x), Linear(maps, product, axis=-2), self.f).tensor, x)
+        linear = Linear(maps, product, axis=-2)
+        return split_time(self.equations.project_inputs(merge_time(x), linear, self.functions).tensor, x)
 
-    def pack(self, *given: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-        """Return (W^T, W, b) for each use of a map, of its blocks; a diagonal map has (w, w, b) as columns."""
-        names = [name for known in self.step_maps for name in _names(known)]
-        by_name, packed = dict(zip(names, given, strict=True)), []
-        for known, blocks, _ in self.outline.uses:
-            weight = _columns(by_name[known.name], known, blocks)
-            bias = None if known.bias is None else _columns(by_name[known.bias], known, blocks)[:, None]
-            if _is_diagonal(known):
+    @override
+    def pack(self, *trainable: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Return (W^T, W, b) of the computed blocks for each use of a map; (w, w, b) as columns for a diagonal map."""
+        names = [name for named_map in self.step_maps for name in _weight_names(named_map)]
+        by_name, packed = dict(zip(names, trainable, strict=True)), []
+        for named_map, blocks, _ in self.outline.uses:
+            weight = _select_blocks(by_name[named_map.name], named_map, blocks)
+            bias = None
+            if named_map.bias is not None:
+                bias = _select_blocks(by_name[named_map.bias], named_map, blocks)[:, None]
+            if _is_diagonal(named_map):
                 packed.append((weight[:, None], weight[:, None], bias))
             else:
                 packed.append((tf.transpose(weight), weight, bias))
         return packed
 
+    @override
     def saved_rows(self, units: int) -> list[int]:
-        """Return the rows of each z_k."""
+        """Return the number of rows of each z_k."""
         return [use.rows for use in self.outline.uses]
 
-    def written_rows(self, units: int) -> list[int]:
-        """Return the rows of each dz_k, of each a_k that is not a state, and of dx."""
+    @override
+    def gradient_rows(self, units: int) -> list[int]:
+        """Return the number of rows of each dz_k, of each a_k that is not a state, and of dx."""
         uses = self.outline.uses
-        return [*(use.rows for use in uses), *(u.known.input_dim for u in uses if u.state is None), self.outline.rows]
+        input_dims = [use.map.input_dim for use in uses if use.state is None]
+        return [*(use.rows for use in uses), *input_dims, self.outline.input_rows]
 
-    def forward(self, packed: Sequence[Any], x: Tensor, states: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    @override
+    def forward_step(self, packed: Packed, x: Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
         """Return the new states and [z_1, ...]."""
-        saved: list[Tensor] = []
+        saved: Tensors = []
 
-        def product(known: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
+        def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
             weight, _, bias = packed[len(saved)]
-            z = _repeated(a, blocks) * weight if _is_diagonal(known) else tf.matmul(weight, a)
+            z = _repeat_rows(a, len(blocks)) * weight if _is_diagonal(named_map) else tf.matmul(weight, a)
             saved.append(z if bias is None else z + bias)
             return saved[-1]
 
         linear = Linear(self.equations.maps(1), product, axis=-2)
-        return list(self.equations.step(Blocks(x, self.outline.names, -2), list(states), linear, self.f)), saved
+        projected = Blocks(x, self.outline.input_blocks, -2)
+        return list(self.equations.step(projected, list(states), linear, self.functions)), saved
 
-    def backward(
-        self,
-        packed: Sequence[Any],
-        x: Tensor,
-        saved: list[Tensor],
-        before: list[Tensor],
-        after: list[Tensor],
-        gradient: list[Tensor],
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return [dz_1, ..., a_k that are not states, dx] and the gradient by the states before."""
-        inputs: list[Tensor] = []
+    @override
+    def backward_step(self, packed: Packed, record: ForwardRecord, d_states: Tensors) -> tuple[Tensors, Tensors]:
+        """Return [dz_1, ..., each a_k that is not a state, dx] and the gradient with respect to the states before."""
+        x, states, _, saved = record
+        map_inputs: Tensors = []
 
-        def product(known: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
-            inputs.append(a)
-            return saved[len(inputs) - 1]
+        def saved_product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
+            map_inputs.append(a)
+            return saved[len(map_inputs) - 1]
 
-        sources = [x, *before, *saved]
+        sources = [x, *states, *saved]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(sources)
-            linear = Linear(self.equations.maps(1), product, axis=-2)
-            new = list(self.equations.step(Blocks(x, self.outline.names, -2), list(before), linear, self.f))
-        sums = tape.gradient(new, sources, output_gradients=gradient)
-        uses, first = self.outline.uses, 1 + self.states  # saved begins there among the sources
-        for number in reversed(range(len(uses))):  # later maps read what earlier ones gave
-            dz = sums[first + number] = _or_zeros(sums[first + number], saved[number])
-            da = _input_gradient(uses[number], packed[number][1], dz)
-            state = uses[number].state
+            linear = Linear(self.equations.maps(1), saved_product, axis=-2)
+            projected = Blocks(x, self.outline.input_blocks, -2)
+            new_states = list(self.equations.step(projected, list(states), linear, self.functions))
+        gradients = tape.gradient(new_states, sources, output_gradients=d_states)
+        uses, first_z = self.outline.uses, 1 + self.num_states  # index of z_1 in `sources`
+        for k in reversed(range(len(uses))):  # later maps depend on the outputs of earlier ones
+            dz = gradients[first_z + k] = _zeros_if_none(gradients[first_z + k], saved[k])
+            da = _map_input_gradient(uses[k], packed[k][1], dz)
+            state = uses[k].state
             if state is not None:
-                sums[1 + state] = _sum(sums[1 + state], da)
+                gradients[1 + state] = _add_gradients(gradients[1 + state], da)
             else:
-                sums = [_sum(*pair) for pair in zip(sums, tape.gradient(inputs[number], sources, da), strict=True)]
-        dx, *rest = [_or_zeros(*pair) for pair in zip(sums, sources, strict=True)]
-        others = [a for a, use in zip(inputs, uses, strict=True) if use.state is None]
-        return [*rest[self.states :], *others, dx], rest[: self.states]
+                through_input = tape.gradient(map_inputs[k], sources, da)
+                gradients = [_add_gradients(*pair) for pair in zip(gradients, through_input, strict=True)]
+        dx, *others = [_zeros_if_none(*pair) for pair in zip(gradients, sources, strict=True)]
+        inputs_to_store = [a for a, use in zip(map_inputs, uses, strict=True) if use.state is None]
+        return [*others[self.num_states :], *inputs_to_store, dx], others[: self.num_states]
 
-    def weight_gradients(
-        self, x: Tensor, earlier: list[Tensor], written: list[Tensor], saved: list[Tensor]
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return dx, and the gradients of the weights in the order of `pack`'s arguments."""
+    @override
+    def weight_gradients(self, record: ForwardRecord, stored: Tensors) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return dx and the gradients of the weights in the order of `pack`."""
         uses = self.outline.uses
-        *parts, dx = written
-        dz, others = parts[: len(uses)], iter(parts[len(uses) :])
+        *parts, dx = stored
+        dz, map_inputs = parts[: len(uses)], iter(parts[len(uses) :])
         blocks: dict[tuple[str, str], Tensor] = {}
         for use, gradient in zip(uses, dz, strict=True):
-            a = next(others) if use.state is None else earlier[use.state]
-            _add_blocks(blocks, use, flat(a), flat(gradient))
-        return dx, [_joined(blocks, known, name) for known in self.step_maps for name in _names(known)]
+            a = next(map_inputs) if use.state is None else record.states_before[use.state]
+            _add_block_gradients(blocks, use, merge_time(a), merge_time(gradient))
+        names = [(named_map, name) for named_map in self.step_maps for name in _weight_names(named_map)]
+        return dx, [_join_blocks(blocks, named_map, name) for named_map, name in names]
 
-    def input_gradient(self, packed: Sequence[Any], left: Tensor, x: Tensor) -> Tensor:
-        """Return dx itself: the rest is in `project_inputs`."""
-        return left
-
-
-def _is_diagonal(known: NamedMap) -> bool:
-    return isinstance(known, DiagonalMap)
+    @override
+    def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
+        """Return dx unchanged: TensorFlow differentiates `project_inputs`."""
+        return d_projected
 
 
-def _repeated(a: Tensor, blocks: Sequence[str]) -> Tensor:
-    return a if len(blocks) == 1 else tf.concat([a] * len(blocks), -2)
+def _is_diagonal(named_map: NamedMap) -> bool:
+    return isinstance(named_map, DiagonalMap)
 
 
-def _input_gradient(use: Use, weight: Tensor, dz: Tensor) -> Tensor:
-    if not _is_diagonal(use.known):
+def _repeat_rows(a: Tensor, count: int) -> Tensor:
+    return a if count == 1 else tf.concat([a] * count, -2)
+
+
+def _map_input_gradient(use: MapUse, weight: Tensor, dz: Tensor) -> Tensor:
+    if not _is_diagonal(use.map):
         return tf.matmul(weight, dz)
     products = weight * dz
     return products if len(use.blocks) == 1 else tf.add_n(tf.split(products, len(use.blocks)))
 
 
-def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    return other if one is None else one if other is None else one + other
+def _add_gradients(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return second if first is None else first if second is None else first + second
 
 
-def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+def _zeros_if_none(gradient: Tensor | None, like: Tensor) -> Tensor:
     return tf.zeros_like(like) if gradient is None else gradient
 
 
-def _names(known: NamedMap) -> list[str]:
-    return [known.name] if known.bias is None else [known.name, known.bias]
+def _weight_names(named_map: NamedMap) -> list[str]:
+    return [named_map.name] if named_map.bias is None else [named_map.name, named_map.bias]
 
 
-def _columns(weight: Tensor, known: NamedMap, blocks: Sequence[str]) -> Tensor:
-    if tuple(blocks) == known.blocks:
+def _select_blocks(weight: Tensor, named_map: NamedMap, blocks: Sequence[str]) -> Tensor:
+    if tuple(blocks) == named_map.blocks:
         return weight
-    return tf.concat([weight[..., known.columns(block)] for block in blocks], -1)
+    return tf.concat([weight[..., named_map.columns(block)] for block in blocks], -1)
 
 
-def _add_blocks(gradients: dict[tuple[str, str], Tensor], use: Use, a: Tensor, dz: Tensor) -> None:
-    """Add a use's part of dW and db to {(name, block): gradient}; a (rows, T n), dz (rows of z, T n)."""
-    if _is_diagonal(use.known):
-        found = {use.known.name: tf.reduce_sum(_repeated(a, use.blocks) * dz, 1)}
+def _add_block_gradients(gradients: dict[tuple[str, str], Tensor], use: MapUse, a: Tensor, dz: Tensor) -> None:
+    """Add the contribution of a use to dW and db, {(weight name, block): gradient}.
+
+    Args:
+        gradients: Sums to add to, in place.
+        use: Use of a map.
+        a: Inputs of the map, (rows, T n).
+        dz: Gradient with respect to its outputs, (rows of z, T n).
+    """
+    if _is_diagonal(use.map):
+        contributions = {use.map.name: tf.reduce_sum(_repeat_rows(a, len(use.blocks)) * dz, 1)}
     else:
-        found = {use.known.name: product_over_time(a, dz)}
-    if use.known.bias is not None:
-        found[use.known.bias] = tf.reduce_sum(dz, 1)
-    for name, gradient in found.items():
+        contributions = {use.map.name: sum_outer_products(a, dz)}
+    if use.map.bias is not None:
+        contributions[use.map.bias] = tf.reduce_sum(dz, 1)
+    for name, gradient in contributions.items():
         for block, part in zip(use.blocks, tf.split(gradient, len(use.blocks), axis=-1), strict=True):
             gradients[name, block] = gradients[name, block] + part if (name, block) in gradients else part
 
 
-def _joined(gradients: Mapping[tuple[str, str], Tensor], known: NamedMap, name: str) -> Tensor:
-    """Return the gradient of a weight; blocks that no step uses are an error of the equations."""
-    missing = [block for block in known.blocks if (name, block) not in gradients]
+def _join_blocks(gradients: Mapping[tuple[str, str], Tensor], named_map: NamedMap, name: str) -> Tensor:
+    """Return the gradient of a weight.
+
+    Raises:
+        ValueError: If no use computes one of the blocks, which is an error in the equations.
+    """
+    missing = [block for block in named_map.blocks if (name, block) not in gradients]
     if missing:
-        raise ValueError(f"equations: step never uses {missing} of the map {known.name!r}")
-    return tf.concat([gradients[name, block] for block in known.blocks], -1)
+        raise ValueError(f"equations: step must use every block of the map {named_map.name!r}, unused: {missing}")
+    return tf.concat([gradients[name, block] for block in named_map.blocks], -1)

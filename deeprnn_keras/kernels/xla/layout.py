@@ -1,20 +1,19 @@
-"""From batch-major sequences (n, T, d) to feature-major pieces of batch and time, and back.
+"""Conversion between batch-major sequences (n, T, d) and feature-major pieces of the batch and chunks of time.
 
-The examples of a batch are independent of each other. Two halves are two loops over time that run at once, where one
-loop would leave a core idle during everything that is not a large product. The batch is filled up to a planned size, so
-that XLA compiles few shapes.
+The examples of a batch are independent. Two half batches are two loops over time that run in parallel, whereas one loop
+uses a single core for everything but large products. The batch is padded to a planned size, so that XLA compiles few
+shapes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeprnn_keras.kernels.xla.plan import Plan, rounded_up
-
-Tensor = Any
+from deeprnn_keras._types import Tensor
+from deeprnn_keras.kernels.xla.plan import Plan, Size, round_up
 
 
 class Span(NamedTuple):
@@ -22,7 +21,7 @@ class Span(NamedTuple):
 
     Attributes:
         mask: (T_k, 1, n) of bool, or None.
-        steps: Number of the T_k steps that are real, the rest is padding; None: all.
+        steps: Number of steps that are not padding; None if all T_k are not.
     """
 
     mask: Tensor | None
@@ -30,11 +29,11 @@ class Span(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some examples of a batch, feature-major, time in chunks.
+    """Feature-major examples of a batch, with time in chunks.
 
     Attributes:
-        chunks: List of (T_k, d, n).
-        states: List of (h, n).
+        chunks: (T_k, d, n) each.
+        states: (h, n) each.
         spans: One `Span` per chunk.
     """
 
@@ -50,95 +49,95 @@ def split_into_pieces(
 
     Args:
         sequences: (n, T, d).
-        states: List of (n, h).
+        states: (n, h) each.
         mask: (n, T), or None.
-        plan: How many pieces and chunks.
-        dtype: Precision to compute in.
+        plan: Plan of the run.
+        dtype: Dtype to compute in.
     """
-    tensors = [tf.cast(tensor, dtype) for tensor in (sequences, *states)]
+    sequences, *states = [tf.cast(tensor, dtype) for tensor in (sequences, *states)]
+    mask = None if mask is None else tf.cast(mask, "bool")
     if mask is not None:
-        mask = tf.cast(mask, "bool")
-        tensors[0] = zero_where_not(mask[:, :, None], tensors[0])  # NaN at a masked step stays there
+        sequences = zero_unless(mask[:, :, None], sequences)  # a NaN at a masked step must not spread
     pieces = []
-    for x, mask_piece, *state in _split_batch([tensors[0], mask, *tensors[1:]], plan.rows, plan.pieces):
+    for x, mask_piece, *states_piece in _split_batch([sequences, mask, *states], plan.batch_size, plan.pieces):
         masks = [None] * len(plan.chunks)
-        if mask is not None:
+        if mask_piece is not None:
             masks = _split_time(tf.transpose(mask_piece)[:, None], plan)
         spans = [
-            Span(m, tf.convert_to_tensor(steps) if plan.padded else None)
-            for m, steps in zip(masks, plan.chunks, strict=True)
+            Span(chunk_mask, tf.convert_to_tensor(steps) if plan.padded else None)
+            for chunk_mask, steps in zip(masks, plan.chunks, strict=True)
         ]
         chunks = _split_time(tf.transpose(x, (1, 2, 0)), plan)
-        pieces.append(Piece(chunks, [tf.transpose(part) for part in state], spans))
+        pieces.append(Piece(chunks, [tf.transpose(state) for state in states_piece], spans))
     return pieces
 
 
 def join_pieces(results: Sequence[Sequence[Tensor]], sequences: Tensor) -> list[Tensor]:
-    """Return the batch-major tensors (n, T, w) or (n, w) of equal lists, one per piece, of (T, w, n) or (w, n)."""
-    batch = tf.shape(sequences)[0] if sequences.shape[0] is None else sequences.shape[0]
-    parts = [[_batch_major(tensor) for tensor in result] for result in results]
+    """Return batch-major tensors (n, T, w) or (n, w) from one list of tensors (T, w, n) or (w, n) per piece."""
+    batch_size = tf.shape(sequences)[0] if sequences.shape[0] is None else sequences.shape[0]
+    parts = [[_to_batch_major(tensor) for tensor in result] for result in results]
     joined = parts[0] if len(parts) == 1 else [tf.concat(tensors, 0) for tensors in zip(*parts, strict=True)]
-    return [_cut(tensor, batch) for tensor in joined]
+    return [_unpad_batch(tensor, batch_size) for tensor in joined]
 
 
-def _batch_major(tensor: Tensor) -> Tensor:
+def _to_batch_major(tensor: Tensor) -> Tensor:
     return tf.transpose(tensor, (2, 0, 1)) if len(tensor.shape) == 3 else tf.transpose(tensor)
 
 
-def _cut(tensor: Tensor, batch: Any) -> Tensor:
-    return tensor if isinstance(batch, int) and batch == tensor.shape[0] else tensor[:batch]
+def _unpad_batch(tensor: Tensor, batch_size: Size) -> Tensor:
+    return tensor if isinstance(batch_size, int) and batch_size == tensor.shape[0] else tensor[:batch_size]
 
 
-def _split_batch(tensors: Sequence[Tensor | None], rows: Any, pieces: int) -> list[list[Tensor | None]]:
-    """Return for each of `pieces` the list of its batch-first tensors, of `rows` rows in all."""
-    filled = [None if tensor is None else _filled(tensor, rows) for tensor in tensors]
+def _split_batch(tensors: Sequence[Tensor | None], batch_size: Size, pieces: int) -> list[list[Tensor | None]]:
+    """Return the batch-major tensors, padded to `batch_size` rows, as one list for each of `pieces`."""
+    padded = [None if tensor is None else _pad_batch(tensor, batch_size) for tensor in tensors]
     if pieces == 1:
-        return [filled]
-    each = -(-rows // pieces)  # of one row the second piece has none
-    return [[None if t is None else t[i * each : (i + 1) * each] for t in filled] for i in range(pieces)]
+        return [padded]
+    rows = -(-batch_size // pieces)  # with one row, the second piece is empty
+    return [[None if t is None else t[i * rows : (i + 1) * rows] for t in padded] for i in range(pieces)]
 
 
-def _filled(tensor: Tensor, rows: Any) -> Tensor:
-    """Return the tensor filled up to `rows` with copies of its last row, without a gradient.
+def _pad_batch(tensor: Tensor, batch_size: Size) -> Tensor:
+    """Return the tensor padded to `batch_size` rows with copies of its last row, without a gradient.
 
-    What is finite for that row is finite for its copies.
+    Values computed for a copy are finite wherever those of the row are.
     """
-    batch = tensor.shape[0]
-    if isinstance(rows, int) and rows == batch:
+    rows = tensor.shape[0]
+    if isinstance(batch_size, int) and batch_size == rows:
         return tensor
-    missing = rows - (tf.shape(tensor)[0] if batch is None else batch)
+    missing = batch_size - (tf.shape(tensor)[0] if rows is None else rows)
     return tf.concat([tensor, tf.stop_gradient(tf.repeat(tensor[-1:], missing, axis=0))], 0)
 
 
 def _split_time(x: Tensor, plan: Plan) -> list[Tensor]:
-    """Return x in chunks along its first axis, each filled up with zeros if it is to be padded."""
+    """Return the chunks of x along its first axis, zero-padded if the plan says so."""
     chunks = [x] if len(plan.chunks) == 1 else tf.split(x, plan.chunks, num=len(plan.chunks))
     if not plan.padded:
         return chunks
     return [
-        tf.pad(chunk, [[0, rounded_up(tf.maximum(steps, 1)) - steps], [0, 0], [0, 0]])
+        tf.pad(chunk, [[0, round_up(tf.maximum(steps, 1)) - steps], [0, 0], [0, 0]])
         for chunk, steps in zip(chunks, plan.chunks, strict=True)
     ]
 
 
 def reverse_chunks(chunks: Sequence[Tensor], spans: Sequence[Span]) -> list[Tensor]:
-    """Return the chunks in the opposite order, each from its end."""
-    return [_reversed(chunk, span.steps) for chunk, span in zip(reversed(chunks), reversed(spans), strict=True)]
+    """Return the chunks of the sequence reversed in time."""
+    return [_reverse_time(chunk, span.steps) for chunk, span in zip(reversed(chunks), reversed(spans), strict=True)]
 
 
 def reverse_spans(spans: Sequence[Span]) -> list[Span]:
     """Return the spans of `reverse_chunks(chunks, spans)`."""
-    return [Span(None if span.mask is None else _reversed(*span), span.steps) for span in reversed(spans)]
+    return [Span(None if span.mask is None else _reverse_time(*span), span.steps) for span in reversed(spans)]
 
 
-def _reversed(chunk: Tensor, steps: Tensor | None) -> Tensor:
-    """Return the chunk from its last step to its first; padding stays at the end."""
-    flipped = tf.reverse(chunk, [0])
-    return flipped if steps is None else tf.roll(flipped, steps, 0)
+def _reverse_time(chunk: Tensor, steps: Tensor | None) -> Tensor:
+    """Return the chunk reversed in time; padding stays at the end."""
+    reversed_chunk = tf.reverse(chunk, [0])
+    return reversed_chunk if steps is None else tf.roll(reversed_chunk, steps, 0)
 
 
 def join_chunks(chunks: Sequence[Tensor], spans: Sequence[Span]) -> Tensor:
-    """Return the chunks along time as one tensor, without padding."""
+    """Return the chunks concatenated along time, without padding."""
     parts = [chunk if span.steps is None else chunk[: span.steps] for chunk, span in zip(chunks, spans, strict=True)]
     return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
 
@@ -148,16 +147,16 @@ def join_masks(spans: Sequence[Span]) -> Tensor | None:
     return None if spans[0].mask is None else join_chunks([span.mask for span in spans], spans)
 
 
-def zero_where_not(mask: Tensor, x: Tensor) -> Tensor:
-    """Return x, and 0 where the mask is False."""
+def zero_unless(mask: Tensor, x: Tensor) -> Tensor:
+    """Return x with 0 where the mask is False."""
     return tf.where(mask, x, tf.zeros_like(x))
 
 
-def since_first_valid(mask: Tensor) -> Tensor:
-    """Return True from each example's first valid step on, (T, 1, n)."""
+def from_first_valid(mask: Tensor) -> Tensor:
+    """Return a mask (T, 1, n) that is True from the first valid step of each example on."""
     return tf.cumsum(tf.cast(mask, tf.int32), 0) > 0
 
 
 def any_valid(spans: Sequence[Span]) -> Tensor:
-    """Return True for examples with a valid step, (1, n)."""
+    """Return a mask (1, n) that is True for examples with at least one valid step."""
     return tf.reduce_any([tf.reduce_any(span.mask, 0) for span in spans], 0)

@@ -1,27 +1,36 @@
-"""The LSTM."""
+"""LSTM on XLA: one step of the forward pass and of the backward pass, written by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
+from typing_extensions import override
 
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.xla.activations import ACTIVATIONS
-from deeprnn_keras.kernels.xla.recurrence import JointRecurrence, Tensor
+from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, JointRecurrence, Packed, Tensors
 
 
 @dataclass(frozen=True)
-class LSTM(JointRecurrence):
-    """i, f, o = s(z), g = a(z), c' = f c + i g, h' = o a(c') (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+class LSTMRecurrence(JointRecurrence):
+    """LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+        i, f, o = s(z),  g = a(z),  c' = f c + i g,  h' = o a(c'),  with z of `JointRecurrence`
+
+    Attributes:
+        activation: Name of a.
+        recurrent_activation: Name of s.
+    """
 
     activation: str = "tanh"
     recurrent_activation: str = "sigmoid"
-    states = 2
-    saved = 4
-    blocks = 4
+    num_states = 2
+    num_saved = 4
+    num_blocks = 4
 
-    def forward(self, packed: Sequence[Tensor], x: Tensor, states: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    @override
+    def forward_step(self, packed: Packed, x: Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
         """Return [h', c'] and [i, f, g, o]."""
         joint, _, bias = packed
         h, c = states
@@ -32,21 +41,15 @@ class LSTM(JointRecurrence):
         c = f * c + i * g
         return [o * a(c), c], [i, f, g, o]
 
-    def backward(
-        self,
-        packed: Sequence[Tensor],
-        x: Tensor,
-        saved: list[Tensor],
-        before: list[Tensor],
-        after: list[Tensor],
-        gradient: list[Tensor],
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return [dz] and the gradient by [h, c]."""
+    @override
+    def backward_step(self, packed: Packed, record: ForwardRecord, d_states: Tensors) -> tuple[Tensors, Tensors]:
+        """Return [dz] and [dh, dc] of the states before."""
         a, s = ACTIVATIONS[self.activation], ACTIVATIONS[self.recurrent_activation]
-        i, f, g, o = saved
-        dh, dc = gradient
-        y = a.function(after[1])
-        dc = dc + dh * o * a.slope(y)
-        dz = [dc * g * s.slope(i), dc * before[1] * s.slope(f), dc * i * a.slope(g), dh * y * s.slope(o)]
-        dz = tf.concat(dz, 0)
+        i, f, g, o = record.saved
+        dh, dc = d_states
+        c_before, c_after = record.states_before[1], record.states_after[1]
+        y = a.function(c_after)
+        dc = dc + dh * o * a.derivative(y)
+        di, df, dg, do = dc * g, dc * c_before, dc * i, dh * y
+        dz = tf.concat([di * s.derivative(i), df * s.derivative(f), dg * a.derivative(g), do * s.derivative(o)], 0)
         return [dz], [tf.matmul(packed[1], dz), dc * f]

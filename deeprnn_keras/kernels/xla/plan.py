@@ -1,9 +1,9 @@
-"""Plan of a run: by XLA or as a plain graph, and the number of pieces of the batch and of time.
+"""Plan of a run: compiled by XLA or not, and the numbers of pieces of the batch and of chunks of time.
 
-XLA compiles for each shape, about a second each. Compiles are bounded: T is rounded up to one of four sizes per octave
-(the loop ends at T all the same) where it is not known, or after the first few lengths that the same layer meets; and
-so is a batch size that is not known, or belongs to one call only. What is exported (SavedModel, LiteRT, ONNX) is a
-plain graph in one piece: it runs where there is no XLA, and converters understand it.
+XLA compiles once per shape, which takes about a second. The number of shapes is bounded: where T is unknown, or after
+the first few lengths that a layer has seen, T is rounded up to one of four sizes per octave (the loop still ends at T).
+A batch size that is unknown, or that of an eager call, is rounded up likewise. Exports (SavedModel, LiteRT, ONNX) use a
+plain graph in one piece, which runs without XLA and which converters support.
 """
 
 from __future__ import annotations
@@ -11,104 +11,115 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from deeprnn_keras import _compat
+from deeprnn_keras._types import Tensor
 
+Size: TypeAlias = Any
+"""A size: an int if it is static, else a scalar tensor."""
+
+# Number of lengths per layer that are compiled without rounding.
 MAX_LENGTHS = 8
-DEEP = 6  # layers: from here on, with T known, chunks of 16 steps in diagonal order keep both cores busy (0.95 at 8)
-WIDE = 512  # at h = 1024, n = 20 two halves take 1.3 times as long as one whole, at 512 as long, below 0.8
-CHUNK, REMAT_CHUNK = 128, 64  # steps at most: what the backward pass needs beside what is stored is as long as a chunk
-DEEP_CHUNK = 16
-REMAT_CHUNKS = 8  # where T is not known
+# From this number of layers on, chunks of 16 steps in diagonal order keep two cores busy (0.95x the time at 8 layers).
+DEEP_LAYERS = 6
+# Two half batches take 1.3x the time of a whole batch at h = 1024, n = 20, equal time at 512, and less than 0.8x below.
+WIDE_UNITS = 512
+# Maximum lengths of a chunk; the memory that the backward pass needs beyond the stored tensors is proportional to it.
+CHUNK_STEPS = 128
+REMAT_CHUNK_STEPS = 64
+DEEP_CHUNK_STEPS = 16
+# Number of chunks if T is unknown.
+REMAT_CHUNKS = 8
 
 
 class Plan(NamedTuple):
     """Plan of a run.
 
     Attributes:
-        compiled: By XLA.
-        pieces: Of the batch.
-        rows: The batch size to run with, `pieces` times equal.
+        compiled: Whether XLA compiles the passes.
+        pieces: Number of pieces of the batch.
+        batch_size: Padded batch size, a multiple of `pieces`.
         chunks: Lengths of the chunks of time.
-        padded: Round the length of each chunk up.
-        store: Store what the backward pass needs.
-        exported: A graph for elsewhere, without a gradient of our own.
+        padded: Round up the length of each chunk.
+        store: Store the tensors that the backward pass needs.
+        exported: The graph is traced for export, without custom gradients.
     """
 
     compiled: bool
     pieces: int
-    rows: Any
-    chunks: list[Any]
+    batch_size: Size
+    chunks: list[Size]
     padded: bool
     store: bool
     exported: bool
 
 
-def make_plan(units: Sequence[int], sequences: Any, training: bool, remat: bool, memory: dict) -> Plan:
-    """Return the `Plan` for layers of these units over sequences (n, T, d).
+def make_plan(units: Sequence[int], sequences: Tensor, training: bool, remat: bool, cache: dict[object, Any]) -> Plan:
+    """Return the `Plan` for a stack.
 
     Args:
-        units: h of every layer, from the lowest level up.
+        units: Numbers of hidden units h of all layers, from the lowest level up.
         sequences: (n, T, d).
-        training: Whether a gradient will be taken.
+        training: Whether a gradient will be computed.
         remat: Recompute in the backward pass instead of storing.
-        memory: Of the layer; the first few lengths that it met are kept here.
+        cache: Cache of the layer; it keeps the first few lengths that the layer has seen.
     """
-    batch, steps, _ = sequences.shape
+    batch_size, steps, _ = sequences.shape
     exported = not tf.executing_eagerly() and _compat.is_exporting()
-    remat = remat and not exported  # it saves what a gradient needs
+    remat = remat and not exported  # an exported graph computes no gradient
     compiled = not exported and steps != 1
-    padded = compiled and not _is_among_the_first(steps, memory.setdefault(("lengths", sequences.dtype), set()))
-    deep = len(units) >= DEEP and steps is not None
-    pieces = 1 if exported or remat or deep else _pieces(batch, units)
-    rows = tf.shape(sequences)[0] if batch is None else batch
-    if compiled and (batch is None or tf.executing_eagerly()):
-        rows = rounded_up(rows, pieces)
+    padded = compiled and not _is_among_first(steps, cache.setdefault(("lengths", sequences.dtype), set()))
+    deep = len(units) >= DEEP_LAYERS and steps is not None
+    pieces = 1 if exported or remat or deep else _num_pieces(batch_size, units)
+    padded_size = tf.shape(sequences)[0] if batch_size is None else batch_size
+    if compiled and (batch_size is None or tf.executing_eagerly()):
+        padded_size = round_up(padded_size, pieces)
     elif pieces > 1:
-        rows = -(-rows // pieces) * pieces
-    chunks = _chunks(sequences, REMAT_CHUNK if remat else DEEP_CHUNK if deep else CHUNK)
-    return Plan(compiled, pieces, rows, chunks, padded, bool(training) and not remat, exported)
+        padded_size = -(-padded_size // pieces) * pieces
+    max_steps = REMAT_CHUNK_STEPS if remat else DEEP_CHUNK_STEPS if deep else CHUNK_STEPS
+    chunks = _chunk_lengths(sequences, max_steps, REMAT_CHUNKS if remat else 1)
+    return Plan(compiled, pieces, padded_size, chunks, padded, bool(training) and not remat, exported)
 
 
-def _is_among_the_first(steps: int | None, lengths: set[int]) -> bool:
+def _is_among_first(steps: int | None, lengths: set[int]) -> bool:
     if steps is not None and len(lengths) < MAX_LENGTHS:
         lengths.add(steps)
     return steps in lengths
 
 
-def _pieces(batch: int | None, units: Sequence[int]) -> int:
-    """Return 2, for two halves at once, unless a step is bound by reading weights, which each half does again."""
-    return 1 if batch == 1 or max(units) > WIDE or _threads() < 2 else 2
+def _num_pieces(batch_size: int | None, units: Sequence[int]) -> int:
+    """Return 2 for parallel half batches, or 1 if reading the weights, which both halves do, dominates a step."""
+    return 1 if batch_size == 1 or max(units) > WIDE_UNITS or _num_threads() < 2 else 2
 
 
-def _threads() -> int:
-    """Return the number of cores that this process may use: several workers of a search have one each."""
+def _num_threads() -> int:
+    """Return the number of cores that this process may use: each of several workers of a search has one."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    asked = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
-    return min(cores, asked) if asked > 0 else cores
+    limit = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    return min(cores, limit) if limit > 0 else cores
 
 
-def _chunks(sequences: Any, longest: int) -> list[Any]:
+def _chunk_lengths(sequences: Tensor, max_steps: int, count_if_unknown: int) -> list[Size]:
     steps = sequences.shape[1]
     if steps is None:
-        steps, count = tf.shape(sequences)[1], REMAT_CHUNKS if longest == REMAT_CHUNK else 1
+        steps, count = tf.shape(sequences)[1], count_if_unknown
     else:
-        count = -(-steps // longest)
+        count = -(-steps // max_steps)
     ends = [steps * (k + 1) // count for k in range(count)]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def rounded_up(size: Any, pieces: int = 1) -> Any:
+def round_up(size: Size, pieces: int = 1) -> Size:
     """Return the next of 1, ..., 8, 10, 12, 14, 16, 20, 24, ... (four per octave), times `pieces`; 1 stays 1."""
-    alone, size = size, -(-size // pieces)
+    total, size = size, -(-size // pieces)
     if isinstance(size, int):
         step = 1 << max(0, (size - 1).bit_length() - 3)
-        return 1 if alone == 1 else -(-size // step) * step * pieces
+        return 1 if total == 1 else -(-size // step) * step * pieces
     logarithm = tf.math.log(tf.cast(tf.maximum(size, 1), tf.float64)) / math.log(2)
     octave = tf.cast(tf.math.ceil(logarithm - 1e-9), tf.int32)
     step = tf.bitwise.left_shift(1, tf.maximum(0, octave - 3))
-    return tf.where(alone == 1, 1, -(-size // step) * step * pieces)
+    return tf.where(total == 1, 1, -(-size // step) * step * pieces)

@@ -1,164 +1,190 @@
-"""Contract of a recurrence with the XLA implementation: one step forward, and its gradient."""
+"""Interface of a recurrence on XLA: one step of the forward pass and of the backward pass.
+
+All tensors are feature-major: x (d, n), h (h, n).
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
+from typing_extensions import override
 
-from deeprnn_keras.kernels.xla.products import flat, product_over_time, unflat
+from deeprnn_keras._types import Tensor
+from deeprnn_keras.kernels.xla.time_products import merge_time, split_time, sum_outer_products
 
-Tensor = Any
+Tensors: TypeAlias = "list[Tensor]"
+"""Tensors of one step, (rows, n) each, or of all steps, (T, rows, n) each."""
+
+Packed: TypeAlias = "Sequence[Any]"
+"""Weights in the form that the steps of a recurrence need, from `StepRecurrence.pack`."""
 
 
 class Weights(NamedTuple):
-    """The weights of a layer, prepared once per batch and used by every piece of the sequence.
+    """Weights of a layer, prepared once per batch and used for every piece of the sequence.
 
     Attributes:
-        given: Tensors by which the gradient is taken, in the order of `pack`'s arguments.
-        packed: The same as a step needs them, without a gradient.
-        projecting: What only `project_inputs` needs.
+        trainable: Weights to differentiate with respect to, in the order of the arguments of `pack`.
+        packed: The same weights in the form that a step needs, without a gradient.
+        projection: Additional values that `project_inputs` needs.
     """
 
-    given: list[Tensor]
-    packed: Sequence[Tensor]
-    projecting: Any = None
+    trainable: Tensors
+    packed: Packed
+    projection: Any = None
+
+
+class ForwardRecord(NamedTuple):
+    """Tensors of the forward pass that the backward pass reads: of one step, or of all steps with a leading axis T.
+
+    Attributes:
+        x: Input (d, n).
+        states_before: States before the step, (h, n) each.
+        states_after: States after the step, (h, n) each.
+        saved: Other tensors returned by `forward_step`, (rows, n) each.
+    """
+
+    x: Tensor
+    states_before: Tensors
+    states_after: Tensors
+    saved: Tensors
 
 
 class StepRecurrence(ABC):
-    """The contract: one step forward and its gradient, feature-major, x (d, n), h (h, n).
+    """One step of a recurrence and its gradient.
 
     Attributes:
-        states: Number of tensors that a step carries, the output first.
+        num_states: Number of states carried from step to step. The first is the output.
     """
 
-    states: int
+    num_states: int
 
     @abstractmethod
     def weights(self, input_dim: int, stored: Mapping[str, Tensor]) -> Weights:
         """Return the `Weights` from the tensors that the cell stores, by name."""
 
+    @abstractmethod
+    def pack(self, *trainable: Tensor) -> Packed:
+        """Return the weights in the form that a step needs."""
+
     def project_inputs(self, x: Tensor, weights: Weights) -> Tensor:
-        """Return what a step gets of x (T, d, n), differentiable; here x itself."""
+        """Return the input of the steps for x (T, d, n), differentiable; by default x itself."""
         return x
 
-    def hoisted(self, packed: Sequence[Tensor], x: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Return (packed, x) with the input's part of the products taken over all steps at once, where that is faster.
+    def hoist_input_projection(self, packed: Packed, x: Tensor) -> tuple[Packed, Tensor]:
+        """Return (packed, x) with the input projection computed for all steps at once.
 
-        It is for very few examples. Here nothing changes.
+        Called for small batches, where this is faster. By default nothing is hoisted.
         """
         return packed, x
 
     @abstractmethod
     def saved_rows(self, units: int) -> list[int]:
-        """Return the rows of each tensor that a step stores for the backward pass, beside its states."""
+        """Return the number of rows of each tensor that a forward step saves in addition to its states."""
 
     @abstractmethod
-    def written_rows(self, units: int) -> list[int]:
-        """Return the rows of each tensor that a step of the backward pass writes down."""
+    def gradient_rows(self, units: int) -> list[int]:
+        """Return the number of rows of each tensor that a backward step stores for `weight_gradients`."""
 
     @abstractmethod
-    def forward(self, packed: Sequence[Tensor], x: Tensor, states: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the new states, and what the backward pass needs."""
+    def forward_step(self, packed: Packed, x: Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
+        """Return the new states and the tensors to save for the backward pass."""
 
     @abstractmethod
-    def backward(
-        self,
-        packed: Sequence[Tensor],
-        x: Tensor,
-        saved: list[Tensor],
-        before: list[Tensor],
-        after: list[Tensor],
-        gradient: list[Tensor],
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return what is written down for the gradients of the weights, and the gradient by the states before."""
-
-    @abstractmethod
-    def weight_gradients(
-        self, x: Tensor, earlier: list[Tensor], written: list[Tensor], saved: list[Tensor]
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return what `input_gradient` needs, and the gradients of the weights in the order of `pack`'s arguments.
+    def backward_step(self, packed: Packed, record: ForwardRecord, d_states: Tensors) -> tuple[Tensors, Tensors]:
+        """Return the tensors to store for `weight_gradients` and the gradient with respect to the states before.
 
         Args:
-            x: (T, d, n).
-            earlier: The states before each step, (T, h, n) each.
-            written: What `backward` wrote, (T, rows, n) each.
-            saved: What `forward` stored, (T, rows, n) each.
+            packed: Weights from `pack`.
+            record: The step in the forward pass.
+            d_states: Gradient of the loss with respect to the states after the step, (h, n) each.
         """
 
     @abstractmethod
-    def input_gradient(self, packed: Sequence[Tensor], left: Tensor, x: Tensor) -> Tensor:
-        """Return dx (T, d, n) from what `weight_gradients` left over."""
+    def weight_gradients(self, record: ForwardRecord, stored: Tensors) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the argument of `input_gradient` and the gradients of the weights in the order of `pack`.
+
+        Args:
+            record: All steps of the forward pass.
+            stored: First result of `backward_step` for all steps, (T, rows, n) each.
+        """
+
+    @abstractmethod
+    def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
+        """Return dx (T, d, n) from the first result of `weight_gradients`."""
 
 
 class KerasRecurrence(StepRecurrence):
-    """Base of the recurrences written by hand: the gates are blocks of rows, weights come in Keras' layout.
+    """Base class of the hand-written recurrences: weights in Keras' layout, gates as blocks of rows.
 
     Kernel W (d, G h), recurrent kernel U (h, G h), bias (G h,) or (2, G h). `dz` (T, G h, n) is the gradient of the
-    loss by z.
+    loss with respect to the pre-activations z.
 
     Attributes:
-        saved: Number of tensors (h, n) that a step stores, beside its states.
-        blocks: Rows of dz, in units of h.
-        bias_rows: Rows of the bias, or None for a vector.
+        num_saved: Number of tensors (h, n) that a forward step saves in addition to its states.
+        num_blocks: Number of blocks of h rows in dz.
+        bias_rows: Number of rows of the bias, or None if it is a vector.
     """
 
-    saved: int
-    blocks: int
+    num_saved: int
+    num_blocks: int
     bias_rows: int | None = None
 
+    @override
     def weights(self, input_dim: int, stored: Mapping[str, Tensor]) -> Weights:
         """Return the `Weights` of a Keras cell; a missing bias is 0."""
         kernel, recurrent_kernel = stored["kernel"], stored["recurrent_kernel"]
         width = kernel.shape[1]
         shape = (width,) if self.bias_rows is None else (self.bias_rows, width)
         bias = stored["bias"] if "bias" in stored else tf.zeros(shape, kernel.dtype)
-        given = [kernel, recurrent_kernel, bias]
-        return Weights(given, list(self.pack(*map(tf.stop_gradient, given))))
+        trainable = [kernel, recurrent_kernel, bias]
+        return Weights(trainable, list(self.pack(*map(tf.stop_gradient, trainable))))
 
-    @abstractmethod
-    def pack(self, kernel: Tensor, recurrent_kernel: Tensor, bias: Tensor) -> Sequence[Tensor]:
-        """Return the weights as a step needs them."""
-
+    @override
     def saved_rows(self, units: int) -> list[int]:
-        """Return the rows of each tensor that a step stores."""
-        return [units] * self.saved
+        return [units] * self.num_saved
 
-    def written_rows(self, units: int) -> list[int]:
-        """Return the rows of dz."""
-        return [self.blocks * units]
+    @override
+    def gradient_rows(self, units: int) -> list[int]:
+        """Return the number of rows of dz."""
+        return [self.num_blocks * units]
 
-    def input_gradient(self, packed: Sequence[Tensor], left: Tensor, x: Tensor) -> Tensor:
+    @override
+    def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
         """Return dx from dz (G h, T n).
 
-        From the packed weights, which are copies: nothing waits for dx but the layer below, so that an optimizer may
-        write the variables in the meantime.
+        Uses the packed weights, which are copies: an optimizer may update the variables before dx, which only the layer
+        below needs, is computed.
         """
-        return unflat(tf.matmul(packed[0][:, : x.shape[1]], left, transpose_a=True), x)
+        return split_time(tf.matmul(packed[0][:, : x.shape[1]], d_projected, transpose_a=True), x)
 
 
 class JointRecurrence(KerasRecurrence):
-    """One product per step, z = [W | U]^T [x; h] + b; the base of LSTM and plain RNN.
+    """Base class of LSTM and plain RNN, with one product per step: z = [W | U]^T [x; h] + b.
 
-    A step whose input is projected already gets no bias, and x = W^T x + b.
+    With a hoisted input projection, x is W^T x + b, and the packed bias is None.
     """
 
-    def pack(self, kernel: Tensor, recurrent_kernel: Tensor, bias: Tensor) -> Sequence[Tensor]:
-        """Return the weights as a step needs them: transposed once, for products with a transposed matrix are slow."""
+    @override
+    def pack(self, *trainable: Tensor) -> Packed:
+        """Return ([W | U]^T, U, b as a column), transposed once since products with a transposed matrix are slow."""
+        kernel, recurrent_kernel, bias = trainable
         return tf.transpose(tf.concat([kernel, recurrent_kernel], 0)), recurrent_kernel, bias[:, None]
 
-    def hoisted(self, packed: Sequence[Tensor], x: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+    @override
+    def hoist_input_projection(self, packed: Packed, x: Tensor) -> tuple[Packed, Tensor]:
         """Return (packed, W^T x + b)."""
         joint, recurrent_kernel, bias = packed
-        inputs = x.shape[1]
-        return (joint[:, inputs:], recurrent_kernel, None), unflat(tf.matmul(joint[:, :inputs], flat(x)) + bias, x)
+        width = x.shape[1]
+        projected = split_time(tf.matmul(joint[:, :width], merge_time(x)) + bias, x)
+        return (joint[:, width:], recurrent_kernel, None), projected
 
-    def weight_gradients(
-        self, x: Tensor, earlier: list[Tensor], written: list[Tensor], saved: list[Tensor]
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return dz flat, (dW, dU, db)."""
-        dz, h_before = flat(written[0]), earlier[0]
-        gradients = product_over_time(flat(x), dz), product_over_time(flat(h_before), dz), tf.reduce_sum(dz, 1)
-        return dz, gradients
+    @override
+    def weight_gradients(self, record: ForwardRecord, stored: Tensors) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return dz (G h, T n) and (dW, dU, db)."""
+        dz, h_before = merge_time(stored[0]), record.states_before[0]
+        d_kernel = sum_outer_products(merge_time(record.x), dz)
+        d_recurrent_kernel = sum_outer_products(merge_time(h_before), dz)
+        return dz, (d_kernel, d_recurrent_kernel, tf.reduce_sum(dz, 1))

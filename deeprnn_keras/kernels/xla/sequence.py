@@ -1,7 +1,7 @@
-"""A recurrence over a whole sequence, with a gradient of our own.
+"""Passes over time: run a recurrence over a whole sequence, with a custom gradient.
 
-Keras' loop is differentiated step by step: one small product and one addition of the size of the weights per step. Here
-the backward pass has one product per step, and the gradients of the weights are large products at the end.
+TensorFlow differentiates Keras' loop step by step: one small product, and one addition of the size of the weights, per
+step. The backward pass here has one product per step; the weight gradients are large products at the end.
 """
 
 from __future__ import annotations
@@ -13,291 +13,324 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from deeprnn_keras import _compat
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.xla.layout import Span
-from deeprnn_keras.kernels.xla.recurrence import StepRecurrence, Tensor, Weights
+from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, Packed, StepRecurrence, Tensors, Weights
 
-HOISTED = (2, 4)  # examples, from and to, where the input's products are faster for all steps at once (measured)
-MAX_SHARED = 64  # recurrences whose compiled passes outlive their layers
-WHOLE = Span(None, None)
+HOISTED_BATCH_SIZES = (2, 4)  # range in which projecting the inputs of all steps at once is faster (measured)
+MAX_SHARED_PASSES = 64  # recurrences whose compiled passes outlive their layers
+UNMASKED = Span(None, None)
 
 
 class Passes:
-    """The passes over time of a recurrence, compiled by XLA or as plain graphs.
+    """Passes of a recurrence over time, compiled by XLA or as plain graphs.
+
+    The arguments mask and steps are those of a `Span`.
 
     Attributes:
-        forward: (x, packed weights, states, mask, steps) -> final states, h of all steps.
-        forward_storing: The same -> final states, all states of all steps, what else the backward pass needs.
-        backward: (x, packed, states, mask, steps, history, saved, d_hs, d_final) -> what is left for dx, gradients of
-            the weights, d_states. mask and steps are those of a `Span`.
-        input_gradient: (packed, what is left, x) -> dx; on its own, so that it is pruned where x is data.
+        compiled: Whether XLA compiles them.
+        forward: (x, packed weights, states, mask, steps) -> final states, outputs of all steps.
+        forward_storing: The same arguments -> final states, all states of all steps, saved tensors of all steps.
+        backward: (x, packed, states, mask, steps, states of all steps, saved tensors, d_outputs, d_final_states) ->
+            argument of `input_gradient`, gradients of the weights, d_states.
+        input_gradient: (packed, d_projected, x) -> dx; separate, so that it is pruned if dx is not needed.
     """
 
     def __init__(self, recurrence: StepRecurrence, compiled: bool) -> None:
-        wrap = _compiled if compiled else lambda function: function
+        wrap = _compile if compiled else lambda function: function
         self.compiled = compiled
-        self.forward = wrap(functools.partial(_forward, recurrence, False))
-        self.forward_storing = wrap(functools.partial(_forward, recurrence, True))
-        self.backward = wrap(functools.partial(_backward, recurrence))
+        self.forward = wrap(functools.partial(_forward_pass, recurrence, False))
+        self.forward_storing = wrap(functools.partial(_forward_pass, recurrence, True))
+        self.backward = wrap(functools.partial(_backward_pass, recurrence))
         self.input_gradient = wrap(recurrence.input_gradient)
 
 
-def _compiled(function: Callable) -> Callable:
-    inner = tf.function(function, jit_compile=True, autograph=False)
-    _compat.omit_retracing_warning(inner)  # one trace per shape is intended; users cannot act on the advice
-    return inner
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    _compat.omit_retracing_warning(compiled)  # one trace per shape is intended, and users cannot change it
+    return compiled
 
 
-@functools.lru_cache(maxsize=MAX_SHARED)
+@functools.lru_cache(maxsize=MAX_SHARED_PASSES)
 def shared_passes(recurrence: StepRecurrence, compiled: bool) -> Passes:
-    """Return the `Passes` of a recurrence, the same object for all layers, so that they share what is compiled."""
+    """Return the `Passes` of a recurrence; layers with equal recurrences share them and what XLA has compiled."""
     return Passes(recurrence, compiled)
 
 
 def differentiable_sequence(
     recurrence: StepRecurrence, passes: Passes, weights: Weights, span: Span, store: bool
-) -> Callable[..., tuple]:
-    """Return the function (x, *given weights, *states) -> (hs, *final states) of a recurrence over a sequence.
+) -> Callable[..., tuple[Tensor, ...]]:
+    """Return a function (x, *trainable weights, *states) -> (outputs, *final states) that runs a recurrence.
 
-    Differentiable in all but the mask, in reverse mode, also twice.
+    Differentiable twice in reverse mode, with respect to all arguments.
 
     Args:
-        recurrence: What a step computes.
+        recurrence: The recurrence.
         passes: Its `Passes`.
         weights: Its `Weights`.
-        span: Where the mask is False the states stay; behind `steps` hs is 0.
-        store: Store what the backward pass needs; otherwise the forward pass is run again for the gradient.
+        span: Mask and number of steps. Masked steps leave the states unchanged; outputs of padding are 0.
+        store: Store the tensors that the backward pass needs; otherwise the gradient reruns the forward pass.
     """
-    packed, count = weights.packed, len(weights.given)
+    packed, count = weights.packed, len(weights.trainable)
 
     @tf.custom_gradient
-    def sequence(x: Tensor, *variables: Tensor) -> tuple:
+    def sequence(x: Tensor, *variables: Tensor) -> tuple[Any, ...]:
         states = list(variables[count:])
-        # a tape of eager mode must not follow a compiled pass: it would meet a tensor list at XLA's border
-        arguments = _without_gradient((x, packed, states, *span))
+        # An eager tape must not record a compiled pass: it would differentiate a tensor list at XLA's boundary.
+        arguments = _stop_gradients((x, packed, states, *span))
         if store:
-            final, history, saved = passes.forward_storing(*arguments)
-            hs = history[0]
+            final_states, all_states, saved = passes.forward_storing(*arguments)
+            outputs = all_states[0]
+            stored = all_states, saved
         else:
-            final, hs = passes.forward(*arguments)
-            history = saved = None
+            final_states, outputs = passes.forward(*arguments)
+            stored = None
 
-        def gradient(d_hs: Tensor, *d_final: Tensor) -> tuple:
-            inputs = Inputs(x, list(variables[:count]), states, d_hs, list(d_final))
-            return _gradient(recurrence, passes, inputs, packed, span, history, saved)
+        def gradient(d_outputs: Tensor, *d_final_states: Tensor) -> tuple[Tensor, ...]:
+            inputs = GradientInputs(x, list(variables[:count]), states, d_outputs, list(d_final_states))
+            return _differentiable_gradient(recurrence, passes, inputs, packed, span, stored)
 
-        return (hs, *final), gradient
+        return (outputs, *final_states), gradient
 
     return sequence
 
 
-def plain_sequence(recurrence: StepRecurrence, weights: Weights, span: Span = WHOLE) -> Callable[..., tuple]:
-    """Return the same function by TensorFlow's operations alone.
+def plain_sequence(
+    recurrence: StepRecurrence, weights: Weights, span: Span = UNMASKED
+) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the function of `differentiable_sequence` in plain TensorFlow operations, without a custom gradient.
 
-    It is for exports, which lose a gradient of our own, and for derivatives in forward mode.
+    For exports, which cannot hold a custom gradient, and for forward-mode derivatives.
     """
 
-    def sequence(x: Tensor, *variables: Tensor) -> tuple:
-        states = list(variables[len(weights.given) :])
-        final, hs = _forward(recurrence, False, x, recurrence.pack(*weights.given), states, *span)
-        return (hs, *final)
+    def sequence(x: Tensor, *variables: Tensor) -> tuple[Tensor, ...]:
+        states = list(variables[len(weights.trainable) :])
+        packed = recurrence.pack(*weights.trainable)
+        final_states, outputs = _forward_pass(recurrence, False, x, packed, states, *span)
+        return (outputs, *final_states)
 
     return sequence
 
 
-class Inputs(NamedTuple):
-    """Everything that the gradient depends on, and may be differentiated by in turn."""
+class GradientInputs(NamedTuple):
+    """All tensors that the gradient depends on and may itself be differentiated with respect to."""
 
     x: Tensor
-    weights: list[Tensor]
-    states: list[Tensor]
-    d_hs: Tensor
-    d_final: list[Tensor]
+    weights: Tensors
+    states: Tensors
+    d_outputs: Tensor
+    d_final_states: Tensors
 
 
-def _without_gradient(structure: Any) -> Any:
+def _stop_gradients(structure: tuple[Any, ...]) -> tuple[Any, ...]:
     return tf.nest.map_structure(lambda tensor: None if tensor is None else tf.stop_gradient(tensor), structure)
 
 
-def _gradient(
+def _differentiable_gradient(
     recurrence: StepRecurrence,
     passes: Passes,
-    inputs: Inputs,
-    packed: Sequence[Tensor],
+    inputs: GradientInputs,
+    packed: Packed,
     span: Span,
-    history: list[Tensor] | None,
-    saved: list[Tensor] | None,
-) -> tuple:
-    """Return dx, the gradients of the weights, and d_states, differentiable again."""
+    stored: tuple[Tensors, Tensors] | None,
+) -> tuple[Tensor, ...]:
+    """Return dx, the gradients of the weights, and d_states, all differentiable again.
+
+    Args:
+        recurrence: The recurrence.
+        passes: Its `Passes`.
+        inputs: Inputs of the gradient.
+        packed: Weights from `pack`.
+        span: Mask and number of steps.
+        stored: States and saved tensors of all steps; None to rerun the forward pass.
+    """
 
     @tf.custom_gradient
-    def once(*flat: Tensor) -> tuple:
-        x, _, states, d_hs, d_final = tf.nest.pack_sequence_as(inputs, flat)
+    def first_gradient(*flat_inputs: Tensor) -> tuple[Any, ...]:
+        x, _, states, d_outputs, d_final_states = tf.nest.pack_sequence_as(inputs, flat_inputs)
 
-        def twice(*upstream: Tensor) -> list[Tensor]:
-            return _second_gradient(recurrence, span, inputs, flat, upstream)
+        def second_gradient(*upstream: Tensor) -> list[Tensor]:
+            return _second_gradient(recurrence, span, inputs, flat_inputs, upstream)
 
-        stored = history, saved
-        if history is None:
-            with tf.control_dependencies([d_hs, *d_final]):  # not before the gradient has come here
-                _, *stored = passes.forward_storing(*_without_gradient((tf.identity(x), packed, states, *span)))
-        left, d_weights, d_states = passes.backward(
-            *_without_gradient((x, packed, states, *span, *stored, d_hs, d_final))
+        if stored is None:
+            # Recompute only when the backward pass reaches this layer, so that one layer at a time stores its tensors.
+            with tf.control_dependencies([d_outputs, *d_final_states]):
+                arguments = _stop_gradients((tf.identity(x), packed, states, *span))
+                _, *forward_results = passes.forward_storing(*arguments)
+        else:
+            forward_results = stored
+        d_projected, d_weights, d_states = passes.backward(
+            *_stop_gradients((x, packed, states, *span, *forward_results, d_outputs, d_final_states))
         )
-        return (passes.input_gradient(*_without_gradient((packed, left, x))), *d_weights, *d_states), twice
+        dx = passes.input_gradient(*_stop_gradients((packed, d_projected, x)))
+        return (dx, *d_weights, *d_states), second_gradient
 
-    return once(*tf.nest.flatten(inputs))
+    return first_gradient(*tf.nest.flatten(inputs))
 
 
 def _second_gradient(
-    recurrence: StepRecurrence, span: Span, structure: Inputs, flat: Sequence[Tensor], upstream: Sequence[Tensor]
+    recurrence: StepRecurrence,
+    span: Span,
+    structure: GradientInputs,
+    flat_inputs: Sequence[Tensor],
+    upstream: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Differentiate the forward and the backward pass as plain graphs: XLA's cannot be differentiated."""
+    """Differentiate the forward and the backward pass as plain graphs: compiled ones cannot be differentiated."""
     with tf.GradientTape() as tape:
-        tape.watch(flat)
-        x, weights, states, d_hs, d_final = tf.nest.pack_sequence_as(structure, flat)
+        tape.watch(flat_inputs)
+        x, weights, states, d_outputs, d_final_states = tf.nest.pack_sequence_as(structure, flat_inputs)
         packed = list(recurrence.pack(*weights))
-        _, history, saved = _forward(recurrence, True, x, packed, states, *span)
-        left, d_weights, d_states = _backward(recurrence, x, packed, states, *span, history, saved, d_hs, d_final)
-        outputs = (recurrence.input_gradient(packed, left, x), *d_weights, *d_states)
-    return tape.gradient(outputs, flat, output_gradients=upstream, unconnected_gradients="zero")
+        _, all_states, saved = _forward_pass(recurrence, True, x, packed, states, *span)
+        d_projected, d_weights, d_states = _backward_pass(
+            recurrence, x, packed, states, *span, all_states, saved, d_outputs, d_final_states
+        )
+        gradients = (recurrence.input_gradient(packed, d_projected, x), *d_weights, *d_states)
+    return tape.gradient(gradients, flat_inputs, output_gradients=upstream, unconnected_gradients="zero")
 
 
 # === The passes ===
 
 
-def _forward(
+def _forward_pass(
     recurrence: StepRecurrence,
     store: bool,
     x: Tensor,
-    packed: Sequence[Tensor],
-    states: list[Tensor],
+    packed: Packed,
+    states: Tensors,
     mask: Tensor | None,
     steps: Tensor | None,
-) -> tuple:
+) -> tuple[Any, ...]:
     """Run all steps; see `Passes.forward` and, with `store`, `Passes.forward_storing`."""
-    if x.shape[2] is not None and HOISTED[0] <= x.shape[2] <= HOISTED[1]:
-        packed, x = recurrence.hoisted(packed, x)
-    time, width = Time(x, steps), len(states)
+    if x.shape[2] is not None and HOISTED_BATCH_SIZES[0] <= x.shape[2] <= HOISTED_BATCH_SIZES[1]:
+        packed, x = recurrence.hoist_input_projection(packed, x)
+    time, num_states = TimeLoop(x, steps), len(states)
     rows = [state.shape[0] for state in states]
     rows = rows + recurrence.saved_rows(rows[0]) if store else rows[:1]
 
-    def body(t: Tensor, *loop: Any) -> tuple:
-        before = list(loop[:width])
-        after, saved = recurrence.forward(packed, x[t], before)
+    def body(t: Tensor, *variables: Any) -> tuple[Any, ...]:
+        before = list(variables[:num_states])
+        after, saved = recurrence.forward_step(packed, x[t], before)
         if mask is not None:
             after = [tf.where(mask[t], new, old) for new, old in zip(after, before, strict=True)]
-        return time.next(t, t, loop, after, [*after, *saved] if store else after[:1])
+        return time.next_variables(t, t, variables, after, [*after, *saved] if store else after[:1])
 
-    loop = time.variables(states, rows)
-    _, *loop = (
-        body(*loop) if time.single else tf.while_loop(time.is_before_end, body, loop, maximum_iterations=time.steps)
-    )
-    final, outputs = loop[:width], time.stacked(loop[width:], rows)
-    return (final, outputs[:width], outputs[width:]) if store else (final, outputs[0])
+    variables = time.initial_variables(states, rows)
+    if time.is_single_step:
+        _, *variables = body(*variables)
+    else:
+        _, *variables = tf.while_loop(time.has_step, body, variables, maximum_iterations=time.steps)
+    final_states, stacked = variables[:num_states], time.stack(variables[num_states:], rows)
+    return (final_states, stacked[:num_states], stacked[num_states:]) if store else (final_states, stacked[0])
 
 
-def _backward(
+def _backward_pass(
     recurrence: StepRecurrence,
     x: Tensor,
-    packed: Sequence[Tensor],
-    states: list[Tensor],
+    packed: Packed,
+    states: Tensors,
     mask: Tensor | None,
     steps: Tensor | None,
-    history: list[Tensor],
-    saved: list[Tensor],
-    d_hs: Tensor,
-    d_final: list[Tensor],
-) -> tuple:
+    all_states: Tensors,
+    saved: Tensors,
+    d_outputs: Tensor,
+    d_final_states: Tensors,
+) -> tuple[Any, ...]:
     """Run all steps from the last to the first; see `Passes.backward`."""
-    time, width = Time(x, steps, reverse=True), len(states)
-    rows = recurrence.written_rows(states[0].shape[0])
-    earlier = [tf.concat([first[None], later[:-1]], 0) for first, later in zip(states, history, strict=True)]
+    time, num_states = TimeLoop(x, steps, reverse=True), len(states)
+    rows = recurrence.gradient_rows(states[0].shape[0])
+    states_before = [tf.concat([first[None], later[:-1]], 0) for first, later in zip(states, all_states, strict=True)]
+    record = ForwardRecord(x, states_before, all_states, saved)
 
-    def body(i: Tensor, *loop: Any) -> tuple:
+    def body(i: Tensor, *variables: Any) -> tuple[Any, ...]:
         t = time.step(i)
-        gradient = [loop[0] + d_hs[t], *loop[1:width]]
+        d_states = [variables[0] + d_outputs[t], *variables[1:num_states]]
+        bypass = []  # gradient that bypasses a masked step
         if mask is not None:
-            passing = [tf.where(mask[t], tf.zeros_like(part), part) for part in gradient]
-            gradient = [tf.where(mask[t], part, tf.zeros_like(part)) for part in gradient]
-        before, after = [part[t] for part in earlier], [part[t] for part in history]
-        written, new = recurrence.backward(packed, x[t], [part[t] for part in saved], before, after, gradient)
+            bypass = [tf.where(mask[t], tf.zeros_like(part), part) for part in d_states]
+            d_states = [tf.where(mask[t], part, tf.zeros_like(part)) for part in d_states]
+        step_record = ForwardRecord(x[t], *([part[t] for part in parts] for parts in record[1:]))
+        to_store, d_before = recurrence.backward_step(packed, step_record, d_states)
         if mask is not None:
-            new = [part + past for part, past in zip(new, passing, strict=True)]
-        return time.next(i, t, loop, new, written)
+            d_before = [part + bypassing for part, bypassing in zip(d_before, bypass, strict=True)]
+        return time.next_variables(i, t, variables, d_before, to_store)
 
-    loop = time.variables(d_final, rows)
-    _, *loop = (
-        body(*loop) if time.single else tf.while_loop(time.is_before_end, body, loop, maximum_iterations=time.steps)
-    )
-    written = [
+    variables = time.initial_variables(d_final_states, rows)
+    if time.is_single_step:
+        _, *variables = body(*variables)
+    else:
+        _, *variables = tf.while_loop(time.has_step, body, variables, maximum_iterations=time.steps)
+    stored = [
         tf.ensure_shape(part, (x.shape[0], height, x.shape[2]))
-        for part, height in zip(time.stacked(loop[width:], rows), rows, strict=True)
+        for part, height in zip(time.stack(variables[num_states:], rows), rows, strict=True)
     ]
-    return *recurrence.weight_gradients(x, earlier, written, saved), loop[:width]
+    return *recurrence.weight_gradients(record, stored), variables[:num_states]
 
 
-class Time:
-    """The loop over the steps of x (T, d, n), which carries tensors and stacks what each step writes.
+class TimeLoop:
+    """Loop over the steps of x (T, d, n) that carries tensors from step to step and stacks the tensors of each step.
 
     Args:
         x: The sequence.
-        steps: Number of real steps, at most T; None: T. What padding does not write is 0.
-        reverse: From the last step to the first; what is written stands at its own t.
+        steps: Number of steps that are not padding, at most T; None for T. Stacked tensors are 0 at padding.
+        reverse: Run from the last step to the first; tensors are still stacked in order of time.
     """
 
     def __init__(self, x: Tensor, steps: Tensor | None, reverse: bool = False) -> None:
         dynamic = tf.shape(x)
-        length, _, self.batch = (static if static is not None else dynamic[axis] for axis, static in enumerate(x.shape))
+        length, _, self.batch_size = (
+            static if static is not None else dynamic[axis] for axis, static in enumerate(x.shape)
+        )
         self.dtype, self.length, self.reverse = x.dtype, length, reverse
-        self.single = steps is None and isinstance(length, int) and length == 1
+        self.is_single_step = steps is None and isinstance(length, int) and length == 1
         self.steps = length if steps is None else steps
-        if not isinstance(self.batch, int):
-            self.steps = self.steps * tf.minimum(self.batch, 1)  # no examples, no steps: as XLA does, which knows n
+        if not isinstance(self.batch_size, int):
+            # An empty batch runs no step, as on XLA, where n is static.
+            self.steps = self.steps * tf.minimum(self.batch_size, 1)
 
-    def is_before_end(self, i: Tensor, *_: Any) -> Tensor:
+    def has_step(self, i: Tensor, *variables: Any) -> Tensor:
         """Return whether there is an i-th step."""
         return i < self.steps
 
     def step(self, i: Tensor) -> Tensor:
-        """Return t of the i-th step that is run."""
+        """Return the time t of the i-th step that is run."""
         return self.steps - 1 - i if self.reverse else i
 
-    def variables(self, carry: Sequence[Tensor], rows: Sequence[int]) -> tuple:
-        """Return the loop's variables before the first step: (i, *carry, *arrays).
+    def initial_variables(self, carried: Sequence[Tensor], rows: Sequence[int]) -> tuple[Any, ...]:
+        """Return the variables of the loop before the first step: (i, *carried, *arrays).
 
         Args:
-            carry: List of (rows, n).
-            rows: Rows of each tensor that a step writes.
+            carried: Tensors carried from step to step, (rows, n) each.
+            rows: Number of rows of each tensor to stack.
         """
-        if self.single:
-            return (0, *carry, *[None] * len(rows))
-        batch = self.batch if isinstance(self.batch, int) else None
+        if self.is_single_step:
+            return (0, *carried, *[None] * len(rows))
+        batch_size = self.batch_size if isinstance(self.batch_size, int) else None
         arrays = [
-            tf.TensorArray(self.dtype, size=self.length, element_shape=(height, batch), clear_after_read=False)
+            tf.TensorArray(self.dtype, size=self.length, element_shape=(height, batch_size), clear_after_read=False)
             for height in rows
         ]
-        return (tf.constant(0), *carry, *arrays)
+        return (tf.constant(0), *carried, *arrays)
 
-    def next(
-        self, i: Tensor, t: Tensor, loop: Sequence[Any], carry: Sequence[Tensor], written: Sequence[Tensor]
-    ) -> tuple:
-        """Return the loop's variables after the i-th step, which is step t of the sequence."""
-        if self.single:
-            return (1, *carry, *written)
-        old, arrays = loop[: len(carry)], loop[len(carry) :]
-        carry = [tf.ensure_shape(value, before.shape) for value, before in zip(carry, old, strict=True)]
-        return (i + 1, *carry, *[array.write(t, value) for array, value in zip(arrays, written, strict=True)])
+    def next_variables(
+        self, i: Tensor, t: Tensor, variables: Sequence[Any], carried: Sequence[Tensor], to_stack: Sequence[Tensor]
+    ) -> tuple[Any, ...]:
+        """Return the variables of the loop after its i-th step, which is time t."""
+        if self.is_single_step:
+            return (1, *carried, *to_stack)
+        before, arrays = variables[: len(carried)], variables[len(carried) :]
+        carried = [tf.ensure_shape(value, old.shape) for value, old in zip(carried, before, strict=True)]
+        return (i + 1, *carried, *[array.write(t, value) for array, value in zip(arrays, to_stack, strict=True)])
 
-    def stacked(self, arrays: Sequence[Any], rows: Sequence[int]) -> list[Tensor]:
-        """Return what the steps wrote, (T, rows, n) each, 0 where nothing was written."""
-        if self.single:
+    def stack(self, arrays: Sequence[Any], rows: Sequence[int]) -> Tensors:
+        """Return the stacked tensors (T, rows, n), 0 at padding."""
+        if self.is_single_step:
             return [value[None] for value in arrays]
-        if isinstance(self.batch, int) or tf.executing_eagerly():
+        if isinstance(self.batch_size, int) or tf.executing_eagerly():
             return [array.stack() for array in arrays]
-        return [self._stacked_unknown(array, height) for array, height in zip(arrays, rows, strict=True)]
+        return [self._stack_unknown_batch(array, height) for array, height in zip(arrays, rows, strict=True)]
 
-    def _stacked_unknown(self, array: tf.TensorArray, height: int) -> Tensor:
-        """Stack for an unknown n, which `TensorArray.stack` must know to fill with 0."""
-        shape = tf.stack([height, self.batch])
+    def _stack_unknown_batch(self, array: tf.TensorArray, height: int) -> Tensor:
+        """Stack for an unknown n: `TensorArray.stack` fills with zeros only if the element shape is static."""
+        shape = tf.stack([height, self.batch_size])
         stacked = tf.raw_ops.TensorListStack(input_handle=array.flow, element_shape=shape, element_dtype=self.dtype)
         return tf.ensure_shape(stacked, (None, height, None))

@@ -1,4 +1,4 @@
-"""IndRNN (Li et al. 2018), written outside the package: one weight per unit in its recurrence."""
+"""User-defined cells with diagonal recurrent maps, one of them IndRNN (Li et al. 2018)."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from deeprnn_keras.equations import AffineMap, DiagonalMap
 
 @dataclass(frozen=True)
 class IndRNN(Equations):
-    """h_t = f(x_t W + u * h_{t-1} + b)."""
+    """IndRNN, h_t = f(x_t W + u * h_{t-1} + b)."""
 
     activations = {"activation": "relu"}  # noqa: RUF012
 
@@ -36,7 +36,10 @@ class IndRNNCell(RecurrentCell):
 
 @dataclass(frozen=True)
 class GatedDiagonal(Equations):
-    """g = s(x W_g + u_g * h + b_g), h' = g h + (1 - g) tanh(x W + u * (g h) + b): several blocks, one of them later."""
+    """Gated cell with a diagonal map of three blocks, one of which reads the gated state.
+
+    g = s(x W_g + u_g * h + b_g),  h' = g h + (1 - g) tanh(x W + u * (g h) + b) + 0.1 (u_o * h + b_o)
+    """
 
     activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}  # noqa: RUF012
 
@@ -61,7 +64,7 @@ class GatedDiagonalCell(RecurrentCell):
 
 
 def indrnn(x, weights, units):
-    """The NumPy oracle."""
+    """Return the outputs of IndRNN, computed with NumPy."""
     h, outputs = np.zeros((len(x), units)), []
     kernel, recurrent, bias = weights
     for t in range(x.shape[1]):
@@ -70,7 +73,7 @@ def indrnn(x, weights, units):
     return np.stack(outputs, 1)
 
 
-def test_count_values_and_gradients_of_every_weight(rng):
+def test_count_params_implementation_and_values(rng):
     d, h = 3, 5
     layer = DeepRNN(h, 1, "indrnn_for_tests", return_sequences=True, dtype="float64")
     layer.build((None, None, d))
@@ -82,7 +85,7 @@ def test_count_values_and_gradients_of_every_weight(rng):
 
 
 @pytest.mark.parametrize("cell", ["indrnn_for_tests", "gated_diagonal_for_tests"])
-def test_xla_equals_the_loop(rng, cell):
+def test_xla_equals_loop_with_gradients(rng, cell):
     x, results = tf.constant(rng.normal(size=(4, 6, 3))), []
     mask = tf.constant(rng.random((4, 6)) < 0.7)
     for implementation in ("xla", "loop"):
@@ -100,7 +103,7 @@ def test_xla_equals_the_loop(rng, cell):
         assert_close(one, other.numpy(), 1e-11)
 
 
-def test_it_trains_is_saved_and_loaded(rng, tmp_path):
+def test_fit_save_and_load(rng, tmp_path):
     model = keras.Sequential([keras.Input((None, 3)), DeepRNN(5, 2, "indrnn_for_tests"), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.02), "mse")
     x = rng.normal(size=(16, 6, 3)).astype("float32")
@@ -110,7 +113,7 @@ def test_it_trains_is_saved_and_loaded(rng, tmp_path):
     assert_close(keras.models.load_model(tmp_path / "model.keras")(x), model(x).numpy(), 0)
 
 
-def test_diagonal_maps_start_by_keeping_the_state():
+def test_diagonal_recurrent_weights_are_initialized_to_1():
     layer = DeepRNN(5, 1, "indrnn_for_tests")
     layer.build((None, None, 3))
     assert_close(layer.get_weights()[1], np.ones(5), 0)

@@ -1,4 +1,4 @@
-"""Cells that are written as equations in use: arguments, initial values, dropout, options of `DeepRNN`, `fit`."""
+"""Cells with equations: arguments, initial values, dropout, options of `DeepRNN`, and `fit`."""
 
 import keras
 import numpy as np
@@ -12,19 +12,19 @@ from deeprnn_keras.cells import DeepTransitionCell, MLPGateGRUCell, MLPGateLSTMC
 
 D, H, N, T = 3, 4, 2, 5
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
-kernels = pytest.mark.parametrize("kernel", ["xla", "loop"])
+implementations = pytest.mark.parametrize("implementation", ["xla", "loop"])
 
 
 # === Activations, initial values, dropout ===
 
 
-@kernels
-def test_other_activations(rng, kernel):
+@implementations
+def test_other_activations(rng, implementation):
     layer = RNN(
         MLPGateLSTMCell(H, (3,), activation="softsign", recurrent_activation="hard_sigmoid", gate_activation="gelu"),
-        implementation=kernel,
+        implementation=implementation,
     )
-    other = RNN(MLPGateRNNCell(H, (3,), gate_activation="relu"), implementation=kernel, return_sequences=True)
+    other = RNN(MLPGateRNNCell(H, (3,), gate_activation="relu"), implementation=implementation, return_sequences=True)
     x = rng.normal(size=(N, T, D)).astype("float32")
     assert np.isfinite(layer(x)).all()
     other(x)
@@ -32,7 +32,7 @@ def test_other_activations(rng, kernel):
     assert_close(other(x), sequence("mlp_gate_rnn", x, weights, H, g=lambda z: np.maximum(z, 0))[0], 1e-6)
 
 
-def test_each_block_is_drawn_on_its_own_and_memory_starts_open(rng):
+def test_blocks_are_initialized_separately_and_keep_gates_have_a_bias(rng):
     cell = MLPGateLSTMCell(16, gate_units=(16,))
     cell.build((None, 8))
     blocks = np.split(cell.recurrent_kernel.numpy(), 4, axis=1)
@@ -51,7 +51,7 @@ def test_each_block_is_drawn_on_its_own_and_memory_starts_open(rng):
     assert_close(stages.bias, np.repeat([0, 1, 0, 0] * 2, 4), 0)
 
 
-def test_bias_initializers_that_know_gates(rng):
+def test_gate_bias_initializers(rng):
     from deeprnn_keras.initializers import ChronoBias, ForgetBias
 
     layer = DeepRNN(H, 2, ["mlp_gate_lstm", "rhn"], bias_initializer=ForgetBias(5.0))
@@ -66,7 +66,7 @@ def test_bias_initializers_that_know_gates(rng):
     assert keep.min() > 0
 
 
-def test_dropout_has_one_mask_for_all_steps(rng):
+def test_dropout_mask_is_the_same_in_all_steps(rng):
     x = np.ones((1, T, 50), "float32")
     layer = RNN(MLPGateRNNCell(H, (), activation="linear", dropout=0.5, recurrent_initializer="zeros", seed=3))
     outputs = RNN(layer.cell, return_sequences=True)
@@ -77,12 +77,14 @@ def test_dropout_has_one_mask_for_all_steps(rng):
 
 
 @pytest.mark.parametrize("name", ["mlp_gate_rnn", "rhn"])
-def test_input_dropout_of_a_cell_acts_in_a_stack(rng, name):
+def test_input_dropout_of_a_cell_applies_in_a_stack(rng, name):
     """One mask for all steps, drawn in each layer."""
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
     layers = [
-        DeepRNN(H, 2, [{"name": name, "dropout": 0.5, "seed": 3}] * 2, implementation=kernel, return_sequences=True)
-        for kernel in ("auto", "loop")
+        DeepRNN(
+            H, 2, [{"name": name, "dropout": 0.5, "seed": 3}] * 2, implementation=implementation, return_sequences=True
+        )
+        for implementation in ("auto", "loop")
     ]
     for layer in layers:
         layer.build(x.shape)
@@ -92,11 +94,10 @@ def test_input_dropout_of_a_cell_acts_in_a_stack(rng, name):
     assert abs(dropped - layers[0](x).numpy()).max() > 0.01
 
 
-def test_recurrent_dropout_needs_the_loop(rng):
+def test_recurrent_dropout_requires_the_loop(rng):
     layer = RNN(RHNCell(H, depth=3, recurrent_dropout=0.5, seed=1), return_sequences=True)
     assert layer.selected_implementation() == "loop"
     x = rng.normal(size=(N, T, D)).astype("float32")
-    weights = None
     layer(x)
     weights = {w.name: w.numpy().astype("float64") for w in layer.cell.weights}
     assert_close(layer(x), sequence("rhn", x, weights, H)[0], 1e-6)
@@ -105,11 +106,11 @@ def test_recurrent_dropout_needs_the_loop(rng):
         RNN(RHNCell(H, recurrent_dropout=0.5), implementation="xla")
 
 
-# === Bad input ===
+# === Unsupported arguments ===
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("make", "message"),
     [
         (lambda: MLPGateLSTMCell(0), "units must be a positive integer, got 0"),
         (lambda: MLPGateLSTMCell(4, gate_units=(3, 0)), "gate_units must be a positive integer, got 0"),
@@ -117,10 +118,10 @@ def test_recurrent_dropout_needs_the_loop(rng):
         (lambda: MLPGateLSTMCell(4, activation=7), "unknown activation 7"),
         (
             lambda: DeepRNN(4, cell="rhn", implementation="cudnn"),
-            "implementation='cudnn' is not supported for this layer: cuDNN knows LSTM and GRU, not Recur",
+            "implementation='cudnn' is not supported for this layer: cuDNN supports LSTM and GRU, not Recur",
         ),
         (lambda: RHNCell(4, depth=0), "depth must be a positive integer, got 0"),
-        (lambda: RHNCell(4, 2, True, -2.0, 5), "takes units and .* by position"),
+        (lambda: RHNCell(4, 2, True, -2.0, 5), "accepts units and .* as positional arguments"),
         (lambda: DeepTransitionCell(4, cell="lsmt"), "unknown cell 'lsmt'; did you mean 'lstm'"),
         (lambda: DeepRNN(4, cell="mlp_gates_lstm"), "unknown cell 'mlp_gates_lstm'; did you mean 'mlp_gate_lstm'"),
         (
@@ -130,30 +131,28 @@ def test_recurrent_dropout_needs_the_loop(rng):
         (lambda: DeepRNN(4, cell={"name": "lstm", "depth": 3}), "unknown option of cell 'lstm' 'depth'"),
     ],
 )
-def test_bad_input(wrong, message):
+def test_unsupported_arguments_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
-        wrong()
+        make()
 
 
-# === In use ===
-
+# === Options of DeepRNN, fit, second derivatives ===
 
 NAMES = ["mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "deep_transition_rnn", "deep_transition_gru"]
 NAMES += ["deep_transition_lstm", "rhn"]
-COMPILED = [pytest.mark.compiled, pytest.mark.slow]
-QUICK = {"deep_transition_lstm"}  # two states, several maps
+COMPILED_MARKS = [pytest.mark.compiled, pytest.mark.slow]
+DEFAULT_NAMES = {"deep_transition_lstm"}  # two states, several maps; the others are marked slow
 names = pytest.mark.parametrize(
     "name",
     [
-        *(pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES),
-        *(pytest.param(name, id=f"{name}-compiled", marks=COMPILED) for name in NAMES),
+        *(pytest.param(name, marks=[] if name in DEFAULT_NAMES else pytest.mark.slow) for name in NAMES),
+        *(pytest.param(name, id=f"{name}-compiled", marks=COMPILED_MARKS) for name in NAMES),
     ],
 )
 
 
 @names
-def test_every_option_of_a_deep_rnn(rng, name):
-    """Against the loop, layer by layer."""
+def test_deep_rnn_options_equal_the_loop(rng, name):
     x, mask = rng.normal(size=(N, T, D)).astype("float32"), tf.constant(MASK)
     for options in (
         {"connection": "residual", "return_sequences": True},
@@ -161,8 +160,8 @@ def test_every_option_of_a_deep_rnn(rng, name):
         {"go_backwards": True, "remat": True},
     ):
         results = []
-        for kernel in ("xla", "loop"):
-            layer = DeepRNN(H, 2, name, implementation=kernel, **options)
+        for implementation in ("xla", "loop"):
+            layer = DeepRNN(H, 2, name, implementation=implementation, **options)
             layer.build((None, None, D))
             keras.utils.set_random_seed(0)
             draw = np.random.default_rng(0)
@@ -176,7 +175,7 @@ def test_every_option_of_a_deep_rnn(rng, name):
 
 
 @names
-def test_every_weight_learns_in_fit(rng, name):
+def test_fit_updates_every_weight(rng, name):
     model = keras.Sequential(
         [keras.Input((None, D)), DeepRNN(H, 2, name, activation=["softsign", None]), keras.layers.Dense(1)]
     )
@@ -190,9 +189,12 @@ def test_every_weight_learns_in_fit(rng, name):
 def test_second_derivatives(rng):
     x = tf.constant(rng.normal(size=(N, 3, D)))
     results = []
-    for kernel in ("xla", "loop"):
+    for implementation in ("xla", "loop"):
         layer = RNN(
-            MLPGateGRUCell(H, (3,), dtype="float64"), implementation=kernel, return_sequences=True, dtype="float64"
+            MLPGateGRUCell(H, (3,), dtype="float64"),
+            implementation=implementation,
+            return_sequences=True,
+            dtype="float64",
         )
         layer.build((None, None, D))
         draw = np.random.default_rng(2)

@@ -1,10 +1,10 @@
-"""`Rates`: the learning rates that a training had."""
+"""Callback that records the learning rate of each update."""
 
 import keras
 
 
-class Rates(keras.callbacks.Callback):
-    """Notes the optimizer's learning rate after each update."""
+class RateHistory(keras.callbacks.Callback):
+    """Learning rates of the optimizer after each update."""
 
     def __init__(self):
         super().__init__()

@@ -1,23 +1,23 @@
-"""The way from `DeepRNN.call` to a matrix product is a few frames, and goes down only."""
+"""The call stack from `DeepRNN.call` to a matrix product is short and goes from layers to kernels only."""
 
 import pytest
 
 from benchmarks.frames import products_of
 
-FEW = {"frames": 8, "files": 4}
+HAND_WRITTEN = {"frames": 8, "files": 4}
 DERIVED = {"frames": 12, "files": 6}
 
 
 @pytest.mark.parametrize("implementation", ["xla", "loop"])
 @pytest.mark.parametrize(
-    ("cell", "most"),
-    [("rnn", FEW), ("gru", FEW), ("lstm", FEW), ("mlp_gate_lstm", DERIVED)],
+    ("cell", "limits"),
+    [("rnn", HAND_WRITTEN), ("gru", HAND_WRITTEN), ("lstm", HAND_WRITTEN), ("mlp_gate_lstm", DERIVED)],
     ids=lambda value: str(value),
 )
-def test_frames_before_the_first_product(cell, most, implementation):
+def test_number_of_frames_before_first_product(cell, limits, implementation):
     frames = products_of(cell, implementation)[0]
-    assert len(frames) <= most["frames"]
-    assert len({file for file, _ in frames}) <= most["files"]
+    assert len(frames) <= limits["frames"]
+    assert len({file for file, _ in frames}) <= limits["files"]
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

@@ -1,4 +1,4 @@
-"""The rules of the house: imports go to lower floors, names are public, layers know no backend, lint passes."""
+"""Architecture: order of imports, public names, independence of the backend, and lint."""
 
 import ast
 import importlib
@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from source_files import HOMES, MODULES, ROOT, SUBMODULES, python_files
+from source_files import MODULES, PUBLIC_NAMES, ROOT, SUBMODULES, python_files
 
-# A module imports only from parts that stand before its own.
-FLOORS = [
+# A module imports only from its own package and from modules above its own in this list.
+IMPORT_ORDER = [
     "_types",
     "_compat",
     "extras",
@@ -37,15 +37,15 @@ FLOORS = [
     "zoo",
     "cli",
 ]
-# tf.data; "is there a GPU?"; and gradients of embeddings, which TensorFlow has as rows
-KNOW_TENSORFLOW = [f"deeprnn_keras.data.{name}" for name in ("arrays", "batches", "buckets", "tbptt", "windows")]
-KNOW_TENSORFLOW += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
-KNOW_TENSORFLOW += ["deeprnn_keras.layers.carried_state"]
-TENSORFLOW_KERNELS = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn")
+# they use tf.data, look for a GPU, or process gradients of embeddings, which TensorFlow represents as rows
+TENSORFLOW_MODULES = [f"deeprnn_keras.data.{name}" for name in ("arrays", "batches", "buckets", "tbptt", "windows")]
+TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
+TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]
+TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn")
 
 
 def imported_names(path):
-    """Full names of what a file imports from the package, wherever in the file."""
+    """Yield the full names of the imports in a file, including those inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -54,24 +54,25 @@ def imported_names(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def floor(name):
-    """The floor of a module or of a public name, or None outside the package."""
+def import_position(name):
+    """Return the position of a module or public name in IMPORT_ORDER, or None outside the package."""
     parts = name.split(".")
     if parts[0] != "deeprnn_keras" or len(parts) == 1:
         return None
-    return FLOORS.index(HOMES.get(parts[1], parts[1]))
+    return IMPORT_ORDER.index(PUBLIC_NAMES.get(parts[1], parts[1]))
 
 
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"deeprnn_keras"}))  # the front door names every floor
-def test_module_imports_only_from_lower_floors(module):
+# deeprnn_keras itself exports names of all modules
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"deeprnn_keras"}))
+def test_module_imports_only_from_modules_above(module):
     for name in imported_names(MODULES[module]):
-        if floor(name) is not None and not name.startswith(".".join(module.split(".")[:2])):
-            assert floor(name) < floor(module), f"{module} imports {name}"
+        if import_position(name) is not None and not name.startswith(".".join(module.split(".")[:2])):
+            assert import_position(name) < import_position(module), f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("deeprnn_keras.zoo")))
 def test_zoo_uses_only_public_names(module):
-    public = {f"deeprnn_keras.{name}" for name in [*HOMES, "checks"]}
+    public = {f"deeprnn_keras.{name}" for name in [*PUBLIC_NAMES, "checks"]}
     public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
     public |= {f"deeprnn_keras.stack.{name}" for name in ("layer_units", "output_width")}
     for package in SUBMODULES - {"zoo"}:
@@ -85,10 +86,14 @@ def test_zoo_uses_only_public_names(module):
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_layers_import_no_backend(module):
-    if floor(module) is None or floor(module) > FLOORS.index("models") or module in KNOW_TENSORFLOW:
+def test_modules_up_to_models_import_no_backend(module):
+    if (
+        import_position(module) is None
+        or import_position(module) > IMPORT_ORDER.index("models")
+        or module in TENSORFLOW_MODULES
+    ):
         return
-    if not module.startswith(TENSORFLOW_KERNELS):
+    if not module.startswith(TENSORFLOW_PACKAGES):
         assert not any(name.split(".")[0] in ("tensorflow", "torch", "jax") for name in imported_names(MODULES[module]))
 
 
@@ -98,8 +103,8 @@ def test_contract_of_implementations_imports_no_framework():
         "from deeprnn_keras.kernels import contract, implementations, selection, unsupported\n"
         "print(*implementations(), *(name for name in ('keras', 'tensorflow') if name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["cudnn", "xla", "loop"], done.stdout + done.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.stdout.split() == ["cudnn", "xla", "loop"], process.stdout + process.stderr
 
 
 def test_no_module_has_a_catch_all_name():
@@ -109,5 +114,5 @@ def test_no_module_has_a_catch_all_name():
 
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=" ".join)
 def test_ruff_passes(arguments):
-    done = subprocess.run([sys.executable, "-m", "ruff", *arguments, "."], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run([sys.executable, "-m", "ruff", *arguments, "."], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
