@@ -22,7 +22,7 @@ def squared_gradient_norm(layers, x, mask):
 
 
 def jacobian_products(layers, x, mask):
-    """Return the gradients of two losses of one forward pass, and J v as the gradient of J^T u by u."""
+    """Return the gradients of two losses of one forward pass, and J v as the gradient of J^T u with respect to u."""
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
         y = run_layers(layers, x, mask)

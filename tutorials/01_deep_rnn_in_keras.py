@@ -9,17 +9,19 @@
 # %% [markdown]
 # # Deep recurrent networks in Keras
 #
-# A multilayer perceptron gets more flexible by adding layers. A recurrent network already has depth in time, so the
-# first question is *where* to add more non-linearity. Two answers:
+# A multilayer perceptron becomes more flexible with additional layers. A recurrent network is already deep in time, so
+# the first question is *where* to add non-linearities. There are two answers:
 #
-# * inside a step: give the gates hidden layers of their own, and leave the mechanism of the LSTM as it is;
-# * between steps: put several recurrent layers on top of each other. Each layer stays simple, their combination does
-#   not, and different layers can keep what matters on different time scales.
+# * inside a step: the gates get hidden layers, and the mechanism of the LSTM does not change;
+# * between steps: several recurrent layers are stacked. Each layer remains simple, their combination is more flexible,
+#   and different layers can represent different time scales.
 #
-# This page is about the second. It takes about ten minutes on two CPU cores; set the environment variable
-# `TUTORIAL_SCALE=0.01` to run through it in a few seconds, with figures that mean nothing.
+# This tutorial covers the second. It takes about ten minutes on two CPU cores. With the environment variable
+# `TUTORIAL_SCALE=0.01` it runs in a few seconds, and its results are meaningless.
 
 # %%
+from __future__ import annotations
+
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -36,32 +38,32 @@ SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 keras.utils.set_random_seed(0)
 
 # %% [markdown]
-# ## The equations
+# ## Equations
 #
-# At step $t$ there is a mini-batch $\mathbf{X}_t \in \mathbb{R}^{n \times d}$: $n$ examples, $d$ inputs. Hidden layer
-# $l = 1, \dots, L$ has the state $\mathbf{H}_t^{(l)} \in \mathbb{R}^{n \times h}$: $h$ hidden units. With
-# $\mathbf{H}_t^{(0)} = \mathbf{X}_t$,
+# The input at step $t$ is a mini-batch $\mathbf{X}_t \in \mathbb{R}^{n \times d}$ with $n$ examples and $d$ features.
+# Hidden layer $l = 1, \dots, L$ has the state $\mathbf{H}_t^{(l)} \in \mathbb{R}^{n \times h}$ with $h$ hidden units.
+# With $\mathbf{H}_t^{(0)} = \mathbf{X}_t$,
 #
 # $$\mathbf{H}_t^{(l)} = f_l\left(\mathbf{H}_t^{(l-1)} \mathbf{W}_{xh}^{(l)} + \mathbf{H}_{t-1}^{(l)}
 # \mathbf{W}_{hh}^{(l)} + \mathbf{b}_h^{(l)}\right), \qquad \mathbf{O}_t = g\left(\mathbf{H}_t^{(L)}\right).$$
 #
-# A hidden state goes two ways: to the next step of its own layer, and to the same step of the next layer. Only the
-# top layer feeds the output. In place of $f_l(\dots)$ there may be a GRU or an LSTM.
+# A hidden state is used twice: by the next step of its own layer, and by the same step of the next layer. Only the top
+# layer is connected to the output. $f_l(\dots)$ can be replaced by a GRU or an LSTM.
 #
-# ## In five lines
+# ## A deep RNN in five lines
 
 # %%
-inputs = keras.Input((None, 3))  # T is open, d = 3
+inputs = keras.Input((None, 3))  # any T, d = 3
 hidden = DeepRNN(units=16, num_layers=2, cell="rnn", return_sequences=True)(inputs)  # H^(L), all steps
 outputs = keras.layers.Dense(1)(hidden)  # g
 model = keras.Model(inputs, outputs)
 model.summary()
 
 # %% [markdown]
-# ## The same by hand
+# ## The same in NumPy
 #
-# `get_weights()` runs from the lowest layer up: kernel $\mathbf{W}_{xh}$, recurrent kernel $\mathbf{W}_{hh}$, bias.
-# Two loops, over steps and over layers, are the whole of it.
+# `get_weights()` starts with the lowest layer. Each layer has a kernel $\mathbf{W}_{xh}$, a recurrent kernel
+# $\mathbf{W}_{hh}$, and a bias. Two nested loops, over steps and over layers, compute the model.
 
 # %%
 x = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
@@ -80,74 +82,76 @@ print(f"largest difference: {difference:.1e}")
 assert difference < 1e-5
 
 # %% [markdown]
-# ## Which component, and the state
+# ## Cells and states
 #
-# `cell` is "rnn", "gru" or "lstm", or one of them per layer; `units` may differ by layer too. The state has one entry
-# per layer: $\mathbf{H}$, or $[\mathbf{H}, \mathbf{C}]$ for an LSTM. It can be taken out and handed back, so a long
-# sequence may come in pieces.
+# `cell` is "rnn", "gru", or "lstm", or a list with one of them per layer; `units` can differ between layers, too. The
+# state has one entry per layer: $\mathbf{H}$, or $[\mathbf{H}, \mathbf{C}]$ for an LSTM. The layer can return it and
+# accept it as the initial state, so that a long sequence can be processed in segments.
 
 # %%
 layer = DeepRNN([8, 6], cell=["gru", "lstm"], return_sequences=True, return_state=True)
 whole, *state = layer(x)
 first, *state = layer(x[:, :2])
 second, *state = layer(x[:, 2:], initial_state=state)
-pieces = np.concatenate([first, second], axis=1)
+segments = np.concatenate([first, second], axis=1)
 print("state:", keras.tree.map_structure(lambda tensor: tuple(tensor.shape), state))
-assert np.allclose(whole, pieces, atol=1e-6)
+assert np.allclose(whole, segments, atol=1e-6)
 
 # %% [markdown]
-# ## A text to learn
+# ## A language model
 #
-# The King James Bible comes with the package. The model reads a character and gives a distribution of the next one.
-# Its loss is the cross-entropy in nats per character; $e$ to that power is the *perplexity*, and divided by
-# $\ln 2$ it is *bits per character*, which compares with the size of a compressed file. Held out is the last tenth of
-# each of ten equal stretches of the text, since the end of this book is not like its beginning.
+# The King James Bible is included in the package. The model reads a character and predicts a distribution over the
+# next one. Its loss is the cross-entropy in nats per character; its exponential is the *perplexity*, and the loss
+# divided by $\ln 2$ is the number of *bits per character*, which is comparable with the size of a compressed file. The
+# last tenth of each of ten equal stretches of the text is held out, because the end of the book differs from its
+# beginning.
 
 # %%
 corpus = king_james()
 split = corpus.split()
 train_ids, validation_ids = corpus.encode(split.train), corpus.encode(split.validation)
-print(f"{len(corpus):,} characters of {len(corpus.vocabulary)} kinds: {corpus.text[:60]!r}...")
+print(f"{len(corpus):,} characters, {len(corpus.vocabulary)} distinct: {corpus.text[:60]!r}...")
 
 RECIPE = Recipe("adam", 5e-3, CosineDecay(), global_clipnorm=1.0, batch_size=32, bptt=32)
 UPDATES = max(int(400 * SCALE), 2)
-THIN = 24  # every 24th validation window is enough to compare
+WINDOW_INTERVAL = 24  # every 24th validation window is sufficient for a comparison
 
 
-def train(model, recipe=RECIPE, seed=0):
-    """Validation bits per character after UPDATES updates."""
+def train(model: LanguageModel, recipe: Recipe = RECIPE, seed: int = 0) -> float:
+    """Train for UPDATES updates and return the validation bits per character."""
     data = token_windows(train_ids, recipe.bptt, recipe.batch_size, seed=seed).take(UPDATES)
-    held_out = token_windows(validation_ids, recipe.bptt, 256, stride=THIN * recipe.bptt, shuffle=False)
+    held_out = token_windows(validation_ids, recipe.bptt, 256, stride=WINDOW_INTERVAL * recipe.bptt, shuffle=False)
     recipe.compile(model, model.loss_function())
     model.fit(data, epochs=1, steps_per_epoch=UPDATES, callbacks=recipe.callbacks(), verbose=0, shuffle=False)
     return model.evaluate(held_out, verbose=0) / np.log(2)
 
 
 # %% [markdown]
-# ## Initialization requires care
+# ## Effect of the initialization
 #
-# The same network, the same updates, two ways to start. Keras' defaults draw the embedding from U(-.05, .05), so
-# that the first layer hardly feels its input, and treat the four gates of an LSTM as one matrix. This library's draw
-# the embedding from N(0, 1), each gate's kernel by its own fan, and each gate's recurrent matrix orthogonal.
+# The same network is trained with the same updates from two initializations. The defaults of Keras initialize the
+# embedding with U(-0.05, 0.05), so that the first layer receives almost no input, and treat the four gates of an LSTM
+# as one matrix. The defaults of this library initialize the embedding with N(0, 1), the kernel of each gate with its
+# own fan-in and fan-out, and the recurrent matrix of each gate as an orthogonal matrix.
 
 # %%
-KERAS = {
+KERAS_INITIALIZERS = {
     "embeddings_initializer": "uniform",
     "kernel_initializer": "glorot_uniform",
     "recurrent_initializer": "orthogonal",
 }
-for name, start in (("Keras' defaults", KERAS), ("this library's", {})):
+for name, initializers in (("Keras defaults", KERAS_INITIALIZERS), ("this library", {})):
     keras.utils.set_random_seed(0)
-    bits = train(LanguageModel(corpus.vocabulary, units=128, num_layers=2, embedding=32, **start))
+    bits = train(LanguageModel(corpus.vocabulary, units=128, num_layers=2, embedding=32, **initializers))
     print(f"{name:16} {bits:.3f} bits per character after {UPDATES} updates")
 
 # %% [markdown]
-# Ours gave 2.940 and 2.382 (seed 0, two CPU cores, Keras 3.15.1, TensorFlow 2.21.0).
+# Our results are 2.940 and 2.382 (seed 0, two CPU cores, Keras 3.15.1, TensorFlow 2.21.0).
 #
-# ## What L and h change
+# ## Effect of L and h
 #
-# The two hyperparameters of a deep RNN. Every cell of the table had the same number of updates, so the larger
-# networks had more arithmetic, and a longer training might order them differently.
+# L and h are the two hyperparameters of a deep RNN. All entries of the table have the same number of updates, so larger
+# networks use more computation, and a longer run might lead to a different order.
 
 # %%
 DEPTHS, WIDTHS = ((1, 2, 3), (32, 64, 128)) if SCALE >= 1 else ((1, 2), (32,))
@@ -156,38 +160,39 @@ for i, L in enumerate(DEPTHS):
     for j, h in enumerate(WIDTHS):
         keras.utils.set_random_seed(0)
         results[i, j] = train(LanguageModel(corpus.vocabulary, units=h, num_layers=L, embedding=32))
-        weights = count_params(input_dim=32, units=h, num_layers=L)
-        print(f"L = {L}, h = {h:3}: {weights:7,} recurrent weights, {results[i, j]:.3f} bits per character")
+        num_weights = count_params(input_dim=32, units=h, num_layers=L)
+        print(f"L = {L}, h = {h:3}: {num_weights:7,} recurrent weights, {results[i, j]:.3f} bits per character")
 
 # %%
 figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
-picture = axes.imshow(results, cmap="viridis_r")
+image = axes.imshow(results, cmap="viridis_r")
 axes.set(xlabel="hidden units h", ylabel="hidden layers L", title=f"bits per character after {UPDATES} updates")
 axes.set_xticks(range(len(WIDTHS)), WIDTHS)
 axes.set_yticks(range(len(DEPTHS)), DEPTHS)
 for i, j in np.ndindex(results.shape):
-    ink = "black" if picture.norm(results[i, j]) < 0.5 else "white"
-    axes.text(j, i, f"{results[i, j]:.2f}", ha="center", va="center", color=ink, fontweight="bold")
+    text_color = "black" if image.norm(results[i, j]) < 0.5 else "white"
+    axes.text(j, i, f"{results[i, j]:.2f}", ha="center", va="center", color=text_color, fontweight="bold")
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "l_and_h.png"), dpi=120)
 
 # %% [markdown]
-# In our run (as above) more units helped at every depth. Two layers beat one at h = 64 and 128, not at 32, and three
-# came last in every column. That is one seed, and about a ninth of the updates of the zoo's recipe: it says how these
-# networks begin, not which is best in the end.
+# In our run (as above), more units improved the result at every depth. Two layers were better than one with h = 64 and
+# 128, but not with 32, and three layers were the worst in every column. This is one seed and about a ninth of the
+# updates of the zoo's recipe: it shows how these networks start to learn, not which is best after complete training.
 #
-# ## From the zoo
+# ## Models of the zoo
 #
-# Published configurations come by name, with their recipe and exact weight count, compiled and ready for `fit`.
+# Published configurations are available by name, with their recipe and exact number of weights, compiled and ready for
+# `fit`.
 
 # %%
 for name in zoo.list_models():
     print(f"{name:16} {zoo.count_params(name):>11,} weights  {zoo.info(name).paper}")
 
 # %% [markdown]
-# On the command line, `deeprnn train kjv_lstm_2x256` trains the model of this page by its whole recipe.
+# On the command line, `deeprnn train kjv_lstm_2x256` trains a model of this kind with its complete recipe.
 #
 # ## Exercises
 #
-# 1. Replace the LSTM by a GRU (`cell="gru"`): compare bits per character and seconds per epoch.
-# 2. Residual connections (`connection="residual"`) at L = 4: do they help after so few updates?
-# 3. Take `TextCorpus.from_file("your.txt")` for the King James Bible. What is a fair yardstick for your text?
+# 1. Replace the LSTM by a GRU (`cell="gru"`). Compare bits per character and seconds per epoch.
+# 2. Add residual connections (`connection="residual"`) with L = 4. Do they help after so few updates?
+# 3. Replace the King James Bible by `TextCorpus.from_file("your.txt")`. What is a fair baseline for your text?

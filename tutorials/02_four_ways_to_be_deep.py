@@ -10,20 +10,24 @@
 # # Four ways to be deep
 #
 # A recurrent network can be made deep between its steps, by stacking layers, or inside the step. Pascanu et al. (2013)
-# name the places: the transition from one state to the next, the way in, the way out. Zilly et al. (2016) make the
-# transition a highway; and the gates of an LSTM may have hidden layers while its mechanism stays as it is.
+# name the places inside a step: the transition from one state to the next, the input, and the output. Zilly et al.
+# (2016) make the transition a highway network. The gates of an LSTM can also have hidden layers, without a change of
+# its mechanism.
 #
-# Here they compete at an *equal number of weights*, on the characters of the King James Bible: bits per character,
-# time, and how far gradients reach back. The page takes about ten minutes on two CPU cores; set the environment
-# variable `TUTORIAL_SCALE=0.01` to run through it in half a minute, with figures that mean nothing.
+# This tutorial compares them at an *equal number of weights* on the characters of the King James Bible: bits per
+# character, time, and how far gradients reach back. It takes about ten minutes on two CPU cores. With the environment
+# variable `TUTORIAL_SCALE=0.01` it runs in half a minute, and its results are meaningless.
 
 # %%
+from __future__ import annotations
+
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import time
+from typing import Any
 
 import keras
 import matplotlib.pyplot as plt
@@ -36,21 +40,22 @@ from deeprnn_keras.training import CosineDecay
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 
 # %% [markdown]
-# ## The contestants
+# ## Architectures
 #
-# The yardstick is one LSTM layer. Against it:
+# The baseline is one LSTM layer. It is compared with:
 #
 # 1. **stacked**: two layers, $\mathbf{H}_t^{(2)}$ reads $\mathbf{H}_t^{(1)}$;
 # 2. **gates with a hidden layer**: each gate is $\mathbf{V}\tanh(\mathbf{W}x_t + \mathbf{U}h_{t-1} + b) + c$;
-# 3. **deep transition**: two LSTM stages from $h_{t-1}$ to $h_t$, the second reads $x_t$ and $h_{t-1}$ too; and, of
-#    the same kind, a **highway**: four layers from $h_{t-1}$ to $h_t$, each carrying what it does not transform;
+# 3. **deep transition**: two LSTM stages from $h_{t-1}$ to $h_t$, of which the second reads $x_t$ and $h_{t-1}$, too;
+#    and a **highway** transition: four layers from $h_{t-1}$ to $h_t$, each with a carry gate;
 # 4. **deep output**: one LSTM layer, and a hidden layer between $\mathbf{H}_t$ and the logits.
 #
-# All are `DeepRNN`s: `cell` takes the name of a cell, or a dictionary with its sizes. The zoo counts the weights of a
-# whole model, embedding and head included, without building it; h is the largest that the budget allows.
+# All of them are `DeepRNN`s: `cell` is the name of a cell, or a dictionary with its name and options. The zoo counts
+# the weights of a complete model, including embedding and head, without building it. For each architecture, h is the
+# largest value within the budget.
 
 # %%
-WAYS = {
+ARCHITECTURES = {
     "one LSTM layer": {"cell": "lstm", "num_layers": 1},
     "stacked": {"cell": "lstm", "num_layers": 2},
     "gates with a hidden layer": {"cell": "mlp_gate_lstm", "num_layers": 1},
@@ -62,105 +67,110 @@ EMBEDDING = 64
 BUDGET = 400_000 if SCALE >= 1 else 20_000  # weights
 
 
-def count(h, **way):
-    """The weights of the whole model."""
-    return zoo.count_params("kjv_lstm_2x256", units=h, embedding=EMBEDDING, **way)
+def num_weights(h: int, **architecture: Any) -> int:
+    """Return the number of weights of the complete model with h units."""
+    return zoo.count_params("kjv_lstm_2x256", units=h, embedding=EMBEDDING, **architecture)
 
 
-def widest(budget, **way):
-    """The largest h with at most `budget` weights."""
+def largest_width(budget: int, **architecture: Any) -> int:
+    """Return the largest h with at most `budget` weights."""
     h = 1
-    while count(h + 1, **way) <= budget:
+    while num_weights(h + 1, **architecture) <= budget:
         h += 1
     return h
 
 
-widths = {name: widest(BUDGET, **way) for name, way in WAYS.items()}
+widths = {name: largest_width(BUDGET, **architecture) for name, architecture in ARCHITECTURES.items()}
 for name, h in widths.items():
-    print(f"{name:26} h = {h:3}  {count(h, **WAYS[name]):,} weights")
+    print(f"{name:26} h = {h:3}  {num_weights(h, **ARCHITECTURES[name]):,} weights")
 
 # %% [markdown]
 # ## Training
 #
-# The same text, batches, updates and recipe for all. A learning rate that suits one network may not suit another;
-# this one was chosen for stacked LSTMs, and the others have to live with it.
+# All models are trained with the same text, batches, number of updates, and recipe. The learning rate was tuned for
+# stacked LSTMs and may not be optimal for the other architectures.
 
 # %%
 corpus = king_james()
 split = corpus.split()
 train_ids, validation_ids = corpus.encode(split.train), corpus.encode(split.validation)
 RECIPE = Recipe("adam", 4e-3, CosineDecay(final=0.05, warmup=0.03), global_clipnorm=1.0, batch_size=32, bptt=64)
-PARTS = 10 if SCALE >= 1 else 2  # of the training, to draw a curve
-UPDATES = PARTS * max(int(150 * SCALE), 2)
-THIN = 12  # every 12th validation window is enough to compare
+NUM_EVALUATIONS = 10 if SCALE >= 1 else 2  # points of the validation curve
+UPDATES = NUM_EVALUATIONS * max(int(150 * SCALE), 2)
+WINDOW_INTERVAL = 12  # every 12th validation window is sufficient for a comparison
 
 
-def train(name, seed=0):
-    """-> the model, [(updates, validation bits per character)], milliseconds per update."""
+def train(name: str, seed: int = 0) -> tuple[LanguageModel, list[tuple[int, float]], float]:
+    """Train an architecture.
+
+    Returns:
+        The model, the validation curve [(updates, bits per character)], and milliseconds per update.
+    """
     keras.utils.set_random_seed(seed)
-    model = LanguageModel(corpus.vocabulary, units=widths[name], embedding=EMBEDDING, **WAYS[name])
+    model = LanguageModel(corpus.vocabulary, units=widths[name], embedding=EMBEDDING, **ARCHITECTURES[name])
     RECIPE.compile(model, model.loss_function())
     data = token_windows(train_ids, RECIPE.bptt, RECIPE.batch_size, seed=seed).repeat()
-    held_out = token_windows(validation_ids, RECIPE.bptt, 256, stride=THIN * RECIPE.bptt, shuffle=False)
-    began, taken = [], []
-    clock = keras.callbacks.LambdaCallback(
-        on_train_batch_begin=lambda batch, logs: began.append(time.perf_counter()),
-        on_train_batch_end=lambda batch, logs: taken.append(time.perf_counter() - began[-1]),
+    held_out = token_windows(validation_ids, RECIPE.bptt, 256, stride=WINDOW_INTERVAL * RECIPE.bptt, shuffle=False)
+    start_times, durations = [], []
+    timer = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: start_times.append(time.perf_counter()),
+        on_train_batch_end=lambda batch, logs: durations.append(time.perf_counter() - start_times[-1]),
     )
     history = model.fit(
         data,
-        epochs=PARTS,
-        steps_per_epoch=UPDATES // PARTS,
+        epochs=NUM_EVALUATIONS,
+        steps_per_epoch=UPDATES // NUM_EVALUATIONS,
         validation_data=held_out,
-        callbacks=[*RECIPE.callbacks(), clock],
+        callbacks=[*RECIPE.callbacks(), timer],
         shuffle=False,
         verbose=0,
     )
     bits = [loss / np.log(2) for loss in history.history["val_loss"]]
-    updates = [UPDATES // PARTS * (part + 1) for part in range(PARTS)]
-    return model, list(zip(updates, bits, strict=True)), 1e3 * float(np.median(taken))
+    updates = [UPDATES // NUM_EVALUATIONS * (number + 1) for number in range(NUM_EVALUATIONS)]
+    return model, list(zip(updates, bits, strict=True)), 1e3 * float(np.median(durations))
 
 
 runs = {}
-for name in WAYS:
+for name in ARCHITECTURES:
     runs[name] = train(name)
     _, curve, milliseconds = runs[name]
-    print(f"{name:26} {curve[-1][1]:.3f} bits per character, {milliseconds:.0f} ms an update", flush=True)
+    print(f"{name:26} {curve[-1][1]:.3f} bits per character, {milliseconds:.0f} ms per update", flush=True)
 
 # %% [markdown]
-# ## How far gradients reach
+# ## Gradients over time
 #
-# The loss at the last step of a window, differentiated by the embedding of each step before: its norm says how much a
-# character $k$ steps back can still be felt. Averaged over 32 windows of held-out text, relative to $k = 0$.
+# The gradient of the loss at the last step of a window with respect to the embedding $k$ steps earlier shows how
+# strongly that character still affects the loss. The plot shows its norm, averaged over 32 windows of held-out text and
+# relative to $k = 0$.
 
 # %%
 LAGS = 64
 
 
-def reach(model):
-    """The norm of the gradient at each lag, relative to lag 0."""
+def relative_gradient_norms(model: LanguageModel) -> np.ndarray:
+    """Return the norm of the gradient at each lag, relative to lag 0."""
     x, y = next(iter(token_windows(validation_ids, LAGS, 32, seed=1)))
-    embed, *rest = model.layers[1:]
+    embed, *layers = model.layers[1:]
     vectors = embed(x)
     with tf.GradientTape() as tape:
         tape.watch(vectors)
         hidden = vectors
-        for layer in rest:
+        for layer in layers:
             hidden = layer(hidden)
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y[:, -1], hidden[:, -1], from_logits=True))
     norms = np.linalg.norm(tape.gradient(loss, vectors).numpy(), axis=-1).mean(0)[::-1]
     return norms / norms[0]
 
 
-reaches = {name: reach(model) for name, (model, _, _) in runs.items()}
+gradient_norms = {name: relative_gradient_norms(model) for name, (model, _, _) in runs.items()}
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 for name, (_, curve, _) in runs.items():
     left.plot(*zip(*curve, strict=True), marker="o", markersize=3.5, label=f"{name}, h = {widths[name]}")
-    right.semilogy(range(LAGS), reaches[name], label=name)
+    right.semilogy(range(LAGS), gradient_norms[name], label=name)
 left.set(xlabel="updates", ylabel="validation bits per character", title=f"{BUDGET:,} weights each")
-right.set(xlabel="steps back", ylabel="gradient norm, relative", title="What is felt of a character k steps back")
+right.set(xlabel="lag in steps", ylabel="relative gradient norm", title="Gradient of the last loss at earlier steps")
 left.legend(frameon=False, fontsize=8.5)
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
@@ -169,11 +179,11 @@ figure.savefig(os.environ.get("TUTORIAL_FIGURE", "four_ways.png"), dpi=120)
 # %%
 print(f"{'':26}{'h':>5}{'bits/char':>11}{'ms/update':>11}{'gradient at lag 10':>20}{'lag 40':>10}")
 for name, (_, curve, milliseconds) in runs.items():
-    far = reaches[name]
-    print(f"{name:26}{widths[name]:>5}{curve[-1][1]:>11.3f}{milliseconds:>11.0f}{far[10]:>20.1e}{far[40]:>10.1e}")
+    norms = gradient_norms[name]
+    print(f"{name:26}{widths[name]:>5}{curve[-1][1]:>11.3f}{milliseconds:>11.0f}{norms[10]:>20.1e}{norms[40]:>10.1e}")
 
 # %% [markdown]
-# Our run (seed 0; two cores of an AMD EPYC, which had other work now and then; Keras 3.15.1, TensorFlow 2.21.0):
+# Our results (seed 0; two cores of an AMD EPYC that sometimes ran other programs; Keras 3.15.1, TensorFlow 2.21.0):
 #
 # | | h | bits per character | ms per update | gradient at lag 10 | at lag 40 |
 # |---|---:|---:|---:|---:|---:|
@@ -184,34 +194,34 @@ for name, (_, curve, milliseconds) in runs.items():
 # | highway | 210 | 1.655 | 52 | 4.0e-02 | 1.5e-05 |
 # | deep output | 249 | **1.641** | 45 | 5.4e-02 | 7.1e-04 |
 #
-# At this size and after 1,500 updates the hidden layer before the logits did best, at little cost in time, and every
-# way to be deep inside the step beat one layer; stacking, the way this library is named after, came last. It pays for
-# depth with width, and 168 units are few. The curves had not crossed and were still falling: a longer training or a
-# larger budget may order them differently, and so may another seed, of which this page has one. Gradients reach
-# farthest back in the deep output network, whose recurrence is the simplest, and fade fastest in the highway, which is
-# second best all the same: on these characters what is more than thirty steps back hardly mattered.
+# At this size and after 1,500 updates, the hidden layer before the logits gave the best result at little additional
+# time, and every architecture with depth inside the step was better than one layer. Stacking, after which this library
+# is named, was the worst: its second layer reduces the width to 168 units. The curves had not crossed and were still
+# falling. A longer run, a larger budget, or another seed may lead to a different order. Gradients reach farthest back
+# in the deep output network, whose recurrence is the simplest. They decay fastest in the highway network, which is
+# second best nevertheless: in this text, characters more than 30 steps back hardly matter.
 #
-# ## What each level knows
+# ## Information in each level
 #
-# In a stack, different levels may hold different things: slow things high up, what changes from step to step low down.
-# `probe_levels` fits a linear readout to each level. Here: is the next character a space, and how many characters of
-# the current word have gone by?
+# The levels of a stack can represent different things: slowly changing information in higher levels, information that
+# changes from step to step in lower levels. `probe_levels` fits a linear readout to each level. The two targets here
+# are whether the next character is a space, and the position in the current word.
 
 # %%
 model = runs["stacked"][0]
 ids = np.asarray(validation_ids[0][: 64 * 60]).reshape(-1, 64)
 space = corpus.vocabulary.encode(" ")[0]
-into_word = np.zeros(ids.shape)
+position_in_word = np.zeros(ids.shape)
 for t in range(1, ids.shape[1]):
-    into_word[:, t] = np.where(ids[:, t] == space, 0, into_word[:, t - 1] + 1)
+    position_in_word[:, t] = np.where(ids[:, t] == space, 0, position_in_word[:, t - 1] + 1)
 next_is_space = np.concatenate([ids[:, 1:], ids[:, :1]], 1) == space
-into = probe_levels(model, ids, into_word)
-space_next = probe_levels(model, ids, next_is_space)
-into.plot("levels.png", title="How many characters of the word have gone by?")
-print("characters into the word\n", into, sep="")
-print("the next is a space\n", space_next, sep="")
+position_probe = probe_levels(model, ids, position_in_word)
+space_probe = probe_levels(model, ids, next_is_space)
+position_probe.plot("levels.png", title="Linear readout of the position in the word")
+print("position in the word\n", position_probe, sep="")
+print("next character is a space\n", space_probe, sep="")
 
 # %% [markdown]
-# In our run the position in the word was at hand in both levels (R² .883 in the first, .871 in the second, .423 in the
-# embedding), and so was the coming end of a word (accuracy .954, .944, .842; always saying no gives .812). The first
-# level knew both slightly better: what the second adds is not in these two questions.
+# In our run, both levels represented the position in the word (R² 0.883 in the first, 0.871 in the second, 0.423 in the
+# embedding) and the end of a word (accuracy 0.954, 0.944, and 0.842; the constant prediction "no" has 0.812). The first
+# level was slightly better at both: these two targets do not show the contribution of the second.

@@ -7,19 +7,23 @@
 # ---
 
 # %% [markdown]
-# # Convergence: four layers without care and with it
+# # Convergence: four layers with default and with careful training
 #
 # Deep recurrent networks require considerable work to ensure proper convergence: learning rate, clipping,
-# initialization. This page shows how much it matters, on the characters of the King James Bible, and how this library
-# takes the work over: a `Recipe`, a state carried through `fit`, a look at the gradients, checkpoints that survive a
-# kill. The page takes about twenty-five minutes on two CPU cores; set the environment variable `TUTORIAL_SCALE=0.01` to
-# run through it in a minute, with figures that mean nothing.
+# initialization. This tutorial shows how much they matter, on the characters of the King James Bible, and what this
+# library provides: a `Recipe`, states carried from batch to batch in `fit`, a report on the gradients, and checkpoints
+# for exact resumption. It takes about 25 minutes on two CPU cores. With the environment variable `TUTORIAL_SCALE=0.01`
+# it runs in a minute, and its results are meaningless.
 
 # %%
+from __future__ import annotations
+
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from typing import Any
 
 import keras
 import matplotlib.pyplot as plt
@@ -32,194 +36,202 @@ SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 UNITS, LAYERS = (256, 4) if FULL else (16, 4)
 BATCH, STEPS = 32, 64
-PARTS = 8 if FULL else 2  # of a training, to draw a curve
+NUM_EVALUATIONS = 8 if FULL else 2  # points of the validation curve
 UPDATES = 400 if FULL else 6
 SEEDS = (0, 1, 2) if FULL else (0,)
 
 # %% [markdown]
-# ## One long stream, in lanes
+# ## Truncated back-propagation through time
 #
-# `TBPTTDataset` cuts the text into 32 lanes and goes through them side by side, 64 characters at a time. Row i of a
-# batch goes on where row i of the batch before stopped, and a `DeepRNN` with `stateful=True` carries its state across,
-# while gradients flow back through the 64 steps of one batch: truncated back-propagation through time. Beside the
-# characters the data tells which rows begin anew, because a lane comes to another piece of text; at the start of an
-# epoch and of a validation all do. Nothing of this needs a callback, or a fixed batch size.
+# `TBPTTDataset` splits the text into 32 parallel streams and yields 64 characters of each per batch. Row i of a batch
+# continues row i of the previous batch. A `DeepRNN` with `stateful=True` carries its state from batch to batch, while
+# gradients flow back through the 64 steps of one batch: truncated back-propagation through time. The dataset also
+# yields a mask of the rows whose state is reset because another piece of text begins. At the start of an epoch and of a
+# validation, all states are reset. This requires neither a callback nor a fixed batch size.
 
 # %%
 corpus = king_james()
 split = corpus.split()
-data = TBPTTDataset(corpus.encode(split.train), BATCH, STEPS, steps=UPDATES // PARTS)
+data = TBPTTDataset(corpus.encode(split.train), BATCH, STEPS, steps=UPDATES // NUM_EVALUATIONS)
 held_out = TBPTTDataset(corpus.encode(split.validation)[:2], 64, STEPS)
 (characters, reset_mask), targets = next(iter(data))
-print(f"{len(data)} batches an epoch; {characters.shape=}, {reset_mask.shape=}, {targets.shape=}")
+print(f"{len(data)} batches per epoch; {characters.shape=}, {reset_mask.shape=}, {targets.shape=}")
 
 # %% [markdown]
-# ## Three trainings
+# ## Three settings
 #
-# 1. **Keras as it comes**: Keras' initial weights, Adam at its 0.001, no clipping, no schedule.
-# 2. **its rate raised**: the same at the rate of the recipe, 0.004: more is not better by itself.
-# 3. **the recipe**: gates drawn one by one, an embedding of unit variance, forget gates that begin open; the rate
-#    warmed up and brought down again, and gradients clipped to norm 1.
+# 1. **Keras defaults**: the initializers of Keras, Adam with its default learning rate 0.001, no clipping, no schedule.
+# 2. **higher learning rate**: the same with the learning rate of the recipe, 0.004.
+# 3. **recipe**: each gate initialized separately, an embedding of unit variance, and a forget bias of 1; a learning
+#    rate with warm-up and decay; gradients clipped to norm 1.
 
 # %%
-KERAS = {
+KERAS_INITIALIZERS = {
     "embeddings_initializer": "uniform",
     "kernel_initializer": "glorot_uniform",
     "recurrent_initializer": "orthogonal",
 }
-CARE = Recipe("adam", 4e-3, CosineDecay(final=0.05), warmup=UPDATES // 10, global_clipnorm=1.0, stateful=True)
-WAYS = {
-    "Keras as it comes": (KERAS, Recipe("adam", 1e-3, stateful=True)),
-    "its rate raised": (KERAS, Recipe("adam", 4e-3, stateful=True)),
-    "the recipe": ({}, CARE),
+RECIPE = Recipe("adam", 4e-3, CosineDecay(final=0.05), warmup=UPDATES // 10, global_clipnorm=1.0, stateful=True)
+SETTINGS = {
+    "Keras defaults": (KERAS_INITIALIZERS, Recipe("adam", 1e-3, stateful=True)),
+    "higher learning rate": (KERAS_INITIALIZERS, Recipe("adam", 4e-3, stateful=True)),
+    "recipe": ({}, RECIPE),
 }
 
 
-def new_model(start, recipe, seed):
-    """The network, compiled, and the callbacks that go with its recipe."""
+def new_model(
+    options: dict[str, Any], recipe: Recipe, seed: int
+) -> tuple[LanguageModel, list[keras.callbacks.Callback]]:
+    """Return the compiled model and the callbacks of its recipe."""
     keras.utils.set_random_seed(seed)
-    model = LanguageModel(corpus.vocabulary, UNITS, LAYERS, embedding=64, stateful=True, **start)
+    model = LanguageModel(corpus.vocabulary, UNITS, LAYERS, embedding=64, stateful=True, **options)
     return recipe.prepare(model, model.loss_function(), data)
 
 
-def train(way, seed):
-    """-> the model, [validation bits per character after each part]."""
-    model, callbacks = new_model(*WAYS[way], seed)
+def train(setting: str, seed: int) -> list[float]:
+    """Train a model and return the validation bits per character after each epoch."""
+    model, callbacks = new_model(*SETTINGS[setting], seed)
     data.set_position(0)
     history = model.fit(
-        data, epochs=PARTS, validation_data=held_out, callbacks=callbacks, shuffle=False, verbose=0
+        data, epochs=NUM_EVALUATIONS, validation_data=held_out, callbacks=callbacks, shuffle=False, verbose=0
     ).history
-    return model, [loss / np.log(2) for loss in history["val_loss"]]
+    return [loss / np.log(2) for loss in history["val_loss"]]
 
 
-curves, trained = {}, {}
-for way in WAYS:
-    curves[way] = []
+curves = {}
+for setting in SETTINGS:
+    curves[setting] = []
     for seed in SEEDS:
-        trained[way], bits = train(way, seed)
-        curves[way].append(bits)
-        print(f"{way:18} seed {seed}: {bits[-1]:.3f} bits per character after {UPDATES} updates", flush=True)
+        bits = train(setting, seed)
+        curves[setting].append(bits)
+        print(f"{setting:20} seed {seed}: {bits[-1]:.3f} bits per character after {UPDATES} updates", flush=True)
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-updates = [UPDATES // PARTS * (part + 1) for part in range(PARTS)]
-for number, (way, rows) in enumerate(curves.items()):
+updates = [UPDATES // NUM_EVALUATIONS * (number + 1) for number in range(NUM_EVALUATIONS)]
+for number, (setting, rows) in enumerate(curves.items()):
     for row, bits in enumerate(rows):
-        axes.plot(updates, bits, color=f"C{number}", marker="o", markersize=3, label=way if row == 0 else None)
-axes.set(xlabel="updates", ylabel="validation bits per character", title=f"LSTM {LAYERS} x {UNITS}, three seeds each")
+        axes.plot(updates, bits, color=f"C{number}", marker="o", markersize=3, label=setting if row == 0 else None)
+axes.set(xlabel="updates", ylabel="validation bits per character")
+axes.set_title(f"LSTM {LAYERS} x {UNITS}, seeds {', '.join(map(str, SEEDS))}")
 axes.spines[["top", "right"]].set_visible(False)
 axes.legend(frameon=False)
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "convergence.png"), dpi=120)
 
 # %%
-print(f"{'':20}{'mean':>8}{'least':>8}{'greatest':>10}   bits per character after {UPDATES} updates")
-for way, rows in curves.items():
+print(f"{'':22}{'mean':>8}{'min':>8}{'max':>8}   bits per character after {UPDATES} updates")
+for setting, rows in curves.items():
     last = [bits[-1] for bits in rows]
-    print(f"{way:20}{np.mean(last):>8.3f}{min(last):>8.3f}{max(last):>10.3f}")
+    print(f"{setting:22}{np.mean(last):>8.3f}{min(last):>8.3f}{max(last):>8.3f}")
 
 # %% [markdown]
-# Our run (seeds 0, 1, 2; two cores of an AMD EPYC that had other work too; Keras 3.15.1, TensorFlow 2.21.0), bits per
-# character on held-out text after 400 updates:
+# Our results (seeds 0, 1, and 2; two cores of an AMD EPYC that also ran other programs; Keras 3.15.1, TensorFlow
+# 2.21.0), bits per character on held-out text after 400 updates:
 #
-# | | mean | least | greatest |
+# | | mean | min | max |
 # |---|---:|---:|---:|
-# | Keras as it comes | 4.002 | 3.429 | 4.303 |
-# | its rate raised | 2.487 | 2.255 | 2.906 |
-# | the recipe | **2.049** | 2.041 | 2.063 |
+# | Keras defaults | 4.002 | 3.429 | 4.303 |
+# | higher learning rate | 2.487 | 2.255 | 2.906 |
+# | recipe | **2.049** | 2.041 | 2.063 |
 #
-# Without care the network first finds out how often each character occurs, 4.3 bits, and stays there: two of three
-# seeds had not left this plateau after 400 updates, one left it after 300. Four times the rate shortens the wait, to
-# between 50 and 250 updates, and makes it a matter of luck. With the recipe all three seeds leave it at once and end
-# within .02 bits of each other. More updates would bring the three closer together: what care buys here is the time
-# on the plateau, and that a run can be trusted to be like the next.
+# With the defaults, the network first learns the frequencies of the characters, 4.3 bits, and remains on this plateau:
+# two of three seeds had not left it after 400 updates, and one left it after 300. With four times the learning rate,
+# the plateau takes 50 to 250 updates, depending on the seed. With the recipe, all three seeds leave it at once, and
+# their results differ by less than 0.03 bits. More updates would reduce the difference between the settings: the recipe
+# saves the time on the plateau and makes runs reproducible across seeds.
 #
-# ## What the gradients look like
+# ## Gradients
 #
-# `gradient_health` differentiates the loss of the last step by the state of every layer at every step before, and looks
-# at gates and units. Here it sees both networks as they begin.
+# `gradient_health` computes the gradient of the loss at the last step with respect to the state of every layer at every
+# earlier step, and examines gates and units. Here it is applied to the networks of two settings before training.
 
 # %%
 x, y = (np.asarray(part)[:, :50] for part in (characters, targets))
-ones = np.ones(len(x), bool)
-for name, way in (("without_care", "Keras as it comes"), ("with_care", "the recipe")):
-    fresh, _ = new_model(*WAYS[way], seed=0)
-    report = gradient_health(fresh, [x, ones], y)
+reset_all = np.ones(len(x), bool)
+for name, setting in (("keras_defaults", "Keras defaults"), ("recipe", "recipe")):
+    model, _ = new_model(*SETTINGS[setting], seed=0)
+    report = gradient_health(model, [x, reset_all], y)
     report.plot(f"health_{name}.png")
-    print(f"{way}, before the first update\n{report}\n")
+    print(f"{setting}, before the first update\n{report}\n")
 
 # %% [markdown]
-# In our run neither is ill, and they are not alike: of the last step's loss the lowest layer feels at lag 49 .0008
-# without care and .15 with it, and all gradients together have norm .47 and 1.9. Forget gates that begin open keep the
-# past; an embedding of unit variance lets the characters in.
+# In our run, neither report shows a problem, but they differ: the gradient norm at lag 49 in the lowest layer is
+# 0.0008 with the Keras defaults and 0.15 with the recipe, and the norm of all gradients is 0.47 and 1.9. A forget bias
+# of 1 preserves the state, and an embedding of unit variance gives the input more influence.
 #
-# And a network that nobody would train, with recurrent matrices a tenth as large as they should be:
+# For comparison, a network with recurrent matrices that are too small by a factor of ten:
 
 # %%
-spoilt, _ = new_model({"recurrent_initializer": keras.initializers.RandomNormal(stddev=0.005), "cell": "rnn"}, CARE, 0)
-print(gradient_health(spoilt, [x, ones], y))
+model, _ = new_model(
+    {"recurrent_initializer": keras.initializers.RandomNormal(stddev=0.005), "cell": "rnn"}, RECIPE, seed=0
+)
+print(gradient_health(model, [x, reset_all], y))
 
 # %% [markdown]
-# ## Which learning rate?
+# ## Learning-rate range test
 #
-# A range test raises the rate from update to update and looks where the loss falls fastest; it leaves the model as it
-# was.
+# A range test increases the learning rate from update to update and finds where the loss decreases fastest. It restores
+# the model afterwards.
 
 # %%
-fresh, _ = new_model({}, CARE, seed=0)
-found = learning_rate_range_test(fresh, data, low=1e-5, high=1.0, updates=100 if FULL else 20)
-found.plot("range_test.png")
-print(found)
+model, _ = new_model({}, RECIPE, seed=0)
+range_test = learning_rate_range_test(model, data, low=1e-5, high=1.0, updates=100 if FULL else 20)
+range_test.plot("range_test.png")
+print(range_test)
 
 # %% [markdown]
-# In our run the loss fell fastest at 0.00023, which is a cautious choice, lay low from about 0.002 to 0.1, and began
-# to rise beyond; the recipe's 0.004, warmed up and clipped, is at the lower end of that valley.
+# In our run, the loss decreased fastest at 0.00023, which is a cautious choice, was low from about 0.002 to 0.1, and
+# increased above. The recipe's learning rate of 0.004, with warm-up and clipping, is at the lower end of this range.
 #
-# ## A training that survives
+# ## Exact resumption
 #
-# `Resume` takes the callbacks and saves everything together: weights, optimizer, seeds of dropout, the place in the
-# data, the states carried, the sums of metrics, the state of the callbacks. Run the same lines again after a crash, and
-# the training goes on; it ends bit for bit as if nothing had happened. Here an exception plays the crash.
+# `Resume` takes the callbacks and saves the complete state: weights, optimizer, seeds of the dropout, position in the
+# data, carried states, metric totals, and the state of the callbacks. After a crash, running the same code again
+# resumes the run, and the final weights are bit-identical to those of an uninterrupted run. Here, an exception
+# simulates the crash.
 
 
 # %%
 class Crash(keras.callbacks.Callback):
-    """Breaks off after so many updates."""
+    """Raise an exception after a number of updates."""
 
-    def __init__(self, after):
+    def __init__(self, after: int) -> None:
         super().__init__()
-        self.left = after
+        self.remaining = after
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            raise RuntimeError("a crash")
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Count the update."""
+        self.remaining -= 1
+        if self.remaining == 0:
+            raise RuntimeError("simulated crash")
 
 
-def run(directory, crash_after=None):
-    """The weights at the end, or None after the crash."""
-    model, callbacks = new_model({"dropout": 0.1}, CARE, seed=0)
+def run(directory: str, crash_after: int | None = None) -> list[np.ndarray] | None:
+    """Start or resume a run and return the final weights, or None after the crash."""
+    model, callbacks = new_model({"dropout": 0.1}, RECIPE, seed=0)
     resume = Resume(directory, data, callbacks, every=2)
     crash = [Crash(crash_after)] if crash_after else []
     try:
         model.fit(data, epochs=2, callbacks=[resume, *crash], shuffle=False, verbose=0)
     except RuntimeError:
         return None
-    print(f"{directory}: begun at update {resume.resumed_at}")
+    print(f"{directory}: started at update {resume.resumed_at}")
     return model.get_weights()
 
 
-whole = run("whole")
+uninterrupted = run("uninterrupted")
 run("crashed", crash_after=len(data) + len(data) // 2)
-again = run("crashed")
-print("bit for bit the same:", all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True)))
+resumed = run("crashed")
+print("bit-identical:", all(np.array_equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True)))
 
 # %% [markdown]
-# On the command line, `deeprnn train kjv_lstm_2x256 --stateful` trains so, and `deeprnn train kjv_lstm_2x256 --resume`
-# goes on after a crash.
+# On the command line, `deeprnn train kjv_lstm_2x256 --stateful` trains with carried states, and
+# `deeprnn train kjv_lstm_2x256 --resume` resumes after a crash.
 #
 # ## Exercises
 #
-# 1. Which part of the care matters most? Give Keras' initial weights the recipe, and the other way round.
-# 2. `Recipe(..., random_bptt=True)` draws the length of each batch anew, as AWD-LSTM does. What does it cost, what
-#    does it bring?
-# 3. Put a batch of NaN into the data: what does `NonFiniteGuard(action="skip")` do?
+# 1. Which part of the recipe matters most? Combine the Keras initializers with the recipe, and the initializers of this
+#    library with the Keras defaults.
+# 2. `Recipe(..., random_bptt=True)` draws a random length for each batch, as AWD-LSTM does. How does it affect time and
+#    accuracy?
+# 3. Insert a batch of NaN into the data. What does `NonFiniteGuard(action="skip")` do?

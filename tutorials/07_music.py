@@ -7,19 +7,24 @@
 # ---
 
 # %% [markdown]
-# # Music: which notes sound next
+# # Music: predicting the next notes
 #
-# A chorale of Bach's as a piano roll: 88 keys, a frame each eighth note, 1 where a key sounds. A deep LSTM reads the
-# frames so far and gives for each key the probability that it sounds in the next. This page looks at the data, at how
-# good a prediction is in nats a frame, trains a model, takes the trained one of the zoo, and lets it go on where Bach
-# is held back, into a MIDI file. Three minutes on two CPU cores; `TUTORIAL_SCALE=0.01` runs through it in one, with
-# figures that mean nothing. It needs the extras `data` and `music`.
+# The data are chorales of Bach as piano rolls: 88 keys, one frame per eighth note, 1 where a key sounds. A deep LSTM
+# reads the frames so far and predicts for each key the probability that it sounds in the next frame. This tutorial
+# examines the data, defines the quality of a prediction in nats per frame, trains a model, evaluates the pretrained
+# model of the zoo, and generates continuations of a held-out chorale as MIDI files. It takes three minutes on two CPU
+# cores. With `TUTORIAL_SCALE=0.01` it runs in one minute, and its results are meaningless. It requires the extras
+# `data` and `music`.
 
 # %%
+from __future__ import annotations
+
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from collections.abc import Sequence
 
 import keras
 import matplotlib.pyplot as plt
@@ -35,104 +40,110 @@ PIECES = None if FULL else 2
 
 data = bach_chorales(keys=12 if FULL else 1)
 frames = np.concatenate(data.train.targets)
-print(f"{len(data.train)} rolls to learn from, {len(frames):,} frames, {frames.sum(1).mean():.2f} notes in each")
+print(f"{len(data.train)} training rolls, {len(frames):,} frames, {frames.sum(1).mean():.2f} notes per frame")
 
 # %% [markdown]
-# ## How good is a prediction?
+# ## Quality of a prediction
 #
-# The negative log-likelihood of a frame, summed over its notes: -sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]. Two
-# simple predictors to compare with: each key as often as it sounds at all, and each key as often as it does after the
-# frame before had it, or had it not.
+# The measure is the negative log-likelihood of a frame, summed over its keys: -sum_k [y_k log p_k + (1 - y_k)
+# log(1 - p_k)]. There are two baselines: the frequency of each key, and the frequency of each key given whether it
+# sounded in the previous frame.
 
 
 # %%
-def nats(probabilities, rolls):
-    """Nats a frame of predictions for rolls."""
+def nats_per_frame(probabilities: Sequence[np.ndarray], rolls: Sequence[np.ndarray]) -> float:
+    """Return the mean negative log-likelihood of the frames of piano rolls."""
     p = np.clip(np.concatenate(probabilities), 1e-6, 1 - 1e-6)
     y = np.concatenate(rolls)
     return float(-(np.where(y > 0, np.log(p), np.log1p(-p))).sum() / len(y))
 
 
 test_x, test_y = data.test.series[:PIECES], data.test.targets[:PIECES]
-often = frames.mean(0)
-before = np.concatenate(data.train.series)
-after = {on: ((before == on) * frames).sum(0) / np.maximum((before == on).sum(0), 1) for on in (0, 1)}
-print(f"each key as often as it sounds: {nats([np.tile(often, (len(y), 1)) for y in test_y], test_y):.2f} nats a frame")
-held = [np.where(x > 0, after[1], after[0]) for x in test_x]
-print(f"given the same key before:      {nats(held, test_y):.2f}")
+frequency = frames.mean(0)
+previous = np.concatenate(data.train.series)
+conditional = {
+    on: ((previous == on) * frames).sum(0) / np.maximum((previous == on).sum(0), 1) for on in (0, 1)
+}  # frequency of each key if it did not sound in the previous frame, and if it did
+constant_nats = nats_per_frame([np.tile(frequency, (len(y), 1)) for y in test_y], test_y)
+conditional_nats = nats_per_frame([np.where(x > 0, conditional[1], conditional[0]) for x in test_x], test_y)
+print(f"frequency of the key:           {constant_nats:.2f} nats per frame")
+print(f"given the previous frame:       {conditional_nats:.2f} nats per frame")
 
 # %% [markdown]
 # ## Training
 #
-# `SequenceModel` with kind="notes" has the loss; `dataset` pads pieces of like length, and frames behind a piece's end
-# do not count. A few updates of a smaller model than the zoo's; the biases of its head begin where each key sounds as
-# often as it does, so that it need not learn that first:
+# `SequenceModel` with kind="notes" defines the loss; `dataset` pads pieces of similar length, and padded frames do not
+# contribute to the loss. The model is smaller than that of the zoo and trained for a few updates. The biases of its
+# head are initialized with the frequencies of the keys, so that it does not need to learn them first:
 
 # %%
 keras.utils.set_random_seed(0)
 model = zoo.create_model("bach_lstm_2x256", units=128 if FULL else 4, learning_rate=5e-3)
-model.get_layer("head").bias.assign(np.log((often + 1e-4) / (1 - often + 1e-4)))
+model.get_layer("head").bias.assign(np.log((frequency + 1e-4) / (1 - frequency + 1e-4)))
 batches = model.dataset(data.train.series, data.train.targets, 16, num_buckets=4, seed=0, steps=UPDATES)
 model.fit(batches, epochs=1, shuffle=False, verbose=0)
-print(f"a smaller LSTM after {UPDATES} updates: {nats(model.predict_proba(test_x), test_y):.2f} nats a frame")
+model_nats = nats_per_frame(model.predict_proba(test_x), test_y)
+print(f"smaller LSTM after {UPDATES} updates: {model_nats:.2f} nats per frame")
 
 # %% [markdown]
-# ## The one in the zoo
+# ## Pretrained model
 #
-# Trained on the chorales in all twelve keys; its weights come with the package.
+# The model of the zoo was trained on the chorales in all twelve keys; its weights are included in the package.
 
 # %%
-composer = zoo.create_model("bach_lstm_2x256", pretrained=True)
-print(f"bach_lstm_2x256: {nats(composer.predict_proba(test_x), test_y):.2f} nats a frame")
+pretrained = zoo.create_model("bach_lstm_2x256", pretrained=True)
+print(f"bach_lstm_2x256: {nats_per_frame(pretrained.predict_proba(test_x), test_y):.2f} nats per frame")
 
 # %% [markdown]
-# On the 32 chorales held out, one run:
+# Results of one run on the 32 held-out chorales:
 #
-# | | nats a frame |
+# | | nats per frame |
 # |---|---|
-# | each key as often as it sounds | 11.93 |
-# | given whether it sounded before | 8.92 |
+# | frequency of the key | 11.93 |
+# | given whether it sounded in the previous frame | 8.92 |
 # | LSTM 2 x 128 after 300 updates | 7.15 |
 # | `bach_lstm_2x256` | 5.68 |
 #
-# These are eighths: many frames only repeat the one before, which the second row knows already. On the quarters of the
-# JSB chorales, another cut of the same music, `music_lstm_jsb` gets the 8.45 nats of its paper.
+# The frames are eighth notes, and many of them repeat the previous frame, which the second baseline exploits. On the
+# quarter notes of the JSB chorales, another sampling of the same music, `music_lstm_jsb` reaches the 8.45 nats of its
+# paper.
 
 # %% [markdown]
-# ## Letting it go on
+# ## Generation
 #
-# The first two bars of a chorale that the model has never seen, then 14 bars of its own. The model gives each key a
-# probability by itself, and drawn so, a frame has as many notes as it happens to get: where it wavers between two
-# keys, both may sound, or neither. `notes=4` draws from the same distribution given that four sound, as Bach's
-# voices do.
+# The prompt is the first two bars of a held-out chorale, and the model generates 14 bars. It predicts the probability
+# of each key independently, so the number of sampled notes varies: where two keys are equally likely, both or neither
+# may sound. `notes=4` samples from the same distribution conditioned on four notes per frame, the number of Bach's
+# voices.
 
 # %%
-start = test_x[0][:16]
-ways = {"as many notes as are drawn": {}, "four notes": {"notes": 4, "temperature": 0.8}}
-written = {}
-for way, options in ways.items():
-    written[way] = composer.generate(start, length=112 if FULL else 4, seed=3, **options)
-    write_midi(written[way], f"chorale_{way.replace(' ', '_')}.mid")
+prompt = test_x[0][:16]
+sampling_options = {"unrestricted": {}, "four notes": {"notes": 4, "temperature": 0.8}}
+continuations = {}
+for name, options in sampling_options.items():
+    continuations[name] = pretrained.generate(prompt, length=112 if FULL else 4, seed=3, **options)
+    write_midi(continuations[name], f"chorale_{name.replace(' ', '_')}.mid")
 
-panels = {"Bach": np.concatenate([test_x[0][:1], test_y[0]])[:128]}
-panels |= {f"two bars of Bach's, then {way}": roll for way, roll in written.items()}
+rolls = {"Bach": np.concatenate([test_x[0][:1], test_y[0]])[:128]}
+rolls |= {f"two bars of Bach, then generated: {name}": roll for name, roll in continuations.items()}
 figure, axes = plt.subplots(3, 1, figsize=(9, 6.4), dpi=110, sharex=True, layout="constrained")
-for (title, roll), panel in zip(panels.items(), axes, strict=True):
+for (title, roll), panel in zip(rolls.items(), axes, strict=True):
     panel.imshow(1 - roll.T[12:64], cmap="gray", aspect="auto", origin="lower", extent=(0, len(roll), 33, 85))
     if title != "Bach":
         panel.axvline(16, color="#c2410c", linewidth=1)
     panel.set_title(title, loc="left", fontsize=10)
     panel.set_ylabel("MIDI note")
-axes[-1].set_xlabel("frame, eighth notes")
+axes[-1].set_xlabel("frame (eighth notes)")
 figure.savefig("chorale.png")
 
-voices = {title: roll[16:].sum(1) for title, roll in panels.items()}
-for title, notes in voices.items():
-    print(f"{title:52}{notes.mean():.2f} notes in a frame, {np.mean(notes == 4):.0%} of frames with four")
+num_notes = {title: roll[16:].sum(1) for title, roll in rolls.items()}
+for title, notes in num_notes.items():
+    print(f"{title:52}{notes.mean():.2f} notes per frame, {np.mean(notes == 4):.0%} of the frames with four notes")
 
 # %% [markdown]
-# Bach's frames have four notes nearly all the time, the free draw 3.5 on average and four in one of five frames. Given
-# that four sound, frames stay full and most voices move by steps, but they crowd in the middle and the bass is missing
-# for bars: the model knows what follows the last frames, not who sings it, and has no plan of a whole piece.
+# Bach's frames have four notes almost always; unrestricted sampling yields 3.5 on average, and four in one of five
+# frames. With four notes per frame, most voices move by steps, but they are concentrated in the middle register, and
+# the bass is missing for several bars: the model predicts what follows the last frames, but it models neither voices
+# nor the form of a whole piece.
 #
 # The command line does the same: `deeprnn generate bach_lstm_2x256 --notes 4 --output chorale.mid --seed 3`.

@@ -90,7 +90,7 @@ def cell(value: CellSpec) -> CellSpec:
 def cell_config(value: CellSpec) -> str | Config:
     """Return the JSON value from which `cell` restores a cell.
 
-    Names and dictionaries are returned unchanged. A cell class and a function must be registered with Keras.
+    Names and dictionaries are returned unchanged. A callable must be registered with Keras for `cell` to restore it.
     """
     if not callable(value):
         return value if isinstance(value, str) else dict(value)

@@ -78,7 +78,7 @@ class StateStore(ABC):
         batch_size: n, or None if unknown.
 
     Attributes:
-        variables: The variables.
+        variables: The variables of the Keras backend.
     """
 
     variables: list[keras.Variable | tf.Variable]

@@ -30,7 +30,7 @@ KERAS_IMPLEMENTATIONS = (0, 1, 2)  # values of Keras' own argument `implementati
 
 
 class UntrackedCache:
-    """Cache in which implementations store what they prepare once per layer.
+    """Cache of values that implementations prepare once per layer.
 
     Keras and TensorFlow would wrap and track a dictionary that is an attribute of a layer, but not this object.
     """
@@ -40,9 +40,20 @@ class UntrackedCache:
 
 
 class SelectsImplementation(KerasLayer):
-    """Mixin for a Keras recurrent layer: adds the argument `implementation` and dispatches the inner loop to it."""
+    """Mixin for a Keras recurrent layer: adds the argument `implementation` and dispatches the inner loop to it.
 
-    any_cell = False  # True for a layer that accepts any cell
+    Args:
+        args: Positional arguments of the Keras layer.
+        implementation: "auto", "cudnn", "xla", "loop", or one of Keras' values 0, 1, and 2, which mean "auto".
+        kwargs: Keyword arguments of the Keras layer.
+
+    Attributes:
+        any_cell: Set by subclasses. True for a layer that accepts any cell.
+        cell: The Keras cell.
+        implementation: The argument; never one of Keras' values.
+    """
+
+    any_cell = False
     cell: Cell
     implementation: str
 
@@ -123,8 +134,9 @@ class SelectsImplementation(KerasLayer):
 
 def _implementation_name(implementation: str | int) -> str:
     """Return the argument `implementation`, with "auto" for Keras' integers."""
-    if isinstance(implementation, int) and not isinstance(implementation, bool):
-        return selection.AUTO if implementation in KERAS_IMPLEMENTATIONS else cast("str", implementation)
+    is_integer = isinstance(implementation, int) and not isinstance(implementation, bool)
+    if is_integer and implementation in KERAS_IMPLEMENTATIONS:
+        return selection.AUTO
     return cast("str", implementation)  # `selection.check` rejects values that are not strings
 
 

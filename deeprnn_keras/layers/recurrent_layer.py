@@ -98,7 +98,7 @@ def make_recurrent_layer(
 
     Args:
         cell: A name, {"name": name, **options}, or a callable(units) that returns a Keras cell.
-        units: h.
+        units: Number of hidden units, h.
         arguments: Arguments that configure the cell.
         index: Index of the layer in the stack. Layers that share an initializer object draw different numbers.
         options: Arguments of `deeprnn_keras.RNN`.
@@ -215,7 +215,6 @@ def checked_cell(make_cell: Callable[[int], Cell], units: int) -> Cell:
     output_size = getattr(cell, "output_size", None) or sizes[0]
     if output_size != units:
         raise ValueError(
-            f"cell: {make_cell!r} must return a cell of output size units = {units}, but its output_size is "
-            f"{output_size}"
+            f"cell: {make_cell!r} must return a cell with output_size = units = {units}, got output_size {output_size}"
         )
     return cell

@@ -63,10 +63,10 @@ def write(directory: PathLike, updates: int, arrays: Mapping[str, np.ndarray], v
     except OSError as error:
         temporary_path.unlink(missing_ok=True)
         earlier = newest_first(directory)
-        kept = f"the checkpoint of update {_updates(earlier[0]):,} is kept" if earlier else "there is no earlier one"
+        state = f"the checkpoint of update {_updates(earlier[0]):,} is kept" if earlier else "there is no earlier one"
         raise OSError(
             error.errno,
-            f"could not write the checkpoint of update {updates:,} to {str(directory)!r}: {error.strerror}; {kept}. "
+            f"could not write the checkpoint of update {updates:,} to {str(directory)!r}: {error.strerror}; {state}. "
             "Free disk space or make the directory writable, then resume",
         ) from error
     for old in newest_first(directory)[MAX_TO_KEEP:]:

@@ -65,7 +65,7 @@ class BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
         if not self._objective.has_value(logs):
-            raise ValueError(f"objective must be a metric of an epoch {sorted(logs)}, got {self._objective.name!r}")
+            raise ValueError(f"objective must be one of the metrics {sorted(logs)}, got {self._objective.name!r}")
         value = float(self._objective.get_value(logs))
         if math.isfinite(value) and (self._weights is None or self._objective.better_than(value, self.value)):
             self.value, self._metrics = value, {name: float(number) for name, number in logs.items()}

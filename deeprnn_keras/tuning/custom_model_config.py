@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, cast
 from deeprnn_keras import checks
 from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
 from deeprnn_keras.stack import count_params, layer_units, output_width
-from deeprnn_keras.training.recipe import Recipe
+from deeprnn_keras.training.recipe import Loss, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,7 @@ class ModelConfig(Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """How the model is trained."""
+        """Training recipe."""
         ...
 
     def replace(self, **overrides: Any) -> Self:
@@ -72,8 +72,8 @@ class CustomModelConfig:
     """Model of a deep RNN and a user-defined head, the alternative to a zoo configuration for `HyperDeepRNN`.
 
     Attributes:
-        inputs: Number of features per step, d; or (T, d) if the length is known, which allows compiled kernels for
-            T; or (None, d).
+        inputs: Number of features per step, d; or (T, d), with which the implementation "xla" is compiled for T steps;
+            or (None, d).
         head: Number of outputs q of a Dense layer; a Keras layer or a list of layers, copied for each model; or a
             function from tensor to tensor that creates new layers.
         loss: Loss, as in `compile`.
@@ -97,7 +97,7 @@ class CustomModelConfig:
 
     inputs: int | tuple[int | None, int]
     head: Head
-    loss: object
+    loss: Loss
     metrics: tuple[Any, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
     return_sequences: bool = False

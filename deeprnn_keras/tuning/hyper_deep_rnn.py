@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import keras
     import optuna
 
-    from deeprnn_keras.training.recipe import Recipe
+    from deeprnn_keras.training.recipe import Loss, Recipe
 
 MAX_SOLVED_UNITS = 1 << 14  # if `units` sets no bounds
 
@@ -49,8 +49,8 @@ class Candidate:
 class HyperDeepRNN(keras_tuner.HyperModel):
     """`keras_tuner.HyperModel` of a deep recurrent network: L, h, cell, and training hyperparameters.
 
-    Each hyperparameter is a range (low, high), a list of values, a single value, which fixes it, or None, which
-    leaves it to the model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
+    Each hyperparameter is a range (low, high), a list of values, a single value, which fixes it, or None, which keeps
+    the value of the tuned model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
     Bai et al. 2018).
 
     The tuners of this package replace samples outside the budget before anything is built. With keras-tuner's own
@@ -105,7 +105,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         *,
         inputs: int | tuple[int | None, int] | None = None,
         outputs: Head | None = None,
-        loss: object = None,
+        loss: Loss | None = None,
         metrics: Sequence[Any] = (),
         return_sequences: bool = False,
         recipe: Recipe | None = None,
@@ -280,7 +280,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     # === Step times ===
     def enable_step_time_limit(self, batch: tuple[Any, ...], file: PathLike | None = None) -> None:
-        """Apply `max_step_ms` from now on.
+        """Enforce `max_step_ms` for configurations that are resolved from now on.
 
         Args:
             batch: Batch of training data on which steps are measured: (x, y) or (x, y, sample_weight).

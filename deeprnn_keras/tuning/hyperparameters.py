@@ -17,7 +17,7 @@ SIGNIFICANT_DIGITS = 4  # of a sampled number, so that a reader can copy it
 
 
 class HyperParameters(Protocol):
-    """Interface of `keras_tuner.HyperParameters` that declaring a search space needs."""
+    """Interface of `keras_tuner.HyperParameters` used to declare a search space."""
 
     def Fixed(self, name: str, value: Any) -> Any:  # noqa: ANN401 - a value of any type
         """Declare a fixed value and return it."""
@@ -130,7 +130,7 @@ HyperParameter: TypeAlias = Fixed | Choice | Range
 HyperParameterSpec: TypeAlias = (
     "HyperParameter | float | str | Mapping[str, Any] | Sequence[float | str | Mapping[str, Any]] | None"
 )
-"""A value, a list of values, a tuple (low, high), or None to leave the hyperparameter to the model."""
+"""A value, a list of values, a tuple (low, high), or None to keep the value of the tuned model."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Base of the oracles, which survives kills, lost workers, and samples outside the budget."""
+"""Base of the oracles: resuming after kills, reassigning trials of lost workers, and sampling within the budget."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ class ResumableOracle(keras_tuner.Oracle):
                 self._last_heartbeats[tuner_id] = time.monotonic()
 
     def _release_lost_trials(self) -> None:
-        """Queue the trials of workers whose heartbeat has timed out."""
+        """Queue the trials of workers whose heartbeat has timed out for reassignment."""
         now = time.monotonic()
         for tuner_id in [name for name, at in self._last_heartbeats.items() if now - at > self.heartbeat_timeout]:
             del self._last_heartbeats[tuner_id]

@@ -35,12 +35,12 @@ STATE_DIRECTORY = "state"
 
 
 class ResumableTuner(keras_tuner.Tuner):
-    """Search that can be killed and resumed by running the same script again; the base of the four tuners.
+    """Base of the four tuners. A search that was killed is resumed by running the same script again.
 
     Args:
         hypermodel: A `HyperDeepRNN`, or any `keras_tuner.HyperModel`.
         objective: Metric of an epoch, for example "val_loss", or a `keras_tuner.Objective`.
-        max_trials: Maximum number of trials; None for no limit, for example all combinations of `GridSearch`.
+        max_trials: Maximum number of trials; None for no limit (with `GridSearch`: all combinations).
         seed: Random seed of samples, initialization, shuffling, and dropout. All trials start from the same seed, so
             that they are comparable.
         executions_per_trial: Number of runs of each configuration, with consecutive seeds.
@@ -163,7 +163,7 @@ class ResumableTuner(keras_tuner.Tuner):
             **kwargs: Arguments of `HyperDeepRNN.fit`.
 
         Raises:
-            RuntimeError: If consecutive trials fail; the message holds that of the last one.
+            RuntimeError: If consecutive trials fail; the message contains the last error.
             ValueError: If another process runs this search.
         """
         exit_with_parent()

@@ -110,7 +110,7 @@ def test_initializer_for_callable_cells_is_rejected(name):
         (lambda units: units, r"cell must be .*callable\(units\) that returns a Keras cell, .*returned int"),
         (lambda units: None, r"cell must be .*returned NoneType"),
         (keras.layers.Dense, r"cell must be .*returned Dense without state_size"),
-        (lambda units: gru_cell(units + 1), r"must return a cell of output size units = 3, but its output_size is 4"),
+        (lambda units: gru_cell(units + 1), r"must return a cell with output_size = units = 3, got output_size 4"),
         (
             nested_cells,
             r"cell: state_size must be an integer or a flat list .*use num_layers instead of StackedRNNCells",

@@ -93,9 +93,11 @@ def test_stack_equals_keras_layers(rng, cell, argument, training):
     ours, stock = equal_stacks(rng, cell, dropout=dropout, **options)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
     for _ in range(2):  # each call draws new numbers
-        (output, gradients), (wanted, wanted_gradients) = (with_gradients(one, x, training) for one in (ours, stock))
-        assert_close(output, wanted.numpy(), 1e-5)
-        assert_close(gradients, [gradient.numpy() for gradient in wanted_gradients], 1e-4)
+        (output, gradients), (expected, expected_gradients) = (
+            with_gradients(one, x, training) for one in (ours, stock)
+        )
+        assert_close(output, expected.numpy(), 1e-5)
+        assert_close(gradients, [gradient.numpy() for gradient in expected_gradients], 1e-4)
 
 
 @pytest.mark.parametrize("cell", LAYERS)
@@ -118,10 +120,10 @@ def test_regularizers_and_constraints_equal_those_of_keras_layers(rng, cell):
     ours, stock = equal_stacks(rng, cell, **REGULARIZED, **CONSTRAINED)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
     assert len(ours.losses) == len(stock.losses) == 6
-    (_, gradients), (_, wanted) = (with_gradients(one, x, False) for one in (ours, stock))
-    assert_close(gradients, [gradient.numpy() for gradient in wanted], 1e-4)
+    (_, gradients), (_, expected) = (with_gradients(one, x, False) for one in (ours, stock))
+    assert_close(gradients, [gradient.numpy() for gradient in expected], 1e-4)
     for layer in (ours, stock):
-        keras.optimizers.SGD(0.1).apply(wanted, layer.trainable_weights)
+        keras.optimizers.SGD(0.1).apply(expected, layer.trainable_weights)
     assert_close(ours.get_weights(), stock.get_weights(), 1e-6)
     assert all(np.min(weight) >= 0 for weight in ours.get_weights() if weight.shape[0] == D)
 

@@ -60,10 +60,10 @@ def test_mask(rng, mask, return_sequences, connection, bidirectional):
         return_sequences=return_sequences,
         return_state=True,
     )
-    wanted = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional, mask=mask)
+    expected = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional, mask=mask)
     output, *states = layer(x, mask=mask)
-    assert_close(output, wanted.outputs if return_sequences else wanted.last)
-    assert_close(states, wanted.states)
+    assert_close(output, expected.outputs if return_sequences else expected.last)
+    assert_close(states, expected.states)
 
 
 @DIRECTIONS
@@ -74,12 +74,12 @@ def test_mask_with_initial_state_and_go_backwards(rng, cell, bidirectional):
         rng, [2, 4], cell=cell, bidirectional=bidirectional, go_backwards=True, return_sequences=True, return_state=True
     )
     state = random_state(layer, rng)
-    wanted = oracles.deep_rnn(
+    expected = oracles.deep_rnn(
         x, weights, [cell] * 2, [2, 4], "stack", bidirectional, state, mask=mask, go_backwards=True
     )
     output, *states = layer(x, initial_state=state, mask=mask)
-    assert_close(output, wanted.outputs)
-    assert_close(states, wanted.states)
+    assert_close(output, expected.outputs)
+    assert_close(states, expected.states)
 
 
 @DIRECTIONS
@@ -97,8 +97,8 @@ def test_inputs_at_masked_steps_have_no_effect(rng, connection, bidirectional):
     x, mask = random_inputs(rng), mask_array("any")
     clean = keras.tree.flatten(layer(x, mask=mask))
     with_nan = keras.tree.flatten(layer(np.where(mask[:, :, None], x, np.nan).astype("float32"), mask=mask))
-    for wanted, got in zip(clean, with_nan, strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    for expected, got in zip(clean, with_nan, strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("initial_state", [False, True])
@@ -115,10 +115,10 @@ def test_mask_is_passed_to_the_next_layer(rng, connection, bidirectional, return
     state = random_state(layer, rng) if initial_state else None
     result = layer(keras.layers.Masking()(x), initial_state=state)
     pooled = keras.layers.GlobalAveragePooling1D()(result[0] if return_state else result)
-    wanted = oracles.deep_rnn(x, weights, ["gru"] * 2, [2, 4], initial_state=state, mask=mask, **options).outputs
+    expected = oracles.deep_rnn(x, weights, ["gru"] * 2, [2, 4], initial_state=state, mask=mask, **options).outputs
     output_mask = mask[:, ::-1] if go_backwards else mask
-    wanted = np.sum(wanted * output_mask[:, :, None], axis=1) / np.sum(output_mask, axis=1)[:, None]
-    assert_close(pooled, wanted)
+    expected = np.sum(expected * output_mask[:, :, None], axis=1) / np.sum(output_mask, axis=1)[:, None]
+    assert_close(pooled, expected)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -127,12 +127,12 @@ def test_attached_mask_with_initial_state(rng, cell):
     layer, weights = random_layer(rng, [2, 4], cell=cell, return_state=True)
     x, mask, state = random_inputs(rng), mask_array("any"), random_state(layer, rng)
     x[~mask] = 0
-    wanted = oracles.deep_rnn(x, weights, [cell] * 2, [2, 4], initial_state=state, mask=mask)
+    expected = oracles.deep_rnn(x, weights, [cell] * 2, [2, 4], initial_state=state, mask=mask)
     inputs = keras.Input((None, 3))
     model = keras.Model(inputs, layer(keras.layers.Masking()(inputs), initial_state=state))
     for output, *states in (layer(keras.layers.Masking()(x), initial_state=state), model(x)):
-        assert_close(output, wanted.last)
-        assert_close(states, wanted.states)
+        assert_close(output, expected.last)
+        assert_close(states, expected.states)
 
 
 @pytest.mark.parametrize("return_state", [False, True])
@@ -147,8 +147,8 @@ def test_embedding_mask_equals_mask_argument(rng):
     tokens = np.array([[3, 1, 0, 0], [2, 0, 0, 0]])
     embedded = keras.layers.Embedding(4, 3, mask_zero=True)(tokens)
     layer, weights = random_layer(rng, 3, 2)
-    wanted = oracles.deep_rnn(np.array(embedded), weights, ["lstm"] * 2, [3, 3], mask=tokens > 0)
-    assert_close(layer(embedded), wanted.last)
+    expected = oracles.deep_rnn(np.array(embedded), weights, ["lstm"] * 2, [3, 3], mask=tokens > 0)
+    assert_close(layer(embedded), expected.last)
 
 
 def test_mask_in_model_with_unknown_length(rng):
@@ -157,8 +157,8 @@ def test_mask_in_model_with_unknown_length(rng):
     for steps in (2, 3):
         x, mask = random_inputs(rng)[:, :steps], mask_array("any")[:, :steps]
         x[~mask] = 0
-        wanted = oracles.deep_rnn(x, weights, ["gru"] * 2, [2, 4], "skip", True, mask=mask)
-        assert_close(model(x), wanted.outputs)
+        expected = oracles.deep_rnn(x, weights, ["gru"] * 2, [2, 4], "skip", True, mask=mask)
+        assert_close(model(x), expected.outputs)
 
 
 # === States ===
@@ -190,10 +190,10 @@ def test_initial_state(rng, cells, connection, bidirectional):
         rng, units, cell=cells, connection=connection, bidirectional=bidirectional, return_state=True
     )
     x, state = random_inputs(rng), random_state(layer, rng)
-    wanted = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional, state)
+    expected = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional, state)
     last, *states = layer(x, initial_state=state)
-    assert_close(last, wanted.last)
-    assert_close(states, wanted.states)
+    assert_close(last, expected.last)
+    assert_close(states, expected.states)
 
 
 @pytest.mark.parametrize(
@@ -218,10 +218,10 @@ def test_stateful_batches_equal_whole_sequence(rng, cells):
     layer, weights = random_layer(rng, units, cell=cells, stateful=True, return_sequences=True)
     model = keras.Sequential([keras.Input(batch_shape=(3, 2, 3)), layer])
     x = random_inputs(rng, steps=4)
-    wanted = oracles.deep_rnn(x, weights, cells, units).outputs
+    expected = oracles.deep_rnn(x, weights, cells, units).outputs
     first = model.predict(x[:, :2], batch_size=3, verbose=0)
     second = model.predict(x[:, 2:], batch_size=3, verbose=0)
-    assert_close(np.concatenate([first, second], axis=1), wanted, 1e-6)
+    assert_close(np.concatenate([first, second], axis=1), expected, 1e-6)
 
 
 @pytest.mark.parametrize("reset", ["reset_state", "reset_states"])

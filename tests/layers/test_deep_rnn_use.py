@@ -137,11 +137,11 @@ def test_functional_model_with_states(rng, tmp_path):
     model = keras.Model([inputs, initial_state], [output, state])
     x, values = random_inputs(rng), [[random_inputs(rng)[:, 0, :1].repeat(h, 1)] * 2 for h in (2, 4)]
     weights = random_weights(model.get_layer("deep"), rng)
-    wanted = oracles.deep_rnn(x, weights, ["lstm"] * 2, [2, 4], initial_state=values)
+    expected = oracles.deep_rnn(x, weights, ["lstm"] * 2, [2, 4], initial_state=values)
     for one in (model, saved_and_loaded(model, tmp_path)):
         last, states = one([x, values])
-        assert_close(last, wanted.last)
-        assert_close(states, wanted.states)
+        assert_close(last, expected.last)
+        assert_close(states, expected.states)
 
 
 def test_subclassed_model(rng, tmp_path):
@@ -166,8 +166,8 @@ def test_two_deep_rnns_in_one_model(rng, tmp_path):
     lower, upper = model.layers
     random_weights(model, rng)
     hidden = oracles.deep_rnn(x, lower.get_weights(), ["lstm"] * 2, [2, 2]).outputs
-    wanted = oracles.deep_rnn(hidden, upper.get_weights(), ["gru"] * 2, [2, 2]).last
-    assert_close(model(x), wanted)
+    expected = oracles.deep_rnn(hidden, upper.get_weights(), ["gru"] * 2, [2, 2]).last
+    assert_close(model(x), expected)
     np.testing.assert_array_equal(saved_and_loaded(model, tmp_path)(x), model(x))
 
 
@@ -243,8 +243,8 @@ def test_precision(rng, policy, variables, outputs, tolerance):
     assert {w.dtype for w in layer.weights} == {variables}
     assert {keras.backend.standardize_dtype(s.dtype) for s in [result, *keras.tree.flatten(states)]} == {outputs}
     weights = [keras.ops.convert_to_numpy(keras.ops.cast(w.value, "float64")) for w in layer.weights]
-    wanted = oracles.deep_rnn(x, weights, ["gru", "lstm"], [2, 2], "skip", True, mask=mask)
-    assert_close(keras.ops.cast(result, "float64"), wanted.last, tolerance)
+    expected = oracles.deep_rnn(x, weights, ["gru", "lstm"], [2, 2], "skip", True, mask=mask)
+    assert_close(keras.ops.cast(result, "float64"), expected.last, tolerance)
 
 
 # === Dropout ===

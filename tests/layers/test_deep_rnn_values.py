@@ -35,8 +35,8 @@ def test_values_of_the_oracle(rng, cells, connection, bidirectional):
     x = random_inputs(rng)
     layer.build(x.shape)
     weights = random_weights(layer, rng)
-    wanted = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional)
-    assert_close(layer(x), wanted.outputs)
+    expected = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional)
+    assert_close(layer(x), expected.outputs)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "bidirectional"])
@@ -54,10 +54,10 @@ def test_last_output_states_and_activations_of_the_oracle(rng, connection, bidir
     x = random_inputs(rng)
     layer.build(x.shape)
     weights = random_weights(layer, rng)
-    wanted = oracles.deep_rnn(x, weights, MIXED, units, connection, bidirectional, activations=activations)
+    expected = oracles.deep_rnn(x, weights, MIXED, units, connection, bidirectional, activations=activations)
     last, *states = layer(x)
-    assert_close(last, wanted.last)
-    assert_close(states, wanted.states)
+    assert_close(last, expected.last)
+    assert_close(states, expected.states)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -66,8 +66,8 @@ def test_relu_in_all_layers(rng, cell):
     x = random_inputs(rng)
     layer.build(x.shape)
     weights = random_weights(layer, rng)
-    wanted = oracles.deep_rnn(x, weights, [cell] * 2, [3, 3], activations=["relu"] * 2)
-    assert_close(layer(x), wanted.outputs)
+    expected = oracles.deep_rnn(x, weights, [cell] * 2, [3, 3], activations=["relu"] * 2)
+    assert_close(layer(x), expected.outputs)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "bidirectional"])
@@ -87,10 +87,10 @@ def test_go_backwards(rng, connection, return_sequences, bidirectional):
     x = random_inputs(rng)
     layer.build(x.shape)
     weights = random_weights(layer, rng)
-    wanted = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional, go_backwards=True)
+    expected = oracles.deep_rnn(x, weights, cells, units, connection, bidirectional, go_backwards=True)
     output, *states = layer(x)
-    assert_close(output, wanted.outputs if return_sequences else wanted.last)
-    assert_close(states, wanted.states)
+    assert_close(output, expected.outputs if return_sequences else expected.last)
+    assert_close(states, expected.states)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -109,10 +109,10 @@ def test_smallest_sizes(rng, n, steps, d, h, num_layers, bidirectional, cell):
     x = random_inputs(rng, n, steps, d)
     layer.build(x.shape)
     weights = random_weights(layer, rng)
-    wanted = oracles.deep_rnn(x, weights, [cell] * num_layers, [h] * num_layers, bidirectional=bidirectional)
+    expected = oracles.deep_rnn(x, weights, [cell] * num_layers, [h] * num_layers, bidirectional=bidirectional)
     last, *states = layer(x)
-    assert_close(last, wanted.last)
-    assert_close(states, wanted.states)
+    assert_close(last, expected.last)
+    assert_close(states, expected.states)
 
 
 @pytest.mark.parametrize("reset_after", [True, False])
@@ -181,16 +181,16 @@ def test_values_and_gradients_of_stock_layers(rng, cells, connection, bidirectio
     x = tf.constant(random_inputs(rng))
     layer.build(x.shape)
     stock, run = stock_stack(cells, units, connection, bidirectional, x.shape[-1], random_weights(layer, rng))
-    wanted_weights = [w.value for one in stock for w in one.trainable_weights]
+    expected_weights = [w.value for one in stock for w in one.trainable_weights]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        output, wanted = layer(x), run(x)
+        output, expected = layer(x), run(x)
         # random factors, so that no gradient cancels
         factors = tf.constant(rng.normal(size=output.shape).astype("float32"))
-        loss, wanted_loss = tf.reduce_sum(factors * output), tf.reduce_sum(factors * wanted)
-    assert_close(output, wanted.numpy())
+        loss, expected_loss = tf.reduce_sum(factors * output), tf.reduce_sum(factors * expected)
+    assert_close(output, expected.numpy())
     got = tape.gradient(loss, [x, *[w.value for w in layer.trainable_weights]])
-    for gradient, reference in zip(got, tape.gradient(wanted_loss, [x, *wanted_weights]), strict=True):
+    for gradient, reference in zip(got, tape.gradient(expected_loss, [x, *expected_weights]), strict=True):
         assert_close(gradient, reference.numpy())
 
 
@@ -235,5 +235,5 @@ def test_gradients_equal_finite_differences_of_the_oracle(rng, connection):
     assert_close(value, loss(x, *weights), 1e-12)
     gradients = tape.gradient(value, [constant, *[w.value for w in layer.trainable_weights]])
     for which, gradient in enumerate(gradients):
-        wanted = np.array([finite_difference([x, *weights], which, i) for i in np.ndindex(*gradient.shape)])
-        assert_close(tf.reshape(gradient, [-1]), wanted, 1e-7)
+        expected = np.array([finite_difference([x, *weights], which, i) for i in np.ndindex(*gradient.shape)])
+        assert_close(tf.reshape(gradient, [-1]), expected, 1e-7)

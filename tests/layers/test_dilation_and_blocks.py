@@ -49,12 +49,12 @@ def test_dilation(rng, cell, dilation, implementation):
         layer = DeepRNN(H, len(dilation), cell, dilation=dilation, implementation=implementation, return_sequences=True)
         layer(x[:, :steps])
         weights = random_weights(layer, rng)
-        wanted = layer_outputs(x[:, :steps], weights, cell, H, dilation)[-1]
-        assert_close(layer(x[:, :steps]), wanted)
+        expected = layer_outputs(x[:, :steps], weights, cell, H, dilation)[-1]
+        assert_close(layer(x[:, :steps]), expected)
         last = DeepRNN(H, len(dilation), cell, dilation=dilation, implementation=implementation)
         last(x)
         last.set_weights(weights)
-        assert_close(last(x[:, :steps]), wanted[:, -1])
+        assert_close(last(x[:, :steps]), expected[:, -1])
 
 
 @pytest.mark.slow
@@ -73,11 +73,11 @@ def test_dilation_with_masks_and_unknown_lengths(rng, bidirectional, implementat
     )
     for steps in (1, 4, T):
         part = mask[:, :steps]
-        wanted = layer_outputs(x[:, :steps], weights, "gru", H, [2, 3], bidirectional, part)[-1]
+        expected = layer_outputs(x[:, :steps], weights, "gru", H, [2, 3], bidirectional, part)[-1]
         got = run(x[:, :steps], part)
         if bidirectional:
-            wanted = wanted * part[:, :, None]
-        assert_close(got, wanted)
+            expected = expected * part[:, :, None]
+        assert_close(got, expected)
 
 
 def test_gradients_of_a_dilated_stack(rng):
@@ -88,9 +88,9 @@ def test_gradients_of_a_dilated_stack(rng):
     reference.set_weights(random_weights(layer, rng))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        loss, wanted = tf.reduce_sum(layer(x) ** 2), tf.reduce_sum(reference(x[:, 0::3])[:, -1] ** 2)
+        loss, expected = tf.reduce_sum(layer(x) ** 2), tf.reduce_sum(reference(x[:, 0::3])[:, -1] ** 2)
     sources = [[x, *(w.value for w in one.trainable_weights)] for one in (layer, reference)]
-    for one, other in zip(tape.gradient(loss, sources[0]), tape.gradient(wanted, sources[1]), strict=True):
+    for one, other in zip(tape.gradient(loss, sources[0]), tape.gradient(expected, sources[1]), strict=True):
         assert_close(one, other.numpy())
 
 
@@ -102,8 +102,8 @@ def test_residual_blocks(rng, options, implementation):
         H, 4, connection="residual", block_size=2, implementation=implementation, return_sequences=True, **options
     )
     layer(x)
-    wanted = layer_outputs(x, random_weights(layer, rng), "lstm", H, options.get("dilation", [1] * 4), block_size=2)
-    assert_close(layer(x), wanted[-1])
+    expected = layer_outputs(x, random_weights(layer, rng), "lstm", H, options.get("dilation", [1] * 4), block_size=2)
+    assert_close(layer(x), expected[-1])
 
 
 @pytest.mark.parametrize("implementation", ["auto", pytest.param("loop", marks=pytest.mark.slow)])
@@ -120,11 +120,11 @@ def test_return_all_layers(rng, connection, sequences, implementation):
     layer = DeepRNN(H, 3, "gru", return_all_layers=True, return_state=True, **options)
     without = DeepRNN(H, 3, "gru", return_state=True, **options)
     x = rng.normal(size=(N, T, D)).astype("float32")
-    (outputs, *state), (output, *wanted_state) = layer(x, mask=mask), without(x, mask=mask)
+    (outputs, *state), (output, *expected_state) = layer(x, mask=mask), without(x, mask=mask)
     without.set_weights(random_weights(layer, rng))
-    (outputs, *state), (output, *wanted_state) = layer(x, mask=mask), without(x, mask=mask)
+    (outputs, *state), (output, *expected_state) = layer(x, mask=mask), without(x, mask=mask)
     assert len(outputs) == 3 and len(state) == 3
-    assert_close(state, [[part.numpy() for part in level] for level in wanted_state], 1e-6)
+    assert_close(state, [[part.numpy() for part in level] for level in expected_state], 1e-6)
     top = tf.concat(outputs, -1) if connection == "skip" else outputs[-1]
     assert_close(top, output.numpy(), 1e-6)
 

@@ -34,7 +34,7 @@ PLANS = {"xla": (True, False), "padded": (True, True), "plain": (False, False), 
 XLA_AND_PLAIN, PLAIN = ("xla", "plain"), ("plain",)
 ARGUMENTS = ("go_backwards", "return_sequences", "zero_output_for_mask")
 OPTIONS = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
-PAIRWISE_OPTIONS = [options for options in OPTIONS if sum(options.values()) % 2 == 0]  # all pairs of two values
+PAIRWISE_OPTIONS = [options for options in OPTIONS if sum(options.values()) % 2 == 0]  # all pairs of values
 cells = pytest.mark.parametrize("cell", CELLS)
 
 
@@ -83,7 +83,7 @@ def inputs(rng, layer, n=9, steps=T, width=D):
 
 
 def with_gradients(layer, x, states=(), mask=None, training=False):
-    """Return the results of a call, and the gradients of a weighted sum of them by x, the states, and the weights."""
+    """Return the results of a call, and the gradients of their weighted sum with respect to x, states, and weights."""
     states = list(states)
     with tf.GradientTape() as tape:
         tape.watch([x, *states])
@@ -99,10 +99,10 @@ def _factors(result):
     return tf.cast(tf.reshape(factors, tf.shape(result)), result.dtype)
 
 
-def assert_near(got, wanted, tolerance=1e-5):
+def assert_near(got, expected, tolerance=1e-5):
     """Assert equal structures, and differences of at most `tolerance` times the largest entry of each tensor."""
-    got, wanted = tf.nest.flatten(got), tf.nest.flatten(wanted)
-    for one, other in zip(got, wanted, strict=True):
+    got, expected = tf.nest.flatten(got), tf.nest.flatten(expected)
+    for one, other in zip(got, expected, strict=True):
         assert one.dtype == other.dtype
         one, other = np.asarray(one, "float64"), np.asarray(other, "float64")
         assert one.shape == other.shape
@@ -116,9 +116,9 @@ def check(rng, run_in_modes, cell, mask, options, modes=XLA_AND_PLAIN, training=
     """Assert that all results and gradients of our layer equal those of Keras' layer."""
     ours, stock = pair(rng, cell, return_state=True, **options)
     x, states = inputs(rng, ours, *((n, T) if mask is None else mask.shape))
-    wanted = with_gradients(stock, x, states, mask)
+    expected = with_gradients(stock, x, states, mask)
     for got in run_in_modes(lambda: with_gradients(ours, x, states, mask, training), modes):
-        assert_near(got, wanted, tolerance)
+        assert_near(got, expected, tolerance)
 
 
 @cells
@@ -156,7 +156,7 @@ ALL_MASKS = {"few rows": FEW_ROWS, "many rows": MANY_ROWS, "T rounded up": np.ti
 def test_all_options_masks_and_modes(rng, run_in_modes, monkeypatch, cell, mask, training):
     for options in OPTIONS:
         check(rng, run_in_modes, cell, mask, options, ["xla", "padded", "plain"], training)
-    monkeypatch.setattr(plan, "CHUNK", 9)
+    monkeypatch.setattr(plan, "CHUNK_STEPS", 9)
     check(rng, run_in_modes, cell, np.tile(mask, 9)[:, :18], options, ["xla", "padded", "plain"], training)
 
 
@@ -164,9 +164,9 @@ def test_all_options_masks_and_modes(rng, run_in_modes, monkeypatch, cell, mask,
 def test_fully_masked_without_initial_or_returned_states(rng, run_in_modes, cell):
     ours, stock = pair(rng, cell)
     x, _ = inputs(rng, ours)
-    wanted = with_gradients(stock, x, (), np.zeros_like(MANY_ROWS))
+    expected = with_gradients(stock, x, (), np.zeros_like(MANY_ROWS))
     for got in run_in_modes(lambda: with_gradients(ours, x, (), np.zeros_like(MANY_ROWS))):
-        assert_near(got, wanted)
+        assert_near(got, expected)
 
 
 @cells
@@ -193,7 +193,7 @@ def test_double_precision(rng, run_in_modes, cell):
 
 @cells
 def test_time_in_chunks(rng, run_in_modes, monkeypatch, cell):
-    monkeypatch.setattr(plan, "CHUNK", 3)
+    monkeypatch.setattr(plan, "CHUNK_STEPS", 3)
     check(rng, run_in_modes, cell, MANY_ROWS, {"return_sequences": True, "go_backwards": True}, PLAIN, training=True)
     check(rng, run_in_modes, cell, None, {}, PLAIN, n=len(MANY_ROWS))
 
@@ -234,9 +234,9 @@ def test_smallest_sizes(rng, run_in_modes, cell, n, steps, width, units):
     x, states = inputs(rng, ours, n, steps, width)
     for mask in (None, np.eye(n, steps, dtype=bool)):
         modes = ["one step"] if steps == 1 else XLA_AND_PLAIN if cell == "rnn" and mask is None else PLAIN
-        wanted = with_gradients(stock, x, states, mask)
+        expected = with_gradients(stock, x, states, mask)
         for got in run_in_modes(lambda: with_gradients(ours, x, states, mask, True), modes):  # noqa: B023
-            assert_near(got, wanted)
+            assert_near(got, expected)
 
 
 @cells
@@ -247,9 +247,9 @@ def test_half_precision_rounds_float32_results_once(rng, run_in_modes, cell):
     _, exact = pair(rng, cell, **options)
     exact.set_weights(stock.get_weights())
     x_and_states = inputs(rng, ours)
-    wanted = with_gradients(exact, *tf.nest.map_structure(lambda t: tf.cast(t, "float32"), x_and_states), MANY_ROWS)
+    expected = with_gradients(exact, *tf.nest.map_structure(lambda t: tf.cast(t, "float32"), x_and_states), MANY_ROWS)
     (got,) = run_in_modes(lambda: with_gradients(ours, *x_and_states, MANY_ROWS), PLAIN)
-    results, errors = (got, with_gradients(stock, *x_and_states, MANY_ROWS), wanted), []
+    results, errors = (got, with_gradients(stock, *x_and_states, MANY_ROWS), expected), []
     for one, other, reference in zip(*map(tf.nest.flatten, results), strict=True):
         assert one.dtype == other.dtype
         rounding = 1e-5 if one.dtype == "float32" else {"float16": 2**-11, "bfloat16": 2**-8}[half]

@@ -20,7 +20,7 @@ def without_gpu(monkeypatch):
     monkeypatch.setattr(machine, "has_gpu", lambda: False)
 
 
-def ours(name, units, **options):
+def make_layer(name, units, **options):
     return getattr(deeprnn_keras, name)(units, **options)
 
 
@@ -105,7 +105,7 @@ def test_all_implementations_return_the_same(rng, cell, implementation, selected
 )
 def test_unsupported_implementation_is_rejected_in_constructor(name, options, message):
     with pytest.raises(ValueError, match=message):
-        ours(name, 3, **options)
+        make_layer(name, 3, **options)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
@@ -121,7 +121,7 @@ def test_unsupported_implementation_is_rejected_in_constructor(name, options, me
     ],
 )
 def test_cudnn_without_gpu_is_rejected_in_call(name, options, message):
-    layer = ours(name, 3, **options)
+    layer = make_layer(name, 3, **options)
     for function in (layer.selected_implementation, lambda: layer(np.zeros((2, T, D), "float32"))):
         with pytest.raises(ValueError, match=message):
             function()
@@ -150,10 +150,12 @@ SELECTED_WITH_GPU = {
 def test_selection_with_gpu(monkeypatch, implementation):
     monkeypatch.setattr(machine, "has_gpu", lambda: True)
     for options in SELECTED_WITH_GPU[implementation]:
-        assert [ours(name, 3, **options).selected_implementation() for name in ("LSTM", "GRU")] == [implementation] * 2
+        assert [make_layer(name, 3, **options).selected_implementation() for name in ("LSTM", "GRU")] == [
+            implementation
+        ] * 2
     assert (
-        ours("GRU", 3, reset_after=False).selected_implementation()
-        == ours("SimpleRNN", 3).selected_implementation()
+        make_layer("GRU", 3, reset_after=False).selected_implementation()
+        == make_layer("SimpleRNN", 3).selected_implementation()
         == "loop"
     )
 
@@ -180,14 +182,20 @@ def test_config_round_trip(name):
     assert isinstance(layer, type(stock))
     assert layer.get_config() == {**stock.get_config(), "implementation": "auto"}
     for use_cudnn in ("auto", True, False) if name != "SimpleRNN" else ():
-        layer = ours(name, 3, use_cudnn=use_cudnn, implementation="loop")
+        layer = make_layer(name, 3, use_cudnn=use_cudnn, implementation="loop")
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
         assert (type(again), again.use_cudnn, again.implementation) == (type(layer), use_cudnn, "loop")
 
 
 def test_names_and_weights_equal_keras():
     keras.backend.clear_session()
-    layers = [ours("LSTM", 2), keras.layers.LSTM(2), ours("LSTM", 2), ours("GRU", 2), ours("SimpleRNN", 2)]
+    layers = [
+        make_layer("LSTM", 2),
+        keras.layers.LSTM(2),
+        make_layer("LSTM", 2),
+        make_layer("GRU", 2),
+        make_layer("SimpleRNN", 2),
+    ]
     assert [layer.name for layer in layers] == ["lstm", "lstm_1", "lstm_2", "gru", "simple_rnn"]
     shapes = {"LSTM": [(3, 8), (2, 8), (8,)], "GRU": [(3, 6), (2, 6), (2, 6)], "SimpleRNN": [(3, 2), (2, 2), (2,)]}
     for layer in layers:
@@ -277,22 +285,22 @@ PUBLISHED = [  # layer, units, shape of x, arguments, and the output of each exa
 ]
 
 
-@pytest.mark.parametrize(("name", "units", "shape", "options", "wanted"), PUBLISHED)
-def test_published_values(name, units, shape, options, wanted):
+@pytest.mark.parametrize(("name", "units", "shape", "options", "expected"), PUBLISHED)
+def test_published_values(name, units, shape, options, expected):
     x = np.arange(np.prod(shape), dtype="float32").reshape(shape)
     options = dict(options)
     states = [np.arange(2.0 * units).reshape(2, units)] * options.pop("initial_state", 0)
     mask = options.pop("mask", None)
     for role, value in {"kernel": 0.01, "recurrent": 0.02, "bias": 0.03}.items():
         options[f"{role}_initializer"] = keras.initializers.Constant(value)
-    layer = ours(name, units, **options)
+    layer = make_layer(name, units, **options)
     assert layer.selected_implementation() == "xla"
     for _ in range(2):
         if layer.stateful:
             layer.reset_state()
             layer(x)
         output = np.asarray(layer(x, initial_state=states or None, mask=None if mask is None else np.array(mask, bool)))
-        np.testing.assert_allclose(output, np.reshape(wanted, (len(x), -1)) + 0 * output, rtol=1e-5)
+        np.testing.assert_allclose(output, np.reshape(expected, (len(x), -1)) + 0 * output, rtol=1e-5)
 
 
 @classes
@@ -323,5 +331,5 @@ def test_training_equals_keras(rng, name, jit_compile):
         model.compile("sgd", "mse", jit_compile=jit_compile)
         losses = model.fit(x, x[:, 0, :2], batch_size=3, epochs=2, verbose=0).history["loss"]
         results.append([losses, *model.get_weights(), model.predict(x, verbose=0)])
-    for got, wanted in zip(*results, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Resuming, lost workers, and failures: what keras-tuner's oracles lose, and what ours keep."""
+"""Resuming, lost workers, and failures, in comparison with keras-tuner's oracles."""
 
 import json
 import time
