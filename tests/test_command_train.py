@@ -56,7 +56,7 @@ def test_options_are_applied(trained):
     symbols = len(set(TEXT))
     assert result["weights"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
     assert (result["recipe"]["batch_size"], result["recipe"]["bptt"], result["recipe"]["epochs"]) == (4, 8, 1)
-    assert f"{len(TEXT):,} characters of {symbols} kinds" in output
+    assert f"{len(TEXT):,} characters, vocabulary of {symbols}" in output
 
 
 def test_text_name_with_markup_is_printed_literally(trained):

@@ -131,7 +131,7 @@ def test_malformed_option_is_a_usage_error(option, text):
 
 def test_too_short_text_is_rejected_before_anything_is_written(text, tmp_path):
     (tmp_path / "words.txt").write_text("ab")
-    assert "the text is too short for one window" in error_of("tune", NAME, *text, "--bptt", "own")
+    assert "tokens for one window" in error_of("tune", NAME, *text, "--bptt", "own")
     assert not (tmp_path / "runs").exists()
 
 

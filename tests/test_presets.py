@@ -21,17 +21,17 @@ def small(name, **more):
 def preset(tmp_path):
     config = small("kjv_lstm_2x256", cell=("gru", "lstm"))
     model = config.build()
-    zoo.save_preset(model, tmp_path / "mine")
-    return config, model, tmp_path / "mine"
+    zoo.save_preset(model, tmp_path / "preset")
+    return config, model, tmp_path / "preset"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_round_trip(name, tmp_path):
     config = small(name)
     model = config.build()
-    zoo.save_preset(model, tmp_path / "mine", config)
-    assert load_config(tmp_path / "mine") == config
-    loaded = zoo.create_model(tmp_path / "mine")
+    zoo.save_preset(model, tmp_path / "preset", config)
+    assert load_config(tmp_path / "preset") == config
+    loaded = zoo.create_model(tmp_path / "preset")
     for actual, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(actual, expected)
     x = trained.golden_input(config)

@@ -122,10 +122,10 @@ def test_command_trains_and_reports(tmp_path, monkeypatch):
     [
         ([NAME, "--text", "a.txt"], "are included; leave out --data"),
         (["music_lstm_jsb"], "are not included; pass --data FILE"),
-        (["music_lstm_jsb", "--data", "none.mat"], "file of piano rolls 'none.mat' does not exist"),
+        (["music_lstm_jsb", "--data", "none.mat"], "piano roll file 'none.mat' does not exist"),
         ([NAME, "--publish", "w", "--epochs", "3"], "--publish requires an unmodified run of vowels_bigru_2x64"),
         ([NAME, "--quick", "--bptt", "3"], "does not support --quick, --bptt; leave out --quick, --bptt"),
-        (["lstm_seq_mnist", "--data", "none.npz"], "file of MNIST 'none.npz' does not exist"),
+        (["lstm_seq_mnist", "--data", "none.npz"], "MNIST file 'none.npz' does not exist"),
         (["imdb_bilstm_2x64"], "are not included; in a script, use zoo.create_model"),
         ([NAME, "--units", "0"], "units must be a positive integer"),
     ],

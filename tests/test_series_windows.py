@@ -1,4 +1,4 @@
-"""Windows over real-valued series, against plain NumPy."""
+"""`series_windows` compared with NumPy, and rejected arguments."""
 
 import keras
 import numpy as np
@@ -10,60 +10,60 @@ VALUES = np.random.default_rng(0).normal(size=(20, 2))
 LABELS = np.arange(20) % 3
 
 
-def by_hand(series, targets, length, horizon, stride):
-    """All windows in order: x (N, length, d), y (N, horizon, q)."""
+def numpy_windows(series, targets, length, horizon, stride):
+    """Return all windows in order: x (N, length, d), y (N, horizon, q)."""
     x, y = [], []
-    for values, wanted in zip(series, targets, strict=True):
+    for values, labels in zip(series, targets, strict=True):
         for start in range(0, len(values) - length - horizon + 1, stride):
             x.append(values[start : start + length])
-            y.append(wanted[start + length : start + length + horizon])
+            y.append(labels[start + length : start + length + horizon])
     return np.array(x, "float32"), np.array(y, "float32")
 
 
 def read(batches):
-    """All batches of a pass as two arrays."""
-    return tuple(np.concatenate(side) for side in zip(*((x.numpy(), y.numpy()) for x, y in batches), strict=True))
+    """Return x and y of all batches of an epoch as two arrays."""
+    return tuple(np.concatenate(part) for part in zip(*((x.numpy(), y.numpy()) for x, y in batches), strict=True))
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
 @pytest.mark.parametrize("stride", [1, 4])
-@pytest.mark.parametrize("labelled", [False, True])
-def test_windows_of_one_series(horizon, stride, labelled):
-    options = {"targets": LABELS} if labelled else {}
+@pytest.mark.parametrize("labeled", [False, True])
+def test_windows_of_one_series(horizon, stride, labeled):
+    options = {"targets": LABELS} if labeled else {}
     batches = series_windows(VALUES, 5, 3, horizon=horizon, stride=stride, shuffle=False, **options)
-    targets = LABELS[:, None] if labelled else VALUES
-    x, y = by_hand([VALUES], [targets], 5, horizon, stride)
-    found = read(batches)
-    np.testing.assert_array_equal(found[0], x)
-    np.testing.assert_array_equal(found[1], y)
-    assert found[0].dtype == found[1].dtype == np.float32 and len(batches) == -(-len(x) // 3)
+    targets = LABELS[:, None] if labeled else VALUES
+    x, y = numpy_windows([VALUES], [targets], 5, horizon, stride)
+    actual_x, actual_y = read(batches)
+    np.testing.assert_array_equal(actual_x, x)
+    np.testing.assert_array_equal(actual_y, y)
+    assert actual_x.dtype == actual_y.dtype == np.float32 and len(batches) == -(-len(x) // 3)
 
 
 def test_windows_do_not_cross_series():
     series = [VALUES[:8], VALUES[8:10], VALUES[10:]]  # the second is too short for a window
-    found = read(series_windows(series, 3, 4, horizon=2, shuffle=False))
-    for one, other in zip(found, by_hand(series, series, 3, 2, 1), strict=True):
-        np.testing.assert_array_equal(one, other)
+    batches = series_windows(series, 3, 4, horizon=2, shuffle=False)
+    for actual, expected in zip(read(batches), numpy_windows(series, series, 3, 2, 1), strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("values", [np.arange(6), list(range(6)), np.arange(6.0)[:, None]], ids=["int", "list", "2d"])
-def test_a_single_feature(values):
+def test_series_of_one_feature(values):
     x, y = read(series_windows(values, 4, 2, shuffle=False))
     assert x.tolist() == [[[0], [1], [2], [3]], [[1], [2], [3], [4]]] and y.tolist() == [[[4]], [[5]]]
 
 
-def test_every_epoch_reads_all_windows_in_another_order():
+def test_every_epoch_reads_all_windows_in_a_new_order():
     batches = series_windows(VALUES, 5, 4, seed=1)
     first, second = read(batches)[0], read(batches)[0]
-    ordered = by_hand([VALUES], [VALUES], 5, 1, 1)[0]
+    ordered = numpy_windows([VALUES], [VALUES], 5, 1, 1)[0]
     assert np.any(first != second)
-    for found in (first, second):
-        np.testing.assert_array_equal(found[np.argsort(found[:, 0, 0])], ordered[np.argsort(ordered[:, 0, 0])])
+    for epoch in (first, second):
+        np.testing.assert_array_equal(epoch[np.argsort(epoch[:, 0, 0])], ordered[np.argsort(ordered[:, 0, 0])])
     batches.set_position(1, 2)
     np.testing.assert_array_equal(read(batches)[0], second[8:])
 
 
-def test_a_model_is_fitted_and_resumed(tmp_path):
+def test_resume_rejects_windows_with_another_horizon(tmp_path):
     model = keras.Sequential([keras.Input((5, 2)), DeepRNN(3), keras.layers.Dense(2), keras.layers.Reshape((1, 2))])
     model.compile("adam", "mse")
     data = series_windows(VALUES, 5, 4, seed=0)
@@ -82,19 +82,29 @@ def test_a_model_is_fitted_and_resumed(tmp_path):
         (["a", "b"], {}, TypeError, r"values must hold numbers, got <U1"),
         (np.ones((2, 3, 4)), {}, ValueError, r"values must have shape \(steps,\) or \(steps, features\), got \(2, 3"),
         ([VALUES, VALUES[:, :1]], {}, ValueError, r"the same number of features, got \[1, 2\]"),
-        (VALUES, {"targets": LABELS[:-1]}, ValueError, r"as many steps as values, .* got \[19\] for \[20\]"),
+        (
+            VALUES,
+            {"targets": LABELS[:-1]},
+            ValueError,
+            r"same number of steps as values .* got \[19\] steps for \[20\]",
+        ),
         (VALUES, {"targets": [1.0] * 19 + [np.nan]}, ValueError, r"targets must be finite, got nan at step 19"),
-        (VALUES[:5], {"horizon": 4}, ValueError, r"of 2 steps and a horizon of 4 require 6 steps, the longest of 1"),
+        (
+            VALUES[:5],
+            {"horizon": 4},
+            ValueError,
+            r"at least 6 steps for length=2 and horizon=4, got at most 5 in 1 series",
+        ),
         (VALUES, {"horizon": 0}, ValueError, r"horizon must be"),
         (VALUES, {"stride": 0}, ValueError, r"stride must be"),
     ],
 )
-def test_bad_input(values, options, error, message):
+def test_invalid_arguments_are_rejected(values, options, error, message):
     with pytest.raises(error, match=message):
         series_windows(values, 2, 2, **options)
 
 
 @pytest.mark.parametrize("pieces", [[np.arange(9.0)], [np.arange(9), np.arange(9) / 2], [[0.5] * 9], [[True] * 9]])
-def test_token_windows_refuses_what_is_no_id(pieces):
+def test_token_windows_reject_values_other_than_integers(pieces):
     with pytest.raises(TypeError, match=r"integer ids, got .*; use series_windows"):
         token_windows(pieces, 3, 2)

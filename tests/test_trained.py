@@ -40,14 +40,17 @@ def entries(monkeypatch, tmp_path):
     monkeypatch.setattr(trained, "DIRECTORY", tmp_path / "weights")
     text = zoo.info("kjv_lstm_2x256", vocabulary="abc", units=5, embedding=4)
     series = zoo.info("vowels_bigru_2x64", units=3)
-    configs = [replace(text, name="mine", corpus=None, params=None), replace(series, name="ours", params=None)]
+    configs = [
+        replace(text, name="small_text", corpus=None, params=None),
+        replace(series, name="small_series", params=None),
+    ]
     registry.register(*configs)
     return configs
 
 
 @pytest.fixture
 def published(entries, tmp_path):
-    """Publish the weights of "mine", and return the model."""
+    """Publish the weights of "small_text", and return the model."""
     model = run_directory(tmp_path / "run", entries[0])
     publish(tmp_path / "run", trained.DIRECTORY)
     return model
@@ -70,24 +73,28 @@ def test_published_weights_load_by_name(entries, index, tmp_path):
 
 
 def test_only_fields_that_weights_do_not_depend_on_may_be_overridden(published):
-    model = zoo.create_model("mine", pretrained=True, dropout=0.4, learning_rate=1e-4, vocabulary="abc", stateful=True)
+    model = zoo.create_model(
+        "small_text", pretrained=True, dropout=0.4, learning_rate=1e-4, vocabulary="abc", stateful=True
+    )
     np.testing.assert_array_equal(model.get_weights()[0], published.get_weights()[0].astype("float16"))
-    assert zoo.info("mine", dropout=0.4).weights is not None and zoo.info("mine", units=6).weights is None
-    with pytest.raises(ValueError, match=r"mine do not fit units=6 \(trained with 5\); remove these overrides"):
-        zoo.create_model("mine", pretrained=True, units=6)
+    assert zoo.info("small_text", dropout=0.4).weights is not None and zoo.info("small_text", units=6).weights is None
+    with pytest.raises(ValueError, match=r"small_text do not fit units=6 \(trained with 5\); remove these overrides"):
+        zoo.create_model("small_text", pretrained=True, units=6)
     with pytest.raises(ValueError, match=r"activation='relu' \(trained with None\)"):
-        zoo.create_model("mine", pretrained=True, activation="relu")
+        zoo.create_model("small_text", pretrained=True, activation="relu")
     with pytest.raises(ValueError, match=r"vocabulary='cba' \(trained with 'abc'\)"):
-        zoo.create_model("mine", pretrained=True, vocabulary="cba")
+        zoo.create_model("small_text", pretrained=True, vocabulary="cba")
 
 
 def test_error_lists_models_with_trained_weights(published):
-    with pytest.raises(ValueError, match=r"ours has no trained weights; models with trained weights: mine"):
-        zoo.create_model("ours", pretrained=True)
+    with pytest.raises(
+        ValueError, match=r"small_series has no trained weights; models with trained weights: small_text"
+    ):
+        zoo.create_model("small_series", pretrained=True)
 
 
 def test_damaged_weight_file_is_rejected_by_its_hash(published):
-    path = trained.DIRECTORY / "mine.safetensors"
+    path = trained.DIRECTORY / "small_text.safetensors"
     content = path.read_bytes()
     for data in (content[:-3], content[:-1] + bytes([content[-1] ^ 1]), b""):
         path.write_bytes(data)
@@ -95,20 +102,20 @@ def test_damaged_weight_file_is_rejected_by_its_hash(published):
         with pytest.raises(
             ValueError, match=rf"is damaged: expected SHA-256 \w{{64}}, got {digest}; no weights were loaded"
         ):
-            zoo.create_model("mine", pretrained=True)
+            zoo.create_model("small_text", pretrained=True)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"mine.safetensors' is missing"):
-        zoo.create_model("mine", pretrained=True)
+    with pytest.raises(FileNotFoundError, match=r"small_text.safetensors' is missing"):
+        zoo.create_model("small_text", pretrained=True)
 
 
 def test_weights_of_another_model_are_rejected_before_loading(published):
     """No weight is loaded if the hash matches but one shape does not."""
-    path = trained.DIRECTORY / "mine.safetensors"
+    path = trained.DIRECTORY / "small_text.safetensors"
     arrays = load(path.read_bytes())
     arrays["head/bias"] = np.zeros(7, "float16")
     path.write_bytes(save(arrays))
-    record = replace(trained.read_record("mine"), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    model = zoo.create_model("mine")
+    record = replace(trained.read_record("small_text"), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    model = zoo.create_model("small_text")
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"another model: expected head/bias of shape \(3,\), got \(7,\)"):
         record.load(model)
@@ -117,10 +124,10 @@ def test_weights_of_another_model_are_rejected_before_loading(published):
 
 
 def test_damaged_record_is_rejected(published):
-    path = trained.DIRECTORY / "mine.json"
+    path = trained.DIRECTORY / "small_text.json"
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(ValueError, match=r"mine.json' is damaged"):
-        zoo.create_model("mine", pretrained=True)
+    with pytest.raises(ValueError, match=r"small_text.json' is damaged"):
+        zoo.create_model("small_text", pretrained=True)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +137,7 @@ def test_damaged_record_is_rejected(published):
         ({"quick": True}, "shortened by --quick"),
         ({"weights": 3}, "it differs in architecture"),
         ({"recipe": {}}, "it differs in optimizer, learning_rate"),
-        ({"model": "minee"}, "unknown model 'minee'; did you mean 'mine'"),
+        ({"model": "small_texts"}, "unknown model 'small_texts'; did you mean 'small_text'"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )

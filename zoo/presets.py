@@ -35,7 +35,7 @@ def save_preset(model: keras.Model, directory: PathLike, config: Configuration |
 
     Args:
         model: Model built by `config.build()` or `create_model`.
-        directory: Output directory; must not exist or be empty.
+        directory: Output directory; must be empty or not exist.
         config: Configuration of the model, as returned by `info`; None for the one it was built from.
 
     Raises:
@@ -116,7 +116,8 @@ def load_weights(model: keras.Model, directory: PathLike) -> None:
     """Load the weights of a preset into its model.
 
     Raises:
-        ValueError: If the file is missing, damaged, or belongs to another model. The model is then unchanged.
+        FileNotFoundError: If the file is missing.
+        ValueError: If the file is damaged or belongs to another model. The model is then unchanged.
     """
     stored = json.loads((Path(directory) / CONFIG).read_text(encoding="utf-8"))
     read_weights(model, Path(directory) / WEIGHTS, stored["sha256"])

@@ -1,45 +1,63 @@
-"""`gradient_health`: how far the gradient reaches back in time, and what is wrong where it does not."""
+"""`gradient_health`: measure how far the gradient reaches back in time, and diagnose why it does not."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from deeprnn_keras.audit import gate_saturation
+from deeprnn_keras._types import ArrayLike, CellSpec, Tensor
 from deeprnn_keras.audit.diagnosis import diagnose
 from deeprnn_keras.audit.find_layers import find_stack
-from deeprnn_keras.audit.health_report import HealthReport, LayerKind
-from deeprnn_keras.audit.step_by_step import StepByStep, standing_in, unchanged
-from deeprnn_keras.optimizers.clipping import global_clipnorm_of
+from deeprnn_keras.audit.gate_saturation import candidate_activation, dead_fraction, saturation
+from deeprnn_keras.audit.health_report import HealthReport, LayerDescription
+from deeprnn_keras.audit.step_by_step import LayerPass, StepByStep, replaced_call, restored_variables
+from deeprnn_keras.optimizers.clipping import global_clipnorm_of, unwrap_optimizer
 
-HALF_SCALE = 1024.0  # of the loss, where layers above compute in float16: as in training, against underflow
+if TYPE_CHECKING:
+    import keras
+
+    from deeprnn_keras.layers import DeepRNN
+
+FLOAT16_LOSS_SCALE = 1024.0  # prevents underflow in layers above that compute in float16, as in training
+
+ModelInput: TypeAlias = "ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]"
+"""Input of a model: an array, or a list or dictionary of arrays."""
 
 
-def gradient_health(model, x, y, layer=None):
-    """Measures on one batch how the gradient of the loss reaches the states of a `DeepRNN`, and says what is wrong.
+def gradient_health(model: keras.Model, x: ModelInput, y: ArrayLike, layer: str | None = None) -> HealthReport:
+    """Measure on one batch how the gradient of the loss reaches the states of a `DeepRNN`, and diagnose problems.
 
-    The loss of the last step alone is differentiated by every state of every layer at every step, through all later
-    steps and all layers above, exactly. With T' a row's last step, and S_t^(l) all states of layer l (h and c of an
-    LSTM; of a GRU S = H):
+    The loss of the last step alone is differentiated with respect to every state of every layer at every step, through
+    all later steps and all layers above, without approximation. With T' the last step of a row, and S_t^(l) all states
+    of layer l (h and c of an LSTM; S = H for a GRU):
 
-        state[l, k] = sqrt(mean over rows |n dloss/dS_{T'-k}^(l)|^2),   hidden[l, k]: the same for H_{T'-k}^(l)
+        state_norms[l, k] = sqrt(mean over rows |n dloss/dS_{T'-k}^(l)|^2),   hidden_norms[l, k]: the same with H
 
-    n times, since the loss is a mean over the n rows: it is the gradient of a row's own loss, whatever the batch. A row
-    counts from its first to its last step that is not masked. With a network whose output has no time axis, the loss
-    is the whole one. (If it reads all steps, by pooling or attention, the loss has short ways to all of them.)
+    The factor n compensates for the mean over the n rows in the loss: the result is the gradient of the loss of one
+    row, for any batch size. The steps of a row are those from its first to its last step that is not masked. If the
+    output of the model has no time axis, the whole loss is differentiated. (If that output pools or attends over all
+    steps, the loss depends on each of them directly.)
 
-    Nothing is drawn or changed: no dropout, and no weight, optimizer, seed, metric or carried state is another one
-    afterwards. Carried states are taken to be zero.
+    The pass is deterministic and changes nothing: it applies no dropout and leaves weights, optimizer, seeds, metrics,
+    and carried states as they were. Carried states count as zero.
 
     Args:
-        model: built and compiled, with one output and a `DeepRNN` that is used once: one direction, no dilation.
-        x, y: one batch as `model.fit` takes it, of NumPy arrays; x may be a list or dictionary of them.
-        layer: the name of the `DeepRNN`, where there are several.
+        model: Built and compiled model with one output and a `DeepRNN` that is used once, with one direction and no
+            dilation.
+        x: Inputs of one batch, as passed to `model.fit`: a NumPy array, or a list or dictionary of arrays.
+        y: Targets of the batch.
+        layer: Name of the `DeepRNN`, if the model has several.
 
-    Returns a `HealthReport`: printed, a table and the findings in words; `plot(path)` draws it.
+    Returns:
+        `HealthReport`, which prints as a table with findings; `plot(path)` saves a plot.
 
     Raises:
-        ValueError: for a model that is not built or not compiled, or has more outputs; no such layer, or one with
-            bidirectional, dilation or go_backwards; x that is not finite; y with another number of rows.
+        ValueError: If the model is not built, not compiled, or has several outputs; if there is no such layer, or it
+            has `bidirectional`, `dilation`, or `go_backwards`; if x is not finite; or if x and y differ in their
+            number of rows.
 
     Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
 
@@ -50,48 +68,50 @@ def gradient_health(model, x, y, layer=None):
     >>> model.compile("adam", "mse")
     >>> x, y = np.random.default_rng(0).normal(size=(4, 30, 3)), np.ones((4, 1))
     >>> report = gradient_health(model, x, y)
-    >>> report.state.shape, [finding.name for finding in report.findings]
+    >>> report.state_norms.shape, [finding.name for finding in report.findings]
     ((2, 30), [])
     """
     import tensorflow as tf
 
-    stack = _checked(model, find_stack(model, layer) if model.built else None)
-    x, y = _batch(x, y)
-    with unchanged(model), tf.GradientTape(persistent=True) as tape:
+    stack = _check_model(model, find_stack(model, layer) if model.built else None)
+    x, y = _to_tensors(x, y)
+    with restored_variables(model), tf.GradientTape(persistent=True) as tape:
         steps = StepByStep(stack, tape)
-        scale = HALF_SCALE if stack.compute_dtype == "float16" else 1.0
-        with standing_in(stack, steps.call):
+        scale = FLOAT16_LOSS_SCALE if stack.compute_dtype == "float16" else 1.0
+        with replaced_call(stack, steps.call):
             predicted = model(x, training=False)
         _check_pass(model, stack, steps, predicted)
         loss = model.compute_loss(x=x, y=y, y_pred=predicted)
-        training_loss = scale * loss
-        last_loss = scale * _last_loss(model, stack, x, y, predicted, loss, _ends(steps.mask)[1])
-    by_state = tape.gradient(
-        last_loss, [done.offsets for done in steps.passes], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        scaled_loss = scale * loss
+        last_step_loss = scale * _last_step_loss(model, stack, x, y, predicted, loss, steps.mask)
+    state_gradients = tape.gradient(
+        last_step_loss,
+        [layer_pass.offsets for layer_pass in steps.passes],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
-    by_weight = _by_weight(model, tape.gradient(training_loss, model.trainable_variables), scale)
-    return _report(model, stack, steps, by_state, by_weight, float(loss), scale)
+    weight_norms = _weight_norms(model, tape.gradient(scaled_loss, model.trainable_variables), scale)
+    return _build_report(model, stack, steps, state_gradients, weight_norms, float(loss), scale)
 
 
-def _checked(model, stack):
+def _check_model(model: keras.Model, stack: DeepRNN | None) -> DeepRNN:
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"gradient_health needs Keras on TensorFlow, got {keras.backend.backend()!r}")
+        raise ValueError(f"gradient_health requires the TensorFlow backend, got {keras.backend.backend()!r}")
     if stack is None:
-        raise ValueError(f"model {model.name!r} is not built; begin it with keras.Input, or call it once")
+        raise ValueError(f"model {model.name!r} is not built; start it with keras.Input, or call it once")
     if not model.compiled or model.loss is None:
         raise ValueError(f"model {model.name!r} has no loss; compile it with an optimizer and a loss")
-    for option, without in (("bidirectional", False), ("go_backwards", False), ("dilation", [1] * stack.num_layers)):
-        if getattr(stack, option) != without:
+    for option, default in (("bidirectional", False), ("go_backwards", False), ("dilation", [1] * stack.num_layers)):
+        if getattr(stack, option) != default:
             raise ValueError(
                 f"layer {stack.name!r} has {option}={getattr(stack, option)!r}, for which the lag between a state and "
-                "the last step is not defined; measure a stack that reads forwards, step by step"
+                "the last step is not defined; pass a model with a forward stack without dilation"
             )
     return stack
 
 
-def _batch(x, y):
+def _to_tensors(x: ModelInput, y: ArrayLike) -> tuple[Any, Tensor]:
     import keras
     import tensorflow as tf
 
@@ -99,51 +119,59 @@ def _batch(x, y):
     y = np.asarray(y)
     for part in keras.tree.flatten(x):
         if part.dtype.kind == "f" and not np.isfinite(part).all():
-            raise ValueError("x must be finite, got NaN or infinity in it; clean the data first")
+            raise ValueError("x must be finite, got NaN or infinite values; clean the data first")
         if y.ndim == 0 or len(part) != len(y):
             raise ValueError(f"y must have one row for each row of x, got shapes {part.shape} and {y.shape}")
     return keras.tree.map_structure(tf.convert_to_tensor, x), tf.convert_to_tensor(y)
 
 
-def _check_pass(model, stack, steps, predicted):
+def _check_pass(model: keras.Model, stack: DeepRNN, steps: StepByStep, predicted: object) -> None:
     if isinstance(predicted, (list, tuple, dict)):
         raise ValueError(f"model {model.name!r} must have one output, got {len(predicted)}")
     if steps.calls != 1:
         raise ValueError(f"layer {stack.name!r} must be used once in the model, got {steps.calls} uses")
     if not steps.mask.any():
-        raise ValueError("x must have a step that is not masked, got none")
+        raise ValueError("x must have at least one step that is not masked, got none")
 
 
-def _last_loss(model, stack, x, y, predicted, loss, last):
-    """The loss of each row's last step, where predictions and targets have the stack's time axis; else the loss."""
+def _last_step_loss(
+    model: keras.Model, stack: DeepRNN, x: object, y: Tensor, predicted: Tensor, loss: Tensor, mask: np.ndarray
+) -> Tensor:
+    """Return the loss of the last step of each row; the loss itself if y or the predictions have no time axis."""
     import tensorflow as tf
 
-    timed = stack.return_sequences and len(predicted.shape) > 2 and len(y.shape) > 1
-    if not timed or predicted.shape[1] != y.shape[1] or y.shape[1] <= last.max():
+    last = _first_and_last_valid(mask)[1]
+    has_time_axis = stack.return_sequences and len(predicted.shape) > 2 and len(y.shape) > 1
+    if not has_time_axis or predicted.shape[1] != y.shape[1] or y.shape[1] <= last.max():
         return loss
-    at = np.maximum(last, 0)  # a row that is masked altogether is left out when the rows are counted
-    y, predicted = (tf.gather(part, at, axis=1, batch_dims=1)[:, None] for part in (y, predicted))
+    steps = np.maximum(last, 0)  # _lag_norms ignores rows that are entirely masked
+    y, predicted = (tf.gather(part, steps, axis=1, batch_dims=1)[:, None] for part in (y, predicted))
     return model.compute_loss(x=x, y=y, y_pred=predicted)
 
 
-def _ends(mask):
-    """First and last valid step of each row; (1, 0) of a row that has none."""
-    some = mask.any(1)
-    first = np.where(some, mask.argmax(1), 1)
-    return first, np.where(some, mask.shape[1] - 1 - mask[:, ::-1].argmax(1), 0)
+def _first_and_last_valid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last valid step of each row; (1, 0) for a row without one."""
+    has_valid = mask.any(1)
+    first = np.where(has_valid, mask.argmax(1), 1)
+    return first, np.where(has_valid, mask.shape[1] - 1 - mask[:, ::-1].argmax(1), 0)
 
 
-def _by_weight(model, gradients, scale):
-    """{path: norm}. Rows of an embedding that come several times are added up first: `convert_to_tensor` does so."""
+def _weight_norms(model: keras.Model, gradients: Sequence[Tensor | None], scale: float) -> dict[str, float]:
+    """Return {path: norm}. `convert_to_tensor` adds up repeated rows in the sparse gradient of an embedding."""
     import tensorflow as tf
 
     norms = [0.0 if g is None else np.linalg.norm(np.asarray(tf.convert_to_tensor(g), "float64")) for g in gradients]
     return {v.path: float(norm) / scale for v, norm in zip(model.trainable_variables, norms, strict=True)}
 
 
-def _by_lag(squares, mask):
-    """sqrt(mean over rows of n^2 squares (T, n)) for each lag, a list."""
-    first, last = _ends(mask)
+def _lag_norms(squares: np.ndarray, mask: np.ndarray) -> list[float]:
+    """Return sqrt(mean over rows of n^2 squares) for each lag.
+
+    Args:
+        squares: Squared norms of the gradients with respect to the states, (T, n).
+        mask: (n, T).
+    """
+    first, last = _first_and_last_valid(mask)
     norms = []
     for lag in range(int((last - first).max()) + 1):
         rows = np.flatnonzero(last - first >= lag)
@@ -151,28 +179,36 @@ def _by_lag(squares, mask):
     return norms
 
 
-def _report(model, stack, steps, by_state, by_weight, loss, scale):
+def _build_report(
+    model: keras.Model,
+    stack: DeepRNN,
+    steps: StepByStep,
+    state_gradients: Sequence[Sequence[Tensor]],
+    weight_norms: dict[str, float],
+    loss: float,
+    scale: float,
+) -> HealthReport:
     mask = steps.mask
-    squares = [[(np.asarray(g, "float64") ** 2).sum(-1) / scale**2 for g in parts] for parts in by_state]
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a LossScaleOptimizer
+    squares = [[(np.asarray(g, "float64") ** 2).sum(-1) / scale**2 for g in gradients] for gradients in state_gradients]
     report = HealthReport(
-        kinds=[_kind(given, done.layer.cell) for given, done in zip(stack.cells, steps.passes, strict=True)],
+        layers=[_describe_layer(*pair) for pair in zip(stack.cells, steps.passes, strict=True)],
         connection=stack.connection,
-        hidden=np.array([_by_lag(parts[0], mask) for parts in squares]),
-        state=np.array([_by_lag(sum(parts), mask) for parts in squares]),
-        largest=[float(np.abs(np.stack(done.outputs)).max()) for done in steps.passes],
-        saturation=[gate_saturation.saturation(done, mask) for done in steps.passes],
-        dead=[gate_saturation.dead(done, mask) for done in steps.passes],
+        hidden_norms=np.array([_lag_norms(parts[0], mask) for parts in squares]),
+        state_norms=np.array([_lag_norms(np.sum(parts, axis=0), mask) for parts in squares]),
+        max_abs_hidden=[float(np.abs(np.stack(layer_pass.outputs)).max()) for layer_pass in steps.passes],
+        saturation=[saturation(layer_pass, mask) for layer_pass in steps.passes],
+        dead_fraction=[dead_fraction(layer_pass, mask) for layer_pass in steps.passes],
         loss=loss,
-        gradient_norm=float(np.linalg.norm(list(by_weight.values()))),
-        by_weight=by_weight,
+        gradient_norm=float(np.linalg.norm(list(weight_norms.values()))),
+        weight_norms=weight_norms,
         weights_finite=all(np.isfinite(v.numpy()).all() for v in model.trainable_variables),
-        learning_rate=float(optimizer.learning_rate),
+        learning_rate=float(unwrap_optimizer(model.optimizer).learning_rate),
         global_clipnorm=global_clipnorm_of(model.optimizer),
     )
     return replace(report, findings=diagnose(report))
 
 
-def _kind(given, cell):
-    name = given["name"] if isinstance(given, dict) else given if isinstance(given, str) else type(cell).__name__
-    return LayerKind(name, getattr(gate_saturation.activation(cell), "__name__", None))
+def _describe_layer(spec: CellSpec, layer_pass: LayerPass) -> LayerDescription:
+    cell = layer_pass.layer.cell
+    name = spec["name"] if isinstance(spec, dict) else spec if isinstance(spec, str) else type(cell).__name__
+    return LayerDescription(name, getattr(candidate_activation(cell), "__name__", None))

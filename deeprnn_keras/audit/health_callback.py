@@ -1,45 +1,57 @@
-"""`GradientHealth`: `gradient_health` during a training."""
+"""`GradientHealth`: callback that runs `gradient_health` during training."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import ArrayLike, Logs, PathLike
 from deeprnn_keras.audit.diagnosis import diagnose_run
-from deeprnn_keras.audit.health import gradient_health
-from deeprnn_keras.optimizers.clipping import global_clipnorm_of
+from deeprnn_keras.audit.health import ModelInput, gradient_health
+from deeprnn_keras.audit.health_report import HealthReport
+from deeprnn_keras.optimizers.clipping import global_clipnorm_of, unwrap_optimizer
 from deeprnn_keras.training.files import save_text
 
 
 class GradientHealth(keras.callbacks.Callback):
-    """Measures the health of the gradient while a model trains, and says what is wrong with the network or the run.
+    """Measure gradient health during training, and diagnose problems of the network and of the run.
 
-    Measures after the first update, after every `every` updates and at the end, on one batch, each time as
-    `gradient_health` does, and as little changes: the training is the same with and without it. An update is a call of
-    `on_train_batch_end`.
+    It measures with `gradient_health` on one batch: after the first update, after every `every` updates, and at the
+    end. The measurements do not affect training. An update is a call of `on_train_batch_end`.
 
     Args:
-        x, y: the batch, as in `gradient_health`; one that is kept out of the training, or a part of it.
-        every: updates between two measurements.
-        directory: where `gradient_health.png` and `gradient_health.txt` are written at the end; made if missing.
-        tensorboard: write scalars into the directory too, at each measurement.
-        layer: the name of the `DeepRNN`, where there are several.
+        x: Inputs of the batch, as in `gradient_health`; held-out data or a part of the training data.
+        y: Targets of the batch.
+        every: Number of updates between measurements.
+        directory: Directory for `gradient_health.png` and `gradient_health.txt`, written at the end; created if
+            missing.
+        tensorboard: Write scalars to `directory` at each measurement.
+        layer: Name of the `DeepRNN`, if the model has several.
 
     Attributes:
-        reports: [(update, `HealthReport`)].
-        losses, learning_rates: one per update. The loss is worked out from Keras' mean over the epoch so far.
-        update_sizes: between two measurements, |change of all weights| / |weights| per update.
-        counts: [(updates applied, updates clipped)] at the begin and at each measurement, if the optimizer counts.
-        report: the last `HealthReport`, with the share of clipped updates and the findings of the whole run: the clip
-            is too tight if 90 % of the updates are clipped and the median norm is 10 times as large; the learning rate
-            is too high if the loss lost half of what it had gained, beyond its noise, or updates move the weights by
-            more than 5 %.
+        reports: [(number of updates, `HealthReport`)].
+        losses: Loss of each update, computed from the mean over the epoch that Keras logs.
+        learning_rates: Learning rate of each update.
+        num_updates: Number of updates so far.
+        update_sizes: Norm of the change of all weights per update, relative to the norm of the weights, for each
+            interval between measurements.
+        update_counts: [(updates applied, updates clipped)] at the start and at each measurement, if the optimizer
+            counts them.
+        report: Last `HealthReport`, with the fraction of clipped updates and the findings of the whole run. The clip
+            is too tight if 90% of the updates are clipped and the median norm is 10 times the clipping norm. The
+            learning rate is too high if the loss lost half of its improvement, beyond its noise, or if an update
+            changes the weights by more than 5%.
 
     Raises:
-        ValueError: for `every` below 1, TensorBoard without a directory, and what `gradient_health` refuses.
+        ValueError: If `every` is below 1, if `tensorboard` is set without `directory`, and as in `gradient_health`.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
@@ -53,112 +65,133 @@ class GradientHealth(keras.callbacks.Callback):
     ([1, 2, 4, 6, 8], 'healthy')
     """
 
-    def __init__(self, x, y, every=100, directory=None, tensorboard=False, layer=None):
+    def __init__(
+        self,
+        x: ModelInput,
+        y: ArrayLike,
+        every: int = 100,
+        directory: PathLike | None = None,
+        tensorboard: bool = False,
+        layer: str | None = None,
+    ) -> None:
         super().__init__()
         self.x, self.y, self.layer = x, y, layer
         self.every = checks.positive_int("every", every)
         self.directory = None if directory is None else Path(directory).expanduser()
         if tensorboard and directory is None:
-            raise ValueError("tensorboard=True needs a directory to write to, got directory=None")
+            raise ValueError("tensorboard=True requires a directory, got directory=None")
         if self.directory is not None and self.directory.exists() and not self.directory.is_dir():
-            raise ValueError(f"directory {str(self.directory)!r} is a file; pass a directory, which may not exist yet")
+            raise ValueError(f"directory {str(self.directory)!r} is a file; pass a new or existing directory")
         self.tensorboard = bool(tensorboard)
-        self.update, self.reports, self.losses, self.learning_rates = 0, [], [], []
-        self.update_sizes, self.counts, self.weights = [], [], []
-        self.epoch_batches, self.epoch_sum = 0, 0.0
-        self._writer = None  # of TensorBoard, during a training
+        self.num_updates = 0
+        self.reports: list[tuple[int, HealthReport]] = []
+        self.losses: list[float] = []
+        self.learning_rates: list[float] = []
+        self.update_sizes: list[float] = []
+        self.update_counts: list[tuple[int, int]] = []
+        self.weights: list[np.ndarray] = []  # at the last measurement
+        self.epoch_batches, self.epoch_loss_sum = 0, 0.0
+        self._writer: Any = None  # of TensorBoard, during training
 
     @property
-    def report(self):
-        """The last report with what the run shows, or None before the first."""
+    def report(self) -> HealthReport | None:
+        """Last report with the findings of the run, or None before the first measurement."""
         if not self.reports:
             return None
-        last, norms = self.reports[-1][1], [report.gradient_norm for _, report in self.reports]
-        last = replace(last, clipped=self._clipped(0), norms=norms)
+        gradient_norms = [report.gradient_norm for _, report in self.reports]
+        last = replace(self.reports[-1][1], clipped_fraction=self._clipped_since(0), gradient_norms=gradient_norms)
         return replace(last, findings=[*last.findings, *diagnose_run(last, self.losses, self.update_sizes)])
 
-    def on_train_begin(self, logs=None):
+    @override
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)
         if self.tensorboard:
             import tensorflow as tf
 
             self._writer = tf.summary.create_file_writer(str(self.directory))
-        self._count()
+        self._record_counts()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch_batches, self.epoch_sum = 0, 0.0
+    @override
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch_batches, self.epoch_loss_sum = 0, 0.0
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.update += 1
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        assert logs is not None  # Keras passes the logs of the batch
+        self.num_updates += 1
         self.epoch_batches += 1
-        total = float(logs["loss"]) * self.epoch_batches  # Keras logs the mean since the epoch's begin
-        self.losses.append(total - self.epoch_sum)
-        self.epoch_sum = total
+        loss_sum = float(logs["loss"]) * self.epoch_batches  # Keras logs the mean since the start of the epoch
+        self.losses.append(loss_sum - self.epoch_loss_sum)
+        self.epoch_loss_sum = loss_sum
         self.learning_rates.append(float(self.model.optimizer.learning_rate))
-        if self.update == 1 or self.update % self.every == 0:
+        if self.num_updates == 1 or self.num_updates % self.every == 0:
             self._measure()
 
-    def on_train_end(self, logs=None):
-        if self.update and self.reports[-1][0] != self.update:
+    @override
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.num_updates and self.reports[-1][0] != self.num_updates:
             self._measure()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        if self.directory is not None and self.reports:
-            report = self.report
+        if self.directory is not None and (report := self.report) is not None:
             report.plot(self.directory / "gradient_health.png")
             save_text(f"{report}\n", self.directory / "gradient_health.txt")
 
-    def _measure(self):
+    def _measure(self) -> None:
         weights = [v.numpy().copy() for v in self.model.trainable_variables]
         if self.reports:
-            updates = self.update - self.reports[-1][0]
-            moved = _length(new - old for new, old in zip(weights, self.weights, strict=True))
-            self.update_sizes.append(moved / max(_length(self.weights), 1e-12) / updates)
+            updates = self.num_updates - self.reports[-1][0]
+            change = _global_norm(new - old for new, old in zip(weights, self.weights, strict=True))
+            self.update_sizes.append(change / max(_global_norm(self.weights), 1e-12) / updates)
         self.weights = weights
-        self._count()
-        self.reports.append((self.update, gradient_health(self.model, self.x, self.y, self.layer)))
+        self._record_counts()
+        report = gradient_health(self.model, self.x, self.y, self.layer)
+        self.reports.append((self.num_updates, report))
         if self._writer is not None:
-            self._write_scalars(self.reports[-1][1])
+            self._write_scalars(report)
 
-    def _count(self):
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+    def _record_counts(self) -> None:
+        optimizer = unwrap_optimizer(self.model.optimizer)
         if hasattr(optimizer, "applied") and hasattr(optimizer, "clipped"):
-            self.counts.append((int(optimizer.applied), int(optimizer.clipped)))
+            self.update_counts.append((int(optimizer.applied), int(optimizer.clipped)))
 
-    def _clipped(self, since):
-        """The share of updates clipped since measurement `since`, as the optimizer counted, or by the norms."""
-        clip = global_clipnorm_of(self.model.optimizer)
-        if clip is None:
+    def _clipped_since(self, measurement: int) -> float | None:
+        """Return the fraction of updates clipped since a measurement, counted by the optimizer or judged by norms."""
+        clipnorm = global_clipnorm_of(self.model.optimizer)
+        if clipnorm is None:
             return None
-        if self.counts:
-            applied, clipped = np.subtract(self.counts[-1], self.counts[since])
+        if self.update_counts:
+            applied, clipped = np.subtract(self.update_counts[-1], self.update_counts[measurement])
             return float(clipped / applied) if applied else None
-        return float(np.mean([report.gradient_norm > clip for _, report in self.reports[since:]]))
+        return float(np.mean([report.gradient_norm > clipnorm for _, report in self.reports[measurement:]]))
 
-    def _write_scalars(self, report):
+    def _write_scalars(self, report: HealthReport) -> None:
         import tensorflow as tf
 
-        middle = report.state.shape[1] // 2
-        scalars = {"gradient_norm": report.gradient_norm, "clipped": self._clipped(-2 if self.counts else -1)}
-        for place, gates in enumerate(report.saturation):
+        middle = report.state_norms.shape[1] // 2
+        scalars: dict[str, float | None] = {
+            "gradient_norm": report.gradient_norm,
+            "clipped": self._clipped_since(-2 if self.update_counts else -1),
+        }
+        for index, gates in enumerate(report.saturation):
             scalars |= {
-                f"layer_{place + 1}/norm_at_lag_0": report.state[place, 0],
-                f"layer_{place + 1}/norm_at_lag_{middle}": report.state[place, middle],
-                f"layer_{place + 1}/dead": report.dead[place],
-                **{f"layer_{place + 1}/saturated_{gate}": share for gate, share in gates.items()},
+                f"layer_{index + 1}/norm_at_lag_0": report.state_norms[index, 0],
+                f"layer_{index + 1}/norm_at_lag_{middle}": report.state_norms[index, middle],
+                f"layer_{index + 1}/dead": report.dead_fraction[index],
+                **{f"layer_{index + 1}/saturated_{gate}": fraction for gate, fraction in gates.items()},
             }
-        # what `tf.summary.scalar` writes, which is there only if TensorBoard is installed
+        # The format of `tf.summary.scalar`, which exists only if TensorBoard is installed.
         metadata = tf.compat.v1.SummaryMetadata()
         metadata.plugin_data.plugin_name = "scalars"
         with self._writer.as_default():
             for name, value in scalars.items():
                 if value is not None:
                     tag = f"gradient_health/{name}"
-                    tf.summary.write(tag, tf.constant(value, "float32"), self.update, metadata)
+                    tf.summary.write(tag, tf.constant(value, "float32"), self.num_updates, metadata)
         self._writer.flush()
 
 
-def _length(arrays):
+def _global_norm(arrays: Iterable[np.ndarray]) -> float:
     return math.sqrt(sum(float(np.sum(np.square(array, dtype="float64"))) for array in arrays))

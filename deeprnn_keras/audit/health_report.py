@@ -1,17 +1,25 @@
-"""`HealthReport`: what a measurement found, as data, as text and as a picture."""
+"""Report of `gradient_health`, as data, as text, and as a plot."""
+
+from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, VALIDATION_COLOR
 from deeprnn_keras.training.files import atomic_write
 
-VANISHED = 1e-4  # of the gradient at the last step
-GRID = "#e6eaee"
-SHARES = {
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+VANISHED = 1e-4  # relative to the gradient at the last step
+GRID_COLOR = "#e6eaee"
+BAR_COLORS = {
     "dead": VALIDATION_COLOR,
     "output": "#2f6db3",
     "candidate": "#7fa8d1",
@@ -21,20 +29,20 @@ SHARES = {
     "reset": "#a3c9a8",
 }
 DASHES = (0, (3, 2))
-FEW = 12  # points of a line that are drawn as points
-LOWEST = 1e-12  # of the norm at lag 0; a picture need not show what lies below
-WIDTH = 100  # of the words, in characters
+MAX_MARKERS = 12  # lines with fewer points have markers
+LOWEST_PLOTTED = 1e-12  # relative to the norm at lag 0
+TEXT_WIDTH = 100  # characters
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """A problem and its remedy.
 
     Attributes:
-        name: "vanishing", "exploding", "dead units", "saturated gates", "clip too tight", "learning rate too high" or
+        name: "vanishing", "exploding", "dead units", "saturated gates", "clip too tight", "learning rate too high", or
             "not finite".
-        text: what was measured.
-        advice: what to change.
+        text: Measured values that show the problem.
+        advice: Recommended change.
     """
 
     name: str
@@ -43,8 +51,13 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class LayerKind:
-    """A layer's cell and the activation of its candidate, by name (None if it has none that is known)."""
+class LayerDescription:
+    """Description of a layer.
+
+    Attributes:
+        name: Name of its cell.
+        activation: Name of the activation of the candidate, or None if it is unknown.
+    """
 
     name: str
     activation: str | None
@@ -52,108 +65,118 @@ class LayerKind:
 
 @dataclass(frozen=True)
 class HealthReport:
-    """What `gradient_health` measured; printed, a table and the findings in words.
+    """Measurements of `gradient_health`; prints as a table with findings.
 
     Attributes:
-        kinds: one `LayerKind` per layer, from the lowest up.
-        connection: how the layers are joined.
-        hidden, state: (L, lags): norm of the gradient of the last step's loss by H, and by all states together, that
-            lie `lag` steps before it; defined in `gradient_health`.
-        largest: the largest |H| of each layer.
-        saturation: per layer {gate: share of its values that are saturated}.
-        dead: per layer the share of units that are 0 at every row and step.
-        loss: of the batch, over all steps.
-        gradient_norm: of the gradient of that loss by all weights together, and
-        by_weight: {path of the weight: norm}.
-        weights_finite: there is no NaN among the weights.
-        learning_rate, global_clipnorm: of the optimizer, None where nothing is clipped.
-        clipped: the share of updates that were clipped, and
-        norms: the gradient norms, over the run; from `GradientHealth` only.
-        findings: a list of `Finding`, empty if all is well.
+        layers: Descriptions of the layers, from the lowest up.
+        connection: Connections between the layers.
+        hidden_norms: (L, lags): norms of the gradient of the last step's loss with respect to H, `lag` steps before
+            the last step; defined in `gradient_health`.
+        state_norms: (L, lags): the same with respect to all states of a layer together.
+        max_abs_hidden: Largest |H| of each layer.
+        saturation: {gate: fraction of its values that are saturated} of each layer.
+        dead_fraction: Fraction of units of each layer that are 0 in every row and at every step.
+        loss: Loss of the batch, over all steps.
+        gradient_norm: Norm of the gradient of the loss with respect to all weights together.
+        weight_norms: {path of the weight: norm of the gradient of the loss}.
+        weights_finite: Whether all weights are finite.
+        learning_rate: Learning rate of the optimizer.
+        global_clipnorm: Clipping norm of the optimizer, or None.
+        clipped_fraction: Fraction of updates that were clipped; only from `GradientHealth`.
+        gradient_norms: `gradient_norm` of each measurement of the run; only from `GradientHealth`.
+        findings: Findings; empty if there is no problem.
     """
 
-    kinds: list
+    layers: list[LayerDescription]
     connection: str
-    hidden: np.ndarray
-    state: np.ndarray
-    largest: list
-    saturation: list
-    dead: list
+    hidden_norms: np.ndarray
+    state_norms: np.ndarray
+    max_abs_hidden: list[float]
+    saturation: list[dict[str, float]]
+    dead_fraction: list[float]
     loss: float
     gradient_norm: float
-    by_weight: dict
+    weight_norms: dict[str, float]
     weights_finite: bool
     learning_rate: float
     global_clipnorm: float | None
-    clipped: float | None = None
-    norms: list = field(default_factory=list)
-    findings: list = field(default_factory=list)
+    clipped_fraction: float | None = None
+    gradient_norms: list[float] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     @property
-    def verdict(self):
-        """The names of the findings, or "healthy"."""
+    def verdict(self) -> str:
+        """Names of the findings, or "healthy"."""
         return ", ".join(finding.name for finding in self.findings) or "healthy"
 
     @property
-    def reach(self):
-        """Per layer the first lag at which `state` is below 1e-4 of what it is at lag 0, or None if it never is."""
-        lags = []
-        for norms in self.state:
-            gone = np.flatnonzero(norms < VANISHED * norms[0])
-            known = norms[0] > 0 and np.isfinite(norms).all()
-            lags.append(int(gone[0]) if known and len(gone) else None)
+    def vanishing_lags(self) -> list[int | None]:
+        """First lag of each layer at which `state_norms` is below 1e-4 of its value at lag 0, or None."""
+        lags: list[int | None] = []
+        for norms in self.state_norms:
+            vanished = np.flatnonzero(norms < VANISHED * norms[0])
+            is_measurable = norms[0] > 0 and np.isfinite(norms).all()
+            lags.append(int(vanished[0]) if is_measurable and len(vanished) else None)
         return lags
 
-    def __str__(self):
-        return "\n".join([*self._table(), "", self._figures(), "", *self._words()])
+    def __str__(self) -> str:
+        return "\n".join([*self._table(), "", self._summary(), "", *self._describe_findings()])
 
     __repr__ = __str__
 
-    def _table(self):
-        last = self.state.shape[1] - 1
+    def _table(self) -> list[str]:
+        last = self.state_norms.shape[1] - 1
         lags = sorted({lag for lag in (0, 1, 5, 20, last) if lag <= last})
-        wide = max(len(kind.name) for kind in self.kinds) + 2
-        head = "".join(f"{f'lag {lag}':>10}" for lag in lags)
-        lines = [f"{'layer':<8}{'cell':<{wide}}{head}{'lost at':>9}{'dead':>7}  saturated"]
-        for place in reversed(range(len(self.kinds))):
-            norms = "".join(f"{self.state[place, lag]:>10.1e}" for lag in lags)
-            lost = "-" if self.reach[place] is None else self.reach[place]
-            shares = ", ".join(f"{gate} {share:.0%}" for gate, share in self.saturation[place].items()) or "-"
-            name = f"{f'H^({place + 1})':<8}{self.kinds[place].name:<{wide}}"
-            lines.append(f"{name}{norms}{lost:>9}{self.dead[place]:>7.0%}  {shares}")
+        name_width = max(len(layer.name) for layer in self.layers) + 2
+        heading = "".join(f"{f'lag {lag}':>10}" for lag in lags)
+        lines = [f"{'layer':<8}{'cell':<{name_width}}{heading}{'lost at':>9}{'dead':>7}  saturated"]
+        vanishing_lags = self.vanishing_lags
+        for index in reversed(range(len(self.layers))):
+            norms = "".join(f"{self.state_norms[index, lag]:>10.1e}" for lag in lags)
+            lost = "-" if vanishing_lags[index] is None else vanishing_lags[index]
+            fractions = ", ".join(f"{gate} {fraction:.0%}" for gate, fraction in self.saturation[index].items()) or "-"
+            name = f"{f'H^({index + 1})':<8}{self.layers[index].name:<{name_width}}"
+            lines.append(f"{name}{norms}{lost:>9}{self.dead_fraction[index]:>7.0%}  {fractions}")
         return lines
 
-    def _figures(self):
+    def _summary(self) -> str:
         clip = "no clipping" if self.global_clipnorm is None else f"global_clipnorm {self.global_clipnorm:g}"
-        clip += "" if self.clipped is None else f" ({self.clipped:.0%} of the updates clipped)"
+        clip += "" if self.clipped_fraction is None else f" ({self.clipped_fraction:.0%} of the updates clipped)"
         return (
             f"loss {self.loss:.4g}, gradient norm {self.gradient_norm:.3g}, {clip}, "
             f"learning rate {self.learning_rate:.3g}"
         )
 
-    def _words(self):
+    def _describe_findings(self) -> list[str]:
         if not self.findings:
-            return ["healthy: the gradient neither vanishes nor explodes, and all layers take part."]
+            return ["healthy: the gradient neither vanishes nor explodes, and all layers contribute."]
         return [
-            textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent="    ", break_long_words=False)
+            textwrap.fill(text, TEXT_WIDTH, initial_indent=indent, subsequent_indent="    ", break_long_words=False)
             for finding in self.findings
-            for text, first in ((f"{finding.name}: {finding.text}", ""), (f"Change: {finding.advice}", "    "))
+            for text, indent in ((f"{finding.name}: {finding.text}", ""), (f"Change: {finding.advice}", "    "))
         ]
 
-    def plot(self, path):
-        """Draws the gradient against the lag, and the shares of dead and saturated units: a PNG; returns its path."""
+    def plot(self, path: PathLike) -> Path:
+        """Plot gradient norms against the lag, and fractions of dead and saturated units.
+
+        Args:
+            path: PNG file to write.
+
+        Returns:
+            The path.
+        """
         import matplotlib
 
         matplotlib.use("Agg")
         from matplotlib import pyplot
 
-        bars = sum(1 + len(gates) for gates in self.saturation)
-        height = min(max(4.2, 1.8 + 0.17 * bars), 7.5)
+        num_bars = sum(1 + len(gates) for gates in self.saturation)
+        height = min(max(4.2, 1.8 + 0.17 * num_bars), 7.5)
         figure, (left, right) = pyplot.subplots(
             1, 2, figsize=(10.5, height), dpi=120, width_ratios=(3, 2), layout="constrained"
         )
-        self._draw_lags(left, pyplot.get_cmap("viridis"))
-        self._draw_shares(right)
+        self._plot_norms(left, pyplot.get_cmap("viridis"))
+        self._plot_fractions(right)
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
         figure.suptitle(f"Gradient health: {self.verdict}", x=0.01, ha="left", color=TEXT_COLOR, fontsize=12)
@@ -162,56 +185,64 @@ class HealthReport:
         pyplot.close(figure)
         return Path(path)
 
-    def _draw_lags(self, axes, colours):
-        count, lags = self.state.shape
-        same = [np.array_equal(*norms, equal_nan=True) for norms in zip(self.hidden, self.state, strict=True)]
-        for place in reversed(range(count)):
-            colour = colours(0.08 + 0.74 * place / max(count - 1, 1))
-            norms = _drawable(self.state[place])
-            if not same[place]:
-                axes.plot(_drawable(self.hidden[place]), color=colour, linewidth=0.9, alpha=0.45, linestyle=DASHES)
-            marker = "o" if np.isfinite(norms).sum() < FEW else None
-            axes.plot(norms, color=colour, linewidth=1.9, marker=marker, markersize=4, label=f"H^({place + 1})")
-        if not all(same):
+    def _plot_norms(self, axes: Axes, colormap: Callable[[float], Any]) -> None:
+        num_layers, num_lags = self.state_norms.shape
+        is_single_state = [
+            np.array_equal(*norms, equal_nan=True) for norms in zip(self.hidden_norms, self.state_norms, strict=True)
+        ]
+        for index in reversed(range(num_layers)):
+            color = colormap(0.08 + 0.74 * index / max(num_layers - 1, 1))
+            norms = _plottable(self.state_norms[index])
+            if not is_single_state[index]:
+                hidden_norms = _plottable(self.hidden_norms[index])
+                axes.plot(hidden_norms, color=color, linewidth=0.9, alpha=0.45, linestyle=DASHES)
+            marker = "o" if np.isfinite(norms).sum() < MAX_MARKERS else None
+            axes.plot(norms, color=color, linewidth=1.9, marker=marker, markersize=4, label=f"H^({index + 1})")
+        if not all(is_single_state):
             axes.plot([], [], color=MUTED_COLOR, linewidth=0.9, linestyle=DASHES, label="H alone")
-        drawn = _drawable(self.state)
-        if np.isfinite(drawn[:, 0]).any():
-            bottom = max(min(np.nanmin(drawn), np.nanmin(_drawable(self.hidden))), LOWEST * np.nanmax(drawn[:, 0]))
+        self._set_norm_limits(axes)
+        axes.set_xlim(-0.02 * num_lags, max(num_lags - 1, 1) + 0.02 * num_lags)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  # of MaxNLocator
+        axes.set_xlabel("lag (steps before the last)", color=TEXT_COLOR)
+        title = "Norm of the gradient of the last step's loss with respect to the states"
+        axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=10)
+        axes.grid(axis="y", color=GRID_COLOR, linewidth=0.8)
+        axes.legend(frameon=False, fontsize=8.5, ncols=1 + num_layers // 5)
+
+    def _set_norm_limits(self, axes: Axes) -> None:
+        state_norms, hidden_norms = _plottable(self.state_norms), _plottable(self.hidden_norms)
+        if np.isfinite(state_norms[:, 0]).any():
+            smallest = min(np.nanmin(state_norms), np.nanmin(hidden_norms))
+            bottom = max(smallest, LOWEST_PLOTTED * np.nanmax(state_norms[:, 0]))
             axes.set_yscale("log")
-            axes.set_ylim(bottom / 4, np.nanmax(drawn) * 4)
+            axes.set_ylim(bottom / 4, np.nanmax(state_norms) * 4)
         else:
             axes.set_yticks([])
-            axes.annotate("no gradient that is finite and not 0", (0.5, 0.5), xycoords="axes fraction", ha="center")
-        axes.set_xlim(-0.02 * lags, max(lags - 1, 1) + 0.02 * lags)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel("lag: steps before the last", color=TEXT_COLOR)
-        axes.set_title(
-            "Norm of the gradient of the last step's loss by the states", loc="left", color=TEXT_COLOR, fontsize=10
-        )
-        axes.grid(axis="y", color=GRID, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=8.5, ncols=1 + count // 5)
+            axes.annotate("no finite gradient other than 0", (0.5, 0.5), xycoords="axes fraction", ha="center")
 
-    def _draw_shares(self, axes):
-        at, middles, seen = 0.0, [], set()
-        for place in reversed(range(len(self.kinds))):
-            shares = {"dead": self.dead[place], **self.saturation[place]}
-            middles.append(at + (len(shares) - 1) / 2)
-            for gate, share in shares.items():
-                label = None if gate in seen else "dead units" if gate == "dead" else f"{gate} at its ends"
-                axes.barh(at, share, color=SHARES[gate], height=0.8, label=label)
-                axes.annotate(f"{share:.0%}", (share, at), (4, 0), textcoords="offset points", va="center", fontsize=7)
-                seen.add(gate)
-                at += 1
-            at += 0.8
-        names = [f"H^({place + 1})" for place in reversed(range(len(self.kinds)))]
-        axes.set_yticks(middles, names)
-        axes.set_ylim(max(at, 9) - 0.8, -0.8)
+    def _plot_fractions(self, axes: Axes) -> None:
+        position, centers = 0.0, []
+        labeled: set[str] = set()
+        for index in reversed(range(len(self.layers))):
+            fractions = {"dead": self.dead_fraction[index], **self.saturation[index]}
+            centers.append(position + (len(fractions) - 1) / 2)
+            for name, fraction in fractions.items():
+                label = None if name in labeled else "dead units" if name == "dead" else f"{name} saturated"
+                axes.barh(position, fraction, color=BAR_COLORS[name], height=0.8, label=label)
+                options = {"textcoords": "offset points", "va": "center", "fontsize": 7}
+                axes.annotate(f"{fraction:.0%}", (fraction, position), (4, 0), **options)
+                labeled.add(name)
+                position += 1
+            position += 0.8
+        names = [f"H^({index + 1})" for index in reversed(range(len(self.layers)))]
+        axes.set_yticks(centers, names)
+        axes.set_ylim(max(position, 9) - 0.8, -0.8)
         axes.set_xlim(0, 1.1)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-        axes.set_title("Shares of units and of values", loc="left", color=TEXT_COLOR, fontsize=10)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
+        axes.set_title("Fractions of units and of gate values", loc="left", color=TEXT_COLOR, fontsize=10)
         axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
 
 
-def _drawable(norms):
-    """Norms on a log scale: what is 0 or not finite leaves a gap."""
+def _plottable(norms: np.ndarray) -> np.ndarray:
+    """Return norms for a log scale: values that are 0 or not finite leave a gap."""
     return np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)

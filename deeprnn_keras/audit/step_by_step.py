@@ -1,56 +1,77 @@
-"""A stack run step by step, with a place at every state where the derivative of a loss by that state is read off."""
+"""Step-by-step pass through a stack with which a loss can be differentiated with respect to every state."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deeprnn_keras import _compat
+from deeprnn_keras._types import Tensor
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from deeprnn_keras.layers import DeepRNN
 
 
 @dataclass
 class LayerPass:
-    """What one layer did.
+    """Tensors of one layer in a pass.
 
     Attributes:
-        layer: the Keras recurrent layer.
-        start: the states that it began with, (n, h) each.
-        offsets: zeros that were added to its states, (T, n, h) each. The derivative of a loss by them is the total
-            one by the states: through all later steps, and all layers above.
-        reads: what it read, one (n, d) for each step.
-        states: its states after each step, a list of (n, h) for each step.
-        outputs: H_t, one (n, h) for each step; at masked steps the last one again.
+        layer: The Keras recurrent layer.
+        initial_states: Initial states, (n, h) each.
+        offsets: Zeros added to the states, (T, n, h) each. The derivative of a loss with respect to them is the total
+            derivative with respect to the states: through all later steps and all layers above.
+        inputs: Inputs, (n, d) for each step.
+        states: States after each step, a list of (n, h) for each step.
+        outputs: H_t, (n, h) for each step; a masked step repeats the previous one.
     """
 
-    layer: object
-    start: list
-    offsets: list
-    reads: list = field(default_factory=list)
-    states: list = field(default_factory=list)
-    outputs: list = field(default_factory=list)
+    layer: keras.layers.RNN
+    initial_states: list[Tensor]
+    offsets: list[Tensor]
+    inputs: list[Tensor] = field(default_factory=list)
+    states: list[list[Tensor]] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
 
 
 class StepByStep:
-    """Stands in for the call of a `DeepRNN`: the same numbers, by the cells, one step after the other.
+    """Replacement for the call of a `DeepRNN` that runs the cells step by step, with equal results.
 
-    It computes in the dtype of the weights: small derivatives of many steps back would be 0 in half precision.
+    It computes in the dtype of the weights: in half precision, small derivatives with respect to early steps would
+    underflow.
 
     Args:
-        stack: a built `DeepRNN`: one direction, forwards, without dilation.
-        tape: watches the offsets.
+        stack: A built `DeepRNN` with one direction, forward, without dilation.
+        tape: Gradient tape that watches the offsets.
 
     Attributes:
-        passes: one `LayerPass` per layer, from the last call.
-        mask: (n, T) of bool, of the last call.
-        calls: their number.
+        passes: One `LayerPass` per layer, from the last call.
+        mask: Mask (n, T) of bool, from the last call.
+        calls: Number of calls.
     """
 
-    def __init__(self, stack, tape):
+    def __init__(self, stack: DeepRNN, tape: tf.GradientTape) -> None:
         self.stack, self.tape = stack, tape
-        self.passes, self.mask, self.calls = [], None, 0
+        self.passes: list[LayerPass] = []
+        self.mask: np.ndarray = np.zeros((0, 0), bool)
+        self.calls = 0
 
-    def call(self, sequences, initial_state=None, mask=None, training=False, **ignored):
-        """As `DeepRNN.call`, without dropout; states that a stateful layer carries are taken to be zero."""
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Sequence[Any] | None = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+        **unused: Any,
+    ) -> Tensor | list[Tensor] | tuple[Any, ...]:
+        """Return the result of `DeepRNN.call` without dropout; states carried by a stateful layer count as zero."""
         import tensorflow as tf
 
         self.calls += 1
@@ -58,90 +79,95 @@ class StepByStep:
             mask = _compat.keras_mask(sequences)
         n, steps = sequences.shape[:2]
         self.mask = np.ones((n, steps), bool) if mask is None else np.asarray(mask).astype(bool)
-        with _compat.no_autocast():  # the weights as they are, not in half precision
+        with _compat.no_autocast():  # reads the weights in their own dtype instead of half precision
             inputs = tf.unstack(tf.cast(sequences, self.stack.variable_dtype), axis=1)
-            results = self._levels(inputs, self._start(initial_state, n))
-        results = results if self.stack.return_all_layers else results[0]
+            results = self._run_levels(inputs, self._initial_states(initial_state, n))
+        output = results if self.stack.return_all_layers else results[0]
         if not self.stack.return_state:
-            return results
+            return output
         from deeprnn_keras.layers.state_structure import join_state
 
-        finals = [[tf.cast(part, self.stack.compute_dtype) for part in one.states[-1]] for one in self.passes]
-        return (results, *join_state(finals))
+        final_states = [
+            [tf.cast(state, self.stack.compute_dtype) for state in layer_pass.states[-1]] for layer_pass in self.passes
+        ]
+        return (output, *join_state(final_states))
 
-    def _start(self, initial_state, n):
+    def _initial_states(self, initial_state: Sequence[Any] | None, n: int) -> list[list[Tensor]]:
         import tensorflow as tf
 
         from deeprnn_keras.layers.state_structure import split_state
 
         dtype = self.stack.variable_dtype
-        given = split_state(initial_state, self.stack.state_size, n)
+        passed = split_state(initial_state, self.stack.state_size, n)
         return [
-            [tf.cast(part, dtype) for part in parts] or [tf.zeros((n, size), dtype) for size in sizes]
-            for parts, sizes in zip(given, self.stack.state_size, strict=True)
+            [tf.cast(state, dtype) for state in states] or [tf.zeros((n, size), dtype) for size in sizes]
+            for states, sizes in zip(passed, self.stack.state_size, strict=True)
         ]
 
-    def _levels(self, inputs, starts):
-        """What leaves the stack, a list, in its compute dtype."""
+    def _run_levels(self, inputs: list[Tensor], initial_states: list[list[Tensor]]) -> list[Tensor]:
+        """Return the outputs of the stack, one or one per level, in its compute dtype."""
         import tensorflow as tf
 
         connections = self.stack.connections
-        self.passes, left = [], [[] for _ in inputs]  # what leaves the levels, for each step
-        for index, (level, start) in enumerate(zip(self.stack.levels, starts, strict=True)):
-            reads = inputs if index == 0 else [below[-1] for below in left]
+        self.passes = []
+        outputs_below: list[list[Tensor]] = [[] for _ in inputs]  # outputs of the levels so far, for each step
+        for index, (level, initial) in enumerate(zip(self.stack.levels, initial_states, strict=True)):
+            level_inputs = inputs if index == 0 else [below[-1] for below in outputs_below]
             if connections.reads_input(index):
-                reads = [tf.concat(pair, -1) for pair in zip(reads, inputs, strict=True)]
-            self.passes.append(self._layer(level[0], reads, start))
+                level_inputs = [tf.concat(pair, -1) for pair in zip(level_inputs, inputs, strict=True)]
+            self.passes.append(self._run_layer(level[0], level_inputs, initial))
             source = connections.shortcut_source(index)
-            for below, output in zip(left, self.passes[-1].outputs, strict=True):
+            for below, output in zip(outputs_below, self.passes[-1].outputs, strict=True):
                 below.append(output if source is None else output + below[source])
-        steps = [self._leaving(below) for below in left]
-        joined = [tf.stack(parts, 1) for parts in zip(*steps, strict=True)]
-        joined = joined if self.stack.return_sequences else steps[-1]
-        return [tf.cast(result, self.stack.compute_dtype) for result in joined]
+        step_outputs = [self._select_levels(below) for below in outputs_below]
+        if self.stack.return_sequences:
+            results = [tf.stack(parts, 1) for parts in zip(*step_outputs, strict=True)]
+        else:
+            results = step_outputs[-1]
+        return [tf.cast(result, self.stack.compute_dtype) for result in results]
 
-    def _leaving(self, below):
-        """Return what leaves the stack at a step, given what leaves its levels."""
+    def _select_levels(self, outputs: list[Tensor]) -> list[Tensor]:
+        """Return the outputs of the stack at one step from those of its levels."""
         import tensorflow as tf
 
         if self.stack.return_all_layers:
-            return below
-        return [tf.concat(below, -1) if self.stack.connection == "skip" else below[-1]]
+            return outputs
+        return [tf.concat(outputs, -1) if self.stack.connection == "skip" else outputs[-1]]
 
-    def _layer(self, layer, reads, start):
+    def _run_layer(self, layer: keras.layers.RNN, inputs: list[Tensor], initial_states: list[Tensor]) -> LayerPass:
         import tensorflow as tf
 
-        steps = len(reads)
-        offsets = [tf.zeros((steps, *part.shape), part.dtype) for part in start]
+        steps = len(inputs)
+        offsets = [tf.zeros((steps, *state.shape), state.dtype) for state in initial_states]
         for offset in offsets:
             self.tape.watch(offset)
-        done = LayerPass(layer, start, offsets, reads)
-        states, output = start, tf.zeros_like(start[0])
-        for step, added in enumerate(zip(*map(tf.unstack, offsets), strict=True)):
-            new_output, new = layer.cell.call(reads[step], states)
-            new = list(new) if isinstance(new, (list, tuple)) else [new]
-            is_state = new_output is new[0]  # else the offset reaches the output through the next step alone
-            new = [self._kept(step, after, before) for after, before in zip(new, states, strict=True)]
-            states = [part + offset for part, offset in zip(new, added, strict=True)]
-            output = self._kept(step, states[0] if is_state else new_output, output)
-            done.states.append(states)
-            done.outputs.append(output)
-        return done
+        layer_pass = LayerPass(layer, initial_states, offsets, inputs)
+        states, output = initial_states, tf.zeros_like(initial_states[0])
+        for step, step_offsets in enumerate(zip(*map(tf.unstack, offsets), strict=True)):
+            new_output, new_states = layer.cell.call(inputs[step], states)
+            new_states = list(new_states) if isinstance(new_states, (list, tuple)) else [new_states]
+            is_state = new_output is new_states[0]  # otherwise the offset affects the output only from the next step on
+            new_states = [self._update(step, new, old) for new, old in zip(new_states, states, strict=True)]
+            states = [state + offset for state, offset in zip(new_states, step_offsets, strict=True)]
+            output = self._update(step, states[0] if is_state else new_output, output)
+            layer_pass.states.append(states)
+            layer_pass.outputs.append(output)
+        return layer_pass
 
-    def _kept(self, step, after, before):
-        """`after`, and `before` where the mask skips the step."""
+    def _update(self, step: int, new: Tensor, old: Tensor) -> Tensor:
+        """Return `new`, and `old` for rows in which the step is masked."""
         import tensorflow as tf
 
-        after = tf.cast(after, before.dtype)
+        new = tf.cast(new, old.dtype)
         valid = self.mask[:, step]
-        return after if valid.all() else tf.where(valid[:, None], after, before)
+        return new if valid.all() else tf.where(valid[:, None], new, old)
 
 
 @contextmanager
-def standing_in(stack, function):
-    """Within the block `stack` calls `function` in place of its own `call`, wherever in a model it stands.
+def replaced_call(stack: DeepRNN, function: Callable[..., Any]) -> Iterator[None]:
+    """Replace `stack.call` with a function within the block, wherever the layer is in a model.
 
-    To cut the model in two with `keras.Model` would leave new nodes behind on the layers above, at every measurement.
+    Splitting the model with `keras.Model` instead would add nodes to the layers above at every measurement.
     """
     stack.call = function
     try:
@@ -151,8 +177,8 @@ def standing_in(stack, function):
 
 
 @contextmanager
-def unchanged(model):
-    """Puts back what a pass through `model` may change: states that other layers carry, seeds, running metrics."""
+def restored_variables(model: keras.Model) -> Iterator[None]:
+    """Restore, after the block, variables that a forward pass may change: carried states, seeds, and metrics."""
     variables = [*model.non_trainable_variables, *(v for metric in model.metrics for v in metric.variables)]
     values = [variable.numpy().copy() for variable in variables]
     try:

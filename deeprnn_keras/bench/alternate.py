@@ -1,4 +1,4 @@
-"""Measurement of one case: the implementations alternate, each in its own persistent process."""
+"""Measurement of one case: the implementations alternate, each in a separate persistent process."""
 
 from __future__ import annotations
 

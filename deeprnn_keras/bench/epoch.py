@@ -28,7 +28,7 @@ START_SECONDS = 15.0
 
 
 class TextModelConfiguration(Protocol):
-    """Fields of a configuration of the zoo that the epoch uses, apart from the text model's own."""
+    """Configuration of a language model of the zoo; `epoch_config` reads its other fields by name."""
 
     @property
     def name(self) -> str:

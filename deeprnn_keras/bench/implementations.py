@@ -22,7 +22,7 @@ class Implementation(NamedTuple):
     Attributes:
         module: Module with a function `make_step(name, case, seed)` that returns a `Step`.
         package: Required package.
-        description: Description for people.
+        description: One-line description.
     """
 
     module: str

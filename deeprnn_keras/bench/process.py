@@ -38,7 +38,7 @@ class WorkerError(Exception):
 class WorkerProcess:
     """Worker process of an implementation; a context manager that ends it.
 
-    The process runs in a session of its own, so that Ctrl-C interrupts the benchmark but not the worker.
+    The process runs in a separate session, so that Ctrl-C interrupts the benchmark but not the worker.
 
     Args:
         name: Name of the implementation.

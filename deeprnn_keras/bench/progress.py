@@ -21,19 +21,19 @@ SPEED_PERIOD = 300.0  # seconds over which the speed is estimated
 
 
 class ProgressListener:
-    """Receiver of the progress of a run, which ignores all of it.
+    """Base class of progress listeners, which ignores all events.
 
     A run consists of parts. Each part is announced with its expected duration in seconds.
     """
 
     def begin(self, description: str, seconds: float) -> None:
-        """Receive the start of a part, and so the end of the previous one."""
+        """Handle the start of a part, which ends the previous one."""
 
     def skip(self, seconds: float) -> None:
-        """Receive that a part is skipped: it is already measured, or its implementation has failed."""
+        """Handle a skipped part: it was measured before, or its implementation has failed."""
 
     def case(self, case: Case, figures: CaseFigures) -> None:
-        """Receive the figures of a case."""
+        """Handle the figures of a measured case."""
 
 
 class ProgressBar(ProgressListener):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NOTES = (
     "A time is the median over rounds of the median step time of a round; ± is the largest deviation of a round from "
-    "it. The implementations alternate, each in a process of its own. The models have d = h inputs and a head with one "
+    "it. The implementations alternate, each in a separate process. The models have d = h inputs and a head with one "
     "output per time step. keras: stacked layers of keras.layers, with the defaults of model.fit. torch: nn.LSTM, "
     "nn.GRU, or nn.RNN, eager, with the default number of threads. drop-ins: stacked deeprnn_keras.LSTM, GRU, or "
     "SimpleRNN. products: the matrix products of the case alone, with tf.matmul."

@@ -38,13 +38,13 @@ class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
     Args:
         units: h.
         *sizes: Fields of the equations after `units`, by position or by name.
-        kernel_initializer: Initializer of the maps of x. Each block, that is each gate or stage, is initialized as a
-            separate matrix. The default "glorot_uniform" balances the variances of the forward and the backward pass.
+        kernel_initializer: Initializer of the maps of x. Each block (a gate or a stage) is initialized as a separate
+            matrix. The default "glorot_uniform" balances the variances of the forward and the backward pass.
         recurrent_initializer: Initializer of the maps of the state. The defaults "orthogonal", and "ones" for diagonal
             maps, preserve the norm of the state.
         hidden_initializer: Initializer of the maps between hidden layers, "glorot_uniform" by default.
         bias_initializer: None for 0, except for the gates that keep the state, for which the equations define a default
-            (LSTM: 1). `ForgetBias` and `ChronoBias` apply to these gates only.
+            (LSTM: 1). `ForgetBias` and `ChronoBias` set the gates that keep or write the state, and all others to 0.
         kernel_regularizer: Regularizer of the maps of x.
         recurrent_regularizer: Regularizer of the maps of the state.
         hidden_regularizer: Regularizer of the maps between hidden layers; by default `kernel_regularizer`.
@@ -139,7 +139,7 @@ class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
 
     @override
     def build(self, input_shape: Shape) -> None:
-        self.input_dim: int = cast("int", input_shape[-1])  # layers know the width of their inputs
+        self.input_dim: int = cast("int", input_shape[-1])  # the feature axis has a static size
         maps = self.equations.maps(self.input_dim)
         weights = map_weights(maps, self.initializers) | map_biases(self.equations, maps, self.initializers["bias"])
         first = [name for name in FIRST_WEIGHTS if name in weights]

@@ -1,4 +1,4 @@
-"""Training data: texts with vocabularies, series with labels, music, and batches of them as `tf.data`."""
+"""Training data: texts and vocabularies, labeled series, piano rolls, and `tf.data` datasets of their batches."""
 
 import lazy_loader
 

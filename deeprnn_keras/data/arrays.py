@@ -1,30 +1,35 @@
-"""`ArrayDataset`: arrays as batches in another order in every epoch."""
+"""`ArrayDataset`: batches of arrays in a new order in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.batches import Batches, drawn_seed, fingerprint, shuffled
+from deeprnn_keras._types import ArrayLike, Tensor
+from deeprnn_keras.data.batches import Batches, fingerprint, permutation, resolve_seed
 
 
 class ArrayDataset(Batches):
-    """Arrays as batches for `fit`, in an order that is new in every epoch and known for each.
+    """Dataset of arrays for `fit`, shuffled in every epoch in an order that depends on the seed and the epoch only.
 
-    `fit(x, y)` on NumPy arrays repeats one order in all epochs on TensorFlow once `keras.utils.set_random_seed` was
-    called, and cannot begin in the middle of an epoch, as `Resume` needs it. This does neither.
+    After `keras.utils.set_random_seed`, `fit(x, y)` with NumPy arrays repeats one order in all epochs on TensorFlow,
+    and its iteration cannot start in the middle of an epoch, as `Resume` requires. `ArrayDataset` has neither
+    limitation. Pass it to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
 
     Args:
-        x, y: arrays with one row per example, or tuples, lists or dictionaries of them; y may be None.
-        batch_size: n; the last batch of a pass may be smaller.
-        sample_weight: (examples,) or (examples, T), or None.
-        shuffle: whether the order is drawn anew in every epoch.
-        seed: of the order, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
-        steps: batches in an epoch of `fit`, None for one pass.
-
-    Give it to `fit` with `shuffle=False`, or Keras warns that its shuffling does nothing.
+        x: Array with one row per example, or a tuple, list, or dictionary of such arrays.
+        y: Targets in the same form, or None.
+        batch_size: Batch size, n. The last batch of a pass may be smaller.
+        sample_weight: Weights (examples,) or (examples, T), or None. Requires `y`.
+        shuffle: Whether to draw a new order for every epoch.
+        seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
+        steps: Number of batches per epoch of `fit`. None: one pass over the examples.
 
     Raises:
-        ValueError: if there is no example, or arrays have different numbers of rows.
+        ValueError: If there are no examples, or if the arrays have different numbers of rows.
 
     >>> import numpy as np
     >>> from deeprnn_keras import ArrayDataset
@@ -33,28 +38,40 @@ class ArrayDataset(Batches):
     ([[3, 2, 5, 4], [0, 1]], [[1, 4, 3, 0], [2, 5]])
     """
 
-    def __init__(self, x, y=None, batch_size=32, *, sample_weight=None, shuffle=True, seed=None, steps=None):
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike = None,
+        batch_size: int = 32,
+        *,
+        sample_weight: ArrayLike = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        steps: int | None = None,
+    ) -> None:
         batch_size = checks.positive_int("batch_size", batch_size)
-        given = (x,) if y is None else (x, y) if sample_weight is None else (x, y, sample_weight)
-        arrays = tf.nest.map_structure(np.asarray, given)
+        structure = (x,) if y is None else (x, y) if sample_weight is None else (x, y, sample_weight)
+        arrays = tf.nest.map_structure(np.asarray, structure)
         flat = tf.nest.flatten(arrays)
-        count = _examples(flat)
+        num_examples = _num_examples(flat)
         tensors = tf.nest.map_structure(tf.constant, arrays)
-        seed = drawn_seed(seed) if shuffle else None
+        seed = resolve_seed(seed) if shuffle else None
 
-        def order(number):
-            rows = shuffled(count, seed, number) if shuffle else np.arange(count)
-            return ([rows[first : first + batch_size] for first in range(0, count, batch_size)],)
+        def plan(pass_number: int) -> tuple[list[np.ndarray]]:
+            rows = np.arange(num_examples) if seed is None else permutation(num_examples, seed, pass_number)
+            return ([rows[first : first + batch_size] for first in range(0, num_examples, batch_size)],)
 
-        def cut(rows):
+        def make_batch(rows: Tensor) -> Tensor:
             return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)
 
         about = {"kind": "arrays", "arrays": fingerprint(*flat), "n": batch_size, "seed": seed}
-        super().__init__(order, [tf.TensorSpec((None,), tf.int64)], cut, about, steps)
+        super().__init__(plan, [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
 
 
-def _examples(arrays):
+def _num_examples(arrays: Sequence[np.ndarray]) -> int:
     counts = [len(array) if array.ndim else 0 for array in arrays]
     if not all(counts) or len(set(counts)) > 1:
-        raise ValueError(f"x, y and sample_weight must have one row per example, at least one; got {counts} rows")
+        raise ValueError(
+            f"x, y, and sample_weight must have the same number of rows, one per example and at least 1, got {counts}"
+        )
     return counts[0]

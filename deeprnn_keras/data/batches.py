@@ -1,83 +1,114 @@
-"""`Batches`: a `tf.data.Dataset` whose every epoch is known beforehand, so that training can begin anywhere in it."""
+"""`Batches`: a `tf.data.Dataset` whose batches are planned for every epoch, so that training can resume anywhere."""
+
+from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from typing_extensions import override
 
 from deeprnn_keras import _compat, checks
+from deeprnn_keras._types import Tensor
+
+PassPlan: TypeAlias = Callable[[int], Sequence[np.ndarray | Sequence[np.ndarray]]]
+"""Function from the number of a pass over the data to the columns of its plan, each with one row per batch."""
 
 
 class Batches(tf.data.Dataset):
-    """Batches for `model.fit`, cut from arrays by an order that depends on nothing but the number of the pass.
+    """Dataset for `model.fit` that cuts its batches from arrays according to a plan.
 
-    The order of a pass over the data is a table, drawn from (seed, pass) and not from how often somebody has iterated:
-    epoch number 7 is the same whether the six before it were run or not. `set_position` makes the next iteration begin
-    inside an epoch; that is how a training that was killed goes on.
+    The plan of a pass over the data is a table with one row per batch. It depends on the number of the pass only, not
+    on how often the dataset has been iterated: epoch 7 is the same whether or not the 6 epochs before it were run.
+    After `set_position`, the next iteration starts inside an epoch, which is how an interrupted run is resumed.
 
-    Give it to `fit` with `shuffle=False`; Keras leaves its order alone in any case, and otherwise warns that it does.
+    Pass it to `fit` with `shuffle=False`. Keras never shuffles a `tf.data.Dataset`, but warns if `shuffle` is True.
 
     Args:
-        order: pass number -> one array per column of the table, one row per batch; always as many rows.
-        signature: `tf.TensorSpec`s of a row.
-        cut: one row -> what `fit` takes, in TensorFlow operations.
-        about: what tells this data from other data, a flat dictionary of plain values; see `fingerprint`.
-        steps: batches in an epoch of `fit`; passes follow each other without a gap. None: one pass.
+        plan: Function from the number of a pass to the columns of its plan. All passes have the same number of rows.
+        signature: One `tf.TensorSpec` per column, for the entries of one row.
+        make_batch: Function from the entries of a row to a batch for `fit`, in TensorFlow operations.
+        about: Description that distinguishes this data from other data: a flat dictionary of JSON values. See
+            `fingerprint`.
+        steps: Number of batches per epoch of `fit`; passes follow each other without a gap. None: one pass.
 
     Attributes:
-        about: as given.
+        about: The description.
     """
 
-    def __init__(self, order, signature, cut, about, steps=None):
-        self.about = dict(about)
-        self._order, self._per_pass = order, len(order(0)[0])
-        self._steps = self._per_pass if steps is None else checks.positive_int("steps", steps)
-        self._next = [0, 0]  # epoch, batch
+    def __init__(
+        self,
+        plan: PassPlan,
+        signature: Sequence[tf.TensorSpec],
+        make_batch: Callable[..., Tensor],
+        about: Mapping[str, Any],
+        steps: int | None = None,
+    ) -> None:
+        self.about: dict[str, Any] = dict(about)
+        self._plan = plan
+        self._batches_per_pass = len(plan(0)[0])
+        self._steps = self._batches_per_pass if steps is None else checks.positive_int("steps", steps)
+        self._position = (0, 0)  # epoch and batch at which the next iteration starts
         rows = tf.data.Dataset.from_generator(self._rows, output_signature=tuple(signature))
-        self._cut = rows.map(cut, num_parallel_calls=1, deterministic=True).prefetch(2)
-        super().__init__(_compat.variant_tensor(self._cut))
+        self._dataset = rows.map(make_batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+        super().__init__(_compat.variant_tensor(self._dataset))
 
-    def set_position(self, epoch, batch=0):
-        """Lets the next iteration begin with this batch of this epoch; the one after it is the next epoch, whole."""
+    def set_position(self, epoch: int, batch: int = 0) -> None:
+        """Start the next iteration at a batch of an epoch; the iteration after it reads the following epoch in full.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            batch: Number of the batch within the epoch, from 0.
+
+        Raises:
+            ValueError: If `epoch` is negative, or if an epoch has no such batch.
+        """
         if not 0 <= batch < self._steps or epoch < 0:
             raise ValueError(
-                f"epoch must be at least 0 and batch below the {self._steps} of an epoch, got {epoch} and {batch}"
+                f"epoch must be at least 0 and batch must be in [0, {self._steps}), the batches of an epoch, "
+                f"got epoch={epoch} and batch={batch}"
             )
-        self._next = [int(epoch), int(batch)]
+        self._position = (int(epoch), int(batch))
 
-    def rows_of(self, epoch, batch=0):
-        """The rows of the order from this batch on to the end of the epoch."""
-        table, known = None, None
-        for place in range(epoch * self._steps + batch, (epoch + 1) * self._steps):
-            number, row = divmod(place, self._per_pass)
-            if number != known:
-                table, known = self._order(number), number
-            yield tuple(column[row] for column in table)
+    def epoch_plan(self, epoch: int, first_batch: int = 0) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of the plan from a batch to the end of an epoch, one tuple per batch."""
+        columns: Sequence[np.ndarray | Sequence[np.ndarray]] = ()
+        planned = None
+        for number in range(epoch * self._steps + first_batch, (epoch + 1) * self._steps):
+            pass_number, row = divmod(number, self._batches_per_pass)
+            if pass_number != planned:
+                columns, planned = self._plan(pass_number), pass_number
+            yield tuple(column[row] for column in columns)
 
-    def _rows(self):
-        epoch, batch = self._next
-        self._next = [epoch + 1, 0]
-        yield from self.rows_of(epoch, batch)
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        epoch, batch = self._position
+        self._position = (epoch + 1, 0)
+        yield from self.epoch_plan(epoch, batch)
 
-    def cardinality(self):
-        """Batches in an epoch."""
+    @override
+    def cardinality(self) -> Tensor:
+        """Return the number of batches per epoch."""
         return tf.constant(self._steps, tf.int64)
 
-    def __len__(self):
+    @override
+    def __len__(self) -> int:
         return self._steps
 
-    def _inputs(self):
-        return [self._cut]
+    @override
+    def _inputs(self) -> list[tf.data.Dataset]:
+        return [self._dataset]
 
     @property
-    def element_spec(self):
-        """As of any `tf.data.Dataset`."""
-        return self._cut.element_spec
+    @override
+    def element_spec(self) -> tf.TypeSpec:
+        return self._dataset.element_spec
 
 
-def fingerprint(*arrays):
-    """A short text that tells arrays from others: shapes, types and a hash of the values.
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Return a short text that identifies arrays: dtypes, shapes, and a hash of the values.
 
     >>> import numpy as np
     >>> from deeprnn_keras.data.batches import fingerprint
@@ -92,17 +123,17 @@ def fingerprint(*arrays):
     return f"{shapes}{' ...' if len(arrays) > 3 else ''} {digest.hexdigest()[:8]}"
 
 
-def compact(values):
-    """Whole numbers as int32 and others as float32, as models read them."""
+def to_model_dtype(values: np.ndarray) -> np.ndarray:
+    """Return integers and booleans as int32, and all other numbers as float32."""
     return values.astype("int32" if values.dtype.kind in "iub" else "float32")
 
 
-def shuffled(count, seed, number):
-    """The order of `count` things in pass `number`, a permutation of range(count)."""
-    return np.random.default_rng([seed, number]).permutation(count)
+def permutation(count: int, seed: int, pass_number: int) -> np.ndarray:
+    """Return the order of `count` examples in a pass: a permutation of range(count)."""
+    return np.random.default_rng([seed, pass_number]).permutation(count)
 
 
-def drawn_seed(seed):
-    """`seed` as a whole number of at least 0; None: one that `keras.utils.set_random_seed` fixes."""
+def resolve_seed(seed: int | None) -> int:
+    """Return `seed` as a non-negative integer; for None, draw one that `keras.utils.set_random_seed` determines."""
     seed = checks.seed("seed", seed)
     return random.getrandbits(31) if seed is None else seed % 2**63

@@ -1,76 +1,90 @@
-"""Which sequences stand together in a batch, and how long it is: buckets of like length."""
+"""Buckets of sequences of similar length, and the plan that draws padded batches from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from deeprnn_keras import checks
 
 
-def bucket_borders(lengths, num_buckets, boundaries=None):
-    """The greatest length of each bucket.
+def bucket_boundaries(lengths: np.ndarray, num_buckets: int, boundaries: Sequence[int] | None = None) -> np.ndarray:
+    """Return the maximum length of each bucket.
 
     Args:
-        lengths: of the sequences, (n,).
-        num_buckets: at most so many buckets, of about as many sequences each: borders are quantiles of the lengths.
-        boundaries: the borders themselves, rising; None: quantiles.
+        lengths: Lengths of the sequences, (n,).
+        num_buckets: Maximum number of buckets. The boundaries are quantiles of the lengths, so that the buckets hold
+            about the same number of sequences.
+        boundaries: User-defined boundaries, in increasing order, instead of quantiles.
 
     Returns:
-        The borders, rising, int64.
+        The boundaries in increasing order, int64.
 
     Raises:
-        ValueError: if there would be no bucket, or boundaries do not rise or leave out the longest sequence.
+        ValueError: If `boundaries` is empty, not increasing, or ends below the longest sequence.
 
     >>> import numpy as np
-    >>> from deeprnn_keras.data.bucket_plan import bucket_borders
-    >>> bucket_borders(np.array([1, 1, 2, 3, 5, 8, 13, 21]), num_buckets=4).tolist()
+    >>> from deeprnn_keras.data.bucket_plan import bucket_boundaries
+    >>> bucket_boundaries(np.array([1, 1, 2, 3, 5, 8, 13, 21]), num_buckets=4).tolist()
     [1, 3, 8, 21]
     """
-    count = checks.positive_int("num_buckets", num_buckets)
+    num_buckets = checks.positive_int("num_buckets", num_buckets)
     if boundaries is None:
-        shares = np.arange(1, count + 1) / count
-        return np.unique(np.quantile(lengths, shares, method="inverted_cdf")).astype("int64")
-    borders = np.array([checks.positive_int("each of boundaries", border) for border in boundaries], "int64")
-    if not len(borders) or (np.diff(borders) <= 0).any():
-        raise ValueError(f"boundaries must be increasing integers, at least one, got {borders.tolist()}")
-    if borders[-1] < lengths.max():
+        quantiles = np.arange(1, num_buckets + 1) / num_buckets
+        return np.unique(np.quantile(lengths, quantiles, method="inverted_cdf")).astype("int64")
+    result = np.array(
+        [checks.positive_int(f"boundaries[{k}]", boundary) for k, boundary in enumerate(boundaries)], "int64"
+    )
+    if not len(result) or (np.diff(result) <= 0).any():
         raise ValueError(
-            f"boundaries must reach the longest sequence, number {lengths.argmax()} of {lengths.max()} steps, "
-            f"but end at {borders[-1]}; add a boundary, or cut the sequence"
+            f"boundaries must be a non-empty list of strictly increasing positive integers, got {result.tolist()}"
         )
-    return borders
+    if result[-1] < lengths.max():
+        raise ValueError(
+            f"boundaries must include the longest sequence, got {result[-1]} as the last boundary, but sequence "
+            f"{lengths.argmax()} has {lengths.max()} steps; add a boundary or truncate the sequence"
+        )
+    return result
 
 
-def bucket_plan(lengths, borders, batch_size, seed=None):
-    """The plan of batches from buckets.
+def bucket_plan(
+    lengths: np.ndarray, boundaries: np.ndarray, batch_size: int, seed: int | None = None
+) -> tuple[Callable[[int], tuple[list[np.ndarray], np.ndarray]], list[int]]:
+    """Return the plan of batches that are each drawn from one bucket.
 
     Args:
-        lengths: of the sequences, (n,).
-        borders: of the buckets, see `bucket_borders`; buckets without a sequence are left out.
-        batch_size: rows of a batch; the last one of a bucket may have fewer.
-        seed: of the order, of sequences in their bucket and of all batches; None: as given, shortest bucket first.
+        lengths: Lengths of the sequences, (n,).
+        boundaries: Maximum lengths of the buckets, see `bucket_boundaries`. Buckets without sequences are dropped.
+        batch_size: Batch size; the last batch of a bucket may be smaller.
+        seed: Random seed of the order of sequences within their buckets, and of all batches. None keeps the order of
+            the sequences, and starts with the bucket of the shortest.
 
     Returns:
-        Pass number -> (rows of each batch, its steps T): other ones in every pass, as many. And T of each bucket,
-        rising: the longest sequence there is in it.
+        A function from the number of a pass to (indices of the sequences of each batch, T of each batch), which
+        differ from pass to pass while the number of batches does not; and the list of padded lengths T, one per
+        bucket, in increasing order, each the length of the longest sequence in the bucket.
 
     >>> import numpy as np
     >>> from deeprnn_keras.data.bucket_plan import bucket_plan
-    >>> plan, longest = bucket_plan(np.array([2, 7, 1, 2, 5]), np.array([3, 9]), batch_size=2)
-    >>> [rows.tolist() for rows in plan(0)[0]], plan(0)[1].tolist(), longest
+    >>> plan, padded_lengths = bucket_plan(np.array([2, 7, 1, 2, 5]), np.array([3, 9]), batch_size=2)
+    >>> [rows.tolist() for rows in plan(0)[0]], plan(0)[1].tolist(), padded_lengths
     ([[0, 2], [3], [1, 4]], [2, 2, 7], [2, 7])
     """
-    bucket = np.searchsorted(borders, lengths)
+    bucket = np.searchsorted(boundaries, lengths)
     members = [np.flatnonzero(bucket == number) for number in np.unique(bucket)]
-    longest = [int(lengths[rows].max()) for rows in members]
+    padded_lengths = [int(lengths[rows].max()) for rows in members]
 
-    def plan(number):
-        rng = None if seed is None else np.random.default_rng([seed, number])
-        batches, steps = [], []
-        for rows, length in zip(members, longest, strict=True):
+    def plan(pass_number: int) -> tuple[list[np.ndarray], np.ndarray]:
+        rng = None if seed is None else np.random.default_rng([seed, pass_number])
+        batches: list[np.ndarray] = []
+        steps: list[int] = []
+        for rows, length in zip(members, padded_lengths, strict=True):
             rows = rows if rng is None else rng.permutation(rows)
-            cut = [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-            batches += cut
-            steps += [length] * len(cut)
-        turns = np.arange(len(batches)) if rng is None else rng.permutation(len(batches))
-        return [batches[turn] for turn in turns], np.array(steps, "int64")[turns]
+            in_bucket = [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+            batches += in_bucket
+            steps += [length] * len(in_bucket)
+        order = np.arange(len(batches)) if rng is None else rng.permutation(len(batches))
+        return [batches[number] for number in order], np.array(steps, "int64")[order]
 
-    return plan, longest
+    return plan, padded_lengths

@@ -1,68 +1,81 @@
-"""`BucketedDataset`: sequences of any length as padded batches of like length, in which real steps only count."""
+"""`BucketedDataset`: padded batches of sequences of similar length, with padding excluded from loss and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.batches import Batches, compact, drawn_seed, fingerprint
-from deeprnn_keras.data.bucket_plan import bucket_borders, bucket_plan
+from deeprnn_keras._types import ArrayLike, Tensor
+from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed, to_model_dtype
+from deeprnn_keras.data.bucket_plan import bucket_boundaries, bucket_plan
 
 
 class BucketedDataset(Batches):
-    """Batches of sequences of like length, padded at the right, with one target per sequence or one per step.
+    """Dataset of right-padded batches of sequences of similar length, with targets per sequence or per step.
 
-    Sequences go into buckets by their length. A batch comes from one bucket and is padded to the longest sequence of
-    that bucket, not of the batch: there are at most `num_buckets` lengths T, so that XLA, which compiles the fused
-    kernel anew for a new length (a second or two), is soon done. The last batch of a bucket may have fewer rows.
-    In every pass, rows are shuffled within their buckets, and then the batches of all buckets among each other.
+    Sequences are assigned to buckets by length. Each batch comes from one bucket and is padded to the longest sequence
+    of that bucket rather than of the batch. There are then at most `num_buckets` different lengths T, and XLA, which
+    compiles the fused kernel once per length in 1 to 2 s, soon stops compiling. The last batch of a bucket may be
+    smaller. In every pass, the sequences are shuffled within their buckets, and then the batches of all buckets are
+    shuffled. Pass the dataset to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no
+    effect.
 
-    Compile the model so that real steps only count:
+    Compile the model so that only real steps count:
 
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
         model.compile("adam", loss, weighted_metrics=[Perplexity()])
 
-    The loss of a batch then is the mean over its real steps, Σ a_i loss_i / Σ a_i with a_i the sample weights. By
-    default Keras divides by B T, padding included, so that the more a batch is padded, the less it counts.
-    `weighted_metrics`, not `metrics`, are given the weights; `Perplexity` and `BitsPerCharacter` are exact over the
-    epoch. Keras' own metrics, such as `SparseCategoricalAccuracy`, count real steps only, but each as 1 / T of its
-    batch; the `loss` in the logs of an epoch is a mean over batches by their rows. Neither is the mean over all steps.
+    The loss of a batch is then the mean over its real steps, Σ a_i loss_i / Σ a_i, where a_i are the sample weights.
+    Keras' default reduction divides by B T, padding included, so that heavily padded batches count less.
+    The sample weights reach `weighted_metrics`, but not `metrics`. `Perplexity` and `BitsPerCharacter` are exact over
+    an epoch. Keras' own metrics, for example `SparseCategoricalAccuracy`, count real steps only, but weight each by
+    1 / T of its batch; the `loss` in the logs of an epoch is a mean over batches, weighted by their number of rows.
+    Neither equals the mean over all real steps.
 
-    Does the model need a mask? With one target per sequence it does: a layer that returns its last output would
-    otherwise go on through the padding. With one per step it does not, as padding comes after the steps that count,
-    unless it reads from the right, as with `bidirectional`. There are two ways: `masks=True`; or a layer that finds
-    the padding by its value, `Embedding(mask_zero=True)` or `Masking(padding)`, which takes a real step of that value
-    for padding too. With one target per sequence, different lengths and without `masks` such a step is an error here.
-    With one per step it is not, as most models then need no such layer; where yours has one, use a `padding` that no
-    step equals.
+    With one target per sequence, the model needs a mask: a layer that returns its last output would otherwise continue
+    through the padding. With one target per step it needs none, because padding follows the real steps, except if the
+    model also reads from right to left, as with `bidirectional`. There are two ways to provide the mask: `masks=True`,
+    or a layer that recognizes padding by its value, `Embedding(mask_zero=True)` or `Masking(padding)`. Such a layer
+    also masks real steps that have this value. With one target per sequence, unequal lengths, and `masks=False`, real
+    steps that equal `padding` are therefore an error. With one target per step they are not, since most models then
+    need no mask; if the model has such a layer, choose a `padding` value that occurs in no real step.
 
     Args:
         sequences: n arrays of ids (T_i,) or of features (T_i, d).
-        targets: an array (n,) or (n, k), one per sequence; or a list of n arrays (T_i,) or (T_i, k), one per step.
-        batch_size: B.
-        num_buckets: at most so many buckets, of about as many sequences each.
-        boundaries: in place of that, the greatest length of each bucket, rising.
-        padding: the id, or the value of all features, behind the end of a sequence.
-        masks: whether x is (x, mask), mask (B, T) of bool, True at real steps, for a model with two inputs:
+        targets: One target per sequence, an array (n,) or (n, k); or one per step, a list of n arrays (T_i,) or
+            (T_i, k).
+        batch_size: Batch size, B.
+        num_buckets: Maximum number of buckets, which hold about the same number of sequences each.
+        boundaries: User-defined maximum lengths of the buckets, in increasing order. Replaces `num_buckets`.
+        padding: Id, or value of all features, after the end of a sequence.
+        masks: Whether x is (x, mask), with mask (B, T) of bool, True at real steps. It is for models with two inputs:
             `DeepRNN(...)(x, mask=mask)`.
-        weights: of ones own, at least 0: (n,), one per sequence; or, with targets per step, a list of arrays (T_i,).
-        shuffle: whether the order is drawn anew in every epoch; if not, it is as given, shortest bucket first.
-        num_classes: to have targets checked as labels, at least 0 and below it; None: they are not.
-        seed: of the order, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
-        steps: batches in an epoch of `fit`, None for one pass; where it is another number, epochs go on where the
-            last one stopped.
+        weights: User-defined sample weights, >= 0: an array (n,), one per sequence; or, with targets per step, a list
+            of arrays (T_i,).
+        shuffle: Whether to draw a new order for every epoch. False keeps the order of the sequences, and starts with
+            the bucket of the shortest.
+        num_classes: Number of classes. If set, targets are checked to be class indices in [0, num_classes).
+        seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
+        steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
+            previous one stopped.
 
-    Yields, with one target per sequence, (x, y), or (x, y, weights (B,)) where weights are given; with one per step
-    (x, y, weights (B, T)): 0 at padding and else 1, or your own; y is 0 at padding. x is (B, T) or (B, T, d). Give it
-    to `fit` with `shuffle=False`, or Keras warns that its shuffling does nothing. `rows_of(epoch)` tells which
-    sequences are in each batch, for instance to sort what `predict` returned.
+    Yields:
+        With one target per sequence (x, y), or (x, y, weights) with weights (B,) if `weights` is set. With one target
+        per step (x, y, weights), with weights (B, T): 0 at padding, and 1 or the user-defined weight at real steps; y
+        is 0 at padding. x is (B, T) or (B, T, d). `epoch_plan(epoch)` yields (indices of the sequences, T) for each
+        batch, for example to restore the order of what `predict` returned.
 
     Attributes:
-        padded_to: T of each bucket, rising.
+        padded_lengths: T of each bucket, in increasing order.
 
     Raises:
-        ValueError: if a sequence is empty or of another width, or is all of weight 0; if numbers are not finite,
-            targets are not labels or of another number or form, or a real step looks like padding; or for sizes and
-            boundaries out of range. It says which.
+        ValueError: If a sequence is empty, has another number of features than the first, or has only weights of 0;
+            if values are not finite; if the number, form, or values of the targets are wrong; if a real step equals
+            `padding` where that is an error; or if a size or `boundaries` is out of range. The message names the
+            sequence.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
@@ -81,188 +94,227 @@ class BucketedDataset(Batches):
 
     def __init__(
         self,
-        sequences,
-        targets,
-        batch_size,
+        sequences: Iterable[ArrayLike],
+        targets: ArrayLike | Sequence[ArrayLike],
+        batch_size: int,
         *,
-        num_buckets=8,
-        boundaries=None,
-        padding=0,
-        masks=False,
-        weights=None,
-        shuffle=True,
-        num_classes=None,
-        seed=None,
-        steps=None,
-    ):
-        n = checks.positive_int("batch_size", batch_size)
-        values, lengths = _sequences(sequences)
-        answers, per_step = _attached("targets", targets, lengths)
+        num_buckets: int = 8,
+        boundaries: Sequence[int] | None = None,
+        padding: float = 0,
+        masks: bool = False,
+        weights: ArrayLike | Sequence[ArrayLike] | None = None,
+        shuffle: bool = True,
+        num_classes: int | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+    ) -> None:
+        batch_size = checks.positive_int("batch_size", batch_size)
+        values, lengths = _concatenate_sequences(sequences)
+        outputs, per_step = _per_sequence_or_step("targets", targets, lengths)
         if num_classes is not None:
-            _check_labels(answers, checks.positive_int("num_classes", num_classes), lengths if per_step else None)
-        shares = _shares(weights, lengths, per_step)
-        padding = _padding(padding, values)
-        if not (masks or per_step) and len(set(lengths)) > 1:  # else nothing is padded
-            _check_padding(values, padding, lengths)
-        borders = bucket_borders(lengths, num_buckets, boundaries)
-        seed = drawn_seed(seed) if shuffle else None
-        plan, self.padded_to = bucket_plan(lengths, borders, n, seed)
+            _check_classes(outputs, checks.positive_int("num_classes", num_classes), lengths if per_step else None)
+        sample_weights = _sample_weights(weights, lengths, per_step)
+        padding_value = _padding_value(padding, values)
+        if not (masks or per_step) and len(set(lengths)) > 1:  # equal lengths need no padding
+            _check_padding_is_unique(values, padding_value, lengths)
+        bucket_ends = bucket_boundaries(lengths, num_buckets, boundaries)
+        seed = resolve_seed(seed) if shuffle else None
+        plan, self.padded_lengths = bucket_plan(lengths, bucket_ends, batch_size, seed)
         about = {
             "kind": "buckets",
             "sequences": fingerprint(values, lengths),
-            "targets": fingerprint(answers),
-            "weights": "none" if weights is None else fingerprint(shares),
-            "buckets": " ".join(map(str, borders)),
-            "n": n,
-            "padding": padding.item(),
+            "targets": fingerprint(outputs),
+            "weights": "none" if weights is None or sample_weights is None else fingerprint(sample_weights),
+            "buckets": " ".join(map(str, bucket_ends)),
+            "n": batch_size,
+            "padding": padding_value.item(),
             "masks": bool(masks),
             "seed": seed,
         }
         signature = [tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64)]
-        cut = _cutter(values, answers, shares, lengths, padding, masks, per_step)
-        super().__init__(plan, signature, cut, about, steps)
+        make_batch = _batch_maker(values, outputs, sample_weights, lengths, padding_value, masks, per_step)
+        super().__init__(plan, signature, make_batch, about, steps)
 
 
-def _array(name, number, value):
-    """One sequence, or what belongs to it, as an array of numbers."""
+# === Arrays from arguments ===
+
+
+def _numeric_array(name: str, number: int, value: ArrayLike) -> np.ndarray:
+    """Return one sequence, or its targets or weights, as an array of numbers."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of unequal length
         array = None
     if array is None or array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be arrays of numbers, but number {number} is {str(value)[:60]!r}")
+        raise ValueError(f"{name}[{number}] must be an array of numbers, got {str(value)[:60]!r}")
     return array
 
 
-def _checked(name, values, lengths):
-    """`compact`, if nothing is lost and all is finite."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is refused
-        found = compact(values)
-    wrong = ~np.isfinite(found) if found.dtype == "float32" else found != values
-    _refuse(name, f"finite numbers in the range of {found.dtype}", wrong, values, lengths)
-    return found
+def _checked_dtype(name: str, values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """Return `to_model_dtype(values)` if no value overflows and all are finite."""
+    with np.errstate(over="ignore"):  # numbers that overflow float32 become inf, which is rejected below
+        converted = to_model_dtype(values)
+    invalid = ~np.isfinite(converted) if converted.dtype == "float32" else converted != values
+    _check_all(name, f"finite numbers in the range of {converted.dtype}", invalid, values, lengths)
+    return converted
 
 
-def _sequences(given):
-    """(all steps end to end, lengths) of sequences that are as they should be."""
-    sequences = [_array("sequences", number, sequence) for number, sequence in enumerate(given)]
-    if not sequences:
-        raise ValueError("sequences must have at least one sequence, got none")
-    for number, sequence in enumerate(sequences):
-        if sequence.shape[:1] == (0,):
-            raise ValueError(f"sequences must have at least one step, but sequence {number} is empty; leave it out")
-        if sequence.ndim not in (1, 2) or sequence.shape[1:] != sequences[0].shape[1:] or not sequence.size:
+def _concatenate_sequences(sequences: Iterable[ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (all sequences concatenated, their lengths) after checking their shapes and values."""
+    arrays = [_numeric_array("sequences", number, sequence) for number, sequence in enumerate(sequences)]
+    if not arrays:
+        raise ValueError("sequences must contain at least 1 sequence, got none")
+    for number, array in enumerate(arrays):
+        if array.shape[:1] == (0,):
+            raise ValueError(f"sequences[{number}] must have at least 1 step, got an empty sequence; remove it")
+        if array.ndim not in (1, 2) or array.shape[1:] != arrays[0].shape[1:] or not array.size:
             raise ValueError(
-                f"sequences must be ids (T,) or features (T, d), d at least 1 and the same for all; sequence {number} "
-                f"has shape {sequence.shape}" + (f", sequence 0 {sequences[0].shape}" if number else "")
+                "sequences must be ids (T,) or features (T, d), with d at least 1 and the same for all, got shape "
+                f"{array.shape} for sequences[{number}]"
+                + (f" and {arrays[0].shape} for sequences[0]" if number else "")
             )
-    lengths = np.array([len(sequence) for sequence in sequences], "int64")
-    return _checked("sequences", np.concatenate(sequences), lengths), lengths
+    lengths = np.array([len(array) for array in arrays], "int64")
+    return _checked_dtype("sequences", np.concatenate(arrays), lengths), lengths
 
 
-def _attached(name, given, lengths):
-    """What belongs to sequences, (n, ...) or to all their steps end to end; and whether it is the latter."""
-    array = None if isinstance(given, (list, tuple)) else np.asarray(given)
-    parts = list(given) if array is None else list(array) if array.ndim else []
-    if len(parts) != len(lengths):
-        raise ValueError(f"{name} must be as many as the {len(lengths)} sequences, got {len(parts)}")
-    parts = [_array(name, number, part) for number, part in enumerate(parts)]
+def _per_sequence_or_step(
+    name: str, values: ArrayLike | Sequence[ArrayLike], lengths: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """Return targets or weights as one array, and whether they are per step.
+
+    Args:
+        name: Name of the argument.
+        values: An array with one row per sequence, or a list of arrays with one row per step.
+        lengths: Lengths of the sequences.
+
+    Returns:
+        (n, ...) and False, or all steps concatenated and True.
+    """
+    array = None if isinstance(values, (list, tuple)) else np.asarray(values)
+    entries = list(values) if array is None else list(array) if array.ndim else []
+    if len(entries) != len(lengths):
+        raise ValueError(f"{name} must have one entry per sequence ({len(lengths)}), got {len(entries)}")
+    parts = [_numeric_array(name, number, entry) for number, entry in enumerate(entries)]
     per_step = (array is None or array.dtype == object) and any(part.ndim for part in parts)
     for number, (part, length) in enumerate(zip(parts, lengths, strict=True)):
         if not per_step and part.ndim > 1:
             raise ValueError(
-                f"{name} must be an array (n,) or (n, k), one per sequence, or a list of arrays (T,) or (T, k), one "
-                f"per step; got an array of shape {np.shape(given)}"
+                f"{name} must be an array (n,) or (n, k), one row per sequence, or a list of arrays (T,) or (T, k), "
+                f"one row per step, got an array of shape {np.shape(values)}"
             )
         if per_step and (part.ndim not in (1, 2) or part.shape[1:] != parts[0].shape[1:] or len(part) != length):
             raise ValueError(
-                f"{name} must have one row per step where they are a list of arrays, and equal rows; sequence {number} "
-                f"has {length} steps and {name} of shape {part.shape}"
-                f"{f', of sequence 0 {parts[0].shape}' if number else ''}; for one per sequence give an array"
+                f"a list of {name} must contain arrays with one row per step and equal numbers of columns, got shape "
+                f"{part.shape} for sequence {number} of {length} steps"
+                f"{f' and {parts[0].shape} for sequence 0' if number else ''}; pass an array for {name} per sequence"
             )
-    whole = np.concatenate(parts) if per_step else np.stack(parts)
-    return _checked(name, whole, lengths if per_step else None), per_step
+    joined = np.concatenate(parts) if per_step else np.stack(parts)
+    return _checked_dtype(name, joined, lengths if per_step else None), per_step
 
 
-def _shares(weights, lengths, per_step):
-    """Weights as they go with targets: of each step (N,), of each sequence (n,), or None where nothing needs them."""
+def _sample_weights(
+    weights: ArrayLike | Sequence[ArrayLike] | None, lengths: np.ndarray, per_step: bool
+) -> np.ndarray | None:
+    """Return one weight per target: all steps concatenated, or (n,); None if all targets have the same weight."""
     if weights is None:
         return np.ones(lengths.sum(), "float32") if per_step else None
-    shares, of_steps = _attached("weights", weights, lengths)
-    if shares.ndim > 1 or (of_steps and not per_step):
+    values, weights_per_step = _per_sequence_or_step("weights", weights, lengths)
+    if values.ndim > 1 or (weights_per_step and not per_step):
         raise ValueError(
-            f"weights must be one number per sequence, (n,){', or per step, a list of arrays (T,)' if per_step else ''}"
-            f", as targets are one per {'step' if per_step else 'sequence'}; got "
-            f"{'one or more per step' if of_steps else f'shape {shares.shape}'}"
+            "weights must have one number per sequence, (n,)"
+            f"{', or per step, a list of arrays (T,)' if per_step else ''}, "
+            f"for targets per {'step' if per_step else 'sequence'}, got "
+            f"{'numbers per step' if weights_per_step else f'shape {values.shape}'}"
         )
-    _refuse("weights", "at least 0", shares < 0, shares, lengths if of_steps else None)
-    shares = (shares if of_steps or not per_step else np.repeat(shares, lengths)).astype("float32")
-    largest = np.maximum.reduceat(shares, np.cumsum(lengths) - lengths) if per_step else shares
+    _check_all("weights", "at least 0", values < 0, values, lengths if weights_per_step else None)
+    values = (values if weights_per_step or not per_step else np.repeat(values, lengths)).astype("float32")
+    largest = np.maximum.reduceat(values, np.cumsum(lengths) - lengths) if per_step else values
     if not largest.all():
         number = int(np.flatnonzero(largest == 0)[0])
-        raise ValueError(f"weights of sequence {number} are all 0: it would count for nothing; leave it out")
-    return shares
+        raise ValueError(
+            f"weights must not all be 0 for a sequence, got only 0 for sequence {number}; remove the sequence"
+        )
+    return values
 
 
-def _padding(padding, values):
-    """`padding` as a number of the type of `values`."""
+def _padding_value(padding: float, values: np.ndarray) -> np.generic:
+    """Return `padding` in the dtype of `values`."""
     number = checks.number("padding", padding, -(2.0**31), 2.0**31, "a number in the range of int32")
     if values.dtype.kind == "i" and number != int(number):
-        raise ValueError(f"padding must be an integer, as sequences are, got {padding!r}")
+        raise ValueError(f"padding must be an integer for sequences of integers, got {padding!r}")
     return values.dtype.type(number)
 
 
-def _check_padding(values, padding, lengths):
+# === Checks ===
+
+
+def _check_padding_is_unique(values: np.ndarray, padding: np.generic, lengths: np.ndarray) -> None:
     rows = np.flatnonzero((values == padding).reshape(len(values), -1).all(1))
     if len(rows):
         raise ValueError(
-            f"padding={padding} must differ from every real step, or a mask made from it skips the step, but "
-            f"{_place(rows[0], lengths)}, equals it ({len(rows)} in all); use another padding, or masks=True"
+            f"padding must differ from every real step, because a mask derived from it would skip the step, got "
+            f"padding={padding}, which equals {_describe_row(rows[0], lengths)} ({len(rows)} steps in total); use "
+            "another padding or masks=True"
         )
 
 
-def _check_labels(values, size, lengths):
-    wrong = (values < 0) | (values >= size) | (values != np.floor(values))
-    _refuse("targets", f"whole numbers of at least 0 and below num_classes={size}", wrong, values, lengths)
+def _check_classes(values: np.ndarray, num_classes: int, lengths: np.ndarray | None) -> None:
+    invalid = (values < 0) | (values >= num_classes) | (values != np.floor(values))
+    _check_all("targets", f"class indices in [0, num_classes={num_classes})", invalid, values, lengths)
 
 
-def _refuse(name, right, wrong, values, lengths):
-    """Raises an error that names the first wrong value, if there is one; weight 0 is no excuse, as 0 NaN is NaN."""
-    rows, columns = np.nonzero(wrong.reshape(len(wrong), -1))
+def _check_all(name: str, supported: str, invalid: np.ndarray, values: np.ndarray, lengths: np.ndarray | None) -> None:
+    """Raise a ValueError that locates the first invalid value, if there is one.
+
+    Values of weight 0 are checked too, since 0 times NaN is NaN.
+    """
+    rows, columns = np.nonzero(invalid.reshape(len(invalid), -1))
     if len(rows):
         raise ValueError(
-            f"{name} must be {right}, but {len(rows)} are not: the first is "
-            f"{values.reshape(len(values), -1)[rows[0], columns[0]]} at {_place(rows[0], lengths)}"
+            f"{name} must be {supported}, but {len(rows)} are not: the first is "
+            f"{values.reshape(len(values), -1)[rows[0], columns[0]]} at {_describe_row(rows[0], lengths)}"
         )
 
 
-def _place(row, lengths):
-    """Where a row comes from: a step, sequences of these lengths laid end to end, or with None a sequence."""
+def _describe_row(row: int, lengths: np.ndarray | None) -> str:
+    """Return the position of a row among concatenated sequences of `lengths`, or for None among sequences."""
     if lengths is None:
         return f"sequence {row}"
     number = int(np.searchsorted(np.cumsum(lengths), row, side="right"))
     return f"sequence {number}, step {row - lengths[:number].sum()}"
 
 
-def _cutter(values, answers, shares, lengths, padding, masks, per_step):
-    inputs, outputs, sizes = tf.constant(values), tf.constant(answers), tf.constant(lengths)
-    firsts = tf.constant(np.cumsum(lengths) - lengths)
-    weights = None if shares is None else tf.constant(shares)
+# === Batches ===
 
-    def cut(rows, steps):
+
+def _batch_maker(
+    values: np.ndarray,
+    targets: np.ndarray,
+    sample_weights: np.ndarray | None,
+    lengths: np.ndarray,
+    padding: np.generic,
+    masks: bool,
+    per_step: bool,
+) -> Callable[[Tensor, Tensor], tuple[Tensor, ...]]:
+    """Return the function from (indices of sequences, T) to a batch."""
+    inputs, outputs, sizes = tf.constant(values), tf.constant(targets), tf.constant(lengths)
+    first_steps = tf.constant(np.cumsum(lengths) - lengths)
+    weights = None if sample_weights is None else tf.constant(sample_weights)
+
+    def make_batch(rows: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
         within = tf.range(steps)
         real = within < tf.gather(sizes, rows)[:, None]
-        places = tf.where(real, tf.gather(firsts, rows)[:, None] + within, 0)
+        positions = tf.where(real, tf.gather(first_steps, rows)[:, None] + within, 0)
 
-        def laid_out(flat, behind):
-            found = tf.gather(flat, places)
-            return tf.where(real if found.shape.rank == 2 else real[:, :, None], found, tf.cast(behind, flat.dtype))
+        def padded(flat: Tensor, fill: Tensor) -> Tensor:
+            gathered = tf.gather(flat, positions)
+            return tf.where(real if gathered.shape.rank == 2 else real[:, :, None], gathered, tf.cast(fill, flat.dtype))
 
-        x = laid_out(inputs, padding)
+        x = padded(inputs, padding)
         x = (x, real) if masks else x
         if per_step:
-            return x, laid_out(outputs, 0), laid_out(weights, 0)
+            return x, padded(outputs, 0), padded(weights, 0)
         y = tf.gather(outputs, rows)
         return (x, y) if weights is None else (x, y, tf.gather(weights, rows))
 
-    return cut
+    return make_batch

@@ -1,36 +1,52 @@
-"""`TextCorpus`: a text, its vocabulary, and a held-out split by position."""
+"""`TextCorpus`: a text, its vocabulary, and a validation split."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from deeprnn_keras import checks
-from deeprnn_keras.data.vocabulary import Vocabulary
+from deeprnn_keras._types import PathLike
+from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary
 
 STRETCHES = 10
 HELD_OUT = 0.1
-WHITE = re.compile(r"\s")
+WHITE_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
 class TextSplit:
-    """Two disjoint lists of text pieces; nothing should be read across the end of a piece."""
+    """Training and validation pieces of a text, which do not overlap. No sequence may cross the end of a piece.
+
+    Attributes:
+        train: Pieces of the training text.
+        validation: Pieces of the validation text.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
 
 
 class TextCorpus:
-    """A text to learn from.
+    """A text with its vocabulary.
 
     Args:
-        text: at least one character.
-        name: what to call it in reports.
-        vocabulary: a `Vocabulary`, `WordVocabulary` or `ByteVocabulary`; None: the characters of the text.
+        text: The text, at least one character.
+        name: Name of the text in reports.
+        vocabulary: A `Vocabulary`, `WordVocabulary`, or `ByteVocabulary`. None: the characters of the text.
+
+    Attributes:
+        text: The text.
+        name: The name.
+        vocabulary: The vocabulary.
 
     Raises:
-        ValueError: if the text is empty.
+        ValueError: If the text is empty.
 
     >>> from deeprnn_keras import TextCorpus
     >>> corpus = TextCorpus("to be, or not to be " * 50)
@@ -38,24 +54,28 @@ class TextCorpus:
     (8, 10)
     """
 
-    def __init__(self, text, name="text", vocabulary=None):
+    def __init__(self, text: str, name: str = "text", vocabulary: TextVocabulary | None = None) -> None:
         if not text:
-            raise ValueError(f"{name}: the text is empty; give at least one character")
+            raise ValueError(f"text of the corpus {name!r} must have at least 1 character, got an empty text")
         self.text = text
         self.name = name
-        self.vocabulary = vocabulary or Vocabulary.from_text(text)
+        self.vocabulary: TextVocabulary = vocabulary or Vocabulary.from_text(text)
 
     @classmethod
-    def from_file(cls, path, vocabulary=None):
-        """The corpus in a UTF-8 text file.
+    def from_file(cls, path: PathLike, vocabulary: TextVocabulary | None = None) -> TextCorpus:
+        """Return the corpus of a UTF-8 text file, named after the file.
+
+        Args:
+            path: Path of the file. A byte order mark is dropped, and CRLF is read as LF.
+            vocabulary: As for the class.
 
         Raises:
             FileNotFoundError: If the file does not exist.
-            ValueError: If it is a directory, is empty, or is not UTF-8 (with the position of the first bad byte).
+            ValueError: If it is a directory, is empty, or is not UTF-8 (with the position of the first invalid byte).
         """
         path = Path(path).expanduser()
         if path.is_dir():
-            raise ValueError(f"text file {str(path)!r} is a directory")
+            raise ValueError(f"text file {str(path)!r} is a directory; pass a file")
         if not path.is_file():
             raise FileNotFoundError(f"text file {str(path)!r} does not exist")
         data = path.read_bytes()
@@ -64,49 +84,53 @@ class TextCorpus:
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"text file {str(path)!r} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start}; "
-                "convert it, for instance with iconv -f LATIN1 -t UTF-8"
+                "convert it, for example with iconv -f LATIN1 -t UTF-8"
             ) from None
         text = text.replace("\r\n", "\n")
         if not text:
-            raise ValueError(f"text file {str(path)!r} is empty; give a file with text")
+            raise ValueError(f"text file {str(path)!r} is empty; pass a file with text")
         return cls(text, path.name, vocabulary)
 
-    def split(self, stretches=STRETCHES, fraction=HELD_OUT):
-        """Cuts the text into equal stretches and holds out the last `fraction` of each for validation.
+    def split(self, stretches: int = STRETCHES, fraction: float = HELD_OUT) -> TextSplit:
+        """Split the text into equal stretches, and hold out the end of each for validation.
 
-        A text changes from beginning to end; taking a part of every stretch makes the two sets alike.
+        A text changes from its beginning to its end. Taking a part of every stretch makes the two sets similar.
+
+        Args:
+            stretches: Number of stretches.
+            fraction: Fraction of each stretch that is held out.
         """
         stretches = checks.positive_int("stretches", stretches)
         fraction = checks.fraction("fraction", fraction)
-        borders = [self._between_words(len(self.text) * k // stretches) for k in range(stretches + 1)]
+        borders = [self._next_boundary(len(self.text) * k // stretches) for k in range(stretches + 1)]
         train, validation = [], []
         for start, end in pairwise(borders):
-            cut = self._between_words(end - round((end - start) * fraction))
+            cut = self._next_boundary(end - round((end - start) * fraction))
             train.append(self.text[start:cut])
             validation.append(self.text[cut:end])
         return TextSplit(tuple(train), tuple(validation))
 
-    def _between_words(self, place):
-        """`place`, or where words are read the end of the word it falls in."""
-        if self.vocabulary.unit != "word" or place == 0:
-            return place
-        found = WHITE.search(self.text, place)
-        return found.start() if found else len(self.text)
+    def _next_boundary(self, position: int) -> int:
+        """Return `position`, moved to the end of the word for a vocabulary of words."""
+        if self.vocabulary.unit != "word" or position == 0:
+            return position
+        white_space = WHITE_SPACE.search(self.text, position)
+        return white_space.start() if white_space else len(self.text)
 
-    def prefix(self, piece, length):
-        """The first `length` characters of a piece of text, up to the end of a word where words are read."""
-        white = WHITE.search(piece, length) if self.vocabulary.unit == "word" else None
-        return piece[: white.start() if white else length]
+    def prefix(self, piece: str, length: int) -> str:
+        """Return the first `length` characters of a text, extended to the end of the word for a vocabulary of words."""
+        white_space = WHITE_SPACE.search(piece, length) if self.vocabulary.unit == "word" else None
+        return piece[: white_space.start() if white_space else length]
 
-    def encode(self, pieces):
-        """Each piece of text as ids."""
+    def encode(self, pieces: Iterable[str]) -> list[np.ndarray]:
+        """Return the ids of each text."""
         return [self.vocabulary.encode(piece) for piece in pieces]
 
-    def describe(self):
-        """Such as '4,138,977 characters of 66 kinds'."""
+    def describe(self) -> str:
+        """Return the sizes of the text and its vocabulary, for example '4,138,977 characters, vocabulary of 66'."""
         unit, count = self.vocabulary.unit, len(self.text)
         count = count if unit == "character" else len(self.vocabulary.encode(self.text))
-        return f"{count:,} {unit}s of {len(self.vocabulary):,} kinds"
+        return f"{count:,} {unit}s, vocabulary of {len(self.vocabulary):,}"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.text)

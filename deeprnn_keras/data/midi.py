@@ -1,30 +1,41 @@
-"""`write_midi`: a piano roll as a MIDI file."""
+"""`write_midi`: save a piano roll as a MIDI file."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from deeprnn_keras import checks, extras
-from deeprnn_keras.data.music import FRAMES_PER_QUARTER, LOWEST
+from deeprnn_keras._types import ArrayLike, PathLike
+from deeprnn_keras.data.music import FRAMES_PER_QUARTER, LOWEST_NOTE
 
-TICKS = 480  # of a quarter note
+TICKS_PER_QUARTER = 480
 VELOCITY = 72  # of 127: mezzo-forte
 
 
-def write_midi(roll, path, *, frames_per_quarter=FRAMES_PER_QUARTER, quarters_per_minute=72.0, lowest=LOWEST):
-    """Writes a roll as a MIDI file of one track, a piano; a note in frames that follow each other is one held note.
+def write_midi(
+    roll: ArrayLike,
+    path: PathLike,
+    *,
+    frames_per_quarter: int = FRAMES_PER_QUARTER,
+    quarters_per_minute: float = 72.0,
+    lowest: int = LOWEST_NOTE,
+) -> None:
+    """Save a piano roll as a MIDI file with one piano track. A note in consecutive frames is one held note.
 
     Args:
-        roll: (T, K), above 0 where note `lowest` + k sounds.
-        path: of the file.
-        frames_per_quarter: frames in a quarter note.
-        quarters_per_minute: the tempo.
-        lowest: the MIDI note of the first column: 21, A0, in a roll of 88.
+        roll: Piano roll (T, K), positive where note `lowest` + k sounds.
+        path: Path of the file, which is overwritten if it exists.
+        frames_per_quarter: Number of frames per quarter note.
+        quarters_per_minute: Tempo, in quarter notes per minute.
+        lowest: MIDI note of the first column. The default, 21, is A0, the lowest of 88 piano keys.
 
     Raises:
-        ValueError: for a roll of another form, or an argument out of range.
-        ImportError: if mido is not installed.
+        ValueError: If the roll has another shape, or an argument is out of range.
+        ImportError: If mido is not installed.
 
     >>> import numpy as np, pathlib, tempfile
     >>> from deeprnn_keras.data import write_midi
@@ -33,27 +44,30 @@ def write_midi(roll, path, *, frames_per_quarter=FRAMES_PER_QUARTER, quarters_pe
     """
     roll = np.asarray(roll)
     if roll.ndim != 2 or not len(roll) or lowest < 0 or lowest + roll.shape[1] > 128:
-        raise ValueError(f"roll must be (T, K) with notes {lowest} to at most 127, got shape {roll.shape}")
-    ticks = TICKS // checks.positive_int("frames_per_quarter", frames_per_quarter)
+        raise ValueError(
+            f"roll must have shape (T, K) with T at least 1 and notes lowest={lowest} to at most 127, "
+            f"got shape {roll.shape}"
+        )
+    ticks_per_frame = TICKS_PER_QUARTER // checks.positive_int("frames_per_quarter", frames_per_quarter)
     tempo = checks.positive("quarters_per_minute", quarters_per_minute)
-    mido = extras.import_optional("mido", "music", "write_midi")
+    mido = extras.import_optional("mido", "music", "Writing MIDI files")
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
     now = 0
-    for frame, note, sounds in _changes(roll > 0):
-        kind = "note_on" if sounds else "note_off"
-        track.append(mido.Message(kind, note=lowest + note, velocity=VELOCITY, time=frame * ticks - now))
-        now = frame * ticks
-    file, path = mido.MidiFile(ticks_per_beat=TICKS), Path(path).expanduser()
+    for frame, note, starts in _note_events(roll > 0):
+        kind, ticks = "note_on" if starts else "note_off", frame * ticks_per_frame
+        track.append(mido.Message(kind, note=lowest + note, velocity=VELOCITY, time=ticks - now))
+        now = ticks
+    file, path = mido.MidiFile(ticks_per_beat=TICKS_PER_QUARTER), Path(path).expanduser()
     file.tracks.append(track)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    file.save(beside)
-    beside.replace(path)
+    temporary_path = path.with_name(f".{os.getpid()}.{path.name}")
+    file.save(temporary_path)
+    temporary_path.replace(path)
 
 
-def _changes(roll):
-    """(frame, note, whether it begins) in order; what ends in a frame before what begins there."""
-    quiet = np.zeros((1, roll.shape[1]), bool)
-    steps = np.diff(np.concatenate([quiet, roll, quiet]).astype(int), axis=0)
-    for frame, step in enumerate(steps):
-        for note in [*np.flatnonzero(step < 0), *np.flatnonzero(step > 0)]:
-            yield frame, int(note), bool(step[note] > 0)
+def _note_events(sounding: np.ndarray) -> Iterator[tuple[int, int, bool]]:
+    """Yield (frame, note, whether it starts) in the order of time; within a frame, notes end before others start."""
+    silence = np.zeros((1, sounding.shape[1]), bool)
+    changes = np.diff(np.concatenate([silence, sounding, silence]).astype(int), axis=0)
+    for frame, change in enumerate(changes):
+        for note in [*np.flatnonzero(change < 0), *np.flatnonzero(change > 0)]:
+            yield frame, int(note), bool(change[note] > 0)

@@ -1,32 +1,38 @@
-"""Pixel-by-pixel MNIST: images as sequences of 784 numbers, fetched once, or read from a file of the user's."""
+"""Sequential MNIST: images as sequences of 784 pixels, downloaded once or read from a user-provided file."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
 
 import numpy as np
 
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-PERMUTATION = 92_916  # of pixels, where they are permuted
+PERMUTATION_SEED = 92_916
 
 
-def sequential_mnist(path=None, permuted=False):
-    """Handwritten digits, 28 x 28 pixels of 0 to 255 read one by one: 60,000 to learn from, 10,000 to be tested on.
+def sequential_mnist(path: PathLike | None = None, permuted: bool = False) -> SeriesSplit:
+    """Return MNIST as sequences: handwritten digits, 28 x 28 pixels of 0 to 255, read pixel by pixel.
 
-    LeCun, Bottou, Bengio & Haffner 1998; as a sequence Le, Jaitly & Hinton 2015.
+    60,000 images are for training and 10,000 for testing (LeCun, Bottou, Bengio & Haffner 1998). Le, Jaitly & Hinton
+    2015 use them as sequences.
 
     Args:
-        path: of mnist.npz, with arrays x_train, y_train, x_test, y_test; None: fetched with a pinned hash, and kept by
-            Keras.
-        permuted: whether the pixels come in a fixed order drawn at random, the same in all images.
+        path: Path of mnist.npz, with arrays x_train, y_train, x_test, and y_test. None: the file is downloaded,
+            verified by its SHA-256, and cached by Keras.
+        permuted: Whether the pixels are in a fixed random order, the same for all images.
 
-    Returns a `SeriesSplit` of series (784, 1).
+    Returns:
+        A `SeriesSplit` of series (784, 1), with the digits as targets.
 
     Raises:
-        FileNotFoundError: If the file does not exist, or cannot be fetched; the message says which file to put where.
-        ValueError: If the file holds something else.
+        FileNotFoundError: If the file does not exist, or if the download fails; the message says which file to put
+            where.
+        ValueError: If the file is not MNIST.
 
     >>> import numpy as np, pathlib, tempfile
     >>> from deeprnn_keras.data import sequential_mnist
@@ -35,27 +41,30 @@ def sequential_mnist(path=None, permuted=False):
     >>> sequential_mnist(path).train.series[0].shape
     (784, 1)
     """
-    path = _fetched() if path is None else Path(path).expanduser()
+    path = _download() if path is None else Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"file of MNIST {str(path)!r} does not exist; it is the one at {URL}")
+        raise FileNotFoundError(f"MNIST file {str(path)!r} does not exist; download it from {URL}")
     try:
         with np.load(path) as stored:
-            sides = [(stored[f"x_{side}"], stored[f"y_{side}"]) for side in ("train", "test")]
-        rows = [images.reshape(len(images), 784, 1).astype("float32") for images, _ in sides]
+            parts = [(stored[f"x_{part}"], stored[f"y_{part}"]) for part in ("train", "test")]
+        sequences = [images.reshape(len(images), 784, 1).astype("float32") for images, _ in parts]
     except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{str(path)!r} holds no MNIST, x_train, y_train, x_test, y_test: {error}") from error
-    order = np.random.default_rng(PERMUTATION).permutation(784) if permuted else np.arange(784)
-    made = [LabeledSeries(list(x[:, order]), np.asarray(y)) for x, (_, y) in zip(rows, sides, strict=True)]
-    return SeriesSplit(*made, name="permuted MNIST" if permuted else "MNIST")
+        raise ValueError(
+            f"MNIST file {str(path)!r} must hold arrays x_train, y_train, x_test, and y_test: {error}; "
+            f"download it from {URL}"
+        ) from error
+    order = np.random.default_rng(PERMUTATION_SEED).permutation(784) if permuted else np.arange(784)
+    train, test = (LabeledSeries(list(x[:, order]), np.asarray(y)) for x, (_, y) in zip(sequences, parts, strict=True))
+    return SeriesSplit(train, test, name="permuted MNIST" if permuted else "MNIST")
 
 
-def _fetched():
+def _download() -> Path:
     import keras
 
     try:
         return Path(keras.utils.get_file("mnist.npz", URL, file_hash=SHA256))
-    except Exception as error:  # Keras raises bare Exceptions for what the network did
-        place = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
+    except Exception as error:  # Keras raises a bare Exception if the download fails
+        cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
         raise FileNotFoundError(
-            f"MNIST cannot be fetched ({error}); put the file {URL} to {str(place)!r}, or give its path"
+            f"MNIST could not be downloaded ({error}); put the file {URL} at {str(cached)!r}, or pass its path"
         ) from error

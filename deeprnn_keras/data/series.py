@@ -1,5 +1,8 @@
-"""Series with an answer each, without a network: Japanese vowels, handwritten digits, the adding problem."""
+"""Labeled series that need no network: Japanese vowels, handwritten digits, and the adding problem."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,23 +11,35 @@ import numpy as np
 from deeprnn_keras import checks, extras
 
 VOWELS = Path("datasets/data/JapaneseVowels")
-DIGITS_HELD_OUT = 397
+NUM_TEST_DIGITS = 397
 
 
 @dataclass(frozen=True)
 class LabeledSeries:
-    """Series, arrays (T_i, d), and an answer for each, or one for each step."""
+    """Series with one target per series or per step.
 
-    series: list
-    targets: np.ndarray | list
+    Attributes:
+        series: Arrays (T_i, d).
+        targets: One entry per series, or one array per series with one row per step.
+    """
 
-    def __len__(self):
+    series: Sequence[np.ndarray]
+    targets: np.ndarray | Sequence[np.ndarray]
+
+    def __len__(self) -> int:
         return len(self.series)
 
 
 @dataclass(frozen=True)
 class SeriesSplit:
-    """What to learn from, what to be tested on, and what to choose by, where that is a part of its own."""
+    """Training, test, and optionally validation series.
+
+    Attributes:
+        train: Training series.
+        test: Test series.
+        validation: Validation series, or None if the data set has none.
+        name: Name of the data set in reports.
+    """
 
     train: LabeledSeries
     test: LabeledSeries
@@ -32,42 +47,48 @@ class SeriesSplit:
     name: str = "series"
 
 
-def japanese_vowels():
-    """Nine men say /ae/: 12 cepstral coefficients at 7 to 29 steps, the speaker to be told, 1 to 9.
+def japanese_vowels() -> SeriesSplit:
+    """Return the Japanese vowels data set: utterances of /ae/ by nine male speakers, to be classified by speaker.
 
-    270 utterances to learn from, 30 of each speaker, and 370 to be tested on: the official split. Kudo, Toyama &
-    Shimbo 1999, from the UCI archive (CC BY 4.0), as it lies in the package sktime, which is not imported.
+    Each series has 12 cepstral coefficients per step and 7 to 29 steps; the targets are the speakers, 1 to 9. The
+    official split has 270 training utterances, 30 per speaker, and 370 test utterances. The data, by Kudo, Toyama &
+    Shimbo 1999 and from the UCI archive (CC BY 4.0), are read from the files of the package sktime, which is not
+    imported.
 
     Raises:
         ImportError: If sktime is not installed.
-        FileNotFoundError: If the installed sktime does not hold the data.
+        FileNotFoundError: If the installed sktime does not contain the data.
 
     >>> from deeprnn_keras.data import japanese_vowels
     >>> data = japanese_vowels()
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    directory = extras.package_directory("sktime", "data", "japanese_vowels") / VOWELS
+    directory = extras.package_directory("sktime", "data", "Reading the Japanese vowels") / VOWELS
     paths = [directory / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     for path in paths:
         if not path.is_file():
-            raise FileNotFoundError(f"{str(path)!r} does not exist: the installed sktime does not hold the data")
-    return SeriesSplit(*map(_read_ts, paths), name="Japanese vowels")
+            raise FileNotFoundError(
+                f"file of the Japanese vowels {str(path)!r} does not exist; install a version of sktime that "
+                "contains it: pip install 'deeprnn-keras[data]'"
+            )
+    train, test = map(_read_ts, paths)
+    return SeriesSplit(train, test, name="Japanese vowels")
 
 
-def _read_ts(path):
-    """A file of one case a line: channels parted by colons, values by commas, the label last."""
+def _read_ts(path: Path) -> LabeledSeries:
+    """Read a .ts file: one case per line, channels separated by colons, values by commas, and the label last."""
     lines = path.read_text(encoding="utf-8").splitlines()
     cases = [line.split(":") for line in lines if line and not line.startswith(("#", "@"))]
     series = [np.array([channel.split(",") for channel in case[:-1]], "float32").T for case in cases]
     return LabeledSeries(series, np.array([int(case[-1]) for case in cases]))
 
 
-def digits():
-    """Handwritten digits, 8 x 8 pixels of 0 to 16 read one by one: 64 steps of one number, the digit to be told.
+def digits() -> SeriesSplit:
+    """Return handwritten digits, 8 x 8 pixels of 0 to 16, read pixel by pixel: 64 steps of one feature.
 
-    The first 1,400 of 1,797 to learn from, the last 397 to be tested on: by other writers. Scikit-learn's copy of the
-    UCI archive's test set (Alpaydin & Kaynak 1998, CC BY 4.0).
+    The first 1,400 of the 1,797 digits are for training and the last 397, by other writers, for testing; the targets
+    are the digits. This is scikit-learn's copy of the test set in the UCI archive (Alpaydin & Kaynak 1998, CC BY 4.0).
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -77,49 +98,59 @@ def digits():
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (1400, 397, (64, 1))
     """
-    loaded = extras.import_optional("sklearn.datasets", "data", "digits").load_digits()
-    series, answers = list(loaded.data.astype("float32")[:, :, None]), loaded.target
+    loaded = extras.import_optional("sklearn.datasets", "data", "Reading the handwritten digits").load_digits()
+    series, targets = list(loaded.data.astype("float32")[:, :, None]), loaded.target
     return SeriesSplit(
-        LabeledSeries(series[:-DIGITS_HELD_OUT], answers[:-DIGITS_HELD_OUT]),
-        LabeledSeries(series[-DIGITS_HELD_OUT:], answers[-DIGITS_HELD_OUT:]),
+        LabeledSeries(series[:-NUM_TEST_DIGITS], targets[:-NUM_TEST_DIGITS]),
+        LabeledSeries(series[-NUM_TEST_DIGITS:], targets[-NUM_TEST_DIGITS:]),
         name="digits",
     )
 
 
-def adding_problem(examples, steps, seed=None):
-    """Random numbers in [0, 1), two of which are marked, one in each half; the answer is their sum.
+def adding_problem(examples: int, steps: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Generate the adding problem: random numbers in [0, 1), two of which are marked; the target is their sum.
 
-    Hochreiter & Schmidhuber 1997. Always answering 1 has a mean squared error of 1/6.
+    One number in each half of the sequence is marked (Hochreiter & Schmidhuber 1997). A model that always predicts 1
+    has a mean squared error of 1/6.
 
     Args:
-        examples: n.
-        steps: T, at least 2.
-        seed: a whole number, or None.
+        examples: Number of examples, n.
+        steps: Number of steps, T, at least 2.
+        seed: Random seed, or None for different examples in every call.
 
-    Returns x (n, T, 2), numbers and marks, and y (n, 1), both float32.
+    Returns:
+        x (n, T, 2), numbers and marks, and y (n, 1), both float32.
+
+    Raises:
+        ValueError: If an argument is out of range.
 
     >>> from deeprnn_keras.data import adding_problem
     >>> x, y = adding_problem(3, steps=10, seed=0)
     >>> x.shape, bool(((x[:, :, 0] * x[:, :, 1]).sum(1, keepdims=True) == y).all())
     ((3, 10, 2), True)
     """
-    n, steps = checks.positive_int("examples", examples), checks.positive_int("steps", steps)
+    examples, steps = checks.positive_int("examples", examples), checks.positive_int("steps", steps)
     if steps < 2:
-        raise ValueError(f"steps must be at least 2, for two marks, got {steps}")
+        raise ValueError(f"steps must be at least 2, one for each mark, got {steps}")
     rng = np.random.default_rng(checks.seed("seed", seed))
-    numbers, marks = rng.random((n, steps), "float32"), np.zeros((n, steps), "float32")
-    rows = np.arange(n)
+    numbers, marks = rng.random((examples, steps), "float32"), np.zeros((examples, steps), "float32")
+    rows = np.arange(examples)
     for low, high in ((0, steps // 2), (steps // 2, steps)):
-        marks[rows, rng.integers(low, high, size=n)] = 1
+        marks[rows, rng.integers(low, high, size=examples)] = 1
     return np.stack([numbers, marks], -1), (numbers * marks).sum(1, keepdims=True)
 
 
-def adding_split(steps=200, train=50_000, test=1_000):
-    """The adding problem as a `SeriesSplit`, the same each time: as many examples as Bai, Kolter & Koltun 2018 have.
+def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> SeriesSplit:
+    """Return the adding problem as a `SeriesSplit`, the same in every call.
+
+    Args:
+        steps: Number of steps, T, at least 2.
+        train: Number of training examples. The defaults are those of Bai, Kolter & Koltun 2018.
+        test: Number of test examples.
 
     >>> from deeprnn_keras.data import adding_split
     >>> len(adding_split(steps=10, train=8, test=2).test)
     2
     """
-    sides = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
-    return SeriesSplit(*(LabeledSeries(list(x), y) for x, y in sides), name=f"adding problem, T {steps}")
+    parts = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
+    return SeriesSplit(*(LabeledSeries(list(x), y) for x, y in parts), name=f"adding problem, T {steps}")

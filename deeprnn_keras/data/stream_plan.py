@@ -1,73 +1,91 @@
-"""How a stream is laid out in lanes: where each row of a batch begins, how long it is, whether it begins anew."""
+"""Plans that split a stream into parallel substreams and each substream into chunks, for truncated backpropagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 
-SPREAD, HALVED, SHORTEST = 5.0, 0.05, 5  # standard deviation of a random T, the share about T / 2, the least
+# Merity et al. 2017: standard deviation of T, share of the batches with mean T / 2, and minimum
+LENGTH_STD, HALF_LENGTH_SHARE, MIN_LENGTH = 5.0, 0.05, 5
+
+StreamPlan: TypeAlias = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Function from the number of a pass to (offsets (steps, n), T (steps,), reset_mask (steps, n)), one row per batch."""
 
 
-def fixed_length_plan(sizes, n, length, ahead=0):
-    """The plan of batches of T steps.
+def fixed_length_plan(sizes: Sequence[int], batch_size: int, length: int, lookahead: int = 0) -> StreamPlan:
+    """Return the plan of batches of T steps, which is the same in every pass.
 
     Args:
-        sizes: steps in each piece.
-        n: lanes.
-        length: T.
-        ahead: 1 where a piece has one step more than that, whose only use is to be a target.
-
-    Returns:
-        pass number -> (offsets (steps, n), T (steps,), whether a row begins anew (steps, n)), the same for every pass.
+        sizes: Number of steps in each piece, without `lookahead`.
+        batch_size: Number of parallel streams, n.
+        length: Number of steps per batch, T.
+        lookahead: 1 if each piece has one more step, which serves as a target only.
 
     Raises:
-        ValueError: if there are too few steps.
+        ValueError: If there are too few steps for one batch.
     """
-    counts = [size // length for size in sizes]
-    steps = sum(counts) // n
+    chunks = [size // length for size in sizes]
+    steps = sum(chunks) // batch_size
     if not steps:
-        _refuse(sizes, n, length, ahead)
-    firsts = np.cumsum([0, *(size + ahead for size in sizes)])[:-1]
-    offsets = [first + length * np.arange(count) for first, count in zip(firsts, counts, strict=True)]
-    fresh = [np.arange(count) == 0 for count in counts]
-    offsets, fresh = (np.concatenate(part)[: n * steps].reshape(n, steps).T for part in (offsets, fresh))
-    fresh = fresh.copy()
-    fresh[0] = True
-    plan = offsets.astype("int64"), np.full(steps, length, "int64"), fresh
-    return lambda number: plan
+        _raise_too_short(sizes, batch_size, length, lookahead)
+    firsts = np.cumsum([0, *(size + lookahead for size in sizes)])[:-1]
+    offsets = [first + length * np.arange(count) for first, count in zip(firsts, chunks, strict=True)]
+    piece_starts = [np.arange(count) == 0 for count in chunks]
+    used = batch_size * steps
+    offset_table = np.concatenate(offsets)[:used].reshape(batch_size, steps).T.astype("int64")
+    reset_mask = np.concatenate(piece_starts)[:used].reshape(batch_size, steps).T.copy()
+    reset_mask[0] = True
+    plan = offset_table, np.full(steps, length, "int64"), reset_mask
+    return lambda pass_number: plan
 
 
-def random_length_plan(size, n, length, seed):
-    """The plan of batches of random lengths over one stream of `size` steps: other ones in every pass, as many."""
-    per_lane = size // n
-    if per_lane < length:
-        _refuse([size], n, length, 1)
-    steps = max(1, round(per_lane / ((1 - HALVED) * length + HALVED * length / 2)))
+def random_length_plan(size: int, batch_size: int, length: int, seed: int) -> StreamPlan:
+    """Return the plan of batches of random lengths, which differ from pass to pass while their number does not.
 
-    def plan(number):
-        lengths = random_lengths(per_lane, steps, length, np.random.default_rng([seed, number]))
+    Args:
+        size: Number of steps of the stream.
+        batch_size: Number of parallel streams, n.
+        length: Mean of the full lengths, T.
+        seed: Random seed of the lengths.
+
+    Raises:
+        ValueError: If there are too few steps for one batch.
+    """
+    stream_size = size // batch_size
+    if stream_size < length:
+        _raise_too_short([size], batch_size, length, 1)
+    steps = max(1, round(stream_size / ((1 - HALF_LENGTH_SHARE) * length + HALF_LENGTH_SHARE * length / 2)))
+
+    def plan(pass_number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        lengths = random_lengths(stream_size, steps, length, np.random.default_rng([seed, pass_number]))
         ends = np.cumsum(lengths)
-        offsets = per_lane * np.arange(n) + (ends - lengths)[:, None]
-        return offsets, lengths, np.repeat(np.arange(steps) == 0, n).reshape(steps, n)
+        offsets = stream_size * np.arange(batch_size) + (ends - lengths)[:, None]
+        return offsets, lengths, np.repeat(np.arange(steps) == 0, batch_size).reshape(steps, batch_size)
 
     return plan
 
 
-def random_lengths(total, steps, length, rng):
-    """`steps` lengths about T that add up to `total`."""
-    centre = np.where(rng.random(steps) < HALVED, length / 2, length)
-    lengths = np.maximum(rng.normal(centre, SPREAD).astype("int64"), SHORTEST)
+def random_lengths(total: int, steps: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `steps` random lengths that sum to `total`: N(T, 5), or with probability 0.05 N(T / 2, 5), at least 5."""
+    mean = np.where(rng.random(steps) < HALF_LENGTH_SHARE, length / 2, length)
+    lengths = np.maximum(rng.normal(mean, LENGTH_STD).astype("int64"), MIN_LENGTH)
     missing = total - lengths.sum()
     lengths += missing // steps
     lengths[rng.permutation(steps)[: missing % steps]] += 1
-    least = min(SHORTEST, total // steps)
-    while lengths.min() < least:  # what the shortest lack the longest give
+    minimum = min(MIN_LENGTH, total // steps)
+    while lengths.min() < minimum:  # the corrections above can go below the minimum; the sum has to stay
         lengths[lengths.argmax()] -= 1
         lengths[lengths.argmin()] += 1
     return lengths
 
 
-def _refuse(sizes, n, length, ahead):
-    held = f"{sum(sizes) + ahead * len(sizes)}" + (f" in {len(sizes)} pieces" if len(sizes) > 1 else "")
+def _raise_too_short(sizes: Sequence[int], batch_size: int, length: int, lookahead: int) -> NoReturn:
+    available = f"{sum(sizes) + lookahead * len(sizes)}" + (f" in {len(sizes)} pieces" if len(sizes) > 1 else "")
     raise ValueError(
-        f"stream is too short: {n} lanes (batch_size) of T = {length} steps (bptt) take {n * length + ahead} steps"
-        f"{' in pieces of at least ' + str(length + ahead) if len(sizes) > 1 else ''}, it has {held}; "
-        "give a longer one, or a smaller batch_size or bptt"
+        f"stream is too short: batch_size={batch_size} and bptt={length} require at least "
+        f"{batch_size * length + lookahead} steps"
+        f"{' in pieces of at least ' + str(length + lookahead) if len(sizes) > 1 else ''}, got {available}; "
+        "pass a longer stream, or reduce batch_size or bptt"
     )

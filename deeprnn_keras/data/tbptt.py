@@ -1,44 +1,53 @@
-"""`TBPTTDataset`: a long stream as batches that follow each other, for truncated back-propagation through time."""
+"""`TBPTTDataset`: consecutive batches of a long stream, for truncated backpropagation through time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.batches import Batches, compact, drawn_seed, fingerprint
+from deeprnn_keras._types import ArrayLike, Tensor
+from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed, to_model_dtype
 from deeprnn_keras.data.stream_plan import fixed_length_plan, random_length_plan
 
 
 class TBPTTDataset(Batches):
-    """Cuts a stream into n contiguous lanes and goes through them side by side, T steps at a time.
+    """Dataset that splits a stream into n contiguous parallel streams and reads T steps of each per batch.
 
-    Row i of every batch is lane i, and goes on where row i of the batch before it stopped: a stateful layer carries its
-    state across, while gradients flow back through the T steps of one batch (Williams & Peng 1990).
+    Row i of every batch continues row i of the previous batch. A stateful layer carries its states from batch to
+    batch, while gradients are propagated through the T steps of one batch (Williams & Peng 1990). Pass the dataset to
+    `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
 
     Args:
-        stream: ids (N,) or features (N, d), one step per row; or a list of such arrays, pieces that do not follow each
-            other. What does not fill a batch or, of a piece, T steps is dropped.
-        batch_size: n, the number of lanes.
-        bptt: T.
-        targets: one per step, of the same form as `stream`; None: the step that follows.
-        reset_mask: yield (x, reset_mask) for x: reset_mask (n,) of bool is True for rows whose state is reset, in the
-            first batch of an epoch and where a lane comes to another piece.
-        random_bptt: draw T anew for each batch, from N(T, 5), one time in twenty N(T/2, 5), at least 5 (Merity et al.
-            2017); every epoch has as many batches, and reads the whole stream: lengths are moved by a few steps to
-            that end. Pieces are read as one stream. The learning rate should go with T: `LearningRate(..., data)`,
-            or a `Recipe`, sees to it.
-        num_symbols: V, to have ids checked; None: they are not.
-        seed: of the lengths, a whole number, or None for one that `keras.utils.set_random_seed` fixes.
-        steps: batches in an epoch of `fit`; None: one pass over the lanes.
+        stream: Ids (N,) or features (N, d), one row per step; or a list of such arrays, pieces that do not continue
+            each other. Steps that do not fill a batch are dropped, as is the remainder of each piece that is shorter
+            than T.
+        batch_size: Number of parallel streams, n.
+        bptt: Number of steps per batch, T.
+        targets: One target per step, in the form of `stream`. None: the next step.
+        reset_mask: Whether to yield (x, reset_mask) as inputs. The mask (n,) of bool is True for rows whose states are
+            to be reset: all rows of the first batch of a pass, and rows that start another piece.
+        random_bptt: Whether to draw the length of each batch from N(T, 5), or with probability 0.05 from N(T / 2, 5),
+            at least 5 (Merity et al. 2017). Lengths are then adjusted by a few steps so that every pass reads the
+            whole stream in the same number of batches. Pieces are read as one stream. The learning rate should be
+            proportional to the length, which `LearningRate(..., data)` and `Recipe` take care of.
+        num_symbols: Number of different ids, V. If set, ids are checked to be in [0, V).
+        seed: Random seed of the lengths. None draws one that `keras.utils.set_random_seed` determines.
+        steps: Number of batches per epoch of `fit`. None: one pass over the streams.
 
-    Yields (x, y) or ((x, reset_mask), y): x (n, T) or (n, T, d), y (n, T, ...). Give it to `fit` with `shuffle=False`,
-    or Keras warns that its shuffling does nothing.
+    Yields:
+        (x, y) or ((x, reset_mask), y), with x (n, T) or (n, T, d), and y (n, T, ...).
 
     Attributes:
-        bptt, random_bptt: as given.
+        bptt: T.
+        random_bptt: Whether lengths are random.
 
     Raises:
-        ValueError: if there are fewer than n T steps (and one, where targets are the next), a piece is empty, ids are
-            outside the vocabulary, targets of another form, or sizes out of range.
+        ValueError: If the stream has fewer than n T steps (one more if the next step is the target), if a piece is
+            empty, if ids are out of range, if the targets do not match the stream, or if a size is out of range.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN, TBPTTDataset
@@ -49,102 +58,126 @@ class TBPTTDataset(Batches):
 
     def __init__(
         self,
-        stream,
-        batch_size,
-        bptt,
+        stream: ArrayLike | Sequence[ArrayLike],
+        batch_size: int,
+        bptt: int,
         *,
-        targets=None,
-        reset_mask=True,
-        random_bptt=False,
-        num_symbols=None,
-        seed=None,
-        steps=None,
-    ):
-        n, length = checks.positive_int("batch_size", batch_size), checks.positive_int("bptt", bptt)
-        pieces = _pieces("stream", stream)
-        ahead = int(targets is None)
-        wanted = None if targets is None else _targets(targets, pieces)
+        targets: ArrayLike | Sequence[ArrayLike] | None = None,
+        reset_mask: bool = True,
+        random_bptt: bool = False,
+        num_symbols: int | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+    ) -> None:
+        batch_size, length = checks.positive_int("batch_size", batch_size), checks.positive_int("bptt", bptt)
+        pieces = _pieces(stream)
+        lookahead = int(targets is None)
+        target_pieces = None if targets is None else _target_pieces(targets, pieces)
         if num_symbols is not None:
-            symbols = checks.positive_int("num_symbols", num_symbols)
-            _check_ids([*pieces, *(wanted or [])], symbols)
-        sizes = [len(piece) - ahead for piece in pieces]
+            _check_ids([*pieces, *(target_pieces or [])], checks.positive_int("num_symbols", num_symbols))
         if random_bptt:
-            seed = drawn_seed(seed)
-            plan = random_length_plan(sum(map(len, pieces)) - ahead, n, length, seed)
+            seed = resolve_seed(seed)
+            plan = random_length_plan(sum(map(len, pieces)) - lookahead, batch_size, length, seed)
         else:
-            plan, seed = fixed_length_plan(sizes, n, length, ahead), None
-        values = compact(np.concatenate(pieces))
-        answers = values[1:] if wanted is None else compact(np.concatenate(wanted))
+            seed = None
+            plan = fixed_length_plan([len(piece) - lookahead for piece in pieces], batch_size, length, lookahead)
+        inputs = to_model_dtype(np.concatenate(pieces))
+        outputs = inputs[1:] if target_pieces is None else to_model_dtype(np.concatenate(target_pieces))
         self.bptt, self.random_bptt = length, bool(random_bptt)
-        about = {"kind": "streams", "stream": fingerprint(values), "n": n, "T": length, "random T": bool(random_bptt)}
-        about |= {"targets": "the next step" if wanted is None else fingerprint(answers), "seed": seed}
-        signature = [tf.TensorSpec((n,), tf.int64), tf.TensorSpec((), tf.int64), tf.TensorSpec((n,), tf.bool)]
-        fixed = None if random_bptt else length
-        super().__init__(plan, signature, _cutter(values, answers, fixed, reset_mask), about, steps)
+        about = {
+            "kind": "streams",
+            "stream": fingerprint(inputs),
+            "n": batch_size,
+            "T": length,
+            "random T": bool(random_bptt),
+            "targets": "the next step" if target_pieces is None else fingerprint(outputs),
+            "seed": seed,
+        }
+        signature = [
+            tf.TensorSpec((batch_size,), tf.int64),
+            tf.TensorSpec((), tf.int64),
+            tf.TensorSpec((batch_size,), tf.bool),
+        ]
+        make_batch = _batch_maker(inputs, outputs, None if random_bptt else length, reset_mask)
+        super().__init__(plan, signature, make_batch, about, steps)
 
     @classmethod
-    def from_streams(cls, lanes, bptt, **options):
-        """Lanes that are there already: a list of n arrays as long as each other, one per row of a batch.
+    def from_streams(cls, streams: Sequence[ArrayLike], bptt: int, **options: Any) -> TBPTTDataset:
+        """Return a dataset of n given parallel streams.
+
+        Args:
+            streams: n arrays of equal length, one per row of a batch.
+            bptt: Number of steps per batch, T.
+            **options: Other arguments of `TBPTTDataset`.
 
         Raises:
-            ValueError: if they are not.
+            ValueError: If the streams have different lengths.
         """
-        lengths = [len(lane) for lane in lanes]
+        lengths = [len(stream) for stream in streams]
         if len(set(lengths)) > 1:
             shortest, longest = int(np.argmin(lengths)), int(np.argmax(lengths))
             raise ValueError(
-                f"lanes must be as long as each other, but lane {shortest} has {lengths[shortest]} steps and lane "
-                f"{longest} has {lengths[longest]}; cut them, or give them as pieces to TBPTTDataset itself"
+                f"streams must have equal lengths, got {lengths[shortest]} steps for stream {shortest} and "
+                f"{lengths[longest]} for stream {longest}; truncate them, or pass them to TBPTTDataset as pieces"
             )
-        return cls(list(lanes), len(lanes), bptt, **options)
+        return cls(list(streams), len(streams), bptt, **options)
 
-    def lengths(self, epoch):
-        """T of each batch of an epoch, (steps,)."""
-        return np.array([row[1] for row in self.rows_of(epoch)])
+    def lengths(self, epoch: int) -> np.ndarray:
+        """Return T of each batch of an epoch, (steps,)."""
+        return np.array([length for _, length, _ in self.epoch_plan(epoch)])
 
 
-def _pieces(name, stream):
-    pieces = [np.asarray(piece) for piece in stream] if isinstance(stream, (list, tuple)) else [np.asarray(stream)]
-    if pieces and all(piece.ndim == 0 for piece in pieces):
-        pieces = [np.asarray(stream)]
+def _arrays(values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
+    """Return a list of arrays as arrays, and an array or a list of numbers as one array."""
+    arrays = [np.asarray(piece) for piece in values] if isinstance(values, (list, tuple)) else [np.asarray(values)]
+    return [np.asarray(values)] if arrays and all(array.ndim == 0 for array in arrays) else arrays
+
+
+def _pieces(stream: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
+    """Return a stream as a list of arrays, one per piece."""
+    pieces = _arrays(stream)
     for number, piece in enumerate(pieces):
         if piece.ndim not in (1, 2) or piece.shape[1:] != pieces[0].shape[1:]:
             raise ValueError(
-                f"{name} must be ids (N,) or features (N, d), or a list of such arrays of equal d; "
-                f"piece {number} has shape {piece.shape}"
+                "stream must be ids (N,) or features (N, d), or a list of such arrays of equal d, "
+                f"got shape {piece.shape} for piece {number}"
             )
         if not len(piece):
-            raise ValueError(f"{name}: piece {number} is empty; leave it out")
+            raise ValueError(f"stream must have no empty pieces, but piece {number} is empty; remove it")
     if not pieces:
-        raise ValueError(f"{name} must have at least one piece, got an empty list")
+        raise ValueError("stream must have at least 1 piece, got an empty list")
     return pieces
 
 
-def _targets(targets, pieces):
-    given = [np.asarray(piece) for piece in targets] if isinstance(targets, (list, tuple)) else [np.asarray(targets)]
-    lengths, wanted = [len(piece) for piece in given], [len(piece) for piece in pieces]
-    if lengths != wanted:
-        raise ValueError(f"targets must have one row per step of stream, {wanted} in its pieces, got {lengths}")
-    return given
+def _target_pieces(targets: ArrayLike | Sequence[ArrayLike], pieces: list[np.ndarray]) -> list[np.ndarray]:
+    """Return targets as a list of arrays with one row per step of each piece."""
+    arrays = _arrays(targets)
+    found, expected = [len(array) for array in arrays], [len(piece) for piece in pieces]
+    if found != expected:
+        raise ValueError(f"targets must have one row per step of stream, {expected} rows for its pieces, got {found}")
+    return arrays
 
 
-def _check_ids(pieces, size):
+def _check_ids(pieces: list[np.ndarray], num_symbols: int) -> None:
     for number, piece in enumerate(pieces):
-        wrong = np.flatnonzero((piece < 0) | (piece >= size))
-        if len(wrong):
+        invalid = np.flatnonzero((piece < 0) | (piece >= num_symbols))
+        if len(invalid):
             raise ValueError(
-                f"ids must be at least 0 and below num_symbols={size}, but {len(wrong)} are not: the first is "
-                f"{piece.flat[wrong[0]]} at position {wrong[0]} of piece {number}"
+                f"ids must be in [0, num_symbols={num_symbols}), but {len(invalid)} are not: the first is "
+                f"{piece.flat[invalid[0]]} at position {invalid[0]} of piece {number}"
             )
 
 
-def _cutter(values, answers, length, reset_mask):
-    inputs, outputs = tf.constant(values), tf.constant(answers)
+def _batch_maker(
+    inputs: np.ndarray, outputs: np.ndarray, length: int | None, yield_reset_mask: bool
+) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return the function from a row of the plan to a batch; `length` is T if it is fixed."""
+    input_steps, output_steps = tf.constant(inputs), tf.constant(outputs)
 
-    def cut(offsets, steps, fresh):
+    def make_batch(offsets: Tensor, steps: Tensor, reset_mask: Tensor) -> tuple[Tensor, Tensor]:
         within = tf.range(steps if length is None else tf.constant(length, tf.int64))
-        places = offsets[:, None] + within
-        x, y = tf.gather(inputs, places), tf.gather(outputs, places)
-        return ((x, fresh), y) if reset_mask else (x, y)
+        positions = offsets[:, None] + within
+        x, y = tf.gather(input_steps, positions), tf.gather(output_steps, positions)
+        return ((x, reset_mask), y) if yield_reset_mask else (x, y)
 
-    return cut
+    return make_batch

@@ -1,15 +1,46 @@
-"""`Vocabulary`: characters to ids and back."""
+"""`Vocabulary`: encode characters as ids and decode ids."""
+
+from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
+from typing_extensions import override
 
 LETTERS = " abcdefghijklmnopqrstuvwxyz\ufffd"
+MAX_SHOWN = 10  # unknown symbols in an error message
 
 
-def letters_only(text):
-    """Lower-case letters a to z; every run of anything else becomes one space (D2L 9.2).
+class TextVocabulary(Protocol):
+    """Interface of `Vocabulary`, `WordVocabulary`, and `ByteVocabulary`.
+
+    Attributes:
+        unit: Name of a symbol: "character", "word", or "byte".
+    """
+
+    unit: str
+
+    @property
+    def symbols(self) -> str | tuple[str, ...] | int:
+        """Characters, words, or the number of bytes, as in a configuration."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def encode(self, text: str, unknown: str = "error") -> np.ndarray:
+        """Return the ids of a text, int32 of shape (symbols,)."""
+        ...
+
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """Return the text of ids."""
+        ...
+
+
+def letters_only(text: str) -> str:
+    """Return a text in lower-case letters a to z, with one space for each run of other characters (D2L 9.2).
 
     >>> letters_only("Time, 1895!")
     'time '
@@ -18,13 +49,16 @@ def letters_only(text):
 
 
 class Vocabulary:
-    """The characters a model knows; the id of a character is its place.
+    """Vocabulary of characters. The id of a character is its index in `symbols`.
 
     Args:
-        symbols: a string of characters, each once.
+        symbols: String of characters, each once.
+
+    Attributes:
+        symbols: The characters.
 
     Raises:
-        ValueError: if a character occurs twice or there is none.
+        ValueError: If a character occurs more than once, or if there are none.
 
     >>> from deeprnn_keras.data import Vocabulary
     >>> vocabulary = Vocabulary.from_text("abracadabra")
@@ -32,67 +66,79 @@ class Vocabulary:
     ([2, 0, 1], 'cab')
     """
 
-    unit = "character"
+    unit: str = "character"
 
-    def __init__(self, symbols):
-        twice = [symbol for symbol, count in Counter(symbols).items() if count > 1]
-        if twice or not symbols:
-            raise ValueError(f"symbols must be a string of different characters, got {symbols!r} (twice: {twice})")
+    def __init__(self, symbols: str) -> None:
+        duplicates = [symbol for symbol, count in Counter(symbols).items() if count > 1]
+        if duplicates or not symbols:
+            raise ValueError(
+                f"symbols must be a non-empty string of different characters, got {symbols!r}"
+                + (f" with duplicates {duplicates}" if duplicates else "")
+            )
         self.symbols = str(symbols)
         codes = _code_points(self.symbols)
         self._order = np.argsort(codes)
         self._sorted = codes[self._order]
 
     @classmethod
-    def from_text(cls, text):
-        """The characters of `text`, in the order of their code points."""
+    def from_text(cls, text: str) -> Vocabulary:
+        """Return the vocabulary of the characters of `text`, in the order of their code points."""
         return cls("".join(sorted(set(text))))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.symbols)
 
-    def __eq__(self, other):
+    @override
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.symbols == other.symbols
 
-    def __hash__(self):
+    @override
+    def __hash__(self) -> int:
         return hash(self.symbols)
 
-    def __repr__(self):
+    @override
+    def __repr__(self) -> str:
         return f"Vocabulary({self.symbols!r})"
 
-    def encode(self, text, unknown="error"):
-        """Ids of `text`, int32 of shape (characters,).
+    def encode(self, text: str, unknown: str = "error") -> np.ndarray:
+        """Return the ids of `text`, int32 of shape (characters,).
 
         Args:
-            text: a string.
-            unknown: "error", or "skip" to leave out characters that are not in the vocabulary.
+            text: The text.
+            unknown: "error", or "skip" to omit characters that are not in the vocabulary.
 
         Raises:
-            ValueError: naming the unknown characters and how often each occurs.
+            ValueError: If `unknown` is "error" and the text has unknown characters; the message lists and counts them.
         """
-        if unknown not in ("error", "skip"):
-            raise ValueError(f"unknown must be 'error' or 'skip', got {unknown!r}")
+        check_unknown(unknown)
         codes = _code_points(text)
-        place = np.minimum(np.searchsorted(self._sorted, codes), len(self) - 1)
-        known = self._sorted[place] == codes
+        positions = np.minimum(np.searchsorted(self._sorted, codes), len(self) - 1)
+        known = self._sorted[positions] == codes
         if not known.all() and unknown == "error":
-            raise ValueError(_unknown_message(codes[~known], len(self)))
-        return self._order[place[known]].astype("int32")
+            raise ValueError(
+                f"text must contain only the {len(self)} characters of the vocabulary, got "
+                f"{count_unknown(map(chr, codes[~known]))}; remove them, or skip them with unknown='skip' "
+                "(on the command line: --skip-unknown)"
+            )
+        return self._order[positions[known]].astype("int32")
 
-    def decode(self, ids):
-        """The text of ids."""
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """Return the text of ids."""
         return "".join(self.symbols[int(i)] for i in ids)
 
 
-def _code_points(text):
+def check_unknown(unknown: str) -> None:
+    """Raise a ValueError if `unknown` is neither "error" nor "skip"."""
+    if unknown not in ("error", "skip"):
+        raise ValueError(f"unknown must be 'error' or 'skip', got {unknown!r}")
+
+
+def count_unknown(symbols: Iterable[str]) -> str:
+    """Return a list of unknown symbols, the most frequent first, with the number of times that each occurs."""
+    counts = Counter(symbols).most_common()
+    shown = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in counts[:MAX_SHOWN])
+    return shown + (f" and {len(counts) - MAX_SHOWN} others" if len(counts) > MAX_SHOWN else "")
+
+
+def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-
-
-def _unknown_message(codes, size):
-    counts = Counter(chr(code) for code in codes).most_common()
-    shown = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in counts[:10])
-    more = f" and {len(counts) - 10} others" if len(counts) > 10 else ""
-    return (
-        f"text has characters outside the vocabulary of {size}: {shown}{more}; "
-        "remove them, or skip them with unknown='skip' (on the command line: --skip-unknown)"
-    )

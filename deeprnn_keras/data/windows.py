@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import ArrayLike, Tensor
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from deeprnn_keras.data.batches import Batches
 
 
@@ -30,21 +29,21 @@ def token_windows(
         x = ids[s : s + T],  y = ids[s + 1 : s + 1 + T],  s = 0, stride, 2 stride, ...
 
     No window crosses the border of a piece; the remainder at its end is dropped. With `shuffle` the order differs from
-    epoch to epoch. (`fit` on NumPy arrays after `keras.utils.set_random_seed` repeats one order on TensorFlow.)
+    epoch to epoch. (After `keras.utils.set_random_seed`, `fit` with NumPy arrays repeats one order on TensorFlow.)
 
     Args:
         pieces: Arrays of integer ids, each of shape (tokens,).
         length: Number of time steps per window, T.
         batch_size: Batch size, n; the last batch of a pass may be smaller.
-        stride: Distance between the starts of consecutive windows. Default: `length`, so that no token is read twice.
-        shuffle: Draw a new order for every epoch.
-        seed: Random seed of the order. Default: drawn from the seed of `keras.utils.set_random_seed`.
-        steps: Number of batches per epoch of `fit`. Default: one pass; with another number, an epoch continues where
-            the previous one stopped.
+        stride: Distance between the starts of consecutive windows. None: `length`, so that no token is read twice.
+        shuffle: Whether to draw a new order for every epoch.
+        seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
+        steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
+            previous one stopped.
 
     Returns:
         A `tf.data.Dataset` of known length with a settable position. It yields (x, y), int32 of shape (n, T). Pass it
-        to `fit` with `shuffle=False`; it shuffles itself.
+        to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
 
     Raises:
         TypeError: If the ids are not integers. Use `series_windows` for real-valued series.
@@ -58,35 +57,34 @@ def token_windows(
     """
     import tensorflow as tf
 
-    from deeprnn_keras.data.batches import Batches, drawn_seed, fingerprint
+    from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed
 
     length = checks.positive_int("length", length)
     batch_size = checks.positive_int("batch_size", batch_size)
-    pieces = [_ids(piece) for piece in pieces]
-    starts = window_starts([len(piece) for piece in pieces], length, stride)
+    id_pieces = [_ids(piece) for piece in pieces]
+    starts = window_starts([len(piece) for piece in id_pieces], length, stride)
     if not len(starts):
         raise ValueError(
-            f"the text is too short for one window: a window of T = {length} steps needs {length + 1} symbols, "
-            f"the longest of {len(pieces)} pieces has {max(map(len, pieces), default=0)}; "
-            "give more text or a smaller window"
+            f"pieces must have at least {length + 1} tokens for one window of length={length} and its targets, got at "
+            f"most {max(map(len, id_pieces), default=0)} in {len(id_pieces)} pieces; pass more text or reduce length"
         )
-    values = np.concatenate(pieces).astype("int32")
-    symbols, within = tf.constant(values), tf.range(length + 1, dtype=tf.int64)
-    seed = drawn_seed(seed) if shuffle else None
+    ids = np.concatenate(id_pieces).astype("int32")
+    tokens, within = tf.constant(ids), tf.range(length + 1, dtype=tf.int64)
+    seed = resolve_seed(seed) if shuffle else None
 
-    def cut(start):
-        window = tf.gather(symbols, start[:, None] + within)
+    def make_batch(first_steps: Tensor) -> tuple[Tensor, Tensor]:
+        window = tf.gather(tokens, first_steps[:, None] + within)
         return window[:, :-1], window[:, 1:]
 
     about = {
         "kind": "windows",
-        "text": fingerprint(values),
+        "text": fingerprint(ids),
         "windows": fingerprint(starts),
         "T": length,
         "n": batch_size,
         "seed": seed,
     }
-    return Batches(_order(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], cut, about, steps)
+    return Batches(_window_plan(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
 
 
 def series_windows(
@@ -114,17 +112,17 @@ def series_windows(
         length: Number of time steps per window, T.
         batch_size: Batch size, n; the last batch of a pass may be smaller.
         horizon: Number of steps to predict.
-        targets: What to predict, in the form of `values`, aligned with it step by step: (steps,) or (steps, q) for
-            each series. Default: `values`.
+        targets: Values to predict, in the form of `values` and aligned with it step by step: (steps,) or (steps, q)
+            for each series. None: `values`.
         stride: Distance between the starts of consecutive windows.
-        shuffle: Draw a new order for every epoch.
-        seed: Random seed of the order. Default: drawn from the seed of `keras.utils.set_random_seed`.
-        steps: Number of batches per epoch of `fit`. Default: one pass; with another number, an epoch continues where
-            the previous one stopped.
+        shuffle: Whether to draw a new order for every epoch.
+        seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
+        steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
+            previous one stopped.
 
     Returns:
         A `tf.data.Dataset` of known length with a settable position. It yields x (n, T, d) and y (n, horizon, q),
-        float32. Pass it to `fit` with `shuffle=False`; it shuffles itself.
+        float32. Pass it to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
 
     Raises:
         TypeError: If `values` or `targets` are not numbers.
@@ -139,32 +137,32 @@ def series_windows(
     """
     import tensorflow as tf
 
-    from deeprnn_keras.data.batches import Batches, drawn_seed, fingerprint
+    from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed
 
     length = checks.positive_int("length", length)
     batch_size = checks.positive_int("batch_size", batch_size)
     horizon = checks.positive_int("horizon", horizon)
     inputs = _series("values", values)
     outputs = inputs if targets is None else _series("targets", targets)
-    lengths = [len(one) for one in inputs]
-    if [len(one) for one in outputs] != lengths:
+    lengths, target_lengths = [len(series) for series in inputs], [len(series) for series in outputs]
+    if target_lengths != lengths:
         raise ValueError(
-            f"targets must have as many steps as values, series by series, got {[len(one) for one in outputs]} for "
+            f"targets must have the same number of steps as values in every series, got {target_lengths} steps for "
             f"{lengths}"
         )
     starts = window_starts(lengths, length + horizon - 1, stride)
     if not len(starts):
         raise ValueError(
-            f"the series are too short: a window of {length} steps and a horizon of {horizon} require "
-            f"{length + horizon} steps, the longest of {len(lengths)} series has {max(lengths, default=0)}"
+            f"values must have at least {length + horizon} steps for length={length} and horizon={horizon}, got at "
+            f"most {max(lengths, default=0)} in {len(lengths)} series; pass longer series or reduce length or horizon"
         )
     x, y = np.concatenate(inputs), np.concatenate(outputs)
-    seed = drawn_seed(seed) if shuffle else None
-    read, predicted = tf.constant(x), tf.constant(y)
+    seed = resolve_seed(seed) if shuffle else None
+    x_steps, y_steps = tf.constant(x), tf.constant(y)
     within, ahead = tf.range(length, dtype=tf.int64), tf.range(length, length + horizon, dtype=tf.int64)
 
-    def cut(start: Any) -> tuple[Any, Any]:
-        return tf.gather(read, start[:, None] + within), tf.gather(predicted, start[:, None] + ahead)
+    def make_batch(first_steps: Tensor) -> tuple[Tensor, Tensor]:
+        return tf.gather(x_steps, first_steps[:, None] + within), tf.gather(y_steps, first_steps[:, None] + ahead)
 
     about = {
         "kind": "series windows",
@@ -176,18 +174,24 @@ def series_windows(
         "n": batch_size,
         "seed": seed,
     }
-    return Batches(_order(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], cut, about, steps)
+    return Batches(_window_plan(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
 
 
-def _order(starts: np.ndarray, batch_size: int, seed: int | None) -> Any:
-    """Return the function pass number -> starts of the windows of each batch; `seed` None keeps the order."""
-    from deeprnn_keras.data.batches import shuffled
+def _window_plan(starts: np.ndarray, batch_size: int, seed: int | None) -> Callable[[int], tuple[list[np.ndarray]]]:
+    """Return the function from the number of a pass to the starts of the windows of each batch.
 
-    def order(number: int) -> tuple[list[np.ndarray]]:
-        chosen = starts if seed is None else starts[shuffled(len(starts), seed, number)]
-        return ([chosen[first : first + batch_size] for first in range(0, len(chosen), batch_size)],)
+    Args:
+        starts: Starts of all windows.
+        batch_size: Batch size.
+        seed: Random seed of the order; None keeps the order of `starts`.
+    """
+    from deeprnn_keras.data.batches import permutation
 
-    return order
+    def plan(pass_number: int) -> tuple[list[np.ndarray]]:
+        ordered = starts if seed is None else starts[permutation(len(starts), seed, pass_number)]
+        return ([ordered[first : first + batch_size] for first in range(0, len(ordered), batch_size)],)
+
+    return plan
 
 
 def _ids(piece: ArrayLike) -> np.ndarray:
@@ -200,29 +204,42 @@ def _ids(piece: ArrayLike) -> np.ndarray:
 
 def _series(name: str, values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
     """Return series as float32 arrays (steps, d) of equal d, all of them finite."""
-    several = isinstance(values, (list, tuple)) and not all(np.ndim(one) == 0 for one in values)
-    arrays = [np.asarray(one) for one in (values if several else [values])]
+    several = isinstance(values, (list, tuple)) and not all(np.ndim(entry) == 0 for entry in values)
+    arrays = [np.asarray(entry) for entry in (values if several else [values])]
     for number, array in enumerate(arrays):
-        where = f"{name}[{number}]" if several else name
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{where} must hold numbers, got {array.dtype}")
-        if array.ndim not in (1, 2):
-            raise ValueError(f"{where} must have shape (steps,) or (steps, features), got {array.shape}")
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            position = ", ".join(f"{axis} {index}" for axis, index in zip(("step", "feature"), bad[0], strict=False))
-            raise ValueError(
-                f"{where} must be finite, got {array[tuple(bad[0])]} at {position}; fill or drop missing values"
-            )
-    shaped = [array.reshape(len(array), -1).astype("float32") for array in arrays]
-    widths = sorted({array.shape[1] for array in shaped})
+        _check_series(f"{name}[{number}]" if several else name, array)
+    series = [array.reshape(len(array), -1).astype("float32") for array in arrays]
+    widths = sorted({array.shape[1] for array in series})
     if len(widths) > 1:
         raise ValueError(f"all series of {name} must have the same number of features, got {widths}")
-    return shaped
+    return series
+
+
+def _check_series(name: str, array: np.ndarray) -> None:
+    """Check the dtype, the shape, and the values of one series."""
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold numbers, got {array.dtype}")
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} must have shape (steps,) or (steps, features), got {array.shape}")
+    invalid = np.argwhere(~np.isfinite(array))
+    if len(invalid):
+        position = ", ".join(f"{axis} {index}" for axis, index in zip(("step", "feature"), invalid[0], strict=False))
+        raise ValueError(
+            f"{name} must be finite, got {array[tuple(invalid[0])]} at {position}; fill or drop missing values"
+        )
 
 
 def window_starts(lengths: Sequence[int], length: int, stride: int | None = None) -> np.ndarray:
-    """Return where windows of `length` + 1 steps begin in pieces of these `lengths` laid end to end, int64."""
+    """Return the starts of windows in concatenated pieces.
+
+    Args:
+        lengths: Lengths of the pieces.
+        length: Number of steps per window, T. A window requires T + 1 steps.
+        stride: Distance between the starts of consecutive windows. None: T.
+
+    Returns:
+        The starts, int64.
+    """
     stride = length if stride is None else checks.positive_int("stride", stride)
     offsets = np.cumsum([0, *lengths])[:-1]
     starts = [offset + np.arange(0, size - length, stride) for offset, size in zip(offsets, lengths, strict=True)]

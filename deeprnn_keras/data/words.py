@@ -1,17 +1,28 @@
-"""Vocabularies of words and of bytes; they are used as `Vocabulary`, that of characters, is."""
+"""`WordVocabulary` and `ByteVocabulary`, with the interface of `Vocabulary`."""
+
+from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias, cast
 
 import numpy as np
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary, check_unknown, count_unknown
 
 UNKNOWN, END_OF_LINE, PADDING = "<unk>", "<eos>", "<pad>"
 
+VocabularyLike: TypeAlias = str | Sequence[str] | Mapping[str, str] | TextVocabulary | int
+"""A vocabulary, its serialized form, or only the number of symbols."""
 
-def plain_words(text):
-    """Lower-case words with spaces between: letters, digits and apostrophes stay, all else parts words.
+
+def plain_words(text: str) -> str:
+    """Return the lower-case words of a text, separated by single spaces.
+
+    Words consist of letters, digits, underscores, and apostrophes; all other characters separate words.
 
     >>> plain_words("It's GOOD -- 10/10!")
     "it's good 10 10"
@@ -20,14 +31,17 @@ def plain_words(text):
 
 
 class WordVocabulary:
-    """The words a model knows; the id of a word is its place. Words are what white space parts.
+    """Vocabulary of words, which are separated by white space. The id of a word is its index in `words`.
 
     Args:
-        words: different strings. With "<unk>" among them it stands for every other word; with "<eos>" it stands for
-            the end of a line, as in the Penn Treebank files of Mikolov et al. 2010.
+        words: Different strings. "<unk>", if among them, replaces every unknown word, and "<eos>" the end of a line,
+            as in the Penn Treebank files of Mikolov et al. 2010.
+
+    Attributes:
+        words: The words.
 
     Raises:
-        ValueError: if a word occurs twice, has white space in it, or there is none.
+        ValueError: If a word occurs more than once or contains white space, or if there are none.
 
     >>> from deeprnn_keras.data import WordVocabulary
     >>> vocabulary = WordVocabulary.from_text("the cat saw the dog the cat fled", size=3)
@@ -35,141 +49,153 @@ class WordVocabulary:
     (('<unk>', 'the', 'cat'), [1, 0])
     """
 
-    unit = "word"
+    unit: str = "word"
 
-    def __init__(self, words):
+    def __init__(self, words: Iterable[str]) -> None:
         self.words = tuple(words)
-        twice = [word for word, count in Counter(self.words).items() if count > 1]
-        wrong = [word for word in self.words if not isinstance(word, str) or len(word.split()) != 1]
-        if twice or wrong or not self.words:
+        duplicates = [word for word, count in Counter(self.words).items() if count > 1]
+        invalid = [word for word in self.words if not isinstance(word, str) or len(word.split()) != 1]
+        if duplicates or invalid or not self.words:
             raise ValueError(
-                f"words must be different strings without white space; twice: {twice[:5]}, wrong: {wrong[:5]}"
+                f"words must be different strings without white space, got {len(self.words)} words with duplicates "
+                f"{duplicates[:5]} and invalid words {invalid[:5]}"
             )
-        self._ids = {word: place for place, word in enumerate(self.words)}
+        self._ids = {word: index for index, word in enumerate(self.words)}
 
     @classmethod
-    def from_text(cls, text, size=10_000, end_of_line=False, padding=False):
-        """The most frequent words of a text, or of a list of texts.
+    def from_text(
+        cls, text: str | Iterable[str], size: int = 10_000, end_of_line: bool = False, padding: bool = False
+    ) -> WordVocabulary:
+        """Return the vocabulary of the most frequent words of a text or of several texts.
 
         Args:
-            text: a string, or strings.
-            size: at most so many words, "<unk>" and the like included.
-            end_of_line: whether lines end in "<eos>".
-            padding: whether id 0 is "<pad>", for what stands before or behind a text.
+            text: One text, or several.
+            size: Maximum number of words, including "<unk>", "<eos>", and "<pad>".
+            end_of_line: Whether "<eos>" is added, to represent the end of a line.
+            padding: Whether "<pad>" is added, with id 0, to pad texts.
         """
         special = [*([PADDING] if padding else []), UNKNOWN, *([END_OF_LINE] if end_of_line else [])]
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for part in [text] if isinstance(text, str) else text:
             counts.update(part.split())
-        common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        words = [word for word, _ in common if word not in special]
+        by_frequency = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        words = [word for word, _ in by_frequency if word not in special]
         return cls([*special, *words[: checks.positive_int("size", size) - len(special)]])
 
     @property
-    def symbols(self):
-        """What describes it in a configuration."""
+    def symbols(self) -> tuple[str, ...]:
+        """The words, which describe the vocabulary in a configuration."""
         return self.words
 
     @property
-    def padding(self):
-        """The id of "<pad>", or 0."""
+    def padding(self) -> int:
+        """Id of "<pad>", or 0 if the vocabulary does not contain it."""
         return self._ids.get(PADDING, 0)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.words)
 
-    def __eq__(self, other):
+    @override
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, WordVocabulary) and self.words == other.words
 
-    def __hash__(self):
+    @override
+    def __hash__(self) -> int:
         return hash(self.words)
 
-    def __repr__(self):
+    @override
+    def __repr__(self) -> str:
         return f"WordVocabulary({len(self)} words: {', '.join(self.words[:5])}, ...)"
 
-    def encode(self, text, unknown="error"):
-        """Ids of `text`, int32 of shape (words,).
+    def encode(self, text: str, unknown: str = "error") -> np.ndarray:
+        """Return the ids of `text`, int32 of shape (words,).
 
         Args:
-            text: a string.
-            unknown: "error", or "skip" to leave words out, where the vocabulary has no "<unk>" to stand for them.
+            text: The text.
+            unknown: "error", or "skip" to omit unknown words. No word is unknown to a vocabulary with "<unk>".
 
         Raises:
-            ValueError: naming the unknown words and how often each occurs.
+            ValueError: If `unknown` is "error" and the text has unknown words; the message lists and counts them.
         """
-        if unknown not in ("error", "skip"):
-            raise ValueError(f"unknown must be 'error' or 'skip', got {unknown!r}")
+        check_unknown(unknown)
         if END_OF_LINE in self._ids:
             text = text.replace("\n", f" {END_OF_LINE} ")
-        words, other = text.split(), self._ids.get(UNKNOWN)
-        if other is None and unknown == "error":
-            counts = Counter(word for word in words if word not in self._ids).most_common()
-            if counts:
-                shown = ", ".join(f"{word!r} ({count} times)" for word, count in counts[:10])
-                more = f" and {len(counts) - 10} others" if len(counts) > 10 else ""
+        words, unknown_id = text.split(), self._ids.get(UNKNOWN)
+        if unknown_id is None and unknown == "error":
+            unknown_words = [word for word in words if word not in self._ids]
+            if unknown_words:
                 raise ValueError(
-                    f"text has words outside the vocabulary of {len(self)}: {shown}{more}; give the vocabulary the "
-                    "word '<unk>' to stand for them, or skip them with unknown='skip'"
+                    f"text must contain only the {len(self)} words of the vocabulary, got "
+                    f"{count_unknown(unknown_words)}; add the word '<unk>' to the vocabulary to represent them, or "
+                    "skip them with unknown='skip'"
                 )
-        ids = (self._ids.get(word, other) for word in words)
-        return np.array([number for number in ids if number is not None], "int32")
+        ids = (self._ids.get(word, unknown_id) for word in words)
+        return np.array([word_id for word_id in ids if word_id is not None], "int32")
 
-    def decode(self, ids):
-        """The text of ids, a space between words, a line's end for "<eos>"."""
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """Return the text of ids: words separated by spaces, with a line break for "<eos>"."""
         text = " ".join(self.words[int(i)] for i in ids)
         return text.replace(f" {END_OF_LINE} ", "\n").replace(f" {END_OF_LINE}", "\n").replace(f"{END_OF_LINE} ", "\n")
 
 
 class ByteVocabulary:
-    """The 256 bytes of text in UTF-8: any text of any script, no character is unknown.
+    """Vocabulary of the 256 bytes of UTF-8 text. It encodes every text, so that no character is unknown.
 
     >>> from deeprnn_keras.data import ByteVocabulary
     >>> ByteVocabulary().encode("é!").tolist(), ByteVocabulary().decode([195, 169, 33])
     ([195, 169, 33], 'é!')
     """
 
-    unit, symbols = "byte", 256
+    unit: str = "byte"
+    symbols: int = 256
 
-    def __len__(self):
-        return 256
+    def __len__(self) -> int:
+        return self.symbols
 
-    def __eq__(self, other):
+    @override
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, ByteVocabulary)
 
-    def __hash__(self):
+    @override
+    def __hash__(self) -> int:
         return hash(ByteVocabulary)
 
-    def __repr__(self):
+    @override
+    def __repr__(self) -> str:
         return "ByteVocabulary()"
 
-    def encode(self, text, unknown="error"):
-        """Ids of `text`, int32 of shape (bytes,); nothing is unknown."""
+    def encode(self, text: str, unknown: str = "error") -> np.ndarray:
+        """Return the ids of `text`, int32 of shape (bytes,). `unknown` has no effect."""
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), "uint8").astype("int32")
 
-    def decode(self, ids):
-        """The text of ids; bytes that are no character become U+FFFD."""
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """Return the text of ids. Bytes that are not valid UTF-8 become U+FFFD."""
         return bytes(int(i) for i in ids).decode("utf-8", "replace")
 
 
-def vocabulary_of(value):
-    """A vocabulary from what `plain` made of it; None for V alone.
+def deserialize_vocabulary(value: VocabularyLike) -> TextVocabulary | None:
+    """Return a vocabulary from the result of `serialize_vocabulary`.
 
     Args:
-        value: a string of characters, a list of words, {"kind": "bytes"}, a vocabulary, or a number.
-    """
-    from deeprnn_keras.data.vocabulary import Vocabulary
+        value: String of characters, list of words, {"kind": "bytes"}, or a vocabulary, which is returned; or only the
+            number of symbols.
 
+    Returns:
+        The vocabulary, or None for a number.
+    """
     if isinstance(value, str):
         return Vocabulary(value)
     if isinstance(value, (list, tuple)):
         return WordVocabulary(value)
     if value == {"kind": "bytes"}:
         return ByteVocabulary()
-    return value if hasattr(value, "encode") else None
+    return cast("TextVocabulary", value) if hasattr(value, "encode") else None
 
 
-def plain(vocabulary):
-    """A vocabulary as plain values, for configurations."""
+def serialize_vocabulary(vocabulary: TextVocabulary) -> str | Sequence[str] | dict[str, str] | int:
+    """Return a vocabulary as JSON values, for configurations."""
     if isinstance(vocabulary, ByteVocabulary):
         return {"kind": "bytes"}
-    return list(vocabulary.words) if isinstance(vocabulary, WordVocabulary) else vocabulary.symbols
+    if isinstance(vocabulary, WordVocabulary):
+        return list(vocabulary.words)
+    return vocabulary.symbols

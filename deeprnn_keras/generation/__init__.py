@@ -1,4 +1,4 @@
-"""Models run step by step: with their state in hand, sampled from, and scored on text."""
+"""Generation of text and music step by step, and scores of language models on text."""
 
 import lazy_loader
 

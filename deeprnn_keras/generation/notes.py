@@ -1,34 +1,52 @@
-"""`generate_notes`: music from a model of notes, frame by frame."""
+"""`generate_notes`: continue a piano roll frame by frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.generation.stepwise import with_state, zero_state
 
-LARGEST = 60.0  # of a difference of logits: beyond it a key never sounds
+if TYPE_CHECKING:
+    import keras
+
+MAX_LOGIT_DIFFERENCE = 60.0  # a note whose logit is this far below the largest is practically never drawn
 
 
-def generate_notes(model, start, length=64, *, notes=None, temperature=1.0, seed=None):
-    """Continues a piano roll by `length` frames; each note of a frame is drawn by itself, given the frames before.
+def generate_notes(
+    model: keras.Model,
+    start: ArrayLike,
+    length: int = 64,
+    *,
+    notes: int | None = None,
+    temperature: float = 1.0,
+    seed: int | None = None,
+) -> np.ndarray:
+    """Return a piano roll continued by `length` frames, whose notes are drawn independently given the past frames.
 
-        p(note k sounds at t + 1 | frames to t) = sigmoid(O_tk / temperature)
+        p(note k sounds at t + 1 | frames up to t) = sigmoid(O_tk / temperature)
 
-    With `notes` the draw is from the same distribution, given that so many sound: p(frame) ~ exp(sum of O_tk /
-    temperature over the notes that do), over all frames of so many notes. Four voices then stay four.
+    With `notes`, each frame is drawn from the same distribution conditioned on the number of its notes: p(frame) is
+    proportional to exp(sum of O_tk / temperature over its notes), for all frames with that number of notes. Music in
+    four voices then keeps four voices.
 
     Args:
-        model: from rolls (n, T, K) to logits (n, T, K) of the next frame, a chain as `with_state` asks for.
-        start: the roll (T, K) of 0 and 1 that the model reads first, at least one frame.
-        length: frames to add.
-        notes: how many sound in each frame, or None for as many as are drawn.
-        temperature: above 0; below 1 the likely gets likelier.
-        seed: a whole number for the same music each time, or None.
+        model: Model from rolls (n, T, K) to logits (n, T, K) of the next frame, a chain of layers supported by
+            `with_state`.
+        start: Piano roll (T, K) of 0 and 1 to continue, at least one frame.
+        length: Number of frames to generate.
+        notes: Number of notes in each frame, or None for a random number.
+        temperature: Sampling temperature, > 0. Values below 1 sharpen the distribution.
+        seed: Random seed, or None for different music in every call.
 
     Returns:
         The start and its continuation, (T + length, K), float32.
 
     Raises:
-        ValueError: for arguments out of range, or a start of other form.
+        ValueError: If an argument is out of range, or if the start has another shape.
 
     >>> import numpy as np
     >>> from deeprnn_keras import SequenceModel
@@ -39,39 +57,41 @@ def generate_notes(model, start, length=64, *, notes=None, temperature=1.0, seed
     """
     length = checks.positive_int("length", length)
     temperature = checks.positive("temperature", temperature)
-    start, keys = np.asarray(start, "float32"), model.output_shape[-1]
-    if start.ndim != 2 or not len(start) or start.shape[1] != keys or np.any((start != 0) & (start != 1)):
-        raise ValueError(f"start must be a roll (T, {keys}) of 0 and 1 with T of at least 1, got shape {start.shape}")
-    if notes is not None and checks.positive_int("notes", notes) > keys:
-        raise ValueError(f"notes must be at most {keys}, as many as the model has, got {notes}")
+    start, num_keys = np.asarray(start, "float32"), model.output_shape[-1]
+    if start.ndim != 2 or not len(start) or start.shape[1] != num_keys:
+        raise ValueError(f"start must be a piano roll (T, {num_keys}) with T at least 1, got shape {start.shape}")
+    if np.any((start != 0) & (start != 1)):
+        raise ValueError(f"start must contain 0 and 1 only, got values from {start.min()} to {start.max()}")
+    if notes is not None and checks.positive_int("notes", notes) > num_keys:
+        raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
     stepper, rng = with_state(model), np.random.default_rng(seed)
-    state, read, written = zero_state(stepper, 1), start, []
+    state, inputs, frames = zero_state(stepper, 1), start, []
     for _ in range(length):
-        logits, *state = stepper.predict_on_batch([read[None], *state])
+        logits, *state = stepper.predict_on_batch([inputs[None], *state])
         scaled = np.asarray(logits[0, -1], "float64") / temperature
-        written.append(_draw(scaled, rng) if notes is None else _draw_notes(scaled, notes, rng))
-        read = written[-1][None]
-    return np.concatenate([start, written])
+        frames.append(_draw(scaled, rng) if notes is None else _draw_notes(scaled, notes, rng))
+        inputs = frames[-1][None]
+    return np.concatenate([start, frames])
 
 
-def _draw(logits, rng):
-    # a logistic variable is below a logit with probability sigmoid(logit)
+def _draw(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    # a logistic random variable is below a logit with probability sigmoid(logit)
     return (rng.logistic(size=len(logits)) < logits).astype("float32")
 
 
-def _draw_notes(logits, notes, rng):
-    """A draw of so many notes (Chen & Liu 1997): key by key, given how many are still to come.
+def _draw_notes(logits: np.ndarray, notes: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw a frame with a given number of notes, key by key given the number of remaining notes (Chen & Liu 1997).
 
-    total[i, j] is the sum over all ways to choose j of the keys from i on, of the product of their odds.
+    total[i, j] is the sum, over all subsets of j of the keys from i on, of the product of their odds.
     """
-    keys = len(logits)
-    odds = np.exp(np.clip(logits - logits.max(), -LARGEST, 0))  # only their ratios count
-    total = np.zeros((keys + 1, notes + 1))
+    num_keys = len(logits)
+    odds = np.exp(np.clip(logits - logits.max(), -MAX_LOGIT_DIFFERENCE, 0))  # only their ratios matter
+    total = np.zeros((num_keys + 1, notes + 1))
     total[:, 0] = 1
-    for key in reversed(range(keys)):
+    for key in reversed(range(num_keys)):
         total[key, 1:] = total[key + 1, 1:] + odds[key] * total[key + 1, :-1]
-    frame, left = np.zeros(keys, "float32"), notes
-    for key in range(keys):
-        if left and rng.random() * total[key, left] < odds[key] * total[key + 1, left - 1]:
-            frame[key], left = 1, left - 1
+    frame, remaining = np.zeros(num_keys, "float32"), notes
+    for key in range(num_keys):
+        if remaining and rng.random() * total[key, remaining] < odds[key] * total[key + 1, remaining - 1]:
+            frame[key], remaining = 1, remaining - 1
     return frame

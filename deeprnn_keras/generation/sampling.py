@@ -1,30 +1,48 @@
-"""`generate`: text from a language model."""
+"""`generate`: sample text from a language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras.generation.stepwise import with_state, zero_state
 
+if TYPE_CHECKING:
+    import keras
 
-def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=None, unknown="error"):
-    """Continues `prompt` by `length` symbols, each drawn from softmax(logits / temperature).
+    from deeprnn_keras.data.vocabulary import TextVocabulary
 
-    The state is carried from step to step, so that the time grows with the length and not with its square.
+
+def generate(
+    model: keras.Model,
+    vocabulary: TextVocabulary,
+    prompt: str,
+    length: int = 200,
+    *,
+    temperature: float = 1.0,
+    seed: int | None = None,
+    unknown: str = "error",
+) -> str:
+    """Return `prompt` continued by `length` symbols, each drawn from softmax(logits / temperature).
+
+    The recurrent states are carried from step to step, so that the time is proportional to the length.
 
     Args:
-        model: from ids (n, T) to logits (n, T, V), a chain as `with_state` asks for.
-        vocabulary: the vocabulary of the V symbols.
-        prompt: text that the model reads first; at least one symbol.
-        length: number of symbols to add: characters, words or bytes, as the vocabulary has it.
-        temperature: above 0; below 1 the likely gets likelier.
-        seed: a whole number for the same text each time, or None.
-        unknown: "error" or "skip": what to do with what the vocabulary does not have.
+        model: Model from ids (n, T) to logits (n, T, V), a chain of layers supported by `with_state`.
+        vocabulary: Vocabulary of the V symbols.
+        prompt: Text to continue, at least one symbol.
+        length: Number of symbols to generate: characters, words, or bytes, according to the vocabulary.
+        temperature: Sampling temperature, > 0. Values below 1 sharpen the distribution.
+        seed: Random seed, or None for a different text in every call.
+        unknown: "error", or "skip" to omit symbols of the prompt that are not in the vocabulary.
 
     Returns:
-        The prompt, as far as the vocabulary has it, and its continuation.
+        The prompt, without skipped symbols, and its continuation.
 
     Raises:
-        ValueError: for arguments out of range, an empty prompt, unknown symbols.
+        ValueError: If an argument is out of range, or if the prompt is empty or has unknown symbols.
 
     >>> from deeprnn_keras import LanguageModel, generate
     >>> from deeprnn_keras.data import Vocabulary
@@ -35,19 +53,20 @@ def generate(model, vocabulary, prompt, length=200, *, temperature=1.0, seed=Non
     length = checks.positive_int("length", length)
     temperature = checks.positive("temperature", temperature)
     if not prompt:
-        raise ValueError("prompt must have at least one character, got ''")
+        raise ValueError("prompt must have at least 1 character, got ''")
     ids = vocabulary.encode(prompt, unknown)
     if not len(ids):
-        raise ValueError(f"prompt {prompt!r} has no symbol of the model's vocabulary")
+        raise ValueError(f"prompt must have at least 1 symbol of the model's vocabulary, got {prompt!r}")
     stepper, rng = with_state(model), np.random.default_rng(seed)
-    state, read, written = zero_state(stepper, 1), ids, []
+    generated: list[int] = []
+    state, inputs = zero_state(stepper, 1), ids
     for _ in range(length):
-        logits, *state = stepper.predict_on_batch([read[None], *state])
-        written.append(_draw(logits[0, -1], temperature, rng))
-        read = np.array(written[-1:], "int32")
-    return vocabulary.decode([*ids, *written])
+        logits, *state = stepper.predict_on_batch([inputs[None], *state])
+        generated.append(_draw(logits[0, -1], temperature, rng))
+        inputs = np.array(generated[-1:], "int32")
+    return vocabulary.decode([*ids, *generated])
 
 
-def _draw(logits, temperature, rng):
-    # Gumbel's trick: the largest of logits + noise is a draw from the softmax
+def _draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    # Gumbel-max trick: the index of the largest of logits + noise is a draw from the softmax
     return int(np.argmax(np.asarray(logits, "float64") / temperature + rng.gumbel(size=len(logits))))

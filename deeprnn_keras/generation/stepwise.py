@@ -1,12 +1,17 @@
-"""`with_state`: a model rebuilt with its recurrent state as inputs and outputs."""
+"""`with_state`: rebuild a model with its recurrent states as inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from deeprnn_keras._types import Layer, Tensor
 from deeprnn_keras.layers import DeepRNN, OneHot
 
-# layers that treat every time step alike, so that a sequence may come in pieces
-STEPWISE = (
+# layers that process every time step independently of the others
+STEPWISE_LAYERS = (
     OneHot,
     keras.layers.Activation,
     keras.layers.Dense,
@@ -17,20 +22,19 @@ STEPWISE = (
 )
 
 
-def with_state(model):
-    """A copy of `model` that takes (x, *state) and returns (output, *state), to read a sequence piece by piece.
+def with_state(model: keras.Model) -> keras.Model:
+    """Return a copy of `model` that maps (x, *state) to (output, *state), to read a sequence in chunks.
 
     Args:
-        model: a chain of layers, from one input (n, T, ...) to one output; its recurrent layers are `DeepRNN`, one
-            way from left to right, with `return_sequences=True`. A second input, `reset_mask`, which says which rows
-            begin anew, is left out of the copy.
+        model: Chain of layers from one input (n, T, ...) to one output. Its recurrent layers are unidirectional
+            `DeepRNN` layers with `return_sequences=True`. A second input, `reset_mask`, is omitted from the copy.
 
     Returns:
-        A `keras.Model` called with [x, *state], state a flat list of zeros at first (`zero_state`), and the weights
-        of `model` at this moment.
+        A `keras.Model` that is called with [x, *state]. The state is a flat list of arrays, initially `zero_state`.
+        The copy has the current weights of `model`; later changes of the model do not affect it.
 
     Raises:
-        ValueError: naming the layer that makes it impossible.
+        ValueError: If the model is not such a chain; the message names the layer.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
@@ -45,60 +49,69 @@ def with_state(model):
     x = hidden = keras.Input(
         source.shape[1:] if source.shape[1] is None else (None, *source.shape[2:]), dtype=source.dtype
     )
-    state_in, state_out = [], []
+    state_inputs, state_outputs = [], []
     for layer in chain:
         if not isinstance(layer, DeepRNN):
             hidden = type(layer).from_config(layer.get_config())(hidden)
             continue
-        twin = DeepRNN.from_config({**layer.get_config(), "return_state": True, "stateful": False})
-        sizes = layer.state_size
-        inputs = [[keras.Input((size,), dtype=layer.compute_dtype) for size in level] for level in sizes]
-        hidden, *final = twin(hidden, initial_state=inputs)
-        state_in += keras.tree.flatten(inputs)
-        state_out += keras.tree.flatten(final)
-    stepper = keras.Model([x, *state_in], [hidden, *state_out])
+        copy = DeepRNN.from_config({**layer.get_config(), "return_state": True, "stateful": False})
+        inputs = [[keras.Input((size,), dtype=layer.compute_dtype) for size in sizes] for sizes in layer.state_size]
+        hidden, *final = copy(hidden, initial_state=inputs)
+        state_inputs += keras.tree.flatten(inputs)
+        state_outputs += keras.tree.flatten(final)
+    stepper = keras.Model([x, *state_inputs], [hidden, *state_outputs])
     stepper.set_weights(model.get_weights())
     return stepper
 
 
-def zero_state(stepper, batch_size):
-    """The state before the first step, for a model made by `with_state`: a flat list of arrays."""
+def zero_state(stepper: keras.Model, batch_size: int) -> list[np.ndarray]:
+    """Return the initial state of a model made by `with_state`: a flat list of arrays of zeros."""
     return [np.zeros((batch_size, tensor.shape[1]), "float32") for tensor in stepper.inputs[1:]]
 
 
-def _chain(model):
+def _chain(model: keras.Model) -> list[Layer]:
+    """Return the layers of a chain in their order."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    before, *beside = model.inputs
+    previous, *other_inputs = model.inputs
     for layer in layers:
-        read = _without_reset_mask(layer, beside)
-        if len(model.outputs) > 1 or read is not before:
+        inputs = _without_reset_mask(layer, other_inputs)
+        if len(model.outputs) > 1 or inputs is not previous:
             raise ValueError(
-                f"model {model.name!r} is not a chain of layers: {layer.name!r} does not follow the one before"
+                f"model {model.name!r} must be a chain of layers, but layer {layer.name!r} does not follow the "
+                "previous layer"
             )
-        before = layer.output
+        previous = layer.output
         if isinstance(layer, DeepRNN):
             _check_recurrent(layer)
-        elif not isinstance(layer, STEPWISE):
+        elif not isinstance(layer, STEPWISE_LAYERS):
             raise ValueError(
-                f"layer {layer.name!r} ({type(layer).__name__}) may look across time steps; "
-                f"a model read piece by piece can hold DeepRNN and {', '.join(t.__name__ for t in STEPWISE)}"
+                f"layer {layer.name!r} ({type(layer).__name__}) may combine time steps; a model that is run step by "
+                f"step may contain DeepRNN and {', '.join(kind.__name__ for kind in STEPWISE_LAYERS)}"
             )
-    if before is not model.outputs[0]:
-        raise ValueError(f"model {model.name!r} is not a chain of layers: its output is not that of its last layer")
+    if previous is not model.outputs[0]:
+        raise ValueError(
+            f"model {model.name!r} must be a chain of layers, but its output is not that of its last layer"
+        )
     return layers
 
 
-def _without_reset_mask(layer, beside):
-    """Return what a layer reads, without the reset_mask (n,) that a stateful stack is given beside it."""
-    read = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
+def _without_reset_mask(layer: Layer, other_inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """Return the inputs of a layer, without the reset_mask of a stateful `DeepRNN`."""
+    inputs = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
     if isinstance(layer, DeepRNN) and layer.stateful:
-        read = [tensor for tensor in read if all(tensor is not one for one in beside)]
-    return read[0] if len(read) == 1 else read
+        inputs = [tensor for tensor in inputs if all(tensor is not other for other in other_inputs)]
+    return inputs[0] if len(inputs) == 1 else inputs
 
 
-def _check_recurrent(layer):
+def _check_recurrent(layer: DeepRNN) -> None:
     for option in ("bidirectional", "go_backwards"):
         if getattr(layer, option):
-            raise ValueError(f"layer {layer.name!r} has {option}=True and needs the whole sequence at once")
+            raise ValueError(
+                f"layer {layer.name!r} has {option}=True and requires the whole sequence; it is not supported step by "
+                "step"
+            )
     if not layer.return_sequences:
-        raise ValueError(f"layer {layer.name!r} has return_sequences=False; it gives no output at every step")
+        raise ValueError(
+            f"layer {layer.name!r} has return_sequences=False; use return_sequences=True, so that every step has an "
+            "output"
+        )

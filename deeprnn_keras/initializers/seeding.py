@@ -60,8 +60,8 @@ def derived_seed(seed: int, key: int) -> int:
 def reseeded(initializer: InitializerObject, key: int) -> InitializerObject:
     """Return a copy of an initializer for its use number `key`, with a seed derived from its seed and `key`.
 
-    The first use, key 0, gets `initializer` itself. So does every use if it is not random or draws from a
-    `SeedGenerator`, whose state advances with every call.
+    `initializer` itself is returned for key 0, and for every key if it is not random or draws from a `SeedGenerator`,
+    whose state advances with every call.
     """
     if key == 0:
         return initializer

@@ -1,4 +1,4 @@
-"""Reasons why a layer is not supported that several implementations share."""
+"""Reasons, shared by several implementations, why a layer is not supported."""
 
 from __future__ import annotations
 

@@ -140,7 +140,8 @@ class DeepRNN(keras.layers.Layer):
         implementation: "auto", "cudnn", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for eligible
             layers, XLA on a CPU, and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
-            storing them. This saves memory and makes training steps about 1.3x slower. XLA only.
+            storing them. This saves memory, but training steps take about 1.3 times as long. It has an effect only if
+            XLA runs the whole stack at once, that is, without dilation and with one implementation for all layers.
         seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Dropout on the
             inputs of layer l and its recurrent dropout draw the same numbers as Keras layers with `seed + l`.
         kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`, `trainable`.

@@ -1,4 +1,4 @@
-"""Whole models: layers, head and what belongs to the task."""
+"""Complete Keras models: layers, output head, and the loss, metrics, and data conversion of the task."""
 
 from deeprnn_keras.models.language_model import LanguageModel
 from deeprnn_keras.models.loading import load_language_model

@@ -1,45 +1,69 @@
-"""`LanguageModel`: from the symbols so far to the next one."""
+"""`LanguageModel`: predict the next symbol of a sequence from the previous ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
+from typing_extensions import override
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Activation, CellSpec, Initializer, Layer, Tensor
 from deeprnn_keras.data import TextCorpus
-from deeprnn_keras.data.words import plain, vocabulary_of
-from deeprnn_keras.generation import generate, score
+from deeprnn_keras.data.vocabulary import TextVocabulary
+from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
+from deeprnn_keras.generation import Score, generate, score
 from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
-from deeprnn_keras.models.configured import Configured, serialized
+from deeprnn_keras.models.config_mixin import ConfigMixin, serialize_initializer
 from deeprnn_keras.models.tied_head import TiedHead
 from deeprnn_keras.stack import output_width
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class LanguageModel(Configured, keras.Model):
-    """Ids (n, T) -> logits (n, T, V) of the symbol that follows each: embedding, deep RNN, head g.
+class LanguageModel(ConfigMixin, keras.Model):
+    """Language model from ids (n, T) to logits (n, T, V) of the next symbols: an embedding, a `DeepRNN`, and a head.
 
-        X_t = E[w_t]  (one row per symbol; or its indicator vector),  O_t = g(H_t^(L)) = H_t^(L) W_hq + b_q,
+        X_t = E[w_t]  (one row of E per symbol; or the one-hot vector of w_t),
+        O_t = g(H_t^(L)) = H_t^(L) W_hq + b_q,
         p(w_{t+1} | w_1, ..., w_t) = softmax(O_t)
 
-    The vocabulary is part of the configuration: a saved `.keras` file is all that is needed to go on with text.
+    The vocabulary is part of the configuration, so that a saved `.keras` file is sufficient to encode, score, and
+    generate text.
 
     Args:
-        vocabulary: the characters as a string or `Vocabulary`; words as a list or `WordVocabulary`; a
-            `ByteVocabulary`; or V alone for other symbols.
-        units, num_layers, cell, and any other argument of `DeepRNN` by name (`dropout` acts between layers).
-        embedding: width of E, or None for indicator vectors (no weights).
-        input_dropout, output_dropout: rates on X and on H^(L).
-        embeddings_initializer: of E. The default, N(0, 1), gives the first layer inputs of unit variance, for which
-            its own initializer is made; Keras' U(-.05, .05) makes it start out nearly blind to its input.
-        head_units, head_activation: widths of hidden layers of the head, a `DeepOutput` then; and their activation.
-        stateful: the model reads (tokens, reset_mask), what `TBPTTDataset` yields, and carries its state from batch
-            to batch; the states of rows where reset_mask is True are reset. Given tokens alone, all are.
-        projection: width of a linear map without bias between the recurrent layers and the head, or None.
-        tied: W_hq is the transpose of E: as wide as what the head reads, and learnt from both sides (Press & Wolf 2017;
-            Inan et al. 2017).
-        head_initializer, head_bias_initializer: of W_hq and b_q.
+        vocabulary: The characters as a string or `Vocabulary`; the words as a list or `WordVocabulary`; a
+            `ByteVocabulary`; or only the number of symbols, V, for a model of ids.
+        units: Hidden units of the `DeepRNN`, h, or a list with one entry per layer.
+        num_layers: Number of recurrent layers, L.
+        cell: Cell of the `DeepRNN`.
+        embedding: Width of the embedding E, or None for one-hot vectors, which have no weights.
+        input_dropout: Dropout rate on X.
+        output_dropout: Dropout rate on H^(L). `dropout`, an argument of `DeepRNN`, acts between layers.
+        embeddings_initializer: Initializer of E. None: N(0, 1), which gives the first layer inputs of unit variance,
+            as its own initializer assumes. With Keras' default, U(-0.05, 0.05), the first layer hardly responds to
+            its inputs at the start of training.
+        head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
+        head_activation: Activation of these hidden layers.
+        projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
+        tied: Whether W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). The embedding must be as wide
+            as the input of the head.
+        head_initializer: Initializer of W_hq.
+        head_bias_initializer: Initializer of b_q.
+        name: Name of the model.
+        trainable: Whether the weights are trainable.
+        dtype: Dtype or dtype policy of the layers. The logits have the dtype of the weights.
+        **deep_rnn: Other arguments of `DeepRNN`, except `return_sequences`. With `stateful=True` the model reads
+            (tokens, reset_mask), as `TBPTTDataset` yields them, and carries its states from batch to batch; the
+            states of rows where reset_mask is True are reset. Called with tokens alone, it resets all states.
+
+    Attributes:
+        vocabulary: The vocabulary, or None for a model of ids.
+        vocabulary_size: Number of symbols, V.
 
     Raises:
-        ValueError: for what `DeepRNN` refuses, V < 2, rates outside [0, 1), or a tied head without an embedding of
-            the output's width.
+        ValueError: If V < 2, if an option of `DeepRNN` is not supported by it or by a language model, if a rate is
+            outside [0, 1), or if `tied` is set without an embedding of the width of the input of the head.
 
     >>> from deeprnn_keras import LanguageModel
     >>> model = LanguageModel("abc ", units=16, num_layers=2, cell="gru")
@@ -50,50 +74,43 @@ class LanguageModel(Configured, keras.Model):
 
     def __init__(
         self,
-        vocabulary,
-        units,
-        num_layers=None,
-        cell="lstm",
+        vocabulary: VocabularyLike,
+        units: int | Sequence[int],
+        num_layers: int | None = None,
+        cell: CellSpec | Sequence[CellSpec] = "lstm",
         *,
-        embedding=None,
-        input_dropout=0.0,
-        output_dropout=0.0,
-        embeddings_initializer=None,
-        head_units=(),
-        head_activation="tanh",
-        projection=None,
-        tied=False,
-        head_initializer="glorot_uniform",
-        head_bias_initializer="zeros",
-        name=None,
-        trainable=True,
-        dtype=None,
-        **deep_rnn,
-    ):
-        known = vocabulary_of(vocabulary)
-        size = checks.positive_int("vocabulary", vocabulary) if known is None else len(known)
+        embedding: int | None = None,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        embeddings_initializer: Initializer = None,
+        head_units: Sequence[int] = (),
+        head_activation: Activation = "tanh",
+        projection: int | None = None,
+        tied: bool = False,
+        head_initializer: Initializer = "glorot_uniform",
+        head_bias_initializer: Initializer = "zeros",
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **deep_rnn: Any,
+    ) -> None:
+        text_vocabulary = deserialize_vocabulary(vocabulary)
+        size = checks.positive_int("vocabulary", vocabulary) if text_vocabulary is None else len(text_vocabulary)
         if size < 2:
-            raise ValueError(f"vocabulary must have at least two symbols, got {vocabulary!r}")
+            raise ValueError(f"vocabulary must have at least 2 symbols, got {vocabulary!r}")
         for option in ("return_state", "go_backwards", "bidirectional"):
             if deep_rnn.get(option):
                 raise ValueError(
-                    f"{option}=True makes no language model: the next symbol is predicted from those before"
+                    f"{option}=True is not supported by LanguageModel, which predicts each symbol from the previous "
+                    "ones"
                 )
-        # logits in the weights' precision: a softmax in half precision loses what mixed precision gains
-        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
-        if embedding is None:
-            embed = OneHot(size, dtype=dtype, name="one_hot")
-        else:
-            embeddings = embeddings_initializer or keras.initializers.RandomNormal(stddev=1.0)
-            width = checks.positive_int("embedding", embedding)
-            embed = keras.layers.Embedding(size, width, embeddings, dtype=dtype, name="embedding")
+        embed = _embedding_layer(size, embedding, embeddings_initializer, dtype)
+        rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
         layers = [
             embed,
             keras.layers.Dropout(checks.rate("input_dropout", input_dropout), dtype=dtype, name="input_dropout"),
-            DeepRNN(
-                units, num_layers, cell, **{"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
-            ),
+            DeepRNN(units, num_layers, cell, **rnn_options),
             keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype, name="output_dropout"),
         ]
         width = output_width(layers[2].units, layers[2].connection)
@@ -101,76 +118,119 @@ class LanguageModel(Configured, keras.Model):
             width = checks.positive_int("projection", projection)
             options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
             layers.append(keras.layers.Dense(width, **options, name="projection"))
+        # logits in the precision of the weights: a softmax in half precision loses accuracy
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         head = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
         if tied:
-            layers.append(TiedHead(embed, _tied_width(embedding, width, head_units), **head))
+            _check_tied(embedding, width, head_units)
+            layers.append(TiedHead(embed, width, **head))
         elif head_units:
-            units = [*head_units, size]
-            layers.append(DeepOutput(units, head_activation, kernel_initializer=head_initializer, **head))
+            layers.append(DeepOutput([*head_units, size], head_activation, kernel_initializer=head_initializer, **head))
         else:
             layers.append(keras.layers.Dense(size, kernel_initializer=head_initializer, **head))
-        # === Functional Model ===
-        x = hidden = keras.Input((None,), dtype="int32", name="tokens")
-        reset_mask = keras.Input((), dtype="bool", name="reset_mask") if deep_rnn.get("stateful") else None
-        for layer in layers:
-            told = {"reset_mask": reset_mask} if reset_mask is not None and isinstance(layer, DeepRNN) else {}
-            hidden = layer(hidden, **told)
-        super().__init__(x if reset_mask is None else [x, reset_mask], hidden, name=name, trainable=trainable)
-        # === Config ===
-        self.vocabulary = known
+        # === Functional model ===
+        inputs, outputs = _functional(layers, stateful=bool(deep_rnn.get("stateful")))
+        super().__init__(inputs, outputs, name=name, trainable=trainable)
+        # === Configuration ===
+        self.vocabulary = text_vocabulary
         self.vocabulary_size = size
         self._config = {
-            "vocabulary": size if known is None else plain(known),
+            "vocabulary": size if text_vocabulary is None else serialize_vocabulary(text_vocabulary),
             "embedding": embedding,
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
-            "embeddings_initializer": serialized(embeddings_initializer),
+            "embeddings_initializer": serialize_initializer(embeddings_initializer),
             "head_units": list(head_units),
             "head_activation": head_activation,
             "projection": projection,
             "tied": bool(tied),
-            "head_initializer": serialized(head_initializer),
-            "head_bias_initializer": serialized(head_bias_initializer),
+            "head_initializer": serialize_initializer(head_initializer),
+            "head_bias_initializer": serialize_initializer(head_bias_initializer),
         }
 
-    def __call__(self, inputs, *args, **kwargs):
+    @override
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if len(self.inputs) == 2 and not isinstance(inputs, (list, tuple, dict)):
             inputs = keras.ops.convert_to_tensor(inputs)
             inputs = [inputs, keras.ops.ones(keras.ops.shape(inputs)[:1], "bool")]
         return super().__call__(inputs, *args, **kwargs)
 
     @staticmethod
-    def loss_function():
-        """Cross-entropy in nats per symbol, from logits."""
+    def loss_function() -> keras.losses.Loss:
+        """Return the loss for `compile`: cross-entropy from logits, in nats per symbol."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy")
 
-    def generate(self, prompt, length=200, **options):
-        """Continues `prompt`: see `deeprnn_keras.generate`."""
+    def generate(self, prompt: str, length: int = 200, **options: Any) -> str:
+        """Return `prompt` continued by `length` symbols.
+
+        Args:
+            prompt: Text to continue, at least one symbol.
+            length: Number of symbols to generate.
+            **options: Arguments of `deeprnn_keras.generate`: `temperature`, `seed`, `unknown`.
+        """
         return generate(self, self.require_vocabulary(), prompt, length, **options)
 
-    def score(self, text, unknown="error", **options):
-        """A `Score` on a text, or on a list of texts that do not follow each other: see `generation.score`."""
-        pieces = [text] if isinstance(text, str) else text
-        return score(self, [self.require_vocabulary().encode(piece, unknown) for piece in pieces], **options)
+    def score(self, text: str | Iterable[str], unknown: str = "error", **options: Any) -> Score:
+        """Return the `Score` of the model on a text.
 
-    def corpus(self, text, name="text"):
-        """`text` as a `TextCorpus` in this model's vocabulary."""
+        Args:
+            text: One text, or several that do not continue each other.
+            unknown: "error", or "skip" to omit symbols that are not in the vocabulary.
+            **options: Arguments of `deeprnn_keras.generation.score`: `on_batch`.
+        """
+        pieces = [text] if isinstance(text, str) else text
+        vocabulary = self.require_vocabulary()
+        return score(self, [vocabulary.encode(piece, unknown) for piece in pieces], **options)
+
+    def corpus(self, text: str, name: str = "text") -> TextCorpus:
+        """Return `text` as a `TextCorpus` with the vocabulary of this model.
+
+        Args:
+            text: The text.
+            name: Name of the text in reports.
+        """
         return TextCorpus(text, name, self.require_vocabulary())
 
-    def require_vocabulary(self):
-        """The vocabulary; a ValueError if the model knows numbers only."""
+    def require_vocabulary(self) -> TextVocabulary:
+        """Return the vocabulary.
+
+        Raises:
+            ValueError: If the model was created with a number of symbols only.
+        """
         if self.vocabulary is None:
             raise ValueError(
-                f"model {self.name!r} knows ids below {self.vocabulary_size}, not characters; "
-                "create it with vocabulary='...', or a list of words, to use text"
+                f"text requires a vocabulary, but model {self.name!r} reads ids below {self.vocabulary_size}; create "
+                "the model with vocabulary='...' or a list of words"
             )
         return self.vocabulary
 
 
-def _tied_width(embedding, width, head_units):
+def _embedding_layer(
+    size: int,
+    embedding: int | None,
+    initializer: Initializer,
+    dtype: str | keras.dtype_policies.DTypePolicy | None,
+) -> Layer:
+    if embedding is None:
+        return OneHot(size, dtype=dtype, name="one_hot")
+    embeddings = initializer or keras.initializers.RandomNormal(stddev=1.0)
+    width = checks.positive_int("embedding", embedding)
+    return keras.layers.Embedding(size, width, embeddings, dtype=dtype, name="embedding")
+
+
+def _check_tied(embedding: int | None, width: int, head_units: Sequence[int]) -> None:
     if embedding != width or head_units:
         raise ValueError(
-            f"tied=True needs an embedding as wide as what the head reads, {width}, and no hidden "
-            f"layers in the head; got embedding={embedding} and head_units={list(head_units)}"
+            f"tied=True requires embedding={width}, the width of the input of the head, and no head_units, got "
+            f"embedding={embedding} and head_units={list(head_units)}"
         )
-    return width
+
+
+def _functional(layers: Sequence[Layer], stateful: bool) -> tuple[Tensor, Tensor]:
+    """Return the inputs and the output of a chain of layers; a stateful model has `reset_mask` as a second input."""
+    tokens = outputs = keras.Input((None,), dtype="int32", name="tokens")
+    reset_mask = keras.Input((), dtype="bool", name="reset_mask") if stateful else None
+    for layer in layers:
+        options = {"reset_mask": reset_mask} if stateful and isinstance(layer, DeepRNN) else {}
+        outputs = layer(outputs, **options)
+    return (tokens if reset_mask is None else [tokens, reset_mask]), outputs

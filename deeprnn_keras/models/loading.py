@@ -1,26 +1,28 @@
-"""Language models from files, with errors that say what is wrong."""
+"""`load_language_model`: load a `LanguageModel` from a file."""
 
 from __future__ import annotations
-
-import os
 
 import keras
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.models.language_model import LanguageModel
 
 
-def load_language_model(path: str | os.PathLike[str]) -> LanguageModel:
-    """Load a `LanguageModel` from a `.keras` file, or from `model.keras` in the directory of a run.
+def load_language_model(path: PathLike) -> LanguageModel:
+    """Load a `LanguageModel` from a `.keras` file, or from `model.keras` in the output directory of a run.
 
-    Keras' safe mode stays on: a file that contains code is refused.
+    Keras' safe mode stays on: a file that contains code is rejected.
+
+    Args:
+        path: Path of the file or of the directory.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds something else.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a `.keras` file, or contains another model.
     """
     path = checks.model_file("model", path)
     model = keras.models.load_model(path)
     if not isinstance(model, LanguageModel):
-        raise ValueError(f"model {str(path)!r} holds a {type(model).__name__}, not a LanguageModel")
+        raise ValueError(f"model {str(path)!r} must be a LanguageModel, got a {type(model).__name__}")
     return model

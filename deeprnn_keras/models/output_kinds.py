@@ -1,22 +1,34 @@
-"""Kinds of outputs of a `SequenceModel`: loss, metrics, labels, and probabilities."""
+"""Kinds of outputs of a `SequenceModel`: loss, metrics, predictions, and probabilities."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
-REAL_STEPS = {"reduction": "mean_with_sample_weight"}  # padding does not count
+from deeprnn_keras._types import Tensor
+
+MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # padding, which has weight 0, does not count
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class FrameNLL(keras.losses.Loss):
-    """Nats a frame: the cross-entropy of notes that sound or not, summed over the notes, a mean over frames.
+    """Negative log-likelihood of piano rolls in nats per frame.
+
+    The binary cross-entropy of the notes is summed over the notes and averaged over the frames
+    (Boulanger-Lewandowski, Bengio & Vincent 2012):
 
         -sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)],  p = sigmoid(logits)
 
-    Boulanger-Lewandowski, Bengio & Vincent 2012.
+    Args:
+        reduction: Keras reduction over the frames.
+        name: Name of the loss.
+        **kwargs: Arguments of `keras.losses.Loss`.
 
     >>> import numpy as np
     >>> from deeprnn_keras.models import FrameNLL
@@ -24,78 +36,85 @@ class FrameNLL(keras.losses.Loss):
     60.997
     """
 
-    def __init__(self, reduction="mean_with_sample_weight", name="frame_nll", **options):
-        super().__init__(reduction=reduction, name=name, **options)
+    def __init__(self, reduction: str = "mean_with_sample_weight", name: str = "frame_nll", **kwargs: Any) -> None:
+        super().__init__(reduction=reduction, name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    @override
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = ops.cast(y_true, y_pred.dtype)
         return ops.sum(ops.softplus(y_pred) - y_true * y_pred, axis=-1)
 
 
 @dataclass(frozen=True)
 class OutputKind:
-    """The meaning of a model's outputs.
+    """A kind of outputs.
 
     Attributes:
-        loss: Function that returns the loss.
-        metrics: Function that returns a list of metrics.
-        label: Function from the outputs of a sequence or step to the prediction.
+        make_loss: Function that returns the loss.
+        make_metrics: Function that returns a list of metrics.
+        predict: Function from the outputs for a sequence or step to the prediction.
         probability: Function from the outputs to probabilities, or None if there are none.
-        min_outputs: Smallest q.
-        max_outputs: Largest q; None for any.
+        min_outputs: Minimum number of outputs, q.
+        max_outputs: Maximum number of outputs; None for no maximum.
         per_step: Whether there is always one output per step.
     """
 
-    loss: Callable[[], keras.losses.Loss]
-    metrics: Callable[[], list]
-    label: Callable[[np.ndarray], np.ndarray]
+    make_loss: Callable[[], keras.losses.Loss]
+    make_metrics: Callable[[], list[keras.metrics.Metric]]
+    predict: Callable[[np.ndarray], np.ndarray]
     probability: Callable[[np.ndarray], np.ndarray] | None
     min_outputs: int = 1
     max_outputs: int | None = None
     per_step: bool = False
 
-    def check(self, outputs: int, labels: Sequence | None) -> None:
-        """Raise a ValueError if the numbers of outputs and labels do not agree."""
+    def check(self, kind: str, outputs: int, labels: Sequence[str] | None) -> None:
+        """Raise a ValueError if the number of outputs or of labels is not supported.
+
+        Args:
+            kind: Name of this kind.
+            outputs: Number of outputs, q.
+            labels: Names of the classes, or None.
+        """
         if outputs < self.min_outputs or (self.max_outputs is not None and outputs > self.max_outputs):
-            right = f"{self.min_outputs}" if self.max_outputs == self.min_outputs else f"at least {self.min_outputs}"
-            raise ValueError(f"outputs must be {right} for this kind, got {outputs}")
+            supported = f"at least {self.min_outputs}" if self.max_outputs is None else f"{self.max_outputs}"
+            raise ValueError(f"outputs must be {supported} for kind={kind!r}, got {outputs}")
         if labels is not None and len(set(labels)) != outputs:
-            raise ValueError(f"labels must name {outputs} different classes, got {list(labels)!r}")
+            raise ValueError(f"labels must be {outputs} different names, as many as outputs, got {list(labels)!r}")
 
 
-def _sigmoid(logits):
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
 
 
-def _softmax(logits):
+def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
 
-def _positive(logits):
+def _is_positive(logits: np.ndarray) -> np.ndarray:
     return (logits > 0).astype(int)
 
 
 OUTPUT_KINDS = {
     "classes": OutputKind(
-        lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy", **REAL_STEPS),
+        lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy", **MASKED_MEAN),
         lambda: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         lambda logits: np.argmax(logits, -1),
         _softmax,
         min_outputs=2,
     ),
     "binary": OutputKind(
-        lambda: keras.losses.BinaryCrossentropy(from_logits=True, name="cross_entropy", **REAL_STEPS),
+        lambda: keras.losses.BinaryCrossentropy(from_logits=True, name="cross_entropy", **MASKED_MEAN),
         lambda: [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
-        lambda logits: _positive(logits[..., 0]),
+        lambda logits: _is_positive(logits[..., 0]),
         lambda logits: _sigmoid(logits[..., 0]),
         max_outputs=1,
     ),
     "numbers": OutputKind(
-        lambda: keras.losses.MeanSquaredError(name="mse", **REAL_STEPS),
+        lambda: keras.losses.MeanSquaredError(name="mse", **MASKED_MEAN),
         lambda: [keras.metrics.MeanAbsoluteError(name="mae")],
         lambda values: values,
         None,
     ),
-    "notes": OutputKind(FrameNLL, list, _positive, _sigmoid, per_step=True),
+    "notes": OutputKind(FrameNLL, list, _is_positive, _sigmoid, per_step=True),
 }

@@ -1,50 +1,78 @@
-"""`SequenceModel`: one answer for a whole sequence, or one for each of its steps."""
+"""`SequenceModel`: predict classes, numbers, or notes for a sequence or for each of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.words import WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
-from deeprnn_keras.models.configured import Configured, serialized
+from deeprnn_keras.models.config_mixin import ConfigMixin, serialize_initializer
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
-PREDICTED = 64  # sequences at once
+PREDICTION_BATCH_SIZE = 64
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class SequenceModel(Configured, keras.Model):
-    """Sequences (n, T, d), or ids (n, T), -> O = g(H_T^(L)) (n, q), or O_t = g(H_t^(L)) (n, T, q).
+class SequenceModel(ConfigMixin, keras.Model):
+    """Model of sequences, (n, T, d) or ids (n, T), by a `DeepRNN` and a head: O = g(H_T^(L)) or O_t = g(H_t^(L)).
+
+    The outputs are (n, q), or with one output per step (n, T, q).
 
     Args:
-        inputs: d features per step; with `embedding` the number of ids.
-        outputs: q: classes, numbers or notes; 1 for "binary".
-        units, num_layers, cell, and any other argument of `DeepRNN` by name.
-        kind: what the outputs are.
-            "classes": logits of q classes, cross-entropy;
-            "binary": the logit of one, cross-entropy;
-            "numbers": q real numbers, mean squared error;
-            "notes": logits of q notes that sound or not, one per step, the cross-entropy summed over them: nats a
-            frame.
-        per_step: one answer per step instead of one per sequence; always so for "notes".
-        length: T where it is known, which lets the fused kernel compile; None for any.
-        embedding: its width, for ids; None for features.
-        words: with an embedding the words whose ids are read, as many as `inputs`; sequences may then be raw texts,
-            read as `plain_words`. Where `length` is known, the last so many words are read, and shorter texts are
-            filled up at the left with "<pad>", or id 0.
-        masks: the model reads (x, mask), mask (n, T) of bool, False behind the end of a sequence: for sequences of
-            different lengths with one answer each. `dataset` and `predict_labels` see to it.
-        offset, scale: features are read as (x + offset) scale, numbers or one per feature: brings raw data to mean 0
-            and variance 1.
-        labels: the names of the classes, or None.
-        input_dropout, output_dropout: rates on X and on H^(L).
-        head_units, head_activation: of hidden layers of the head, a `DeepOutput` then.
-        embeddings_initializer, head_initializer, head_bias_initializer: Keras initializers.
+        inputs: Number of features per step, d; with `embedding` the number of ids.
+        outputs: Number of outputs, q: classes, numbers, or notes; 1 for "binary".
+        units: Hidden units of the `DeepRNN`, h, or a list with one entry per layer.
+        num_layers: Number of recurrent layers, L.
+        cell: Cell of the `DeepRNN`.
+        kind: Meaning of the outputs.
+            "classes": logits of q classes; the loss is the cross-entropy.
+            "binary": one logit; the loss is the binary cross-entropy.
+            "numbers": q real numbers; the loss is the mean squared error.
+            "notes": logits of q notes that sound or not, one output per step; the loss is `FrameNLL`, the binary
+            cross-entropy summed over the notes, in nats per frame.
+        per_step: Whether there is one output per step instead of one per sequence. Always True for "notes".
+        length: T if it is fixed, so that the fused kernel can be compiled; None for any length.
+        embedding: Width of an embedding of ids, or None for features.
+        words: Words whose ids the embedding reads, as many as `inputs`. Sequences may then be raw texts, which are
+            converted by `plain_words`. If `length` is set, the last `length` words are read, and shorter texts are
+            padded on the left with "<pad>", or with id 0.
+        masks: Whether the model reads (x, mask), with mask (n, T) of bool, False after the end of a sequence. It is
+            required for sequences of different lengths with one output per sequence. `dataset`, `predict_labels`, and
+            `predict_proba` create the masks.
+        offset: Number, or one per feature, that is added to the features. `offset` and `scale` standardize raw data:
+            features are read as (x + offset) scale.
+        scale: Number, or one per feature, by which the features are then multiplied.
+        labels: Names of the classes, or None.
+        input_dropout: Dropout rate on X.
+        output_dropout: Dropout rate on H^(L).
+        head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
+        head_activation: Activation of these hidden layers.
+        embeddings_initializer: Initializer of the embedding.
+        head_initializer: Initializer of the kernel of the head.
+        head_bias_initializer: Initializer of the bias of the head.
+        name: Name of the model.
+        trainable: Whether the weights are trainable.
+        dtype: Dtype or dtype policy of the layers. The outputs have the dtype of the weights.
+        **deep_rnn: Other arguments of `DeepRNN`, except `return_sequences`.
+
+    Attributes:
+        kind: Meaning of the outputs.
+        per_step: Whether there is one output per step.
+        masks: Whether the model reads masks.
+        labels: Names of the classes as a tuple, or None.
+        words: `WordVocabulary` of the words, or None.
 
     Raises:
-        ValueError: for what `DeepRNN` refuses, an unknown kind, or numbers that do not go together.
+        ValueError: If an option of `DeepRNN` is not supported, if the kind is unknown, or if arguments contradict each
+            other.
 
     >>> import numpy as np
     >>> from deeprnn_keras import SequenceModel
@@ -58,57 +86,60 @@ class SequenceModel(Configured, keras.Model):
 
     def __init__(
         self,
-        inputs,
-        outputs,
-        units,
-        num_layers=None,
-        cell="lstm",
+        inputs: int,
+        outputs: int,
+        units: int | Sequence[int],
+        num_layers: int | None = None,
+        cell: CellSpec | Sequence[CellSpec] = "lstm",
         *,
-        kind="classes",
-        per_step=False,
-        length=None,
-        embedding=None,
-        words=None,
-        masks=False,
-        offset=0.0,
-        scale=1.0,
-        labels=None,
-        input_dropout=0.0,
-        output_dropout=0.0,
-        head_units=(),
-        head_activation="tanh",
-        embeddings_initializer="uniform",
-        head_initializer="glorot_uniform",
-        head_bias_initializer="zeros",
-        name=None,
-        trainable=True,
-        dtype=None,
-        **deep_rnn,
-    ):
+        kind: str = "classes",
+        per_step: bool = False,
+        length: int | None = None,
+        embedding: int | None = None,
+        words: Sequence[str] | None = None,
+        masks: bool = False,
+        offset: ArrayLike = 0.0,
+        scale: ArrayLike = 1.0,
+        labels: Sequence[str] | None = None,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        head_units: Sequence[int] = (),
+        head_activation: Activation = "tanh",
+        embeddings_initializer: Initializer = "uniform",
+        head_initializer: Initializer = "glorot_uniform",
+        head_bias_initializer: Initializer = "zeros",
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **deep_rnn: Any,
+    ) -> None:
         checks.positive_int("inputs", inputs)
-        self_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
-        self_kind.check(checks.positive_int("outputs", outputs), labels)
-        self_words = _vocabulary(words, inputs, embedding)
-        per_step = bool(per_step) or self_kind.per_step
+        output_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
+        output_kind.check(kind, checks.positive_int("outputs", outputs), labels)
+        vocabulary = _word_vocabulary(words, inputs, embedding)
+        per_step = bool(per_step) or output_kind.per_step
         if masks and per_step:
-            raise ValueError("masks=True is for one answer per sequence; with one per step the padding comes after it")
+            raise ValueError(
+                "masks=True is not supported with one output per step, which needs no mask: padding follows the real "
+                "steps"
+            )
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         rnn = DeepRNN(
             units, num_layers, cell, **{"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": per_step}
         )
-        head = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
-        head["kernel_initializer"] = head_initializer
+        head_options = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
+        head_options["kernel_initializer"] = head_initializer
         if head_units:
-            head = DeepOutput([*head_units, outputs], head_activation, **head)
+            head = DeepOutput([*head_units, outputs], head_activation, **head_options)
         else:
-            head = keras.layers.Dense(outputs, **head)
-        # === Functional Model ===
+            head = keras.layers.Dense(outputs, **head_options)
+        # === Functional model ===
         if embedding is None:
             x = hidden = keras.Input((length, inputs), name="features")
             if np.any(np.not_equal(scale, 1.0)) or np.any(np.not_equal(offset, 0.0)):
                 shift = (np.asarray(offset) * np.asarray(scale)).tolist()
-                hidden = keras.layers.Rescaling(_plain(scale), shift, dtype=dtype, name="standard")(hidden)
+                hidden = keras.layers.Rescaling(_to_json(scale), shift, dtype=dtype, name="standard")(hidden)
         else:
             x = keras.Input((length,), dtype="int32", name="ids")
             embed = keras.layers.Embedding(inputs, embedding, embeddings_initializer, dtype=dtype, name="embedding")
@@ -118,10 +149,10 @@ class SequenceModel(Configured, keras.Model):
         hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
         hidden = keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype)(hidden)
         super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
-        # === Config ===
+        # === Configuration ===
         self.kind, self.per_step, self.masks = kind, per_step, bool(masks)
         self.labels = None if labels is None else tuple(labels)
-        self.words = self_words
+        self.words = vocabulary
         self._config = {
             "inputs": inputs,
             "outputs": outputs,
@@ -131,65 +162,79 @@ class SequenceModel(Configured, keras.Model):
             "embedding": embedding,
             "words": None if words is None else list(words),
             "masks": bool(masks),
-            "offset": _plain(offset),
-            "scale": _plain(scale),
+            "offset": _to_json(offset),
+            "scale": _to_json(scale),
             "labels": None if labels is None else list(labels),
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
             "head_units": list(head_units),
             "head_activation": head_activation,
-            "embeddings_initializer": serialized(embeddings_initializer),
-            "head_initializer": serialized(head_initializer),
-            "head_bias_initializer": serialized(head_bias_initializer),
+            "embeddings_initializer": serialize_initializer(embeddings_initializer),
+            "head_initializer": serialize_initializer(head_initializer),
+            "head_bias_initializer": serialize_initializer(head_bias_initializer),
         }
 
-    def loss_function(self):
-        """The loss that goes with the kind of answers, over real steps only where there are weights."""
-        return OUTPUT_KINDS[self.kind].loss()
+    # === Training ===
 
-    def metric_functions(self):
-        """The metrics that go with it, for `compile`."""
-        return OUTPUT_KINDS[self.kind].metrics()
+    def loss_function(self) -> keras.losses.Loss:
+        """Return the loss for `compile`, according to `kind`. With sample weights it is a mean over real steps."""
+        return OUTPUT_KINDS[self.kind].make_loss()
 
-    def dataset(self, series, answers, batch_size=32, **options):
-        """Batches for `fit` of sequences of any lengths.
+    def metric_functions(self) -> list[keras.metrics.Metric]:
+        """Return the metrics for `compile`, according to `kind`."""
+        return OUTPUT_KINDS[self.kind].make_metrics()
+
+    def dataset(
+        self, series: Iterable[ArrayLike], targets: Sequence[Any] | np.ndarray, batch_size: int = 32, **options: Any
+    ) -> BucketedDataset:
+        """Return batches for `fit` of sequences of any lengths.
 
         Args:
-            series: a list of arrays (T_i, d) or (T_i,), an array (n, T, d), a data frame per sequence, or texts.
-            answers: one per sequence, or arrays (T_i, ...), one per step; labels by name or by number.
-            batch_size: n.
-            options: of `BucketedDataset`.
+            series: List of arrays (T_i, d) or (T_i,), array (n, T, d), list of data frames, or list of texts.
+            targets: One entry per sequence, or one array (T_i, ...) per sequence with one row per step. Classes are
+                given by name if the model has labels, otherwise by index.
+            batch_size: Batch size, n.
+            **options: Other arguments of `BucketedDataset`.
 
         Raises:
-            ValueError: for other channels than the model reads, or labels that it does not know, saying which.
+            ValueError: If the sequences do not have the features that the model reads, or if a target is not one of
+                the labels; the message names it.
         """
-        series, answers = self._series(series), self._numbered(answers)
+        arrays, encoded = self._arrays(series), self._encode_targets(targets)
         classes = {"num_classes": self._config["outputs"]} if self.kind == "classes" else {}
-        return BucketedDataset(series, answers, batch_size, masks=self.masks, **{**classes, **options})
+        return BucketedDataset(arrays, encoded, batch_size, masks=self.masks, **{**classes, **options})
 
-    def predict_labels(self, series, batch_size=PREDICTED):
+    # === Prediction ===
+
+    def predict_labels(
+        self, series: Iterable[ArrayLike], batch_size: int = PREDICTION_BATCH_SIZE
+    ) -> np.ndarray | list[np.ndarray]:
         """Return the predictions for raw sequences, in their order.
 
         Args:
-            series: a list of arrays (T_i, d) or (T_i,), an array (n, T, d), a data frame per sequence, or texts.
-            batch_size: sequences per forward pass.
+            series: As for `dataset`.
+            batch_size: Number of sequences per forward pass.
 
         Returns:
-            For "classes" the most probable class, by name where the model has names; for "binary" and "notes" 0 or 1;
-            for "numbers" the numbers. An array with one entry per sequence, or, with one output per step, a list of
+            For "classes" the most probable class, by name if the model has labels; for "binary" and "notes" 0 or 1;
+            for "numbers" the outputs. An array with one entry per sequence, or, with one output per step, a list of
             arrays.
         """
-        found = [OUTPUT_KINDS[self.kind].label(values) for values in self._sequence_outputs(series, batch_size)]
+        predict = OUTPUT_KINDS[self.kind].predict
+        predictions = [predict(values) for values in self._sequence_outputs(series, batch_size)]
         if self.labels is not None and self.kind == "classes":
             names = np.array(self.labels)
-            found = [names[one] for one in found]
-        return found if self.per_step else np.array(found)
+            predictions = [names[classes] for classes in predictions]
+        return predictions if self.per_step else np.array(predictions)
 
-    def predict_proba(self, series, batch_size=PREDICTED):
+    def predict_proba(
+        self, series: Iterable[ArrayLike], batch_size: int = PREDICTION_BATCH_SIZE
+    ) -> np.ndarray | list[np.ndarray]:
         """Return the probabilities for raw sequences, in their order.
 
         Args:
-            series, batch_size: as for `predict_labels`.
+            series: As for `dataset`.
+            batch_size: Number of sequences per forward pass.
 
         Returns:
             For "classes" (n, q), in the order of `labels`; for "binary" (n,), the probability of 1; for "notes" one per
@@ -201,81 +246,114 @@ class SequenceModel(Configured, keras.Model):
         probability = OUTPUT_KINDS[self.kind].probability
         if probability is None:
             raise ValueError(f"predict_proba is not supported for kind={self.kind!r}; use predict_labels")
-        found = [probability(values) for values in self._sequence_outputs(series, batch_size)]
-        return found if self.per_step else np.array(found)
+        probabilities = [probability(values) for values in self._sequence_outputs(series, batch_size)]
+        return probabilities if self.per_step else np.array(probabilities)
 
-    def _sequence_outputs(self, series, batch_size):
-        """[what the head gives for each sequence, (q,) or (T_i, q)]."""
-        given = self._series(series)
-        none = [np.zeros(len(one), "int32") for one in given] if self.per_step else np.zeros(len(given), "int32")
-        data = BucketedDataset(given, none, batch_size, masks=self.masks, shuffle=False)
-        found = [None] * len(given)
-        for (x, *_), (rows, *_) in zip(data, data.rows_of(0), strict=True):
-            output = keras.ops.convert_to_numpy(self(x, training=False))
-            for row, values in zip(np.asarray(rows), output, strict=True):
-                found[row] = values[: len(given[row])] if self.per_step else values
-        return found
+    def generate(self, start: ArrayLike, length: int = 64, **options: Any) -> np.ndarray:
+        """Return a piano roll continued by `length` frames, for a model of kind "notes".
 
-    def generate(self, start, length=64, **options):
-        """Continues a piano roll, for "notes": see `deeprnn_keras.generation.generate_notes`."""
+        Args:
+            start: Piano roll to continue, (T, q).
+            length: Number of frames to generate.
+            **options: Arguments of `deeprnn_keras.generation.generate_notes`: `notes`, `temperature`, `seed`.
+
+        Raises:
+            ValueError: If the model is of another kind.
+        """
         if self.kind != "notes":
-            raise ValueError(f"model {self.name!r} answers with {self.kind}; only models of notes generate")
+            raise ValueError(f"generate is supported for kind='notes' only, got a model of kind={self.kind!r}")
         return generate_notes(self, start, length, **options)
 
-    def _series(self, series):
-        found = [self._ids(one) if isinstance(one, str) else np.asarray(getattr(one, "values", one)) for one in series]
-        if not found:
-            raise ValueError("there is no sequence")
-        width, ids = self._config["inputs"], self._config["embedding"] is not None
-        for number, one in enumerate(found):
-            if ids and (one.ndim != 1 or one.dtype.kind not in "iu" or one.min() < 0 or one.max() >= width):
-                raise ValueError(f"sequence {number} must have ids of at least 0 and below {width}, shape (T,)")
-            if not ids and (one.ndim != 2 or one.shape[1] != width):
-                raise ValueError(
-                    f"sequence {number} has shape {one.shape}; the model reads (T, {width}): {width} channels a step"
-                )
-        lengths = sorted({len(one) for one in found})
+    def _sequence_outputs(self, series: Iterable[ArrayLike], batch_size: int) -> list[np.ndarray]:
+        """Return the outputs for each sequence, (q,) or (T_i, q)."""
+        arrays = self._arrays(series)
+        lengths = [len(array) for array in arrays]
+        no_targets = (
+            [np.zeros(length, "int32") for length in lengths] if self.per_step else np.zeros(len(arrays), "int32")
+        )
+        data = BucketedDataset(arrays, no_targets, batch_size, masks=self.masks, shuffle=False)
+        outputs: dict[int, np.ndarray] = {}  # number of a sequence: its outputs
+        for (x, *_), (rows, *_) in zip(data, data.epoch_plan(0), strict=True):
+            batch: Tensor = keras.ops.convert_to_numpy(self(x, training=False))
+            for row, values in zip(np.asarray(rows).tolist(), batch, strict=True):
+                outputs[row] = values[: lengths[row]] if self.per_step else values
+        return [outputs[row] for row in range(len(arrays))]
+
+    # === Conversion of sequences and targets ===
+
+    def _arrays(self, series: Iterable[ArrayLike]) -> list[np.ndarray]:
+        """Return sequences as arrays that the model can read."""
+        arrays = [
+            self._encode_text(sequence)
+            if isinstance(sequence, str)
+            else np.asarray(getattr(sequence, "values", sequence))
+            for sequence in series
+        ]
+        if not arrays:
+            raise ValueError("series must contain at least 1 sequence, got none")
+        check = self._check_features if self._config["embedding"] is None else self._check_ids
+        for number, array in enumerate(arrays):
+            check(number, array)
+        lengths = sorted({len(array) for array in arrays})
         if len(lengths) > 1 and not (self.masks or self.per_step):
             raise ValueError(
-                f"sequences have {lengths[0]} to {lengths[-1]} steps; a model with one answer for each reads them with "
-                "masks=True, or all of one length"
+                f"series must have equal lengths, got {lengths[0]} to {lengths[-1]} steps; for one output per sequence "
+                "of any length, create the model with masks=True"
             )
-        return found
+        return arrays
 
-    def _ids(self, text):
-        """A text as ids."""
+    def _check_features(self, number: int, array: np.ndarray) -> None:
+        width = self._config["inputs"]
+        if array.ndim != 2 or array.shape[1] != width:
+            raise ValueError(
+                f"series[{number}] must have shape (T, {width}), the features that the model reads, got {array.shape}"
+            )
+
+    def _check_ids(self, number: int, array: np.ndarray) -> None:
+        size = self._config["inputs"]
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise ValueError(
+                f"series[{number}] must be integer ids of shape (T,), got {array.dtype} of shape {array.shape}"
+            )
+        if array.size and (array.min() < 0 or array.max() >= size):
+            raise ValueError(f"series[{number}] must have ids in [0, {size}), got {array.min()} to {array.max()}")
+
+    def _encode_text(self, text: str) -> np.ndarray:
+        """Return the ids of a text, truncated or padded to `length` if that is set."""
         if self.words is None:
-            raise ValueError(f"model {self.name!r} knows no words; create it with words=[...] to give it texts")
+            raise ValueError(f"texts require words, but model {self.name!r} has none; create it with words=[...]")
         ids, length = self.words.encode(plain_words(text), "skip"), self._config["length"]
         if length is None:
             return ids
         ids = ids[-length:]
         return np.concatenate([np.full(length - len(ids), self.words.padding, "int32"), ids])
 
-    def _numbered(self, answers):
-        """Labels as numbers."""
+    def _encode_targets(self, targets: Sequence[Any] | np.ndarray) -> Sequence[Any] | np.ndarray:
+        """Return the indices of classes that are given by name, and other targets as they are."""
         if self.labels is None or self.kind != "classes":
-            return answers
-        known = {label: number for number, label in enumerate(self.labels)}
+            return targets
+        indices = {label: index for index, label in enumerate(self.labels)}
         try:
             if self.per_step:
-                return [np.array([known[label] for label in one]) for one in answers]
-            return np.array([known[label] for label in answers])
+                return [np.array([indices[label] for label in labels]) for labels in targets]
+            return np.array([indices[label] for label in targets])
         except (KeyError, TypeError) as error:
-            raise ValueError(f"unknown label {error}; the model knows {', '.join(map(repr, self.labels))}") from error
+            raise ValueError(
+                f"targets must be labels of the model, {', '.join(map(repr, self.labels))}, got {error}"
+            ) from error
 
 
-def _plain(value):
+def _to_json(value: ArrayLike) -> float | list[float]:
     return np.asarray(value, float).tolist()
 
 
-def _vocabulary(words, inputs, embedding):
-    """The `WordVocabulary` of a model's words, or None."""
+def _word_vocabulary(words: Sequence[str] | None, inputs: int, embedding: int | None) -> WordVocabulary | None:
+    """Return the vocabulary of a model's words, or None."""
     if words is None:
         return None
     if embedding is None or len(words) != inputs:
         raise ValueError(
-            f"words must be as many as inputs, {inputs}, and read through an embedding; got {len(words)} words and "
-            f"embedding={embedding}"
+            f"words requires an embedding and inputs={len(words)}, the number of words, got embedding={embedding} and "
+            f"inputs={inputs}"
         )
     return WordVocabulary(words)

@@ -115,7 +115,7 @@ class LanguageFamily(Family):
         if config.symbols == "bytes":
             return TextCorpus(corpus.text, corpus.name, ByteVocabulary())
         if config.letters:
-            return TextCorpus(letters_only(corpus.text), corpus.name, Vocabulary(config.vocabulary))
+            return TextCorpus(letters_only(corpus.text), corpus.name, Vocabulary(cast(str, config.vocabulary)))
         return corpus
 
     @override

@@ -1,4 +1,4 @@
-"""`GradientHealth` in real training runs: its findings in runs that go wrong, and that it does not change them."""
+"""`GradientHealth` in training: findings in runs with known problems, and absence of side effects."""
 
 import pickle
 
@@ -16,12 +16,12 @@ N, T, D = 64, 5, 3
 
 @pytest.fixture
 def task(rng):
-    """x, and the mean of its first feature: learnt in a few dozen updates."""
+    """Random x and the mean of its first feature, which is learned within 50 updates."""
     x = rng.normal(size=(N, T, D)).astype("float32")
     return x, x[:, :, :1].mean(1)
 
 
-def network(optimizer, cell="rnn", **options):
+def build_model(optimizer, cell="rnn", **options):
     model = keras.Sequential(
         [keras.Input((T, D)), DeepRNN(16, 2, cell, seed=1, implementation="loop", **options), keras.layers.Dense(1)]
     )
@@ -29,7 +29,7 @@ def network(optimizer, cell="rnn", **options):
     return model
 
 
-def trained(model, task, epochs=10, batch_size=16, **options):
+def train(model, task, epochs=10, batch_size=16, **options):
     health = GradientHealth(task[0][:16], task[1][:16], **options)
     model.fit(*task, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[health])
     return health
@@ -39,8 +39,8 @@ def names(health):
     return [finding.name for finding in health.report.findings]
 
 
-class Counting(keras.optimizers.SGD):
-    """Counts updates and those that were clipped, as the optimizers of this library do."""
+class CountingSGD(keras.optimizers.SGD):
+    """Optimizer that counts applied and clipped updates, as the optimizers of this library do."""
 
     def __init__(self, learning_rate):
         super().__init__(learning_rate)
@@ -61,10 +61,10 @@ class Counting(keras.optimizers.SGD):
 @pytest.mark.slow
 @pytest.mark.parametrize(("cell", "rate"), [("lstm", 1e-2), ("rnn", 1e-3)])
 def test_healthy_run_has_no_findings(task, cell, rate):
-    health = trained(network(keras.optimizers.Adam(rate, global_clipnorm=1.0), cell), task, every=10)
+    health = train(build_model(keras.optimizers.Adam(rate, global_clipnorm=1.0), cell), task, every=10)
     assert names(health) == [] and health.report.verdict == "healthy"
     assert [update for update, _ in health.reports] == [1, 10, 20, 30, 40]
-    assert health.report.clipped is not None and len(health.report.norms) == 5
+    assert health.report.clipped_fraction is not None and len(health.report.gradient_norms) == 5
     assert len(health.losses) == len(health.learning_rates) == 40 and len(health.update_sizes) == 4
 
 
@@ -77,83 +77,85 @@ def test_healthy_run_has_no_findings(task, cell, rate):
     ],
     ids=["adam", "sgd"],
 )
-def test_too_high_learning_rate_is_found(task, optimizer):
-    model = network(optimizer())
-    health = trained(model, task, every=10)
+def test_high_learning_rate_is_found(task, optimizer):
+    model = build_model(optimizer())
+    health = train(model, task, every=10)
     assert "learning rate too high" in names(health)
     finding = next(finding for finding in health.report.findings if finding.name == "learning rate too high")
     rate = float(model.optimizer.learning_rate)
-    assert finding.advice == f"learning_rate={rate / 3:.1g} in place of {rate:g}."
+    assert finding.advice == f"learning_rate={rate / 3:.1g} instead of {rate:g}."
 
 
-def test_loss_that_rises_again_is_found(task):
-    """A good beginning, then a rate of a thousand times: seen by the loss, whatever the size of the updates."""
-    model = network(keras.optimizers.Adam(0.003))
+def test_rising_loss_is_found(task):
+    """The learning rate rises by a factor of 1,000 during a healthy run; the loss shows it without `update_sizes`."""
+    model = build_model(keras.optimizers.Adam(0.003))
     health = GradientHealth(task[0][:16], task[1][:16], every=1000)
     model.fit(*task, batch_size=16, epochs=15, verbose=0, callbacks=[health])
     assert names(health) == []
     model.optimizer.learning_rate = 3.0
     model.fit(*task, batch_size=16, epochs=3, verbose=0, callbacks=[health])
-    assert "learning rate too high" in names(health) and health.update == 72
-    assert any("the loss was down to" in finding.text for finding in health.report.findings)
+    assert "learning rate too high" in names(health) and health.num_updates == 72
+    assert any("the loss fell from" in finding.text for finding in health.report.findings)
 
 
-def test_nan_is_found(task):
-    model = network(keras.optimizers.SGD(100.0), "rnn", activation="linear")
-    health = trained(model, task, every=10)
+def test_weights_that_are_not_finite_are_found(task):
+    model = build_model(keras.optimizers.SGD(100.0), "rnn", activation="linear")
+    health = train(model, task, every=10)
     assert "not finite" in names(health) and not health.reports[-1][1].weights_finite
 
 
-def test_too_tight_clip_is_found(task):
-    model = network(keras.optimizers.Adam(1e-3, global_clipnorm=1e-4))
-    health = trained(model, task, epochs=5, every=5)
-    assert names(health) == ["clip too tight"] and health.report.clipped == 1.0
+def test_tight_clip_is_found(task):
+    model = build_model(keras.optimizers.Adam(1e-3, global_clipnorm=1e-4))
+    health = train(model, task, epochs=5, every=5)
+    assert names(health) == ["clip too tight"] and health.report.clipped_fraction == 1.0
     assert "100% of the updates were clipped to 0.0001" in str(health.report)
 
 
 def test_counts_of_the_optimizer_take_precedence(task):
-    """Its counts go before the norms of the measurements."""
-    model = network(Counting(0.01))
+    """They take precedence over the gradient norms of the measurements."""
+    model = build_model(CountingSGD(0.01))
     model.optimizer.build(model.trainable_variables)
-    health = trained(model, task, epochs=2, every=4)
-    assert health.counts == [(0, 0), (1, 1), (4, 4), (8, 8)] and health.report.global_clipnorm == 0.001
+    health = train(model, task, epochs=2, every=4)
+    assert health.update_counts == [(0, 0), (1, 1), (4, 4), (8, 8)] and health.report.global_clipnorm == 0.001
     assert names(health) == ["clip too tight"]
-    health.counts[-1] = (8, 4)
-    assert health.report.clipped == 0.5 and names(health) == []
+    health.update_counts[-1] = (8, 4)
+    assert health.report.clipped_fraction == 0.5 and names(health) == []
 
 
 def test_loss_of_each_update(task):
-    """Keras logs the mean since the epoch's begin; the sum of what is worked out is the same, epoch for epoch."""
-    model = network(keras.optimizers.SGD(0.0))
-    health = trained(model, task, epochs=2, batch_size=16)
-    wanted = np.mean((model(task[0]) - task[1]) ** 2)
-    np.testing.assert_allclose([np.mean(health.losses[:4]), np.mean(health.losses[4:])], [wanted, wanted], rtol=1e-4)
+    """Keras logs the mean since the start of the epoch; the mean of the recorded losses equals it."""
+    model = build_model(keras.optimizers.SGD(0.0))
+    health = train(model, task, epochs=2, batch_size=16)
+    expected = np.mean((model(task[0]) - task[1]) ** 2)
+    np.testing.assert_allclose(
+        [np.mean(health.losses[:4]), np.mean(health.losses[4:])], [expected, expected], rtol=1e-4
+    )
     assert len(set(health.losses[:4])) == 4
 
 
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory):
-    """The weights of a run without the callback and with it, the callback, and its directory."""
+def runs(tmp_path_factory):
+    """Weights of a run without and with the callback, the callback, and its directory."""
     directory, rng = tmp_path_factory.mktemp("run") / "new" / "health", np.random.default_rng(7)
     x, weights = rng.normal(size=(N, T, D)).astype("float32"), []
     y = x[:, :, :1].mean(1)
-    for watched in (False, True):
+    for has_callback in (False, True):
         keras.utils.set_random_seed(3)
-        model = network("adam", "lstm", dropout=0.2)
+        model = build_model("adam", "lstm", dropout=0.2)
         health = GradientHealth(x[:8], y[:8], every=4, directory=directory, tensorboard=True)
-        model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[health] if watched else [])
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[health] if has_callback else [])
         weights.append(model.get_weights())
     return weights, health, directory
 
 
 @pytest.mark.slow
-def test_callback_does_not_change_the_training(twice):
-    for one, other in zip(*twice[0], strict=True):
+def test_callback_does_not_change_training(runs):
+    for one, other in zip(*runs[0], strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_files_and_tensorboard(twice):
-    _, health, directory = twice
+def test_files_and_tensorboard(runs):
+    _, health, directory = runs
     assert (directory / "gradient_health.png").stat().st_size > 5000
     assert (directory / "gradient_health.txt").read_text() == f"{health.report}\n"
     (events,) = directory.glob("events.out.tfevents.*")
@@ -166,28 +168,28 @@ def test_files_and_tensorboard(twice):
     assert {step for _, step in values} == {1, 4, 8}
     report = health.reports[1][1]
     assert values["gradient_health/gradient_norm", 4] == pytest.approx(report.gradient_norm)
-    assert values["gradient_health/layer_2/norm_at_lag_2", 4] == pytest.approx(report.state[1, 2])
+    assert values["gradient_health/layer_2/norm_at_lag_2", 4] == pytest.approx(report.state_norms[1, 2])
     assert values["gradient_health/layer_1/saturated_forget", 4] == pytest.approx(report.saturation[0]["forget"])
 
 
 def test_state_is_picklable_and_continues(task):
-    """What it remembers can be pickled, and a second `fit` goes on counting."""
-    model = network("adam")
-    health = trained(model, task, epochs=1, every=3)
+    """Its attributes can be pickled, and a second `fit` continues the count."""
+    model = build_model("adam")
+    health = train(model, task, epochs=1, every=3)
     state = {name: value for name, value in vars(health).items() if name.islower() and not name.startswith("_")}
-    again = GradientHealth(health.x, health.y, every=3)
-    vars(again).update({name: pickle.loads(pickle.dumps(state[name])) for name in state if name != "params"})
-    model.fit(*task, batch_size=16, epochs=1, verbose=0, callbacks=[again])
-    assert [update for update, _ in again.reports] == [1, 3, 4, 6, 8] and len(again.losses) == 8
-    assert again.reports[-1][1].loss == gradient_health(model, health.x, health.y).loss
+    restored = GradientHealth(health.x, health.y, every=3)
+    vars(restored).update({name: pickle.loads(pickle.dumps(state[name])) for name in state if name != "params"})
+    model.fit(*task, batch_size=16, epochs=1, verbose=0, callbacks=[restored])
+    assert [update for update, _ in restored.reports] == [1, 3, 4, 6, 8] and len(restored.losses) == 8
+    assert restored.reports[-1][1].loss == gradient_health(model, health.x, health.y).loss
 
 
-def test_bad_input(task, tmp_path):
+def test_invalid_arguments_are_rejected(task, tmp_path):
     assert GradientHealth(*task).report is None
     with pytest.raises(ValueError, match="every must be a positive integer, got 0"):
         GradientHealth(*task, every=0)
-    with pytest.raises(ValueError, match="tensorboard=True needs a directory"):
+    with pytest.raises(ValueError, match="tensorboard=True requires a directory"):
         GradientHealth(*task, tensorboard=True)
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="is a file; pass a directory"):
+    with pytest.raises(ValueError, match="is a file; pass a new or existing directory"):
         GradientHealth(*task, directory=tmp_path / "file")

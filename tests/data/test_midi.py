@@ -1,4 +1,4 @@
-"""Piano rolls as MIDI files."""
+"""`write_midi`: round trip through mido, and rejected arguments."""
 
 import mido
 import numpy as np
@@ -16,7 +16,7 @@ def test_midi_file_plays_the_roll(tmp_path, rng):
         now += message.time
         frame = round(now * 4)
         if message.type == "note_on":
-            assert message.note not in sounding, "a held note begins once"
+            assert message.note not in sounding, "a held note starts once"
             sounding[message.note] = frame
         elif message.type == "note_off":
             played[sounding.pop(message.note) : frame, message.note - 21] = True
@@ -28,15 +28,15 @@ def test_midi_file_plays_the_roll(tmp_path, rng):
 @pytest.mark.parametrize(
     ("roll", "options", "message"),
     [
-        (np.zeros(88), {}, r"roll must be \(T, K\)"),
-        (np.zeros((0, 88)), {}, r"roll must be \(T, K\)"),
-        (np.zeros((3, 120)), {}, "with notes 21 to at most 127"),
+        (np.zeros(88), {}, r"roll must have shape \(T, K\)"),
+        (np.zeros((0, 88)), {}, r"roll must have shape \(T, K\)"),
+        (np.zeros((3, 120)), {}, "notes lowest=21 to at most 127"),
         (np.zeros((3, 88)), {"frames_per_quarter": 0}, "frames_per_quarter must"),
         (np.zeros((3, 88)), {"quarters_per_minute": -1}, "quarters_per_minute must"),
     ],
     ids=range(5),
 )
-def test_bad_rolls_are_refused(roll, options, message, tmp_path):
+def test_invalid_arguments_are_rejected(roll, options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_midi(roll, tmp_path / "a.mid", **options)
     assert not list(tmp_path.iterdir())

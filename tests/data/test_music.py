@@ -18,7 +18,7 @@ def note(step, octave, duration, alter="", chord=""):
 
 
 def score(path, parts, name="score.musicxml"):
-    """A compressed MusicXML file; each part is a list of measures, in eighths (divisions 2)."""
+    """Write a compressed MusicXML file and return its path; a part is a list of measures in eighths (divisions 2)."""
     text = "<score-partwise>"
     for measures in parts:
         text += "<part><measure><attributes><divisions>2</divisions></attributes></measure>"
@@ -31,7 +31,7 @@ def score(path, parts, name="score.musicxml"):
 
 REST = "<note><rest/><duration>4</duration></note>"
 PARTS = [
-    [note("C", 5, 2) + note("F", 5, 2, alter="1")],  # two quarters
+    [note("C", 5, 2) + note("F", 5, 2, alter="1")],  # two quarter notes
     [note("E", 4, 4)],
     [REST + "<backup><duration>2</duration></backup>" + note("G", 3, 1) + "<note><grace/></note>" + note("A", 3, 1)],
     [note("C", 3, 4) + note("C", 2, 4, chord=True)],
@@ -65,8 +65,8 @@ def test_chorales_are_split_by_catalogue_number():
             assert x.shape == y.shape and x.shape[1] == 88 and set(np.unique(x)) <= {0.0, 1.0}
             np.testing.assert_array_equal(x[1:], y[:-1])
     frames = np.concatenate(data.train.series)
-    assert 3.8 < frames.sum(1).mean() < 4.0, "four voices"
-    # BWV 1.6, Wie schoen leuchtet der Morgenstern, begins with an upbeat of F3 A3 C4 F4 one octave or other
+    assert 3.8 < frames.sum(1).mean() < 4.0, "four voices, some of which sing the same note"
+    # BWV 1.6, Wie schoen leuchtet der Morgenstern, starts with an upbeat of F, A, and C in several octaves
     assert {int(key) % 12 for key in np.flatnonzero(data.train.series[0][0]) + 21} <= {5, 7, 9, 10, 0, 2}
 
 
@@ -83,21 +83,21 @@ def test_training_pieces_are_transposed(monkeypatch, tmp_path):
     np.testing.assert_array_equal(four.test.series[0], one.test.series[0])
 
 
-def test_bad_grid_is_refused():
+def test_invalid_arguments_are_rejected():
     with pytest.raises(ValueError, match="keys must be an integer from 1 to 12, got 13"):
         bach_chorales(keys=13)
-    with pytest.raises(ValueError, match="frames_per_quarter must be 1, 2 or 4, got 3"):
+    with pytest.raises(ValueError, match="frames_per_quarter must be 1, 2, or 4, got 3"):
         bach_chorales(3)
 
 
 def pieces(*lengths, keys=88):
     array = np.empty((1, len(lengths)), object)
-    for place, length in enumerate(lengths):
-        array[0, place] = np.eye(max(length, keys), keys)[:length]
+    for column, length in enumerate(lengths):
+        array[0, column] = np.eye(max(length, keys), keys)[:length]
     return array
 
 
-def test_rolls_in_a_matlab_file(tmp_path):
+def test_rolls_are_read_from_a_matlab_file(tmp_path):
     path = tmp_path / "My_Rolls.mat"
     scipy.io.savemat(path, {"traindata": pieces(5, 7), "validdata": pieces(4, 3), "testdata": pieces(9, 2)})
     data = piano_rolls(path)
@@ -110,16 +110,16 @@ def test_rolls_in_a_matlab_file(tmp_path):
     np.testing.assert_array_equal(data.train.targets[0], np.eye(88)[1:5])
 
 
-def test_bad_roll_files_are_refused(tmp_path):
+def test_invalid_roll_files_are_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.mat' does not exist; JSB_Chorales.mat and Nottingham.mat"):
         piano_rolls(tmp_path / "none.mat")
     (tmp_path / "text.mat").write_text("no arrays")
-    with pytest.raises(ValueError, match="holds no arrays traindata"):
+    with pytest.raises(ValueError, match="must hold cell arrays traindata"):
         piano_rolls(tmp_path / "text.mat")
     scipy.io.savemat(tmp_path / "one.mat", {"traindata": pieces(3, 3)})
-    with pytest.raises(ValueError, match="holds no arrays traindata, validdata, testdata"):
+    with pytest.raises(ValueError, match="must hold cell arrays traindata, validdata, and testdata"):
         piano_rolls(tmp_path / "one.mat")
     narrow = {f"{side}data": pieces(4, 4, keys=60) for side in ("train", "valid", "test")}
     scipy.io.savemat(tmp_path / "narrow.mat", narrow)
-    with pytest.raises(ValueError, match=r"a piece has shape \(4, 60\); it must be \(T, 88\)"):
+    with pytest.raises(ValueError, match=r"must hold rolls \(T, 88\), got a roll \(4, 60\)"):
         piano_rolls(tmp_path / "narrow.mat")

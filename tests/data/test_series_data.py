@@ -1,4 +1,4 @@
-"""Data sets of series: the official splits, and what is generated."""
+"""Data sets of series: official splits, generated series, and files of MNIST."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ def test_digits_are_read_pixel_by_pixel():
     assert np.bincount(data.test.targets).min() >= 30
 
 
-def test_adding_problem():
+def test_adding_problem_has_one_mark_per_half():
     x, y = adding_problem(500, steps=11, seed=3)
     marks = x[:, :, 1]
     assert set(np.unique(marks)) == {0.0, 1.0}
@@ -40,20 +40,20 @@ def test_adding_problem():
 def test_mnist_is_read_pixel_by_pixel(tmp_path, rng):
     images, labels = rng.integers(256, size=(3, 28, 28)).astype("uint8"), [4, 0, 9]
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=labels[:1])
-    data, permuted = (sequential_mnist(tmp_path / "mnist.npz", permuted=how) for how in (False, True))
+    data, permuted = (sequential_mnist(tmp_path / "mnist.npz", permuted=value) for value in (False, True))
     assert data.train.targets.tolist() == labels and len(data.test) == 1
     np.testing.assert_array_equal(data.train.series[1].ravel(), images[1].ravel())
     assert np.any(permuted.train.series[1] != data.train.series[1])
     np.testing.assert_array_equal(np.sort(permuted.train.series[1], axis=0), np.sort(data.train.series[1], axis=0))
     np.savez(tmp_path / "other.npz", x_train=images)
-    with pytest.raises(ValueError, match="holds no MNIST, x_train"):
+    with pytest.raises(ValueError, match="must hold arrays x_train, y_train, x_test, and y_test"):
         sequential_mnist(tmp_path / "other.npz")
 
 
-def test_failed_download_names_the_file_and_its_place(monkeypatch):
-    def broken(*args, **kwargs):
+def test_failed_download_names_the_file_and_its_destination(monkeypatch):
+    def fail(*args, **kwargs):
         raise Exception("URL fetch failure")
 
-    monkeypatch.setattr(keras.utils, "get_file", broken)
-    with pytest.raises(FileNotFoundError, match=r"cannot be fetched \(URL fetch failure\); put .* to '.*mnist.npz'"):
+    monkeypatch.setattr(keras.utils, "get_file", fail)
+    with pytest.raises(FileNotFoundError, match=r"not be downloaded \(URL fetch failure\); put .* at '.*mnist.npz'"):
         sequential_mnist()

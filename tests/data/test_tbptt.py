@@ -1,4 +1,4 @@
-"""Streams cut into lanes: what each batch holds, by hand and by plain loops, and what is refused."""
+"""`TBPTTDataset`: contents of the batches, random lengths, positions, and rejected arguments."""
 
 import numpy as np
 import pytest
@@ -7,59 +7,64 @@ from deeprnn_keras import TBPTTDataset, token_windows
 from deeprnn_keras.data.stream_plan import random_lengths
 
 
-def batches(data):
-    """[(x, reset_mask or None, y)] as arrays."""
-    found = []
+def read_batches(data):
+    """Return [(x, reset_mask or None, y)] as arrays."""
+    batches = []
     for x, y in data:
         x, reset_mask = x if isinstance(x, tuple) else (x, None)
-        found.append((x.numpy(), None if reset_mask is None else reset_mask.numpy(), y.numpy()))
-    return found
+        batches.append((x.numpy(), None if reset_mask is None else reset_mask.numpy(), y.numpy()))
+    return batches
 
 
-# === Lanes ===
+# === Streams ===
 
 
 @pytest.mark.parametrize(("size", "n", "length"), [(61, 3, 4), (60, 3, 4), (13, 1, 12), (13, 12, 1), (25, 2, 3)])
-def test_lanes_are_contiguous_and_targets_are_the_next_step(size, n, length):
+def test_streams_are_contiguous_and_targets_are_the_next_step(size, n, length):
     stream = np.random.default_rng(0).integers(100, size=size)
-    found = batches(TBPTTDataset(stream, n, length))
-    x, y = (np.concatenate([batch[k] for batch in found], axis=1) for k in (0, 2))
-    steps = len(found) * length
-    assert len(found) == (size - 1) // length // n >= 1
-    for lane in range(n):
-        np.testing.assert_array_equal(x[lane], stream[lane * steps : (lane + 1) * steps])
-        np.testing.assert_array_equal(y[lane], stream[lane * steps + 1 : (lane + 1) * steps + 1])
-    assert [batch[1].tolist() for batch in found] == [[k == 0] * n for k in range(len(found))]
+    batches = read_batches(TBPTTDataset(stream, n, length))
+    x, y = (np.concatenate([batch[k] for batch in batches], axis=1) for k in (0, 2))
+    steps = len(batches) * length
+    assert len(batches) == (size - 1) // length // n >= 1
+    for row in range(n):
+        np.testing.assert_array_equal(x[row], stream[row * steps : (row + 1) * steps])
+        np.testing.assert_array_equal(y[row], stream[row * steps + 1 : (row + 1) * steps + 1])
+    assert [batch[1].tolist() for batch in batches] == [[k == 0] * n for k in range(len(batches))]
 
 
 def test_rows_do_not_cross_pieces():
     pieces = [np.arange(9), 100 + np.arange(8), 200 + np.arange(2)]
-    found = batches(TBPTTDataset(pieces, 2, 2))
-    assert [batch[0].tolist() for batch in found] == [[[0, 1], [6, 7]], [[2, 3], [100, 101]], [[4, 5], [102, 103]]]
-    assert [batch[1].tolist() for batch in found] == [[True, True], [False, True], [False, False]]
-    assert [batch[2].tolist() for batch in found] == [[[1, 2], [7, 8]], [[3, 4], [101, 102]], [[5, 6], [103, 104]]]
+    batches = read_batches(TBPTTDataset(pieces, 2, 2))
+    assert [batch[0].tolist() for batch in batches] == [[[0, 1], [6, 7]], [[2, 3], [100, 101]], [[4, 5], [102, 103]]]
+    assert [batch[1].tolist() for batch in batches] == [[True, True], [False, True], [False, False]]
+    assert [batch[2].tolist() for batch in batches] == [[[1, 2], [7, 8]], [[3, 4], [101, 102]], [[5, 6], [103, 104]]]
 
 
 def test_user_provided_features_and_targets(rng):
     stream, targets = rng.normal(size=(12, 3)), np.arange(12)
-    found = batches(TBPTTDataset(stream, 2, 3, targets=targets, reset_mask=False))
-    np.testing.assert_allclose(found[1][0], [stream[3:6], stream[9:12]], rtol=1e-6)
-    assert [batch[2].tolist() for batch in found] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
-    assert found[0][1] is None and found[0][0].dtype == "float32"
-    ahead = batches(TBPTTDataset(stream, 1, 5))
-    np.testing.assert_allclose(ahead[1][2][0], stream[6:11], rtol=1e-6)
+    batches = read_batches(TBPTTDataset(stream, 2, 3, targets=targets, reset_mask=False))
+    np.testing.assert_allclose(batches[1][0], [stream[3:6], stream[9:12]], rtol=1e-6)
+    assert [batch[2].tolist() for batch in batches] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    assert batches[0][1] is None and batches[0][0].dtype == "float32"
+    next_step = read_batches(TBPTTDataset(stream, 1, 5))
+    np.testing.assert_allclose(next_step[1][2][0], stream[6:11], rtol=1e-6)
 
 
-def test_dataset_from_streams():
-    lanes = [np.arange(7), 10 + np.arange(7)]
-    found = batches(TBPTTDataset.from_streams(lanes, 3))
-    assert [batch[0].tolist() for batch in found] == [[[0, 1, 2], [10, 11, 12]], [[3, 4, 5], [13, 14, 15]]]
+def test_targets_in_a_list_of_numbers():
+    batches = read_batches(TBPTTDataset(list(range(6)), 1, 3, targets=list(range(10, 16))))
+    assert [batch[2].tolist() for batch in batches] == [[[10, 11, 12]], [[13, 14, 15]]]
+
+
+def test_dataset_of_given_streams():
+    streams = [np.arange(7), 10 + np.arange(7)]
+    batches = read_batches(TBPTTDataset.from_streams(streams, 3))
+    assert [batch[0].tolist() for batch in batches] == [[[0, 1, 2], [10, 11, 12]], [[3, 4, 5], [13, 14, 15]]]
 
 
 def test_epochs_with_fixed_steps_continue_the_stream():
     data = TBPTTDataset(np.arange(7), 1, 2, steps=2)
-    found = [[batch[0].tolist() for batch in batches(data)] for _ in range(3)]
-    assert len(data) == 2 and found == [[[[0, 1]], [[2, 3]]], [[[4, 5]], [[0, 1]]], [[[2, 3]], [[4, 5]]]]
+    batches = [[batch[0].tolist() for batch in read_batches(data)] for _ in range(3)]
+    assert len(data) == 2 and batches == [[[[0, 1]], [[2, 3]]], [[[4, 5]], [[0, 1]]], [[[2, 3]], [[4, 5]]]]
 
 
 # === Random lengths ===
@@ -70,18 +75,18 @@ def test_random_lengths_cover_the_stream():
     epochs = [data.lengths(epoch) for epoch in range(4)]
     for lengths in epochs:
         assert len(lengths) == len(data) and lengths.sum() == 10_000 and lengths.min() >= 5
-    found = batches(data)
-    assert [batch[0].shape for batch in found] == [(4, length) for length in epochs[0]]
-    for lane in range(4):
-        x = np.concatenate([batch[0][lane] for batch in found])
-        np.testing.assert_array_equal(x, np.arange(10_000 * lane, 10_000 * (lane + 1)))
+    batches = read_batches(data)
+    assert [batch[0].shape for batch in batches] == [(4, length) for length in epochs[0]]
+    for row in range(4):
+        x = np.concatenate([batch[0][row] for batch in batches])
+        np.testing.assert_array_equal(x, np.arange(10_000 * row, 10_000 * (row + 1)))
     assert len({tuple(lengths) for lengths in epochs}) == 4
     again = TBPTTDataset(np.arange(40_001), 4, 70, random_bptt=True, seed=3)
     np.testing.assert_array_equal(again.lengths(2), epochs[2])
 
 
 def test_random_lengths_are_distributed_as_published():
-    """N(70, 5), one time in twenty N(35, 5): a mean of 68.25, and 5 % below 52."""
+    """N(70, 5), or with probability 0.05 N(35, 5): the mean is 68.25, and 5% are below 52."""
     lengths = random_lengths(round(68.25 * 20_000), 20_000, 70, np.random.default_rng(0))
     full = lengths[lengths > 52]
     assert np.mean(lengths <= 52) == pytest.approx(0.05, abs=0.006)
@@ -94,58 +99,62 @@ def test_random_lengths_of_short_streams(total, steps, length):
     assert len(lengths) == steps and lengths.sum() == total and lengths.min() >= min(5, total // steps)
 
 
-# === Anywhere in an epoch ===
+# === Position ===
 
 
-@pytest.mark.parametrize("kind", ["lanes", "random lanes", "windows", "windows in epochs of 3"])
-def test_iteration_can_begin_anywhere(kind):
-    def made():
+@pytest.mark.parametrize("kind", ["streams", "random lengths", "windows", "windows in epochs of 3"])
+def test_iteration_starts_at_the_position(kind):
+    def dataset():
         if kind.startswith("windows"):
             return token_windows([np.arange(50)], 3, 4, seed=5, steps=3 if "epochs" in kind else None)
         return TBPTTDataset(np.arange(200), 2, 12, random_bptt="random" in kind, seed=5, reset_mask=False)
 
-    def all_of(data):
-        return [batch[0].tolist() for batch in batches(data)]
+    def read_epoch(data):
+        return [batch[0].tolist() for batch in read_batches(data)]
 
-    data, other = made(), made()
-    epochs = [all_of(data) for _ in range(4)]
+    data, other = dataset(), dataset()
+    epochs = [read_epoch(data) for _ in range(4)]
     for epoch, batch in ((2, 1), (0, 2), (3, 0)):
         other.set_position(epoch, batch)
-        assert all_of(other) == epochs[epoch][batch:]
+        assert read_epoch(other) == epochs[epoch][batch:]
         if epoch < 3:
-            assert all_of(other) == epochs[epoch + 1], "the next one is whole"
+            assert read_epoch(other) == epochs[epoch + 1], "the following epoch is complete"
     assert other.about == data.about
-    if kind != "lanes":
+    if kind != "streams":
         assert epochs[0] != epochs[1]
 
 
-def test_position_outside_an_epoch_is_refused():
-    with pytest.raises(ValueError, match="batch below the 4 of an epoch, got 0 and 4"):
-        token_windows([np.arange(50)], 3, 4).set_position(0, 4)
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 4), (0, -1), (-1, 0)])
+def test_position_outside_an_epoch_is_rejected(epoch, batch):
+    with pytest.raises(ValueError, match=rf"batch must be in \[0, 4\), .* got epoch={epoch} and batch={batch}"):
+        token_windows([np.arange(50)], 3, 4).set_position(epoch, batch)
 
 
-# === Bad input ===
+# === Invalid arguments ===
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TBPTTDataset(np.arange(9), 3, 3), r"stream is too short: 3 lanes .* T = 3 .* take 10 steps, it has 9"),
-        (lambda: TBPTTDataset([np.arange(3)] * 4, 1, 3), r"in pieces of at least 4, it has 12 in 4 pieces"),
+        (lambda: TBPTTDataset(np.arange(9), 3, 3), r"batch_size=3 and bptt=3 require at least 10 steps, got 9"),
+        (lambda: TBPTTDataset([np.arange(3)] * 4, 1, 3), r"in pieces of at least 4, got 12 in 4 pieces"),
         (lambda: TBPTTDataset(np.arange(99), 2, 50, random_bptt=True), "stream is too short"),
-        (lambda: TBPTTDataset([np.arange(9), np.arange(0)], 1, 3), "stream: piece 1 is empty"),
-        (lambda: TBPTTDataset([], 1, 3), "at least one piece, got an empty list"),
-        (lambda: TBPTTDataset(np.zeros((2, 3, 4)), 1, 3), r"ids \(N,\) or features \(N, d\).* shape \(2, 3, 4\)"),
+        (
+            lambda: TBPTTDataset([np.arange(9), np.arange(0)], 1, 3),
+            "stream must have no empty pieces, but piece 1 is empty; remove it",
+        ),
+        (lambda: TBPTTDataset([], 1, 3), "at least 1 piece, got an empty list"),
+        (lambda: TBPTTDataset(np.zeros((2, 3, 4)), 1, 3), r"ids \(N,\) or features \(N, d\).* got shape \(2, 3, 4\)"),
         (lambda: TBPTTDataset(np.arange(9), 1, 3, num_symbols=5), "4 are not: the first is 5 at position 5 of piece 0"),
         (lambda: TBPTTDataset(np.arange(9), 1, 3, targets=np.arange(8)), r"one row per step of stream, \[9\] .*\[8\]"),
         (lambda: TBPTTDataset(np.arange(9), 0, 3), "batch_size must be a positive integer, got 0"),
         (lambda: TBPTTDataset(np.arange(9), 1, 2.5), "bptt must be a positive integer, got 2.5"),
         (
             lambda: TBPTTDataset.from_streams([np.arange(9), np.arange(8)], 3),
-            "lane 1 has 8 steps and lane 0 has 9; cut them",
+            "equal lengths, got 8 steps for stream 1 and 9 for stream 0; truncate them",
         ),
     ],
 )
-def test_bad_input(make, message):
+def test_invalid_arguments_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()

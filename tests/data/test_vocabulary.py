@@ -1,4 +1,4 @@
-"""Vocabularies of characters: encoding, decoding, and unknown characters."""
+"""`Vocabulary`: encoding, decoding, and unknown characters."""
 
 import pytest
 
@@ -24,14 +24,14 @@ def test_empty_text_has_no_ids():
 
 
 def test_unknown_characters_are_named_with_their_counts():
-    with pytest.raises(ValueError, match="outside the vocabulary of 2") as error:
+    with pytest.raises(ValueError, match="only the 2 characters of the vocabulary, got") as error:
         Vocabulary("ab").encode("aXbX😀X\x00")
     message = str(error.value)
     for part in ("'X' (3 times)", "'😀' (1 times)", r"'\x00' (1 times)", "unknown='skip'", "--skip-unknown"):
         assert part in message
 
 
-def test_the_ten_most_frequent_unknown_characters_are_named():
+def test_only_the_ten_most_frequent_unknown_characters_are_named():
     with pytest.raises(ValueError, match="and 16 others") as error:
         Vocabulary("01").encode("abcdefghijklmnopqrstuvwxyz" + "qrstuvwxyz")
     assert all(f"'{symbol}' (2 times)" in str(error.value) for symbol in "qrstuvwxyz")
@@ -44,13 +44,13 @@ def test_unknown_characters_can_be_skipped():
     assert vocabulary.encode("xyz", unknown="skip").tolist() == []
 
 
-def test_bad_handling_of_unknown_characters():
+def test_invalid_value_of_unknown_is_rejected():
     with pytest.raises(ValueError, match="'error' or 'skip', got 'ignore'"):
         Vocabulary("ab").encode("ab", unknown="ignore")
 
 
 @pytest.mark.parametrize(("symbols", "named"), [("abca", "'a'"), ("", "''"), ("aa😀b😀", "😀")])
-def test_vocabulary_refuses_duplicates_and_empty_symbols(symbols, named):
+def test_duplicate_or_missing_symbols_are_rejected(symbols, named):
     with pytest.raises(ValueError, match="different characters") as error:
         Vocabulary(symbols)
     assert named in str(error.value)
@@ -62,9 +62,9 @@ def test_vocabularies_with_equal_symbols_are_equal():
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [("The Time--Machine, 1895!", "the time machine "), ("", ""), ("äÄ\n", " "), ("a\t b", "a b"), ("AZaz", "azaz")],
 )
-def test_letters_only(text, wanted):
-    assert letters_only(text) == wanted
-    assert set(wanted) <= set(LETTERS)
+def test_letters_only(text, expected):
+    assert letters_only(text) == expected
+    assert set(expected) <= set(LETTERS)

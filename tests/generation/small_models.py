@@ -1,4 +1,4 @@
-"""Small language models with random weights, and their outputs chunk by chunk."""
+"""Small language models with random weights, and outputs computed in chunks."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def ids(rng, *shape):
 
 
 def in_chunks(stepper, x, sizes):
-    """Return the outputs (n, T, ...) of `stepper`, which reads `sizes` steps at a time."""
+    """Return the outputs (n, T, ...) of `stepper`, which reads chunks of `sizes` steps."""
     assert sum(sizes) == x.shape[1]
     state, outputs = zero_state(stepper, len(x)), []
     for chunk in np.split(x, np.cumsum(sizes)[:-1], axis=1):

@@ -1,4 +1,4 @@
-"""Text sampled from a model."""
+"""`generate`: distribution of the symbols, reproducibility, and rejected arguments."""
 
 import math
 
@@ -12,26 +12,26 @@ from deeprnn_keras.data import Vocabulary
 ABC = Vocabulary("abcde")
 
 
-def test_text_begins_with_the_prompt_and_has_the_requested_length(rng):
+def test_text_starts_with_the_prompt_and_has_the_requested_length(rng):
     model = small_model(rng)
     text = generate(model, ABC, "abba", length=13, seed=1)
     assert text.startswith("abba") and len(text) == 17 and set(text) <= set("abcde")
     assert len(generate(model, ABC, "a", length=1)) == 2
 
 
-def test_seed_fixes_the_text(rng):
+def test_seed_determines_the_text(rng):
     model = small_model(rng)
     texts = [generate(model, ABC, "ab", length=30, seed=seed) for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_temperature_near_zero_takes_the_most_likely(rng):
-    """Against the model itself, which reads the whole text at once."""
+def test_temperature_near_zero_selects_the_most_likely_symbol(rng):
+    """Compare with the predictions of the model for the complete text."""
     model = small_model(rng, cell="gru", embedding=3)
     text = ABC.encode(generate(model, ABC, "ac", length=30, temperature=1e-6))
-    likeliest = np.argmax(model.predict_on_batch(text[None, :-1])[0], -1)
-    np.testing.assert_array_equal(text[2:], likeliest[1:])
-    assert len(set(likeliest[1:])) > 1, "the check needs a text that varies"
+    most_likely = np.argmax(model.predict_on_batch(text[None, :-1])[0], -1)
+    np.testing.assert_array_equal(text[2:], most_likely[1:])
+    assert len(set(most_likely[1:])) > 1, "the test requires a text of more than one symbol"
 
 
 @pytest.mark.parametrize("temperature", [0.5, 3.0])
@@ -49,12 +49,12 @@ def test_unknown_characters_of_the_prompt(rng):
     with pytest.raises(ValueError, match=r"'x' \(2 times\)"):
         generate(model, ABC, "axbx", length=2)
     assert generate(model, ABC, "axbx", length=2, unknown="skip").startswith("ab")
-    with pytest.raises(ValueError, match="no symbol of the model's vocabulary"):
+    with pytest.raises(ValueError, match="at least 1 symbol of the model's vocabulary, got 'xyz'"):
         generate(model, ABC, "xyz", length=2, unknown="skip")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "name"),
     [
         ({"length": 0}, "length"),
         ({"length": 2.5}, "length"),
@@ -68,6 +68,6 @@ def test_unknown_characters_of_the_prompt(rng):
     ],
     ids=str,
 )
-def test_bad_arguments_of_generate(rng, arguments, named):
-    with pytest.raises(ValueError, match=f"^{named} must"):
+def test_invalid_arguments_are_rejected(rng, arguments, name):
+    with pytest.raises(ValueError, match=f"^{name} must"):
         generate(small_model(rng), ABC, **{"prompt": "ab", "length": 3, **arguments})

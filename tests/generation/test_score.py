@@ -1,4 +1,4 @@
-"""Scores of texts, against plain NumPy."""
+"""`score` compared with NumPy."""
 
 import math
 
@@ -10,7 +10,7 @@ from deeprnn_keras.generation import Score, score, scoring, with_state
 
 
 def nats_by_numpy(logits, targets):
-    """Sum of -log softmax(logits)[target] in float64."""
+    """Return the sum of -log softmax(logits)[target] in float64."""
     logits = np.asarray(logits, "float64")
     log_sum = np.log(np.sum(np.exp(logits - logits.max(-1, keepdims=True)), -1)) + logits.max(-1)
     return float(np.sum(log_sum - np.take_along_axis(logits, targets[..., None], -1)[..., 0]))
@@ -19,10 +19,10 @@ def nats_by_numpy(logits, targets):
 @pytest.mark.parametrize("size", [2, 3, 50, 385])
 def test_score_of_a_piece_within_one_window(rng, size):
     model, piece = small_model(rng), ids(rng, size)
-    got = score(model, [piece])
-    wanted = nats_by_numpy(model.predict_on_batch(piece[None, :-1])[0], piece[1:])
-    assert got.count == size - 1
-    assert got.nats == pytest.approx(wanted, rel=1e-6)
+    result = score(model, [piece])
+    expected = nats_by_numpy(model.predict_on_batch(piece[None, :-1])[0], piece[1:])
+    assert result.count == size - 1
+    assert result.nats == pytest.approx(expected, rel=1e-6)
 
 
 LENGTHS = (1, 2, 384, 385, 1000)
@@ -30,23 +30,23 @@ LENGTHS = (1, 2, 384, 385, 1000)
 
 @pytest.mark.parametrize("batches", [1, 2, 6])
 def test_score_counts_every_symbol_once(rng, monkeypatch, batches):
-    """A model that forgets within 128 steps: windows then give what one pass over the whole piece gives."""
+    """The state of this model depends on fewer than 128 steps, so that windows equal one pass over the piece."""
     model = small_model(rng, cell="gru", units=6)
     pieces = [ids(rng, size) for size in LENGTHS]
-    # 6 windows of 512 steps: one each for 2, 384 and 385 symbols, three for 1000; in two batches: 4 and 2
+    # 6 windows of 512 steps: one each for 2, 384, and 385 symbols, and 3 for 1,000; in two batches: 4 and 2
     monkeypatch.setattr(scoring, "LOGITS_PER_BATCH", {1: 2**23, 2: 512 * V * 4, 6: 1}[batches])
-    seen = []
-    got = score(model, pieces, on_batch=lambda *done: seen.append(done))
-    stepper, wanted = with_state(model), 0.0
+    calls = []
+    result = score(model, pieces, on_batch=lambda *progress: calls.append(progress))
+    stepper, expected = with_state(model), 0.0
     for piece in pieces[1:]:
-        wanted += nats_by_numpy(in_chunks(stepper, piece[None, :-1], [len(piece) - 1])[0], piece[1:])
-    assert got.count == sum(size - 1 for size in LENGTHS)
-    assert got.nats == pytest.approx(wanted, rel=1e-5)
-    assert seen == [(done, batches) for done in range(1, batches + 1)]
+        expected += nats_by_numpy(in_chunks(stepper, piece[None, :-1], [len(piece) - 1])[0], piece[1:])
+    assert result.count == sum(size - 1 for size in LENGTHS)
+    assert result.nats == pytest.approx(expected, rel=1e-5)
+    assert calls == [(finished, batches) for finished in range(1, batches + 1)]
 
 
 class Positions:
-    """A model with V = 2 whose loss on symbol 0 at place t of its window is log(1 + e^t): it shows what is counted."""
+    """Model with V = 2 whose loss for symbol 0 at position t of a window is log(1 + e^t), which identifies t."""
 
     output_shape = (None, None, 2)
 
@@ -58,9 +58,9 @@ class Positions:
 
 @pytest.mark.parametrize("size", LENGTHS[1:])
 def test_symbols_are_predicted_from_at_least_128_before_them(size):
-    places = [t if t < 384 else 128 + t % 384 for t in range(size - 1)]
-    got = score(Positions(), [np.zeros(size, "int32")])
-    assert got.nats == pytest.approx(float(np.sum(np.logaddexp(0, places))), rel=1e-6)
+    positions = [t if t < 384 else 128 + t % 384 for t in range(size - 1)]
+    result = score(Positions(), [np.zeros(size, "int32")])
+    assert result.nats == pytest.approx(float(np.sum(np.logaddexp(0, positions))), rel=1e-6)
 
 
 def test_score_in_other_units():
@@ -72,6 +72,6 @@ def test_score_in_other_units():
 
 
 @pytest.mark.parametrize("pieces", [[], [np.zeros(1, "int32")] * 3], ids=len)
-def test_nothing_to_score(rng, pieces):
-    with pytest.raises(ValueError, match="nothing to predict"):
+def test_pieces_without_a_target_are_an_error(rng, pieces):
+    with pytest.raises(ValueError, match="pieces must contain a text of at least 2 symbols"):
         score(small_model(rng), pieces)

@@ -1,4 +1,4 @@
-"""Models that read in chunks with explicit states, against whole sequences."""
+"""`with_state`: chunks with explicit states compared with complete sequences."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from deeprnn_keras.generation import with_state
 from deeprnn_keras.generation.stepwise import zero_state
 from deeprnn_keras.layers import OneHot
 
-eager = pytest.mark.usefixtures("eager")  # chunks of many sizes, each of which would be traced
+eager = pytest.mark.usefixtures("eager")  # otherwise every size of a chunk is traced
 
 
 @pytest.mark.slow
@@ -30,13 +30,13 @@ eager = pytest.mark.usefixtures("eager")  # chunks of many sizes, each of which 
     ],
     ids=str,
 )
-def test_chunks_equal_the_whole(rng, cell, connection, embedding):
+def test_chunks_equal_the_complete_sequence(rng, cell, connection, embedding):
     model = small_model(rng, cell=cell, connection=connection, embedding=embedding, dropout=0.3, implementation="loop")
     x = ids(rng, 2, 9)
-    whole, stepper = model.predict_on_batch(x), with_state(model)
-    assert np.ptp(whole) > 0.5
+    expected, stepper = model.predict_on_batch(x), with_state(model)
+    assert np.ptp(expected) > 0.5
     for sizes in ([1] * 9, [4, 1, 4]):
-        np.testing.assert_allclose(in_chunks(stepper, x, sizes), whole, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(in_chunks(stepper, x, sizes), expected, rtol=1e-6, atol=1e-6)
 
 
 @eager
@@ -57,14 +57,14 @@ def test_chain_of_recurrent_layers_over_features(rng):
 
 
 @eager
-def test_model_of_fixed_length_reads_other_chunks(rng):
+def test_model_of_fixed_length_reads_chunks_of_other_lengths(rng):
     model = randomized(keras.Sequential([keras.Input((6,)), OneHot(V), DeepRNN(3, return_sequences=True)]), rng)
     x = ids(rng, 2, 6)
     chunks = in_chunks(with_state(model), x, [2, 3, 1])
     np.testing.assert_allclose(chunks, model.predict_on_batch(x), rtol=1e-6, atol=1e-6)
 
 
-def test_states_are_ordered_from_the_lowest_layer(rng):
+def test_states_are_ordered_from_the_lowest_layer_up(rng):
     stepper = with_state(small_model(rng, units=[2, 3, 4], num_layers=3, cell=["lstm", "gru", "rnn"]))
     assert [state.shape for state in zero_state(stepper, 7)] == [(7, 2), (7, 2), (7, 3), (7, 4)]
     assert not any(np.any(state) for state in zero_state(stepper, 7))
@@ -87,40 +87,40 @@ def test_stepper_copies_the_weights(rng):
 
 
 @pytest.mark.parametrize(
-    ("layer", "why"),
+    ("layer", "reason"),
     [
-        (DeepRNN(2, bidirectional=True, return_sequences=True, name="culprit"), "bidirectional=True"),
-        (DeepRNN(2, go_backwards=True, return_sequences=True, name="culprit"), "go_backwards=True"),
-        (DeepRNN(2, name="culprit"), "return_sequences=False"),
-        (keras.layers.Conv1D(2, 3, padding="causal", name="culprit"), "Conv1D"),
-        (keras.layers.LSTM(2, return_sequences=True, name="culprit"), "LSTM"),
-        (keras.layers.GlobalAveragePooling1D(name="culprit"), "GlobalAveragePooling1D"),
+        (DeepRNN(2, bidirectional=True, return_sequences=True, name="unsupported"), "bidirectional=True"),
+        (DeepRNN(2, go_backwards=True, return_sequences=True, name="unsupported"), "go_backwards=True"),
+        (DeepRNN(2, name="unsupported"), "return_sequences=False"),
+        (keras.layers.Conv1D(2, 3, padding="causal", name="unsupported"), "Conv1D"),
+        (keras.layers.LSTM(2, return_sequences=True, name="unsupported"), "LSTM"),
+        (keras.layers.GlobalAveragePooling1D(name="unsupported"), "GlobalAveragePooling1D"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_layers_that_need_the_whole_sequence_are_refused(layer, why):
+def test_layers_that_require_the_complete_sequence_are_rejected(layer, reason):
     model = keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="'culprit'") as error:
+    with pytest.raises(ValueError, match="'unsupported'") as error:
         with_state(model)
-    assert why in str(error.value)
+    assert reason in str(error.value)
 
 
 def two_branches(x):
-    return keras.layers.Add(name="culprit")([keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)])
+    return keras.layers.Add(name="unsupported")([keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)])
 
 
-def jump(x):
+def output_that_skips_a_layer(x):
     hidden = keras.layers.Dense(3)(x)
-    return keras.layers.Dense(2, name="culprit")(x), hidden
+    return keras.layers.Dense(2, name="unsupported")(x), hidden
 
 
 def one_layer_twice(x):
-    layer = keras.layers.Dense(3, name="culprit")
+    layer = keras.layers.Dense(3, name="unsupported")
     return layer(layer(x))
 
 
-@pytest.mark.parametrize("make", [two_branches, jump, one_layer_twice], ids=lambda f: f.__name__)
-def test_model_that_is_no_chain_is_refused(make):
+@pytest.mark.parametrize("make", [two_branches, output_that_skips_a_layer, one_layer_twice], ids=lambda f: f.__name__)
+def test_model_that_is_not_a_chain_is_rejected(make):
     x = keras.Input((None, 3))
-    with pytest.raises(ValueError, match="not a chain of layers"):
+    with pytest.raises(ValueError, match="must be a chain of layers"):
         with_state(keras.Model(x, make(x)))

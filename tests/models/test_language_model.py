@@ -1,4 +1,4 @@
-"""`LanguageModel`: gradients, the first loss, refusals, and the saved file as all there is."""
+"""`LanguageModel`: gradients, initial loss, saving and loading, and rejected arguments."""
 
 import math
 import zipfile
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("eager")
 LETTERS = "zab 😀"
 
 MODELS = {
-    "indicator vectors": {"units": 4, "implementation": "loop"},
+    "one-hot": {"units": 4, "implementation": "loop"},
     "embedding": {
         "units": [3, 4],
         "num_layers": 2,
@@ -43,7 +43,7 @@ MODELS = {
         "embeddings_initializer": keras.initializers.RandomUniform(-0.2, 0.2, seed=5),
         "head_initializer": "he_normal",
         "head_bias_initializer": keras.initializers.Constant(0.25),
-        "name": "of_my_own",
+        "name": "custom_name",
         "implementation": "loop",
     },
 }
@@ -55,8 +55,8 @@ def batch(rng, n=3, steps=5):
     return ids[:, :-1], ids[:, 1:]
 
 
-def trained(rng, **arguments):
-    """A model after two updates, so that the optimizer has something to keep."""
+def trained_model(rng, **arguments):
+    """Return a model after two updates, whose optimizer variables are not zero."""
     recipe = Recipe("adam", learning_rate=0.01, global_clipnorm=0.5)
     model = recipe.compile(LanguageModel(LETTERS, **arguments), LanguageModel.loss_function())
     x, y = batch(rng)
@@ -64,7 +64,7 @@ def trained(rng, **arguments):
     return model
 
 
-# === Gradients and the first loss ===
+# === Gradients and initial loss ===
 
 
 @EVERY_MODEL
@@ -81,7 +81,7 @@ def test_every_weight_gets_a_gradient(rng, arguments):
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("embedding", [None, 32], ids=["one-hot", "embedding"])
-def test_initial_loss_is_close_to_that_of_guessing(rng, cell, embedding):
+def test_initial_loss_is_close_to_that_of_a_uniform_distribution(rng, cell, embedding):
     model = LanguageModel(60, units=64, num_layers=2, cell=cell, embedding=embedding, implementation="loop")
     ids = rng.integers(60, size=(16, 21))
     loss = float(model.loss_function()(ids[:, 1:], model(ids[:, :-1])))
@@ -93,26 +93,26 @@ def test_loss_is_the_mean_negative_log_likelihood(rng):
     x, y = batch(rng)
     logits = np.asarray(model(x), "float64")
     likelihoods = np.exp(logits) / np.sum(np.exp(logits), -1, keepdims=True)
-    wanted = -np.mean(np.log(np.take_along_axis(likelihoods, y[..., None], -1)))
-    assert float(model.loss_function()(y, logits)) == pytest.approx(wanted, rel=1e-5)
+    expected = -np.mean(np.log(np.take_along_axis(likelihoods, y[..., None], -1)))
+    assert float(model.loss_function()(y, logits)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_predictions_are_causal(rng):
     model = LanguageModel(LETTERS, units=4, num_layers=2, connection="skip")
     x, _ = batch(rng, n=1, steps=8)
-    other = x.copy()
-    other[0, 5] = (x[0, 5] + 1) % len(LETTERS)
-    before, after = model(x).numpy(), model(other).numpy()
-    np.testing.assert_allclose(before[0, :5], after[0, :5], atol=1e-6)
-    assert np.all(np.max(np.abs(before - after)[0, 5:], axis=-1) > 1e-5)
+    changed = x.copy()
+    changed[0, 5] = (x[0, 5] + 1) % len(LETTERS)
+    logits, changed_logits = model(x).numpy(), model(changed).numpy()
+    np.testing.assert_allclose(logits[0, :5], changed_logits[0, :5], atol=1e-6)
+    assert np.all(np.max(np.abs(logits - changed_logits)[0, 5:], axis=-1) > 1e-5)
 
 
 def test_layers_of_the_model(rng):
     model = LanguageModel(LETTERS, units=4, num_layers=3, dropout=0.2, input_dropout=0.1, output_dropout=0.3)
-    kinds = [type(layer) for layer in model.layers[1:]]
-    assert kinds == [OneHot, keras.layers.Dropout, DeepRNN, keras.layers.Dropout, keras.layers.Dense]
-    deep = model.get_layer("deep_rnn")
-    assert (model.layers[2].rate, deep.dropout, deep.num_layers, model.layers[4].rate) == (0.1, 0.2, 3, 0.3)
+    classes = [type(layer) for layer in model.layers[1:]]
+    assert classes == [OneHot, keras.layers.Dropout, DeepRNN, keras.layers.Dropout, keras.layers.Dense]
+    deep_rnn = model.get_layer("deep_rnn")
+    assert (model.layers[2].rate, deep_rnn.dropout, deep_rnn.num_layers, model.layers[4].rate) == (0.1, 0.2, 3, 0.3)
     assert model.output_shape == (None, None, 5)
 
 
@@ -127,7 +127,7 @@ def test_embedding_is_initialized_with_unit_variance():
 
 @EVERY_MODEL
 def test_saved_and_loaded_model(rng, tmp_path, arguments):
-    model = trained(rng, **arguments)
+    model = trained_model(rng, **arguments)
     model.save(tmp_path / "m.keras")
     loaded = load_language_model(tmp_path / "m.keras")
     x, y = batch(rng)
@@ -137,8 +137,8 @@ def test_saved_and_loaded_model(rng, tmp_path, arguments):
     optimizer = loaded.optimizer
     assert (float(optimizer.learning_rate), optimizer.global_clipnorm) == (pytest.approx(0.01), 0.5)
     assert len(optimizer.variables) == len(model.optimizer.variables)
-    for got, wanted in zip(optimizer.variables, model.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(got, wanted, err_msg=wanted.path)
+    for actual, expected in zip(optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
     assert loaded.get_compile_config() == model.get_compile_config()
     assert float(loaded.loss(y, loaded(x))) == float(model.loss(y, model(x)))
 
@@ -146,16 +146,16 @@ def test_saved_and_loaded_model(rng, tmp_path, arguments):
 @EVERY_MODEL
 def test_configuration_contains_every_argument(arguments):
     config = LanguageModel(LETTERS, **arguments).get_config()
-    again = LanguageModel.from_config(config)
-    assert again.get_config() == config
+    restored = LanguageModel.from_config(config)
+    assert restored.get_config() == config
     assert config["vocabulary"] == LETTERS
     for name, value in arguments.items():
         if not name.endswith("initializer"):
             per_layer = name in ("units", "cell", "activation") and not isinstance(value, list)
-            assert config[name] == ([value] * again.get_layer("deep_rnn").num_layers if per_layer else value)
+            assert config[name] == ([value] * restored.get_layer("deep_rnn").num_layers if per_layer else value)
     if "head_bias_initializer" in arguments:
-        np.testing.assert_array_equal(again.get_layer("head").get_weights()[1], np.full(5, 0.25, "float32"))
-        np.testing.assert_array_equal(again.get_layer("deep_rnn").get_weights()[2][4:8], np.full(4, 2.0, "float32"))
+        np.testing.assert_array_equal(restored.get_layer("head").get_weights()[1], np.full(5, 0.25, "float32"))
+        np.testing.assert_array_equal(restored.get_layer("deep_rnn").get_weights()[2][4:8], np.full(4, 2.0, "float32"))
 
 
 def test_saved_and_loaded_model_of_ids(rng, tmp_path):
@@ -165,7 +165,7 @@ def test_saved_and_loaded_model_of_ids(rng, tmp_path):
     assert (loaded.vocabulary, loaded.vocabulary_size) == (None, 7)
 
 
-def test_load_from_the_directory_of_a_run(tmp_path):
+def test_load_from_the_output_directory_of_a_run(tmp_path):
     model = LanguageModel("ab", units=2)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(load_language_model(tmp_path).get_weights()[0], model.get_weights()[0])
@@ -184,39 +184,39 @@ def text_file(directory):
     return directory / "m.keras", "not a .keras file"
 
 
-def half_a_file(directory):
+def truncated_file(directory):
     LanguageModel("ab", units=2).save(directory / "m.keras")
     data = (directory / "m.keras").read_bytes()
     (directory / "m.keras").write_bytes(data[: len(data) // 2])
     return directory / "m.keras", "not a .keras file"
 
 
-def foreign_archive(directory):
+def other_archive(directory):
     with zipfile.ZipFile(directory / "m.keras", "w") as archive:
         archive.writestr("poem.txt", "to be")
     return directory / "m.keras", "m.keras"
 
 
-def another_model(directory):
+def other_model(directory):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(directory / "m.keras")
-    return directory / "m.keras", "holds a Sequential, not a LanguageModel"
+    return directory / "m.keras", "must be a LanguageModel, got a Sequential"
 
 
 @pytest.mark.parametrize(
-    "make", [missing, empty_directory, text_file, half_a_file, foreign_archive, another_model], ids=lambda f: f.__name__
+    "make", [missing, empty_directory, text_file, truncated_file, other_archive, other_model], ids=lambda f: f.__name__
 )
-def test_files_without_a_language_model_are_refused(tmp_path, make):
-    path, why = make(tmp_path)
-    with pytest.raises(FileNotFoundError if why == "does not exist" else ValueError, match="model") as error:
+def test_files_without_a_language_model_are_rejected(tmp_path, make):
+    path, reason = make(tmp_path)
+    with pytest.raises(FileNotFoundError if reason == "does not exist" else ValueError, match="model") as error:
         load_language_model(path)
-    assert str(path) in str(error.value) and why in str(error.value)
+    assert str(path) in str(error.value) and reason in str(error.value)
 
 
-# === Refusals ===
+# === Invalid arguments ===
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message"),
     [
         ({"bidirectional": True}, "bidirectional"),
         ({"go_backwards": True}, "go_backwards"),
@@ -234,8 +234,8 @@ def test_files_without_a_language_model_are_refused(tmp_path, make):
     ],
     ids=str,
 )
-def test_bad_arguments(arguments, named):
-    with pytest.raises(ValueError, match=named):
+def test_invalid_arguments_are_rejected(arguments, message):
+    with pytest.raises(ValueError, match=message):
         LanguageModel(**{"vocabulary": "ab", "units": 2, **arguments})
 
 
@@ -243,10 +243,10 @@ def test_numpy_integers_are_accepted():
     assert LanguageModel(np.int64(9), units=np.int64(2)).vocabulary_size == 9
 
 
-@pytest.mark.parametrize("use", [lambda m: m.generate("a"), lambda m: m.score("abc"), lambda m: m.corpus("abc")])
-def test_model_of_ids_refuses_text(use):
-    with pytest.raises(ValueError, match=r"ids below 7, not characters; .*vocabulary="):
-        use(LanguageModel(7, units=2))
+@pytest.mark.parametrize("method", [lambda m: m.generate("a"), lambda m: m.score("abc"), lambda m: m.corpus("abc")])
+def test_model_of_ids_rejects_text(method):
+    with pytest.raises(ValueError, match=r"text requires a vocabulary, .* ids below 7; .*vocabulary="):
+        method(LanguageModel(7, units=2))
 
 
 # === Text ===

@@ -1,7 +1,7 @@
 """keras ships no types: everything in it is Any.
 
-The classes that this package derives from are classes that derive from Any: the type checker reports `@override` as an
-error in a class whose own base is Any, but not if Any is further up.
+Base classes of this package's classes are declared as classes that derive from Any, because the type checker rejects
+`@override` in a class whose direct base is Any.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Stacks of recurrent layers on a CPU, compiled by XLA, with a backward pass of their own.
+"""Stacks of recurrent layers on a CPU, compiled by XLA, with a custom backward pass.
 
 The modules, from a whole stack down to one step:
 

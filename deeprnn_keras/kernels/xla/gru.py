@@ -16,11 +16,12 @@ from deeprnn_keras.kernels.xla.time_products import merge_time, split_time, sum_
 
 @dataclass(frozen=True)
 class GRURecurrence(KerasRecurrence):
-    """z, r = s(p + q), g = a(p_g + r q_g), h' = z h + (1 - z) g, with p = W^T x + b, q = U^T h + b_q.
+    """GRU with the reset gate after the recurrent product (Keras' `reset_after=True`, cuDNN, PyTorch).
 
-    The form of Keras' `reset_after=True`, cuDNN, and PyTorch, with bias (2, 3 h). `dz` holds the gradient with respect
-    to [p_z, p_r, q_g, p_g]; its first three blocks are the gradient with respect to q. With a hoisted input projection,
-    x is p, and the packed kernel and bias are None.
+        z, r = s(p + q),  g = a(p_g + r q_g),  h' = z h + (1 - z) g,  with p = W^T x + b, q = U^T h + b_q
+
+    The bias is (2, 3 h). `dz` holds the gradient with respect to [p_z, p_r, q_g, p_g]; its first three blocks are the
+    gradient with respect to q. With a hoisted input projection, x is p, and the packed kernel and bias are None.
 
     Attributes:
         activation: Name of a.
@@ -84,9 +85,11 @@ class GRURecurrence(KerasRecurrence):
 
 @dataclass(frozen=True)
 class GRUResetBeforeRecurrence(GRURecurrence):
-    """GRU of Keras' `reset_after=False` (Cho et al. 2014): g = a(p_g + U_g^T (r h)).
+    """GRU with the reset gate before the recurrent product (Keras' `reset_after=False`, Cho et al. 2014).
 
-    Bias (3 h,); `dz` is the gradient with respect to [p_z, p_r, p_g].
+        g = a(p_g + U_g^T (r h)),  otherwise as `GRURecurrence`
+
+    The bias is (3 h,). `dz` is the gradient with respect to [p_z, p_r, p_g].
     """
 
     num_saved = 3

@@ -14,7 +14,9 @@ from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, JointRecurrence,
 
 @dataclass(frozen=True)
 class LSTMRecurrence(JointRecurrence):
-    """i, f, o = s(z), g = a(z), c' = f c + i g, h' = o a(c') (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+    """LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+        i, f, o = s(z),  g = a(z),  c' = f c + i g,  h' = o a(c'),  with z of `JointRecurrence`
 
     Attributes:
         activation: Name of a.

@@ -21,15 +21,18 @@ from deeprnn_keras._types import Tensor
 Size: TypeAlias = Any
 """A size: an int if it is static, else a scalar tensor."""
 
-MAX_LENGTHS = 8  # lengths per layer that are compiled without rounding
-DEEP_LAYERS = (
-    6  # from so many layers on, chunks of 16 steps in diagonal order keep two cores busy (0.95 of the time at 8)
-)
-WIDE_UNITS = 512  # at h = 1024, n = 20 two half batches take 1.3x the time of a whole one; at 512 the same, below 0.8x
-CHUNK_STEPS = 128  # longest chunk: the backward pass needs extra memory in proportion to it
+# Number of lengths per layer that are compiled without rounding.
+MAX_LENGTHS = 8
+# From this number of layers on, chunks of 16 steps in diagonal order keep two cores busy (0.95x the time at 8 layers).
+DEEP_LAYERS = 6
+# Two half batches take 1.3x the time of a whole batch at h = 1024, n = 20, equal time at 512, and less than 0.8x below.
+WIDE_UNITS = 512
+# Maximum lengths of a chunk; the memory that the backward pass needs beyond the stored tensors is proportional to it.
+CHUNK_STEPS = 128
 REMAT_CHUNK_STEPS = 64
 DEEP_CHUNK_STEPS = 16
-REMAT_CHUNKS = 8  # number of chunks if T is unknown
+# Number of chunks if T is unknown.
+REMAT_CHUNKS = 8
 
 
 class Plan(NamedTuple):
@@ -88,7 +91,7 @@ def _is_among_first(steps: int | None, lengths: set[int]) -> bool:
 
 
 def _num_pieces(batch_size: int | None, units: Sequence[int]) -> int:
-    """Return 2 to run two half batches in parallel, or 1 if a step is bound by reading weights, as each half does."""
+    """Return 2 for parallel half batches, or 1 if reading the weights, which both halves do, dominates a step."""
     return 1 if batch_size == 1 or max(units) > WIDE_UNITS or _num_threads() < 2 else 2
 
 

@@ -155,8 +155,8 @@ class KerasRecurrence(StepRecurrence):
     def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
         """Return dx from dz (G h, T n).
 
-        Uses the packed weights, which are copies: only the layer below depends on dx, so an optimizer may update the
-        variables before dx is computed.
+        Uses the packed weights, which are copies: an optimizer may update the variables before dx, which only the layer
+        below needs, is computed.
         """
         return split_time(tf.matmul(packed[0][:, : x.shape[1]], d_projected, transpose_a=True), x)
 

@@ -62,7 +62,7 @@ def differentiable_sequence(
 ) -> Callable[..., tuple[Tensor, ...]]:
     """Return a function (x, *trainable weights, *states) -> (outputs, *final states) that runs a recurrence.
 
-    It is differentiable with respect to all arguments, in reverse mode, twice.
+    Differentiable twice in reverse mode, with respect to all arguments.
 
     Args:
         recurrence: The recurrence.
@@ -153,7 +153,8 @@ def _differentiable_gradient(
             return _second_gradient(recurrence, span, inputs, flat_inputs, upstream)
 
         if stored is None:
-            with tf.control_dependencies([d_outputs, *d_final_states]):  # start only when the backward pass arrives
+            # Recompute only when the backward pass reaches this layer, so that one layer at a time stores its tensors.
+            with tf.control_dependencies([d_outputs, *d_final_states]):
                 arguments = _stop_gradients((tf.identity(x), packed, states, *span))
                 _, *forward_results = passes.forward_storing(*arguments)
         else:
@@ -243,14 +244,14 @@ def _backward_pass(
     def body(i: Tensor, *variables: Any) -> tuple[Any, ...]:
         t = time.step(i)
         d_states = [variables[0] + d_outputs[t], *variables[1:num_states]]
-        bypass = []  # gradient that skips a masked step
+        bypass = []  # gradient that bypasses a masked step
         if mask is not None:
             bypass = [tf.where(mask[t], tf.zeros_like(part), part) for part in d_states]
             d_states = [tf.where(mask[t], part, tf.zeros_like(part)) for part in d_states]
         step_record = ForwardRecord(x[t], *([part[t] for part in parts] for parts in record[1:]))
         to_store, d_before = recurrence.backward_step(packed, step_record, d_states)
         if mask is not None:
-            d_before = [part + skipped for part, skipped in zip(d_before, bypass, strict=True)]
+            d_before = [part + bypassing for part, bypassing in zip(d_before, bypass, strict=True)]
         return time.next_variables(i, t, variables, d_before, to_store)
 
     variables = time.initial_variables(d_final_states, rows)

@@ -14,7 +14,7 @@ from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, JointRecurrence,
 
 @dataclass(frozen=True)
 class SimpleRNNRecurrence(JointRecurrence):
-    """h' = a(z) (Elman 1990).
+    """Plain RNN (Elman 1990): h' = a(z), with z of `JointRecurrence`.
 
     Attributes:
         activation: Name of a.

@@ -1,4 +1,4 @@
-"""Vocabularies of words and bytes, and language models over them."""
+"""`WordVocabulary` and `ByteVocabulary`, and models that use them."""
 
 import json
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from deeprnn_keras import LanguageModel, SequenceModel, TextCorpus, zoo
 from deeprnn_keras.cli import main
 from deeprnn_keras.data import ByteVocabulary, Vocabulary, WordVocabulary, plain_words
-from deeprnn_keras.data.words import plain, vocabulary_of
+from deeprnn_keras.data.words import deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.training.compressors import compressed_bits
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -24,22 +24,22 @@ def test_words_round_trip():
     assert words.words[:4] == ("<unk>", "<eos>", "counting", "his")
     assert len(words) == 2 + len(set(RHYME.split()))
     assert words.decode(words.encode(RHYME)) == RHYME
-    short = WordVocabulary.from_text(RHYME, size=4, end_of_line=True)
-    assert short.decode(short.encode(RHYME.splitlines()[0])) == "<unk> <unk> <unk> <unk> his counting <unk>"
+    small = WordVocabulary.from_text(RHYME, size=4, end_of_line=True)
+    assert small.decode(small.encode(RHYME.splitlines()[0])) == "<unk> <unk> <unk> <unk> his counting <unk>"
     assert WordVocabulary.from_text([RHYME, "his his"], size=2).words == ("<unk>", "his")
 
 
 def test_vocabulary_without_an_unknown_word():
     words = WordVocabulary(["a", "b"])
     assert words.encode("b a").tolist() == [1, 0] and words.encode("b x a", "skip").tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"words outside the vocabulary of 2: 'x' \(2 times\), 'y' \(1 times\); give"):
+    with pytest.raises(ValueError, match=r"only the 2 words of the vocabulary, got 'x' \(2 times\), 'y' \(1 times\)"):
         words.encode("x a y x")
     with pytest.raises(ValueError, match="unknown must be 'error' or 'skip', got 'drop'"):
         words.encode("a", "drop")
 
 
 @pytest.mark.parametrize("words", [["a", "a"], ["a b"], [""], [], ["a", 3]], ids=str)
-def test_bad_words_are_refused(words):
+def test_invalid_words_are_rejected(words):
     with pytest.raises(ValueError, match="words must be different strings without white space"):
         WordVocabulary(words)
 
@@ -52,14 +52,14 @@ def test_bytes_encode_every_script():
     text = "Ἐν ἀρχῇ 太初 \U0001d11e\n"
     bytes_ = ByteVocabulary()
     assert bytes_.decode(bytes_.encode(text)) == text and len(bytes_.encode(text)) == len(text.encode())
-    assert bytes_.decode([206, 65]) == "\ufffdA", "half a character"
+    assert bytes_.decode([206, 65]) == "\ufffdA", "an incomplete character"
 
 
 @pytest.mark.parametrize("vocabulary", [Vocabulary("ab"), WordVocabulary(["x", "y"]), ByteVocabulary()], ids=repr)
 def test_vocabularies_are_json_in_configurations(vocabulary):
-    again = vocabulary_of(json.loads(json.dumps(plain(vocabulary))))
-    assert again == vocabulary and hash(again) == hash(vocabulary) and vocabulary_of(vocabulary) is vocabulary
-    assert vocabulary_of(7) is None
+    restored = deserialize_vocabulary(json.loads(json.dumps(serialize_vocabulary(vocabulary))))
+    assert restored == vocabulary and hash(restored) == hash(vocabulary)
+    assert deserialize_vocabulary(vocabulary) is vocabulary and deserialize_vocabulary(7) is None
 
 
 def test_corpus_of_words_is_split_between_words():
@@ -70,9 +70,9 @@ def test_corpus_of_words_is_split_between_words():
     words = set(text.split())
     for piece in split.train + split.validation:
         assert set(piece.split()) <= words
-    assert corpus.describe() == f"{len(text.split()) + 80:,} words of {len(words) + 2} kinds"
+    assert corpus.describe() == f"{len(text.split()) + 80:,} words, vocabulary of {len(words) + 2}"
     assert corpus.prefix("the king was", 5) == "the king"
-    assert TextCorpus("äb", vocabulary=ByteVocabulary()).describe() == "3 bytes of 256 kinds"
+    assert TextCorpus("äb", vocabulary=ByteVocabulary()).describe() == "3 bytes, vocabulary of 256"
 
 
 @pytest.mark.slow
@@ -89,13 +89,15 @@ def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
     assert loaded.vocabulary == vocabulary
     score = loaded.score(text * 3)
     assert score.count == len(vocabulary.encode(text * 3)) - 1
-    assert score.cross_entropy == pytest.approx(np.log(len(vocabulary)), rel=0.1), "untrained: as good as guessing"
+    assert score.cross_entropy == pytest.approx(np.log(len(vocabulary)), rel=0.1), (
+        "untrained: close to a uniform distribution"
+    )
     written = loaded.generate(text[:4] if vocabulary.unit == "byte" else "the king", length=6, seed=0)
     assert written.startswith(text[:4] if vocabulary.unit == "byte" else "the king")
     assert len(vocabulary.encode(written)) >= 6
 
 
-def test_configurations_with_words_and_bytes(tmp_path):
+def test_zoo_configurations_of_words_and_bytes(tmp_path):
     words = WordVocabulary.from_text(RHYME, end_of_line=True)
     config = zoo.info("zaremba_small", vocabulary=words.symbols, units=4, embedding=3)
     model = config.build()
@@ -120,20 +122,18 @@ def test_sequence_models_read_raw_texts(length):
     words = WordVocabulary.from_text(map(plain_words, REVIEWS), size=5, padding=True)
     assert words.words == ("<pad>", "<unk>", "bad", "good", "a")
     keras.utils.set_random_seed(1)
-    how = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
-    how["implementation"] = "loop"
-    model = SequenceModel(5, 1, 6, **how)
-    read = [one.tolist() for one in model._series(REVIEWS)]
-    whole = [[4, 3, 3, 1], [2, 2, 2, 1, 1, 2], [3, 1], [1, 4, 2, 1]]
-    assert read == (whole if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
+    options = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
+    model = SequenceModel(5, 1, 6, **options, implementation="loop")
+    ids = [array.tolist() for array in model._arrays(REVIEWS)]
+    complete = [[4, 3, 3, 1], [2, 2, 2, 1, 1, 2], [3, 1], [1, 4, 2, 1]]
+    assert ids == (complete if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
     model.compile(keras.optimizers.Adam(0.1), model.loss_function())
     model.fit(model.dataset(REVIEWS, [1, 0, 1, 0]), epochs=12, shuffle=False, verbose=0)
     assert model.predict_labels(REVIEWS).tolist() == [1, 0, 1, 0]
-    again = SequenceModel.from_config(model.get_config())
-    assert again.words == words
-    with pytest.raises(ValueError, match="knows no words; create it with words="):
+    assert SequenceModel.from_config(model.get_config()).words == words
+    with pytest.raises(ValueError, match=r"texts require words, .* create it with words="):
         SequenceModel(5, 1, 2, kind="binary", embedding=3, masks=True).predict_labels(REVIEWS)
-    with pytest.raises(ValueError, match="words must be as many as inputs, 4, and read through"):
+    with pytest.raises(ValueError, match=r"words requires an embedding and inputs=5, .* got embedding=3 and inputs=4"):
         SequenceModel(4, 1, 2, kind="binary", embedding=3, words=words.words)
 
 
@@ -147,14 +147,14 @@ def test_zoo_model_of_film_reviews_reads_raw_texts(tmp_path):
 
 @pytest.mark.slow
 def test_command_trains_a_model_of_words(tmp_path, monkeypatch):
-    tf.config.run_functions_eagerly(False)  # until the fixture ends: as users run it
+    tf.config.run_functions_eagerly(False)  # as in a user's process; the fixture restores the setting
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rhyme.txt").write_text(RHYME * 40)
     small = ["--units", "3", "--epochs", "1", "--batch-size", "4", "--bptt", "4", "--learning-rate", "0.1"]
     result = CliRunner().invoke(main, ["train", "zaremba_small", "--text", "rhyme.txt", *small], env={"COLUMNS": "250"})
     assert result.exit_code == 0, result.output
-    kinds = len(set(RHYME.split())) + 2
-    assert f"words of {kinds} kinds" in result.stdout and "bits per word" in result.stdout
+    size = len(set(RHYME.split())) + 2
+    assert f"words, vocabulary of {size}" in result.stdout and "bits per word" in result.stdout
     assert "gzip" not in result.stdout and "bits/word" in result.stdout
-    found = json.loads((tmp_path / "runs" / "zaremba_small" / "result.json").read_text())["validation"]
-    assert found["words"] > 0 and 0 < found["bits_per_word"] < np.log2(kinds) + 1
+    scores = json.loads((tmp_path / "runs" / "zaremba_small" / "result.json").read_text())["validation"]
+    assert scores["words"] > 0 and 0 < scores["bits_per_word"] < np.log2(size) + 1

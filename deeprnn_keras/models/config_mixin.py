@@ -1,0 +1,41 @@
+"""`ConfigMixin`: configuration of a Keras model that contains one `DeepRNN`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+import keras
+
+from deeprnn_keras._types import Config, Initializer, Layer
+
+
+class ConfigMixin:
+    """Mixin for a `keras.Model` with a layer "deep_rnn" whose arguments are arguments of the model as well.
+
+    Attributes:
+        name: Name of the model.
+        trainable: Whether the weights are trainable.
+        get_layer: Method of `keras.Model`.
+    """
+
+    name: str
+    trainable: bool
+    get_layer: Callable[..., Layer]
+    _config: Config  # arguments of the model other than those of its `DeepRNN`
+
+    def get_config(self) -> Config:
+        """Return the arguments of the model, including those of its `DeepRNN`."""
+        deep_rnn = self.get_layer("deep_rnn").get_config()
+        own = {"name": self.name, "trainable": self.trainable, **self._config}
+        return {**{key: deep_rnn[key] for key in deep_rnn.keys() - {"name", "trainable", "return_sequences"}}, **own}
+
+    @classmethod
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
+        """Return the model of a configuration."""
+        return cls(**config)
+
+
+def serialize_initializer(initializer: Initializer) -> Config | None:
+    """Return an initializer as JSON values, and None as None."""
+    return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
