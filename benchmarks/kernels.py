@@ -47,8 +47,8 @@ def _training(results: Results) -> str:
     sentences = []
     if keras:
         sentences.append(
-            f"For an LSTM with h ≥ 128, a training update of `DeepRNN` takes **{keras.value:.2f} times as long as one "
-            f"of `keras.layers.LSTM`** with the defaults of `model.fit` (geometric mean over {keras.count} sizes; "
+            f"For LSTMs with h ≥ 128, a training update of `DeepRNN` takes **{keras.value:.2f} times as long as one of "
+            f"`keras.layers.LSTM`** with the defaults of `model.fit` (geometric mean over {keras.count} sizes; "
             f"{1 / keras.value:.1f}x as fast)"
             + (f", and {torch.value:.2f} times as long as one of `torch.nn.LSTM`." if torch else ".")
         )
