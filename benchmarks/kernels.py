@@ -47,10 +47,10 @@ def _training(results: Results) -> str:
     sentences = []
     if keras:
         sentences.append(
-            f"A training update of an LSTM with h ≥ 128 takes `DeepRNN` **{keras.value:.2f} times as long as "
+            f"For LSTMs with h ≥ 128, a training update of `DeepRNN` takes **{keras.value:.2f} times as long as one of "
             f"`keras.layers.LSTM`** with the defaults of `model.fit` (geometric mean over {keras.count} sizes; "
             f"{1 / keras.value:.1f}x as fast)"
-            + (f", and {torch.value:.2f} times as long as `torch.nn.LSTM`." if torch else ".")
+            + (f", and {torch.value:.2f} times as long as one of `torch.nn.LSTM`." if torch else ".")
         )
     if maximum:
         sentences.append(

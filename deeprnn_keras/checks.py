@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex, cast
 
 from deeprnn_keras._types import PathLike
 
@@ -30,15 +30,15 @@ def seed(name: str, value: object) -> int | None:
     return number
 
 
-def _int(value: Any) -> int | None:
+def _int(value: object) -> int | None:
     try:
-        return None if isinstance(value, bool) else operator.index(value)
+        return None if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))
     except TypeError:
         return None
 
 
 def number(
-    name: str, value: Any, low: float = -math.inf, high: float = math.inf, supported: str = "a finite number"
+    name: str, value: object, low: float = -math.inf, high: float = math.inf, supported: str = "a finite number"
 ) -> float:
     """Return `value` as a finite float.
 
@@ -53,7 +53,7 @@ def number(
         ValueError: If `value` is not a finite number with low < value < high.
     """
     try:
-        result = math.nan if isinstance(value, bool) else float(value)
+        result = math.nan if isinstance(value, bool) else float(cast(SupportsFloat, value))
     except (TypeError, ValueError):
         result = math.nan
     if not low < result < high or math.isinf(result):
@@ -89,7 +89,7 @@ def fraction(name: str, value: object) -> float:
 _BELOW_ZERO = math.nextafter(0.0, -1.0)  # an exclusive lower bound that admits 0
 
 
-def one_of(name: str, value: Any, choices: Collection[str]) -> str:
+def one_of(name: str, value: object, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`; otherwise raise a ValueError that suggests the closest ones."""
     if isinstance(value, str) and value in choices:
         return value
@@ -117,7 +117,7 @@ def reject_former_names(caller: str, arguments: Iterable[str], renamed: Mapping[
         raise TypeError(f"{caller} got an unexpected keyword argument {old!r}; it is now {renamed[old]!r}")
 
 
-def per_layer(name: str, value: Any, num_layers: int) -> list[Any]:
+def per_layer(name: str, value: object, num_layers: int) -> list[Any]:
     """Return `value` as a list with one entry per layer; a single value applies to all layers."""
     if not isinstance(value, (list, tuple)):
         return [value] * num_layers

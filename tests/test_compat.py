@@ -86,7 +86,7 @@ def test_flatten_layers():
     model = keras.Sequential([keras.Input((2,)), inner], name="out")
     names = [layer.name for layer in _compat.flatten_layers(model)]
     assert names[0] == "out" and "in" in names, "keras.Layer._flatten_layers changed"
-    assert "in" not in [one.name for one in _compat.flatten_layers(model, include_self=False, recursive=False)]
+    assert "in" not in [layer.name for layer in _compat.flatten_layers(model, include_self=False, recursive=False)]
 
 
 def test_keras_mask():

@@ -67,7 +67,7 @@ conditional = {
 constant_nats = nats_per_frame([np.tile(frequency, (len(y), 1)) for y in test_y], test_y)
 conditional_nats = nats_per_frame([np.where(x > 0, conditional[1], conditional[0]) for x in test_x], test_y)
 print(f"frequency of the key:           {constant_nats:.2f} nats per frame")
-print(f"given the same key one earlier: {conditional_nats:.2f} nats per frame")
+print(f"given the previous frame:       {conditional_nats:.2f} nats per frame")
 
 # %% [markdown]
 # ## Training

@@ -17,7 +17,7 @@ EXPLODING_GROWTH = 100.0  # growth over the lags; a well-initialized layer neith
 LARGE_GRADIENT_NORM = 100.0  # over all weights; cross-entropies train with 0.1 to 10
 LARGE_STATE = 1e4  # if the gradient is not finite, states of this size show that the recurrence diverged
 DEAD_UNITS = 0.25  # fraction of a layer's units; on one batch, some are zero by chance
-NO_GRADIENT = 0.9  # fraction of dead units in a layer through which no gradient passes
+MAX_DEAD_UNITS = 0.9  # with a larger fraction of dead units, no gradient passes through a layer
 SATURATED_VALUES = 0.75  # fraction of a gate's values; in trained networks it reaches one half
 CLIPPED_UPDATES = 0.9  # fraction of updates that are clipped ...
 NORM_OVER_CLIPNORM = 10.0  # ... by at least this factor
@@ -173,7 +173,7 @@ def _vanishing(report: HealthReport) -> Iterator[Finding]:
     candidates = [
         layer
         for layer, fraction in enumerate(report.dead_fraction)
-        if fraction <= NO_GRADIENT and layer not in saturated
+        if fraction <= MAX_DEAD_UNITS and layer not in saturated
     ]
     vanishing_lags = {layer: lag for layer, lag in enumerate(report.vanishing_lags) if lag is not None}
     vanishing = {layer: vanishing_lags[layer] for layer in candidates if layer in vanishing_lags}

@@ -23,8 +23,8 @@ class KernelRow:
         path: Names that lead to the layer, "encoder/deep_rnn/forward_1".
         type: Class of the layer, for example "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in
             Keras' general layer.
-        kernel: Implementation that runs it on this machine: "cudnn", "xla", or "loop"; "own" if its class defines its
-            own `inner_loop`; "error" if it requests an implementation that is not supported.
+        kernel: Implementation that runs it on this machine: "cudnn", "xla", or "loop"; "custom" if its class defines an
+            `inner_loop`; "error" if it requests an implementation that is not supported.
         reasons: Reasons why this implementation is used and no faster one.
         gpu_kernel: Implementation on a machine with a GPU.
         gpu_reasons: Reasons for `gpu_kernel`.

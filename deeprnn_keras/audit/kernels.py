@@ -95,7 +95,7 @@ def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
         return stock_choice(layer, machine.gpu)
     if inner_loop is keras.layers.RNN.inner_loop:
         return looping_choice(layer, machine.gpu)
-    return Choice("own", [f"{type(layer).__name__} defines its own inner_loop"])
+    return Choice("custom", [f"{type(layer).__name__} defines its own inner_loop"])
 
 
 def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 EPOCHS_PER_TRIAL = 4  # after each, a trial can be pruned; Hyperband's rounds consist of them
 OBJECTIVE = "val_loss"
-# fractions of the time
-SEARCH_END = 0.62
-CONFIRMATION_END = 0.78  # of the runs with further seeds
+# fractions of the time limit
+SEARCH_END = 0.62  # no trial starts later
+CONFIRMATION_END = 0.78  # no run with a further seed ends later, as estimated
 RESERVED = 0.05  # for scoring and plots
 MIN_RETRAINING = 0.1
 NUM_CONFIRMED = 3  # best configurations that are trained with further seeds

@@ -89,9 +89,9 @@ def test_input_dropout_of_a_cell_applies_in_a_stack(rng, name):
     for layer in layers:
         layer.build(x.shape)
         layer.set_weights(layers[0].get_weights())
-    dropped, again = (layer(x, training=True).numpy() for layer in layers)
-    assert_close(dropped, again, 1e-5)
-    assert abs(dropped - layers[0](x).numpy()).max() > 0.01
+    actual, expected = (layer(x, training=True).numpy() for layer in layers)
+    assert_close(actual, expected, 1e-5)
+    assert abs(actual - layers[0](x).numpy()).max() > 0.01
 
 
 def test_recurrent_dropout_requires_the_loop(rng):
@@ -170,8 +170,8 @@ def test_deep_rnn_options_equal_the_loop(rng, name):
                 result = tf.nest.flatten(layer(x, mask=mask, training=True))
                 loss = sum(tf.reduce_sum(part**2) for part in result)
             results.append([*result, *tape.gradient(loss, [w.value for w in layer.trainable_weights])])
-        for one, other in zip(*results, strict=True):
-            assert_close(one, other.numpy(), 2e-5)
+        for actual, expected in zip(*results, strict=True):
+            assert_close(actual, expected.numpy(), 2e-5)
 
 
 @names
@@ -207,5 +207,5 @@ def test_second_derivatives(rng):
                 loss = tf.reduce_sum(tf.sin(layer(x, training=True)))
             value = sum(tf.reduce_sum(part**2) for part in inner.gradient(loss, sources))
         results.append([value, *outer.gradient(value, sources)])
-    for one, other in zip(*results, strict=True):
-        assert_close(one, other.numpy(), 1e-10)
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected.numpy(), 1e-10)

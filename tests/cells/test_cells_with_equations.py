@@ -130,8 +130,8 @@ def test_implementations_agree_with_masks_and_directions(rng, case):
                 output, *final = layer(x, mask=MASK, training=True)
                 loss = tf.reduce_sum(output**2) + sum(tf.reduce_sum(state) for state in final)
             results.append([output, *final, *tape.gradient(loss, [w.value for w in layer.cell.weights])])
-        for one, other in zip(*results, strict=True):
-            assert_close(one, other.numpy(), 1e-10)
+        for actual, expected in zip(*results, strict=True):
+            assert_close(actual, expected.numpy(), 1e-10)
 
 
 @cases
@@ -207,5 +207,5 @@ def test_cells_without_depth_equal_those_of_keras(rng, case, keras_layer):
     x = rng.normal(size=(N, T, D))
     reference(x)
     reference.set_weights([weights[name] for name in ("kernel", "recurrent_kernel", "bias")])
-    for one, other in zip(layer(x), reference(x), strict=True):
-        assert_close(one, other.numpy(), 1e-12)
+    for actual, expected in zip(layer(x), reference(x), strict=True):
+        assert_close(actual, expected.numpy(), 1e-12)

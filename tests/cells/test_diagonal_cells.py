@@ -99,8 +99,8 @@ def test_xla_equals_loop_with_gradients(rng, cell):
             loss = tf.reduce_sum(tf.sin(output))
         results.append([output, *tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)])])
     assert all(np.any(part) for part in results[0])
-    for one, other in zip(*results, strict=True):
-        assert_close(one, other.numpy(), 1e-11)
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected.numpy(), 1e-11)
 
 
 def test_fit_save_and_load(rng, tmp_path):

@@ -61,10 +61,10 @@ def test_registered_cell_with_equations(rng, tmp_path):
     loop(x)
     loop.set_weights(layer.get_weights())
     results = []
-    for one in (layer, loop):
+    for implementation in (layer, loop):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(one(x, training=True) ** 2)
-        results.append(tape.gradient(loss, [w.value for w in one.trainable_weights]))
+            loss = tf.reduce_sum(implementation(x, training=True) ** 2)
+        results.append(tape.gradient(loss, [w.value for w in implementation.trainable_weights]))
     for actual, expected in zip(*results, strict=True):
         assert_close(actual, expected.numpy())
     model.save(tmp_path / "model.keras")

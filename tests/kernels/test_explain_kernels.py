@@ -271,7 +271,7 @@ def test_layers_that_only_the_loop_supports(layer, type_name, cpu_reason, gpu_re
 
 
 def test_subclass_is_classified_by_its_inner_loop():
-    assert (explain(LSTMWithInnerLoop(2)).kernel, explain(LSTMWithInnerLoop(2)).gpu_kernel) == ("own", "own")
+    assert (explain(LSTMWithInnerLoop(2)).kernel, explain(LSTMWithInnerLoop(2)).gpu_kernel) == ("custom", "custom")
     assert "LSTMWithInnerLoop defines its own inner_loop" in explain(LSTMWithInnerLoop(2)).reasons[0]
     assert (explain(LSTMSubclass(2)).kernel, explain(LSTMSubclass(2)).gpu_kernel) == ("xla", "cudnn")
     assert explain(LSTMSubclass(2)).type == f"{__name__}.LSTMSubclass"

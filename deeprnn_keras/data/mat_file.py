@@ -1,0 +1,97 @@
+"""Cell arrays of a MATLAB file, read by scipy in a process of its own.
+
+A damaged file can crash scipy's reader, and with it the process, or make it allocate any amount of memory. The child
+process has a memory limit, writes a NumPy archive to its standard output, and may crash.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deeprnn_keras import extras
+from deeprnn_keras._types import PathLike
+from deeprnn_keras.reading import DamagedFileError, require_regular_file
+
+MEMORY_LIMIT = 4 * 2**30  # bytes of address space, of which Python and scipy take most of one GiB
+TIMEOUT = 120.0  # seconds
+
+
+def read_cell_arrays(path: PathLike, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Return the numeric arrays in cell arrays of a MATLAB file, version 4 to 7.2, by the name of the cell array.
+
+    Args:
+        path: The file.
+        names: Names of the cell arrays.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        DamagedFileError: If the file is damaged, or does not hold these cell arrays with real numbers.
+        ImportError: If scipy is not installed.
+    """
+    extras.package_directory("scipy", "data", "Reading MATLAB files")
+    path = require_regular_file(path)
+    command = [sys.executable, "-m", __name__, str(path), *names]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, env=environment, check=False)
+    except subprocess.TimeoutExpired:
+        raise DamagedFileError(path, f"not a MATLAB file, or damaged: reading took more than {TIMEOUT:.0f} s") from None
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DamagedFileError(path, f"not a MATLAB file with cell arrays {', '.join(names)}: {_last(reason, done)}")
+    with np.load(io.BytesIO(done.stdout)) as archive:
+        return {name: [archive[f"{name}/{number}"] for number in range(archive[name])] for name in names}
+
+
+def _last(lines: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> str:
+    return lines[-1][:200] if lines else f"its reader ended with exit code {done.returncode}"
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+
+
+def _arrays_of_cells(stored: np.ndarray, name: str) -> list[np.ndarray]:
+    if stored.dtype != object:
+        raise ValueError(f"{name} is an array, not a cell array")
+    arrays = [np.asarray(cell) for cell in stored.ravel(order="F")]
+    for array in arrays:
+        if array.dtype.kind not in "buif":
+            raise ValueError(f"{name} holds a cell of type {array.dtype}, not real numbers")
+    return arrays
+
+
+def _main(path: str, *names: str) -> None:
+    """Write the cell arrays to the standard output, for the parent process."""
+    _limit_memory()
+    import scipy.io
+
+    archive: dict[str, np.ndarray] = {}
+    try:
+        stored = scipy.io.loadmat(Path(path), variable_names=names)
+        for name in names:
+            if name not in stored:
+                raise ValueError(f"no variable {name}")
+            arrays = _arrays_of_cells(stored[name], name)
+            archive |= {name: np.array(len(arrays))}
+            archive |= {f"{name}/{number}": array for number, array in enumerate(arrays)}
+    except Exception as error:  # reported to the parent process, which names the file
+        sys.exit(f"{type(error).__name__}: {error}")
+    buffer = io.BytesIO()
+    np.savez(buffer, **archive)  # pyright: ignore[reportArgumentType]  # keywords are names of arrays
+    sys.stdout.buffer.write(buffer.getvalue())
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
