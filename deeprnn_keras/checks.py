@@ -133,7 +133,7 @@ def new_directory(name: str, path: PathLike) -> Path:
     """Return `path` if it is an empty, writable directory, or if such a directory can be created there.
 
     Raises:
-        ValueError: If `path` is a file, a directory that is not empty, or not writable.
+        ValueError: If `path` is a file, is below a file, is a directory that is not empty, or is not writable.
     """
     path = Path(path).expanduser()
     if path.exists() and not path.is_dir():
@@ -144,7 +144,11 @@ def new_directory(name: str, path: PathLike) -> Path:
             "pass a directory that does not exist yet, so that no file is overwritten"
         )
     parent = next(directory for directory in [path, *path.absolute().parents] if directory.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+    if not parent.is_dir():
+        raise ValueError(
+            f"{name} {str(path)!r} cannot be created, because {str(parent)!r} is a file; pass a path below a directory"
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{name} {str(path)!r} is not writable: no write permission in {str(parent)!r}")
     return path
 
