@@ -225,6 +225,6 @@ def test_output_without_write_permission_is_an_error(tmp_path, monkeypatch):
 
 
 def test_text_too_short_creates_no_directory(tmp_path):
-    with pytest.raises(ValueError, match="T = 100 steps needs 101 symbols"):
+    with pytest.raises(ValueError, match="at least 101 tokens for one window of length=100"):
         run_of(Recipe(bptt=100), tmp_path / "run")
     assert not (tmp_path / "run").exists()
