@@ -8,18 +8,21 @@ contain.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import keras
+import numpy as np
 
 from deeprnn_keras import checks
+from deeprnn_keras._types import Config
 
 NOT_ACTIVATIONS = {"deserialize", "get", "serialize"}
 # layers that run code, or load files, which a configuration names
 CODE_LAYERS = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 # classes by which Keras encodes values that are not JSON
 ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__bytes__", "__ellipsis__", "__slice__"}
+PLAIN_TYPES = (str, int, float, bool, type(None))
 SUPPORTED = "activations, initializers, regularizers, constraints, layers, and cells"
 
 
@@ -47,6 +50,27 @@ def check_config(config: object, where: str = "config") -> None:
             raise ValueError(
                 f"{place} names {problem}, which is not supported: a configuration may contain {SUPPORTED}"
             )
+
+
+def plain_config(config: Config) -> Config:
+    """Return a copy of a configuration that consists of Python's own values and shares none with the original.
+
+    Keras replaces lists that are attributes of layers by lists that refer to the layer, which can neither be copied nor
+    written as JSON. Objects and functions are replaced by their own configurations.
+    """
+    return {name: _plain(value) for name, value in config.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_plain(part) for part in value)
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return value if isinstance(value, PLAIN_TYPES) else _plain(keras.saving.serialize_keras_object(value))
 
 
 def _references(config: object, where: str) -> Iterator[tuple[str, dict[str, object]]]:

@@ -15,6 +15,7 @@ IMPORT_ORDER = [
     "extras",
     "checks",
     "keras_objects",
+    "freezing",
     "registry",
     "reading",
     "locking",

@@ -8,7 +8,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike
-from deeprnn_keras.generation.stepwise import with_state, zero_state
+from deeprnn_keras.generation.stepwise import current_stepper, zero_state
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,7 @@ def generate_notes(
         raise ValueError(f"start must contain 0 and 1 only, got values from {start.min()} to {start.max()}")
     if notes is not None and checks.positive_int("notes", notes) > num_keys:
         raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
-    stepper, rng = with_state(model), np.random.default_rng(seed)
+    stepper, rng = current_stepper(model), np.random.default_rng(seed)
     state, inputs, frames = zero_state(stepper, 1), start, []
     for _ in range(length):
         logits, *state = stepper.predict_on_batch([inputs[None], *state])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras.generation.stepwise import with_state, zero_state
+from deeprnn_keras.generation.stepwise import current_stepper, zero_state
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +57,7 @@ def generate(
     ids = vocabulary.encode(prompt, unknown)
     if not len(ids):
         raise ValueError(f"prompt must have at least 1 symbol of the model's vocabulary, got {prompt!r}")
-    stepper, rng = with_state(model), np.random.default_rng(seed)
+    stepper, rng = current_stepper(model), np.random.default_rng(seed)
     generated: list[int] = []
     state, inputs = zero_state(stepper, 1), ids
     for _ in range(length):

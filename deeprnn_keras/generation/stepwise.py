@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
 
-from deeprnn_keras._types import Layer, Tensor
-from deeprnn_keras.layers import DeepRNN, OneHot
+from deeprnn_keras._types import Config, Layer, Tensor
+from deeprnn_keras.layers import DeepInput, DeepOutput, DeepRNN, OneHot
+from deeprnn_keras.layers.tied_head import TiedHead
 
 # layers that process every time step independently of the others
 STEPWISE_LAYERS = (
+    DeepInput,
+    DeepOutput,
     OneHot,
+    TiedHead,
     keras.layers.Activation,
     keras.layers.Dense,
     keras.layers.Dropout,
     keras.layers.Embedding,
     keras.layers.LayerNormalization,
+    keras.layers.Rescaling,
     keras.layers.SpatialDropout1D,
 )
+
+_steppers: WeakKeyDictionary[keras.Model, tuple[list[Config], keras.Model]] = WeakKeyDictionary()
+
+
+def current_stepper(model: keras.Model) -> keras.Model:
+    """Return `with_state(model)` with the current weights, from a cache unless a layer has been reconfigured.
+
+    A new model would be traced again, and TensorFlow does not release the memory of its graphs.
+    """
+    configs = [layer.get_config() for layer in _chain(model) if not isinstance(layer, TiedHead)]
+    cached = _steppers.get(model)
+    if cached is None or cached[0] != configs:
+        stepper = with_state(model)
+        _steppers[model] = (configs, stepper)
+        return stepper
+    cached[1].set_weights(model.get_weights())
+    return cached[1]
 
 
 def with_state(model: keras.Model) -> keras.Model:
@@ -50,9 +73,11 @@ def with_state(model: keras.Model) -> keras.Model:
         source.shape[1:] if source.shape[1] is None else (None, *source.shape[2:]), dtype=source.dtype
     )
     state_inputs, state_outputs = [], []
+    copies: dict[Layer, Layer] = {}
     for layer in chain:
         if not isinstance(layer, DeepRNN):
-            hidden = type(layer).from_config(layer.get_config())(hidden)
+            copies[layer] = _copied(layer, copies)
+            hidden = copies[layer](hidden)
             continue
         copy = DeepRNN.from_config({**layer.get_config(), "return_state": True, "stateful": False})
         inputs = [[keras.Input((size,), dtype=layer.compute_dtype) for size in sizes] for sizes in layer.state_size]
@@ -67,6 +92,13 @@ def with_state(model: keras.Model) -> keras.Model:
 def zero_state(stepper: keras.Model, batch_size: int) -> list[np.ndarray]:
     """Return the initial state of a model made by `with_state`: a flat list of arrays of zeros."""
     return [np.zeros((batch_size, tensor.shape[1]), "float32") for tensor in stepper.inputs[1:]]
+
+
+def _copied(layer: Layer, copies: Mapping[Layer, Layer]) -> Layer:
+    """Return a copy of a layer, given the copies of the previous layers of the chain."""
+    if isinstance(layer, TiedHead):
+        return layer.copy_for(copies[layer.embedding])
+    return type(layer).from_config(layer.get_config())
 
 
 def _chain(model: keras.Model) -> list[Layer]:
@@ -110,6 +142,11 @@ def _check_recurrent(layer: DeepRNN) -> None:
                 f"layer {layer.name!r} has {option}=True and requires the whole sequence; it is not supported step by "
                 "step"
             )
+    if max(layer.dilation) > 1:
+        raise ValueError(
+            f"layer {layer.name!r} has dilation={list(layer.dilation)}; a dilated layer keeps interleaved states and is "
+            "not supported step by step; use dilation=1"
+        )
     if not layer.return_sequences:
         raise ValueError(
             f"layer {layer.name!r} has return_sequences=False; use return_sequences=True, so that every step has an "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import keras
 from keras import ops
 from typing_extensions import override
 
-from deeprnn_keras import _compat, checks, stack
+from deeprnn_keras import _compat, checks, freezing, stack
 from deeprnn_keras._types import (
     Activation,
     CellSpec,
@@ -22,6 +22,7 @@ from deeprnn_keras._types import (
     Shape,
     Tensor,
 )
+from deeprnn_keras.keras_objects import plain_config
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
 from deeprnn_keras.layers import arguments
@@ -301,6 +302,7 @@ class DeepRNN(keras.layers.Layer):
             )
             for level in range(1, self.num_layers)
         ]
+        freezing.propagate_trainable(self)
 
     def _activations(
         self, name: str, value: Activation | Sequence[Activation]
@@ -654,14 +656,21 @@ class DeepRNN(keras.layers.Layer):
             "constraint": keras.constraints.serialize,
         }
         objects = {f"{role}_{kind}": serialize for kind, serialize in serializers.items() for role in WEIGHT_ROLES}
-        return {
+        config = {
             **super().get_config(),
+            **freezing.trainable_config(self),
             **{name: getattr(self, name) for name in PLAIN_ARGUMENTS},
             "cell": [arguments.cell_config(one) for one in self.cells],
             "activation": _serialized_activations(self.activations),
             "recurrent_activation": _serialized_activations(self.recurrent_activations),
             **{name: _serialized(serialize, getattr(self, name)) for name, serialize in objects.items()},
         }
+        return plain_config(config)
+
+    @classmethod
+    @override
+    def from_config(cls, config: Config) -> Self:
+        return freezing.create_from_config(super().from_config, config)
 
 
 def _add_shortcut(output: Tensor | None, outputs: Sequence[Tensor | None], source: int | None) -> Tensor | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import keras
 from typing_extensions import override
 
-from deeprnn_keras import _compat, checks
+from deeprnn_keras import _compat, checks, freezing
 from deeprnn_keras._types import Cell, Config, Nested, Tensor
 from deeprnn_keras.cells.keras_cells import cell_recurrence, cell_traits, stored_weights
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
@@ -62,6 +62,7 @@ class SelectsImplementation(KerasLayer):
         super().__init__(*args, **kwargs)
         self.implementation = selection.check(_implementation_name(implementation), self.traits)
         self._cache = UntrackedCache()
+        freezing.propagate_trainable(self)
 
     @property
     def traits(self) -> Traits:

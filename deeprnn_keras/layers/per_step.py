@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, freezing
 from deeprnn_keras._types import Activation, Config, Initializer, Shape, Tensor
 from deeprnn_keras.initializers.seeding import reseeded
+from deeprnn_keras.keras_objects import plain_config
 from deeprnn_keras.layers import arguments
 
 
@@ -58,7 +59,8 @@ class PerStep(keras.layers.Layer):
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         self.dense_layers = [self._dense_layer(index) for index in range(len(self.units))]
-        self.dropout_layer = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+        self.dropout_layer = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")
+        freezing.propagate_trainable(self)
 
     def _dense_layer(self, index: int) -> keras.layers.Dense:
         is_affine = self.last_is_affine and index == len(self.units) - 1
@@ -89,8 +91,9 @@ class PerStep(keras.layers.Layer):
 
     @override
     def get_config(self) -> Config:
-        return {
+        config = {
             **super().get_config(),
+            **freezing.trainable_config(self),
             "units": self.units,
             "activation": None if self.activation is None else keras.activations.serialize(self.activation),
             "dropout": self.dropout,
@@ -98,6 +101,12 @@ class PerStep(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "seed": self.seed,
         }
+        return plain_config(config)
+
+    @classmethod
+    @override
+    def from_config(cls, config: Config) -> Self:
+        return freezing.create_from_config(super().from_config, config)
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

@@ -7,7 +7,11 @@ from typing import Self
 
 import keras
 
+from deeprnn_keras import freezing
 from deeprnn_keras._types import Config, Initializer, Layer
+from deeprnn_keras.keras_objects import plain_config
+
+NOT_FROM_DEEP_RNN = {"name", "trainable", "return_sequences", freezing.KEY}
 
 
 class ConfigMixin:
@@ -27,13 +31,13 @@ class ConfigMixin:
     def get_config(self) -> Config:
         """Return the arguments of the model, including those of its `DeepRNN`."""
         deep_rnn = self.get_layer("deep_rnn").get_config()
-        own = {"name": self.name, "trainable": self.trainable, **self._config}
-        return {**{key: deep_rnn[key] for key in deep_rnn.keys() - {"name", "trainable", "return_sequences"}}, **own}
+        own = {"name": self.name, "trainable": self.trainable, **freezing.trainable_config(self), **self._config}
+        return plain_config({key: deep_rnn[key] for key in deep_rnn.keys() - NOT_FROM_DEEP_RNN} | own)
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
         """Return the model of a configuration."""
-        return cls(**config)
+        return freezing.create_from_config(lambda arguments: cls(**arguments), config)
 
 
 def serialize_initializer(initializer: Initializer) -> Config | None:

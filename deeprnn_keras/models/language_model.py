@@ -8,15 +8,15 @@ from typing import Any
 import keras
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, freezing
 from deeprnn_keras._types import Activation, CellSpec, Initializer, Layer, Tensor
 from deeprnn_keras.data import TextCorpus
 from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, score
 from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
+from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.models.config_mixin import ConfigMixin, serialize_initializer
-from deeprnn_keras.models.tied_head import TiedHead
 from deeprnn_keras.stack import output_width
 
 
@@ -131,6 +131,7 @@ class LanguageModel(ConfigMixin, keras.Model):
         # === Functional model ===
         inputs, outputs = _functional(layers, stateful=bool(deep_rnn.get("stateful")))
         super().__init__(inputs, outputs, name=name, trainable=trainable)
+        freezing.propagate_trainable(self)
         # === Configuration ===
         self.vocabulary = text_vocabulary
         self.vocabulary_size = size

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, freezing
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.words import WordVocabulary, plain_words
@@ -145,10 +145,15 @@ class SequenceModel(ConfigMixin, keras.Model):
             embed = keras.layers.Embedding(inputs, embedding, embeddings_initializer, dtype=dtype, name="embedding")
             hidden = embed(x)
         mask = keras.Input((length,), dtype="bool", name="mask") if masks else None
-        hidden = keras.layers.Dropout(checks.rate("input_dropout", input_dropout), dtype=dtype)(hidden)
+        hidden = keras.layers.Dropout(checks.rate("input_dropout", input_dropout), dtype=dtype, name="input_dropout")(
+            hidden
+        )
         hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
-        hidden = keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype)(hidden)
+        hidden = keras.layers.Dropout(
+            checks.rate("output_dropout", output_dropout), dtype=dtype, name="output_dropout"
+        )(hidden)
         super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
+        freezing.propagate_trainable(self)
         # === Configuration ===
         self.kind, self.per_step, self.masks = kind, per_step, bool(masks)
         self.labels = None if labels is None else tuple(labels)

@@ -40,3 +40,7 @@ class TiedHead(keras.layers.Layer):
     @override
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.embedding.input_dim)
+
+    def copy_for(self, embedding: keras.layers.Embedding) -> TiedHead:
+        """Return a new layer like this one, whose kernel is the transpose of another embedding."""
+        return TiedHead(embedding, self.width, self.bias_initializer, name=self.name, dtype=self.dtype_policy)
