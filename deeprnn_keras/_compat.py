@@ -140,6 +140,9 @@ def tuner_trial() -> type:
 
 # === Running method of a model ===
 
+RECORDED_METHODS = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch")
+RESET_METHOD = "reset_with_metrics"
+
 
 class RunningMethod(NamedTuple):
     """Call of a `keras.Model` method.
@@ -148,11 +151,13 @@ class RunningMethod(NamedTuple):
         name: Name of the method.
         x: Argument `x` of `fit`.
         shuffle: Argument `shuffle` of `fit`.
+        model: The model.
     """
 
     name: str
     x: object = None
     shuffle: bool = False
+    model: keras.Model | None = None
 
 
 _running: ContextVar[RunningMethod | None] = ContextVar("deeprnn_keras_running_method", default=None)
@@ -162,6 +167,12 @@ def in_single_batch() -> bool:
     """Return True while `train_on_batch` or `test_on_batch` runs, which start neither an epoch nor an evaluation."""
     running = _running.get()
     return running is not None and running.name in ("train_on_batch", "test_on_batch")
+
+
+def is_step_compiled_by_xla() -> bool:
+    """Return True while a method of a model runs whose steps are compiled as a whole, with `jit_compile=True`."""
+    running = _running.get()
+    return running is not None and running.model is not None and bool(running.model.jit_compile)
 
 
 def fit_shuffles_arrays() -> bool:
@@ -176,12 +187,30 @@ def fit_shuffles_arrays() -> bool:
 
 @functools.cache
 def install_model_hooks() -> None:
-    """Wrap `keras.Model.fit`, `train_on_batch`, and `test_on_batch` to record which of them is running.
+    """Wrap methods of `keras.Model` to record which of them is running, and to inform layers that metrics are reset.
 
-    Keras informs neither layers nor callbacks of the running method and its data.
+    Keras informs neither layers nor callbacks of the running method and its data, nor layers that an epoch or an
+    evaluation begins. It resets the metrics then.
     """
-    for name in ("fit", "train_on_batch", "test_on_batch"):
+    for name in RECORDED_METHODS:
         _record_calls(name)
+    _wrap_reset_metrics()
+
+
+def _wrap_reset_metrics() -> None:
+    """Wrap `keras.Model.reset_metrics` to call the method `reset_with_metrics` of all layers that have one."""
+    import keras
+
+    method = keras.Model.reset_metrics
+
+    @functools.wraps(method)
+    def reset_metrics(self: keras.Model) -> None:
+        method(self)
+        for layer in flatten_layers(self):
+            if hasattr(layer, RESET_METHOD):
+                getattr(layer, RESET_METHOD)()
+
+    keras.Model.reset_metrics = reset_metrics
 
 
 def _record_calls(name: str) -> None:
@@ -195,7 +224,7 @@ def _record_calls(name: str) -> None:
         try:
             running = _running_method(name, method, self, *args, **kwargs)
         except TypeError:  # unknown arguments: Keras raises the error
-            running = RunningMethod(name)
+            running = RunningMethod(name, model=self)
         token = _running.set(running)
         try:
             return method(self, *args, **kwargs)
@@ -205,13 +234,15 @@ def _record_calls(name: str) -> None:
     setattr(keras.Model, name, recorded)
 
 
-def _running_method(name: str, method: Callable[..., object], *args: Any, **kwargs: Any) -> RunningMethod:
+def _running_method(
+    name: str, method: Callable[..., object], model: keras.Model, *args: Any, **kwargs: Any
+) -> RunningMethod:
     """Return the description of a call; the arguments are recorded for `fit` only."""
     if name != "fit":
-        return RunningMethod(name)
-    bound = inspect.signature(method).bind_partial(*args, **kwargs)
+        return RunningMethod(name, model=model)
+    bound = inspect.signature(method).bind_partial(model, *args, **kwargs)
     bound.apply_defaults()
-    return RunningMethod(name, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")))
+    return RunningMethod(name, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")), model)
 
 
 # === Export ===

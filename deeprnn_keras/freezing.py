@@ -22,7 +22,8 @@ Created = TypeVar("Created")
 def propagate_trainable(layer: Layer) -> None:
     """Freeze the layers inside a new layer or model that was created with `trainable=False`."""
     if not layer.trainable:
-        layer.trainable = False
+        for inner in _layers_inside(layer):
+            inner.trainable = False
 
 
 def trainable_config(layer: Layer) -> Config:
@@ -74,6 +75,7 @@ def set_trainable_flags(layer: Layer, flags: Mapping[str, bool]) -> None:
     if not isinstance(flags, Mapping) or not all(isinstance(flag, bool) for flag in flags.values()):
         raise ValueError(f"{KEY} of {layer.name!r} must be {{path of a layer: True or False}}, got {flags!r}")
     for inner, flag in [(_layer_at(layer, path), flag) for path, flag in flags.items()]:
+        inner.trainable = not flag  # TensorFlow ignores the assignment of a value that an attribute has already
         inner.trainable = flag
 
 

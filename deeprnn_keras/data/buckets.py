@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,8 @@ from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, Tensor
 from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed, to_model_dtype
 from deeprnn_keras.data.bucket_plan import bucket_boundaries, bucket_plan
+
+NUM_BUCKETS = 8
 
 
 class BucketedDataset(Batches):
@@ -98,7 +100,7 @@ class BucketedDataset(Batches):
         targets: ArrayLike | Sequence[ArrayLike],
         batch_size: int,
         *,
-        num_buckets: int = 8,
+        num_buckets: int = NUM_BUCKETS,
         boundaries: Sequence[int] | None = None,
         padding: float = 0,
         masks: bool = False,
@@ -134,6 +136,33 @@ class BucketedDataset(Batches):
         signature = [tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64)]
         make_batch = _batch_maker(values, outputs, sample_weights, lengths, padding_value, masks, per_step)
         super().__init__(plan, signature, make_batch, about, steps)
+
+
+def padded_batches(
+    sequences: Iterable[ArrayLike], batch_size: int, masks: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray | tuple[np.ndarray, np.ndarray]]]:
+    """Yield (indices of the sequences, x) for each batch of a `BucketedDataset` in the order of the lengths.
+
+    For predictions: TensorFlow traces graphs for every data set, and does not release their memory.
+
+    Args:
+        sequences: As for `BucketedDataset`.
+        batch_size: Batch size, B.
+        masks: As for `BucketedDataset`.
+
+    Raises:
+        ValueError: If a sequence is empty or not finite, or has another number of features than the first.
+    """
+    values, lengths = _concatenate_sequences(sequences)
+    boundaries = bucket_boundaries(lengths, NUM_BUCKETS)
+    plan, _ = bucket_plan(lengths, boundaries, checks.positive_int("batch_size", batch_size))
+    first_steps = np.cumsum(lengths) - lengths
+    for rows, steps in zip(*plan(0), strict=True):
+        within = np.arange(steps)
+        real = within < lengths[rows, None]
+        x = values[np.where(real, first_steps[rows, None] + within, 0)]
+        x[~real] = 0
+        yield rows, (x, real) if masks else x
 
 
 # === Arrays from arguments ===

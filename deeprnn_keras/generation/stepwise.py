@@ -144,8 +144,8 @@ def _check_recurrent(layer: DeepRNN) -> None:
             )
     if max(layer.dilation) > 1:
         raise ValueError(
-            f"layer {layer.name!r} has dilation={list(layer.dilation)}; a dilated layer keeps interleaved states and is "
-            "not supported step by step; use dilation=1"
+            f"layer {layer.name!r} has dilation={list(layer.dilation)}, whose interleaved states are not supported "
+            "step by step; use dilation=1"
         )
     if not layer.return_sequences:
         raise ValueError(

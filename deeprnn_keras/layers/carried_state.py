@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -144,7 +144,7 @@ class TensorFlowStates(StateStore):
     def __init__(self, name: str, widths: Sequence[int], dtype: str, batch_size: int | None) -> None:
         import tensorflow as tf
 
-        self._name = name
+        self._name, self._batch_size = name, batch_size
         with tf.init_scope():
             self._rows = _variable(tf.zeros((), "int32"), ())
             self._states = [_variable(tf.zeros((batch_size or 0, width), dtype), (None, width)) for width in widths]
@@ -156,9 +156,17 @@ class TensorFlowStates(StateStore):
 
         Raises:
             tf.errors.InvalidArgumentError: If the batch size has changed without a reset.
+            ValueError: If XLA compiles the step and the layer was not built with this batch size.
         """
         import tensorflow as tf
 
+        static_batch_size = tf.get_static_value(batch_size)
+        if static_batch_size != self._batch_size and _compat.is_step_compiled_by_xla():
+            raise ValueError(
+                f"{self._name}: with stateful=True and jit_compile=True, the batch size must be known when the layer "
+                f"is built; start the model with keras.Input(batch_shape=({static_batch_size or 'n'}, ...)), or "
+                "compile it with jit_compile=False"
+            )
         rows = self._rows.read_value()
         fits = tf.logical_or(tf.equal(rows, 0), tf.equal(rows, batch_size))
         if reset_mask is not None:
@@ -174,7 +182,6 @@ class TensorFlowStates(StateStore):
         states = [tf.concat([state, padding], 0)[:batch_size] for state, padding in zip(stored, zeros, strict=True)]
         if reset_mask is not None:
             states = [tf.where(reset_mask[:, None], tf.zeros_like(state), state) for state in states]
-        static_batch_size = tf.get_static_value(batch_size)
         for state in states:
             state.set_shape((None if static_batch_size is None else int(static_batch_size), state.shape[1]))
         return states
@@ -209,36 +216,5 @@ def _variable(value: Tensor, shape: Shape) -> tf.Variable:
         trainable=False,
         shape=shape,
         synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.NONE,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,  # outside of replicas, where shapes are inferred
     )
-
-
-class ResetStatesWithMetrics(keras.metrics.Metric):
-    """Pseudo-metric that resets a layer's carried states whenever Keras resets metrics.
-
-    Keras does not notify layers when an epoch or an evaluation begins, but it resets the metrics of all layers then.
-    `train_on_batch` and `test_on_batch` reset metrics, too, but must carry states from one batch to the next. The
-    states are therefore not reset while one of them runs. The metric itself measures nothing.
-
-    Args:
-        carried_state: The states of the layer.
-        name: Name of the metric.
-    """
-
-    def __init__(self, carried_state: CarriedState, name: str = "carried_state") -> None:
-        super().__init__(name=name)
-        self._carried_state = carried_state
-
-    @override
-    def reset_state(self) -> None:
-        """Reset the states, unless `train_on_batch` or `test_on_batch` is running."""
-        if not _compat.in_single_batch():
-            self._carried_state.reset()
-
-    @override
-    def update_state(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    @override
-    def result(self) -> dict[str, Tensor]:
-        return {}

@@ -26,7 +26,7 @@ from deeprnn_keras.keras_objects import plain_config
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
 from deeprnn_keras.layers import arguments
-from deeprnn_keras.layers.carried_state import CarriedState, ResetStatesWithMetrics
+from deeprnn_keras.layers.carried_state import CarriedState
 from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache
 from deeprnn_keras.layers.recurrent_layer import (
     WEIGHT_ROLES,
@@ -388,6 +388,14 @@ class DeepRNN(keras.layers.Layer):
 
     reset_states = reset_state  # Keras' alias
 
+    def reset_with_metrics(self) -> None:
+        """Reset the carried states when an epoch or an evaluation begins; called when a model resets its metrics.
+
+        `train_on_batch` and `test_on_batch` reset metrics, too, but carry states from one batch to the next.
+        """
+        if not _compat.in_single_batch():
+            self.reset_state()
+
     # === Build and call ===
 
     @override
@@ -407,7 +415,7 @@ class DeepRNN(keras.layers.Layer):
                 layer.build((n, steps, input_dim))
         if self.stateful:
             self.carried_state = CarriedState(self.name, self.state_size, self.compute_dtype, n)
-            self._reset_with_metrics = ResetStatesWithMetrics(self.carried_state)
+            self.supports_jit = n is not None  # for Keras' default, jit_compile="auto"
 
     @override
     def call(

@@ -10,7 +10,7 @@ import numpy as np
 
 from deeprnn_keras import checks, freezing
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
-from deeprnn_keras.data.buckets import BucketedDataset
+from deeprnn_keras.data.buckets import BucketedDataset, padded_batches
 from deeprnn_keras.data.words import WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
@@ -273,14 +273,10 @@ class SequenceModel(ConfigMixin, keras.Model):
         """Return the outputs for each sequence, (q,) or (T_i, q)."""
         arrays = self._arrays(series)
         lengths = [len(array) for array in arrays]
-        no_targets = (
-            [np.zeros(length, "int32") for length in lengths] if self.per_step else np.zeros(len(arrays), "int32")
-        )
-        data = BucketedDataset(arrays, no_targets, batch_size, masks=self.masks, shuffle=False)
         outputs: dict[int, np.ndarray] = {}  # number of a sequence: its outputs
-        for (x, *_), (rows, *_) in zip(data, data.epoch_plan(0), strict=True):
+        for rows, x in padded_batches(arrays, batch_size, self.masks):
             batch: Tensor = keras.ops.convert_to_numpy(self(x, training=False))
-            for row, values in zip(np.asarray(rows).tolist(), batch, strict=True):
+            for row, values in zip(rows.tolist(), batch, strict=True):
                 outputs[row] = values[: lengths[row]] if self.per_step else values
         return [outputs[row] for row in range(len(arrays))]
 
