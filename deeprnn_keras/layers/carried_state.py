@@ -156,16 +156,14 @@ class TensorFlowStates(StateStore):
 
         Raises:
             tf.errors.InvalidArgumentError: If the batch size has changed without a reset.
-            ValueError: If XLA compiles the step and the layer was not built with this batch size.
+            ValueError: If XLA compiles the step and the layer was built with an unknown batch size.
         """
         import tensorflow as tf
 
-        static_batch_size = tf.get_static_value(batch_size)
-        if static_batch_size != self._batch_size and _compat.is_step_compiled_by_xla():
+        if self._batch_size is None and _compat.is_step_compiled_by_xla():
             raise ValueError(
                 f"{self._name}: with stateful=True and jit_compile=True, the batch size must be known when the layer "
-                f"is built; start the model with keras.Input(batch_shape=({static_batch_size or 'n'}, ...)), or "
-                "compile it with jit_compile=False"
+                "is built; start the model with keras.Input(batch_shape=(n, ...)), or compile it with jit_compile=False"
             )
         rows = self._rows.read_value()
         fits = tf.logical_or(tf.equal(rows, 0), tf.equal(rows, batch_size))
@@ -182,6 +180,7 @@ class TensorFlowStates(StateStore):
         states = [tf.concat([state, padding], 0)[:batch_size] for state, padding in zip(stored, zeros, strict=True)]
         if reset_mask is not None:
             states = [tf.where(reset_mask[:, None], tf.zeros_like(state), state) for state in states]
+        static_batch_size = tf.get_static_value(batch_size)
         for state in states:
             state.set_shape((None if static_batch_size is None else int(static_batch_size), state.shape[1]))
         return states
