@@ -33,16 +33,16 @@ def test_windows_of_one_series(horizon, stride, labeled):
     batches = series_windows(VALUES, 5, 3, horizon=horizon, stride=stride, shuffle=False, **options)
     targets = LABELS[:, None] if labeled else VALUES
     x, y = numpy_windows([VALUES], [targets], 5, horizon, stride)
-    found = read(batches)
-    np.testing.assert_array_equal(found[0], x)
-    np.testing.assert_array_equal(found[1], y)
-    assert found[0].dtype == found[1].dtype == np.float32 and len(batches) == -(-len(x) // 3)
+    actual_x, actual_y = read(batches)
+    np.testing.assert_array_equal(actual_x, x)
+    np.testing.assert_array_equal(actual_y, y)
+    assert actual_x.dtype == actual_y.dtype == np.float32 and len(batches) == -(-len(x) // 3)
 
 
 def test_windows_do_not_cross_series():
     series = [VALUES[:8], VALUES[8:10], VALUES[10:]]  # the second is too short for a window
-    found = read(series_windows(series, 3, 4, horizon=2, shuffle=False))
-    for actual, expected in zip(found, numpy_windows(series, series, 3, 2, 1), strict=True):
+    batches = series_windows(series, 3, 4, horizon=2, shuffle=False)
+    for actual, expected in zip(read(batches), numpy_windows(series, series, 3, 2, 1), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
 
@@ -57,8 +57,8 @@ def test_every_epoch_reads_all_windows_in_a_new_order():
     first, second = read(batches)[0], read(batches)[0]
     ordered = numpy_windows([VALUES], [VALUES], 5, 1, 1)[0]
     assert np.any(first != second)
-    for found in (first, second):
-        np.testing.assert_array_equal(found[np.argsort(found[:, 0, 0])], ordered[np.argsort(ordered[:, 0, 0])])
+    for epoch in (first, second):
+        np.testing.assert_array_equal(epoch[np.argsort(epoch[:, 0, 0])], ordered[np.argsort(ordered[:, 0, 0])])
     batches.set_position(1, 2)
     np.testing.assert_array_equal(read(batches)[0], second[8:])
 

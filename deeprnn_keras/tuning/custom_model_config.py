@@ -47,7 +47,7 @@ class ModelConfig(Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """How the model is trained."""
+        """Training recipe."""
         ...
 
     def replace(self, **overrides: Any) -> Self:

@@ -38,7 +38,7 @@ class Importance:
 
     @property
     def reliable(self) -> bool:
-        """Whether the random forest predicts trials that it was not fitted to."""
+        """True if the random forest predicts trials that it was not fitted to."""
         return self.oob_r2 >= MIN_OOB_R2
 
     def __str__(self) -> str:

@@ -45,12 +45,12 @@ class TrialRecord:
 
     @property
     def complete(self) -> bool:
-        """Whether the trial has ended with a score."""
+        """True if the trial has ended with a score."""
         return self.status in ("COMPLETED", "PRUNED") and self.score is not None
 
     @property
     def failed(self) -> bool:
-        """Whether the trial has failed."""
+        """True if the trial has failed."""
         return self.status in ("FAILED", "INVALID")
 
 

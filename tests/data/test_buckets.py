@@ -20,13 +20,13 @@ IDS = [10 * k + np.arange(length) + 1 for k, length in enumerate(LENGTHS)]  # ev
 NUMBERS = np.arange(len(IDS))
 
 
-def batches(data):
+def read_batches(data):
     """Return [(x, y, weights or None)] as arrays; x may be (x, mask)."""
-    found = []
+    batches = []
     for x, y, *weights in data:
         x = tuple(part.numpy() for part in x) if isinstance(x, tuple) else x.numpy()
-        found.append((x, y.numpy(), weights[0].numpy() if weights else None))
-    return found
+        batches.append((x, y.numpy(), weights[0].numpy() if weights else None))
+    return batches
 
 
 # === Batches ===
@@ -41,9 +41,9 @@ def test_every_sequence_occurs_once_padded_on_the_right(n, num_buckets, features
     options = {"num_buckets": num_buckets, "padding": -1, "masks": True, "shuffle": shuffle, "seed": 4}
     data = BucketedDataset(sequences, NUMBERS, n, **options)
     for _ in range(2):
-        found, seen = batches(data), []
-        assert len(found) == len(data)
-        for (x, mask), y, weights in found:
+        batches, seen = read_batches(data), []
+        assert len(batches) == len(data)
+        for (x, mask), y, weights in batches:
             assert weights is None and mask.dtype == bool and 1 <= len(y) <= n and len(set(y)) == len(y)
             longest = next(length for length in data.padded_lengths if length >= max(LENGTHS[k] for k in y))
             assert x.shape[:2] == mask.shape == (len(y), longest)
@@ -53,12 +53,19 @@ def test_every_sequence_occurs_once_padded_on_the_right(n, num_buckets, features
                 assert (row[LENGTHS[number] :] == -1).all()
             seen += y.tolist()
         assert sorted(seen) == NUMBERS.tolist()
-        assert len({mask.shape[1] for (_, mask), _, _ in found}) == len(data.padded_lengths) <= num_buckets
+        assert len({mask.shape[1] for (_, mask), _, _ in batches}) == len(data.padded_lengths) <= num_buckets
 
 
 def test_buckets_contain_similar_lengths():
     data = BucketedDataset(IDS, NUMBERS, 4, boundaries=[2, 5, 6, 20], shuffle=False)
-    assert [y.tolist() for _, y, _ in batches(data)] == [[1, 6, 9], [0, 3, 4, 8], [12], [11], [2, 5, 7, 10], [13, 14]]
+    assert [y.tolist() for _, y, _ in read_batches(data)] == [
+        [1, 6, 9],
+        [0, 3, 4, 8],
+        [12],
+        [11],
+        [2, 5, 7, 10],
+        [13, 14],
+    ]
     assert data.padded_lengths == [2, 5, 6, 12]
     assert BucketedDataset(IDS[:1], [0], 4, boundaries=[2, 5, 6]).padded_lengths == [3]
 
@@ -76,7 +83,7 @@ def test_targets_per_step_and_their_weights(form):
     expected = step_weights if form == "per step" else [np.ones(length) for length in LENGTHS]
     if form == "per sequence":
         expected = [np.full(length, weight) for length, weight in zip(LENGTHS, weights, strict=True)]
-    for x, y, w in batches(BucketedDataset(IDS, targets, 4, num_buckets=3, weights=weights, num_classes=V)):
+    for x, y, w in read_batches(BucketedDataset(IDS, targets, 4, num_buckets=3, weights=weights, num_classes=V)):
         assert x.dtype == y.dtype == "int32" and w.dtype == "float32" and x.shape == y.shape == w.shape
         for rows in zip(x, y, w, strict=True):
             number = next(k for k, ids in enumerate(IDS) if ids[0] == rows[0][0])
@@ -86,10 +93,12 @@ def test_targets_per_step_and_their_weights(form):
 
 def test_targets_with_several_columns(rng):
     vectors = [rng.normal(size=(length, 3)) for length in LENGTHS]
-    for x, y, weights in batches(BucketedDataset(vectors, vectors, 4, num_buckets=3)):
+    for x, y, weights in read_batches(BucketedDataset(vectors, vectors, 4, num_buckets=3)):
         np.testing.assert_array_equal(x, y)
         assert y.dtype == "float32" and ((x != 0).all(-1) == weights).all()
-    ((x, y, weights),) = batches(BucketedDataset(IDS[:2], np.eye(2), 2, num_buckets=1, weights=[2, 0.5], shuffle=False))
+    ((x, y, weights),) = read_batches(
+        BucketedDataset(IDS[:2], np.eye(2), 2, num_buckets=1, weights=[2, 0.5], shuffle=False)
+    )
     assert y.tolist() == [[1, 0], [0, 1]] and weights.tolist() == [2, 0.5] and x.tolist() == [[1, 2, 3], [11, 0, 0]]
 
 
@@ -102,7 +111,7 @@ def test_order_depends_on_seed_and_epoch(steps):
         return BucketedDataset(IDS, NUMBERS, 2, num_buckets=3, seed=seed, steps=steps)
 
     def read_epoch(data):
-        return [y.tolist() for _, y, _ in batches(data)]
+        return [y.tolist() for _, y, _ in read_batches(data)]
 
     data, other = dataset(), dataset()
     epochs = [read_epoch(data) for _ in range(3)]
@@ -180,12 +189,12 @@ def test_loss_and_metrics_count_real_steps_only(rng, kind, weighted):
 
     logs = [{name: values[0] for name, values in model.fit(data, shuffle=False, verbose=0).history.items()}]
     logs.append(model.evaluate(data, verbose=0, return_dict=True))
-    for epoch, found in enumerate(logs):
+    for epoch, values in enumerate(logs):
         rows = [rows for rows, _ in data.epoch_plan(epoch)]
         batch_mean = np.average([mean_of(batch) for batch in rows], weights=[len(batch) for batch in rows])
-        assert found["loss"] == pytest.approx(batch_mean, rel=1e-5)  # Keras weights batches by their number of rows
-        assert found["perplexity"] == pytest.approx(math.exp(mean_of(NUMBERS)), rel=1e-5)
-        assert found["bits_per_character"] == pytest.approx(mean_of(NUMBERS) / math.log(2), rel=1e-5)
+        assert values["loss"] == pytest.approx(batch_mean, rel=1e-5)  # Keras weights batches by their number of rows
+        assert values["perplexity"] == pytest.approx(math.exp(mean_of(NUMBERS)), rel=1e-5)
+        assert values["bits_per_character"] == pytest.approx(mean_of(NUMBERS) / math.log(2), rel=1e-5)
     assert logs[0]["loss"] != pytest.approx(mean_of(NUMBERS), rel=1e-5)
 
 
@@ -202,8 +211,8 @@ def test_gradient_is_that_of_the_mean_over_real_steps(rng):
 
     in_one_batch = updates(BucketedDataset(sequences, sequences, 3, num_buckets=1))
     separate = [updates(BucketedDataset([ids], [ids], 1)) for ids in sequences]
-    for found, *parts in zip(in_one_batch, *separate, strict=True):
-        np.testing.assert_allclose(found, np.average(parts, axis=0, weights=[2, 9, 4]), atol=1e-6)
+    for actual, *parts in zip(in_one_batch, *separate, strict=True):
+        np.testing.assert_allclose(actual, np.average(parts, axis=0, weights=[2, 9, 4]), atol=1e-6)
 
 
 def test_keras_reductions_divide_as_documented(rng):
@@ -232,9 +241,9 @@ def test_classification_equals_unpadded_sequences(rng, kind):
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     options = {"padding": -3.5 if kind == "masking" else 0, "masks": kind in WITH_MASKS, "num_classes": 3, "seed": 1}
     data = BucketedDataset(sequences, NUMBERS % 3, 4, num_buckets=3, **options)
-    found, order = model.predict(data, verbose=0), np.concatenate([rows for rows, _ in data.epoch_plan(0)])
+    outputs, order = model.predict(data, verbose=0), np.concatenate([rows for rows, _ in data.epoch_plan(0)])
     expected = np.stack([unpadded_outputs(model, kind, sequences[k]) for k in order])
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    np.testing.assert_allclose(outputs, expected, atol=2e-6)
     assert model.evaluate(data, verbose=0) == pytest.approx(nats_of(order % 3, expected).mean(), rel=1e-5)
 
 

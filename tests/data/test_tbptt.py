@@ -7,13 +7,13 @@ from deeprnn_keras import TBPTTDataset, token_windows
 from deeprnn_keras.data.stream_plan import random_lengths
 
 
-def batches(data):
+def read_batches(data):
     """Return [(x, reset_mask or None, y)] as arrays."""
-    found = []
+    batches = []
     for x, y in data:
         x, reset_mask = x if isinstance(x, tuple) else (x, None)
-        found.append((x.numpy(), None if reset_mask is None else reset_mask.numpy(), y.numpy()))
-    return found
+        batches.append((x.numpy(), None if reset_mask is None else reset_mask.numpy(), y.numpy()))
+    return batches
 
 
 # === Streams ===
@@ -22,49 +22,49 @@ def batches(data):
 @pytest.mark.parametrize(("size", "n", "length"), [(61, 3, 4), (60, 3, 4), (13, 1, 12), (13, 12, 1), (25, 2, 3)])
 def test_streams_are_contiguous_and_targets_are_the_next_step(size, n, length):
     stream = np.random.default_rng(0).integers(100, size=size)
-    found = batches(TBPTTDataset(stream, n, length))
-    x, y = (np.concatenate([batch[k] for batch in found], axis=1) for k in (0, 2))
-    steps = len(found) * length
-    assert len(found) == (size - 1) // length // n >= 1
+    batches = read_batches(TBPTTDataset(stream, n, length))
+    x, y = (np.concatenate([batch[k] for batch in batches], axis=1) for k in (0, 2))
+    steps = len(batches) * length
+    assert len(batches) == (size - 1) // length // n >= 1
     for row in range(n):
         np.testing.assert_array_equal(x[row], stream[row * steps : (row + 1) * steps])
         np.testing.assert_array_equal(y[row], stream[row * steps + 1 : (row + 1) * steps + 1])
-    assert [batch[1].tolist() for batch in found] == [[k == 0] * n for k in range(len(found))]
+    assert [batch[1].tolist() for batch in batches] == [[k == 0] * n for k in range(len(batches))]
 
 
 def test_rows_do_not_cross_pieces():
     pieces = [np.arange(9), 100 + np.arange(8), 200 + np.arange(2)]
-    found = batches(TBPTTDataset(pieces, 2, 2))
-    assert [batch[0].tolist() for batch in found] == [[[0, 1], [6, 7]], [[2, 3], [100, 101]], [[4, 5], [102, 103]]]
-    assert [batch[1].tolist() for batch in found] == [[True, True], [False, True], [False, False]]
-    assert [batch[2].tolist() for batch in found] == [[[1, 2], [7, 8]], [[3, 4], [101, 102]], [[5, 6], [103, 104]]]
+    batches = read_batches(TBPTTDataset(pieces, 2, 2))
+    assert [batch[0].tolist() for batch in batches] == [[[0, 1], [6, 7]], [[2, 3], [100, 101]], [[4, 5], [102, 103]]]
+    assert [batch[1].tolist() for batch in batches] == [[True, True], [False, True], [False, False]]
+    assert [batch[2].tolist() for batch in batches] == [[[1, 2], [7, 8]], [[3, 4], [101, 102]], [[5, 6], [103, 104]]]
 
 
 def test_user_provided_features_and_targets(rng):
     stream, targets = rng.normal(size=(12, 3)), np.arange(12)
-    found = batches(TBPTTDataset(stream, 2, 3, targets=targets, reset_mask=False))
-    np.testing.assert_allclose(found[1][0], [stream[3:6], stream[9:12]], rtol=1e-6)
-    assert [batch[2].tolist() for batch in found] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
-    assert found[0][1] is None and found[0][0].dtype == "float32"
-    next_step = batches(TBPTTDataset(stream, 1, 5))
+    batches = read_batches(TBPTTDataset(stream, 2, 3, targets=targets, reset_mask=False))
+    np.testing.assert_allclose(batches[1][0], [stream[3:6], stream[9:12]], rtol=1e-6)
+    assert [batch[2].tolist() for batch in batches] == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    assert batches[0][1] is None and batches[0][0].dtype == "float32"
+    next_step = read_batches(TBPTTDataset(stream, 1, 5))
     np.testing.assert_allclose(next_step[1][2][0], stream[6:11], rtol=1e-6)
 
 
 def test_targets_in_a_list_of_numbers():
-    found = batches(TBPTTDataset(list(range(6)), 1, 3, targets=list(range(10, 16))))
-    assert [batch[2].tolist() for batch in found] == [[[10, 11, 12]], [[13, 14, 15]]]
+    batches = read_batches(TBPTTDataset(list(range(6)), 1, 3, targets=list(range(10, 16))))
+    assert [batch[2].tolist() for batch in batches] == [[[10, 11, 12]], [[13, 14, 15]]]
 
 
 def test_dataset_of_given_streams():
     streams = [np.arange(7), 10 + np.arange(7)]
-    found = batches(TBPTTDataset.from_streams(streams, 3))
-    assert [batch[0].tolist() for batch in found] == [[[0, 1, 2], [10, 11, 12]], [[3, 4, 5], [13, 14, 15]]]
+    batches = read_batches(TBPTTDataset.from_streams(streams, 3))
+    assert [batch[0].tolist() for batch in batches] == [[[0, 1, 2], [10, 11, 12]], [[3, 4, 5], [13, 14, 15]]]
 
 
 def test_epochs_with_fixed_steps_continue_the_stream():
     data = TBPTTDataset(np.arange(7), 1, 2, steps=2)
-    found = [[batch[0].tolist() for batch in batches(data)] for _ in range(3)]
-    assert len(data) == 2 and found == [[[[0, 1]], [[2, 3]]], [[[4, 5]], [[0, 1]]], [[[2, 3]], [[4, 5]]]]
+    batches = [[batch[0].tolist() for batch in read_batches(data)] for _ in range(3)]
+    assert len(data) == 2 and batches == [[[[0, 1]], [[2, 3]]], [[[4, 5]], [[0, 1]]], [[[2, 3]], [[4, 5]]]]
 
 
 # === Random lengths ===
@@ -75,10 +75,10 @@ def test_random_lengths_cover_the_stream():
     epochs = [data.lengths(epoch) for epoch in range(4)]
     for lengths in epochs:
         assert len(lengths) == len(data) and lengths.sum() == 10_000 and lengths.min() >= 5
-    found = batches(data)
-    assert [batch[0].shape for batch in found] == [(4, length) for length in epochs[0]]
+    batches = read_batches(data)
+    assert [batch[0].shape for batch in batches] == [(4, length) for length in epochs[0]]
     for row in range(4):
-        x = np.concatenate([batch[0][row] for batch in found])
+        x = np.concatenate([batch[0][row] for batch in batches])
         np.testing.assert_array_equal(x, np.arange(10_000 * row, 10_000 * (row + 1)))
     assert len({tuple(lengths) for lengths in epochs}) == 4
     again = TBPTTDataset(np.arange(40_001), 4, 70, random_bptt=True, seed=3)
@@ -110,7 +110,7 @@ def test_iteration_starts_at_the_position(kind):
         return TBPTTDataset(np.arange(200), 2, 12, random_bptt="random" in kind, seed=5, reset_mask=False)
 
     def read_epoch(data):
-        return [batch[0].tolist() for batch in batches(data)]
+        return [batch[0].tolist() for batch in read_batches(data)]
 
     data, other = dataset(), dataset()
     epochs = [read_epoch(data) for _ in range(4)]

@@ -35,12 +35,12 @@ def test_overlapping_windows():
 @pytest.mark.parametrize("stride", [None, 1, 3, 11])
 def test_targets_are_shifted_by_one_within_a_piece(rng, stride, shuffle):
     pieces = [1000 * k + np.arange(size) for k, size in enumerate([50, 1, 9, 8, 31])]
-    got = rows(token_windows(pieces, 8, 4, stride=stride, shuffle=shuffle))
-    for x, y in got:
+    windows = rows(token_windows(pieces, 8, 4, stride=stride, shuffle=shuffle))
+    for x, y in windows:
         np.testing.assert_array_equal(x, x[0] + np.arange(8))  # ids are consecutive within a piece only
         np.testing.assert_array_equal(y, np.array(x) + 1)
     expected = [1000 * k + s for k, n in enumerate([50, 1, 9, 8, 31]) for s in range(0, n - 8, stride or 8)]
-    assert sorted(x[0] for x, _ in got) == expected
+    assert sorted(x[0] for x, _ in windows) == expected
 
 
 def test_shapes_dtypes_and_partial_last_batch():

@@ -156,5 +156,5 @@ def test_command_trains_a_model_of_words(tmp_path, monkeypatch):
     size = len(set(RHYME.split())) + 2
     assert f"words, vocabulary of {size}" in result.stdout and "bits per word" in result.stdout
     assert "gzip" not in result.stdout and "bits/word" in result.stdout
-    found = json.loads((tmp_path / "runs" / "zaremba_small" / "result.json").read_text())["validation"]
-    assert found["words"] > 0 and 0 < found["bits_per_word"] < np.log2(size) + 1
+    scores = json.loads((tmp_path / "runs" / "zaremba_small" / "result.json").read_text())["validation"]
+    assert scores["words"] > 0 and 0 < scores["bits_per_word"] < np.log2(size) + 1
