@@ -112,4 +112,4 @@ def keras_classes() -> frozenset[tuple[str | None, str]]:
 
 def unknown_activation(argument: str, value: object) -> ValueError:
     """Return the error for an activation that Keras does not know."""
-    return ValueError(f"unknown {argument} {value!r}{checks.nearest(value, activations())}")
+    return ValueError(f"unknown {argument} {value!r}{checks.suggestion(value, activations())}")

@@ -173,7 +173,7 @@ def build_dataclass(
     arguments: Config = dict(converted)
     for name, value in values.items():
         if name not in names:
-            raise ValueError(f"unknown field {name!r}{checks.nearest(name, names)}")
+            raise ValueError(f"unknown field {name!r}{checks.suggestion(name, names)}")
         try:
             arguments[name] = msgspec.convert(value, hints[name])
         except msgspec.ValidationError as error:

@@ -29,7 +29,7 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
         num_layers = checks.positive_int("num_layers", num_layers)
     if isinstance(units, (list, tuple)):
         if not units:
-            raise ValueError("units must be an integer or a list with one entry per layer, got an empty list")
+            raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
         return [checks.positive_int("units", h) for h in checks.per_layer("units", units, num_layers or len(units))]
     return [checks.positive_int("units", units)] * (num_layers or 1)
 

@@ -254,7 +254,7 @@ def _activation(name: str, function: object) -> Callable[..., Tensor]:
         return keras.activations.get(function)
     except ValueError:
         names = [known for known in dir(keras.activations) if not known.startswith("_")]
-        raise ValueError(f"unknown {name} {function!r}{checks.nearest(function, names)}") from None
+        raise ValueError(f"unknown {name} {function!r}{checks.suggestion(function, names)}") from None
 
 
 def _signature(equations_class: type[Equations]) -> inspect.Signature:
