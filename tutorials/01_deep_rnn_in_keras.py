@@ -103,7 +103,7 @@ assert np.allclose(whole, segments, atol=1e-6)
 # The King James Bible is included in the package. The model reads a character and predicts a distribution over the
 # next one. Its loss is the cross-entropy in nats per character; its exponential is the *perplexity*, and the loss
 # divided by $\ln 2$ is the number of *bits per character*, which is comparable with the size of a compressed file. The
-# last tenth of each of ten equal stretches of the text is held out, because the end of the book differs from its
+# last tenth of each of ten equal segments of the text is held out, because the end of the book differs from its
 # beginning.
 
 # %%
