@@ -43,7 +43,7 @@ def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) 
 
     The scores are read from the files of the package music21, which is not imported; repeat signs are ignored.
     The split is defined by this package: of every ten catalogue numbers, in their order, the first eight are for
-    training, the ninth for validation, and the tenth for testing, so that the versions of a work are in the same subset.
+    training, the ninth for validation, and the tenth for testing, so that versions of a work are in the same subset.
 
     Args:
         frames_per_quarter: Number of frames per quarter note: 1, 2, or 4.
