@@ -103,7 +103,7 @@ assert np.allclose(whole, segments, atol=1e-6)
 # The King James Bible is included in the package. The model reads a character and predicts a distribution over the next
 # one. The loss is the cross-entropy in nats per character; its exponential is the *perplexity*, and the loss divided by
 # $\ln 2$ is the number of *bits per character*, which is comparable with the size of a compressed file. `split` divides
-# the text into ten equal stretches and holds out the last tenth of each, because the end of the book differs from its
+# the text into ten equal segments and holds out the last tenth of each, because the end of the book differs from its
 # beginning.
 
 # %%
