@@ -1,4 +1,4 @@
-"""`deeprnn tune`."""
+"""The command `deeprnn tune`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,21 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 @click.command()
 @click.argument("name")
 @click.option(
-    "--text", "--data", "data", type=click.Path(path_type=Path), help="Data file.  [default: the data of the model]"
+    "--text",
+    "--data",
+    "data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Data file, as in deeprnn train.  [default: the data of the model]",
 )
 @_range_option("--layers", "num_layers", int, "Number of recurrent layers, L.  [default: 1:4]")
 @_range_option("--units", "units", int, "Hidden units of all layers, h.  [default: 32:512]")
 @_range_option("--cell", "cell", str, "Cells: rnn, gru, lstm, rhn, ...  [default: lstm,gru,rnn]")
 @_range_option(
-    "--connection", "connection", str, "stack, residual, or skip, where L is at least 3.  [default: stack,residual]"
+    "--connection",
+    "connection",
+    str,
+    "Connections between layers, if L is at least 3: stack, residual, or skip.  [default: stack,residual]",
 )
 @_range_option("--input-dropout", "input_dropout", float, "Dropout rate on the input.  [default: own]")
 @_range_option("--dropout", "dropout", float, "Dropout rate between layers.  [default: 0:0.7]")
@@ -48,33 +56,57 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 @_range_option("--forget-bias", "forget_bias", float, "Initial forget bias of gated cells.  [default: 0,1,5]")
 @_range_option("--batch-size", "batch_size", int, "Windows or series per update, n.  [default: own]")
 @_range_option("--bptt", "bptt", int, "Time steps per window, T.  [default: own]")
-@click.option("--params", type=Amount(), help="Number of weights of every model: h is solved within --units.")
-@click.option("--max-params", type=Amount(), help="Maximum number of weights.")
+@click.option(
+    "--params", type=Amount(), help="Number of parameters of every model; h is chosen within --units to match it."
+)
+@click.option("--max-params", type=Amount(), help="Maximum number of parameters.")
 @click.option("--max-step-ms", type=float, help="Maximum duration of a training step on this machine, in ms.")
 @click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Search algorithm.  [default: bayesian]")
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="Maximum number of trials.  [default: 20; grid, hyperband: no limit]"
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    help="Maximum number of trials.  [default: 20; no limit for grid and hyperband]",
 )
-@click.option("--minutes", type=MINUTES, help="Time limit for everything; it determines the length of trials.")
-@click.option("--updates", type=click.IntRange(min=4), help="Updates per trial.  [default: about one minute]")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel trials.")
+@click.option(
+    "--minutes", type=MINUTES, metavar="FLOAT", help="Time limit for the search and the training of the best model."
+)
+@click.option(
+    "--updates",
+    type=click.IntRange(min=4),
+    metavar="INTEGER",
+    help="Updates per trial.  [default: derived from --minutes, or about one minute of training]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    default=1,
+    show_default=True,
+    help="Number of parallel trials.",
+)
 @click.option("--seed", type=int, help="Random seed for samples, initialization, shuffling, and dropout.  [default: 0]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     help="Output directory; must not exist.  [default: runs/tune_NAME, numbered if taken]",
 )
 @click.option("--resume", is_flag=True, help="Continue the search in --output, or the most recent one.")
 def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **options: Any) -> None:
-    """Find L, h, and other hyperparameters for zoo model NAME.
+    """Search for the best L, h, and other hyperparameters of zoo model NAME.
 
-    RANGE is LOW:HIGH, comma-separated values, one value, or "own": the value of NAME. The search reports a table of the
-    best configurations, a heat map over L and h, the objective against the number of weights, the importance of each
-    hyperparameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
+    RANGE is LOW:HIGH, comma-separated values, one value, or "own" to keep the value of NAME. The search reports a table
+    of the best configurations, a heat map over L and h, the objective against the number of parameters, and the
+    importance of each hyperparameter. It then trains the best model from scratch and saves it as a preset, which
+    zoo.create_model loads.
 
-    After Ctrl-C or a kill, --resume continues; only running trials are lost. Several machines share a search through
-    keras-tuner's variables KERASTUNER_TUNER_ID (one of them "chief"), KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT, and
-    a common --output; a last run with --resume and without the variables completes it.
+    --resume continues a search after Ctrl-C or a kill; only running trials are lost.
+
+    Several machines share a search through a common --output and keras-tuner's environment variables
+    KERASTUNER_TUNER_ID ("chief" on one machine), KERASTUNER_ORACLE_IP, and KERASTUNER_ORACLE_PORT. After the last
+    trial, run the command once with --resume and without these variables to report the results and train the best
+    model.
     """
     from rich.console import Console
 
@@ -125,7 +157,7 @@ def _run(search: Search, config: Configuration, name: str, console: Console) -> 
 
     space = ", ".join(f"{key.replace('_', ' ')} {text}" for key, text in search.hyper.space.describe().items())
     console.print(f"[bold]{name}[/] on {escape(search.data.name)}: {space}", highlight=False)
-    # every worker runs this command with --resume: settings and plan are on disk
+    # for each worker, which reads the settings and the plan from the directory
     command = [sys.executable, "-m", "deeprnn_keras.cli", "tune", name, "--resume", "--output", str(search.directory)]
     try:
         search.plan()
@@ -137,8 +169,8 @@ def _run(search: Search, config: Configuration, name: str, console: Console) -> 
         )
         if not search.run(console, command).rows:
             raise ValueError(
-                f"no trial was completed within --minutes {search.minutes}; pass more --minutes in a new search; "
-                f"records are in {str(search.directory)!r}"
+                f"no trial was completed within --minutes {search.minutes}; start a new search with a larger value; "
+                f"the records are in {str(search.directory)!r}"
             )
         search.confirm(console)
         return _finish(search, console)
@@ -163,7 +195,7 @@ def _finish(search: Search, console: Console) -> int:
         console.print(str(importance), highlight=False)
     files = results.save(search.directory)
     best = results.best()
-    console.print(f"Retraining the best: {best.cell} {best.layers} x {best.units_label}", highlight=False)
+    console.print(f"Retraining the best configuration: {best.cell} {best.layers} x {best.units_label}", highlight=False)
     run, model = search.retrain(console)
     if run.ending == "interrupted":
         raise KeyboardInterrupt
