@@ -1,4 +1,6 @@
-"""One worker against two: `python -m benchmarks.tune_workers` times the same twelve trials with both, alternating.
+"""Duration of a tuner search with one worker and with two.
+
+`python -m benchmarks.tune_workers` runs the same 12 trials with one and with two workers, alternating.
 
 Each trial trains a character model on the King James Bible for 240 updates: in one case with h from 32 to 128, in the
 other from 64 to 256. The wider a model, the better a single process uses both cores by itself. The duration is that of
@@ -50,7 +52,7 @@ def time_search(workers: int, widths: str) -> tuple[float, dict[str, float]]:
 
 
 def compare(widths: str) -> dict[str, Any]:
-    """Return the durations of alternating rounds, the ratio of the medians, and the largest difference of a value."""
+    """Return the durations of alternating rounds, the ratio of medians, and the largest difference of trial values."""
     times: dict[int, list[float]] = {1: [], 2: []}
     values: dict[int, dict[str, float]] = {}
     for number in range(ROUNDS):
@@ -66,7 +68,7 @@ def compare(widths: str) -> dict[str, Any]:
 
 
 def main(*widths: str) -> None:
-    """Measure the cases in `widths`, or all, and store the results."""
+    """Measure the given cases of `WIDTHS`, or all of them, and save the results."""
     from deeprnn_keras.bench.environment import environment, load_notes
     from deeprnn_keras.training.files import save_json
 

@@ -1,7 +1,7 @@
 """Deep recurrent networks in Keras: layers, initializers, training, and a model zoo of published configurations.
 
-Names and submodules are imported on first use (SPEC 1), because importing TensorFlow takes seconds and many commands do
-not need it. `__init__.pyi` lists them, for editors and for `lazy_loader`.
+Names and submodules are imported on first use (Scientific Python SPEC 1), because importing TensorFlow takes seconds
+and many commands do not need it. `__init__.pyi` lists them, for editors and for `lazy_loader`.
 """
 
 from importlib.metadata import version as _version
@@ -13,7 +13,7 @@ __version__ = _version("deeprnn-keras")
 
 _checkout = _Path(__file__).resolve().parents[1]
 if not _Path(__file__).with_name("zoo").is_dir() and (_checkout / "zoo" / "registry.py").is_file():
-    # Python started in a checkout imports this directory, not an installed copy; in a checkout, zoo/ is in its parent
+    # in a checkout, Python imports this directory instead of an installed copy, and zoo/ is beside it, not inside it
     __path__.append(str(_checkout))
 
 _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> object:
 
 
 def _hint(name: str) -> str:
-    """Return the end of an error message: the new name, or the submodule that has a name missing at the top level."""
+    """Return the end of an error message: the new name of a renamed object, or the submodule that provides `name`."""
     if name in _RENAMED:
         return f"; it is now {_RENAMED[name]!r}"
     for path in sorted(_Path(__file__).parent.glob("*/__init__.py*")):  # `__all__` lists names in double quotes

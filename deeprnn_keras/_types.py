@@ -1,4 +1,4 @@
-"""Type aliases for values that Keras and NumPy accept but do not name."""
+"""Type aliases for arguments and results of functions in this package."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 Tensor: TypeAlias = Any
-"""A tensor of the Keras backend, a `KerasTensor`, or an array: Keras has no common type."""
+"""A tensor of the Keras backend, a `KerasTensor`, or an array. Keras has no common type for them."""
 
 ArrayLike: TypeAlias = Any
-"""An array or what `numpy.asarray` takes."""
+"""An array, or a value that `numpy.asarray` converts to one."""
 
 Nested: TypeAlias = Any
 """A tensor, mask, or shape, or a nested list or tuple of them, as in `keras.tree`."""
 
 Layer: TypeAlias = Any
-"""A `keras.layers.Layer` whose class is not known, such as a layer of the user's."""
+"""A `keras.layers.Layer` whose class is not known, such as a user-defined layer."""
 
 Cell: TypeAlias = Any
 """A Keras RNN cell: an object with `call`, `state_size`, and `output_size`."""
@@ -43,10 +43,10 @@ Logs: TypeAlias = "dict[str, Any] | None"
 """Argument `logs` of the methods of a Keras callback."""
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
-"""A path that the user passes."""
+"""The path of a file or directory."""
 
 Shape: TypeAlias = "tuple[int | None, ...]"
-"""A shape with None for sizes that are not known."""
+"""A shape, with None for each unknown size."""
 
 TaskData: TypeAlias = Any
 """The data of a task family, as returned by `Family.load_data`: a `Split`, or another type that the family defines."""

@@ -1,4 +1,4 @@
-"""Checks of arguments whose error messages name the argument, the value received, and what is supported."""
+"""Argument checks. Their error messages state the argument, the value received, and what is supported."""
 
 from __future__ import annotations
 
@@ -86,17 +86,17 @@ def fraction(name: str, value: object) -> float:
     return number(name, value, low=0.0, high=1.0, supported="a number in (0, 1)")
 
 
-_BELOW_ZERO = math.nextafter(0.0, -1.0)
+_BELOW_ZERO = math.nextafter(0.0, -1.0)  # an exclusive lower bound that admits 0
 
 
 def one_of(name: str, value: object, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`; otherwise raise a ValueError that suggests the closest ones."""
     if isinstance(value, str) and value in choices:
         return value
-    raise ValueError(f"unknown {name} {value!r}{nearest(value, choices)}")
+    raise ValueError(f"unknown {name} {value!r}{suggestion(value, choices)}")
 
 
-def nearest(value: object, choices: Iterable[str]) -> str:
+def suggestion(value: object, choices: Iterable[str]) -> str:
     """Return the end of an error message: the choices similar to `value`, or else all of them."""
     choices = sorted(choices)
     near = difflib.get_close_matches(str(value).lower(), choices, n=3, cutoff=0.5)
@@ -105,8 +105,8 @@ def nearest(value: object, choices: Iterable[str]) -> str:
     return f"; choose from {', '.join(map(repr, choices))}"
 
 
-def no_old_names(caller: str, arguments: Iterable[str], renamed: Mapping[str, str]) -> None:
-    """Raise a TypeError if an argument was given by a name that has been changed.
+def reject_former_names(caller: str, arguments: Iterable[str], renamed: Mapping[str, str]) -> None:
+    """Raise a TypeError if an argument was passed by its former name.
 
     Args:
         caller: Name of the class or function.
@@ -118,7 +118,7 @@ def no_old_names(caller: str, arguments: Iterable[str], renamed: Mapping[str, st
 
 
 def per_layer(name: str, value: object, num_layers: int) -> list[Any]:
-    """Return a list with one entry per layer, from one value for all layers or from such a list."""
+    """Return `value` as a list with one entry per layer; a single value applies to all layers."""
     if not isinstance(value, (list, tuple)):
         return [value] * num_layers
     if len(value) != num_layers:
@@ -130,10 +130,10 @@ def per_layer(name: str, value: object, num_layers: int) -> list[Any]:
 
 
 def new_directory(name: str, path: PathLike) -> Path:
-    """Return `path` if it is a directory that is empty or can be created, and is writable.
+    """Return `path` if it is an empty, writable directory, or if such a directory can be created there.
 
     Raises:
-        ValueError: If `path` is a file, a directory that is not empty, or not writable.
+        ValueError: If `path` is a file, is below a file, is a directory that is not empty, or is not writable.
     """
     path = Path(path).expanduser()
     if path.exists() and not path.is_dir():
@@ -144,13 +144,17 @@ def new_directory(name: str, path: PathLike) -> Path:
             "pass a directory that does not exist yet, so that no file is overwritten"
         )
     parent = next(directory for directory in [path, *path.absolute().parents] if directory.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+    if not parent.is_dir():
+        raise ValueError(
+            f"{name} {str(path)!r} could not be created: {str(parent)!r} is a file; pass a path below a directory"
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{name} {str(path)!r} is not writable: no write permission in {str(parent)!r}")
     return path
 
 
 def model_file(name: str, path: PathLike) -> Path:
-    """Return the `.keras` file at `path`, or `model.keras` in an output directory of a run.
+    """Return the path of a `.keras` file: `path`, or `model.keras` in `path` if it is the output directory of a run.
 
     Raises:
         FileNotFoundError: If the file does not exist.

@@ -1,4 +1,4 @@
-"""Registry of named entries whose errors suggest similar names."""
+"""Registry of named entries that suggests similar names if a name is unknown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Registry(Generic[Entry]):
     """Collection of entries by name.
 
     Args:
-        kind: Kind of the entries, for error messages: "model", "cell".
+        kind: Kind of the entries, for error messages, such as "model" or "cell".
         entries: Initial entries.
 
     >>> from deeprnn_keras.registry import Registry

@@ -80,7 +80,7 @@ def test_recorded_results_are_those_of_the_model(monkeypatch):
     ("arguments", "message"),
     [
         (["evaluate", "vowels_bigru_2x6"], "unknown model 'vowels_bigru_2x6'; did you mean 'vowels_bigru_2x64'"),
-        (["evaluate", "d2l_rnn_2x32"], "d2l_rnn_2x32 has no trained weights; train it, and pass the directory"),
+        (["evaluate", "d2l_rnn_2x32"], "d2l_rnn_2x32 has no trained weights; train it, and pass the output directory"),
         (
             ["evaluate", "vowels_bigru_2x64", "--data", "a.csv"],
             "are included; leave out --data",

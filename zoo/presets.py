@@ -145,7 +145,7 @@ def _known_fields(dataclass_type: type[Any], values: Mapping[str, Any], path: Pa
     names = {field.name for field in fields(dataclass_type)}
     for name in values:
         if name not in names:
-            raise ValueError(f"{str(path)!r}: unknown field {name!r}{checks.nearest(name, names)}")
+            raise ValueError(f"{str(path)!r}: unknown field {name!r}{checks.suggestion(name, names)}")
     return dict(values)
 
 

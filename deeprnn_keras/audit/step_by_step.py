@@ -85,20 +85,20 @@ class StepByStep:
         output = results if self.stack.return_all_layers else results[0]
         if not self.stack.return_state:
             return output
-        from deeprnn_keras.layers.state_structure import join_state
+        from deeprnn_keras.layers.state_structure import pack_state
 
         final_states = [
             [tf.cast(state, self.stack.compute_dtype) for state in layer_pass.states[-1]] for layer_pass in self.passes
         ]
-        return (output, *join_state(final_states))
+        return (output, *pack_state(final_states))
 
     def _initial_states(self, initial_state: Sequence[Any] | None, n: int) -> list[list[Tensor]]:
         import tensorflow as tf
 
-        from deeprnn_keras.layers.state_structure import split_state
+        from deeprnn_keras.layers.state_structure import unpack_state
 
         dtype = self.stack.variable_dtype
-        passed = split_state(initial_state, self.stack.state_size, n)
+        passed = unpack_state(initial_state, self.stack.state_size, n)
         return [
             [tf.cast(state, dtype) for state in states] or [tf.zeros((n, size), dtype) for size in sizes]
             for states, sizes in zip(passed, self.stack.state_size, strict=True)

@@ -1,4 +1,4 @@
-"""The command `deeprnn`, a thin layer over the library; only commands that compute import TensorFlow."""
+"""The command `deeprnn`, a thin layer over the library; only commands that build or run a model import TensorFlow."""
 
 from deeprnn_keras.cli.main import main
 

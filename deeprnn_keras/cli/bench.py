@@ -25,22 +25,30 @@ def _split_commas(ctx: click.Context, param: click.Parameter, values: tuple[str,
 
 
 def _list_option(flag: str, target: str, metavar: str, description: str) -> Callable[[Command], Command]:
-    """Return an option whose values are separated by commas, or passed by repeating the option."""
+    """Return an option that accepts comma-separated values and may be repeated."""
     return click.option(flag, target, multiple=True, callback=_split_commas, metavar=metavar, help=description)
 
 
 @click.group()
 def bench() -> None:
-    """Benchmark this machine."""
+    """Run benchmarks on this machine."""
 
 
 @bench.command()
-@_list_option("--sizes", "sizes", "LxhxnxT", "Layers, units, batch size, and time steps, for example 2x256x32x35.")
+@_list_option(
+    "--sizes", "sizes", "LxhxnxT", "Layers L, units h, batch size n, and time steps T, for example 2x256x32x35."
+)
 @_list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
 @_list_option("--mode", "modes", "MODE", "train or infer.")
 @_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
-@click.option("--rounds", type=int, help="Rounds per case; the implementations take turns.  [default: 5]")
-@click.option("--seconds", type=float, help="Seconds per turn, at least three steps.  [default: 0.6]")
+@click.option(
+    "--rounds", type=int, help="Rounds per case; each round measures every implementation once.  [default: 5]"
+)
+@click.option(
+    "--seconds",
+    type=float,
+    help="Duration of each measurement in seconds; it includes at least 3 steps.  [default: 0.6]",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
 @click.option(
     "--output",
@@ -48,16 +56,23 @@ def bench() -> None:
     metavar="DIRECTORY",
     help="Output directory; must not exist.  [default: runs/bench_kernels, numbered if taken]",
 )
-@click.option("--quick", is_flag=True, help="Two-minute run: LSTM in three sizes, without memory and epochs.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Measure in about 2 minutes: LSTM in 3 sizes, without the memory measurement and the training epochs.",
+)
 @click.option("--no-memory", is_flag=True, help="Skip the memory measurement.")
-@click.option("--no-epoch", is_flag=True, help="Skip the training epochs on the King James Bible.")
-@click.option("--epoch-updates", type=int, default=300, show_default=True, help="Maximum number of updates per epoch.")
-@click.option("--resume", is_flag=True, help="Continue the measurement in --output.")
+@click.option("--no-epoch", is_flag=True, help="Skip the measurement of training epochs on the King James Bible.")
+@click.option(
+    "--epoch-updates", type=int, default=300, show_default=True, help="Maximum number of updates measured per epoch."
+)
+@click.option("--resume", is_flag=True, help="Resume the interrupted measurement in --output.")
 def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> None:
     """Compare Keras, PyTorch, and deeprnn-keras layers on the CPU.
 
-    --sizes, --cell, --mode, and --impl accept comma-separated values; by default everything is measured. Ctrl-C stops
-    the measurement and saves the results so far.
+    --sizes, --cell, --mode, and --impl accept comma-separated values. By default, a standard grid of sizes, cells, and
+    modes is measured for keras, torch, drop-ins, and DeepRNN. Ctrl-C stops the measurement and saves the results
+    obtained so far.
     """
     from rich.console import Console
 
@@ -111,7 +126,7 @@ def _settings(
     epoch_updates: int,
     seed: int,
 ) -> tuple[Settings, list[str]]:
-    """Return the `Settings`, and a note for each implementation that is not installed."""
+    """Return the `Settings`, and a note for each implementation whose package is not installed."""
     from deeprnn_keras import zoo
     from deeprnn_keras.bench.case import CELLS, MODES, QUICK_SIZES, SIZES, grid
     from deeprnn_keras.bench.epoch import epoch_config

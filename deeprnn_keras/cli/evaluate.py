@@ -18,11 +18,14 @@ from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, SKIP_UNKNOWN_OPTION
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Data to score the model on. For language models, a UTF-8 text file; the default is the held-out part of the "
-    "King James Bible. For other models, the file named on their card; the default is the data set in the package.",
+    "King James Bible. For other models, the file that the model's card (deeprnn info) names; the default is the data "
+    "set included in the package.",
 )
 @SKIP_UNKNOWN_OPTION
 @click.option(
-    "--record", is_flag=True, help="Save the score and the duration of a training step in the zoo's results.csv."
+    "--record",
+    is_flag=True,
+    help="Measure the duration of a training step; save it and the score in results.csv of the zoo.",
 )
 def evaluate(model: str, data: Path | None, skip_unknown: bool, record: bool) -> None:
     """Score a trained model.

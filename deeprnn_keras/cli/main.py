@@ -14,7 +14,7 @@ from deeprnn_keras.cli.zoo import info, list_command
 
 
 class Commands(click.Group):
-    """Group of commands that prints the message of a ValueError, OSError, or ImportError without a traceback."""
+    """Command group that reports a ValueError, OSError, or ImportError by its message, without a traceback."""
 
     @override
     def invoke(self, ctx: click.Context) -> object:
@@ -27,10 +27,10 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback if an error occurs.")
 @click.version_option(package_name="deeprnn-keras")
 def main(debug: bool) -> None:
-    """Train, tune, evaluate, and sample deep recurrent networks in Keras."""
+    """Train, tune, evaluate, and sample from deep recurrent networks in Keras."""
 
 
 for command in (list_command, info, train, tune, evaluate, generate, bench):

@@ -1,4 +1,4 @@
-"""The argument MODEL of the commands that use a trained model, and loading of the model."""
+"""The argument MODEL of the commands that use a trained model, and functions that load the model."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def load(model: str, console: Console) -> LoadedModel:
     is_name = is_zoo_name(model)
     if is_name:
         if model not in zoo.list_models(pretrained=True):
-            zoo.info(model)  # an unknown name is an error that suggests similar ones
-            raise ValueError(f"{model} has no trained weights; train it, and pass the directory of the run")
+            zoo.info(model)  # if the name is unknown, raises an error that suggests similar names
+            raise ValueError(f"{model} has no trained weights; train it, and pass the output directory of the run")
     else:
-        checks.model_file("model", model)  # before TensorFlow, which takes seconds to import
+        checks.model_file("model", model)  # reports a missing file before the slow import of TensorFlow
     start_tensorflow(console)
     keras_model = zoo.create_model(model, pretrained=True) if is_name else load_file(model)
     config = zoo.info(keras_model.name) if keras_model.name in zoo.list_models() else None
@@ -89,13 +89,13 @@ def _find_family(model: keras.Model, config: Configuration | None, argument: str
     if not accepting:
         raise ValueError(
             f"model {argument!r} is a {type(model).__name__}, which no task family supports "
-            f"({', '.join(families().names())}), and does not have the name of a zoo model"
+            f"({', '.join(families().names())}), and its name {model.name!r} is not that of a zoo model"
         )
     return accepting[0]
 
 
 def is_zoo_name(model: str) -> bool:
-    """Return whether MODEL is a name of the zoo, correct or mistyped, rather than a path."""
+    """Return whether MODEL is the name of a zoo model, possibly misspelled, rather than a path."""
     from deeprnn_keras import zoo
 
     path = Path(model)

@@ -54,7 +54,7 @@ class Amount(click.ParamType):
 
     @override
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return an integer."""
+        """Return the number as an integer."""
         if isinstance(value, int):
             return value
         text = str(value)
@@ -66,7 +66,7 @@ class Amount(click.ParamType):
 
 
 def format_range(value: RangeValue) -> str:
-    """Return a range as it is written on the command line."""
+    """Return a range in the notation of the command line."""
     if value is OWN:
         return "own"
     if isinstance(value, (tuple, list)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def unused_directory(path: Path) -> Path:
-    """Return `path` if it does not exist, or else the first of NAME-2, NAME-3, … that does not."""
+    """Return `path` if it does not exist, otherwise the first of NAME-2, NAME-3, … that does not exist."""
     number, directory = 1, path
     while directory.exists():
         number += 1

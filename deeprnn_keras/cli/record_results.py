@@ -45,7 +45,8 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
         console: A `rich.console.Console`.
 
     Raises:
-        ValueError: If the model is not that of an unmodified configuration of the zoo, or the data are not its own.
+        ValueError: If the model was not trained with an unmodified configuration of the zoo, or the data are not those
+            of the configuration.
     """
     from deeprnn_keras import zoo
     from deeprnn_keras.training.device import device_name
@@ -81,7 +82,7 @@ def _training_details(config: Configuration, argument: str) -> TrainingDetails:
 
     if argument == config.name:
         record = trained.read_record(argument)
-        assert record is not None  # its weights have been loaded
+        assert record is not None  # not None, since the weights have been loaded
         return TrainingDetails(
             record.seed, record.updates, record.minutes, record.device, _format_versions(record.versions)
         )

@@ -1,4 +1,4 @@
-"""Options of `deeprnn train` and, with --resume, those that the run was started with."""
+"""Options of `deeprnn train`, and the stored options of a run for --resume."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
     Raises:
         ValueError: If there is no such run, or an option differs from the one that the run was started with.
     """
-    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # lazy: --help must respond at once
+    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # a lazy import, so that --help responds at once
 
     directory = options.directory or _latest_unfinished_run(name)
     check_resumable(directory, "--output")

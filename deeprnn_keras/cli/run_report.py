@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def print_start(
     config: Configuration, model: keras.Model, data: TaskData, resumed: Path | None, console: Console
 ) -> None:
-    """Print the model, its data, and the directory if a run is resumed.
+    """Print the model, its data, and, if a run is resumed, its directory.
 
     Args:
         config: Configuration of the model.
@@ -40,7 +40,7 @@ def print_start(
 
 
 def print_end(family: Family, run: Run, model: keras.Model, console: Console) -> int:
-    """Print the score and files of a run, or the reason for its early end; return the exit code."""
+    """Print the score and files of a run, or the reason why it stopped early; return the exit code."""
     path = escape(str(run.model_path))
     if run.ending == "interrupted":
         directory = escape(str(run.directory))

@@ -19,13 +19,13 @@ def start_tensorflow(console: Console) -> None:
     with console.status("starting TensorFlow"), _buffered_stderr():
         import tensorflow
 
-        tensorflow.config.list_logical_devices()  # initializes the GPUs while messages are buffered
+        tensorflow.config.list_logical_devices()  # initializes the GPUs while their messages are buffered
     tensorflow.get_logger().setLevel("ERROR")
 
 
 @contextmanager
 def _buffered_stderr() -> Iterator[None]:
-    """Buffer file descriptor 2, to which C++ code writes as well; the content is shown only if the block fails."""
+    """Buffer file descriptor 2, to which C++ code also writes; write the content to it only if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as buffer:

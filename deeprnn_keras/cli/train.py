@@ -39,10 +39,10 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     "data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Training data. For language models, a UTF-8 text file; the last tenth of each of ten equal stretches is held "
-    "out. For other models, the file named on their card.",
+    help="Training data. For language models, a UTF-8 text file; it is divided into ten equal segments, and the last "
+    "tenth of each is held out for validation. For other models, the file that the model's card (deeprnn info) names.",
 )
-@click.option("--quick", is_flag=True, help="Two-minute run for a first impression.")
+@click.option("--quick", is_flag=True, help="Shorten training to about 2 minutes on 2 cores, for a first impression.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option(
     "--output",
@@ -55,7 +55,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 @click.option(
     "--cell",
     callback=_names,
-    help="Cell: rnn, gru, lstm, rhn, mlp_gate_lstm, ...; comma-separated for one per layer: gru,lstm.",
+    help="Cell: rnn, gru, lstm, rhn, mlp_gate_lstm, ...; comma-separated for one cell per layer: gru,lstm.",
 )
 @click.option("--dropout", type=float, help="Dropout rate between layers.")
 @click.option("--learning-rate", type=float, help="Base learning rate.")
@@ -66,17 +66,21 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     "--stateful/--windows",
     "stateful",
     default=None,
-    help="Carry states from batch to batch, or start each window from zero states.",
+    help="Carry states from batch to batch (--stateful), or start each window from zero states (--windows).",
 )
 @click.option(
     "--seed", type=int, help="Random seed for initialization, shuffling, dropout, and sampling.  [default: 0]"
 )
-@click.option("--resume", is_flag=True, help="Continue the run in --output, or the most recent one.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Resume the unfinished run in --output; without --output, the most recent one of NAME in ./runs.",
+)
 @click.option(
     "--publish",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
-    help="Also save the weights for the zoo: NAME.safetensors, and NAME.json with their origin.",
+    help="Also save the weights for the zoo in DIRECTORY: NAME.safetensors, and NAME.json, which records the training.",
 )
 def train(
     name: str,
@@ -90,8 +94,9 @@ def train(
 ) -> None:
     """Train zoo model NAME and report its score.
 
-    Ctrl-C stops the run and saves what has been learned. --resume continues an interrupted run and needs no other
-    option; the result equals that of an uninterrupted run.
+    The defaults of the options for the model and its recipe are the values of NAME. Ctrl-C stops the run and saves the
+    current model. --resume continues an interrupted run with its original options; the result is identical to that of
+    an uninterrupted run.
     """
     from rich.console import Console
 
@@ -112,7 +117,7 @@ def train(
 
 
 def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tuple[int, Path]:
-    """Check the options, train the model, and report; return the exit code and the directory of the run."""
+    """Check the options, train the model, and print a report; return the exit code and the directory of the run."""
     from deeprnn_keras import zoo
     from deeprnn_keras.cli.run_report import print_end, print_start
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
@@ -121,7 +126,7 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     if isinstance(overrides.get("units"), tuple):
         overrides.setdefault("num_layers", len(overrides["units"]))
     if quick and "epochs" in overrides:
-        raise ValueError("--quick determines the number of epochs; leave out --epochs, or --quick")
+        raise ValueError("--quick determines the number of epochs and does not support --epochs; leave out one of them")
     if "epochs" in overrides:
         overrides["min_steps"] = 1
     config = zoo.info(name)

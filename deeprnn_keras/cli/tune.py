@@ -1,4 +1,4 @@
-"""`deeprnn tune`."""
+"""The command `deeprnn tune`."""
 
 from __future__ import annotations
 
@@ -32,49 +32,80 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 @click.command()
 @click.argument("name")
 @click.option(
-    "--text", "--data", "data", type=click.Path(path_type=Path), help="Data file.  [default: the data of the model]"
+    "--text",
+    "--data",
+    "data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Training data, as for deeprnn train.  [default: the data of NAME]",
 )
 @_range_option("--layers", "num_layers", int, "Number of recurrent layers, L.  [default: 1:4]")
 @_range_option("--units", "units", int, "Hidden units of all layers, h.  [default: 32:512]")
 @_range_option("--cell", "cell", str, "Cells: rnn, gru, lstm, rhn, ...  [default: lstm,gru,rnn]")
 @_range_option(
-    "--connection", "connection", str, "stack, residual, or skip, where L is at least 3.  [default: stack,residual]"
+    "--connection",
+    "connection",
+    str,
+    "Connection between layers: stack, residual, or skip; varied only if L >= 3.  [default: stack,residual]",
 )
 @_range_option("--input-dropout", "input_dropout", float, "Dropout rate on the input.  [default: own]")
-@_range_option("--dropout", "dropout", float, "Dropout rate between layers.  [default: 0:0.7]")
+@_range_option("--dropout", "dropout", float, "Dropout rate between layers, if L >= 2.  [default: 0:0.7]")
 @_range_option("--output-dropout", "output_dropout", float, "Dropout rate before the head.  [default: own]")
 @_range_option("--learning-rate", "learning_rate", float, "Base learning rate.  [default: 1e-4:1e-2]")
 @_range_option("--clipnorm", "global_clipnorm", float, "Global norm to clip gradients to.  [default: 0.25,1,5,10]")
-@_range_option("--forget-bias", "forget_bias", float, "Initial forget bias of gated cells.  [default: 0,1,5]")
+@_range_option("--forget-bias", "forget_bias", float, "Initial forget bias of cells that have one.  [default: 0,1,5]")
 @_range_option("--batch-size", "batch_size", int, "Windows or series per update, n.  [default: own]")
 @_range_option("--bptt", "bptt", int, "Time steps per window, T.  [default: own]")
-@click.option("--params", type=Amount(), help="Number of weights of every model: h is solved within --units.")
-@click.option("--max-params", type=Amount(), help="Maximum number of weights.")
+@click.option(
+    "--params",
+    type=Amount(),
+    help="Number of parameters of every model: h is computed from L and the cell, within --units.",
+)
+@click.option("--max-params", type=Amount(), help="Maximum number of parameters.")
 @click.option("--max-step-ms", type=float, help="Maximum duration of a training step on this machine, in ms.")
 @click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Search algorithm.  [default: bayesian]")
 @click.option(
     "--trials", type=click.IntRange(min=1), help="Maximum number of trials.  [default: 20; grid, hyperband: no limit]"
 )
-@click.option("--minutes", type=MINUTES, help="Time limit for everything; it determines the length of trials.")
-@click.option("--updates", type=click.IntRange(min=4), help="Updates per trial.  [default: about one minute]")
+@click.option(
+    "--minutes",
+    type=MINUTES,
+    help="Time limit in minutes, including retraining the best model; it determines the updates per trial.",
+)
+@click.option(
+    "--updates",
+    type=click.IntRange(min=4),
+    help="Updates per trial.  [default: as many as --minutes permits, or about one minute]",
+)
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel trials.")
-@click.option("--seed", type=int, help="Random seed for samples, initialization, shuffling, and dropout.  [default: 0]")
+@click.option(
+    "--seed",
+    type=int,
+    help="Random seed for the search algorithm, initialization, shuffling, and dropout.  [default: 0]",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     help="Output directory; must not exist.  [default: runs/tune_NAME, numbered if taken]",
 )
-@click.option("--resume", is_flag=True, help="Continue the search in --output, or the most recent one.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Resume the unfinished search in --output; without --output, the most recent one of NAME in ./runs.",
+)
 def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **options: Any) -> None:
-    """Find L, h, and other hyperparameters for zoo model NAME.
+    """Search for L, h, and other hyperparameters of zoo model NAME.
 
-    RANGE is LOW:HIGH, comma-separated values, one value, or "own": the value of NAME. The search reports a table of the
-    best configurations, a heat map over L and h, the objective against the number of weights, the importance of each
-    hyperparameter, and the best model, trained from scratch and saved as a preset that zoo.create_model loads.
+    RANGE is LOW:HIGH, comma-separated values, or one value; "own" is the value of NAME. The report contains a table of
+    the best configurations, a heat map over L and h, a plot of the objective against the number of parameters, and the
+    importance of each hyperparameter. The best model is trained from scratch and saved as a preset, which
+    zoo.create_model loads.
 
-    After Ctrl-C or a kill, --resume continues; only running trials are lost. Several machines share a search through
-    keras-tuner's variables KERASTUNER_TUNER_ID (one of them "chief"), KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT, and
-    a common --output; a last run with --resume and without the variables completes it.
+    --resume continues a search after Ctrl-C or a kill; the trials that were running start again. Several machines share
+    a search through a common --output and keras-tuner's environment variables: KERASTUNER_TUNER_ID ("chief" on one
+    machine), KERASTUNER_ORACLE_IP, and KERASTUNER_ORACLE_PORT. After all trials, run the command once more with
+    --resume and without the variables: it reports the results and trains the best model.
     """
     from rich.console import Console
 
@@ -110,7 +141,7 @@ def _create_search(
     ranges = {key: None if value is OWN else value for key, value in settings["ranges"].items()}
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
     search = Search(hyper, family, data, directory, workers=workers, **settings["search"])
-    search.batches(search.largest_recipe())  # raises an error for too little data before anything is written
+    search.batches(search.largest_recipe())  # raises an error if there are too few data, before anything is written
     directory.mkdir(parents=True, exist_ok=True)
     if "chief" in os.environ.get(TUNER_ID, "chief"):
         save_json(to_json(settings), directory / SETTINGS_FILE)
@@ -118,31 +149,31 @@ def _create_search(
 
 
 def _run(search: Search, config: Configuration, name: str, console: Console) -> int:
-    """Search, train with further seeds, report, and retrain the best model; return the exit code."""
+    """Search, train the best configurations with further seeds, and finish; return the exit code."""
     from rich.markup import escape
 
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     space = ", ".join(f"{key.replace('_', ' ')} {text}" for key, text in search.hyper.space.describe().items())
     console.print(f"[bold]{name}[/] on {escape(search.data.name)}: {space}", highlight=False)
-    # every worker runs this command with --resume: settings and plan are on disk
+    # command of each worker; with --resume it loads the settings and the plan of this search
     command = [sys.executable, "-m", "deeprnn_keras.cli", "tune", name, "--resume", "--output", str(search.directory)]
     try:
         search.plan()
         console.print(
             f"Algorithm {search.algorithm}, {search.updates:,} updates per trial; "
-            f"saved in {escape(str(search.directory))}",
+            f"results are saved in {escape(str(search.directory))}",
             highlight=False,
             soft_wrap=True,
         )
         if not search.run(console, command).rows:
             raise ValueError(
-                f"no trial was completed within --minutes {search.minutes}; pass more --minutes in a new search; "
-                f"records are in {str(search.directory)!r}"
+                f"no trial was completed within --minutes {search.minutes}; start a new search with a higher time "
+                f"limit (the records of this one are in {str(search.directory)!r})"
             )
         search.confirm(console)
         return _finish(search, console)
-    except RuntimeError as error:  # repeated failures of trials or workers
+    except RuntimeError as error:  # raised if trials or workers fail repeatedly
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         search.time_budget.store(now=True)
@@ -163,7 +194,7 @@ def _finish(search: Search, console: Console) -> int:
         console.print(str(importance), highlight=False)
     files = results.save(search.directory)
     best = results.best()
-    console.print(f"Retraining the best: {best.cell} {best.layers} x {best.units_label}", highlight=False)
+    console.print(f"Retraining the best configuration: {best.cell} {best.layers} x {best.units_label}", highlight=False)
     run, model = search.retrain(console)
     if run.ending == "interrupted":
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Options of `deeprnn tune`, stored for --resume."""
+"""Options of `deeprnn tune`, and the stored options of a search for --resume."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def resolve_options(
         data: File passed with --text, or None.
         options: The other options that were passed.
         resume: Whether to resume a search.
-        child: Whether this process is a chief or a worker, whose directory may contain files.
+        child: Whether this process is a chief or a worker; its output directory may exist.
 
     Raises:
         ValueError: If there is no search to resume, or an option differs from the one it was started with.
@@ -75,7 +75,7 @@ def _from_json_range(value: object) -> object:
 
 
 def _stored_settings(directory: Path, requested: Config) -> Config:
-    """Return the settings of the search in `directory`, which must agree with the requested ones."""
+    """Return the settings of the search in `directory`, and check that they agree with the requested ones."""
     path = directory / SETTINGS_FILE
     if not path.is_file():
         raise ValueError(f"--output {str(directory)!r} holds no search to resume: it has no {SETTINGS_FILE}")

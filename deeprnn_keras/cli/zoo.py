@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.zoo import Configuration
 
-ALL_COLUMNS_WIDTH = 110  # minimum width of the terminal, in characters
+ALL_COLUMNS_WIDTH = 110  # minimum width of the terminal, in characters, for the table with all columns
 
 
 @click.command("list")
@@ -86,8 +86,8 @@ def info(model: str, kernels: bool) -> None:
     """Show the card of a zoo model.
 
     The card of MODEL states its architecture, recipe, source, and the differences from the source. With --kernels,
-    MODEL may also be a .keras file or the output directory of a run. If a directory has the name of a zoo model, pass
-    ./NAME.
+    MODEL may also be a .keras file or the output directory of a run. To pass a directory that has the name of a zoo
+    model, write ./NAME.
     """
     from rich.console import Console
 

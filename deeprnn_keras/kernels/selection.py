@@ -83,7 +83,7 @@ def choose(
         traits: Traits of the layer.
         implementation: The layer's argument.
         use_cudnn: Keras' argument: "auto", True, or False.
-        machine: Machine to select for; None stands for TensorFlow on a CPU.
+        machine: Machine to select for; None for TensorFlow on a CPU.
 
     Raises:
         ValueError: If the requested implementation does not support the layer on this machine.

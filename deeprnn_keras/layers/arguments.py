@@ -14,14 +14,14 @@ from deeprnn_keras.specs import parse_cell
 
 
 def activation(name: str, value: Activation) -> Callable[[Tensor], Tensor] | None:
-    """Return an activation function, or None; `name` is the name of the argument, for the error message."""
+    """Return the activation function for `value`, or None; error messages call the argument `name`."""
     if value is None:
         return None
     try:
         return keras.activations.get(value)
     except ValueError:
         names = [known for known in dir(keras.activations) if not known.startswith("_")]
-        raise ValueError(f"unknown {name} {value!r}{checks.nearest(value, names)}") from None
+        raise ValueError(f"unknown {name} {value!r}{checks.suggestion(value, names)}") from None
 
 
 def dilation(value: int | Sequence[int], num_layers: int, **unsupported: bool) -> list[int]:
@@ -30,7 +30,7 @@ def dilation(value: int | Sequence[int], num_layers: int, **unsupported: bool) -
     Args:
         value: Rate of all layers, or a list with one rate per layer.
         num_layers: L.
-        unsupported: Options that are not supported by a dilated layer, as {name: True if it is set}.
+        unsupported: Values of the options that a dilated layer does not support; True if the option is set.
 
     Raises:
         ValueError: If a rate is not a positive integer, or if an unsupported option is set and a rate is above 1.
@@ -46,17 +46,17 @@ def dilation(value: int | Sequence[int], num_layers: int, **unsupported: bool) -
 
 
 def regularizer(name: str, value: Regularizer) -> keras.Regularizer | None:
-    """Return a Keras regularizer, or None; `name` is the name of the argument, for the error message."""
+    """Return the Keras regularizer for `value`, or None; error messages call the argument `name`."""
     return _keras_object(keras.regularizers, name, value)
 
 
 def constraint(name: str, value: Constraint) -> keras.constraints.Constraint | None:
-    """Return a Keras constraint, or None; `name` is the name of the argument, for the error message."""
+    """Return the Keras constraint for `value`, or None; error messages call the argument `name`."""
     return _keras_object(keras.constraints, name, value)
 
 
 def initializer(name: str, value: Initializer) -> keras.Initializer | None:
-    """Return a Keras initializer, or None; `name` is the name of the argument, for the error message."""
+    """Return the Keras initializer for `value`, or None; error messages call the argument `name`."""
     return _keras_object(keras.initializers, name, value)
 
 
@@ -67,14 +67,14 @@ def _keras_object(module: ModuleType, name: str, value: object) -> Callable[...,
         return module.get(value)
     except ValueError:
         names = [known for known in dir(module) if known.islower() and not known.startswith("_")]
-        raise ValueError(f"unknown {name} {value!r}{checks.nearest(value, names)}") from None
+        raise ValueError(f"unknown {name} {value!r}{checks.suggestion(value, names)}") from None
 
 
 def cell(value: CellSpec) -> CellSpec:
-    """Return a cell as its name, as {"name": name, **options}, or as a callable(units) that returns a Keras cell.
+    """Check a cell and return it as a name, {"name": name, **options}, or a callable(units) that returns a Keras cell.
 
     Args:
-        value: One of these, or a configuration that `cell_config` returned.
+        value: A cell in one of these forms, or a result of `cell_config`.
 
     Raises:
         ValueError: If the name or an option is unknown, or if the configuration refers to an unregistered object.
@@ -88,9 +88,9 @@ def cell(value: CellSpec) -> CellSpec:
 
 
 def cell_config(value: CellSpec) -> str | Config:
-    """Return the JSON value from which `cell` restores a cell.
+    """Return a JSON value that the function `cell` converts back to this cell.
 
-    Names and dictionaries are returned unchanged. A callable must be registered with Keras for `cell` to restore it.
+    Names and dictionaries are returned unchanged. A callable can be converted back only if it is registered with Keras.
     """
     if not callable(value):
         return value if isinstance(value, str) else dict(value)

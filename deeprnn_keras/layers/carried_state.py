@@ -35,12 +35,12 @@ class CarriedState:
         self._sizes = sizes
         widths = [width for layer in sizes for width in layer]
         store = TensorFlowStates if keras.backend.backend() == "tensorflow" else FixedBatchStates
-        # indexed by `training`: evaluation first
+        # index 0 (training=False): evaluation; index 1: training
         self._stores: list[StateStore] = [store(name, widths, dtype, batch_size) for _ in range(2)]
 
     @property
     def variables(self) -> list[list[keras.Variable | tf.Variable]]:
-        """The variables of both sets: evaluation, training."""
+        """The variables of the evaluation states, then those of the training states."""
         return [store.variables for store in self._stores]
 
     def read(self, batch_size: Tensor, reset_mask: Tensor | None, training: bool) -> list[list[Tensor]]:
@@ -133,11 +133,11 @@ class FixedBatchStates(StateStore):
 
 
 class TensorFlowStates(StateStore):
-    """States whose number of rows is that of the last batch. Each device has its own copy.
+    """States for TensorFlow: variables that have one row for each row of the last batch. Each device has its own copy.
 
-    The number of rows is a variable, too: TensorFlow orders reads and assignments of variables as in the program, but
-    not reads of their shapes. The batch size may be unknown, except in a step compiled by XLA, which requires constant
-    shapes.
+    The number of rows is stored in a separate variable, because TensorFlow executes reads and assignments of variables
+    in program order, but not reads of their shapes. The batch size may be unknown, except in a step compiled by XLA,
+    which requires static shapes.
     """
 
     @override
@@ -152,7 +152,7 @@ class TensorFlowStates(StateStore):
 
     @override
     def read(self, batch_size: Tensor, reset_mask: Tensor | None) -> list[Tensor]:
-        """Return the states (n, width): zero after a reset, and in rows selected by `reset_mask`.
+        """Return the states (n, width). All rows are zero after a reset; rows selected by `reset_mask` are always zero.
 
         Raises:
             tf.errors.InvalidArgumentError: If the batch size has changed without a reset.
@@ -183,7 +183,7 @@ class TensorFlowStates(StateStore):
     def store(self, states: Sequence[Tensor]) -> None:
         import tensorflow as tf
 
-        with tf.control_dependencies(states):  # not if the assertion in `read` fails
+        with tf.control_dependencies(states):  # so that the number is not stored if the assertion in `read` fails
             self._rows.assign(tf.shape(states[0])[0])
         for variable, state in zip(self._states, states, strict=True):
             variable.assign(state)
@@ -216,9 +216,9 @@ def _variable(value: Tensor, shape: Shape) -> tf.Variable:
 class ResetStatesWithMetrics(keras.metrics.Metric):
     """Pseudo-metric that resets a layer's carried states whenever Keras resets metrics.
 
-    Keras notifies layers neither of a new epoch nor of an evaluation, but it resets the metrics of all layers at both.
-    `train_on_batch` and `test_on_batch` reset metrics, too, but must carry states from one batch to the next; they are
-    excluded. The metric itself measures nothing.
+    Keras does not notify layers when an epoch or an evaluation begins, but it resets the metrics of all layers then.
+    `train_on_batch` and `test_on_batch` reset metrics, too, but must carry states from one batch to the next. The
+    states are therefore not reset while one of them runs. The metric itself measures nothing.
 
     Args:
         carried_state: The states of the layer.

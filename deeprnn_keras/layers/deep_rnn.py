@@ -34,7 +34,7 @@ from deeprnn_keras.layers.recurrent_layer import (
     make_recurrent_layer,
 )
 from deeprnn_keras.layers.sequences import Dilation, flip_time, last_valid, zero_masked
-from deeprnn_keras.layers.state_structure import join_state, split_state
+from deeprnn_keras.layers.state_structure import pack_state, unpack_state
 
 PLAIN_ARGUMENTS = (
     "units",
@@ -58,7 +58,7 @@ PLAIN_ARGUMENTS = (
     "remat",
     "seed",
 )
-"""Arguments that are attributes of the same name and JSON values, so that they need no serialization."""
+"""Arguments that `get_config` copies from the attributes of the same name, because their values are JSON values."""
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -74,8 +74,8 @@ class DeepRNN(keras.layers.Layer):
     O_t = g(H_t^(L)) is computed by a head that follows the layer, for example `keras.layers.Dense`.
 
     The stack consists of L complete recurrent layers, unlike `keras.layers.RNN(keras.layers.StackedRNNCells(...))`.
-    Each of them can therefore use a fast implementation: cuDNN on a GPU, or XLA on a CPU, where the whole stack runs at
-    once.
+    Each of them can therefore use a fast implementation: cuDNN on a GPU, or XLA on a CPU. XLA can run the whole stack
+    in a single call.
 
     Args:
         units: Number of hidden units h, or a list [h_1, ..., h_L] with one entry per layer, lowest layer first.
@@ -83,7 +83,7 @@ class DeepRNN(keras.layers.Layer):
         cell: Cell of all layers, or a list with one cell per layer. Supported cells:
 
             - "rnn", "gru", and "lstm".
-            - Cells with several nonlinear layers inside each step: "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm",
+            - Cells with several nonlinear layers within each step: "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm",
               "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", and "rhn" (recurrent highway
               network).
             - The name of a user-defined cell, registered with `register_cell`.
@@ -96,7 +96,8 @@ class DeepRNN(keras.layers.Layer):
 
             - "stack": Layer l reads H^(l-1).
             - "residual": As "stack", and each layer except the first adds its input to its output (Wu et al. 2016). All
-              units must be equal. The stack returns H^(1) + ... + H^(L), with H^(l) taken before the addition.
+              layers must have the same number of units. The stack returns H^(1) + ... + H^(L), with H^(l) taken before
+              the addition.
             - "skip": Each layer also reads X, and the stack returns the concatenation [H^(1), ..., H^(L)] (Graves
               2013).
         bidirectional: If True, each layer consists of a forward and a backward recurrence over the sequence. Their
@@ -113,8 +114,8 @@ class DeepRNN(keras.layers.Layer):
             implementation, whose training steps take several times as long.
         kernel_initializer: Initializer of the input kernels. None selects the default described below. An initializer
             object is shared by all layers, but draws different numbers for each of them.
-        recurrent_initializer: Initializer of the recurrent kernels, likewise.
-        bias_initializer: Initializer of the biases, likewise.
+        recurrent_initializer: Initializer of the recurrent kernels; see `kernel_initializer`.
+        bias_initializer: Initializer of the biases; see `kernel_initializer`.
         kernel_regularizer: Regularizer of the input kernels.
         recurrent_regularizer: Regularizer of the recurrent kernels.
         bias_regularizer: Regularizer of the biases.
@@ -123,8 +124,9 @@ class DeepRNN(keras.layers.Layer):
         recurrent_constraint: Constraint on the recurrent kernels.
         bias_constraint: Constraint on the biases.
         ar: Activation regularization (Merity et al. 2017): coefficient of the loss term mean(H_t^2) in training, over
-            the units and valid steps of the output. Requires `return_sequences=True`.
-        tar: Temporal activation regularization: coefficient of mean((H_t - H_{t-1})^2), otherwise as `ar`.
+            the units and unmasked steps of the output. Requires `return_sequences=True`.
+        tar: Temporal activation regularization: coefficient of the loss term mean((H_t - H_{t-1})^2) in training, over
+            the units and the pairs of consecutive unmasked steps. Requires `return_sequences=True`.
         dilation: Dilation rate r, or a list with one rate per layer. H_t^(l) depends on H_{t-r}^(l) instead of
             H_{t-1}^(l) (Chang et al. 2017).
         block_size: Number of layers that a residual shortcut spans, for `connection="residual"`. The first block, which
@@ -135,20 +137,23 @@ class DeepRNN(keras.layers.Layer):
             output of the stack.
         stateful: If True, the final states of each batch are the initial states of the next batch, row by row.
             Training and evaluation use separate states. They are reset to zero at the beginning of each epoch of `fit`
-            and of each `evaluate`, and by `reset_state()`. `TBPTTDataset` provides batches in the required order.
+            and of each call of `evaluate`, and by `reset_state()`. `TBPTTDataset` provides batches in the required
+            order.
         go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
         implementation: "auto", "cudnn", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for eligible
             layers, XLA on a CPU, and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
             storing them. This saves memory, but training steps take about 1.3 times as long. It has an effect only if
-            XLA runs the whole stack at once, that is, without dilation and with one implementation for all layers.
-        seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Dropout on the
-            inputs of layer l and its recurrent dropout draw the same numbers as Keras layers with `seed + l`.
+            XLA runs the whole stack in a single call, that is, without dilation and with one implementation for all
+            layers.
+        seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Layer l uses
+            `seed + l` for dropout on its inputs and for recurrent dropout. If the layers run one by one, it draws the
+            same numbers as Keras layers with this seed.
         kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`, `trainable`.
 
     Call arguments:
         sequences: Inputs x, (n, T, d). n and T may be unknown.
-        initial_state: List with one entry per layer, also if L is 1. An entry is a tensor h, (n, h_l), for "rnn" and
+        initial_state: List with one entry per layer, even if L is 1. An entry is a tensor h, (n, h_l), for "rnn" and
             "gru", and a list [h, c] for "lstm". If bidirectional, it is a list of the forward states followed by the
             backward states. Defaults to zeros, or to the carried states if `stateful=True`.
         mask: Boolean mask (n, T), False at steps to skip. As in Keras, the state does not change at a skipped step, and
@@ -156,17 +161,18 @@ class DeepRNN(keras.layers.Layer):
         reset_mask: Boolean mask (n,). The carried states of the selected rows are reset to zero before the batch.
             Requires `stateful=True`.
         training: If True, apply dropout, add the activation regularization to the losses, and use the carried states of
-            training.
+            training instead of those of evaluation.
 
     Output shape:
-        (n, q), or (n, T, q) with `return_sequences=True`. q is h_L, with `connection="skip"` h_1 + ... + h_L, and twice
-        that if bidirectional. With `return_all_layers=True`, a list with one such tensor per layer. With
-        `return_state=True`, a tuple of the output and one entry per layer, in the structure of `initial_state`:
-        `output, *state = layer(x)`.
+        (n, q), or (n, T, q) with `return_sequences=True`. q is h_L, or h_1 + ... + h_L with `connection="skip"`; if
+        bidirectional, it is twice as large. With `return_all_layers=True`, the output is a list with one such tensor
+        per layer, where q is h_l for layer l, or twice h_l if bidirectional. With `return_state=True`, the result is a
+        tuple of the output and one entry per layer, in the structure of `initial_state`: `output, *state = layer(x)`.
 
     Weights:
-        `get_weights()` lists the layers from the lowest to the highest, and for each layer kernel, recurrent_kernel,
-        and bias; if bidirectional, forward before backward.
+        `get_weights()` lists the weights layer by layer, from the lowest to the highest layer. The weights of a layer
+        are kernel, recurrent_kernel, and bias; if bidirectional, first those of the forward recurrence, then those of
+        the backward recurrence.
 
     Default initializers:
         These are the defaults for "rnn", "gru", and "lstm". For other cells, see their documentation.
@@ -175,7 +181,7 @@ class DeepRNN(keras.layers.Layer):
         - Recurrent kernels: `PerGate("orthogonal")`. The kernel of each gate preserves the norm of the state, so that
           signals and gradients initially neither vanish nor explode. For "rnn" with ReLU, `ScaledIdentity()` has this
           effect and is used instead.
-        - Biases: zeros and, for "lstm", `ForgetBias(1)`, so that the layer initially remembers.
+        - Biases: zeros and, for "lstm", `ForgetBias(1)`, so that the layer initially retains its state.
 
     Raises:
         ValueError: If an argument is out of range or has no effect, a list does not have L entries, a name is unknown,
@@ -244,7 +250,7 @@ class DeepRNN(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        checks.no_old_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
+        checks.reject_former_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
         super().__init__(
             activity_regularizer=arguments.regularizer("activity_regularizer", activity_regularizer), **kwargs
         )
@@ -302,7 +308,8 @@ class DeepRNN(keras.layers.Layer):
         return [arguments.activation(name, one) for one in checks.per_layer(name, value, self.num_layers)]
 
     def _layer_seed(self, level: int) -> int | None:
-        return None if self.seed is None else self.seed + level + 1  # levels count from 0, layers from 1
+        # `level` counts from 0, layer l of `seed + l` from 1
+        return None if self.seed is None else self.seed + level + 1
 
     def _cell_arguments(self, level: int) -> CellArguments:
         return CellArguments(
@@ -352,7 +359,7 @@ class DeepRNN(keras.layers.Layer):
 
     @property
     def levels(self) -> list[list[keras.layers.RNN]]:
-        """The recurrent layers of each level l = 1, ..., L of the stack: [forward] or [forward, backward]."""
+        """The Keras layers of each level, [forward] or [forward, backward]; level l is layer l of the stack."""
         count = len(self.directions)
         return [list(self.recurrent_layers[i : i + count]) for i in range(0, len(self.recurrent_layers), count)]
 
@@ -370,7 +377,7 @@ class DeepRNN(keras.layers.Layer):
     def get_initial_state(self, batch_size: int) -> list[Nested]:
         """Return zero states in the structure of `initial_state`."""
         zeros = [[ops.zeros((batch_size, s), self.compute_dtype) for s in sizes] for sizes in self.state_size]
-        return join_state(zeros)
+        return pack_state(zeros)
 
     def reset_state(self) -> None:
         """Reset the states that `stateful=True` carries to zero."""
@@ -390,7 +397,7 @@ class DeepRNN(keras.layers.Layer):
     ) -> None:
         self._check_sequences(sequences_shape)
         n, steps, d = sequences_shape
-        d = cast("int", d)  # checked
+        d = cast("int", d)  # `_check_sequences` rejects None
         self.batch_size, self.input_dim = n, d
         input_dims = stack.layer_input_dims(self.units, d, self.connection, self.bidirectional)
         for level, input_dim in zip(self.levels, input_dims, strict=True):
@@ -415,7 +422,7 @@ class DeepRNN(keras.layers.Layer):
         sequences = ops.cast(sequences, self.compute_dtype)
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
-        states = split_state(initial_state, self.state_size, sequences.shape[0])
+        states = unpack_state(initial_state, self.state_size, sequences.shape[0])
         self._check_reset_mask(reset_mask)
         if self.stateful and initial_state is None:
             states = self.carried_state.read(ops.shape(sequences)[0], reset_mask, training)
@@ -431,10 +438,10 @@ class DeepRNN(keras.layers.Layer):
         if training and (self.ar or self.tar):
             self.add_loss(_activation_penalty(outputs[-1], mask, self.ar, self.tar))
         output = outputs if self.return_all_layers else outputs[0]
-        return (output, *join_state(states)) if self.return_state else output
+        return (output, *pack_state(states)) if self.return_state else output
 
     def _stack_implementation(self, training: bool) -> Implementation | None:
-        """Return the implementation that runs the whole stack at once, or None if the layers run one by one."""
+        """Return the implementation that runs the stack in a single call, or None if the layers run one by one."""
         names = {layer.selected_implementation() for layer in self.recurrent_layers}
         has_cell_dropout = training and any(getattr(layer.cell, "dropout", 0.0) for layer in self.recurrent_layers)
         if len(names) > 1 or max(self.dilation) > 1 or has_cell_dropout:
@@ -455,7 +462,7 @@ class DeepRNN(keras.layers.Layer):
         )
 
     def _complete_states(self, states: list[list[Tensor]], batch_size: Tensor) -> list[list[Tensor]]:
-        """Return the states of each level, with the initial states of its layers where the list is empty."""
+        """Return the states of each level; the initial states of its layers replace an empty list."""
         return [
             level_states or [state for layer in level for state in layer.get_initial_state(batch_size)]
             for level_states, level in zip(states, self.levels, strict=True)
@@ -469,13 +476,14 @@ class DeepRNN(keras.layers.Layer):
         """Run the layers one by one.
 
         Returns:
-            The outputs, one tensor or one per level if `return_all_layers`; and the final states of each level.
+            A list with the output of the stack, or with the output of each level if `return_all_layers`; and the final
+            states of each level.
         """
         connections = self.connections
         # with these settings, the top layer itself returns the output of its last step
         top_layer_suffices = self.connection == "stack" and not self.return_all_layers and max(self.dilation) == 1
         needs_last = not self.return_sequences and not top_layer_suffices
-        outputs, last_outputs, final_states = [], [], []  # per level: of all steps, of the last step, states
+        outputs, last_outputs, final_states = [], [], []  # one entry per level
         for level in range(self.num_layers):
             inputs = sequences
             if level:
@@ -507,8 +515,9 @@ class DeepRNN(keras.layers.Layer):
         """Run the layers of one level.
 
         Returns:
-            The output of all steps, or None if the layers do not return sequences; the output of the last step, or None
-            if they do, unless `needs_last`; and the final states.
+            The output of all steps, the output of the last step, and the final states. The output of all steps is None
+            if the layers do not return sequences. The output of the last step is None if they do and `needs_last` is
+            False.
         """
         if self.dilation[level] > 1:
             return self._run_dilated(level, inputs, states, mask, training, needs_last)
@@ -536,7 +545,7 @@ class DeepRNN(keras.layers.Layer):
         training: bool,
         needs_last: bool,
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
-        """Run the layers of a dilated level, as `_run_level`; no final states are returned."""
+        """Run the layers of a dilated level, like `_run_level`, but return no final states."""
         rate = self.dilation[level]
         if states:
             raise ValueError(
@@ -564,7 +573,7 @@ class DeepRNN(keras.layers.Layer):
         mask = [mask] * self.num_layers if self.return_all_layers else mask
         if not self.return_state:
             return mask
-        return (mask, *join_state([[None] * len(sizes) for sizes in self.state_size]))
+        return (mask, *pack_state([[None] * len(sizes) for sizes in self.state_size]))
 
     @override
     def compute_output_spec(
@@ -577,7 +586,7 @@ class DeepRNN(keras.layers.Layer):
     ) -> Nested:
         """Check symbolic inputs and return symbolic outputs; Keras does not run `call` on symbolic inputs."""
         self._check_sequences(sequences.shape)
-        split_state(initial_state, self.state_size, sequences.shape[0])
+        unpack_state(initial_state, self.state_size, sequences.shape[0])
         self._check_reset_mask(reset_mask)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
@@ -596,7 +605,7 @@ class DeepRNN(keras.layers.Layer):
             shape = (*leading, stack.output_width(self.units, self.connection, self.bidirectional))
         if not self.return_state:
             return shape
-        return (shape, *join_state([[(n, size) for size in sizes] for sizes in self.state_size]))
+        return (shape, *pack_state([[(n, size) for size in sizes] for sizes in self.state_size]))
 
     def _check_sequences(self, shape: Shape) -> None:
         """Raise a ValueError if inputs of this shape are not supported."""
@@ -609,10 +618,12 @@ class DeepRNN(keras.layers.Layer):
             raise ValueError(f"{self.name}: x must have {required}, {received}")
         if self.built and shape[2] != self.input_dim:
             raise ValueError(f"{self.name}: x must have d = {self.input_dim} features, {received}")
-        # only on TensorFlow may the batch size of carried states vary
+        # the batch size of carried states may vary on TensorFlow only
         backend = keras.backend.backend()
         if self.stateful and backend != "tensorflow" and (shape[0] is None or self._has_other_batch_size(shape[0])):
-            required = f"the batch size {self.batch_size} it was built with" if self.built else "a known batch size"
+            required = (
+                f"batch size {self.batch_size}, with which the layer was built" if self.built else "a known batch size"
+            )
             raise ValueError(
                 f"{self.name}: with stateful=True on the {backend} backend, x must have {required}, {received}; start "
                 f"the model with keras.Input(batch_shape=(n, {shape[1]}, {shape[2]}))"
@@ -654,12 +665,12 @@ class DeepRNN(keras.layers.Layer):
 
 
 def _add_shortcut(output: Tensor | None, outputs: Sequence[Tensor | None], source: int | None) -> Tensor | None:
-    """Return an output plus the output of the level `source`, if there is one."""
+    """Return `output` plus the shortcut from `outputs[source]`, or `output` itself if it or `source` is None."""
     return output if source is None or output is None else output + outputs[source]
 
 
 def _activation_penalty(outputs: Tensor, mask: Tensor | None, ar: float, tar: float) -> Tensor:
-    """Return ar mean(H_t^2) + tar mean((H_t - H_{t-1})^2) over the units and valid steps of outputs (n, T, q)."""
+    """Return ar mean(H_t^2) + tar mean((H_t - H_{t-1})^2) over the units and unmasked steps of outputs (n, T, q)."""
     outputs = ops.cast(outputs, "float32")
     valid = ops.ones(ops.shape(outputs)[:2]) if mask is None else ops.cast(mask, "float32")
     penalty = ar * _masked_mean(ops.mean(ops.square(outputs), -1), valid)

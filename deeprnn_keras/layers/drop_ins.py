@@ -50,7 +50,7 @@ class SelectsImplementation(KerasLayer):
     Attributes:
         any_cell: Set by subclasses. True for a layer that accepts any cell.
         cell: The Keras cell.
-        implementation: The argument; never one of Keras' values.
+        implementation: The argument, with "auto" in place of Keras' values.
     """
 
     any_cell = False
@@ -58,7 +58,7 @@ class SelectsImplementation(KerasLayer):
     implementation: str
 
     def __init__(self, *args: Any, implementation: str | int = "auto", **kwargs: Any) -> None:
-        checks.no_old_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
+        checks.reject_former_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
         super().__init__(*args, **kwargs)
         self.implementation = selection.check(_implementation_name(implementation), self.traits)
         self._cache = UntrackedCache()
@@ -88,7 +88,7 @@ class SelectsImplementation(KerasLayer):
         return implementation.run_layer(self.layer_call(training), sequences, states, mask)
 
     def layer_call(self, training: bool) -> LayerCall:
-        """Return the description of this layer that implementations take."""
+        """Return the description of this layer that is passed to implementations."""
         return LayerCall(
             recurrence=cell_recurrence(self.cell),
             weights=partial(stored_weights, self.cell),
@@ -239,11 +239,11 @@ class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class RNN(SelectsImplementation, keras.layers.RNN):
-    """Drop-in replacement for `keras.layers.RNN` that is faster for Keras' cells and for cells with equations.
+    """Drop-in replacement for `keras.layers.RNN` that is faster for Keras' cells and for `RecurrentCell`.
 
-    On a CPU, `RecurrentCell` (a cell with equations) and Keras' LSTM, GRU, and simple RNN cells run on XLA. On a GPU
-    or on another backend, a `RecurrentCell` runs in the loop, but all terms that do not depend on the state are
-    computed for all steps at once. Any other cell runs as in Keras.
+    On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) and Keras' LSTM, GRU, and simple
+    RNN cells run on XLA. On a GPU or on another backend, a `RecurrentCell` runs in the loop, but all terms that do not
+    depend on the state are computed for all steps at once. Any other cell runs as in Keras.
 
     Args:
         cell: A Keras cell, or a list of cells, as in `keras.layers.RNN`.

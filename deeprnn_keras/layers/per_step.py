@@ -47,7 +47,9 @@ class PerStep(keras.layers.Layer):
         super().__init__(**kwargs)
         widths = list(units) if isinstance(units, (list, tuple)) else [units]
         if not widths:
-            raise ValueError("units must be a list with the width of each layer, got an empty list")
+            raise ValueError(
+                "units must be a positive integer or a list of them, one per dense layer, got an empty list"
+            )
         self.units = [checks.positive_int("units", width) for width in widths]
         self.activation = arguments.activation("activation", activation)
         self.kernel_initializer = arguments.initializer("kernel_initializer", kernel_initializer)
@@ -135,7 +137,7 @@ class DeepOutput(PerStep):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepInput(PerStep):
-    """Input network of a deep input RNN: a multilayer perceptron of X_t that the first recurrent layer reads.
+    """Input network of a deep input RNN: a multilayer perceptron of X_t. The first recurrent layer reads its output.
 
         a_1 = f(X_t W_1 + b_1), ..., a_m = f(a_{m-1} W_m + b_m)
 

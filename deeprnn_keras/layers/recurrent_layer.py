@@ -24,6 +24,8 @@ WEIGHT_ROLES = ("kernel", "recurrent", "bias")
 class CellArguments:
     """Arguments of a `DeepRNN` that configure the cell of one of its layers.
 
+    The role of a weight is "kernel", "recurrent", or "bias".
+
     Attributes:
         activation: Activation function, or None for the default of the cell.
         recurrent_activation: Activation function of the gates, or None for the default of the cell.
@@ -100,7 +102,8 @@ def make_recurrent_layer(
         cell: A name, {"name": name, **options}, or a callable(units) that returns a Keras cell.
         units: Number of hidden units, h.
         arguments: Arguments that configure the cell.
-        index: Index of the layer in the stack. Layers that share an initializer object draw different numbers.
+        index: Index of the layer among all recurrent layers of the stack. It makes layers that share an initializer
+            object draw different numbers.
         options: Arguments of `deeprnn_keras.RNN`.
     """
     if callable(cell):

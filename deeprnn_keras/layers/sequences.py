@@ -35,8 +35,8 @@ class Dilation:
 
     Args:
         rate: Dilation rate r.
-        pad_start: If True, pad the start of the sequence to a multiple of r instead of the end. For layers that read
-            the sequence in reverse.
+        pad_start: If True, pad the sequence at its start instead of its end, so that its length is a multiple of r.
+            Required for layers that read the sequence in reverse.
     """
 
     def __init__(self, rate: int, pad_start: bool = False) -> None:

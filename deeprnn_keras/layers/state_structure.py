@@ -1,4 +1,4 @@
-"""The structure of a stack's state: a list with one entry per layer, a tensor or a list of tensors."""
+"""Conversion of a stack's state between a flat list per layer and the structure of `initial_state`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from deeprnn_keras._types import Nested, Tensor
 Leaf = TypeVar("Leaf")
 
 
-def join_state(states: Sequence[Sequence[Leaf]]) -> list[Leaf | list[Leaf]]:
-    """Return the structure that users see: the tensor of a layer with one state, a list for a layer with several.
+def pack_state(states: Sequence[Sequence[Leaf]]) -> list[Leaf | list[Leaf]]:
+    """Return the structure of `initial_state`: per layer, a tensor if it has one state, a list if it has several.
 
     Args:
         states: For each layer, a flat list of tensors (or of shapes, masks, …).
@@ -19,7 +19,7 @@ def join_state(states: Sequence[Sequence[Leaf]]) -> list[Leaf | list[Leaf]]:
     return [layer[0] if len(layer) == 1 else list(layer) for layer in states]
 
 
-def split_state(state: Nested, sizes: Sequence[Sequence[int]], batch_size: int | None) -> list[list[Tensor]]:
+def unpack_state(state: Nested, sizes: Sequence[Sequence[int]], batch_size: int | None) -> list[list[Tensor]]:
     """Return a flat list of tensors per layer; empty lists if `state` is None.
 
     Args:
@@ -28,7 +28,7 @@ def split_state(state: Nested, sizes: Sequence[Sequence[int]], batch_size: int |
         batch_size: n, or None if unknown.
 
     Raises:
-        ValueError: If the structure, a rank, a width, or the batch size of `state` differs.
+        ValueError: If the structure, a rank, a width, or the batch size of `state` is not as expected.
     """
     if state is None:
         return [[] for _ in sizes]
@@ -53,7 +53,7 @@ def _message(state: Nested, sizes: Sequence[Sequence[int]]) -> str:
 
 
 def _expected(sizes: Sequence[Sequence[int]]) -> str:
-    entries = join_state([[f"(n, {width})" for width in widths] for widths in sizes])
+    entries = pack_state([[f"(n, {width})" for width in widths] for widths in sizes])
     shapes = str(entries).replace("'", "")
     return f"a list with one entry per layer, of shapes {shapes}"
 

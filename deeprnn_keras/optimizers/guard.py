@@ -41,8 +41,8 @@ class GradientGuard(_Optimizer):
         clipped: Variable, number of updates applied with a clipped gradient.
         skipped: Variable, number of updates skipped.
         last_norm: Variable, |g| of the last update applied, before clipping.
-        faulty: Variable, index of the first weight with a non-finite gradient in the last update skipped; -1 if none
-            was skipped.
+        faulty: Variable, index of the first weight with a non-finite gradient in the last update skipped; -1 if no
+            update was skipped.
 
     Raises:
         ValueError: If `global_clipnorm` is not positive, or combined with `clipnorm` or `clipvalue`.
@@ -116,7 +116,7 @@ class GradientGuard(_Optimizer):
 
     @override
     def _clip_gradients(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
-        return grads if self.global_clipnorm else super()._clip_gradients(grads)  # `apply` has clipped the global norm
+        return grads if self.global_clipnorm else super()._clip_gradients(grads)  # `apply` already clips by it
 
 
 def merge_rows(gradient: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @register
 class ClassificationFamily(SequenceFamily):
-    """Models that predict the class of a series."""
+    """Task family of models that predict the class of a series."""
 
     name = "classification"
     intended_use = "classification of series similar to the training data; comparison of recurrent networks"

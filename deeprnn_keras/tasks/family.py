@@ -84,20 +84,21 @@ class EvaluationRecord:
 
 
 class Family:
-    """A kind of task: its data, loss, score, and reports.
+    """Task family: the data, loss, score, and reports of one kind of task.
 
-    Everything that depends on the task is a method or an attribute of its family: what the commands `deeprnn train`,
-    `evaluate`, `generate`, `tune`, `info`, and `list` do with a model, what the zoo's cards and tables state, and what
-    presets and `deeprnn train --publish` save. The family of a configuration is named by `config.task`.
+    Everything that depends on the task is a method or an attribute of its family. The commands `deeprnn train`,
+    `evaluate`, `generate`, `tune`, `info`, and `list`, the zoo's cards and tables, presets, and `deeprnn train
+    --publish` use it. `config.task` names the family of a configuration.
 
     A subclass must define `name` and `load_data`. If its models have no method `loss_function`, it must also override
-    `loss`, and `metrics` to report more than the loss. All other methods have defaults, which suit data in arrays:
+    `loss`; to report metrics in addition to the loss, it overrides `metrics`. All other methods have defaults, which
+    are suitable for data in arrays:
 
     - Batches consist of shuffled examples.
     - The score consists of the loss and metrics on the test part.
     - A run saves model.keras, history.csv, and result.json. It can be interrupted and resumed. The weights of the epoch
       with the lowest validation loss are restored at the end. If the loss becomes non-finite, the run stops and
-      suggests changes.
+      reports suggested changes.
     - Generation and `deeprnn tune` are not supported. To support them, override `generate`, or `check_tunable` and
       `trial_batches`.
 
@@ -150,9 +151,9 @@ class Family:
         return ()
 
     def accepts(self, model: keras.Model) -> bool:
-        """Return whether the family handles a model that is not named after a zoo model.
+        """Return whether the family supports a model whose name is not that of a zoo model.
 
-        By default it handles none.
+        By default it supports none.
         """
         return False
 
@@ -183,7 +184,7 @@ class Family:
     def data_included(self, config: Configuration) -> bool:
         """Return whether the package includes the data of a configuration.
 
-        If so, a run on another file is not published under the name of the configuration.
+        If so, `deeprnn train --publish` refuses a run that was trained on another file.
         """
         return False
 
@@ -248,7 +249,7 @@ class Family:
             updates: Maximum number of updates, instead of the recipe's.
             deadline: Unix time (`time.time()`) at which training ends; None for no limit.
             seed: Random seed for shuffling, dropout, and sampling.
-            title: Title of the learning curve, if the family plots one.
+            title: Title of the plot of the learning curve, if the family saves one.
             console: A `rich.console.Console` for progress; None creates one.
             resume: Continue the run in `directory`. The model, data, recipe, and seed must be unchanged.
             settings: JSON values to store in run.json, from which a resumed run is set up.
@@ -327,7 +328,8 @@ class Family:
     def callbacks(self, model: keras.Model, console: Console) -> list[keras.callbacks.Callback]:
         """Return the callbacks that record and display a run.
 
-        The attribute `epochs` of the first one, a list with one dictionary per epoch, is saved as history.csv.
+        The first callback has an attribute `epochs`, a list with one dictionary per epoch, which is saved as
+        history.csv.
         """
         from deeprnn_keras.training.callbacks import EpochHistory
 
@@ -345,7 +347,7 @@ class Family:
         seed: int,
         console: Console,
     ) -> None:
-        """Score the model if the run has finished, and save additional files.
+        """If the run has finished, score the model; save additional files.
 
         The model and its history are already saved.
 
@@ -354,7 +356,7 @@ class Family:
             model: The trained model.
             data: Data returned by `load_data`.
             recipe: The training recipe.
-            history: The first of `callbacks`.
+            history: The first callback that `callbacks` returned.
             title: Title of the learning curve, if the family plots one.
             seed: Random seed for sampling.
             console: A `rich.console.Console` for progress.
@@ -365,7 +367,7 @@ class Family:
     def score(self, model: keras.Model, part: DataPart) -> dict[str, float | int]:
         """Return `{metric: value}` of a model on one part of the data; by default the loss and metrics.
 
-        A model that is not compiled is compiled with the loss and metrics of the family first.
+        If the model is not compiled, it is first compiled with the loss and metrics of the family.
         """
         if not model.compiled:
             model.compile(loss=self.loss(model), metrics=self.metrics(model))
@@ -487,5 +489,5 @@ class Family:
 
 
 def flags(names: Iterable[str]) -> str:
-    """Return the options `names` as they are written on the command line, for messages: "--epochs, --skip-unknown"."""
+    """Return the options `names` in the notation of the command line, for messages: "--epochs, --skip-unknown"."""
     return ", ".join(f"--{name.replace('_', '-')}" for name in names) or "no options"

@@ -1,4 +1,4 @@
-"""Task family for language models, which predict the next symbol of a text."""
+"""Task family for language models, which predict the next symbol (character, word, or byte) of a text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.models import LanguageModel
     from deeprnn_keras.training.recipe import Recipe
 
-SAMPLE_PROMPT_LENGTH, SAMPLE_LENGTH = 40, 400  # symbols
+SAMPLE_PROMPT_LENGTH, SAMPLE_LENGTH = 40, 400  # in symbols
 SAMPLE_TEMPERATURE = 0.7
 
 
@@ -73,7 +73,7 @@ class LanguageRun(Run):
 
 @register
 class LanguageFamily(Family):
-    """Models over the characters, words, or bytes of a text."""
+    """Task family of models that predict the next character, word, or byte of a text."""
 
     name = "language"
     order = 0
@@ -213,7 +213,7 @@ class LanguageFamily(Family):
 
     @override
     def report(self, run: Run, model: LanguageModel, console: Console) -> None:
-        """Print the score next to those of compressors, and the sample."""
+        """Print a table of the scores of the model and of compressors, and the sample."""
         run = cast(LanguageRun, run)
         name = f"{model.name}, {model.count_params():,} parameters"
         console.print(score_table(run.score, run.references, name, unit=model.require_vocabulary().unit))
@@ -335,7 +335,7 @@ def _score_and_sample(
 def _validation_metrics(
     config: LanguageConfiguration, model: LanguageModel, split: TextSplit, validation: Batches
 ) -> dict[str, float]:
-    if config.recipe.train_windows is not None:  # such recipes are validated on windows with zero initial states
+    if config.recipe.train_windows is not None:  # these recipes define validation on windows with zero initial states
         model.compile(loss=model.loss_function())
         return {"perplexity": math.exp(model.evaluate(validation, verbose=0))}
     score = model.score(split.validation)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
 
-OPENING_FRAMES = 8  # of a test piece, which generated music continues
+OPENING_FRAMES = 8  # length of the opening of a test piece that the model continues
 
 
 @register
 class MusicFamily(SequenceFamily):
-    """Models that predict the notes of the next frame of a piece."""
+    """Task family of models that predict the notes of the next frame of a piece."""
 
     name = "music"
     intended_use = "scoring and continuation of pieces similar to the training data; comparison of recurrent networks"

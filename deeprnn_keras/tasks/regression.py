@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @register
 class RegressionFamily(SequenceFamily):
-    """Models that predict real numbers from a series."""
+    """Task family of models that predict real numbers from a series."""
 
     name = "regression"
     intended_use = "measurement of how long a recurrent network retains information"

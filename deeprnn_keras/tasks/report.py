@@ -48,6 +48,6 @@ def score_table(
         row = (f"{bits:.4f}", f"{perplexity:.3f}", f"{bits * math.log(2):.4f}")
         table.add_row(escape(label), *row, style="bold green" if (label, bits) == model else None)
     if references:
-        table.caption = "Compressors read only this text; the model was trained on the training text."
+        table.caption = "The compressors see only this text; the model was trained on the training text before."
     table.caption_justify = "left"
     return table

@@ -32,7 +32,7 @@ class Split:
     Attributes:
         train: Training part, by default arrays `(x, y)`.
         test: Test part, on which the final score is computed. It does not influence training.
-        validation: Validation part, which selects the best epoch. With None, the weights of the last epoch are used.
+        validation: Validation part, on which the best epoch is selected. If None, the last epoch is used.
         name: Name of the data set in reports.
 
     >>> import numpy as np
@@ -74,7 +74,7 @@ class Run:
         ending: "finished", "interrupted", or "not finite".
         advice: Suggested changes if the run ended as "not finite".
         score: Score computed by the family, or None if the run has not finished.
-        resumed_at: Number of updates restored from a checkpoint; 0 for a new run.
+        resumed_at: Number of updates that the checkpoint had completed when the run was resumed; 0 for a new run.
     """
 
     directory: Path
@@ -153,7 +153,7 @@ def fit(
         model: A compiled model.
         plan: Batches, epochs, and recipe.
         history: Callback that records the epochs.
-        displays: Callbacks that display progress. If they have a method `close`, it is called in any case.
+        displays: Callbacks that display progress. Their method `close`, if defined, is called even if training fails.
         deadline: Unix time (`time.time()`) at which training ends; None for no limit.
     """
     from deeprnn_keras.training.callbacks import BestCheckpoint, Deadline

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class SequenceFamily(Family):
-    """Models of type `SequenceModel` on data of type `SeriesSplit`.
+    """Base class of task families of a `SequenceModel`, on data of type `SeriesSplit`.
 
-    A subclass must define `name`, `kinds`, and `score`, and `load_data` unless its data sets are functions of
-    `deeprnn_keras.data`.
+    A subclass must define `name`, `kinds`, and `score`. It must also define `load_data`, unless its data sets are
+    loaded by functions of `deeprnn_keras.data`.
 
     Attributes:
         kinds: The values of `SequenceModel.kind` that the family handles.
@@ -60,7 +60,7 @@ class SequenceFamily(Family):
         """
         if config is None:
             raise ValueError(
-                "the data of a model that is not in the zoo are unknown; evaluate it with model.evaluate in a script"
+                "the data of a model that is not in the zoo are unknown; in a script, evaluate it with model.evaluate"
             )
         if config.corpus is None:
             raise ValueError(

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     TrainingBatches = Callable[[int | None], Batches]
 
-VALIDATION_BATCH_SIZE = 128  # minimum
+VALIDATION_BATCH_SIZE = 128  # a minimum; a larger batch size of the recipe is used instead
 UPDATE_LIMITED_EPOCHS = 4  # maximum number of epochs of a run with a limited number of updates
 
 
 def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
     """Split a text into training and validation pieces.
 
-    If the recipe states numbers of windows, training and validation use the first windows of the text. Otherwise the
-    split is that of `TextCorpus.split`.
+    If the recipe states numbers of windows, training uses the first windows of the text, and validation the windows
+    that follow. Otherwise the split is that of `TextCorpus.split`.
 
     Raises:
         ValueError: If the text is too short for the recipe's windows.
@@ -35,7 +35,7 @@ def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
 
     if recipe.train_windows is None:
         return corpus.split()
-    assert recipe.validation_windows is not None  # Recipe accepts both or neither
+    assert recipe.validation_windows is not None  # `Recipe` requires both numbers of windows or neither
     stride = recipe.stride or recipe.bptt
     border = recipe.train_windows * stride
     train = corpus.text[: border - stride + recipe.bptt + 1]
@@ -78,7 +78,7 @@ def text_plan(
     full_epochs = recipe.epochs_for(updates_per_pass)
     if updates is None:
         return Plan(plan_recipe, train(None), validation, full_epochs)
-    updates = min(updates, full_epochs * updates_per_pass)  # never more than the full recipe
+    updates = min(updates, full_epochs * updates_per_pass)  # not longer than the full recipe
     epochs = plan_recipe.epochs if quick else max(1, min(UPDATE_LIMITED_EPOCHS, updates))
     return Plan(plan_recipe, train(max(updates // epochs, 1)), validation, epochs)
 
@@ -100,8 +100,8 @@ def text_batches(
         seed: Random seed for the order of the batches.
 
     Returns:
-        A function from the number of updates per epoch (None for one pass over the text) to training batches, and the
-        validation batches.
+        A function that returns training batches for a number of updates per epoch (None for one pass over the text),
+        and the validation batches.
     """
     make = _streams if recipe.stateful else _windows
     return make(train, validation, recipe, short_validation, seed)
@@ -113,7 +113,7 @@ def _windows(
     from deeprnn_keras.data import token_windows
 
     stride = recipe.stride or recipe.bptt
-    if short_validation:  # fewer windows, evenly spaced
+    if short_validation:  # a larger stride gives fewer windows, evenly spaced
         stride = max(stride, sum(map(len, validation)) // QUICK_VALIDATION_WINDOWS)
     batch_size = max(recipe.batch_size, VALIDATION_BATCH_SIZE)
     validation_batches = token_windows(validation, recipe.bptt, batch_size, stride=stride, shuffle=False)
@@ -129,7 +129,7 @@ def _streams(
 ) -> tuple[TrainingBatches, Batches]:
     from deeprnn_keras.data.tbptt import TBPTTDataset
 
-    if short_validation:  # the same fraction of each piece
+    if short_validation:  # keeps the beginning of each piece, the same fraction of all
         fraction = QUICK_VALIDATION_WINDOWS * recipe.bptt / sum(map(len, validation))
         validation = [piece[: max(recipe.bptt + 1, int(fraction * len(piece)))] for piece in validation]
     chunks = sum((len(piece) - 1) // recipe.bptt for piece in validation)

@@ -18,7 +18,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
     Attributes:
         averaged: Whether the model currently holds the averages.
-        raw: One variable per trainable weight, created when `fit` begins. They hold the raw weights while `averaged`.
+        raw: Raw weights while `averaged` is True: one variable per trainable weight, created when `fit` begins.
     """
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class EMAWeights(AveragedWeights):
     """Validate and save the exponential moving average that a Keras optimizer computes.
 
     The optimizer must have `use_ema=True`: w̄_k = m w̄_{k-1} + (1 - m) w_k. The averages remain in the model after
-    `fit`. `keras.callbacks.SwapEMAWeights` swaps by additions and subtractions, which round; this callback restores
-    the raw weights bit for bit.
+    `fit`. `keras.callbacks.SwapEMAWeights` swaps by adding and subtracting weights, with rounding errors; this callback
+    restores the raw weights bit for bit.
 
     Raises:
         ValueError: In `fit`, if the optimizer does not have `use_ema=True`.
@@ -93,8 +93,8 @@ class EMAWeights(AveragedWeights):
 class NTASGD(AveragedWeights):
     """Non-monotonically triggered averaged SGD (Merity, Keskar & Socher 2017, arXiv:1708.02182).
 
-    Training is plain SGD until the validation loss v_e of an epoch e exceeds the minimum over all epochs but the last
-    `nonmono`:
+    Training is plain SGD until the validation loss v_e of an epoch e exceeds the lowest loss of the earlier epochs, of
+    which the last `nonmono` are left out:
 
         v_e > min(v_1, ..., v_{e - 1 - nonmono})
 
@@ -106,15 +106,15 @@ class NTASGD(AveragedWeights):
     The averages are assigned to the model when a validation begins and remain until the next epoch begins. Callbacks
     that save the model at the end of an epoch, for example `ModelCheckpoint`, therefore save the weights that were
     validated. The averages remain in the model after `fit`. Each `fit` resets the callback and starts from the weights
-    of the model. An interrupted `fit` (Ctrl-C) leaves the model with the weights it held at that moment, see
-    `averaged`; call `on_train_end()` to assign the averages.
+    of the model. An interrupted `fit` (Ctrl-C) leaves the model with the weights it held at that moment; `averaged`
+    indicates which. Call `on_train_end()` to assign the averages.
 
     Only trainable weights are averaged. The paper uses SGD without momentum; any optimizer is supported. The trigger is
     that of the authors' code, salesforce/awd-lstm-lm. PyTorch's ASGD, which that code uses, leaves w_1 out of the mean:
     a difference of order 1 / k.
 
     Args:
-        nonmono: Number of epochs without improvement that are allowed.
+        nonmono: Non-monotone interval: number of epochs before the current one that the trigger leaves out.
         monitor: Metric that should decrease, by its name in the logs.
 
     Attributes:
@@ -123,7 +123,7 @@ class NTASGD(AveragedWeights):
         count: k, the number of updates in the averages.
         averaged: Whether the model currently holds the averages.
         averages: One variable w̄_k per trainable weight, created when `fit` begins.
-        raw: One variable per trainable weight, which holds the raw weights while `averaged`.
+        raw: Raw weights while `averaged` is True: one variable per trainable weight, created when `fit` begins.
 
     Raises:
         ValueError: If `nonmono` is below 1; in `fit`, if `monitor` is not in the logs of an epoch, or if
@@ -180,8 +180,8 @@ class NTASGD(AveragedWeights):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if logs is None or self.monitor not in logs:
             raise ValueError(
-                f"monitor {self.monitor!r} is not in the logs of epoch {epoch + 1}, which are {sorted(logs or {})}; "
-                "pass validation_data to fit, and a monitor from its logs"
+                f"monitor {self.monitor!r} is not in the logs of epoch {epoch + 1}, which contain "
+                f"{sorted(logs or {})}; pass validation_data to fit, or set monitor to a metric in the logs"
             )
         loss = float(logs[self.monitor])
         earlier = self.losses[: -self.nonmono]

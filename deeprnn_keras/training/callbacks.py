@@ -26,7 +26,7 @@ class LossHistory(keras.callbacks.Callback):
 
     Attributes:
         steps: Pairs (number of updates, mean training loss since the previous entry).
-        epochs: One dictionary per epoch: epoch, update, train, validation, seconds.
+        epochs: One dictionary per epoch, with the keys epoch, update, train and validation (losses), and seconds.
         update: Number of updates so far.
     """
 
@@ -36,7 +36,8 @@ class LossHistory(keras.callbacks.Callback):
         self.steps: list[tuple[int, float]] = []
         self.epochs: list[dict[str, float]] = []
         self.update = 0
-        self.logged_batches, self.logged_sum = 0, 0.0  # of the epoch, up to the last entry of `steps`
+        # batches of this epoch up to the last entry of `steps`, and the sum of their losses
+        self.logged_batches, self.logged_sum = 0, 0.0
         self._start = time.monotonic()
 
     @override
@@ -76,7 +77,7 @@ class BestCheckpoint(keras.callbacks.Callback):
 
     Attributes:
         best: Lowest validation loss so far; infinity before the first epoch.
-        weights: Weights of that epoch, or None.
+        weights: Weights after the epoch with that loss, or None if there is no such epoch yet.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -118,7 +119,7 @@ class EpochHistory(keras.callbacks.Callback):
         console: Console for the progress bar.
 
     Attributes:
-        epochs: One dictionary per epoch: its number and the metrics that Keras logs.
+        epochs: One dictionary per epoch, with its number and the metrics that Keras logs.
     """
 
     def __init__(self, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoint files: written atomically, verified by a SHA-256 hash, the last two kept."""
+"""Checkpoint files, written atomically and verified by a SHA-256 hash; the last two are kept."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FORMAT = 2
 
 
 class DamagedCheckpointError(ValueError):
-    """The file is not a complete checkpoint of a supported format."""
+    """Error for a file that is not a complete checkpoint in the supported format."""
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that has been read.
+    """Contents of a checkpoint file.
 
     Attributes:
         path: Path of the file.
@@ -43,7 +43,7 @@ def write(directory: PathLike, updates: int, arrays: Mapping[str, np.ndarray], v
 
     Args:
         directory: An existing directory.
-        updates: Number of updates, which names the file.
+        updates: Number of updates so far, part of the file name.
         arrays: Arrays by name.
         values: JSON values.
 
@@ -102,7 +102,7 @@ def read_newest(directory: PathLike) -> Checkpoint | None:
 
 
 def newest_first(directory: PathLike) -> list[Path]:
-    """Return the paths of all checkpoints, the newest first."""
+    """Return the paths of all checkpoints, newest first."""
     return sorted((path for path in Path(directory).glob("updates-*") if FILE_NAME.fullmatch(path.name)), reverse=True)
 
 
@@ -139,7 +139,7 @@ def _read(path: Path) -> Checkpoint:
         raise DamagedCheckpointError("its content does not match its SHA-256 hash")
     header = json.loads(text)
     if header["format"] != FORMAT:
-        raise DamagedCheckpointError(f"its format is {header['format']}, this version reads {FORMAT}")
+        raise DamagedCheckpointError(f"it has format {header['format']}; this version reads format {FORMAT}")
     dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in header["dtypes"].items()}
     arrays = {name: array.view(dtypes[name]) if name in dtypes else array for name, array in stored.items()}
     return Checkpoint(path, arrays, header["values"])

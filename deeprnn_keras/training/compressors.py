@@ -10,11 +10,11 @@ import lzma
 def compressed_bits(text: str, unit: str = "character") -> list[tuple[str, float]]:
     """Return the compressed size of a text per symbol, for gzip, xz, and bz2 at their highest levels.
 
-    The compressors read the UTF-8 bytes of `text` and nothing else.
+    The compressors receive the UTF-8 bytes of `text` only; no other text is used as a dictionary.
 
     Args:
         text: Text to compress.
-        unit: "character" or "byte" for bits per character or byte. "word" returns an empty list: a model of words
+        unit: "character" or "byte" for bits per character or byte. "word" returns an empty list: a word-level model
             does not predict spelling, so the figures would not be comparable.
 
     Returns:

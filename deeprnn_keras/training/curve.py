@@ -30,7 +30,7 @@ def plot_curve(
         path: Path of the file.
         title: Title of the plot.
         references: Pairs (name, bits per character), drawn as horizontal lines.
-        final: Bits per character of the trained model on the validation text, or None.
+        final: Bits per character of the trained model on the whole validation text, with carried states, or None.
         unit: Unit of a symbol: "character", "word", or "byte".
     """
     import matplotlib
@@ -72,7 +72,7 @@ def plot_curve(
             markersize=13,
             clip_on=False,
             zorder=5,
-            label=f"validation text, with context: {final:.3f}",
+            label=f"validation text, full context: {final:.3f}",
         )
     losses = [bits * nats for _, nats in history.steps] + [bits * epoch["validation"] for epoch in history.epochs]
     lowest = min(limits + losses, default=0)

@@ -1,4 +1,4 @@
-"""Atomic files: each is written under a temporary name and renamed, so that it is complete or absent."""
+"""Atomic writes: each file is written under a temporary name and renamed, so that it is complete or absent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def save_json(value: object, path: PathLike) -> None:
 
 
 def save_table(rows: Sequence[Mapping[str, object]], path: PathLike) -> None:
-    """Write dictionaries with the same keys as a CSV file."""
+    """Write a CSV file with one row per dictionary; all have the same keys."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
     writer.writeheader()

@@ -23,7 +23,7 @@ class LearningRate(keras.callbacks.Callback):
     """Set the learning rate before each update to base x schedule x warm-up x T / bptt.
 
     Args:
-        base: Learning rate at full warm-up, for a batch of bptt steps.
+        base: Learning rate after the warm-up, for a batch of `bptt` time steps.
         schedule: Schedule with a method `factor(update, updates_per_epoch, updates)`, or a `PlateauDecay`; None keeps
             the learning rate constant.
         warmup: Number of updates over which the learning rate increases linearly.
@@ -52,7 +52,7 @@ class LearningRate(keras.callbacks.Callback):
         self.update, self.epoch = 0, 0
         self.best, self.waited, self.drops = math.inf, 0, 0
         self._data: TBPTTDataset | None = data if getattr(data, "random_bptt", False) else None
-        self._lengths: tuple[int, np.ndarray] | None = None  # epoch, and T of each of its batches
+        self._lengths: tuple[int, np.ndarray] | None = None  # an epoch and the lengths T of its batches
 
     @override
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -67,9 +67,9 @@ class LearningRate(keras.callbacks.Callback):
     @override
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
-        self.update = max(self.update, epoch * self.params["steps"])  # with initial_epoch, earlier epochs count
+        self.update = max(self.update, epoch * self.params["steps"])  # includes epochs before initial_epoch
         if self._data is not None:
-            self._data.set_position(epoch)  # the batches of this epoch must have the lengths that are read here
+            self._data.set_position(epoch)  # so that its batches have the lengths that `lengths` returns
 
     @override
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
@@ -81,7 +81,7 @@ class LearningRate(keras.callbacks.Callback):
         if self.schedule is None:
             return 1.0
         if isinstance(self.schedule, PlateauDecay):
-            return self.schedule.after(self.drops)
+            return self.schedule.factor_after(self.drops)
         per_epoch = self.params["steps"]
         return self.schedule.factor(self.update, per_epoch, per_epoch * self.params["epochs"])
 

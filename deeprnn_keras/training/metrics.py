@@ -35,7 +35,7 @@ class _CrossEntropy(keras.metrics.Metric):
         Raises:
             ValueError: If the shape of `y_true` or `sample_weight` does not match `y_pred`.
         """
-        mask = _compat.keras_mask(y_pred)  # the cast below loses it
+        mask = _compat.keras_mask(y_pred)  # the cast below drops the mask
         outputs = ops.cast(y_pred, self.dtype)
         targets = ops.cast(y_true, "int64")
         rank = len(outputs.shape) - 1
@@ -50,7 +50,7 @@ class _CrossEntropy(keras.metrics.Metric):
         for name, factor in (("mask", mask), ("sample_weight", sample_weight)):
             if factor is not None:
                 weights = weights * _expand_to_rank(name, ops.cast(factor, self.dtype), rank)
-        # at steps of weight 0, targets and outputs may be invalid, for example -1 and NaN
+        # steps of weight 0 may have invalid targets and outputs, for example -1 and NaN
         counted = ops.not_equal(weights, 0)
         logits = outputs if self.from_logits else ops.log(outputs)
         nats = ops.sparse_categorical_crossentropy(ops.where(counted, targets, 0), logits, from_logits=True)
@@ -72,8 +72,8 @@ class Perplexity(_CrossEntropy):
 
         PPL = exp(- Σ_i a_i log p(y_i) / Σ_i a_i)
 
-    The sums run over the whole epoch. (The mean of the perplexities of all batches would be larger and would depend
-    on the batch size.) a_i is the sample weight; masked steps have a_i = 0. Without any step the result is NaN. A
+    The sums run over the whole epoch. (The mean of the perplexities of the batches would be larger and would
+    depend on the batch size.) a_i is the sample weight; masked steps have a_i = 0. Without steps, the result is NaN. A
     perplexity that overflows its dtype is inf.
 
     Keras passes sample weights only to the `weighted_metrics` of `compile`; masks are passed to `metrics` as well.
@@ -82,7 +82,7 @@ class Perplexity(_CrossEntropy):
     Args:
         from_logits: Whether the model returns logits, (n, T, V) or (n, V), rather than probabilities.
         name: Name of the metric in the logs.
-        dtype: Dtype of the two sums, independent of the model's dtype policy. "float32" counts up to 2^24 (16.8
+        dtype: Dtype of both sums, independent of the model's dtype policy. "float32" counts up to 2^24 (16.8
             million) steps per epoch exactly; use "float64" for more.
 
     Raises:
@@ -110,12 +110,12 @@ class BitsPerCharacter(_CrossEntropy):
 
         BPC = - Σ_i a_i log_2 p(y_i) / Σ_i a_i
 
-    Sample weights, masks, and an epoch without steps are treated as by `Perplexity`. The perplexity is 2^BPC.
+    Sample weights, masks, and an epoch without steps are handled as in `Perplexity`. The perplexity is 2^BPC.
 
     Args:
         from_logits: Whether the model returns logits rather than probabilities.
         name: Name of the metric in the logs.
-        dtype: Dtype of the two sums, "float32" or "float64"; see `Perplexity`.
+        dtype: Dtype of both sums, "float32" or "float64"; see `Perplexity`.
 
     Raises:
         ValueError: If `dtype` is neither "float32" nor "float64".
@@ -137,7 +137,7 @@ class BitsPerCharacter(_CrossEntropy):
 
 
 def _expand_to_rank(name: str, factor: Tensor, rank: int) -> Tensor:
-    """Return a mask or weights, (n,) or (n, T), with trailing axes of length 1 up to `rank`."""
+    """Return a mask or weights of shape (n,) or (n, T), expanded to `rank` axes by trailing axes of length 1."""
     if len(factor.shape) == rank + 1 and factor.shape[-1] == 1:
         factor = ops.squeeze(factor, -1)
     if len(factor.shape) > rank:

@@ -28,11 +28,11 @@ class NonFiniteGuard(keras.callbacks.Callback):
     Optimizers with a `GradientGuard`, among them those of a `Recipe`, never apply a non-finite gradient. A finite but
     far too large update can still make the weights non-finite. The callback therefore copies the weights every `every`
     updates. A copy is considered good once the loss computed with it was finite, and is restored when training stops.
-    (`keras.callbacks.TerminateOnNaN` stops as well, but leaves weights that are NaN.)
+    (`keras.callbacks.TerminateOnNaN` also stops, but does not restore weights that became NaN.)
 
     Args:
         every: Number of updates between two copies of the weights.
-        recipe: Recipe in whose settings the advice is expressed; None for those of the optimizer.
+        recipe: Recipe whose settings the advice refers to; None to refer to the settings of the optimizer.
         action: "stop" stops training. "skip" skips the update, resets metrics and carried states, and continues; it
             stops after 10 skipped updates in a row, or if the weights are not finite.
 
@@ -111,7 +111,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
         if self.recipe is not None:
             rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.global_clipnorm
         clipping = (
-            f"lower global_clipnorm from {clip:g} to {clip / 4:g}" if clip else "set global_clipnorm=1 (now not set)"
+            f"lower global_clipnorm from {clip:g} to {clip / 4:g}" if clip else "set global_clipnorm=1 (currently None)"
         )
         quantity = "a gradient" if loss_is_finite else "the loss"
         self.advice = (

@@ -12,31 +12,32 @@ from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, TRAIN_COLOR, VALIDATION_COLOR
 from deeprnn_keras.training.files import atomic_write
 
-# Training is nearly unstable at the minimum of the loss: the suggestion is smaller by at least this factor.
+# Training is nearly unstable at the learning rate of the lowest loss; the suggestion is at least this factor below it.
 MARGIN = 10.0
-# Fraction of the updates, at the start, that is ignored: their smoothed loss averages few losses.
+# Fraction of the updates that is ignored at the start, because their smoothed loss averages only a few losses.
 IGNORED_FRACTION = 0.1
-# In standard deviations of the smoothed loss. Losses without a trend fall further in 2 of 100 tests.
+# Smallest fall that is not attributed to noise, in standard deviations of the smoothed loss. Losses without a trend
+# exceed it in 2 of 100 tests.
 SIGNIFICANT_FALL = 6.0
 
 
 @dataclass(frozen=True)
-class RangeTest:
+class RangeTestResult:
     """Result of `learning_rate_range_test`. `str()` gives a summary.
 
     Attributes:
         rates: Learning rate of each update, a geometric sequence.
         losses: Loss of each update.
         smoothed: Smoothed loss of each update.
-        blow_up: Learning rate at which training diverged: the smoothed loss exceeded 4 times its minimum, or the loss
-            was not finite. None if training did not diverge.
+        diverged_at: Learning rate at which training diverged: the smoothed loss exceeded 4 times its minimum, or the
+            loss was not finite. None if training did not diverge.
         smoothing: Weight of the previous value in the smoothed loss.
     """
 
     rates: list[float]
     losses: list[float]
     smoothed: list[float]
-    blow_up: float | None
+    diverged_at: float | None
     smoothing: float = 0.9
 
     @property
@@ -59,16 +60,16 @@ class RangeTest:
         return None if lowest < 0 else (self.rates[lowest], self.smoothed[lowest])
 
     def _search_range(self) -> tuple[int, int]:
-        """Return the first index to consider and that of the minimum from there on, -1 if no loss is finite."""
+        """Return the index where the search starts and the index of the minimum, which is -1 if no loss is finite."""
         finite = int(np.isfinite(self.smoothed).sum())
         first = min(int(IGNORED_FRACTION * len(self.rates)), max(finite - 1, 0))
         return first, first + int(np.argmin(self.smoothed[first:finite])) if finite else -1
 
     def _fall_by_chance(self) -> float:
-        """Return the fall of the smoothed loss that noise can explain, from differences of successive losses."""
+        """Return the largest fall of the smoothed loss that noise explains, from differences of successive losses."""
         losses = np.array(self.losses[: self._search_range()[1] + 1])
         differences = np.diff(losses)
-        # medians, because the differences include the fall itself
+        # medians, because the differences also contain the fall itself
         spread = np.median(np.abs(differences - np.median(differences))) / 0.6745 / math.sqrt(2)
         return SIGNIFICANT_FALL * spread * math.sqrt((1 - self.smoothing) / (1 + self.smoothing))
 
@@ -76,13 +77,13 @@ class RangeTest:
         lines = [f"learning rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g} in {len(self.rates)} updates"]
         if self.minimum:
             lines.append(f"lowest smoothed loss  {self.minimum[1]:.4g} at {self.minimum[0]:.3g}")
-        lines.append(f"blow-up               {'none' if self.blow_up is None else f'at {self.blow_up:.3g}'}")
+        lines.append(f"divergence            {'none' if self.diverged_at is None else f'at {self.diverged_at:.3g}'}")
         return "\n".join([*lines, f"suggestion            {self._advice()}"])
 
     def _advice(self) -> str:
         rate = self.suggestion
         if rate is None:
-            change = "increase high" if self.blow_up is None else "decrease low"
+            change = "increase high" if self.diverged_at is None else "decrease low"
             return f"none: the loss did not fall by more than its noise; {change}, or use larger batches"
         if rate < self.rates[0]:
             return f"{rate:.2g}, which is below the tested range; decrease low to confirm it"
@@ -111,8 +112,8 @@ class RangeTest:
                 va="top",
                 color=VALIDATION_COLOR,
             )
-        if self.blow_up is not None:
-            axes.axvline(self.blow_up, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="blow-up")
+        if self.diverged_at is not None:
+            axes.axvline(self.diverged_at, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="divergence")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self._ylim())
         axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
@@ -124,10 +125,10 @@ class RangeTest:
         return Path(path)
 
     def _ylim(self) -> tuple[float, float]:
-        """Return limits of the loss axis that show the fall; including the blow-up would flatten the curve."""
+        """Return limits of the loss axis that show the fall; including the divergence would flatten the curve."""
         lowest = self._search_range()[1]
         fall = [*self.losses[: lowest + 1], *self.smoothed[: lowest + 1]]
-        if len(fall) < 4:  # no fall
+        if len(fall) < 4:  # the loss did not fall
             fall = [value for value in self.smoothed if math.isfinite(value)] or [0.0]
         low, high = min(fall), max(fall)
         height = high - low or 1.0

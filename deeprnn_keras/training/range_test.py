@@ -11,7 +11,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Tensor
-from deeprnn_keras.training.range_report import RangeTest
+from deeprnn_keras.training.range_report import RangeTestResult
 
 MIN_UPDATES = 10
 DIVERGENCE_FACTOR = 4.0  # a smoothed loss above this many times its minimum has diverged
@@ -24,7 +24,7 @@ def learning_rate_range_test(
     high: float = 10.0,
     updates: int = 100,
     smoothing: float = 0.9,
-) -> RangeTest:
+) -> RangeTestResult:
     """Train with a learning rate that increases from `low` to `high`, record the loss, and restore the model.
 
         η_k = low (high / low)^(k / (updates - 1)),  s_k = smoothing s_{k-1} + (1 - smoothing) loss_k,
@@ -44,8 +44,8 @@ def learning_rate_range_test(
         smoothing: Weight of the previous value in the smoothed loss, in [0, 1).
 
     Returns:
-        A `RangeTest`. Its `suggestion` is a learning rate to start with, `print` shows a summary, and `plot(path)`
-        draws the losses.
+        A `RangeTestResult`. Its `suggestion` is a learning rate to start with, `print` shows a summary, and
+        `plot(path)` draws the losses.
 
     Raises:
         ValueError: If an argument is out of range, the model is not built or not compiled, its optimizer has a
@@ -61,7 +61,7 @@ def learning_rate_range_test(
     >>> model.compile("sgd", "mse")
     >>> x = np.random.default_rng(0).normal(size=(32, 2))
     >>> report = learning_rate_range_test(model, [(x, x[:, :1])], low=1e-4)
-    >>> report.suggestion < report.blow_up
+    >>> report.suggestion < report.diverged_at
     True
     """
     low = checks.positive("low", low)
@@ -83,7 +83,8 @@ def _check_model(model: keras.Model) -> None:
         )
     if not model.built:
         raise ValueError(
-            f"model {model.name!r} is not built, so that it has no weights to restore; add a keras.Input or call it"
+            f"model {model.name!r} is not built, so that it has no weights to restore; add a keras.Input or "
+            "call the model"
         )
     if not isinstance(model.optimizer.learning_rate, keras.Variable):
         raise ValueError(
@@ -106,21 +107,24 @@ def _restored_afterwards(model: keras.Model) -> Iterator[None]:
         model.reset_metrics()
 
 
-def _record(model: keras.Model, data: Iterable[Sequence[Tensor]], rates: list[float], smoothing: float) -> RangeTest:
+def _record(
+    model: keras.Model, data: Iterable[Sequence[Tensor]], rates: list[float], smoothing: float
+) -> RangeTestResult:
     losses: list[float] = []
     smoothed: list[float] = []
     average, lowest = 0.0, math.inf
     for rate, batch in zip(rates, _batches(data, len(rates)), strict=True):
         model.optimizer.learning_rate = rate
-        losses.append(float(model.train_on_batch(*batch, return_dict=True)["loss"]))  # it resets the metrics first
+        # the loss of this batch alone, because train_on_batch resets the metrics first
+        losses.append(float(model.train_on_batch(*batch, return_dict=True)["loss"]))
         average = smoothing * average + (1 - smoothing) * losses[-1]
         smoothed.append(average / (1 - smoothing ** len(losses)))
         # the limit is 4 times a positive minimum, and the same distance above a negative one; NaN fails the comparison
         limit = lowest + (DIVERGENCE_FACTOR - 1) * abs(lowest)
         if not smoothed[-1] <= limit or not math.isfinite(losses[-1]):
-            return RangeTest(rates[: len(losses)], losses, smoothed, rate, smoothing)
+            return RangeTestResult(rates[: len(losses)], losses, smoothed, rate, smoothing)
         lowest = min(lowest, smoothed[-1])
-    return RangeTest(rates, losses, smoothed, None, smoothing)
+    return RangeTestResult(rates, losses, smoothed, None, smoothing)
 
 
 def _batches(data: Iterable[Sequence[Tensor]], updates: int) -> Iterator[Sequence[Tensor]]:
@@ -148,5 +152,5 @@ def _batches(data: Iterable[Sequence[Tensor]], updates: int) -> Iterator[Sequenc
 
 def _description(batch: object) -> str:
     if isinstance(batch, (tuple, list)):
-        return f"a {type(batch).__name__} of {len(batch)}"
-    return f"one {type(batch).__name__}"
+        return f"a {type(batch).__name__} of length {len(batch)}"
+    return f"an element of type {type(batch).__name__}"

@@ -23,7 +23,7 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 AVERAGING = ("ema", "nt-asgd")
 EMA_MOMENTUM = 0.999
 NONMONO = 5  # epochs, as in Merity et al. 2017
-QUICK_SECONDS = 60.0  # duration of the updates on 2 cores, without start-up and scoring
+QUICK_SECONDS = 60.0  # duration of the updates on 2 cores, excluding start-up and scoring
 QUICK_EPOCHS = 4
 QUICK_BPTT = 32
 QUICK_VALIDATION_WINDOWS = 512
@@ -59,7 +59,8 @@ class Recipe:
         stride: Number of symbols between the starts of successive windows; None for `bptt`.
         train_windows: Number of windows at the start of a text to train on; None for the held-out split of
             `TextCorpus`.
-        validation_windows: Number of windows, after those, to validate on; None together with `train_windows`.
+        validation_windows: Number of windows to validate on, which follow the training windows; None if and only if
+            `train_windows` is None.
         optimizer_options: Additional arguments of the Keras optimizer.
 
     Raises:
@@ -185,7 +186,7 @@ class Recipe:
         stacks = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
         if not stacks:
             raise ValueError(
-                f"ar={self.ar:g} and tar={self.tar:g} require a DeepRNN, and model {model.name!r} has none; "
+                f"ar={self.ar:g} and tar={self.tar:g} require a DeepRNN, but model {model.name!r} has none; "
                 "set both to 0"
             )
         stacks[-1].set_activation_regularization(self.ar, self.tar)
@@ -223,19 +224,19 @@ class Recipe:
         """Return the number of epochs: `epochs`, or more if `min_steps` requires it."""
         return max(self.epochs, math.ceil(self.min_steps / updates_per_epoch))
 
-    def quick(self, weights: int, num_layers: int) -> tuple[Recipe, int]:
-        """Return a recipe for a first impression, and its number of updates: about one minute on 2 cores.
+    def quick(self, num_weights: int, num_layers: int) -> tuple[Recipe, int]:
+        """Return a recipe for a trial run of about one minute on 2 cores, and its number of updates.
 
         The number of updates is the same in every run, because it is estimated rather than timed: 1 ms per time step
         and layer, and 0.1 ns per weight and symbol.
 
         Args:
-            weights: Number of weights of the model.
+            num_weights: Number of weights of the model.
             num_layers: Number of recurrent layers, L.
         """
         bptt = min(self.bptt, QUICK_BPTT)
         symbols = self.batch_size * bptt
-        seconds_per_update = 1e-3 * bptt * num_layers + 1e-10 * symbols * weights
+        seconds_per_update = 1e-3 * bptt * num_layers + 1e-10 * symbols * num_weights
         updates = min(max(QUICK_SECONDS / seconds_per_update, 10 * QUICK_EPOCHS), 4000)
         updates = int(updates) // QUICK_EPOCHS * QUICK_EPOCHS
         return dataclasses.replace(self, bptt=bptt, epochs=QUICK_EPOCHS, min_steps=1), updates
@@ -244,7 +245,7 @@ class Recipe:
         """Return pairs (setting, value) for tables."""
         options = ", ".join(f"{key}={value:g}" for key, value in self.optimizer_options.items())
         warmup = f", warm-up over {self.warmup:,} updates" if self.warmup else ""
-        steps = f"about {self.bptt}, random for each batch" if self.random_bptt else self.bptt
+        steps = f"about {self.bptt} (random for each batch)" if self.random_bptt else self.bptt
         return [
             ("optimizer", f"{self.optimizer}{f' ({options})' if options else ''}"),
             ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}{warmup}"),

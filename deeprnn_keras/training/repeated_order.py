@@ -20,7 +20,7 @@ _compat.install_model_hooks()
 def warn_of_repeated_order() -> None:
     """Warn if the running `fit` shuffles arrays in the same order in every epoch.
 
-    Call it from `on_train_begin` of a callback.
+    Call this function from `on_train_begin` of a callback.
     """
     if keras.backend.backend() != "tensorflow" or not _compat.fit_shuffles_arrays():
         return

@@ -27,11 +27,11 @@ MAX_DIFFERENCES = 8  # listed in an error message
 class Resume(keras.callbacks.Callback):
     """Checkpoint the complete training state and resume from it.
 
-    An interrupted run that is resumed on the same machine ends with bit-identical weights. Each checkpoint holds the
-    weights, optimizer variables, random seeds, position in the data, carried recurrent states, metric totals, and the
-    state of `callbacks`. Checkpoints are written every `every` updates and at the end of each epoch: to a temporary
-    file that is hashed and renamed. The last two are kept. If the newest is damaged, the previous one is used and a
-    warning is issued.
+    A run that is interrupted and resumed on the same machine ends with the same weights, bit for bit, as an
+    uninterrupted run. Each checkpoint holds the weights, optimizer variables, random seeds, position in the data,
+    carried recurrent states, metric totals, and the state of `callbacks`. A checkpoint is written after every `every`
+    updates and at the end of each epoch, first to a temporary file, which is then renamed; it contains a hash. The last
+    two are kept. If the newest is damaged, the previous one is used and a warning is issued.
 
     The first `fit` with an empty directory starts a run; running the same script again resumes it.
 
@@ -49,8 +49,9 @@ class Resume(keras.callbacks.Callback):
         resumed_at: Number of updates restored from the checkpoint; 0 for a new run.
 
     Raises:
-        ValueError: If `data` has no settable position; in `fit`, if the directory holds a run with a different
-            model, optimizer, dataset, callback, or `about`; the message lists the differences.
+        ValueError: If `data` has no settable position; in `fit`, if the number of updates per epoch is unknown, the
+            directory could not be created, all checkpoints are damaged, or the directory holds a run with a different
+            model, optimizer, dataset, callback, or `about` (the message lists the differences).
         OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
             checkpoints are kept.
 
@@ -84,7 +85,7 @@ class Resume(keras.callbacks.Callback):
         self.resumed_at = 0
         self._epoch, self._batch, self._updates = 0, 0, 0  # position in the run
         self._first_batch = 0  # first batch of this epoch that this process trains on
-        self._checkpoint: checkpoint_files.Checkpoint | None = None  # checkpoint to resume from, until its epoch begins
+        self._checkpoint: checkpoint_files.Checkpoint | None = None  # set from resuming to the first epoch
         self._epoch_cut_short = False
 
     @override

@@ -1,4 +1,4 @@
-"""Flat description of a run, by which a resumed run is compared with the interrupted one."""
+"""Flat description of a run, which is compared with that of the interrupted run when resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe_run(
 
     Args:
         model: A compiled model before its first update.
-        data: Training data, with a dictionary `about`.
+        data: Training data; its attribute `about` is a dictionary of its settings.
         callbacks: Callbacks whose state is part of the run.
         params: Parameters that Keras passes to callbacks: epochs and steps.
         about: Additional entries.
@@ -77,7 +77,7 @@ def _config(instance: keras.layers.Layer | keras.optimizers.Optimizer) -> Config
 
 
 def _flatten(name: str, value: object) -> dict[str, object]:
-    """Flatten nested dictionaries, without generated names (dense_1), which differ between equal models."""
+    """Flatten nested dictionaries and omit generated names (dense_1), which differ between equal models."""
     if not isinstance(value, dict):
         return {name: value}
     flat: dict[str, object] = {}
@@ -88,7 +88,7 @@ def _flatten(name: str, value: object) -> dict[str, object]:
 
 
 def _loss(loss: object) -> object:
-    """Return the name of a loss: the `repr` of a function or object has an address, which differs by process."""
+    """Return the name of a loss, without its memory address, which differs between processes."""
     if isinstance(loss, dict):
         return {key: _loss(part) for key, part in loss.items()}
     if isinstance(loss, (list, tuple)):

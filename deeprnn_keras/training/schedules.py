@@ -1,4 +1,4 @@
-"""Learning-rate schedules as data: factors of the base learning rate by update."""
+"""Learning-rate schedules as dataclasses that return a factor of the base learning rate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from deeprnn_keras import checks
 
 
 class Schedule(Protocol):
-    """A learning-rate schedule that depends on the number of updates alone."""
+    """Learning-rate schedule that depends only on the number of updates."""
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
         """Return the factor of the base learning rate.
 
         Args:
-            update: Number of the update, from 0.
+            update: Index of the update, from 0.
             updates_per_epoch: Number of updates per epoch.
             updates: Number of updates of the whole run.
         """
@@ -44,7 +44,7 @@ class CosineDecay:
         checks.rate("warmup", self.warmup)
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor of update number `update`, from 0, of a run of `updates`."""
+        """Return the factor for the update with index `update` in a run of `updates` updates."""
         warm = self.warmup * updates
         if update < warm:
             return (update + 1) / (warm + 1)
@@ -77,7 +77,7 @@ class GeometricDecay:
         checks.positive_int("after", self.after)
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor of update number `update`, from 0."""
+        """Return the factor for the update with index `update`."""
         return self.ratio ** max(update // updates_per_epoch + 1 - self.after, 0)
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ class StepDecay:
     """Factor that is multiplied by `ratio` after each of the given epochs (Merity et al. 2018: 0.1 after 300 and 400).
 
     Args:
-        ratio: Factor per step, a positive number.
+        ratio: Factor at each of `epochs`, a positive number.
         epochs: Increasing numbers of epochs, each at least 1.
 
     >>> from deeprnn_keras.training import StepDecay
@@ -109,7 +109,7 @@ class StepDecay:
         object.__setattr__(self, "epochs", epochs)
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor of update number `update`, from 0."""
+        """Return the factor for the update with index `update`."""
         return self.ratio ** sum(update >= epoch * updates_per_epoch for epoch in self.epochs)
 
     def __str__(self) -> str:
@@ -125,25 +125,25 @@ class PlateauDecay:
     Args:
         ratio: Factor per plateau, in (0, 1).
         patience: Number of epochs without a new best validation loss.
-        least: Lower bound of the factor, in [0, 1).
+        min_factor: Lower bound of the factor, in [0, 1).
 
     >>> from deeprnn_keras.training import PlateauDecay
-    >>> PlateauDecay(0.1, patience=2).after(drops=1)
+    >>> PlateauDecay(0.1, patience=2).factor_after(drops=1)
     0.1
     """
 
     ratio: float
     patience: int = 1
-    least: float = 0.0
+    min_factor: float = 0.0
 
     def __post_init__(self) -> None:
         checks.fraction("ratio", self.ratio)
         checks.positive_int("patience", self.patience)
-        checks.rate("least", self.least)
+        checks.rate("min_factor", self.min_factor)
 
-    def after(self, drops: int) -> float:
+    def factor_after(self, drops: int) -> float:
         """Return the factor after `drops` plateaus."""
-        return max(self.ratio**drops, self.least)
+        return max(self.ratio**drops, self.min_factor)
 
     def __str__(self) -> str:
         epochs = "1 epoch" if self.patience == 1 else f"{self.patience} epochs"

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 BASE_ATTRIBUTES = {"params", "model", "validation_data"}  # attributes of every Keras callback
 SCALARS = (type(None), bool, int, float, str)
-# modules with the functions that Keras' callbacks store as attributes, for example numpy.less
+# modules whose functions Keras' callbacks store as attributes, for example numpy.less
 FUNCTION_MODULES: Mapping[str, ModuleType] = {"numpy": np, "keras.ops": keras.ops}
 
 
 def model_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Return the variables of a compiled model by name.
 
-    They are its weights and random seeds, the variables of the optimizer and metrics, the states of Keras' own stateful
+    These are its weights and random seeds, the variables of the optimizer and metrics, the states of stateful Keras
     layers, and Keras' global random seed.
     """
     groups: dict[str, Sequence[keras.Variable]] = {

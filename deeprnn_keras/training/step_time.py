@@ -20,7 +20,7 @@ WARM_UP_STEPS, MIN_STEPS, MIN_SECONDS = 2, 5, 0.5
 def step_ms(model: keras.Model, batch: tuple[Tensor, ...]) -> float:
     """Return the median duration of a training step, in milliseconds.
 
-    Two steps, which include compilation, are run first and not counted. The weights of the model change.
+    The first two steps, which include compilation, are not timed. The weights of the model change.
 
     Args:
         model: A compiled model.

@@ -202,7 +202,7 @@ def test_many_batch_sizes_compile_few_shapes(rng, compiled_shapes):
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", ["mixed", pytest.param("one", marks=pytest.mark.slow)])
 def test_second_derivatives_equal_stock_layers(rng, pair):
-    """ "one" runs in a graph, "mixed" in eager mode with a mask; the next test has squared gradients in a graph."""
+    """Pair "one" runs in a graph, "mixed" in eager mode with a mask; squared gradients in a graph: next test."""
     graph, functions = (
         pair == "one",
         [jacobian_products, *([squared_gradient_norm] if pair == "mixed" else [])],

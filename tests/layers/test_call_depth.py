@@ -1,4 +1,4 @@
-"""The call stack from `DeepRNN.call` to a matrix product is short and goes from layers to kernels only."""
+"""The call stack from `DeepRNN.call` to a matrix product is short, and no kernel calls a layer."""
 
 import pytest
 

@@ -42,7 +42,7 @@ class UnregisteredCell(keras.layers.GRUCell):
         ({"units": None}, r"units must be a positive integer, got None"),
         ({"units": True}, r"units must be a positive integer, got True"),
         ({"units": [4, 0]}, r"units must be a positive integer, got 0"),
-        ({"units": []}, r"units must be an integer or a list with one entry per layer, got an empty list"),
+        ({"units": []}, r"units must be a positive integer or a list of them, one per layer, got an empty list"),
         ({"units": [2, 3], "num_layers": 3}, r"units must be .*one entry per layer \(3\), got a list of 2: \[2, 3\]"),
         ({"cell": ["gru"]}, r"cell must be .*one entry per layer \(2\), got a list of 1: \['gru'\]"),
         ({"cell": []}, r"cell must be .*one entry per layer \(2\), got a list of 0"),
@@ -144,7 +144,7 @@ def test_forget_bias_for_cell_without_gates_is_rejected():
 
 @pytest.mark.parametrize("initializer", [PerGate("zeros", cell="gru"), ForgetBias(cell="gru"), ChronoBias(9, "gru")])
 def test_initializer_for_another_cell_is_rejected(initializer):
-    """With 3 units, an LSTM has 12 columns, which are also the columns of a GRU with 4 units."""
+    """The shape does not reveal the mismatch: an LSTM with 3 units has 12 columns, as does a GRU with 4 units."""
     role = "kernel_initializer" if isinstance(initializer, PerGate) else "bias_initializer"
     with pytest.raises(ValueError, match=r"'gru'.*'lstm'|'lstm'.*'gru'"):
         DeepRNN(3, cell="lstm", **{role: initializer}).build((2, 3, 3))
@@ -197,7 +197,9 @@ def test_stateful_on_another_backend_requires_fixed_batch_size(monkeypatch):
         DeepRNN(2, stateful=True).build((None, 4, 3))
     layer = DeepRNN(2, 2, "gru", stateful=True)
     layer.build((2, 4, 3))
-    with pytest.raises(ValueError, match=r"must have the batch size 2 it was built with, got shape \(3, 4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"must have batch size 2, with which the layer was built, got shape \(3, 4, 3\)"
+    ):
         layer(zeros(3, 4, 3))
 
 

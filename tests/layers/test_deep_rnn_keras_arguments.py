@@ -45,7 +45,7 @@ SUPPORTED = [(cell, name) for cell in LAYERS for name, options in ARGUMENTS.item
 
 
 def keras_stack(cell, num_layers, dropout=0.0, bidirectional=False, seed=SEED, **options):
-    """Return a model of `keras.layers` with dropout between the layers, and these layers; layer l has seed + l."""
+    """Return a model of `keras.layers` with dropout in between, and its recurrent layers; layer l has `seed + l`."""
     x = hidden = keras.Input((None, D), dtype=options.get("dtype"))
     layers = []
     for level in range(1, num_layers + 1):
@@ -87,7 +87,7 @@ def with_gradients(layer, x, training):
 )
 @pytest.mark.parametrize(("cell", "argument"), SUPPORTED)
 def test_stack_equals_keras_layers(rng, cell, argument, training):
-    """Compare values and gradients; dropout between the layers draws the same numbers if the layers run one by one."""
+    """Dropout between the layers draws the same numbers only if they run one by one, as with recurrent dropout."""
     options = supported(cell, ARGUMENTS[argument])
     dropout = 0.25 if "recurrent_dropout" in options else 0.0
     ours, stock = equal_stacks(rng, cell, dropout=dropout, **options)
@@ -210,7 +210,7 @@ def test_arguments_without_effect_or_out_of_range(arguments, message):
 
 
 @pytest.mark.parametrize(("old", "new"), [("kernel", "implementation"), ("memory", "remat")])
-def test_renamed_arguments_are_errors_that_name_the_new_name(old, new):
+def test_former_argument_names_are_rejected(old, new):
     for layer in (DeepRNN, LSTM):
         with pytest.raises(
             TypeError, match=f"{layer.__name__} got an unexpected keyword argument '{old}'; it is now '{new}'"

@@ -185,7 +185,7 @@ def test_values_and_gradients_of_stock_layers(rng, cells, connection, bidirectio
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
         output, expected = layer(x), run(x)
-        # random factors, so that no gradient cancels
+        # random factors, so that the terms of a gradient do not cancel
         factors = tf.constant(rng.normal(size=output.shape).astype("float32"))
         loss, expected_loss = tf.reduce_sum(factors * output), tf.reduce_sum(factors * expected)
     assert_close(output, expected.numpy())

@@ -1,7 +1,7 @@
 """Values and gradients of `LSTM`, `GRU`, and `SimpleRNN` on XLA, compared with `keras.layers` and NumPy.
 
-The reference is Keras' loop. Our layers run compiled by XLA, compiled with T rounded up, and as a plain graph. The plan
-of each run is checked.
+The reference is Keras' loop. Our layers run in three modes: compiled by XLA; compiled for a length to which T is
+rounded up; and as a plain graph, which is not compiled. The tests also check the plan that each run selects.
 """
 
 import itertools
@@ -24,17 +24,18 @@ CELLS = {
     "gru_reset_before": ("GRU", {"reset_after": False}),
     "rnn": ("SimpleRNN", {}),
 }
-# 9 rows run as two pieces of 5. 7 rows run as two pieces of 4, few enough to compute the input projections beforehand.
+# 9 rows run as two pieces of 5, and 7 rows as two pieces of 4. With 4 rows, the input projection is hoisted.
 FEW_ROWS = np.array(
     [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 1]], bool
 )
 MANY_ROWS = np.concatenate([FEW_ROWS, ~FEW_ROWS[3:5]])
-# Expected plan of each mode: compiled, padded. A single step is not compiled.
+# (compiled, padded) in the plan of each mode. A single step is not compiled.
 PLANS = {"xla": (True, False), "padded": (True, True), "plain": (False, False), "one step": (False, False)}
 XLA_AND_PLAIN, PLAIN = ("xla", "plain"), ("plain",)
 ARGUMENTS = ("go_backwards", "return_sequences", "zero_output_for_mask")
 OPTIONS = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
-PAIRWISE_OPTIONS = [options for options in OPTIONS if sum(options.values()) % 2 == 0]  # all pairs of values
+# For any two of the arguments, all pairs of values occur.
+PAIRWISE_OPTIONS = [options for options in OPTIONS if sum(options.values()) % 2 == 0]
 cells = pytest.mark.parametrize("cell", CELLS)
 
 
@@ -109,7 +110,7 @@ def assert_near(got, expected, tolerance=1e-5):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max(initial=0))
 
 
-# === Cells, masks, and orders ===
+# === Cells, masks, and directions ===
 
 
 def check(rng, run_in_modes, cell, mask, options, modes=XLA_AND_PLAIN, training=False, n=None, tolerance=1e-5):
@@ -170,7 +171,7 @@ def test_fully_masked_without_initial_or_returned_states(rng, run_in_modes, cell
 
 
 @cells
-def test_values_of_numpy(rng, run_in_modes, cell):
+def test_values_equal_numpy(rng, run_in_modes, cell):
     ours, _ = pair(rng, cell, dtype="float64", return_sequences=True, return_state=True)
     x, states = inputs(rng, ours)
     outputs, final = oracles.recurrence(x, cell, ours.get_weights(), H, [s.numpy() for s in states], MANY_ROWS)
@@ -218,7 +219,7 @@ def check_activations(rng, run_in_modes, cell, activation, recurrent_activation)
 
 @pytest.mark.parametrize("activation", SUPPORTED_ACTIVATIONS)
 def test_derivatives_of_activations_far_from_zero(run_in_modes, activation):
-    """Derivatives close to 0 or 1 must not be lost to rounding."""
+    """Derivatives close to 0 or 1 must not suffer from rounding."""
     x = tf.constant([[[z]] for z in (-12.0, -5.0, -0.1, 0.1, 5.0)])
     derivatives = []
     for layers in (deeprnn_keras, keras.layers):
@@ -304,7 +305,7 @@ ALL_GRAPHS = [pytest.param(*graph, marks=pytest.mark.slow) for graph in itertool
 
 @pytest.mark.parametrize(("cell", "steps"), [*GRAPHS, *ALL_GRAPHS])
 def test_graph_with_unknown_sizes(rng, run_in_modes, cell, steps):
-    """Without a mask if T is rounded up, so that no mask hides the padding."""
+    """If T is rounded up, pass no mask, because a mask could hide an error in the padding."""
     ours, stock = pair(rng, cell, go_backwards=True, return_sequences=True, return_state=True)
     signature = [tf.TensorSpec((None, steps, D)), [tf.TensorSpec((None, H))] * len(inputs(rng, ours)[1])]
     signature += [tf.TensorSpec((None, steps), "bool")] if steps else []

@@ -1,6 +1,6 @@
 """`LSTM`, `GRU`, and `SimpleRNN` in use: dropout, selection of an implementation, configuration, files, and training.
 
-XLA runs as a plain graph here, to save compilation; `test_drop_ins` compares all modes with one reference.
+The XLA implementation runs as a plain graph here, to save compilation time; `test_drop_ins` tests all modes.
 """
 
 import keras
@@ -41,7 +41,7 @@ LOOP_ONLY = [
 
 
 def assert_equal_dropout(rng, layers, tolerance):
-    """Compare two calls in training, each of which draws new dropout masks."""
+    """Compare two training calls, each of which draws new dropout masks."""
     x, states = inputs(rng, layers[0])
     for _ in range(2):
         assert_near(*(with_gradients(layer, x, states, MANY_ROWS, training=True) for layer in layers), tolerance)
@@ -163,7 +163,7 @@ def test_selection_with_gpu(monkeypatch, implementation):
 @pytest.mark.parametrize("options", [{"return_sequences": True}, {"go_backwards": True, "zero_output_for_mask": True}])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_masks_with_gpu(rng, monkeypatch, cell, options):
-    """Keras' cuDNN path falls back to its loop here, so this tests the code around it."""
+    """Without a GPU, Keras' cuDNN path falls back to its loop, so this tests only the code around the kernel."""
     monkeypatch.setattr(machine, "has_gpu", lambda: True)
     layer, stock = pair(rng, cell, return_state=True, **options)
     assert layer.selected_implementation() == "cudnn"

@@ -1,4 +1,4 @@
-"""`DeepInput` and `DeepOutput`."""
+"""Values, training, saving, and error messages of `DeepInput` and `DeepOutput`."""
 
 import keras
 import numpy as np
@@ -51,7 +51,7 @@ def test_model_with_deep_input_and_output(rng, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([],), "units must be a list with the width of each layer, got an empty list"),
+        (([],), "units must be a positive integer or a list of them, one per dense layer, got an empty list"),
         (([3, 0],), "units must be a positive integer, got 0"),
         (([3], "tahn"), "unknown activation 'tahn'; did you mean 'tanh'"),
         (([3], "tanh", 1.0), r"dropout must be a number in \[0, 1\), got 1.0"),

@@ -46,7 +46,7 @@ def published_trigger(losses, nonmono):
     [
         ([5, 4, 3, 2, 1], 1, None),  # decreases in every epoch
         ([5, 5, 5, 5, 5], 1, None),  # equal is not worse
-        ([3, 4, 4, 4], 1, 2),  # epoch 1 has no earlier epoch to compare with
+        ([3, 4, 4, 4], 1, 2),  # epoch 1 is not compared, because its predecessor is left out
         ([3, 4, 4, 4], 2, 3),
         ([3, 4, 4, 4], 3, None),
         ([5, 4, 3, 3.5, 2.9, 3.1, 3.2], 2, 5),  # 3.1 > min(5, 4, 3)
@@ -136,7 +136,7 @@ def run(tmp_path_factory):
 
 
 def mean_of(history, first, last):
-    """Return the means, by NumPy, of the weights after updates first, ..., last - 1."""
+    """Return the means of the weights after updates first, ..., last - 1, computed with NumPy."""
     return [np.mean(np.array(parts, "float64"), axis=0) for parts in zip(*history.raw[first:last], strict=True)]
 
 
@@ -204,7 +204,7 @@ def test_trigger_in_the_last_epoch_leaves_the_raw_weights(run):
 
 @pytest.mark.slow
 def test_restored_state_continues_bit_identically():
-    """Interrupted one epoch after the trigger and resumed with another callback."""
+    """The run is interrupted one epoch after the trigger and resumed with another callback."""
 
     class CopyState(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -222,16 +222,17 @@ def test_restored_state_continues_bit_identically():
     start = model.get_weights()
     options = {"batch_size": 8, "shuffle": False, "verbose": 0, "validation_data": (x[30:], y[30:])}
 
-    def force(averaging, epoch):  # a callback that triggers at the end of an epoch, whatever the losses
+    def trigger(averaging, epoch):
+        """Return a callback that triggers averaging at the end of an epoch, regardless of the losses."""
         return keras.callbacks.LambdaCallback(
             on_epoch_end=lambda e, logs: setattr(averaging, "triggered_at", epoch) if e == epoch else None
         )
 
     whole = NTASGD(nonmono=50)
-    model.fit(x, y, epochs=epochs_before + 3, callbacks=[whole, force(whole, epochs_before - 2)], **options)
+    model.fit(x, y, epochs=epochs_before + 3, callbacks=[whole, trigger(whole, epochs_before - 2)], **options)
     expected = model.get_weights()
     model.set_weights(start)
-    model.fit(x, y, epochs=epochs_before, callbacks=[first, force(first, epochs_before - 2)], **options)
+    model.fit(x, y, epochs=epochs_before, callbacks=[first, trigger(first, epochs_before - 2)], **options)
     assert first.averaged and first.count > 0
     model.fit(x, y, initial_epoch=epochs_before, epochs=epochs_before + 3, callbacks=[second, CopyState()], **options)
     assert second.count == whole.count and len(second.losses) == len(whole.losses)

@@ -86,7 +86,7 @@ def test_non_finite_gradient_is_skipped(name, bad, graph):
     def apply(grads):
         ours.apply(grads, weights)
 
-    if graph:  # as in `fit`, where autograph does not convert Keras
+    if graph:  # without autograph, as in `fit`: Keras disables it
         apply = tf.function(apply, autograph=False)
     apply(gradients(0))
     before = [variable.numpy() for variable in [*weights, *ours.variables]]

@@ -1,4 +1,4 @@
-"""Learning rate of each update: warm-up, step decay, plateau decay, and proportional to a random T."""
+"""Learning rate of each update: warm-up, step decay, plateau decay, and proportionality to a random T."""
 
 import keras
 import numpy as np
@@ -43,11 +43,11 @@ def test_step_decay():
 
 
 def test_plateau_decay():
-    """Two plateaus of 2 epochs and one epoch that is worse: 2 drops."""
+    """The learning rate drops after each of the 2 plateaus of 2 epochs, but not after a single worse epoch."""
     losses = [3, 4, 3, 2, 5, 1, 1, 1, 0]
     wanted = np.repeat([1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25], 4)
     np.testing.assert_allclose(rates(LearningRate(1.0, PlateauDecay(0.5, 2)), 9, losses=losses), wanted, rtol=1e-6)
-    assert PlateauDecay(0.1, least=0.05).after(3) == 0.05
+    assert PlateauDecay(0.1, min_factor=0.05).factor_after(3) == 0.05
 
 
 def test_plateau_decay_requires_validation():
@@ -56,7 +56,7 @@ def test_plateau_decay_requires_validation():
 
 
 def test_rate_is_proportional_to_random_lengths():
-    """In every epoch, although Keras may iterate over the data before the first."""
+    """This holds in every epoch, although Keras may iterate over the data before the first epoch."""
     keras.utils.set_random_seed(0)
     recipe = Recipe("sgd", 0.5, stateful=True, random_bptt=True, batch_size=2, bptt=10, epochs=3)
     data = TBPTTDataset(np.arange(160) % 7, 2, 10, random_bptt=True, seed=4)

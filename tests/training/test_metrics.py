@@ -34,7 +34,7 @@ def batches_of(rng, sizes, shape=(T,)):
     ]
 
 
-# === Alone ===
+# === Without a model ===
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -46,7 +46,7 @@ def test_sums_over_unequal_batches(rng, metric, shape):
     nats = [nats_of(*part) for part in parts]
     assert float(got.result()) == pytest.approx(expected_result(metric, np.concatenate(nats).mean()), rel=1e-6)
     of_batches = np.mean([expected_result(metric, part.mean()) for part in nats])
-    assert abs(float(got.result()) - of_batches) > 1e-3  # the mean over batches differs
+    assert abs(float(got.result()) - of_batches) > 1e-3  # the mean of the results of the batches differs
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -119,7 +119,7 @@ def test_overflowing_perplexity_is_infinite():
 
 
 def test_half_precision_outputs_are_summed_in_float32(rng):
-    """40,000 steps of 6 nats: float16 could represent neither sum."""
+    """The sums of 40,000 steps of 6 nats are not representable in float16."""
     logits = np.tile(np.array([0.0, 6.0], "float16"), (200, 200, 1))
     got = BitsPerCharacter()
     got.update_state(np.zeros((200, 200), int), keras.ops.convert_to_tensor(logits))
@@ -167,7 +167,7 @@ def test_masked_steps_are_excluded_in_fit_and_evaluate(rng, mask_zero):
     nats = nats_of(y, np.asarray(model(x)))
     mean = nats[x > 0].mean() if mask_zero else nats.mean()
     got = model.evaluate(x, y, batch_size=4, return_dict=True, verbose=0)
-    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0).history  # with learning rate 0
+    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0).history  # the learning rate is 0
     for logs in (got, {key: values[1] for key, values in history.items()}):
         assert logs["perplexity"] == pytest.approx(math.exp(mean), rel=1e-5)
         assert logs["bits_per_character"] == pytest.approx(mean / math.log(2), rel=1e-5)

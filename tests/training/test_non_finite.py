@@ -49,8 +49,8 @@ def test_advice_names_the_update_and_the_cause():
 @pytest.mark.slow
 @pytest.mark.parametrize("stateful", [False, True])
 def test_skip_equals_training_without_the_batch(stateful):
-    """Also with a carried state, in which a NaN would persist."""
-    tf.config.run_functions_eagerly(not stateful)  # traced with a state, until the fixture ends
+    """With stateful=True, a NaN would persist in the carried state."""
+    tf.config.run_functions_eagerly(not stateful)  # the fixture resets it
     model, guard, history = fitted(*data(bad=[3]), GuardedSGD(0.1), "skip", stateful=stateful)
     assert guard.skipped == [4] and guard.advice is None and np.isfinite(history["loss"]).all()
     assert int(model.optimizer.applied) == 5

@@ -9,7 +9,7 @@ import tensorflow as tf
 from matplotlib import image
 
 from deeprnn_keras import LanguageModel
-from deeprnn_keras.training.range_report import RangeTest
+from deeprnn_keras.training.range_report import RangeTestResult
 from deeprnn_keras.training.range_test import learning_rate_range_test
 
 
@@ -49,14 +49,14 @@ def test_quadratic_with_known_stable_rates(rng):
     stable = 2 / np.linalg.eigvalsh(2 * x.T @ x / len(x)).max()
     report = learning_rate_range_test(linear(), [(x, y)])
     assert stable / 1000 < report.suggestion < stable
-    assert stable < report.blow_up < 10 and report.blow_up == report.rates[-1]
+    assert stable < report.diverged_at < 10 and report.diverged_at == report.rates[-1]
     assert report.suggestion <= report.minimum[0] / 10
     below = learning_rate_range_test(linear(), [(x, y)], high=stable)
-    assert below.blow_up is None and len(below.rates) == 100
+    assert below.diverged_at is None and len(below.rates) == 100
 
 
 def test_rates_losses_and_smoothing_equal_numpy(rng):
-    """Gradient descent with the same learning rates."""
+    """NumPy runs gradient descent with the same learning rates."""
     x, y = regression(rng)
     model = linear()
     weights, losses = model.get_weights()[0].astype("float64"), []
@@ -69,7 +69,7 @@ def test_rates_losses_and_smoothing_equal_numpy(rng):
     np.testing.assert_allclose(report.rates, rates, rtol=1e-12)
     np.testing.assert_allclose(report.losses, losses, rtol=1e-4)
     np.testing.assert_allclose(report.smoothed, smooth(losses, 0.8), rtol=1e-4)
-    assert report.blow_up is None and report.smoothing == 0.8
+    assert report.diverged_at is None and report.smoothing == 0.8
 
 
 def test_sample_weights_are_applied(rng):
@@ -84,7 +84,7 @@ def test_short_data_is_repeated(rng, kind):
     x, y = regression(rng)
     parts = [(x[:20], y[:20]), (x[20:], y[20:])]
     data = tf.data.Dataset.from_tensor_slices((x[:60], y[:60])).batch(20) if kind == "dataset" else parts
-    report = learning_rate_range_test(linear(), data, low=1e-12, high=1e-11, updates=11)  # hardly any training
+    report = learning_rate_range_test(linear(), data, low=1e-12, high=1e-11, updates=11)  # the weights hardly change
     period = 3 if kind == "dataset" else 2
     np.testing.assert_allclose(report.losses[period:], report.losses[:-period], rtol=1e-5)
     assert len(report.losses) == 11 and report.losses[0] != pytest.approx(report.losses[1], rel=1e-4)
@@ -103,7 +103,7 @@ def test_non_finite_loss_stops(rng):
     model = linear()
     before = model.get_weights()
     report = learning_rate_range_test(model, [(x, y)] * 12 + [(bad, y)], high=1e-3, updates=30)
-    assert len(report.losses) == 13 and math.isnan(report.losses[-1]) and report.blow_up == report.rates[-1]
+    assert len(report.losses) == 13 and math.isnan(report.losses[-1]) and report.diverged_at == report.rates[-1]
     assert report.suggestion is None or math.isfinite(report.suggestion)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
     immediate = learning_rate_range_test(model, [(bad, y)])
@@ -112,7 +112,7 @@ def test_non_finite_loss_stops(rng):
 
 
 def test_negative_loss_does_not_stop(rng):
-    """4 times a negative loss is less than the loss."""
+    """A limit of 4 times the minimum would be below a negative minimum."""
     x, y = regression(rng)
     model = linear()
     model.compile(keras.optimizers.SGD(0.1), lambda true, predicted: (true - predicted) ** 2 - 1000.0)
@@ -143,7 +143,7 @@ def recording(model, batch, states):
 
 @pytest.mark.slow
 def test_model_and_optimizer_are_restored(rng):
-    """In float16, where the loss scale is restored too; `test_later_training_is_unchanged` uses float32."""
+    """With float16, the loss scale is restored too; `test_later_training_is_unchanged` uses float32."""
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = dropout_model(keras.optimizers.Adam(0.01))
@@ -206,9 +206,9 @@ def test_interrupted_test_restores_the_model(rng, error):
 # === Report ===
 
 
-def report_of(smoothed, blow_up=None, low=1e-4, high=1.0):
+def report_of(smoothed, diverged_at=None, low=1e-4, high=1.0):
     rates = np.geomspace(low, high, len(smoothed)).tolist()
-    return RangeTest(rates, list(smoothed), list(smoothed), blow_up)
+    return RangeTestResult(rates, list(smoothed), list(smoothed), diverged_at)
 
 
 def test_suggestion_is_at_the_steepest_fall():
@@ -228,21 +228,23 @@ def test_suggestion_is_at_most_a_tenth_of_the_minimum():
 
 
 def test_rising_loss_gives_no_suggestion():
-    report = report_of(np.linspace(1, 3.9, 40) ** 2, blow_up=1.0)
+    report = report_of(np.linspace(1, 3.9, 40) ** 2, diverged_at=1.0)
     assert report.suggestion is None and "the loss did not fall by more than its noise; decrease low" in str(report)
 
 
 def test_noise_gives_no_suggestion(rng):
     rates = np.geomspace(1e-6, 10, 100).tolist()
     losses = (2 + 0.1 * rng.normal(size=(50, 100))).tolist()
-    without = [report for row in losses if not (report := RangeTest(rates, row, smooth(row, 0.9), None)).suggestion]
+    without = [
+        report for row in losses if not (report := RangeTestResult(rates, row, smooth(row, 0.9), None)).suggestion
+    ]
     assert len(without) >= 46 and "increase high" in str(without[0])
 
 
 def test_advice_for_an_unsuitable_range():
     assert "below the tested range; decrease low" in str(report_of(3 - np.tanh(np.arange(30) / 20), low=0.5))
     assert "still falling at the end; increase high" in str(report_of(3 - np.linspace(0, 1, 30) ** 2))
-    assert "blow-up               at 0.5" in str(report_of(np.linspace(3, 1, 30), blow_up=0.5))
+    assert "divergence            at 0.5" in str(report_of(np.linspace(3, 1, 30), diverged_at=0.5))
 
 
 @pytest.mark.parametrize("case", ["fall", "rise", "nan"])
@@ -250,9 +252,9 @@ def test_advice_for_an_unsuitable_range():
 def test_plot(tmp_path, case):
     fall = np.linspace(3, 1, 30)
     report = {
-        "fall": report_of([*fall, 4.5], blow_up=1.0),
-        "rise": report_of([1.0, 40.0], blow_up=1.0),
-        "nan": report_of([math.nan], blow_up=1e-4),
+        "fall": report_of([*fall, 4.5], diverged_at=1.0),
+        "rise": report_of([1.0, 40.0], diverged_at=1.0),
+        "nan": report_of([math.nan], diverged_at=1e-4),
     }[case]
     path = report.plot(tmp_path / "range.png", title="a title")
     assert path == tmp_path / "range.png" and [file.name for file in tmp_path.iterdir()] == ["range.png"]
@@ -272,8 +274,8 @@ def test_plot(tmp_path, case):
         ({"updates": 9}, "updates must be at least 10 .* got 9"),
         ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\)"),
         ({"data": []}, "data must hold at least one batch, got none"),
-        ({"data": [np.ones((2, 3))]}, r"data must consist of batches .*, got one ndarray"),
-        ({"data": [(np.ones((2, 3)),)]}, r"data must consist of batches .*, got a tuple of 1"),
+        ({"data": [np.ones((2, 3))]}, r"data must consist of batches .*, got an element of type ndarray"),
+        ({"data": [(np.ones((2, 3)),)]}, r"data must consist of batches .*, got a tuple of length 1"),
         (
             {"data": iter([(np.ones((2, 3)), np.ones((2, 1)))] * 4)},
             "data ended after 4 batches and does not support a second iteration",

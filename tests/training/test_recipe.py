@@ -75,7 +75,7 @@ def test_optimizer_and_its_options(name, options, wanted):
 
 
 def one_step(recipe):
-    """Return the gradient of the mean loss and what one update subtracts, each as a list of arrays."""
+    """Return the gradients of the mean loss and the decrease of each weight in one update, as lists of arrays."""
     model = compiled_model(recipe)
     rng = np.random.default_rng(3)
     x, y = rng.integers(V, size=(2, 6, T)).astype("int32")

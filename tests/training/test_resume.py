@@ -16,7 +16,7 @@ from deeprnn_keras import ArrayDataset, Resume, token_windows
 from deeprnn_keras.training import checkpoint_files
 from deeprnn_keras.training.checkpoint_files import newest_first, read_newest
 
-UPDATES_PER_EPOCH = 6  # of `resumable_run`
+UPDATES_PER_EPOCH = 6  # in `resumable_run`
 pytestmark = pytest.mark.usefixtures("eager")
 
 
@@ -84,7 +84,7 @@ SLOW_INTERRUPTIONS = [pytest.param(updates, marks=pytest.mark.slow) for updates 
 
 @pytest.mark.parametrize("interruptions", [[UPDATES_PER_EPOCH - 1], [8, 2, 5], *SLOW_INTERRUPTIONS], ids=str)
 def test_resumed_run_is_bit_identical(tmp_path, uninterrupted, interruptions):
-    """Interrupted after the last checkpoint of an epoch, 3 times in averaged epochs, early, and at an epoch's end."""
+    """Interruptions: late in epoch 1; 3 times, with averaging; after the first update; at the end of epoch 1."""
     for at in interruptions:
         assert run(tmp_path, at) is None
     assert_same(run(tmp_path), uninterrupted)
@@ -100,8 +100,8 @@ def test_resumed_exponential_average_is_bit_identical(tmp_path):
 
 @pytest.mark.slow
 def test_resumed_compiled_run_is_bit_identical(tmp_path):
-    """With traced functions and compiled kernels, which are the default."""
-    tf.config.run_functions_eagerly(False)  # until the fixture ends
+    """Functions are traced and kernels compiled, as by default."""
+    tf.config.run_functions_eagerly(False)  # the fixture resets it
     wanted = run(tmp_path / "uninterrupted", implementation="auto")
     for at in (8, 5):
         assert run(tmp_path / "interrupted", at, implementation="auto") is None
@@ -122,7 +122,7 @@ def small_run(directory, seed=0, **options):
 
 @pytest.mark.slow
 def test_resumed_keras_layers_and_callbacks_are_bit_identical(tmp_path):
-    """Keras' LSTM, Adam, and ReduceLROnPlateau, whose counter Keras does not restore."""
+    """The run uses Keras' LSTM, Adam, and ReduceLROnPlateau, whose counter Keras itself does not restore."""
     results = []
     for interruption in (None, 11):
         directory = tmp_path / str(interruption)
@@ -164,7 +164,7 @@ def test_finished_run_is_not_trained_again(tmp_path):
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
-    """The directory of a run interrupted after update 11 of 28, with checkpoints of updates 7 and 9."""
+    """Directory of a run interrupted after update 11 of 28, with checkpoints of updates 7 and 9."""
     directory = tmp_path_factory.mktemp("interrupted")
     model, data, resume = small_run(directory)
     with eagerly(), pytest.raises(KeyboardInterrupt):
@@ -292,7 +292,7 @@ def test_dataset_of_unknown_length_is_rejected(tmp_path):
         model.fit(data.take(2), callbacks=[Resume(tmp_path, data)], shuffle=False, verbose=0)
 
 
-def test_unwritable_directory_is_an_error(tmp_path):
+def test_directory_below_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     model, data, resume = small_run(tmp_path / "file" / "run")
     with pytest.raises(ValueError, match="could not be created: Not a directory; pass another directory"):
@@ -300,7 +300,7 @@ def test_unwritable_directory_is_an_error(tmp_path):
 
 
 def test_checkpoints_contain_only_arrays_and_json(interrupted_copy):
-    """Reading them executes no code."""
+    """Reading a checkpoint executes no code, unlike a pickle."""
     size = int.from_bytes(newest_first(interrupted_copy)[0].read_bytes()[:8], "little")
     header = json.loads(newest_first(interrupted_copy)[0].read_bytes()[8 : 8 + size])
     assert set(json.loads(header["__metadata__"]["deeprnn_keras"])) == {"format", "dtypes", "values"}

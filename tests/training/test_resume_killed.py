@@ -15,7 +15,7 @@ from deeprnn_keras.training.checkpoint_files import newest_first
 
 HERE = Path(__file__).resolve().parent
 KILLS = int(os.environ.get("RESUME_KILLS", "4"))  # number of kills in the long test
-# each process compiles and then runs for seconds only; a lower optimization level saves compilation time
+# each process runs for only a few seconds after compilation; a lower optimization level shortens compilation
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
@@ -44,7 +44,7 @@ def wait_for_progress(process, checkpoints, before):
     [pytest.param(1, "loop", marks=pytest.mark.slow), pytest.param(KILLS, "auto", marks=pytest.mark.long)],
 )
 def test_killed_run_is_bit_identical(tmp_path, kills, implementation):
-    """Each process is killed at a random moment after its first checkpoint: in an update, a write, or a validation."""
+    """Each process is killed at a random time after its first checkpoint: in an update, a write, or a validation."""
     rng = np.random.default_rng(0)
     options = 20 * kills, 5, implementation
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"

@@ -1,4 +1,4 @@
-"""Description of a run, by which a resumed run is compared with the interrupted one."""
+"""Description of a run, which is compared with that of the interrupted run when resuming."""
 
 import keras
 import numpy as np
@@ -20,12 +20,12 @@ LOSSES = {"function": lambda y, z: abs(y - z), "object": [keras.losses.MeanSquar
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_description_of_a_loss_is_the_same_in_every_process(loss):
-    """It contains no memory address."""
+    """The description contains no memory address."""
     assert " at 0x" not in str(description(loss)) and description(loss)["loss"]
 
 
 def test_differences_are_listed():
-    """Names that Keras numbers, dense and dense_1, are ignored."""
+    """Names that Keras generates (dense, dense_1) are ignored."""
     assert differences(description("mse"), description("mse")) == []
     texts = differences(description("mse"), description("mae", units=3))
     assert any(text.endswith("units: 2 before, 3 now") for text in texts)

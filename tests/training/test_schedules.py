@@ -40,7 +40,7 @@ def test_cosine_values():
 
 
 def test_warm_up_values():
-    """4 of 20 updates warm up in equal steps; the cosine then decreases from 1."""
+    """The factor increases in equal steps over the first 4 of 20 updates; the cosine then decreases from 1."""
     schedule = CosineDecay(final=0.1, warmup=0.2)
     got = [schedule.factor(update, 10, 20) for update in range(20)]
     np.testing.assert_allclose(got[:5], [0.2, 0.4, 0.6, 0.8, 1.0], rtol=1e-12)

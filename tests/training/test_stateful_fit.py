@@ -12,7 +12,7 @@ from deeprnn_keras import DeepRNN, LanguageModel, TBPTTDataset
 V, H, N, T = 7, 4, 2, 5
 STREAM = np.random.default_rng(0).integers(V, size=2 * 20 + 1)
 STREAMS = np.stack([STREAM[:20], STREAM[20:40]])
-eager = pytest.mark.usefixtures("eager")  # test_fit_equals_manual_truncated_backpropagation is traced
+eager = pytest.mark.usefixtures("eager")  # not for test_fit_equals_manual_truncated_backpropagation
 implementations = pytest.mark.parametrize("implementation", [pytest.param("xla", marks=pytest.mark.slow), "loop"])
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
 
@@ -99,7 +99,7 @@ def manual_losses(model, data, epochs, rate=0.5):
 
 
 def test_fit_equals_manual_truncated_backpropagation():
-    """Over several epochs with validation, which has no influence; traced and compiled, which is the default."""
+    """`fit` is traced and compiled, as by default; validation between the epochs does not affect training."""
     model, stateless = language_models(implementation="auto")
     data, history = TBPTTDataset(STREAM, N, T), BatchLosses()
     held_out = TBPTTDataset(STREAM[::-1], 5, 3)

@@ -175,7 +175,7 @@ def _second_gradient(
     flat_inputs: Sequence[Tensor],
     upstream: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Differentiate the forward and the backward pass as plain graphs: compiled ones cannot be differentiated."""
+    """Differentiate the forward and the backward pass as plain graphs: compiled ones are not differentiable."""
     with tf.GradientTape() as tape:
         tape.watch(flat_inputs)
         x, weights, states, d_outputs, d_final_states = tf.nest.pack_sequence_as(structure, flat_inputs)

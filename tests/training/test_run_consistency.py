@@ -23,7 +23,7 @@ def run(model, recipe, directory, **options):
 
 
 def test_corpus_with_a_different_vocabulary_is_an_error(tmp_path):
-    """Its ids would mean other characters, which no loss curve would show."""
+    """The ids would stand for other characters, which the loss curve would not reveal."""
     with pytest.raises(ValueError, match="different vocabularies"):
         run(LanguageModel("cba ", units=2, implementation="loop"), Recipe(bptt=8), tmp_path / "run")
     assert not (tmp_path / "run").exists()
