@@ -39,7 +39,8 @@ def check_config(config: object, where: str = "config") -> None:
     >>> check_config({"cell": {"module": "keras.utils", "class_name": "function", "config": "set_random_seed"}})
     Traceback (most recent call last):
         ...
-    ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: ...
+    ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: a configuration may contain
+        activations, initializers, regularizers, constraints, layers, and cells
     """
     for place, reference in _references(config, where):
         name = _unsupported_name(reference)

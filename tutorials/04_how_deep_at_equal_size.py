@@ -128,7 +128,7 @@ for task in TASKS:
     free[task] = search(task, "free", num_layers=LAYERS, units=WIDTHS, learning_rate=0.005)
     free[task].save(f"free_{task}")
     for row in free[task].rows:
-        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.weights:>8,} weights  {row.value:.4f}")
+        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.num_params:>8,} weights  {row.value:.4f}")
 
 # %% [markdown]
 # ## L and h at equal size
