@@ -15,7 +15,7 @@ NOT_FROM_DEEP_RNN = {"name", "trainable", "return_sequences", freezing.KEY}
 
 
 class ConfigMixin:
-    """Mixin for a `keras.Model` with a layer "deep_rnn" whose arguments are arguments of the model as well.
+    """Mixin for a `keras.Model` with a layer "deep_rnn". The model accepts the arguments of this layer as its own.
 
     Attributes:
         name: Name of the model.
@@ -36,10 +36,10 @@ class ConfigMixin:
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
-        """Return the model of a configuration."""
+        """Create the model from a configuration."""
         return freezing.create_from_config(lambda arguments: cls(**arguments), config)
 
 
 def serialize_initializer(initializer: Initializer) -> Config | None:
-    """Return an initializer as JSON values, and None as None."""
+    """Return an initializer as JSON values, or None."""
     return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))

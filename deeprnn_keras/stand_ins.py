@@ -1,0 +1,82 @@
+"""Stand-ins for the classes that a saved model may contain, so that Keras finds them without importing them.
+
+Keras does not import the modules of other packages when it loads a model, and importing them together with
+`deeprnn_keras` would import TensorFlow. Once Keras has been imported, each class of this package that is registered for
+saving therefore has a stand-in in Keras' registry, whose `from_config` imports the class. The class then registers
+itself in its place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from deeprnn_keras._types import Config, Layer
+
+MODULES = {
+    "BitsPerCharacter": "training.metrics",
+    "ChronoBias": "initializers.gate_bias",
+    "DeepInput": "layers.per_step",
+    "DeepOutput": "layers.per_step",
+    "DeepRNN": "layers.deep_rnn",
+    "ForgetBias": "initializers.gate_bias",
+    "FrameNLL": "models.output_kinds",
+    "GRU": "layers.drop_ins",
+    "LSTM": "layers.drop_ins",
+    "LanguageModel": "models.language_model",
+    "OneHot": "layers.one_hot",
+    "PerGate": "initializers.per_gate",
+    "RNN": "layers.drop_ins",
+    "ScaledIdentity": "initializers.scaled_identity",
+    "SequenceModel": "models.sequence_model",
+    "SimpleRNN": "layers.drop_ins",
+}
+"""Module of each class that is registered for saving."""
+
+
+def install() -> None:
+    """Add the stand-ins to Keras' registry, now if Keras has been imported, otherwise when it is imported."""
+    if "keras" not in sys.modules:
+        sys.meta_path.insert(0, _KerasFinder())
+    elif hasattr(sys.modules["keras"], "saving"):
+        _register()
+
+
+class _KerasFinder:
+    """Finder of modules that adds the stand-ins as soon as `keras` has been imported."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "keras":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def _register() -> None:
+    import keras
+
+    registry = keras.saving.get_custom_objects()
+    for name, module in MODULES.items():
+        registry.setdefault(f"deeprnn_keras>{name}", _stand_in(name, module))
+
+
+def _stand_in(name: str, module: str) -> type:
+    def from_config(_: type, config: Config) -> Layer:
+        return getattr(importlib.import_module(f"deeprnn_keras.{module}"), name).from_config(config)
+
+    return type(name, (), {"from_config": classmethod(from_config), "__doc__": f"Stand-in for `{name}`."})
