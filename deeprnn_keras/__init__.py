@@ -9,6 +9,8 @@ from pathlib import Path as _Path
 
 import lazy_loader as _lazy_loader
 
+from deeprnn_keras import stand_ins as _stand_ins
+
 __version__ = _version("deeprnn-keras")
 
 _checkout = _Path(__file__).resolve().parents[1]
@@ -16,6 +18,7 @@ if not _Path(__file__).with_name("zoo").is_dir() and (_checkout / "zoo" / "regis
     # in a checkout, Python imports this directory instead of an installed copy, and zoo/ is beside it, not inside it
     __path__.append(str(_checkout))
 
+_stand_ins.install()  # so that Keras loads models with classes of this package
 _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 _RENAMED = {"Map": "AffineMap", "count_weights": "count_params", "windows": "token_windows"}
 

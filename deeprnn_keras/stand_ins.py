@@ -9,9 +9,8 @@ itself in its place.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -23,13 +22,22 @@ MODULES = {
     "DeepInput": "layers.per_step",
     "DeepOutput": "layers.per_step",
     "DeepRNN": "layers.deep_rnn",
+    "DeepTransitionCell": "cells.transition",
     "ForgetBias": "initializers.gate_bias",
     "FrameNLL": "models.output_kinds",
     "GRU": "layers.drop_ins",
+    "GuardedAdam": "optimizers.guard",
+    "GuardedRMSprop": "optimizers.guard",
+    "GuardedSGD": "optimizers.guard",
     "LSTM": "layers.drop_ins",
     "LanguageModel": "models.language_model",
+    "MLPGateGRUCell": "cells.mlp_gates",
+    "MLPGateLSTMCell": "cells.mlp_gates",
+    "MLPGateRNNCell": "cells.mlp_gates",
     "OneHot": "layers.one_hot",
     "PerGate": "initializers.per_gate",
+    "Perplexity": "training.metrics",
+    "RHNCell": "cells.highway",
     "RNN": "layers.drop_ins",
     "ScaledIdentity": "initializers.scaled_identity",
     "SequenceModel": "models.sequence_model",
@@ -54,17 +62,21 @@ class _KerasFinder:
     ) -> ModuleSpec | None:
         if name != "keras":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, specs), None)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                execute(module)
-                _register()
-
-            spec.loader.exec_module = exec_module
+            spec.loader.exec_module = self._followed_by_registration(spec.loader.exec_module)
         return spec
+
+    def _followed_by_registration(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            _register()
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+
+        return exec_module
 
 
 def _register() -> None:

@@ -64,7 +64,9 @@ def save_preset(model: keras.Model, directory: PathLike, config: Configuration |
     directory.mkdir(parents=True, exist_ok=True)
     digest = write_weights(model, directory / WEIGHTS)
     (directory / CARD).write_text(_card(config), encoding="utf-8")
-    text = json.dumps({"format": FORMAT, "sha256": digest, **_to_json(config)}, indent=2, ensure_ascii=False)
+    text = json.dumps(
+        {"format": FORMAT, "sha256": digest, **_frozen(model), **_to_json(config)}, indent=2, ensure_ascii=False
+    )
     save_text(text + "\n", directory / CONFIG)  # written last: a directory that has it is complete
 
 
@@ -113,14 +115,26 @@ def _stored_name(config_class: type[Configuration]) -> str:
 
 
 def load_weights(model: keras.Model, directory: PathLike) -> None:
-    """Load the weights of a preset into its model.
+    """Load the weights of a preset into its model, and freeze the layers that were frozen when it was saved.
 
     Raises:
         FileNotFoundError: If the file is missing.
         ValueError: If the file is damaged or belongs to another model. The model is then unchanged.
     """
+    from deeprnn_keras.freezing import KEY, set_trainable_flags
+
     stored = json.loads((Path(directory) / CONFIG).read_text(encoding="utf-8"))
     read_weights(model, Path(directory) / WEIGHTS, stored["sha256"])
+    if stored.get("trainable") is False:
+        model.trainable = False
+    set_trainable_flags(model, stored.get(KEY, {}))
+
+
+def _frozen(model: keras.Model) -> Config:
+    """Return which layers of a model are frozen, for the configuration; empty if none is."""
+    from deeprnn_keras.freezing import trainable_config
+
+    return ({} if model.trainable else {"trainable": False}) | trainable_config(model)
 
 
 def _to_json(config: Configuration) -> Config:
