@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 from deeprnn_keras._types import Config, Layer
 
@@ -65,8 +66,9 @@ class _KerasFinder:
         others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
         specs = (finder.find_spec(name, path, target) for finder in others)
         spec = next(filter(None, specs), None)
-        if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = self._followed_by_registration(spec.loader.exec_module)
+        loader: Any = None if spec is None else spec.loader
+        if loader is not None:
+            loader.exec_module = self._followed_by_registration(loader.exec_module)
         return spec
 
     def _followed_by_registration(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
