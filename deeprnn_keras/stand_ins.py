@@ -46,6 +46,9 @@ MODULES = {
 }
 """Module of each class that is registered for saving."""
 
+HDF5_MODELS = ("LanguageModel", "SequenceModel")
+"""Models, which Keras stores in `.h5` files by the names of their classes instead of their registered names."""
+
 
 def install() -> None:
     """Add the stand-ins to Keras' registry, now if Keras has been imported, otherwise when it is imported."""
@@ -87,6 +90,8 @@ def _register() -> None:
     registry = keras.saving.get_custom_objects()
     for name, module in MODULES.items():
         registry.setdefault(f"deeprnn_keras>{name}", _stand_in(name, module))
+    for name in HDF5_MODELS:
+        registry.setdefault(name, registry[f"deeprnn_keras>{name}"])
 
 
 def _stand_in(name: str, module: str) -> type:

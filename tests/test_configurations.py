@@ -15,7 +15,7 @@ from deeprnn_keras.layers import DeepInput, DeepOutput, OneHot
 
 OBJECTS = {
     "DeepRNN": lambda: DeepRNN([2, 2], cell=["gru", "lstm"]),
-    "cell options": lambda: DeepRNN(2, cell={"name": "mlp_gate_rnn", "gate_units": np.array([3, 2])}),
+    "cell options": lambda: DeepRNN(2, cell={"name": "mlp_gate_rnn", "gate_units": (np.int64(3), 2)}),
     "cell option with a function": lambda: DeepRNN(2, cell={"name": "rhn", "activation": keras.activations.relu}),
     "regularized": lambda: DeepRNN(2, kernel_regularizer="l2", bias_initializer=ForgetBias(1.0)),
     "NumPy": lambda: DeepRNN(np.int64(2), dropout=np.float32(0.5), seed=np.int64(1)),

@@ -93,9 +93,22 @@ def test_every_part_of_a_model_can_be_frozen_and_copied(make, tmp_path):
         model = make()
         set_trainable_flags(model, {path: False})
         assert not all(trainable_paths(model))
-        for copy in (loaded(model, tmp_path), keras.models.clone_model(model)):
+        for copy in (loaded(model, tmp_path), type(model).from_config(model.get_config())):
             assert trainable_flags(copy) == trainable_flags(model)
             assert trainable_paths(copy) == trainable_paths(model)
+
+
+@pytest.mark.parametrize("kind", ["LanguageModel", "SequenceModel"])
+@pytest.mark.parametrize("name", ["deep_rnn", "head"])
+def test_clone_of_a_model(kind, name):
+    model = MODELS[kind]()
+    model.get_layer(name).trainable = False
+    assert trainable_paths(keras.models.clone_model(model)) == trainable_paths(model)
+
+
+def test_clone_of_a_tied_model_is_rejected_with_the_remedy():
+    with pytest.raises(NotImplementedError, match="LanguageModel.from_config"):
+        keras.models.clone_model(MODELS["tied"]())
 
 
 @every_model

@@ -22,7 +22,7 @@ def test_table_contains_every_registered_class():
         for name, found in keras.saving.get_custom_objects().items()
         if name.startswith("deeprnn_keras>")
     }
-    assert stand_ins.MODULES == registered
+    assert registered == stand_ins.MODULES
 
 
 @pytest.fixture(scope="module")

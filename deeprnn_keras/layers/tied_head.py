@@ -8,7 +8,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from deeprnn_keras._types import Initializer, Shape, Tensor
+from deeprnn_keras._types import Config, Initializer, Shape, Tensor
 
 
 class TiedHead(keras.layers.Layer):
@@ -40,6 +40,13 @@ class TiedHead(keras.layers.Layer):
     @override
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.embedding.input_dim)
+
+    @override
+    def get_config(self) -> Config:
+        raise NotImplementedError(
+            f"layer {self.name!r} shares the weights of layer {self.embedding.name!r} and cannot be copied without it; "
+            "copy the whole model: LanguageModel.from_config(model.get_config())"
+        )
 
     def copy_for(self, embedding: keras.layers.Embedding) -> TiedHead:
         """Return a new layer like this one, whose kernel is the transpose of another embedding."""

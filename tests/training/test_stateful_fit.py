@@ -1,5 +1,8 @@
 """Truncated backpropagation through time in `fit`: carried states and their resets."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -221,3 +224,74 @@ def test_penalties_apply_in_training_only():
     data = TBPTTDataset(STREAM, N, T, reset_mask=False)
     history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history
     assert history["loss"][0] > history["val_loss"][0] + 1e-4
+
+
+# === Metrics, replicas, and compiled steps ===
+
+
+@eager
+def test_carried_states_add_no_metric():
+    found = []
+    for stateful in (False, True):
+        model = keras.Sequential([keras.Input((T, 3)), DeepRNN(H, stateful=stateful), Dense(1)])
+        model.compile("sgd", "mse", metrics=["mae"])
+        model.fit(np.ones((4, T, 3)), np.ones((4, 1)), batch_size=2, shuffle=False, verbose=0)
+        found.append((model.metrics_names, [type(metric) for metric in model.metrics]))
+    assert found[0] == found[1]
+
+
+@eager
+def test_nested_stack_starts_every_epoch_and_evaluation_at_zero():
+    inner = keras.Sequential([keras.Input((T, 3)), DeepRNN(H, stateful=True)])
+    model = keras.Sequential([inner, Dense(1)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = np.random.default_rng(0).normal(size=(4, T, 3)), np.ones((4, 1))
+    losses = model.fit(x, y, batch_size=2, epochs=2, shuffle=False, verbose=0).history["loss"]
+    assert losses[0] == losses[1]
+    assert model.evaluate(x, y, batch_size=2, verbose=0) == model.evaluate(x, y, batch_size=2, verbose=0)
+    first, second = (model.train_on_batch(x[:2], y[:2]) for _ in range(2))
+    assert first != second  # carries the states on
+
+
+REPLICAS = """
+import keras, numpy as np, sys, tensorflow as tf
+from deeprnn_keras import DeepRNN
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+x = np.random.default_rng(0).normal(size=(16, 5, 2)).astype("float32")
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        stack = DeepRNN(4, 2, cell=["gru", "lstm"], stateful=True, implementation="loop")
+        model = keras.Sequential([keras.Input((5, 2)), stack, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+    y = x.sum((1, 2))
+    history = model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0, validation_data=(x, y)).history
+    print(*history["loss"], *history["val_loss"])
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_equal_one_device():
+    process = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
+    one, two = ([float(number) for number in line.split()] for line in process.stdout.splitlines())
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_jit_compile_trains_with_a_known_batch_size_and_is_off_otherwise(batch_size):
+    model = keras.Sequential([keras.Input((T, 3), batch_size=batch_size), DeepRNN(H, stateful=True), Dense(1)])
+    model.compile("sgd", "mse", jit_compile=True)
+    assert model.jit_compile == (batch_size is not None)
+    model.fit(np.ones((4, T, 3)), np.ones((4, 1)), batch_size=2, shuffle=False, verbose=0)
+
+
+def test_jit_compile_of_a_layer_that_is_built_later_is_rejected():
+    layer = DeepRNN(H, stateful=True)
+    model = keras.Sequential([layer, Dense(1)])
+    model.compile("sgd", "mse", jit_compile=True)
+    layer.build((None, T, 3))
+    with pytest.raises(ValueError, match="the batch size must be known"):
+        model.fit(np.ones((4, T, 3)), np.ones((4, 1)), batch_size=2, shuffle=False, verbose=0)
