@@ -107,7 +107,7 @@ def test_clone_of_a_model(kind, name):
 
 
 def test_clone_of_a_tied_model_is_rejected_with_the_remedy():
-    with pytest.raises(NotImplementedError, match="LanguageModel.from_config"):
+    with pytest.raises(NotImplementedError, match=r"LanguageModel\.from_config"):
         keras.models.clone_model(MODELS["tied"]())
 
 
