@@ -50,6 +50,14 @@ def test_report_shows_score_compressors_and_files(trained):
     assert "1/1" in output and "bits per character" in output
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["awd_lstm_ptb_char", "pascanu_dots_ptb_char"])  # tied, hidden layers in the head
+def test_run_with_another_head_ends_with_result_curve_and_sample(name, text, tmp_path):
+    result = deeprnn("train", name, "--text", text, *TINY, "--epochs", "1", "--output", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert {"result.json", "sample.txt", "curve.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
 def test_options_are_applied(trained):
     directory, output = trained
     result = json.loads((directory / "result.json").read_text())
