@@ -93,7 +93,7 @@ def _check_unmodified(result: Config, config: Configuration, directory: Path) ->
     settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     if config.family.data_included(config) and settings.get("data"):
         differences.append(f"data ({settings['data']})")
-    if result["num_params"] != config.count_params():
+    if result["weights"] != config.count_params():
         differences.append("architecture")
     if result.get("quick") or differences:
         reason = "it was shortened by --quick" if result.get("quick") else f"it differs in {', '.join(differences)}"

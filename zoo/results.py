@@ -44,7 +44,7 @@ class Result:
 
 
 def read_results(path: Path = FILE) -> list[Result]:
-    """Return all results; `record_results` sorts them by name, data, split, metric, and seed."""
+    """Return all results, sorted by name, data, split, and metric."""
     if not Path(path).is_file():
         return []
     with Path(path).open(encoding="utf-8", newline="") as file:

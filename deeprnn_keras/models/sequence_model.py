@@ -120,8 +120,8 @@ class SequenceModel(ConfigMixin, keras.Model):
         per_step = bool(per_step) or output_kind.per_step
         if masks and per_step:
             raise ValueError(
-                "masks=True is not supported with per_step=True or kind='notes': one output per step needs no mask, "
-                "because the padding follows all other steps"
+                "masks=True is not supported with one output per step, which needs no mask: padding follows the real "
+                "steps"
             )
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===

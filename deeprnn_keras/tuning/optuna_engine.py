@@ -134,7 +134,7 @@ def optuna_objective(
         keras.utils.set_random_seed(seed)
         hp = hyper.suggest(trial)
         model = hyper.build(hp)
-        trial.set_user_attr("num_params", model.count_params())
+        trial.set_user_attr("weights", model.count_params())
         callback = _PruningCallback(trial, objective)
         history = hyper.fit(hp, model, *args, seed=seed, callbacks=[callback], **kwargs).history
         if callback.pruned:

@@ -128,7 +128,7 @@ class SearchResults:
         candidate = self.hyper.resolve(record.values)
         scores = [value for _, value in record.seeds] or [score for score in [record.score] if score is not None]
         values = [self._factor * score for score in scores]
-        num_params = record.metrics.get("num_params", candidate.num_params)
+        num_params = record.metrics.get("weights", candidate.num_params)
         return Row(
             record.trial_id,
             record.status,

@@ -150,7 +150,7 @@ def test_saved_and_loaded_model(options, tmp_path):
         ({"kind": "binary", "outputs": 2}, "outputs must be 1 for kind='binary', got 2"),
         ({"kind": "class"}, "unknown kind 'class'; did you mean 'classes'"),
         ({"labels": ("a", "b")}, r"labels must be 3 distinct names, one per output, got \['a', 'b'\]"),
-        ({"masks": True, "per_step": True}, "masks=True is not supported with per_step=True or kind='notes'"),
+        ({"masks": True, "per_step": True}, "masks=True is not supported with one output per step"),
         ({"inputs": 0}, "inputs must be a positive integer"),
         ({"output_dropout": 1.0}, "output_dropout must be a number in"),
     ],
