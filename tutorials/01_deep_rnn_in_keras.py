@@ -10,7 +10,7 @@
 # # Deep recurrent networks in Keras
 #
 # A multilayer perceptron becomes more flexible with additional layers. A recurrent network is already deep in time, so
-# the first question is *where* to add non-linearities. There are two answers:
+# the first question is *where* to add nonlinearities. There are two answers:
 #
 # * inside a step: the gates get hidden layers, and the mechanism of the LSTM does not change;
 # * between steps: several recurrent layers are stacked. Each layer remains simple, their combination is more flexible,
