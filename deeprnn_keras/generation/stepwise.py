@@ -50,7 +50,8 @@ def with_state(model: keras.Model) -> keras.Model:
 
     Args:
         model: Chain of layers from one input (n, T, ...) to one output. Its recurrent layers are unidirectional
-            `DeepRNN` layers with `return_sequences=True` and without dilation. A second input, `reset_mask`, is omitted from the copy.
+            `DeepRNN` layers with `return_sequences=True` and without dilation. A second input, `reset_mask`, is
+            omitted from the copy.
 
     Returns:
         A `keras.Model` that is called with [x, *state]. The state is a flat list of arrays, initially `zero_state`.
