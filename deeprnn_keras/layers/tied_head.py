@@ -44,8 +44,8 @@ class TiedHead(keras.layers.Layer):
     @override
     def get_config(self) -> Config:
         raise NotImplementedError(
-            f"layer {self.name!r} shares the weights of layer {self.embedding.name!r} and cannot be copied without it; "
-            "copy the whole model: LanguageModel.from_config(model.get_config())"
+            f"layer {self.name!r} shares the weights of layer {self.embedding.name!r}, and a copy of it alone "
+            "is not supported; copy the whole model: LanguageModel.from_config(model.get_config())"
         )
 
     def copy_for(self, embedding: keras.layers.Embedding) -> TiedHead:
