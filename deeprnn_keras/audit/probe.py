@@ -69,7 +69,9 @@ def probe_levels(
     if targets.shape not in ((n,), (n, steps)):
         raise ValueError(f"target must have shape ({n},) or ({n}, {steps}) for this x, got {targets.shape}")
     is_per_step = targets.ndim == 2
-    train, test = _split_steps(mask if is_per_step else _last_valid(mask), held_out, checks.seed("seed", seed))
+    train, test = _split_steps(
+        mask if is_per_step else _last_valid(mask), held_out, checks.generator_seed("seed", seed)
+    )
     values = targets if is_per_step else np.repeat(targets[:, None], steps, 1)
     is_classification = targets.dtype.kind in "biuSUO"
     names = ["X", *(f"H^({k})" for k in range(1, len(levels)))]

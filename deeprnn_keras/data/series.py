@@ -132,7 +132,7 @@ def adding_problem(examples: int, steps: int, seed: int | None = None) -> tuple[
     examples, steps = checks.positive_int("examples", examples), checks.positive_int("steps", steps)
     if steps < 2:
         raise ValueError(f"steps must be at least 2, one for each mark, got {steps}")
-    rng = np.random.default_rng(checks.seed("seed", seed))
+    rng = np.random.default_rng(checks.generator_seed("seed", seed))
     numbers, marks = rng.random((examples, steps), "float32"), np.zeros((examples, steps), "float32")
     rows = np.arange(examples)
     for low, high in ((0, steps // 2), (steps // 2, steps)):
