@@ -99,12 +99,17 @@ class Configuration:
     stored_as: ClassVar[str | None] = None  # "family" in a preset's config.json; None for the name of the class
 
     def __post_init__(self) -> None:
+        """Check the fields, and store NumPy's numbers and flags as Python's."""
+        for field in dataclasses.fields(self):
+            value = checks.to_python(getattr(self, field.name))
+            if field.type in (bool, "bool"):
+                value = checks.flag(field.name, value)
+            checks.store(self, **{field.name: value})
         for name in ("input_dropout", "dropout", "output_dropout"):
-            checks.rate(name, getattr(self, name))
+            checks.store(self, **{name: checks.rate(name, getattr(self, name))})
         for width in self.head_units:
             checks.positive_int("head_units", width)
-        if self.embedding is not None:
-            checks.positive_int("embedding", self.embedding)
+        checks.positive_int_or_none("embedding", self.embedding)
 
     @property
     def family(self) -> Family:

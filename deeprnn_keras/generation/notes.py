@@ -90,7 +90,8 @@ def _draw(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _draw_notes(logits: np.ndarray, notes: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a frame with a given number of notes, key by key given the number of remaining notes (Chen & Liu 1997).
 
-    The largest logit is 0. total[i, j] is the sum, over all subsets of j of the keys from i on, of the product of their odds.
+    total[i, j] is the sum, over all subsets of j of the keys from i on, of the product of their odds. The largest logit
+    is 0.
     """
     num_keys = len(logits)
     odds = np.exp(np.maximum(logits, -MAX_LOGIT_DIFFERENCE))  # only their ratios matter

@@ -125,7 +125,7 @@ class GradientGuard(_Optimizer):
 
 def _learning_rate(value: object) -> object:
     """Return a number as a float, which Keras requires; a schedule or a function as it is."""
-    return checks.positive("learning_rate", value) if checks.is_number(value) else value
+    return checks.non_negative("learning_rate", value) if checks.is_number(value) else value
 
 
 def merge_rows(gradient: Tensor) -> Tensor:

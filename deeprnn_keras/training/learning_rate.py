@@ -33,8 +33,8 @@ class LearningRate(keras.callbacks.Callback):
             batches (Merity et al. 2017). Otherwise T / bptt is 1.
 
     Raises:
-        ValueError: If an argument is out of range. In `fit`, if the number of updates per epoch is unknown, or a `PlateauDecay` is used without
-            validation data.
+        ValueError: If an argument is out of range. In `fit`, if the number of updates per epoch is unknown, or a
+            `PlateauDecay` is used without validation data.
 
     >>> from deeprnn_keras.training import CosineDecay, LearningRate
     >>> LearningRate(1e-3, CosineDecay(), warmup=100).warmup

@@ -85,6 +85,7 @@ class ResumableTuner(keras_tuner.Tuner):
         if max_trials is not None:
             checks.positive_int("max_trials", max_trials)
         self.seed = checks.seed("seed", seed) or 0
+        overwrite, prune = checks.flags(overwrite=overwrite, prune=prune)
         self.max_trials = max_trials
         self._idle, self._num_trials = False, 0
         self._heartbeat: Heartbeat | None = None
