@@ -23,8 +23,7 @@ def numeric_array(name: str, value: ArrayLike) -> np.ndarray:
     except ValueError:  # rows of unequal length
         array = None
     if array is None or array.dtype.kind not in "biuf":
-        dtype = "" if array is None or array.dtype == object else f"{array.dtype} "
-        raise ValueError(f"{name} must be an array of numbers, got {dtype}{str(value)[:60]!r}")
+        raise ValueError(f"{name} must be an array of numbers, got {str(value)[:60]!r}")
     return array
 
 

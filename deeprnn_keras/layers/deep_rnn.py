@@ -286,7 +286,7 @@ class DeepRNN(keras.layers.Layer):
             dilation, self.num_layers, return_state=self.return_state, stateful=self.stateful
         )
         self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
-        self.implementation = checks.one_of("implementation", implementation, selection.choices())
+        self.implementation = checks.one_of("implementation", implementation, selection.argument_values())
         self.set_activation_regularization(ar, tar)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from deeprnn_keras._types import Tensor
 
-MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # padding, which has weight 0, does not count
+MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # excludes padding, which has weight 0
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -92,8 +92,8 @@ class OutputKind:
             raise ValueError(f"outputs must be {supported} for kind={kind!r}, got {outputs}")
         count = self.num_target_values(outputs) if kind == "binary" else outputs
         if labels is not None and (len(labels) != count or len(set(labels)) != count):
-            what = "the names of 0 and 1" if kind == "binary" else "as many as outputs"
-            raise ValueError(f"labels must be {count} different names, {what}, for kind={kind!r}, got {list(labels)!r}")
+            what = "for 0 and 1" if kind == "binary" else "one per output"
+            raise ValueError(f"labels must be {count} distinct names, {what}, for kind={kind!r}, got {list(labels)!r}")
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
