@@ -29,8 +29,10 @@ def to_python(value: Value) -> Value:
     """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
-    if type(value) in (list, tuple):
-        return type(value)(to_python(entry) for entry in value)
+    if type(value) is list:
+        return [to_python(entry) for entry in value]
+    if type(value) is tuple:
+        return tuple(to_python(entry) for entry in value)
     if type(value) is dict:
         return {to_python(key): to_python(entry) for key, entry in value.items()}
     return value

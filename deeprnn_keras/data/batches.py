@@ -70,8 +70,8 @@ class Batches(tf.data.Dataset):
         epoch, batch = checks.non_negative_int("epoch", epoch), checks.non_negative_int("batch", batch)
         if batch >= self._steps:
             raise ValueError(
-                f"batch must be in [0, {self._steps}), because an epoch has {self._steps} batches, got epoch={epoch} and "
-                f"batch={batch}"
+                f"batch must be in [0, {self._steps}), because an epoch has {self._steps} batches, "
+                f"got epoch={epoch} and batch={batch}"
             )
         self._position = (epoch, batch)
 

@@ -152,5 +152,6 @@ def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> Se
     >>> len(adding_split(steps=10, train=8, test=2).test)
     2
     """
+    train, test = checks.positive_int("train", train), checks.positive_int("test", test)
     parts = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
     return SeriesSplit(*(LabeledSeries(list(x), y) for x, y in parts), name=f"adding problem, T {steps}")

@@ -72,6 +72,7 @@ class TBPTTDataset(Batches):
     ) -> None:
         batch_size, length = checks.positive_int("batch_size", batch_size), checks.positive_int("bptt", bptt)
         reset_mask, random_bptt = checks.flags(reset_mask=reset_mask, random_bptt=random_bptt)
+        seed = checks.seed("seed", seed)
         pieces = _pieces(stream)
         lookahead = int(targets is None)
         target_pieces = None if targets is None else _target_pieces(targets, pieces)

@@ -223,10 +223,9 @@ def _check_series(name: str, array: np.ndarray) -> None:
         invalid = np.argwhere(~np.isfinite(array.astype("float32")))
     if len(invalid):
         position = ", ".join(f"{axis} {index}" for axis, index in zip(("step", "feature"), invalid[0], strict=False))
-        raise ValueError(
-            f"{name} must be finite in float32, got {array[tuple(invalid[0])]} at {position}; "
-            "fill or drop missing values"
-        )
+        value = array[tuple(invalid[0])]
+        supported = "in the range of float32" if np.isfinite(value) else "finite"
+        raise ValueError(f"{name} must be {supported}, got {value} at {position}; fill or drop missing values")
 
 
 def window_starts(lengths: Sequence[int], length: int, stride: int | None = None) -> np.ndarray:

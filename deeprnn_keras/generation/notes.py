@@ -58,6 +58,7 @@ def generate_notes(
     (10, 88)
     """
     length = checks.positive_int("length", length)
+    notes = checks.positive_int_or_none("notes", notes)
     temperature = checks.positive("temperature", temperature)
     rng = np.random.default_rng(checks.generator_seed("seed", seed))
     start, num_keys = numeric_array("start", start).astype("float32"), model.output_shape[-1]
@@ -65,7 +66,6 @@ def generate_notes(
         raise ValueError(f"start must be a piano roll (T, {num_keys}) with T at least 1, got shape {start.shape}")
     if np.any((start != 0) & (start != 1)):
         raise ValueError(f"start must contain 0 and 1 only, got values from {start.min()} to {start.max()}")
-    notes = checks.positive_int_or_none("notes", notes)
     if notes is not None and notes > num_keys:
         raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
     stepper = with_state(model)

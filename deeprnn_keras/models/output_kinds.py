@@ -92,8 +92,8 @@ class OutputKind:
             raise ValueError(f"outputs must be {supported} for kind={kind!r}, got {outputs}")
         count = self.num_target_values(outputs) if kind == "binary" else outputs
         if labels is not None and (len(labels) != count or len(set(labels)) != count):
-            what = "for 0 and 1" if kind == "binary" else "one per output"
-            raise ValueError(f"labels must be {count} distinct names, {what}, for kind={kind!r}, got {list(labels)!r}")
+            what = "for 0 and 1, for kind='binary'" if kind == "binary" else "one per output"
+            raise ValueError(f"labels must be {count} distinct names, {what}, got {list(labels)!r}")
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ class ResumableTuner(keras_tuner.Tuner):
             max_trials=max_trials,
             seed=self.seed + 1,  # keras-tuner replaces 0 by a random seed
             prune=prune and self.algorithm != "hyperband",
-            heartbeat_timeout=heartbeat_timeout,
+            heartbeat_timeout=checks.positive("heartbeat_timeout", heartbeat_timeout),
             deadline=None if minutes is None else time.time() + 60 * checks.positive("minutes", minutes),
             **self._oracle_options(oracle_options),
         )
