@@ -150,13 +150,13 @@ def test_integers_are_not_rounded(name, function, parameter):
 # === NumPy numbers are stored as Python's ===
 
 
-def numpy_value(parameter):
-    """Return a NumPy number or flag that is supported for a parameter, of the kind of its default."""
+def numpy_value(name, parameter):
+    """Return a NumPy number or flag that is supported for a parameter: its default, its required value, or 2."""
+    value = REQUIRED.get(name, {}).get(parameter.name, parameter.default)
     if "bool" in str(parameter.annotation):
-        return np.bool_(parameter.default)
+        return np.bool_(value)
     kind = np.float32 if "float" in str(parameter.annotation) else np.int64
-    is_number = isinstance(parameter.default, (int, float))
-    return kind(parameter.default) if is_number else kind(2)
+    return kind(value if isinstance(value, (int, float)) else 2)
 
 
 def scalars(value):
@@ -176,7 +176,7 @@ STORED = [case for case in STORED if dataclasses.is_dataclass(case.values[1]) or
 
 @pytest.mark.parametrize(("name", "function", "parameter"), STORED)
 def test_configurations_hold_python_numbers(name, function, parameter):
-    made = call(name, function, **{parameter.name: numpy_value(parameter)})
+    made = call(name, function, **{parameter.name: numpy_value(name, parameter)})
     config = made if dataclasses.is_dataclass(made) else made.get_config()
     assert not [value for value in scalars(config) if isinstance(value, (np.generic, np.ndarray))]
     if isinstance(config, dict):
@@ -237,15 +237,18 @@ def test_schedules_have_a_factor(make, schedule):
 
 
 @pytest.mark.parametrize(
-    "make", [DeepRNN, functools.partial(LanguageModel, "abc"), functools.partial(zoo.count_params)]
+    "make",
+    [
+        lambda number: DeepRNN(2, number),
+        lambda number: LanguageModel("abc", 2, number),
+        lambda number: zoo.count_params("d2l_rnn_2x32", num_layers=number),
+    ],
+    ids=["DeepRNN", "LanguageModel", "zoo"],
 )
-def test_number_of_layers_is_limited(make):
-    arguments = {"units": 2} if make is not zoo.count_params else {"name": "d2l_rnn_2x32"}
-    if isinstance(make, functools.partial) and make.func is zoo.count_params:
-        arguments = {"name": "d2l_rnn_2x32"}
-    for number in (10_001, 10**30):
-        with pytest.raises(ValueError, match="num_layers must be "):
-            make(**arguments, num_layers=number)
+@pytest.mark.parametrize("number", [10_001, 10**30])
+def test_number_of_layers_is_limited(make, number):
+    with pytest.raises(ValueError, match="num_layers must be "):
+        make(number)
 
 
 @pytest.mark.parametrize(("name", "check"), [("size", checks.positive_int), ("seed", checks.seed)])
