@@ -130,7 +130,7 @@ def test_ids_outside_the_vocabulary_are_not_decoded(vocabulary, ids):
 @pytest.mark.parametrize("ids", [[[0, 4]], [[0, -1]], [[0.0, 2.7]], [[0.0, np.nan]], [[1j, 0]]], ids=repr)
 def test_one_hot_encodes_ids_of_the_vocabulary_only(ids):
     layer, ids = OneHot(4), np.array(ids)
-    with pytest.raises(ValueError, match="(ids|x) must "):
+    with pytest.raises(ValueError, match=r"(ids|x) must "):
         layer(ids)
     if ids.dtype != complex:
         with pytest.raises(tf.errors.InvalidArgumentError, match="ids must be integers in "):
@@ -158,7 +158,7 @@ def test_models_of_ids_read_integers(model, shape):
     model = model()
     assert model(np.zeros(shape, "int64")).shape[0] == 1
     for ids in (np.zeros(shape), np.full(shape, 0.5), np.full(shape, np.nan), np.zeros(shape).tolist()):
-        with pytest.raises(ValueError, match="(tokens|ids) must be integers, got float"):
+        with pytest.raises(ValueError, match=r"(tokens|ids) must be integers, got float"):
             model(ids)
 
 
@@ -208,11 +208,7 @@ def test_complex_sequences_are_rejected(make):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        (name, value)
-        for name in ("offset", "scale")
-        for value in (np.nan, np.inf, [], [1.0, 2.0], "3", None, [[1.0] * 3])
-    ]
+    [(name, value) for name in ("offset", "scale") for value in (np.nan, np.inf, [], [1.0, 2.0], "3", [[1.0] * 3])]
     + [("scale", 0.0), ("scale", [1.0, 0.0, 1.0])],
 )
 def test_offset_and_scale_are_finite_numbers(name, value):
@@ -232,7 +228,7 @@ def test_binary_targets_are_0_or_1(targets):
         SequenceModel(3, 4, 2, kind="notes").dataset(series, rolls)
 
 
-@pytest.mark.parametrize("series", ["one text", X[0, 0], {"columns": 1}.keys(), None, 5])
+@pytest.mark.parametrize("series", ["one text", X[0], None, 5])
 def test_one_series_is_not_a_list_of_series(series):
     with pytest.raises(ValueError, match="series"):
         SequenceModel(3, 2, 2).predict_labels(series)
@@ -305,7 +301,7 @@ def test_models_with_non_finite_weights_generate_nothing(value):
 
 def test_models_with_non_finite_weights_are_not_saved_as_presets(tmp_path):
     model = with_weights(zoo.create_model("d2l_rnn_2x32", units=4), np.nan)
-    with pytest.raises(ValueError, match="is not saved: its weight .* is not finite"):
+    with pytest.raises(ValueError, match=r"is not saved: its weight .* is not finite"):
         zoo.save_preset(model, tmp_path / "preset")
     assert not (tmp_path / "preset").exists()
 

@@ -82,7 +82,7 @@ class SelectsImplementation(KerasLayer):
         if keras.backend.backend() != "tensorflow":
             return self._run_on_other_backend(sequences, initial_state, mask, training)
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        if mask is not None and len(mask.shape) == 3:  # Keras' loop accepts (n, T, 1), too
+        if mask is not None and len(mask.shape) == 3 and mask.shape[-1] == 1:  # Keras' loop accepts (n, T, 1), too
             mask = keras.ops.squeeze(mask, -1)
         self._check_inputs(sequences, mask)
         states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
