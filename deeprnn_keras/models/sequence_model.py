@@ -237,16 +237,16 @@ class SequenceModel(ConfigMixin, keras.Model):
             class_weight: Weight of the loss of each class, by name or index; 1 for classes that are left out.
             **kwargs: Arguments of `keras.Model.fit`.
         """
-        return super().fit(*args, class_weight=self.class_weights(class_weight), **kwargs)
+        if class_weight is not None:
+            kwargs["class_weight"] = self.class_weights(class_weight)
+        return super().fit(*args, **kwargs)
 
-    def class_weights(self, weights: Mapping[Any, float] | None) -> dict[int, float] | None:
+    def class_weights(self, weights: Mapping[Any, float]) -> dict[int, float]:
         """Return weights of classes, given by name or index, by index, with 1 for classes that are left out.
 
         Raises:
             ValueError: If the model has no classes, a class is unknown, or a weight is negative.
         """
-        if weights is None:
-            return None
         count = OUTPUT_KINDS[self.kind].num_target_values(self._config["outputs"])
         if count is None or self.kind == "notes":
             raise ValueError(f"class_weight is not supported for kind={self.kind!r}, which has no classes")
