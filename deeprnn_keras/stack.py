@@ -9,7 +9,7 @@ from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
-MAX_LAYERS = 10_000  # deeper stacks would take minutes to build and cannot be trained
+MAX_LAYERS = 10_000  # a deeper stack takes minutes to build
 
 
 def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> list[int]:
