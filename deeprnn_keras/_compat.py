@@ -14,7 +14,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -146,11 +146,13 @@ class RunningMethod(NamedTuple):
 
     Attributes:
         name: Name of the method.
+        exit_stack: Functions to call when the call ends, also by an exception.
         x: Argument `x` of `fit`.
         shuffle: Argument `shuffle` of `fit`.
     """
 
     name: str
+    exit_stack: ExitStack
     x: object = None
     shuffle: bool = False
 
@@ -174,6 +176,19 @@ def fit_shuffles_arrays() -> bool:
     return all(hasattr(part, "shape") for part in keras.tree.flatten(running.x))
 
 
+def data_of_fit() -> object:
+    """Return the argument `x` of the running `fit`, or None."""
+    running = _running.get()
+    return None if running is None else running.x
+
+
+def call_when_fit_ends(function: Callable[[], object]) -> None:
+    """Call a function when the running `fit` ends, also by an exception; outside of `fit`, it is not called."""
+    running = _running.get()
+    if running is not None:
+        running.exit_stack.callback(function)
+
+
 @functools.cache
 def install_model_hooks() -> None:
     """Wrap `keras.Model.fit`, `train_on_batch`, and `test_on_batch` to record which of them is running.
@@ -192,26 +207,26 @@ def _record_calls(name: str) -> None:
 
     @functools.wraps(method)
     def recorded(self: keras.Model, *args: Any, **kwargs: Any) -> FrameworkObject:
-        try:
-            running = _running_method(name, method, self, *args, **kwargs)
-        except TypeError:  # unknown arguments: Keras raises the error
-            running = RunningMethod(name)
-        token = _running.set(running)
-        try:
+        with ExitStack() as stack:
+            try:
+                running = _running_method(name, method, stack, self, *args, **kwargs)
+            except TypeError:  # unknown arguments: Keras raises the error
+                running = RunningMethod(name, stack)
+            stack.callback(_running.reset, _running.set(running))
             return method(self, *args, **kwargs)
-        finally:
-            _running.reset(token)
 
     setattr(keras.Model, name, recorded)
 
 
-def _running_method(name: str, method: Callable[..., object], *args: Any, **kwargs: Any) -> RunningMethod:
+def _running_method(
+    name: str, method: Callable[..., object], stack: ExitStack, *args: Any, **kwargs: Any
+) -> RunningMethod:
     """Return the description of a call; the arguments are recorded for `fit` only."""
     if name != "fit":
-        return RunningMethod(name)
+        return RunningMethod(name, stack)
     bound = inspect.signature(method).bind_partial(*args, **kwargs)
     bound.apply_defaults()
-    return RunningMethod(name, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")))
+    return RunningMethod(name, stack, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")))
 
 
 # === Export ===
