@@ -36,6 +36,7 @@ READING_ERRORS = (
     zlib.error,
 )
 DataclassType = TypeVar("DataclassType")
+RecordType = TypeVar("RecordType")
 
 
 class DamagedFileError(ValueError):
@@ -92,6 +93,27 @@ def read_bytes(path: PathLike, max_bytes: int | None = None) -> bytes:
     if max_bytes is not None and size > max_bytes:
         raise DamagedFileError(path, f"{size:,} bytes, but at most {max_bytes:,} are supported")
     return path.read_bytes()
+
+
+def read_record(path: PathLike, record_type: type[RecordType], expected: str, non_finite: bool = False) -> RecordType:
+    """Return the value in a UTF-8 JSON file, checked against a type.
+
+    Args:
+        path: The file.
+        record_type: Type as for `msgspec.convert`: a `TypedDict`, a `msgspec.Struct`, or a container of plain types.
+        expected: Description of the file, for the message: "the settings of a run".
+        non_finite: Whether NaN and Infinity are supported.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        DamagedFileError: If it is not JSON of this type.
+    """
+    import msgspec
+
+    with damage_reported(path, expected):
+        text = read_bytes(path, MAX_JSON_BYTES).decode("utf-8")
+        value = json.loads(text) if non_finite else parse_json(text, (dict, list))
+        return msgspec.convert(value, record_type)
 
 
 def read_json(path: PathLike, kind: type | tuple[type, ...] = dict) -> Any:  # noqa: ANN401 - JSON

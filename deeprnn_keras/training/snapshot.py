@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.layers.deep_rnn import DeepRNN
     from deeprnn_keras.training.callback_state import CallbackState
 
+
 class ModelState(TypedDict):
     """JSON values of the state of a model and its callbacks.
 

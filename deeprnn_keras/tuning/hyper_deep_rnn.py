@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
@@ -251,6 +253,14 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         if getattr(model, "budget_violation", None):
             raise keras_tuner.errors.FailedTrialError(f"outside the budget: {model.budget_violation}")
         return fit(model, self.resolve(self.declare(hp)).config.recipe, *args, **kwargs)
+
+    def check_fit_arguments(self, **arguments: object) -> None:
+        """Raise a TypeError if `fit` does not support an argument."""
+        import keras
+
+        supported = inspect.signature(keras.Model.fit).parameters.keys() - {"self"}
+        for name in arguments.keys() - supported:
+            raise TypeError(f"search got an unexpected argument {name!r}{checks.suggestion(name, supported)}")
 
     # === Optuna ===
     def suggest(self, trial: optuna.trial.BaseTrial) -> keras_tuner.HyperParameters:

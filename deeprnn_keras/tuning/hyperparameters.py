@@ -113,9 +113,10 @@ class Range:
     def declare(self, hp: HyperParameters, name: str) -> float | None:
         """Declare the range in `hp` and return the sampled value."""
         sampling = "log" if self.log else "linear"
-        if isinstance(self.low, int):
-            return hp.Int(name, self.low, int(self.high), sampling=sampling)
-        return hp.Float(name, self.low, self.high, sampling=sampling)
+        if not isinstance(self.low, int):
+            return hp.Float(name, self.low, self.high, sampling=sampling)
+        value = hp.Int(name, self.low, int(self.high), sampling=sampling)
+        return None if value is None else min(value, int(self.high))  # keras-tuner also returns high + 1
 
     def options(self) -> list[int]:
         """Return all values of a range of integers, in order."""
