@@ -1,4 +1,4 @@
-"""README's comparison of recurrent layers: grid, memory, and epochs, about 50 minutes on 2 cores.
+"""Comparison of recurrent layers in the README: grid, memory, and epochs. Takes about 50 minutes on 2 cores.
 
 python -m benchmarks.kernels                      # measures, in runs/benchmark_kernels
 python -m benchmarks.kernels --resume             # continues an interrupted run
@@ -29,13 +29,13 @@ LSTM: Config = {"cells": ("lstm",), "modes": ("train",), "min_units": 128}
 
 def section(results: Results) -> str:
     """Return the section of the README: plot, text, and table."""
-    plot = "![Time per training step of LSTMs: Keras, DeepRNN, PyTorch](benchmarks/results/kernels/steps.png)"
+    plot = "![Time per training update of LSTMs: Keras, DeepRNN, PyTorch](benchmarks/results/kernels/steps.png)"
     parts = [plot, _training(results), markdown_table(group_table(results)), _memory(results), _epochs(results)]
     return "\n\n".join([*filter(None, parts), _environment(results["about"]), *results["notes"]]) + "\n"
 
 
 def replace_section(readme: str, text: str) -> str:
-    """Return the README with another section."""
+    """Return the README with its section replaced by `text`."""
     pattern = r"(<!-- kernels -->\n).*?(<!-- end of kernels -->)"
     return re.sub(pattern, lambda match: f"{match[1]}{text}{match[2]}", readme, flags=re.DOTALL)
 
@@ -67,7 +67,7 @@ def _memory(results: Results) -> str:
         return ""
     (case,) = {figures["case"] for figures in measured.values()}
     values = ", ".join(f"{name} {figures['growth_mb']:,.0f} MB" for name, figures in measured.items())
-    return f"Memory of a training update ({case}, L x h x n x T): {values}."
+    return f"Training memory ({case}, L x h x n x T; growth of the resident memory during 2 updates): {values}."
 
 
 def _epochs(results: Results) -> str:
@@ -97,7 +97,7 @@ def _environment(about: Config) -> str:
 
 
 def main(*arguments: str) -> None:
-    """Save the results in a directory, or those of a new run, and update the README."""
+    """Copy the results of a finished run, or of a new one, to `RESULTS`, and update the README."""
     resume = "--resume" in arguments
     directories = [argument for argument in arguments if argument != "--resume"]
     directory = Path(directories[0]) if directories else ROOT / "runs" / "benchmark_kernels"

@@ -92,7 +92,7 @@ def test_vocabulary_and_windows_of_language_models_are_consistent(name):
     config = zoo.info(name)
     assert config.symbols in ("characters", "words", "bytes")
     if config.letters:
-        assert isinstance(config.vocabulary, str), "text reduced to letters has known symbols"
+        assert isinstance(config.vocabulary, str), "a model with letters=True must list its symbols"
     if config.corpus == "king_james" and config.symbols == "characters":
         from deeprnn_keras import king_james
 
@@ -301,15 +301,11 @@ def test_model_of_published_size(name, tmp_path):
     assert model.count_params() == config.params
     weights, rule = weights_by_role(model), config.initialization
     for kernel, matrix in zip(weights["kernel"], weights["recurrent_kernel"], strict=True):
-        for block in gate_blocks_of(kernel, config) if rule.rule == "care" else [kernel]:
+        for block in gate_blocks(kernel, config).values() if rule.rule == "care" else [kernel]:
             assert_uniform([block], glorot(block))
-        for block in gate_blocks_of(matrix, config) if rule.rule == "care" else [matrix]:
+        for block in gate_blocks(matrix, config).values() if rule.rule == "care" else [matrix]:
             assert_orthogonal(block)
     assert_trains_and_reloads(config, model, tmp_path / "m.keras")
-
-
-def gate_blocks_of(array, config):
-    return np.split(array, len(registered_cell(config.cell).gates), axis=-1)
 
 
 def test_every_family_has_a_model_of_published_size():

@@ -18,7 +18,7 @@ from deeprnn_keras.zoo.presets import save_preset
 from deeprnn_keras.zoo.registry import card, count_params, create_model, info, list_models, register
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
-for _module in pkgutil.iter_modules(__path__):  # a module of entries registers them on import
+for _module in pkgutil.iter_modules(__path__):  # importing a module registers its entries
     if _module.name != "__main__":
         importlib.import_module(f"{__name__}.{_module.name}")
 

@@ -47,7 +47,7 @@ register(
         initialization=Initialization("keras"),
         recipe=Recipe("adam", 1e-3, batch_size=32, bptt=200, epochs=2),
         published="validation accuracy 0.843 after 2 epochs",
-        differs="The source reads word ids of the word list that comes with the dataset. This model reads ids of a "
+        differs="The source reads ids of the word list that is part of the dataset. This model reads ids of a "
         "vocabulary built from the raw reviews: `words=WordVocabulary.from_text(texts, 20_000, padding=True).words`. "
         "Both pad short reviews on the left.",
     ),
@@ -97,7 +97,7 @@ register(
         num_layers=2,
         initialization=Initialization("keras", forget_bias=5.0),
         recipe=Recipe("sgd", 1e-3, global_clipnorm=50.0, batch_size=32, bptt=200, epochs=10),
-        published="no number; learning curve in Figure 2",
+        published="no number, only a learning curve (Figure 2)",
         differs="Batch size and number of epochs are taken from the authors' code.",
         **BAI_2018,
     ),
@@ -110,7 +110,7 @@ register(
         url="",
         data="Japanese Vowels, 9 speakers, 12 cepstral coefficients, 7 to 29 steps: 270 training and 370 test "
         "sequences",
-        limits="Trained on 9 speakers, each uttering the same 2 vowels.",
+        limits="The training data contain 9 speakers, who all utter the same 2 vowels.",
         corpus="japanese_vowels",
         inputs=12,
         outputs=9,

@@ -14,7 +14,7 @@ from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import layer_units, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
-from deeprnn_keras.zoo.diagram import diagram
+from deeprnn_keras.zoo.diagram import cell_label, diagram
 from deeprnn_keras.zoo.initialization import Initialization
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Configuration:
         paper: Source.
         url: Address of the source, or "".
         data: Description of the dataset.
-        params: Number of parameters of the entry, compared with `count_params()` by the tests; None for user-defined
+        params: Number of parameters of the entry, which the tests compare with `count_params()`; None for user-defined
             configurations.
         units: Hidden units h, or one value per layer.
         num_layers: Number of recurrent layers, L.
@@ -48,9 +48,9 @@ class Configuration:
         connection: As in `DeepRNN`.
         embedding: Width of the embedding of the input ids, or None.
         head_units: Widths of the hidden layers of the head.
-        input_dropout: Dropout rate on X.
+        input_dropout: Dropout rate of the inputs X.
         dropout: Dropout rate between layers.
-        output_dropout: Dropout rate on H^(L).
+        output_dropout: Dropout rate of the output H^(L) of the last layer.
         initialization: Weight initialization.
         recipe: Training recipe.
         corpus: Name of the function of `deeprnn_keras.data` that loads the dataset, or None.
@@ -115,8 +115,8 @@ class Configuration:
     def weights(self) -> trained.TrainedWeights | None:
         """Record of the trained weights in the package, or None.
 
-        None for a modified configuration, unless only values that the weights do not depend on were changed, for
-        example dropout rates.
+        A modified configuration has the record only if the weights do not depend on the changed fields, for example
+        on dropout rates.
         """
         record = trained.read_record(self.name)
         return None if record is None or record.differences(self) else record
@@ -174,16 +174,16 @@ class Configuration:
         """Return a one-line description, for example 'bidirectional LSTM 2 x 256, embedding 64'."""
         widths = self.units if isinstance(self.units, int) else "-".join(map(str, self.units))
         direction = "bidirectional " if self.bidirectional else ""
-        parts = [f"{direction}{self.cell_name().upper()} {self.num_layers} x {widths}"]
+        parts = [f"{direction}{cell_label(self.cell_name())} {self.num_layers} x {widths}"]
         options = self.cell.items() if isinstance(self.cell, dict) else []
-        parts += [f"{name.replace('_', ' ')} {value}" for name, value in options if name != "name"]
+        parts += [_option_text(name.replace("_", " "), value) for name, value in options if name != "name"]
         optional_parts = (
             (self.activation, f"activation {self.activation}"),
             (self.embedding, f"embedding {self.embedding}"),
             (self.one_hot, "one-hot input"),
             (self.connection != "stack", f"{self.connection} connections"),
             (self.projection, f"projection {self.projection}"),
-            (self.head_units, f"hidden layers {'-'.join(map(str, self.head_units))} in the head"),
+            (self.head_units, f"{'-'.join(map(str, self.head_units))} hidden units in the head"),
             (self.tied, "tied"),
         )
         return ", ".join([*parts, *(text for present, text in optional_parts if present)])
@@ -254,6 +254,13 @@ class Configuration:
         return "\n".join(lines)
 
     def _measured_results(self) -> list[tuple[str, str]]:
-        """Return the row of measured results, or nothing for a modified entry or one without results."""
+        """Return the row of measured results, or [] for a modified entry or one without results."""
         measured = results.results_of(self.name) if self.params == self.count_params() else []
         return [("measured results", "; ".join(map(results.format_result, measured)))] if measured else []
+
+
+def _option_text(name: str, value: object) -> str:
+    """Return an option of a cell as text, for example 'depth 2', 'shortcut', or 'no shortcut'."""
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value}"

@@ -1,4 +1,4 @@
-"""Text diagram of the stack of a model, with shapes and parameter counts, without building the model."""
+"""Text diagram of the stack of a model with shapes and parameter counts, drawn without building the model."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def recurrent_rows(config: Configuration) -> list[Row]:
 
 
 def _layer_description(config: Configuration, level: int, cell: CellSpec, h: int) -> str:
-    description = f"{registered_cell(cell).name.upper()}, {h} units"
+    description = f"{cell_label(registered_cell(cell).name)}, {h} units"
     description += " per direction" if config.bidirectional else ""
     if level > 1 and config.dropout:
         description += f", dropout {config.dropout:g} on its input"
@@ -111,3 +111,8 @@ def head_rows(config: Configuration) -> list[Row]:
 def format_shape(config: Configuration, has_steps: bool, width: int) -> str:
     """Return a shape as text, for example '(n, T, 256)', with T as a number if it is known."""
     return f"(n, {getattr(config, 'length', None) or 'T'}, {width})" if has_steps else f"(n, {width})"
+
+
+def cell_label(name: str) -> str:
+    """Return the name of a cell for cards, for example 'LSTM' or 'DEEP TRANSITION RNN'."""
+    return name.replace("_", " ").upper()

@@ -18,9 +18,10 @@ class Initialization:
 
     Attributes:
         rule: "care" for the defaults of this library; "keras" for those of Keras; "uniform" for U(-scale, scale) in
-            all kernels, embeddings, and the head; "normal" for N(0, scale) in all kernels and the head, with zero
-            biases; "irnn" for N(0, scale) in input kernels and identity recurrent matrices (Le et al. 2015).
-        scale: Scale of "uniform", "normal", and "irnn".
+            all kernels, embeddings, and the head; "normal" for N(0, scale^2) in all kernels, embeddings, and the head,
+            with zero biases; "irnn" for N(0, scale^2) in input kernels and identity recurrent matrices (Le et al.
+            2015).
+        scale: Limit of "uniform"; standard deviation of "normal" and "irnn".
         forget_bias: Forget gate bias of LSTM and GRU cells, with all other biases of the recurrent layers 0. None for
             the default of the rule.
     """
@@ -77,7 +78,7 @@ class Initialization:
             "care": "Glorot kernels and orthogonal recurrent matrices per gate; embedding N(0, 1)",
             "keras": "Keras defaults",
             "uniform": f"U(-{self.scale}, {self.scale})",
-            "normal": f"N(0, {self.scale})",
-            "irnn": f"N(0, {self.scale}) kernels, identity recurrent matrices",
+            "normal": f"N(0, {self.scale}^2)",
+            "irnn": f"N(0, {self.scale}^2) kernels, identity recurrent matrices",
         }[self.rule]
         return text if self.forget_bias is None else f"{text}, forget bias {self.forget_bias:g}"

@@ -28,7 +28,7 @@ D2L_WINDOWS: Config = {
 }
 
 KING_JAMES_MODEL: Config = {
-    "limits": "English of 1611. The vocabulary has 66 characters; others are rejected.",
+    "limits": "The text is English of 1611. The vocabulary has 66 characters; others are rejected.",
     "paper": "none: a configuration of this project",
     "url": "",
     "data": "King James Bible; the last tenth of each of 10 equal sections is held out",
@@ -74,7 +74,7 @@ register(
         name="d2l_lstm_2x256",
         params=824_348,
         title="Stacked LSTM of Dive into Deep Learning, v0.17",
-        url="https://d2l.ai, edition 0.17, section 9.3",
+        url="https://d2l.ai",
         units=256,
         num_layers=2,
         initialization=Initialization("keras", forget_bias=0.0),
@@ -89,9 +89,9 @@ register(
             validation_windows=142,
         ),
         published="training perplexity 1.0 (memorizes the 10,000 characters); no validation result",
-        differs="The source starts each epoch at a random offset below T; here, the streams are the same in every "
-        "epoch.",
-        limits="Memorizes its 10,000 training characters.",
+        differs="In the source, the streams start at a random offset below T in each epoch; here, they are the same in "
+        "every epoch.",
+        limits="The model memorizes its 10,000 training characters.",
         **D2L_MODEL,
     ),
 )
@@ -247,7 +247,7 @@ register(
         **{
             **KING_JAMES_MODEL,
             "vocabulary": 256,
-            "limits": "Characters beyond ASCII take several bytes, and so several time steps.",
+            "limits": "A character outside ASCII is encoded as several bytes and takes one time step per byte.",
         },
     ),
 )

@@ -20,9 +20,9 @@ class LanguageModelConfig(Configuration):
 
     Attributes:
         vocabulary: Vocabulary size V, or the characters or words themselves.
-        projection: Width of a linear map without bias below the head, or None.
-        tied: If True, the head uses the transposed embedding, whose width is then that of the projection, or else that
-            of the output of the recurrent layers.
+        projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
+        tied: If True, the head uses the transposed embedding. The width of the embedding is then that of the projection
+            or, without a projection, that of the output of the recurrent layers; `embedding` is ignored.
         symbols: "characters", "words", or "bytes".
         letters: If True, texts are first reduced to lower-case letters and spaces.
     """

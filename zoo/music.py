@@ -25,8 +25,8 @@ register(
         initialization=Initialization("keras", forget_bias=10.0),
         recipe=Recipe("adam", 1e-3, global_clipnorm=1.0, batch_size=1, bptt=160, epochs=100),
         published="8.45 nats per frame (GRU 8.43, RNN 8.91)",
-        differs="The paper states about 300,000 parameters, but its sizes give 569,688. It states no optimizer and "
-        "learning rate for the LSTM; both were chosen by this project.",
+        differs="The paper states about 300,000 parameters, but its sizes give 569,688. It states neither "
+        "the optimizer nor the learning rate of the LSTM; both were chosen by this project.",
         corpus="piano_rolls",
         **BAI_2018,
         **PIANO_ROLL,

@@ -15,14 +15,13 @@ INTRODUCTION = """\
 # Model zoo
 
 Deep recurrent networks by name. `deeprnn info NAME` shows the card of a model: a diagram of its stack, the paper, the
-training recipe, and the differences from the paper. `zoo.create_model(NAME)` returns the model, compiled;
-`zoo.create_model(NAME, pretrained=True)` also loads the trained weights that the last column lists, which are part of
-the package.
+training recipe, and the differences from the paper. `zoo.create_model(NAME)` returns the compiled model. If the last
+column lists trained weights, which are part of the package, `zoo.create_model(NAME, pretrained=True)` loads them.
 
 This page is generated from the entries and from [results.csv](results.csv), which only `deeprnn evaluate NAME --record`
-writes. "Published" is the result stated in the source, and "measured" the result of this project. The last line of the
-page states the device and the package versions of the measurements. Times are milliseconds per training update with the
-batch size n and the T steps of the recipe.
+writes. "Published" is the result stated in the source; "measured" is the result obtained in this project. The last line
+of the page states the device and the package versions of the measurements. "ms per update" is the duration of a
+training update in milliseconds, with the batch size n and the number of steps T of the recipe.
 """
 HEADINGS = ("name", "architecture", "parameters", "published", "measured", "ms per update", "trained weights")
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration
 
 DIRECTORY = Path(__file__).with_name("weights")
-# fields that may differ from the configuration of the trained weights: neither their shapes nor their meaning depends
-# on them
+# fields that may be overridden with pretrained=True: neither the shapes nor the meaning of the weights depends on them
 INDEPENDENT_FIELDS = {
     *("name", "title", "paper", "url", "data", "corpus", "published", "differs", "limits", "task", "params"),
     *("recipe", "initialization", "input_dropout", "dropout", "output_dropout", "length"),
@@ -61,8 +60,8 @@ class TrainedWeights:
 
     def __str__(self) -> str:
         return (
-            f"{self.updates:,} updates on {self.data}, seed {self.seed}, {self.minutes:.0f} min on {self.device}; "
-            f"{self.dtype}; reproduce with: {self.command}"
+            f"{self.updates:,} updates in {self.minutes:.0f} min on {self.device}, seed {self.seed}; stored as "
+            f"{self.dtype}; reproduce with: {self.command}; trained on: {self.data}"
         )
 
     def differences(self, config: Configuration) -> list[tuple[str, Any, Any]]:

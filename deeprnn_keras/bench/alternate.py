@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.bench.settings import Settings
 
 # for estimates of the remaining time
-PREPARE_SECONDS = 4.0  # of a first call, on average
+PREPARE_SECONDS = 4.0  # average of a first call
 FLOPS = 6e10  # floating-point operations per second
 
 
@@ -59,8 +59,8 @@ class CaseMeasurement:
     """Alternating measurement of all implementations on one case.
 
     All implementations are prepared first, one after another. In each round, every implementation then runs for about
-    `settings.seconds`; each round starts with another implementation. An implementation that fails is skipped from then
-    on, and the others continue.
+    `settings.seconds`; each round starts with a different implementation. An implementation that fails is
+    skipped from then on, and the others continue.
 
     Args:
         pool: Worker processes.

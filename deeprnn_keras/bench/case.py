@@ -79,7 +79,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Name of the case in files."""
+        """Key of the case in results files, for example 'lstm 2x256x32x35 train'."""
         return f"{self.cell} {self.size} {self.mode}"
 
     @property
@@ -100,7 +100,7 @@ class Case:
         return CELLS.index(self.cell), sizes.index(self.size)
 
     def replace(self, **values: Any) -> Case:
-        """Return a copy with other values."""
+        """Return a copy with new values for some fields."""
         return replace(self, **values)
 
 

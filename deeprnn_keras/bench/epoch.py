@@ -1,6 +1,6 @@
-"""Measurement of two training epochs on the King James Bible, including data, clipping, and schedule.
+"""Measurement of two training epochs on the King James Bible, with input pipeline, clipping, and schedule.
 
-Each implementation runs in a new process. The model and its recipe are a dictionary, which can be sent to a process:
+Each implementation runs in a new process. A dictionary describes the model and its recipe, and is sent to the process:
 
     {"name", "vocabulary": characters, "embedding", "units", "num_layers", "cell", "recipe": fields of a `Recipe`}
 """

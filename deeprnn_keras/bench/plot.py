@@ -1,4 +1,4 @@
-"""Plot of the time per training step of LSTM stacks in Keras, DeepRNN, and PyTorch."""
+"""Plot of the time per training update of LSTM stacks in Keras, DeepRNN, and PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_RATIO = 2.0  # longer bars are truncated and marked
 
 
 def plot_step_times(results: Results, path: PathLike) -> bool:
-    """Plot a group of bars per size, with time divided by that of Keras, and save it as PNG.
+    """Plot a group of bars per size, the time divided by that of Keras, and save the plot as PNG.
 
     Each bar is labeled with its milliseconds. Bars above a ratio of 2 are truncated and marked with ». Sizes without a
     measurement of Keras or DeepRNN are omitted.
@@ -74,7 +74,7 @@ def _groups(results: Results) -> list[tuple[Case, dict[str, float]]]:
 
 def _label(case: Case) -> str:
     layers = "layer" if case.num_layers == 1 else "layers"
-    return f"{case.num_layers} {layers} of {case.units}\nn = {case.batch_size}, T = {case.steps}"
+    return f"{case.num_layers} {layers} of {case.units} units\nbatch {case.batch_size}, {case.steps} steps"
 
 
 def _annotate(axes: Axes, ratio: float, position: float, time: float, name: str) -> None:
@@ -96,8 +96,8 @@ def _style(axes: Axes, labels: Sequence[str], device: str) -> None:
     axes.set_yticks(range(len(labels)), labels, fontsize=8, color=TEXT_COLOR)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, max(1.12, axes.get_xlim()[1] * 1.08))
-    axes.set_xlabel("time per training step, Keras = 1", color=TEXT_COLOR, fontsize=9)
-    axes.set_title(f"Training an LSTM on {device}", loc="left", color=TEXT_COLOR, fontsize=11)
+    axes.set_xlabel("time relative to Keras", color=TEXT_COLOR, fontsize=9)
+    axes.set_title(f"Time per training update of stacked LSTMs, {device}", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(MUTED_COLOR)
     axes.tick_params(axis="y", length=0)

@@ -86,7 +86,7 @@ class WorkerProcess:
             try:
                 pipe.close()
             except BrokenPipeError:
-                continue  # a request that was not read
+                continue  # the worker ended before it read a request
 
     def __enter__(self) -> Self:
         return self

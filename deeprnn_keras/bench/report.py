@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
 
 NOTES = (
-    "A time is the median over rounds of the median step time of a round; ± is the largest deviation of a round from "
-    "it. The implementations alternate, each in a separate process. The models have d = h inputs and a head with one "
-    "output per time step. keras: stacked layers of keras.layers, with the defaults of model.fit. torch: nn.LSTM, "
-    "nn.GRU, or nn.RNN, eager, with the default number of threads. drop-ins: stacked deeprnn_keras.LSTM, GRU, or "
-    "SimpleRNN. products: the matrix products of the case alone, with tf.matmul."
+    "A case LxhxnxT has L layers of h units, batch size n, and T time steps. Its models have d = h inputs and a head "
+    "with one output per time step. A time is the median over rounds of the median step time of a round; ± is the "
+    "largest deviation of a round from this median. The implementations alternate, each in a separate process. keras: "
+    "stacked layers of keras.layers, with the defaults of model.fit. torch: nn.LSTM, nn.GRU, or nn.RNN, eager, with "
+    "the default number of threads. drop-ins: stacked deeprnn_keras.LSTM, GRU, or SimpleRNN. products: the matrix "
+    "products of the case alone, with tf.matmul."
 )
 
 
@@ -35,7 +36,7 @@ def write_report(results: Results, directory: PathLike) -> list[Path]:
 
 def markdown(results: Results) -> str:
     """Return the report in Markdown."""
-    parts = ["# Kernels", environment_line(results["about"]), NOTES, *results["notes"]]
+    parts = ["# Benchmark of recurrent layers", environment_line(results["about"]), NOTES, *results["notes"]]
     parts += [f"## {table.title}\n\n{markdown_table(table)}" for table in all_tables(results)]
     return "\n\n".join(parts) + "\n"
 

@@ -44,7 +44,7 @@ def run(
     listener: ProgressListener | None = None,
     start: StartWorker = WorkerProcess,
 ) -> None:
-    """Measure what `results` lacks and add it, writing the file in `directory` after each measurement.
+    """Measure the parts that `results` lacks, add them, and write the results file after each measurement.
 
     Args:
         settings: Settings of the run.

@@ -24,7 +24,7 @@ class Settings:
         implementations: Names of the implementations. The matrix products alone are not listed: they are always
             measured.
         rounds: Number of rounds per case.
-        seconds: Approximate duration of an implementation in a round, which has at least 3 steps.
+        seconds: Approximate duration of the measurement of one implementation in a round. At least 3 steps are run.
         seed: Random seed of weights and data.
         memory: Case whose training memory is measured, or None.
         epoch: Model and recipe of the training epochs, see `epoch.py`, or None.

@@ -94,7 +94,8 @@ def case_table(results: Results, mode: str, with_deviations: bool = True) -> Tex
     ]
     headings = ["case", *names, *[f"DeepRNN / {baseline}" for baseline in baselines]]
     unit = {"train": "training update", "infer": "prediction"}[mode]
-    title = f"{mode}: milliseconds per {unit}" + ("; ratio of DeepRNN to the others" if baselines else "")
+    ratios = "; time of DeepRNN divided by that of the others" if baselines else ""
+    title = f"{mode}: milliseconds per {unit}{ratios}"
     return TextTable(title, headings, rows, "l" + "r" * (len(headings) - 1))
 
 
@@ -122,7 +123,8 @@ def memory_table(results: Results) -> TextTable:
     measured = {name: figures for name, figures in results["memory"].items() if "growth_mb" in figures}
     rows = [[name, f"{figures['growth_mb']:,.0f}"] for name, figures in measured.items()]
     case = next((figures["case"] for figures in measured.values()), "")
-    return TextTable(f"Memory of a training update, {case}: growth of peak resident memory", ["", "MB"], rows, "lr")
+    title = f"Training memory of {case}: peak resident memory during 2 updates minus the memory before"
+    return TextTable(title, ["", "MB"], rows, "lr")
 
 
 def epoch_table(results: Results) -> TextTable:
@@ -136,12 +138,12 @@ def epoch_table(results: Results) -> TextTable:
         measured = [f"{seconds:.1f}" for seconds in figures["epochs_s"]]
         rows.append([name, f"{figures['updates']:,} of {figures['updates_per_epoch']:,}", *measured, *full])
     headings = ["", "updates measured", "first, s", "second, s", "full first epoch, s", "full second epoch, s"]
-    title = "model.fit on the King James Bible; ≈: extrapolated with the speed of the second epoch"
+    title = "Seconds of a training epoch on the King James Bible; ≈: extrapolated with the speed of the second epoch"
     return TextTable(title, headings, rows, "lrrrrr")
 
 
 def failure_table(results: Results) -> TextTable:
-    """Return the table of failures with the first line of each error; the results file has the full text."""
+    """Return the table of failures with the first line of each error; the results file contains the full message."""
     parts = [*results["cases"].items(), ("memory", results["memory"]), ("epoch", results["epoch"])]
     rows = [
         [part, name, figures["error"].splitlines()[0]]

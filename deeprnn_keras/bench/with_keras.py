@@ -23,7 +23,7 @@ def make_step(name: str, case: Case, seed: int) -> Step:
     """Return one call of `train_function` (Adam, mean squared error) or of `predict_function`.
 
     The functions and their iterator are those that `fit` and `predict` create from arrays with the default arguments:
-    the graph does not know the batch size, and `jit_compile` is "auto". Every call uses the same batch, which is in
+    the graph has a dynamic batch size, and `jit_compile` is "auto". Every call uses the same batch, which is in
     memory; the cost of the input pipeline is not measured.
     """
     keras.backend.clear_session()
@@ -69,6 +69,6 @@ def predict_step(model: keras.Model, x: np.ndarray) -> Step:
 
 
 def repeated_batch(*arrays: np.ndarray) -> Iterator[tf.Tensor]:
-    """Return an iterator that repeats one batch, with a batch size that the graph does not know."""
+    """Return an iterator that repeats one batch and whose element spec has a dynamic batch size."""
     dataset = tf.data.Dataset.from_tensor_slices(arrays).batch(len(arrays[0])).cache().repeat()
     return iter(dataset)

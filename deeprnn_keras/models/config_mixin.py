@@ -11,7 +11,7 @@ from deeprnn_keras._types import Config, Initializer, Layer
 
 
 class ConfigMixin:
-    """Mixin for a `keras.Model` with a layer "deep_rnn" whose arguments are arguments of the model as well.
+    """Mixin for a `keras.Model` with a layer "deep_rnn". The model accepts the arguments of this layer as its own.
 
     Attributes:
         name: Name of the model.
@@ -32,10 +32,10 @@ class ConfigMixin:
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
-        """Return the model of a configuration."""
+        """Create the model from a configuration."""
         return cls(**config)
 
 
 def serialize_initializer(initializer: Initializer) -> Config | None:
-    """Return an initializer as JSON values, and None as None."""
+    """Return an initializer as JSON values, or None."""
     return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))

@@ -19,7 +19,7 @@ def load_language_model(path: PathLike) -> LanguageModel:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a `.keras` file, or contains another model.
+        ValueError: If it is not a `.keras` file, or contains a model of another class.
     """
     path = checks.model_file("model", path)
     model = keras.models.load_model(path)

@@ -245,7 +245,7 @@ class Recipe:
         """Return pairs (setting, value) for tables."""
         options = ", ".join(f"{key}={value:g}" for key, value in self.optimizer_options.items())
         warmup = f", warm-up over {self.warmup:,} updates" if self.warmup else ""
-        steps = f"about {self.bptt}, random for each batch" if self.random_bptt else self.bptt
+        steps = f"about {self.bptt} (random for each batch)" if self.random_bptt else self.bptt
         return [
             ("optimizer", f"{self.optimizer}{f' ({options})' if options else ''}"),
             ("learning rate", f"{self.learning_rate:g}, {self.schedule or 'constant'}{warmup}"),

@@ -34,16 +34,16 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> keras.callbacks.History:
-    """Call `model.fit` with the recipe's callbacks, and with arrays shuffled in another order in every epoch.
+    """Call `model.fit` with the recipe's callbacks. Arrays are reshuffled in every epoch.
 
     Args:
         model: A model compiled with `recipe`.
-        recipe: How the model is trained.
+        recipe: Training recipe.
         x: Arrays, a dataset, or a function from the recipe to (training data, validation data).
         y: Targets, if `x` are arrays.
         sample_weight: Weights of the examples, if `x` are arrays.
         batch_size: Batch size, if `x` are arrays; None for that of the recipe.
-        seed: Random seed of the order of arrays.
+        seed: Random seed for shuffling arrays.
         shuffle: Whether arrays are shuffled.
         validation_split: Fraction of the arrays, at their end, that is held out for validation, as in Keras.
         callbacks: Further callbacks.

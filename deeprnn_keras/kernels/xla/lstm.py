@@ -16,7 +16,7 @@ from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, JointRecurrence,
 class LSTMRecurrence(JointRecurrence):
     """LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
-        i, f, o = s(z),  g = a(z),  c' = f c + i g,  h' = o a(c'),  with z of `JointRecurrence`
+        i, f, o = s(z),  g = a(z),  c' = f c + i g,  h' = o a(c'),  with z as in `JointRecurrence`
 
     Attributes:
         activation: Name of a.

@@ -14,7 +14,7 @@ from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, JointRecurrence,
 
 @dataclass(frozen=True)
 class SimpleRNNRecurrence(JointRecurrence):
-    """Plain RNN (Elman 1990): h' = a(z), with z of `JointRecurrence`.
+    """Plain RNN (Elman 1990): h' = a(z), with z as in `JointRecurrence`.
 
     Attributes:
         activation: Name of a.
