@@ -13,6 +13,8 @@ from typing import Any, SupportsFloat, SupportsIndex, cast
 
 from deeprnn_keras._types import PathLike
 
+LOCK_FILES = {".lock", ".lock-holder.json"}  # files by which `locking.DirectoryLock` locks a directory
+
 
 def positive_int(name: str, value: object) -> int:
     """Return `value` as an int of at least 1."""
@@ -138,7 +140,7 @@ def new_directory(name: str, path: PathLike) -> Path:
     path = Path(path).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"{name} {str(path)!r} is a file; pass a directory that does not exist yet")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and {file.name for file in path.iterdir()} - LOCK_FILES:
         raise ValueError(
             f"{name} {str(path)!r} exists and is not empty; "
             "pass a directory that does not exist yet, so that no file is overwritten"

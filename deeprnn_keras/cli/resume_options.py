@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import click
+import msgspec
+
+from deeprnn_keras.reading import DamagedFileError, read_record
+
+
+class StoredOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """Content of run.json; overrides that were not passed are absent."""
+
+    model: str
+    data: str | None
+    quick: bool
+    seed: int
+    epochs: int | msgspec.UnsetType = msgspec.UNSET
+    num_layers: int | msgspec.UnsetType = msgspec.UNSET
+    units: int | list[int] | msgspec.UnsetType = msgspec.UNSET
+    cell: str | list[str] | msgspec.UnsetType = msgspec.UNSET
+    dropout: float | msgspec.UnsetType = msgspec.UNSET
+    learning_rate: float | msgspec.UnsetType = msgspec.UNSET
+    global_clipnorm: float | msgspec.UnsetType = msgspec.UNSET
+    batch_size: int | msgspec.UnsetType = msgspec.UNSET
+    bptt: int | msgspec.UnsetType = msgspec.UNSET
+    stateful: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+def read_stored_options(directory: Path) -> dict[str, Any]:
+    """Return the content of run.json.
+
+    Raises:
+        DamagedFileError: If it is damaged.
+    """
+    from deeprnn_keras.tasks.run import SETTINGS
+
+    return msgspec.to_builtins(read_record(directory / SETTINGS, StoredOptions, "the options of a run"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +82,7 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
     check_resumable(directory, "--output")
     if not (directory / SETTINGS).is_file():
         raise ValueError(f"--output {str(directory)!r} holds no run to resume: it has no {SETTINGS}")
-    stored = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
+    stored = read_stored_options(directory)
     passed = {"model": name, **options.overrides, **({"quick": True} if options.quick else {})}
     passed |= {} if options.data is None else {"data": str(options.data.absolute())}
     passed |= {} if options.seed is None else {"seed": options.seed}
@@ -65,7 +99,7 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
 
 
 def _latest_unfinished_run(name: str) -> Path:
-    """Return the directory of the most recent unfinished run of a model in 'runs'."""
+    """Return the directory of the most recent unfinished run of a model in 'runs'; damaged runs are named."""
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     runs = Path("runs")
@@ -78,5 +112,10 @@ def _latest_unfinished_run(name: str) -> Path:
 def _stored_model(directory: Path) -> str | None:
     from deeprnn_keras.tasks.run import SETTINGS
 
-    path = directory / SETTINGS
-    return json.loads(path.read_text(encoding="utf-8")).get("model") if path.is_file() else None
+    if not (directory / SETTINGS).exists():
+        return None
+    try:
+        return read_stored_options(directory)["model"]
+    except DamagedFileError as error:
+        click.echo(f"Skipping a damaged run: {error}", err=True)
+        return None

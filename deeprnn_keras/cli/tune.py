@@ -121,25 +121,34 @@ def tune(name: str, data: Path | None, output: Path | None, resume: bool, worker
     """
     from rich.console import Console
 
+    from deeprnn_keras.locking import DirectoryLock
+    from deeprnn_keras.training.files import save_json
+
     console = Console()
     options = {key: value for key, value in options.items() if value is not None}
     child = TUNER_ID in os.environ
     resume = resume or (child and output is not None and (output / SETTINGS_FILE).is_file())
     directory, settings = resolve_options(name, output, data, options, resume, child)
     search, config = _create_search(name, directory, settings, workers, console)
+    directory.mkdir(parents=True, exist_ok=True)
     if child:
+        if "chief" in os.environ[TUNER_ID]:
+            save_json(to_json(settings), directory / SETTINGS_FILE)
         search.run_as_child()
         return
-    sys.exit(_run(search, config, name, console))
+    with DirectoryLock(directory):
+        resolve_options(name, directory, data, options, resume, child)  # no other process has used it in the meantime
+        save_json(to_json(settings), directory / SETTINGS_FILE)
+        code = _run(search, config, name, console)
+    sys.exit(code)
 
 
 def _create_search(
     name: str, directory: Path, settings: Config, workers: int, console: Console
 ) -> tuple[Search, Configuration]:
-    """Return the search and the configuration to tune; store the settings."""
+    """Return the search and the configuration to tune."""
     from deeprnn_keras import zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
-    from deeprnn_keras.training.files import save_json
 
     config = zoo.info(name)
     family = config.family
@@ -154,9 +163,6 @@ def _create_search(
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
     search = Search(hyper, family, data, directory, workers=workers, **settings["search"])
     search.batches(search.largest_recipe())  # raises an error if there are too few data, before anything is written
-    directory.mkdir(parents=True, exist_ok=True)
-    if "chief" in os.environ.get(TUNER_ID, "chief"):
-        save_json(to_json(settings), directory / SETTINGS_FILE)
     return search, config
 
 

@@ -19,8 +19,8 @@ from deeprnn_keras.tasks.run import (
     RESULT,
     Plan,
     Run,
-    create_run_directory,
     fit,
+    locked_run_directory,
     recipe_record,
     run_directory,
 )
@@ -270,32 +270,32 @@ class Family:
         directory, console, start = run_directory(directory, resume), console or Console(), time.monotonic()
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
-        create_run_directory(directory, settings)
-        plan.recipe.compile(model, self.loss(model), self.metrics(model))
-        run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
-        fit(run, model, plan, history, displays, deadline)
-        save_model(model, run.model_path)
-        save_table(history.epochs, directory / HISTORY)
-        self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
-        result = {
-            "model": model.name,
-            "weights": model.count_params(),
-            **self.data_record(data),
-            "ending": run.ending,
-            **self.score_record(run, data),
-            "recipe": recipe_record(plan.recipe),
-            "updates": getattr(history, "update", int(model.optimizer.iterations)),
-            **({} if "quick" in self.unsupported_options else {"quick": quick}),
-            "seed": seed,
-            "seconds": round(time.monotonic() - start, 1),
-            "resumed_at_update": run.resumed_at or None,
-            "versions": {name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
-            "python": platform.python_version(),
-            "device": device_name(),
-        }
-        save_json(result, directory / RESULT)
-        if run.ending == "finished":
-            shutil.rmtree(directory / CHECKPOINTS)
+        with locked_run_directory(directory, resume, settings):
+            plan.recipe.compile(model, self.loss(model), self.metrics(model))
+            run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
+            fit(run, model, plan, history, displays, deadline)
+            save_model(model, run.model_path)
+            save_table(history.epochs, directory / HISTORY)
+            self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
+            result = {
+                "model": model.name,
+                "weights": model.count_params(),
+                **self.data_record(data),
+                "ending": run.ending,
+                **self.score_record(run, data),
+                "recipe": recipe_record(plan.recipe),
+                "updates": getattr(history, "update", int(model.optimizer.iterations)),
+                **({} if "quick" in self.unsupported_options else {"quick": quick}),
+                "seed": seed,
+                "seconds": round(time.monotonic() - start, 1),
+                "resumed_at_update": run.resumed_at or None,
+                "versions": {name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
+                "python": platform.python_version(),
+                "device": device_name(),
+            }
+            save_json(result, directory / RESULT)
+            if run.ending == "finished":
+                shutil.rmtree(directory / CHECKPOINTS)
         return run
 
     def plan(

@@ -168,7 +168,7 @@ def find_arrays(prefix: str, encoded: object, arrays: Mapping[str, Any]) -> list
     Raises:
         ValueError: If there are other arrays, or fewer.
     """
-    if not _refers_to_arrays(encoded):
+    if not isinstance(encoded, dict) or not _refers_to_arrays(encoded):
         return []
     count = encoded["arrays"]
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):

@@ -128,10 +128,10 @@ def _python_state(state: ModelState) -> tuple[int, tuple[int, ...], float | None
 def _numpy_state(state: ModelState, arrays: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray, int, int, float]:
     if "numpy" not in arrays:
         raise ValueError("the array 'numpy' is missing")
-    generator, position, *gauss = state["numpy"]
+    generator, position, has_gauss, gauss = state["numpy"]
     if not 0 <= position <= len(arrays["numpy"]):  # NumPy does not check it
         raise ValueError(f"position {position} is not in the state of NumPy's generator")
-    return generator, arrays["numpy"], position, *gauss
+    return generator, arrays["numpy"], position, has_gauss, gauss
 
 
 def restore_epoch(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:

@@ -20,8 +20,8 @@ from deeprnn_keras.tuning.median_stopping import should_prune
 from deeprnn_keras.tuning.search_directory import (
     EXPECTED_ORACLE,
     load_oracle,
-    save_oracle,
     rename_damaged_record,
+    save_oracle,
     write_json,
 )
 from deeprnn_keras.tuning.trial_records import (
@@ -54,7 +54,7 @@ class ResumableOracle(keras_tuner.Oracle):
         **options: Further arguments of keras-tuner's oracle.
 
     Attributes:
-        stopped: Whether the search has ended early, because of failures or the deadline.
+        stop_reason: "failures" or "deadline" if the search has ended early, otherwise None.
         failure: Description of the consecutive failures that have ended the search, or None.
         damaged_trials: IDs of the trials whose records are damaged.
     """
@@ -86,7 +86,7 @@ class ResumableOracle(keras_tuner.Oracle):
         self.is_feasible, self.prune = is_feasible, prune
         self.heartbeat_timeout, self.deadline = heartbeat_timeout, deadline
         self.max_consecutive_failures = max_consecutive_failures
-        self.stopped = False
+        self.stop_reason: str | None = None
         self.failure: str | None = None
         self.damaged_trials: list[str] = []
         self._last_heartbeats: dict[str, float] = {}  # by tuner ID
@@ -145,14 +145,15 @@ class ResumableOracle(keras_tuner.Oracle):
         self._save_trial(trial)
 
     def _should_stop(self) -> bool:
-        if not self.stopped and (failure := self._consecutive_failures()) is not None:
-            self.stopped, self.failure = True, failure
+        if self.stop_reason is None and (failure := self._consecutive_failures()) is not None:
+            self.stop_reason, self.failure = "failures", failure
             self.save()  # workers read it from the file
-        if not self.stopped and self.deadline is not None:
+        if self.stop_reason is None and self.deadline is not None:
             remaining = self.deadline - time.time()
             durations = sorted(fields["seconds"] for fields in self._extra_fields.values() if "seconds" in fields)
-            self.stopped = remaining <= 0 or (bool(durations) and remaining < durations[len(durations) // 2] / 2)
-        return self.stopped
+            if remaining <= 0 or (durations and remaining < durations[len(durations) // 2] / 2):
+                self.stop_reason = "deadline"
+        return self.stop_reason is not None
 
     def _consecutive_failures(self) -> str | None:
         """Return a description of the last trials if too many of them in a row have failed, otherwise None."""

@@ -191,7 +191,7 @@ def test_damaged_checkpoint_falls_back_with_a_warning(interrupted_copy, damage):
     (interrupted_copy / ".updates-000000010.safetensors.part").write_bytes(b"half")
     model, data, resume = small_run(interrupted_copy)
     with pytest.warns(
-        UserWarning, match=rf"damaged checkpoint: {newest.name} .*; resuming from {previous.name} instead"
+        UserWarning, match=rf"damaged checkpoint: .*{newest.name}: .*; resuming from {previous.name} instead"
     ):
         model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
     assert resume.resumed_at == 7 and not list(interrupted_copy.glob(".updates*"))
@@ -202,7 +202,7 @@ def test_error_if_all_checkpoints_are_damaged(interrupted_copy):
         path.write_bytes(b"")
     model, data, resume = small_run(interrupted_copy)
     with pytest.raises(
-        ValueError, match=r"all checkpoints in .* are damaged: updates-000000009.*start a run in a new directory"
+        ValueError, match=r"all checkpoints in .* are damaged: .*updates-000000009.*start a run in a new directory"
     ):
         model.fit(data, callbacks=[resume], shuffle=False, verbose=0)
 
@@ -221,7 +221,7 @@ def test_failed_write_keeps_earlier_checkpoints(interrupted_copy):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
-    assert {path.name: path.read_bytes() for path in interrupted_copy.iterdir()} == earlier
+    assert {path.name: path.read_bytes() for path in interrupted_copy.glob("[!.]*")} == earlier
 
 
 def test_bfloat16_bool_and_empty_arrays_round_trip(tmp_path):
