@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_type_hints
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, PathLike
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_JSON_BYTES = 64 * 2**20
 READING_ERRORS = (

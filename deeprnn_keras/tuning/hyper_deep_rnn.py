@@ -258,7 +258,10 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         """Raise a TypeError if `fit` does not support an argument."""
         import keras
 
-        supported = inspect.signature(keras.Model.fit).parameters.keys() - {"self"}
+        parameters = inspect.signature(keras.Model.fit).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):  # `fit` was replaced
+            return
+        supported = parameters.keys() - {"self"}
         for name in arguments.keys() - supported:
             raise TypeError(f"search got an unexpected argument {name!r}{checks.suggestion(name, supported)}")
 

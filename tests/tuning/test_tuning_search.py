@@ -166,6 +166,62 @@ def test_arrays_are_reshuffled_in_every_epoch():
     assert sorted(one) == sorted(two) and list(one) != list(two)
 
 
+@pytest.mark.parametrize("structure", [lambda x: x, lambda x: {"a": x, "b": x}, lambda x: [x, x]])
+def test_held_out_rows_are_the_last_ones_as_in_keras(structure):
+    from deeprnn_keras.tuning.trial_training import hold_out
+
+    rows = np.arange(20.0)
+    (x, y, weight), validation = hold_out(structure(rows[:, None]), rows, rows / 2, 0.25)
+    for part in keras.tree.flatten(x):
+        np.testing.assert_array_equal(part[:, 0], rows[:15])
+    np.testing.assert_array_equal(y, rows[:15])
+    np.testing.assert_array_equal(weight, rows[:15] / 2)
+    for part in keras.tree.flatten(validation[0]):
+        np.testing.assert_array_equal(part[:, 0], rows[15:])
+    assert [list(part) for part in validation[1:]] == [list(rows[15:]), list(rows[15:] / 2)]
+    assert [part is None for part in hold_out(rows, None, None, 0.5)[0]] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("validation_split must be a number in", {"validation_split": 1.5}),
+        ("validation_split=0.01 leaves no rows", {"validation_split": 0.99999}),
+        ("batch_size must be a positive integer, got 0", {"batch_size": 0}),
+        ("validation_split is supported for arrays only", {"x": lambda recipe: (X, None), "validation_split": 0.5}),
+        ("batch_size is supported for arrays only", {"x": lambda recipe: (X, None), "batch_size": 4}),
+    ],
+)
+def test_unsupported_values_of_fit_arguments_are_rejected(message, arguments):
+    from deeprnn_keras.tuning.trial_training import fit
+
+    model = hyper().config.replace(units=2).build()
+    with pytest.raises(ValueError, match=message.replace("0.01", "1")):
+        fit(model, RECIPE, **{"x": X, "y": Y, **arguments})
+
+
+def test_search_respects_validation_split_and_shuffle(tmp_path, monkeypatch):
+    fits, fit = [], keras.Model.fit
+
+    def recorded(self, x=None, y=None, **options):
+        fits.append((np.concatenate([batch[1] for batch in x]), options["validation_data"]))
+        return fit(self, x, y, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", recorded)
+    tuner = RandomSearch(hyper(), "val_loss", 1, directory=tmp_path)
+    tuner.search(X, Y, validation_split=0.25, shuffle=False, batch_size=4, epochs=1, verbose=0)
+    np.testing.assert_array_equal(fits[0][0], Y[:15])
+    np.testing.assert_array_equal(fits[0][1][1], Y[15:])
+
+
+@pytest.mark.parametrize("name", ["workers", "epoch", "seed"])
+def test_unknown_argument_is_rejected_before_the_first_trial(name, tmp_path):
+    tuner = RandomSearch(hyper(), "val_loss", 1, directory=tmp_path)
+    with pytest.raises(TypeError, match=f"search got an unexpected argument '{name}'"):
+        tuner.search(X, Y, epochs=1, verbose=0, **{name: 2})
+    assert not tuner.oracle.trials
+
+
 def test_step_time_is_measured_on_the_training_data():
     model = hyper().config.replace(units=3).build()
     batch = first_batch(X, Y, batch_size=8)
