@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import random
 import warnings
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -29,7 +31,7 @@ class Interrupt(keras.callbacks.Callback):
 class Recorder(keras.callbacks.Callback):
     """Callback with one attribute of each kind, without a declaration."""
 
-    defaults = [0]
+    defaults = (0,)
 
     def __init__(self):
         super().__init__()
@@ -43,13 +45,13 @@ class Recorder(keras.callbacks.Callback):
         self._private += 1
         self.losses.append(loss)
         self.sums["loss"] += loss
-        self.defaults = [batch]
+        self.defaults = (batch,)
 
 
 class Declared(Recorder):
     """Callback that declares a text as state, and excludes a number."""
 
-    resumable_state = {"phase": str, "count": None}
+    resumable_state: ClassVar = {"phase": str, "count": None}
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
@@ -105,7 +107,7 @@ def test_numbers_lists_dictionaries_and_arrays_are_restored(tmp_path):
     interrupt(tmp_path, [Recorder()])
     state = resumed_at_start(tmp_path, Recorder())
     assert state["count"] == 2 and len(state["losses"]) == 2 and state["last"] == state["losses"][-1]
-    assert state["sums"] == {"loss": sum(state["losses"])} and state["flag"] is True and state["defaults"] == [1]
+    assert state["sums"] == {"loss": sum(state["losses"])} and state["flag"] is True and state["defaults"] == (1,)
     np.testing.assert_array_equal(state["array"], [sum(state["losses"])] * 2)
 
 
@@ -233,7 +235,7 @@ def test_crafted_checkpoint_changes_nothing(name, interrupted, tmp_path):
     path = craft(tmp_path, CRAFTED[name])
     callback = Recorder()
     model, fit = training(tmp_path, [callback])
-    weights, attributes, random_state = model.get_weights(), repr(vars(callback)), np.random.get_state()[1]
+    weights, attributes, random_state = model.get_weights(), repr(vars(callback)), random.getstate()
     with pytest.raises(DamagedFileError, match=f"^{path}: not a checkpoint of this run, or damaged: "):
         model.fit(**fit)
     for weight, before in zip(model.get_weights(), weights, strict=True):
@@ -241,4 +243,4 @@ def test_crafted_checkpoint_changes_nothing(name, interrupted, tmp_path):
     model_and_params = {"_model", "params", "validation_data"}
     after = {name: value for name, value in vars(callback).items() if name not in model_and_params}
     assert all(f"{name!r}: {value!r}" in attributes for name, value in after.items())
-    np.testing.assert_array_equal(np.random.get_state()[1], random_state)
+    assert random.getstate() == random_state

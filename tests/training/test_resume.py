@@ -314,7 +314,7 @@ def test_unsupported_arguments_are_rejected_by_name(message, arguments, tmp_path
 
 
 def test_fit_with_other_data_is_rejected(tmp_path):
-    model, data, resume = small_run(tmp_path)
+    model, _, resume = small_run(tmp_path)
     other = ArrayDataset(np.zeros((50, 2, 2)), np.zeros(50), batch_size=8)
     with pytest.raises(ValueError, match="fit trains on other data than the argument data of Resume"):
         model.fit(other, callbacks=[resume], shuffle=False, verbose=0)

@@ -186,7 +186,7 @@ def test_held_out_rows_are_the_last_ones_as_in_keras(structure):
     ("message", "arguments"),
     [
         ("validation_split must be a number in", {"validation_split": 1.5}),
-        ("validation_split=0.01 leaves no rows", {"validation_split": 0.99999}),
+        ("validation_split=0.99999 leaves no rows", {"validation_split": 0.99999}),
         ("batch_size must be a positive integer, got 0", {"batch_size": 0}),
         ("validation_split is supported for arrays only", {"x": lambda recipe: (X, None), "validation_split": 0.5}),
         ("batch_size is supported for arrays only", {"x": lambda recipe: (X, None), "batch_size": 4}),
@@ -196,7 +196,7 @@ def test_unsupported_values_of_fit_arguments_are_rejected(message, arguments):
     from deeprnn_keras.tuning.trial_training import fit
 
     model = hyper().config.replace(units=2).build()
-    with pytest.raises(ValueError, match=message.replace("0.01", "1")):
+    with pytest.raises(ValueError, match=message):
         fit(model, RECIPE, **{"x": X, "y": Y, **arguments})
 
 

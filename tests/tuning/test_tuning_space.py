@@ -29,6 +29,17 @@ def declared(space, **values):
 # === Ranges ===
 
 
+@pytest.mark.parametrize("sampling", ["log", "linear"])
+def test_integers_stay_within_their_range(sampling):
+    """keras-tuner returns high + 1 for the highest probability, which a Gaussian process proposes."""
+
+    class Highest(keras_tuner.HyperParameters):
+        def Int(self, name, min_value, max_value, **options):
+            return keras_tuner.engine.hyperparameters.Int(name, min_value, max_value, **options).prob_to_value(1.0)
+
+    assert Range(8, 64, sampling == "log").declare(Highest(), "units") == 64
+
+
 @pytest.mark.parametrize(
     ("name", "spec", "expected"),
     [
