@@ -13,12 +13,14 @@ from deeprnn_keras.reading import DamagedFileError, read_record
 
 
 class StoredOptions(msgspec.Struct, forbid_unknown_fields=True):
-    """Content of run.json; overrides that were not passed are absent."""
+    """Content of run.json; options that were not passed are absent."""
 
     model: str
     data: str | None
     quick: bool
     seed: int
+    valid: str | msgspec.UnsetType = msgspec.UNSET
+    test: str | msgspec.UnsetType = msgspec.UNSET
     epochs: int | msgspec.UnsetType = msgspec.UNSET
     num_layers: int | msgspec.UnsetType = msgspec.UNSET
     units: int | list[int] | msgspec.UnsetType = msgspec.UNSET

@@ -64,6 +64,8 @@ class StoredSettings(msgspec.Struct, forbid_unknown_fields=True):
     ranges: dict[RangeName, StoredRange | list[int | float | str] | int | float | str]
     budget: dict[Literal["params", "max_params", "max_step_ms"], int | float]
     search: StoredSearchOptions
+    valid: str | msgspec.UnsetType = msgspec.UNSET
+    test: str | msgspec.UnsetType = msgspec.UNSET
 
 
 SETTINGS_FILE = "tune.json"

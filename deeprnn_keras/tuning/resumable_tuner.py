@@ -184,7 +184,10 @@ class ResumableTuner(keras_tuner.Tuner):
         first = first_failure(read_trials(self.project_dir, self.oracle.objective.name))
         if first is not None:
             return f"all trials failed; the first error, of trial {first.trial_id}: {first.message}"
-        return load_oracle(self.project_dir)[1].get("failure") if is_worker() else self.oracle.failure
+        if not is_worker():
+            return self.oracle.failure
+        shared = (Path(self.project_dir) / ORACLE_FILE).exists()  # by the chief and this worker
+        return load_oracle(self.project_dir)[1].get("failure") if shared else None
 
     def _shows_output(self, verbose: int) -> bool:
         return bool(verbose) and hasattr(self.hypermodel, "resolve") and "KERASTUNER_TUNER_ID" not in os.environ
