@@ -48,6 +48,7 @@ def test_integers_stay_within_their_range(sampling):
         ("units", [128, 64, 128], Choice((128, 64))),
         ("units", 7, Fixed(7)),
         ("num_layers", (1, 4), Range(1, 4)),
+        ("dropout", (0.123421, 0.987654), Range(0.1235, 0.9876)),
         ("learning_rate", (1e-4, 1e-2), Range(1e-4, 1e-2, log=True)),
         ("dropout", (0, 0.5), Range(0.0, 0.5)),
         ("cell", ("lstm", "gru"), Choice(("lstm", "gru"))),
