@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from deeprnn_keras.cli.option_types import format_start
 from deeprnn_keras.reading import DamagedFileError, read_record
 
 
@@ -92,8 +93,9 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
         value = list(value) if isinstance(value, tuple) else value
         if stored.get(option) != value:
             raise ValueError(
-                f"the run in {str(directory)!r} was started with {option} = {stored.get(option)!r}, got {option} = "
-                f"{value!r} with --resume; leave the option out, or start a new run in another directory"
+                f"the run in {str(directory)!r} was started "
+                f"{format_start(option, stored.get(option), repr(stored.get(option)))}, got {option} = {value!r} with "
+                "--resume; leave the option out, or start a new run in another directory"
             )
     fixed = {key: stored.pop(key) for key in ("model", "data", "quick", "seed")}
     overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
