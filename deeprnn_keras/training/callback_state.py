@@ -79,7 +79,7 @@ class CallbackState:
     def capture(self, prefix: str, arrays: dict[str, np.ndarray]) -> Config:
         """Return the state as JSON values, and add the arrays in it to `arrays`, with names that begin with `prefix`.
 
-        A warning names attributes that have changed and cannot be restored.
+        A warning names attributes that have changed and are not restored.
         """
         values: Config = {}
         for name, value in vars(self.callback).items():

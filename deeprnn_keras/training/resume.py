@@ -80,7 +80,7 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is not supported; in `fit`, if it trains on other data than `data`, the number of
-            updates per epoch is unknown, the directory cannot be created or is in use by another process, the
+            updates per epoch is unknown, the directory could not be created or is in use by another process, the
             checkpoints are damaged (a `DamagedFileError`, raised before anything is restored), or the directory holds
             a run with a different model, optimizer, dataset, callback, or `about` (the message lists the differences).
         OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
