@@ -24,6 +24,7 @@ from deeprnn_keras.tasks.run import (
     recipe_record,
     run_directory,
 )
+from deeprnn_keras.terminal import replace_unprintable
 
 if TYPE_CHECKING:
     import keras
@@ -268,6 +269,7 @@ class Family:
         from deeprnn_keras.training.files import save_json, save_model, save_table
 
         directory, console, start = run_directory(directory, resume), console or Console(), time.monotonic()
+        replace_unprintable()
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
         create_run_directory(directory, settings)

@@ -127,6 +127,8 @@ def _windows(
 def _streams(
     train: Sequence[np.ndarray], validation: Sequence[np.ndarray], recipe: Recipe, short_validation: bool, seed: int
 ) -> tuple[TrainingBatches, Batches]:
+    import numpy as np
+
     from deeprnn_keras.data.tbptt import TBPTTDataset
 
     if short_validation:  # keeps the beginning of each piece, the same fraction of all
@@ -136,9 +138,11 @@ def _streams(
     batch_size = max(1, min(max(recipe.batch_size, VALIDATION_BATCH_SIZE), chunks))
     validation_batches = TBPTTDataset(validation, batch_size, recipe.bptt)
 
+    stream = np.concatenate(train)  # one stream, as in the published readers
+
     def training_batches(steps: int | None) -> Batches:
         return TBPTTDataset(
-            train, recipe.batch_size, recipe.bptt, random_bptt=recipe.random_bptt, seed=seed, steps=steps
+            stream, recipe.batch_size, recipe.bptt, random_bptt=recipe.random_bptt, seed=seed, steps=steps
         )
 
     return training_batches, validation_batches
