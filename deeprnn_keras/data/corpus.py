@@ -42,11 +42,15 @@ class TextCorpus:
         text: The text, at least one character.
         name: Name of the text in reports.
         vocabulary: A `Vocabulary`, `WordVocabulary`, or `ByteVocabulary`. None: the characters of the text.
+        validation: Validation text of an official split, or None.
+        test: Test text of an official split, or None.
 
     Attributes:
-        text: The text.
+        text: The text; with an official split, the training text.
         name: The name.
         vocabulary: The vocabulary.
+        validation: The validation text as a `TextCorpus`, or None.
+        test: The test text as a `TextCorpus`, or None.
 
     Raises:
         ValueError: If the text is empty.
@@ -57,12 +61,22 @@ class TextCorpus:
     (8, 10)
     """
 
-    def __init__(self, text: str, name: str = "text", vocabulary: TextVocabulary | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        name: str = "text",
+        vocabulary: TextVocabulary | None = None,
+        *,
+        validation: TextCorpus | None = None,
+        test: TextCorpus | None = None,
+    ) -> None:
         if not text:
             raise ValueError(f"text of the corpus {name!r} must have at least 1 character, got an empty text")
         self.text = text
         self.name = name
         self.vocabulary: TextVocabulary = vocabulary or Vocabulary.from_text(text)
+        self.validation = validation
+        self.test = test
 
     @classmethod
     def from_file(cls, path: PathLike, vocabulary: TextVocabulary | None = None) -> TextCorpus:

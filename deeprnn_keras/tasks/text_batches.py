@@ -25,14 +25,17 @@ UPDATE_LIMITED_EPOCHS = 4  # maximum number of epochs of a run with a limited nu
 def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
     """Split a text into training and validation pieces.
 
-    If the recipe states numbers of windows, training uses the first windows of the text, and validation the windows
-    that follow. Otherwise the split is that of `TextCorpus.split`.
+    An official validation text of the corpus is used. Otherwise, if the recipe states numbers of windows, training uses
+    the first windows of the text, and validation the windows that follow; if not, the split is that of
+    `TextCorpus.split`.
 
     Raises:
         ValueError: If the text is too short for the recipe's windows.
     """
     from deeprnn_keras.data.corpus import TextSplit
 
+    if corpus.validation is not None:
+        return TextSplit((corpus.text,), (corpus.validation.text,))
     if recipe.train_windows is None:
         return corpus.split()
     assert recipe.validation_windows is not None  # `Recipe` requires both numbers of windows or neither
