@@ -1,4 +1,4 @@
-"""Reading of files that may be damaged or crafted: every reader reports damage by one exception that names the file."""
+"""Reading of files that may be damaged or crafted: every reader reports damage as one exception type, with the path."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ DataclassType = TypeVar("DataclassType")
 
 
 class DamagedFileError(ValueError):
-    """A file is damaged, or holds something other than its reader supports.
+    """A file is damaged, or its content is not what its reader supports.
 
-    The message is "path: what is wrong". Readers raise it before they change anything.
+    The message is "path: what is wrong". Readers raise it before they modify any object.
     """
 
     def __init__(self, path: PathLike, problem: object) -> None:
@@ -51,7 +51,7 @@ class DamagedFileError(ValueError):
 
 @contextmanager
 def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
-    """Turn the errors that parsers raise for damaged content into a `DamagedFileError`.
+    """Convert the errors that parsers raise for damaged content into a `DamagedFileError`.
 
     Args:
         path: The file being read.
@@ -73,7 +73,7 @@ def require_regular_file(path: PathLike) -> Path:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        DamagedFileError: If it is a directory, a pipe, or a device, which may never end.
+        DamagedFileError: If it is a directory, a pipe, or a device; the latter two may never end.
     """
     path = Path(path)
     if not stat.S_ISREG(path.stat().st_mode):
@@ -162,10 +162,10 @@ def build_dataclass(
     Args:
         dataclass_type: The dataclass.
         values: Its fields as JSON values; lists become tuples where the annotation says so.
-        converted: Fields that are no JSON values and are passed unchecked.
+        converted: Fields that are not JSON values; they are passed unchecked.
 
     Raises:
-        ValueError: If a field is unknown or missing, has a value of another type, or is refused by the dataclass.
+        ValueError: If a field is unknown or missing, has a value of another type, or is rejected by the dataclass.
     """
     import msgspec
 

@@ -17,7 +17,7 @@ from deeprnn_keras.training.files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VANISHED = 1e-4  # relative to the gradient at the last step
+VANISHED = 1e-4  # norm at which a gradient counts as vanished, relative to its norm at lag 0
 GRID_COLOR = "#e6eaee"
 BAR_COLORS = {
     "dead": VALIDATION_COLOR,
@@ -29,8 +29,8 @@ BAR_COLORS = {
     "reset": "#a3c9a8",
 }
 DASHES = (0, (3, 2))
-MAX_MARKERS = 12  # lines with fewer points have markers
-LOWEST_PLOTTED = 1e-12  # relative to the norm at lag 0
+MAX_MARKERS = 12  # a line with fewer points than this has markers
+LOWEST_PLOTTED = 1e-12  # lower limit of the norm axis, relative to the norm at lag 0
 TEXT_WIDTH = 100  # characters
 
 

@@ -34,7 +34,7 @@ def resolve_options(
         child: Whether this process is a chief or a worker; its output directory may exist.
 
     Raises:
-        ValueError: If there is no search to resume, or an option differs from the one it was started with.
+        ValueError: If there is no search to resume, or an option differs from that of the search.
     """
     paths = files.settings()
     requested = {"model": name, "text": paths.pop("data", None), **paths, **_grouped(options)}

@@ -72,7 +72,10 @@ def assert_equal(actual, expected, tolerance=1e-11):
 
 @pytest.mark.parametrize(("connection", "bidirectional", "mask"), CASES)
 def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bidirectional, mask):
-    """Every mask is combined with every other argument across the connections; every fifth case is compiled."""
+    """Each case runs with one combination of the other arguments; over all connections, each mask meets each of them.
+
+    Every fifth case is compiled.
+    """
     number = CASES.index((connection, bidirectional, mask))
     if number % 5:
         monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
@@ -121,7 +124,7 @@ UNKNOWN_SIZES = [
 
 @pytest.mark.parametrize(("n", "remat", "bidirectional", "masked"), UNKNOWN_SIZES)
 def test_unknown_sizes_equal_loop(rng, monkeypatch, n, remat, bidirectional, masked):
-    """One length is rounded up; the other is below the number of chunks used for an unknown T."""
+    """The first length is rounded up, the second is below the number of chunks for an unknown T."""
     monkeypatch.setattr(plan, "REMAT_CHUNKS", 4)
     width = 4 if bidirectional else 2  # both layers have inputs of one width, so that XLA compiles once for both
     layer, loop, _ = build_pair(rng, 2, width, num_layers=2, remat=remat, bidirectional=bidirectional)
@@ -252,7 +255,7 @@ def test_equal_seeds_draw_equal_dropout_masks(rng):
 
 
 def test_gradient_uses_the_masks_of_the_forward_pass(rng, monkeypatch):
-    """Also if the backward pass recomputes the forward pass."""
+    """The backward pass, which recomputes the forward pass with remat, draws the same masks."""
     monkeypatch.setattr(plan, "REMAT_CHUNK_STEPS", 2)
     layer, _, _ = build_pair(rng, 2, num_layers=3, dropout=0.5, remat=True)
     seeds = [dropout.seed_generator.state for dropout in layer.dropouts]
