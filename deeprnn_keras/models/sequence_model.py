@@ -148,7 +148,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
         # === Configuration ===
         self.kind, self.per_step, self.masks = kind, per_step, bool(masks)
-        self._reads_padding = not per_step or rnn.bidirectional or rnn.go_backwards  # unless it has a mask
+        self._padding_remedy = _padding_remedy(rnn, per_step, bool(masks))
         self.labels = None if labels is None else tuple(labels)
         self.words = vocabulary
         self._config = {
@@ -294,11 +294,9 @@ class SequenceModel(ConfigMixin, keras.Model):
         for number, array in enumerate(arrays):
             check(number, array)
         lengths = sorted({len(array) for array in arrays})
-        if len(lengths) > 1 and self._reads_padding and not self.masks:
+        if len(lengths) > 1 and self._padding_remedy is not None:
             raise ValueError(
-                f"series must have equal lengths, got {lengths[0]} to {lengths[-1]} steps; for "
-                f"{'a model that reads backward' if self.per_step else 'one output per sequence of any length'}, "
-                "create the model with masks=True"
+                f"series must have equal lengths, got {lengths[0]} to {lengths[-1]} steps; {self._padding_remedy}"
             )
         return arrays
 
@@ -348,6 +346,16 @@ class SequenceModel(ConfigMixin, keras.Model):
             raise ValueError(
                 f"targets must be labels of the model, {', '.join(map(repr, self.labels))}, got {error}"
             ) from error
+
+
+def _padding_remedy(rnn: DeepRNN, per_step: bool, masks: bool) -> str | None:
+    """Return how to support sequences of different lengths, or None if padding does not change the outputs."""
+    if per_step and rnn.go_backwards:  # the outputs are in reverse order and start with those of the padding
+        return "for one output per step and sequences of any length, create the model with go_backwards=False"
+    if masks or (per_step and not rnn.bidirectional):
+        return None
+    model = "a bidirectional model" if per_step else "one output per sequence"
+    return f"for {model} and sequences of any length, create the model with masks=True"
 
 
 def _to_json(value: ArrayLike) -> float | list[float]:
