@@ -34,6 +34,15 @@ class TrainOptions:
         fixed = {"model": name, "data": None, "quick": self.quick, "seed": self.seed or 0}
         return {**fixed, **self.files.settings(), **self.overrides}
 
+    def configuration_overrides(self) -> dict[str, Any]:
+        """Return the fields of the configuration to replace, with those that follow from others."""
+        overrides = dict(self.overrides)
+        if isinstance(overrides.get("units"), tuple):
+            overrides.setdefault("num_layers", len(overrides["units"]))
+        if "epochs" in overrides:
+            overrides["min_steps"] = 1
+        return overrides
+
     @classmethod
     def from_settings(cls, directory: Path | None, settings: Mapping[str, Any]) -> TrainOptions:
         """Return the options from the content of a run.json."""

@@ -29,7 +29,7 @@ def run_data(model: str, loaded: LoadedModel) -> tuple[Configuration, TaskData] 
         ValueError: If a data file has changed since the training, or run.json or result.json is damaged.
     """
     from deeprnn_keras import zoo
-    from deeprnn_keras.reading import read_json
+    from deeprnn_keras.reading import damage_reported, read_json
     from deeprnn_keras.tasks.run import RESULT, SETTINGS
 
     path = Path(model).expanduser()
@@ -38,8 +38,10 @@ def run_data(model: str, loaded: LoadedModel) -> tuple[Configuration, TaskData] 
     if is_zoo_name(model) or loaded.config is None or not records:
         return None
     if SETTINGS in records:
-        options = TrainOptions.from_settings(directory, records[SETTINGS])
-        config, files = zoo.info(loaded.config.name, **options.overrides), options.files
+        with damage_reported(directory / SETTINGS, "the options of a run"):
+            options = TrainOptions.from_settings(directory, records[SETTINGS])
+            config = zoo.info(loaded.config.name, **options.configuration_overrides())
+        files = options.files
     else:  # a run from Python, whose data files are unknown
         config, files = loaded.config, DataFiles()
     data = loaded.family.load_files(config, files)

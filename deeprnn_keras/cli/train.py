@@ -129,13 +129,9 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     from deeprnn_keras.cli.run_report import print_end, print_start
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
-    overrides, quick, seed = dict(options.overrides), options.quick, options.seed or 0
-    if isinstance(overrides.get("units"), tuple):
-        overrides.setdefault("num_layers", len(overrides["units"]))
+    overrides, quick, seed = options.configuration_overrides(), options.quick, options.seed or 0
     if quick and "epochs" in overrides:
         raise ValueError("--quick determines the number of epochs and does not support --epochs; leave out one of them")
-    if "epochs" in overrides:
-        overrides["min_steps"] = 1
     config = zoo.info(name)
     family = config.family
     family.check_options(config, {"quick": quick or None, **options.files.official(), **overrides})
