@@ -163,7 +163,7 @@ def test_texts_that_cannot_be_read_are_named():
     model = text_model(("good", "bad"))
     with pytest.raises(ValueError, match=r"series\[1\] is a text without a word of the model, 'so-so'; remove it"):
         model.predict_labels(["good", "so-so"])
-    with pytest.raises(ValueError, match="series must be a list of texts or arrays, got one text"):
+    with pytest.raises(ValueError, match="series must be a list of sequences, got one str"):
         model.predict_labels("good")
 
 
