@@ -59,6 +59,7 @@ def flags(**values: object) -> tuple[bool, ...]:
     """Return several flags, passed by name, as bools; see `flag`."""
     return tuple(flag(name, value) for name, value in values.items())
 
+
 LOCK_FILES = {".lock", ".lock-holder.json"}  # files by which `locking.DirectoryLock` locks a directory
 
 
