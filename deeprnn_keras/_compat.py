@@ -107,6 +107,24 @@ def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Varia
     return optimizer._model_variables_moving_average
 
 
+def is_unsafe_mode() -> bool:
+    """Return True if the user has disabled Keras' safe mode, in which files cannot contain code."""
+    return private("keras.src.saving.serialization_lib:in_safe_mode")() is False
+
+
+@functools.cache
+def operation_classes() -> frozenset[tuple[str | None, str]]:
+    """Return (module, name) of the classes behind the functions of `keras.ops`, as configurations name them."""
+    operation = private("keras.src.ops.operation:Operation")
+    modules = [name for name in sys.modules if name.startswith("keras.src.ops.")]
+    return frozenset(
+        (module, name)
+        for module in modules
+        for name, found in vars(sys.modules[module]).items()
+        if isinstance(found, type) and issubclass(found, operation) and found.__module__ == module
+    )
+
+
 # === TensorFlow ===
 
 

@@ -14,9 +14,11 @@ IMPORT_ORDER = [
     "_compat",
     "extras",
     "checks",
+    "limits",
     "keras_objects",
     "registry",
     "reading",
+    "model_file",
     "locking",
     "optimizers",
     "equations",
@@ -74,7 +76,7 @@ def test_module_imports_only_from_modules_above(module):
 def test_zoo_uses_only_public_names(module):
     public = {f"deeprnn_keras.{name}" for name in [*PUBLIC_NAMES, "checks"]}
     public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
-    public |= {f"deeprnn_keras.stack.{name}" for name in ("layer_units", "output_width")}
+    public |= {f"deeprnn_keras.stack.{name}" for name in ("count_head_params", "layer_units", "output_width")}
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}

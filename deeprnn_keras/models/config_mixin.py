@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 
-from deeprnn_keras._types import Config, Initializer, Layer
+from deeprnn_keras import checks, limits
+from deeprnn_keras._types import CellSpec, Config, Initializer, Layer
+from deeprnn_keras.keras_objects import check_config
+from deeprnn_keras.layers.arguments import cell as layer_cell
+from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
 
 
 class ConfigMixin:
@@ -32,10 +36,47 @@ class ConfigMixin:
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
-        """Return the model of a configuration."""
+        """Return the model of a configuration.
+
+        Raises:
+            ValueError: If the configuration names an object that is not supported.
+        """
+        check_config(config, f"{cls.__name__} config")
         return cls(**config)
 
 
 def serialize_initializer(initializer: Initializer) -> Config | None:
     """Return an initializer as JSON values, and None as None."""
     return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
+
+
+def check_memory(
+    name: str,
+    inputs: int,
+    outputs: int,
+    units: int | Sequence[int],
+    num_layers: int | None,
+    cell: CellSpec | Sequence[CellSpec],
+    deep_rnn: Mapping[str, Any],
+    **head: Any,
+) -> None:
+    """Raise a ValueError if the weights of a model take more memory than the limit, before a layer is built.
+
+    Args:
+        name: Name of the class of the model.
+        inputs: Number of features or, with an embedding, of ids.
+        outputs: Number of outputs, q.
+        units: As in `DeepRNN`.
+        num_layers: As in `DeepRNN`.
+        cell: As in `DeepRNN`.
+        deep_rnn: Other arguments of `DeepRNN`.
+        **head: Other arguments of `count_head_params`.
+    """
+    widths = layer_units(units, num_layers)
+    shape = {key: deep_rnn[key] for key in ("connection", "bidirectional") if key in deep_rnn}
+    gates = {key: deep_rnn[key] for key in ("use_bias", "reset_after") if key in deep_rnn}
+    cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(widths))]
+    weights = count_known_params(head["embedding"] or inputs, widths, cells, **shape, **gates)
+    weights += count_head_params(inputs, outputs, output_width(widths, **shape), **head)
+    what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
+    limits.check_memory(what, weights)

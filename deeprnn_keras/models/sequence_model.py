@@ -14,7 +14,7 @@ from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.words import WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
-from deeprnn_keras.models.config_mixin import ConfigMixin, serialize_initializer
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_memory, serialize_initializer
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -123,6 +123,8 @@ class SequenceModel(ConfigMixin, keras.Model):
                 "masks=True is not supported with one output per step, which needs no mask: padding follows the real "
                 "steps"
             )
+        widths = {"embedding": embedding, "head_units": head_units}
+        check_memory("SequenceModel", inputs, outputs, units, num_layers, cell, deep_rnn, **widths)
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         rnn = DeepRNN(
