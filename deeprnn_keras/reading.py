@@ -26,9 +26,8 @@ READING_ERRORS = (
     EOFError,
     LookupError,
     MemoryError,
-    NotImplementedError,
     OSError,
-    RecursionError,
+    RuntimeError,
     TypeError,
     ValueError,
     struct.error,
@@ -49,12 +48,13 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
+def damage_reported(path: PathLike, expected: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn the errors that parsers raise for damaged content into a `DamagedFileError`.
 
     Args:
         path: The file being read.
         expected: Description of the supported content, for the message: "a NumPy archive".
+        *errors: Further classes of errors.
     """
     from safetensors import SafetensorError
 
@@ -62,7 +62,7 @@ def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
         yield
     except (DamagedFileError, FileNotFoundError):
         raise
-    except (*READING_ERRORS, SafetensorError) as error:
+    except (*READING_ERRORS, SafetensorError, *errors) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DamagedFileError(path, f"not {expected}, or damaged: {reason}") from error
 
