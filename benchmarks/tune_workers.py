@@ -4,7 +4,8 @@
 
 Each trial trains a character model on the King James Bible for 240 updates: in one case with h from 32 to 128, in the
 other from 64 to 256. The wider a model, the better a single process uses both cores by itself. The duration is that of
-the whole search, including the start of all processes. Writes benchmarks/results/tune_workers/results.json.
+the whole search, including the start of all processes. The results are saved in
+benchmarks/results/tune_workers/results.json.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def create_search(directory: Path, workers: int, widths: str) -> Search:
 
 
 def time_search(workers: int, widths: str) -> tuple[float, dict[str, float]]:
-    """Return the seconds of a search and the values of its trials, which must not depend on the workers."""
+    """Return the seconds of a search and the objective of each trial, which must not depend on the workers."""
     directory = Path(tempfile.mkdtemp())
     command = [sys.executable, "-m", "benchmarks.tune_workers", "--child", str(directory), str(workers), widths]
     started_at = time.perf_counter()
@@ -52,7 +53,7 @@ def time_search(workers: int, widths: str) -> tuple[float, dict[str, float]]:
 
 
 def compare(widths: str) -> dict[str, Any]:
-    """Return the durations of alternating rounds, the ratio of medians, and the largest difference of trial values."""
+    """Return the durations of alternating rounds, the ratio of medians, and the largest difference of objectives."""
     times: dict[int, list[float]] = {1: [], 2: []}
     values: dict[int, dict[str, float]] = {}
     for number in range(ROUNDS):
@@ -63,7 +64,7 @@ def compare(widths: str) -> dict[str, Any]:
     ratio = statistics.median(times[1]) / statistics.median(times[2])
     largest = max(abs(values[1][name] - values[2][name]) for name in values[1])
     print(f"{widths}: two workers complete {TRIALS} trials {ratio:.2f}x as fast as one", flush=True)
-    print(f"Largest difference between values of a trial: {largest:.4f} bits per character")
+    print(f"Largest difference between the objectives of a trial: {largest:.4f} bits per character")
     return {"seconds": times, "ratio": round(ratio, 3), "largest difference": largest}
 
 

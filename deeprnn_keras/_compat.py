@@ -1,10 +1,10 @@
 """Access to the private names of Keras, TensorFlow, and keras-tuner that this package depends on.
 
-No other module uses private names. `tests/test_compat.py` has one test per name, which fails with the name that has
-moved; `pyproject.toml` limits the versions to those tested. Importing this module imports none of the frameworks.
+No other module uses private names. `tests/test_compat.py` has one test per name, which fails if a framework moves
+that name; `pyproject.toml` limits the versions to those tested. Importing this module imports none of the frameworks.
 
 The module also installs hooks: it wraps public entry points of the frameworks to record whether a graph is traced for
-export and which method of a model is running, which layers and callbacks cannot find out otherwise.
+export and which method of a model is running. Layers and callbacks cannot obtain this information otherwise.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ _running: ContextVar[RunningMethod | None] = ContextVar("deeprnn_keras_running_m
 
 
 def in_single_batch() -> bool:
-    """Return True while `train_on_batch` or `test_on_batch` runs, which start neither an epoch nor an evaluation."""
+    """Return True while `train_on_batch` or `test_on_batch` runs; neither starts an epoch or an evaluation."""
     running = _running.get()
     return running is not None and running.name in ("train_on_batch", "test_on_batch")
 

@@ -145,7 +145,7 @@ def new_directory(name: str, path: PathLike) -> Path:
     parent = next(directory for directory in [path, *path.absolute().parents] if directory.exists())
     if not parent.is_dir():
         raise ValueError(
-            f"{name} {str(path)!r} cannot be created, because {str(parent)!r} is a file; pass a path below a directory"
+            f"{name} {str(path)!r} could not be created: {str(parent)!r} is a file; pass a path below a directory"
         )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{name} {str(path)!r} is not writable: no write permission in {str(parent)!r}")

@@ -1,8 +1,8 @@
-"""Configurations of Keras objects, whose names must be in closed registries.
+"""Validation of Keras configurations: the objects that they name must be on fixed lists or registered with Keras.
 
-A configuration may come from a file of a stranger. Keras resolves every name `keras.*` in it and calls the result with
-arguments from the file. `check_config` refuses all names but those of activations and of classes that a layer may
-contain.
+A configuration may come from an untrusted file. Keras resolves every name `keras.*` in it and calls the result with
+arguments from the file. `check_config` therefore rejects all names except those of activations, of classes that a layer
+may contain, and of registered objects.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ import keras
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Config
 
+<<<<<<< HEAD
 NOT_IN_REGISTRIES = {"deserialize", "get", "serialize"}
 # layers that run code, or load files, which a configuration names
+=======
+NOT_ACTIVATIONS = {"deserialize", "get", "serialize"}
+# layers that run code, or load files, specified in their configuration
+>>>>>>> main
 CODE_LAYERS = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 # classes by which Keras encodes values that are not JSON
 ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__"}
@@ -30,7 +35,7 @@ SUPPORTED = (
 
 
 def check_config(config: object, where: str = "config") -> None:
-    """Raise a ValueError if a configuration names an object that is not in the registries.
+    """Raise a ValueError if a configuration names an object that is not supported.
 
     Supported are Keras' activations, initializers, regularizers, constraints, layers (without those that run code),
     operations, dtype policies, optimizers, losses, and metrics, and everything that was registered by
@@ -39,7 +44,7 @@ def check_config(config: object, where: str = "config") -> None:
 
     Args:
         config: A configuration, or a part of one.
-        where: Its place, for the error message.
+        where: Name of the configuration in the error message.
 
     Raises:
         ValueError: If a name is not supported.
@@ -50,16 +55,15 @@ def check_config(config: object, where: str = "config") -> None:
     >>> check_config({"cell": {"module": "keras.utils", "class_name": "function", "config": "set_random_seed"}})
     Traceback (most recent call last):
         ...
-    ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: ...
+    ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: a configuration may contain
+        activations, initializers, regularizers, constraints, layers, and cells
     """
     if _compat.is_unsafe_mode():
         return
     for place, reference in _references(config, where):
-        problem = _problem(reference)
-        if problem is not None:
-            raise ValueError(
-                f"{place} names {problem}, which is not supported: a configuration may contain {SUPPORTED}"
-            )
+        name = _unsupported_name(reference)
+        if name is not None:
+            raise ValueError(f"{place} names {name}, which is not supported: a configuration may contain {SUPPORTED}")
 
 
 def _references(config: object, where: str) -> Iterator[tuple[str, dict[str, object]]]:
@@ -75,25 +79,41 @@ def _references(config: object, where: str) -> Iterator[tuple[str, dict[str, obj
             pending += [(f"{place}[{number}]", part) for number, part in enumerate(value)]
 
 
-def _problem(reference: dict[str, object]) -> str | None:
+def _unsupported_name(reference: dict[str, object]) -> str | None:
     """Return the name that is not supported, or None."""
     class_name, module = reference["class_name"], reference.get("module")
     is_function = class_name == "function"
     name = reference.get("config") if is_function else class_name
     if isinstance(name, str) and (module is None or isinstance(module, str)):
+<<<<<<< HEAD
         # Keras looks a registered function up by its name, a class by its registered name
         if is_registered(name if is_function else reference.get("registered_name", class_name)):
             return None
         if (module, name) in (keras_functions() if is_function else keras_classes()):
             return None
         if not is_function and (name in ENCODINGS or _is_operation(module, name)):
+=======
+        if class_name == "function":  # Keras finds a registered function by its name, a class by its registered name
+            supported = name in activations() and module in (None, "builtins", "keras.activations")
+            registered_name: object = name
+        else:
+            supported = (module, name) in keras_classes() or name in ENCODINGS
+            registered_name = reference.get("registered_name")
+        if supported or _is_registered(registered_name):
+>>>>>>> main
             return None
     return repr(f"{module}.{name}" if module else name)
 
 
+<<<<<<< HEAD
 def is_registered(name: object) -> bool:
     """Return whether `name` is registered with Keras, by code that has been imported or by a custom object scope."""
     return isinstance(name, str) and keras.saving.get_registered_object(name) is not None
+=======
+def _is_registered(name: object) -> bool:
+    """Return True if imported code has registered `name` with Keras."""
+    return isinstance(name, str) and name in keras.saving.get_custom_objects()
+>>>>>>> main
 
 
 @cache
@@ -136,7 +156,7 @@ def keras_classes() -> frozenset[tuple[str | None, str]]:
         if inspect.isclass(found) and issubclass(found, base) and name not in CODE_LAYERS
     }
     names |= {("keras", name) for name in ("DTypePolicy", "FloatDTypePolicy", "Sequential", "Model", "Functional")}
-    names |= {(None, name) for _, name in names}  # files of Keras 2
+    names |= {(None, name) for _, name in names}  # files written by Keras 2 omit the module
     return frozenset(names | {("keras.src.models.functional", "Functional"), ("keras.random", "SeedGenerator")})
 
 

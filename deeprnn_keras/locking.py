@@ -1,4 +1,4 @@
-"""Locks on output directories: one process at a time writes a run."""
+"""Locks on output directories: only one process at a time writes to a run's directory."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class DirectoryInUseError(ValueError):
 class DirectoryLock:
     """Exclusive lock on a directory for this process.
 
-    The operating system releases the lock when the process ends, also after a kill. Within a process the lock is
-    re-entrant: a cell of a notebook that was interrupted can run again.
+    The operating system releases the lock when the process ends, even if it is killed. Within a process, the lock is
+    re-entrant, so that an interrupted notebook cell can be run again.
 
     Args:
         directory: An existing directory.
 
     Raises:
-        DirectoryInUseError: If another process holds the lock; the message names it.
+        DirectoryInUseError: If another process holds the lock; the message names that process.
 
     >>> import tempfile
     >>> from deeprnn_keras.locking import DirectoryLock
@@ -92,5 +92,5 @@ def holder(directory: PathLike) -> str:
         record = read_json(Path(directory) / HOLDER)
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["since"]))
         return f"process {record['pid']} ({record['program']}) on {record['host']} since {since}"
-    except (FileNotFoundError, DamagedFileError, KeyError, TypeError, ValueError):  # it has just taken the lock
+    except (FileNotFoundError, DamagedFileError, KeyError, TypeError, ValueError):  # the file is not written yet
         return "another process"

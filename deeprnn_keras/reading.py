@@ -1,4 +1,4 @@
-"""Reading of files that may be damaged or crafted: every reader reports damage by one exception that names the file."""
+"""Reading of files that may be damaged or crafted: every reader reports damage as one exception type, with the path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -38,9 +39,9 @@ DataclassType = TypeVar("DataclassType")
 
 
 class DamagedFileError(ValueError):
-    """A file is damaged, or holds something other than its reader supports.
+    """A file is damaged, or its content is not what its reader supports.
 
-    The message is "path: what is wrong". Readers raise it before they change anything.
+    The message is "path: what is wrong". Readers raise it before they modify any object.
     """
 
     def __init__(self, path: PathLike, problem: object) -> None:
@@ -49,7 +50,7 @@ class DamagedFileError(ValueError):
 
 @contextmanager
 def damage_reported(path: PathLike, expected: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turn the errors that parsers raise for damaged content into a `DamagedFileError`.
+    """Convert the errors that parsers raise for damaged content into a `DamagedFileError`.
 
     Args:
         path: The file being read.
@@ -72,7 +73,7 @@ def require_regular_file(path: PathLike) -> Path:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        DamagedFileError: If it is a directory, a pipe, or a device, which may never end.
+        DamagedFileError: If it is a directory, a pipe, or a device; the latter two may never end.
     """
     path = Path(path)
     if not stat.S_ISREG(path.stat().st_mode):
@@ -159,12 +160,12 @@ def build_dataclass(
     """Build a dataclass from JSON values, checked against the annotations of its fields.
 
     Args:
-        dataclass_type: The dataclass.
+        dataclass_type: The dataclass. Annotations that include functions are supported: JSON has none.
         values: Its fields as JSON values; lists become tuples where the annotation says so.
-        converted: Fields that are no JSON values and are passed unchecked.
+        converted: Fields that are not JSON values; they are passed unchecked.
 
     Raises:
-        ValueError: If a field is unknown or missing, has a value of another type, or is refused by the dataclass.
+        ValueError: If a field is unknown or missing, has a value of another type, or is rejected by the dataclass.
     """
     import msgspec
 
@@ -175,10 +176,20 @@ def build_dataclass(
         if name not in names:
             raise ValueError(f"unknown field {name!r}{checks.suggestion(name, names)}")
         try:
-            arguments[name] = msgspec.convert(value, hints[name])
+            arguments[name] = msgspec.convert(value, _json_type(hints[name]))
         except msgspec.ValidationError as error:
             raise ValueError(f"{name}: {error}") from error
     try:
         return dataclass_type(**arguments)
     except TypeError as error:  # a field without a default is missing
         raise ValueError(str(error).partition("() ")[2] or str(error)) from error
+
+
+def _json_type(hint: Any) -> Any:  # noqa: ANN401 - annotations
+    """Return an annotation without functions, which JSON values cannot be."""
+    members = [member for member in get_args(hint) if get_origin(member) is not Callable]
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(map(_json_type, members))]  # noqa: UP007 - of a list
+    if get_origin(hint) is tuple:
+        return tuple[tuple(map(_json_type, members))]
+    return hint

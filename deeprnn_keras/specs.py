@@ -1,6 +1,6 @@
 """Registry of recurrent cells by name, with their equations, gates, and states.
 
-Gates are always addressed by name; their storage order is that of the maps of the equations.
+Gates are always addressed by name; the maps of the equations define their storage order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DROPOUT_OPTIONS = {"dropout", "recurrent_dropout", "seed"}
 
 @dataclass(frozen=True)
 class RegisteredCell:
-    """Description of a recurrence that is available without building a layer.
+    """Registered cell: its equations, which define gates, states, and weight counts, and its constructor.
 
     Attributes:
         name: Name in `DeepRNN(cell=...)`.
@@ -80,7 +80,7 @@ class RegisteredCell:
         Args:
             input_dim: d.
             units: h.
-            **options: Options of the cell; those that are not fields of its equations are ignored.
+            **options: Options of the cell. Options that are not fields of its equations are ignored.
 
         Raises:
             ValueError: For a cell without equations.
@@ -117,7 +117,7 @@ def _field_names(equations: Equations | type[Equations]) -> set[str]:
 
 
 CELLS: Registry[RegisteredCell] = Registry("cell")
-"""The cells that are known by name."""
+"""Registry of the cells by name."""
 
 for _name, _equations, _constructor in (
     # Keras' update gate z multiplies the old state: h' = z h + (1 - z) candidate
@@ -177,7 +177,7 @@ def register_cell(
 ) -> Constructor | Callable[[Constructor], Constructor]:
     """Register a user-defined cell as `DeepRNN(cell=name)`, and for `count_params` if it has equations.
 
-    A saved model loads only after its cells have been registered, like any user-defined class.
+    A saved model can be loaded only after its cells have been registered, as with any user-defined class.
 
     Args:
         name: Name of the cell; must not be registered yet.
@@ -209,7 +209,7 @@ def register_cell(
 
 
 def _described(name: str, constructor: Callable[..., Cell]) -> RegisteredCell:
-    """Return the entry of a constructor, with the equations of a `RecurrentCell` or of a `partial` of one."""
+    """Return the registry entry of a constructor, with the equations of a `RecurrentCell` or of a `partial` of one."""
     is_partial = isinstance(constructor, partial)
     function, options = (constructor.func, constructor.keywords) if is_partial else (constructor, {})
     equations = getattr(function, "equations_class", None)

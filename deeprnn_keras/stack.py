@@ -48,7 +48,7 @@ def check_connection(connection: str, units: Sequence[int]) -> str:
     if connection == "residual" and len(set(units)) > 1:
         raise ValueError(
             f"connection='residual' adds the output of a layer to that of the layer below, so all units must be "
-            f"equal, got {units}; use equal units, or connection='skip', which concatenates"
+            f"equal, got {units}; use equal units, or connection='skip', which concatenates the outputs"
         )
     return connection
 
@@ -57,7 +57,7 @@ def check_block_size(block_size: int, connection: str, num_layers: int) -> int:
     """Return `block_size` if the stack can be divided into residual blocks of this many layers.
 
     Raises:
-        ValueError: If it does not divide `num_layers`, or is above 1 without residual connections.
+        ValueError: If `block_size` does not divide `num_layers`, or is above 1 without residual connections.
     """
     block_size = checks.positive_int("block_size", block_size)
     if block_size > 1 and connection != "residual":
@@ -106,7 +106,7 @@ def count_params(
         input_dim: d, features per step.
         units: As in `DeepRNN`.
         num_layers: As in `DeepRNN`.
-        cell: As in `DeepRNN`, except callables.
+        cell: As in `DeepRNN`; callables are not supported.
         connection: As in `DeepRNN`.
         bidirectional: As in `DeepRNN`.
         use_bias: As in `DeepRNN`.

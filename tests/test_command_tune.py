@@ -36,7 +36,7 @@ def test_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
     for part in (
         "Algorithm random, 8 updates per trial",
         "bits per character",
-        "weights",
+        "parameters",
         "ms/step",
         "Retraining the best",
     ):
@@ -112,8 +112,8 @@ def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
     ("options", "message"),
     [
         (["--layers", "4:1"], "num_layers must be (low, high) with low <= high, got (4, 1)"),
-        (["--units", "8", "--params", "10M"], "params=10,000,000 excludes all models of these ranges"),
-        (["--max-params", "100"], "max_params=100 excludes all models of these ranges: the smallest"),
+        (["--units", "8", "--params", "10M"], "params=10,000,000 excludes all models of the search space"),
+        (["--max-params", "100"], "max_params=100 excludes all models of the search space: the smallest"),
         (["--params", "2k", "--max-params", "3k"], "fixes the size"),
         (["--cell", "lstmm"], "unknown cell 'lstmm'; did you mean 'lstm'"),
         (["--resume"], f"'runs' holds no unfinished search for {NAME}"),

@@ -192,9 +192,9 @@ def test_chrono_bias_on_a_keras_lstm():
         (lambda: ForgetBias("a"), r"value must be a finite number, got 'a'"),
         (lambda: ForgetBias(float("nan")), r"value must be a finite number, got nan"),
         (lambda: ForgetBias(cell="gur"), r"unknown cell 'gur'; did you mean 'gru'"),
-        (lambda: ForgetBias()((6,)), r"ForgetBias got shape \(6,\), which is not that of the bias of cell 'lstm'"),
-        (lambda: ForgetBias()((3, 6)), r"ForgetBias got shape \(3, 6\), which is not that of the bias of cell 'gru'"),
-        (lambda: ForgetBias(cell="lstm")((2, 8)), r"got shape \(2, 8\), which is not that of the bias of cell 'lstm'"),
+        (lambda: ForgetBias()((6,)), r"ForgetBias requires the shape of the bias of cell 'lstm', got \(6,\)"),
+        (lambda: ForgetBias()((3, 6)), r"ForgetBias requires the shape of the bias of cell 'gru', got \(3, 6\)"),
+        (lambda: ForgetBias(cell="lstm")((2, 8)), r"requires the shape of the bias of cell 'lstm', got \(2, 8\)"),
     ],
 )
 def test_gate_biases_reject_unsupported_arguments(make, message):

@@ -206,7 +206,7 @@ def file_path(directory):
 
 
 def path_below_a_file(directory):
-    return file_path(directory)[0] / "run", "cannot be created, because .* is a file"
+    return file_path(directory)[0] / "run", "could not be created: .* is a file"
 
 
 @pytest.mark.parametrize("make", [non_empty_directory, file_path, path_below_a_file], ids=lambda f: f.__name__)

@@ -84,9 +84,9 @@ assert difference < 1e-5
 # %% [markdown]
 # ## Cells and states
 #
-# `cell` is "rnn", "gru", or "lstm", or a list with one of them per layer; `units` can differ between layers, too. The
-# state has one entry per layer: $\mathbf{H}$, or $[\mathbf{H}, \mathbf{C}]$ for an LSTM. The layer can return it and
-# accept it as the initial state, so that a long sequence can be processed in segments.
+# `cell` is a name, for example "rnn", "gru", or "lstm", or a list with one name per layer; `units` can differ between
+# layers, too. The state has one entry per layer: $\mathbf{H}$, or $[\mathbf{H}, \mathbf{C}]$ for an LSTM. The layer can
+# return it and accept it as the initial state, so that a long sequence can be processed in segments.
 
 # %%
 layer = DeepRNN([8, 6], cell=["gru", "lstm"], return_sequences=True, return_state=True)
@@ -100,10 +100,10 @@ assert np.allclose(whole, segments, atol=1e-6)
 # %% [markdown]
 # ## A language model
 #
-# The King James Bible is included in the package. The model reads a character and predicts a distribution over the
-# next one. Its loss is the cross-entropy in nats per character; its exponential is the *perplexity*, and the loss
-# divided by $\ln 2$ is the number of *bits per character*, which is comparable with the size of a compressed file. The
-# last tenth of each of ten equal stretches of the text is held out, because the end of the book differs from its
+# The King James Bible is included in the package. The model reads a character and predicts a distribution over the next
+# one. The loss is the cross-entropy in nats per character; its exponential is the *perplexity*, and the loss divided by
+# $\ln 2$ is the number of *bits per character*, which is comparable with the size of a compressed file. `split` divides
+# the text into ten equal segments and holds out the last tenth of each, because the end of the book differs from its
 # beginning.
 
 # %%
@@ -150,8 +150,8 @@ for name, initializers in (("Keras defaults", KERAS_INITIALIZERS), ("this librar
 #
 # ## Effect of L and h
 #
-# L and h are the two hyperparameters of a deep RNN. All entries of the table have the same number of updates, so larger
-# networks use more computation, and a longer run might lead to a different order.
+# L and h are the two hyperparameters of a deep RNN. All configurations are trained with the same number of updates, so
+# larger networks use more computation, and a longer run might lead to a different order.
 
 # %%
 DEPTHS, WIDTHS = ((1, 2, 3), (32, 64, 128)) if SCALE >= 1 else ((1, 2), (32,))

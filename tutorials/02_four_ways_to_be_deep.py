@@ -11,8 +11,8 @@
 #
 # A recurrent network can be made deep between its steps, by stacking layers, or inside the step. Pascanu et al. (2013)
 # name the places inside a step: the transition from one state to the next, the input, and the output. Zilly et al.
-# (2016) make the transition a highway network. The gates of an LSTM can also have hidden layers, without a change of
-# its mechanism.
+# (2016) replace the transition by a highway network. The gates of an LSTM can also have hidden layers, without a change
+# of its mechanism.
 #
 # This tutorial compares them at an *equal number of weights* on the characters of the King James Bible: bits per
 # character, time, and how far gradients reach back. It takes about ten minutes on two CPU cores. With the environment
@@ -44,7 +44,7 @@ SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 #
 # The baseline is one LSTM layer. It is compared with:
 #
-# 1. **stacked**: two layers, $\mathbf{H}_t^{(2)}$ reads $\mathbf{H}_t^{(1)}$;
+# 1. **stacked**: two layers, the input of $\mathbf{H}_t^{(2)}$ is $\mathbf{H}_t^{(1)}$;
 # 2. **gates with a hidden layer**: each gate is $\mathbf{V}\tanh(\mathbf{W}x_t + \mathbf{U}h_{t-1} + b) + c$;
 # 3. **deep transition**: two LSTM stages from $h_{t-1}$ to $h_t$, of which the second reads $x_t$ and $h_{t-1}$, too;
 #    and a **highway** transition: four layers from $h_{t-1}$ to $h_t$, each with a carry gate;
@@ -201,11 +201,12 @@ for name, (_, curve, milliseconds) in runs.items():
 # in the deep output network, whose recurrence is the simplest. They decay fastest in the highway network, which is
 # second best nevertheless: in this text, characters more than 30 steps back hardly matter.
 #
-# ## Information in each level
+# ## Information in each layer
 #
-# The levels of a stack can represent different things: slowly changing information in higher levels, information that
-# changes from step to step in lower levels. `probe_levels` fits a linear readout to each level. The two targets here
-# are whether the next character is a space, and the position in the current word.
+# The layers of a stack can represent different information: higher layers may represent what changes slowly, and lower
+# layers what changes from step to step. `probe_levels` fits a linear readout to each level, that is, to the embedding
+# and to the states of each layer. The two targets here are the position in the current word, and whether the next
+# character is a space.
 
 # %%
 model = runs["stacked"][0]
@@ -222,6 +223,6 @@ print("position in the word\n", position_probe, sep="")
 print("next character is a space\n", space_probe, sep="")
 
 # %% [markdown]
-# In our run, both levels represented the position in the word (R² 0.883 in the first, 0.871 in the second, 0.423 in the
-# embedding) and the end of a word (accuracy 0.954, 0.944, and 0.842; the constant prediction "no" has 0.812). The first
-# level was slightly better at both: these two targets do not show the contribution of the second.
+# In our run, both layers represented the position in the word (R² 0.883 in the first, 0.871 in the second, 0.423 in the
+# embedding) and the end of a word (accuracy 0.954, 0.944, and 0.842; the constant prediction "no" has an accuracy of
+# 0.812). The first layer was slightly better at both, so these two targets do not show the contribution of the second.

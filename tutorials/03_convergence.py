@@ -46,8 +46,8 @@ SEEDS = (0, 1, 2) if FULL else (0,)
 # `TBPTTDataset` splits the text into 32 parallel streams and yields 64 characters of each per batch. Row i of a batch
 # continues row i of the previous batch. A `DeepRNN` with `stateful=True` carries its state from batch to batch, while
 # gradients flow back through the 64 steps of one batch: truncated back-propagation through time. The dataset also
-# yields a mask of the rows whose state is reset because another piece of text begins. At the start of an epoch and of a
-# validation, all states are reset. This requires neither a callback nor a fixed batch size.
+# yields a mask of the rows whose state is reset because another piece of text begins. At the start of each epoch and
+# each validation, all states are reset. This requires neither a callback nor a fixed batch size.
 
 # %%
 corpus = king_james()
@@ -136,7 +136,7 @@ for setting, rows in curves.items():
 #
 # With the defaults, the network first learns the frequencies of the characters, 4.3 bits, and remains on this plateau:
 # two of three seeds had not left it after 400 updates, and one left it after 300. With four times the learning rate,
-# the plateau takes 50 to 250 updates, depending on the seed. With the recipe, all three seeds leave it at once, and
+# the plateau takes 50 to 250 updates, depending on the seed. With the recipe, all three seeds leave it immediately, and
 # their results differ by less than 0.03 bits. More updates would reduce the difference between the settings: the recipe
 # saves the time on the plateau and makes runs reproducible across seeds.
 #
@@ -156,10 +156,10 @@ for name, setting in (("keras_defaults", "Keras defaults"), ("recipe", "recipe")
 
 # %% [markdown]
 # In our run, neither report shows a problem, but they differ: the gradient norm at lag 49 in the lowest layer is
-# 0.0008 with the Keras defaults and 0.15 with the recipe, and the norm of all gradients is 0.47 and 1.9. A forget bias
+# 0.0008 with the Keras defaults and 0.15 with the recipe, and the global gradient norm is 0.47 and 1.9. A forget bias
 # of 1 preserves the state, and an embedding of unit variance gives the input more influence.
 #
-# For comparison, a network with recurrent matrices that are too small by a factor of ten:
+# For comparison, the next report is for a simple RNN whose recurrent matrices are too small by a factor of ten.
 
 # %%
 model, _ = new_model(
@@ -180,12 +180,13 @@ range_test.plot("range_test.png")
 print(range_test)
 
 # %% [markdown]
-# In our run, the loss decreased fastest at 0.00023, which is a cautious choice, was low from about 0.002 to 0.1, and
-# increased above. The recipe's learning rate of 0.004, with warm-up and clipping, is at the lower end of this range.
+# In our run, the loss decreased fastest at a learning rate of 0.00023, which is a cautious choice. The loss was low
+# from about 0.002 to 0.1 and increased above 0.1. The recipe's learning rate of 0.004, with warm-up and clipping, is at
+# the lower end of this range.
 #
 # ## Exact resumption
 #
-# `Resume` takes the callbacks and saves the complete state: weights, optimizer, seeds of the dropout, position in the
+# `Resume` takes the callbacks and saves the complete state: weights, optimizer, dropout seeds, position in the
 # data, carried states, metric totals, and the state of the callbacks. After a crash, running the same code again
 # resumes the run, and the final weights are bit-identical to those of an uninterrupted run. Here, an exception
 # simulates the crash.
@@ -193,7 +194,7 @@ print(range_test)
 
 # %%
 class Crash(keras.callbacks.Callback):
-    """Raise an exception after a number of updates."""
+    """Callback that raises an exception after a number of updates."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -234,4 +235,4 @@ print("bit-identical:", all(np.array_equal(a, b) for a, b in zip(uninterrupted, 
 #    library with the Keras defaults.
 # 2. `Recipe(..., random_bptt=True)` draws a random length for each batch, as AWD-LSTM does. How does it affect time and
 #    accuracy?
-# 3. Insert a batch of NaN into the data. What does `NonFiniteGuard(action="skip")` do?
+# 3. Insert a batch of NaN values into the data. What does `NonFiniteGuard(action="skip")` do?

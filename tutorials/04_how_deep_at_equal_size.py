@@ -52,8 +52,8 @@ SEEDS = 2 if FULL else 1
 # ## Task 1: characters
 #
 # A model of the zoo is trained for 400 updates. `HyperDeepRNN` takes its configuration and the search ranges; a single
-# value fixes a hyperparameter, and `None` keeps the value of the model. The data is a function that is called with the
-# recipe of each trial, so that batch size and length can be searched, too.
+# value fixes a hyperparameter, and `None` keeps the value of the configuration. The data is a function that is called
+# with the recipe of each trial, so that batch size and sequence length can be searched, too.
 
 # %%
 corpus = king_james()
@@ -128,13 +128,14 @@ for task in TASKS:
     free[task] = search(task, "free", num_layers=LAYERS, units=WIDTHS, learning_rate=0.005)
     free[task].save(f"free_{task}")
     for row in free[task].rows:
-        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.weights:>8,} weights  {row.value:.4f}")
+        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.num_params:>8,} weights  {row.value:.4f}")
 
 # %% [markdown]
 # ## L and h at equal size
 #
-# `params` computes h from L, so that all models have the same number of weights. Since the optimal learning rate can
-# depend on the depth, each L is trained with three learning rates, and every configuration with two seeds.
+# With `params`, h is computed from L, so that all models have the same number of weights to within 3%. Since the
+# optimal learning rate can depend on the depth, each L is trained with three learning rates, and every configuration
+# with two seeds.
 
 # %%
 equal = {}
@@ -200,13 +201,14 @@ for task in TASKS:
 #
 # The following held for both tasks. Without a budget, two layers of 128 units were best. At equal size, one wide layer
 # was best and four layers were worst. The highest of the three learning rates was better than the others almost
-# everywhere, so that the learning rate had a larger effect than L.
+# everywhere, and the learning rate had a larger effect than L.
 #
-# The following did not. At equal size, each additional layer was slightly worse on the characters, while on the digits
-# the difference between one, two, and three layers was within the difference between two seeds (0.339 and 0.269 with
-# three layers). Of the four-layer networks on the digits with the highest learning rate, one seed reached 0.53 and the
-# other 2.31, the nats of a uniform guess: it did not leave the plateau on which training of deep stacks starts.
+# The following differed between the tasks. At equal size, each additional layer increased the loss on the characters,
+# while on the digits the difference between one, two, and three layers was within the difference between two seeds
+# (0.339 and 0.269 with three layers). Of the four-layer networks on the digits with the highest learning rate, one seed
+# reached 0.53 and the other 2.31, the loss of a uniform guess: it did not leave the plateau on which training of deep
+# stacks starts.
 #
-# This limits all conclusions of this tutorial. The runs are short, 400 updates and about 530, and without residual
-# connections, depth slows the start of training. Longer runs may lead to a different order: increase `EPOCHS`, and try
-# `connection="residual"`.
+# All conclusions of this tutorial have this limitation: the runs are short, with 400 updates on the characters and
+# about 530 on the digits, and without residual connections, depth slows the start of training. Longer runs may lead to
+# a different order: increase `EPOCHS`, and try `connection="residual"`.

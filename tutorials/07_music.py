@@ -74,7 +74,7 @@ print(f"given the previous frame:       {conditional_nats:.2f} nats per frame")
 #
 # `SequenceModel` with kind="notes" defines the loss; `dataset` pads pieces of similar length, and padded frames do not
 # contribute to the loss. The model is smaller than that of the zoo and trained for a few updates. The biases of its
-# head are initialized with the frequencies of the keys, so that it does not need to learn them first:
+# head are initialized with the log-odds of the key frequencies, so that it does not need to learn them first.
 
 # %%
 keras.utils.set_random_seed(0)
@@ -105,7 +105,7 @@ print(f"bach_lstm_2x256: {nats_per_frame(pretrained.predict_proba(test_x), test_
 # | `bach_lstm_2x256` | 5.68 |
 #
 # The frames are eighth notes, and many of them repeat the previous frame, which the second baseline exploits. On the
-# quarter notes of the JSB chorales, another sampling of the same music, `music_lstm_jsb` reaches the 8.45 nats of its
+# JSB chorales, which sample the same music in quarter notes, `music_lstm_jsb` reaches the 8.45 nats of its
 # paper.
 
 # %% [markdown]

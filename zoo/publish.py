@@ -31,14 +31,12 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     Raises:
         ValueError: If the run is not finished, or is not a run of the unmodified entry.
     """
-    import keras
-
-    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - registers the classes for load_model
+    from deeprnn_keras.models import load_model
 
     directory, into = Path(directory), Path(into)
     result = read_finished_run(directory)
     config = info(result["model"])
-    model = keras.models.load_model(directory / "model.keras", compile=False)
+    model = load_model(directory, compile=False)
     into.mkdir(parents=True, exist_ok=True)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])

@@ -10,22 +10,24 @@ import numpy as np
 from deeprnn_keras.audit.health_report import VANISHED, Finding, HealthReport
 from deeprnn_keras.specs import CELLS
 
-# A gradient vanishes if it falls to 1e-4 of its value at lag 0 within so many steps: less than 0.56 is kept per step.
-# An LSTM with forget bias 1 keeps 0.73 of its cell state, a newly initialized GRU about 0.65, and both train well.
+# A gradient vanishes if it falls to 1e-4 of its value at lag 0 within this number of steps, that is, if less than 0.56
+# is kept per step. An LSTM with forget bias 1 keeps 0.73 of its cell state, a newly initialized GRU about 0.65; both
+# train well.
 VANISHING_LAGS = 16
-EXPLODING_GROWTH = 100.0  # growth over the lags; a well-initialized layer neither damps nor amplifies
-LARGE_GRADIENT_NORM = 100.0  # over all weights; cross-entropies train with 0.1 to 10
+EXPLODING_GROWTH = 100.0  # growth of the gradient over the lags; a well-initialized layer keeps it near 1
+LARGE_GRADIENT_NORM = 100.0  # norm over all weights; with a cross-entropy loss, 0.1 to 10 is usual
 LARGE_STATE = 1e4  # if the gradient is not finite, states of this size show that the recurrence diverged
 DEAD_UNITS = 0.25  # fraction of a layer's units; on one batch, some are zero by chance
 MAX_DEAD_UNITS = 0.9  # with a larger fraction of dead units, no gradient passes through a layer
 SATURATED_VALUES = 0.75  # fraction of a gate's values; in trained networks it reaches one half
-CLIPPED_UPDATES = 0.9  # fraction of updates that are clipped ...
-NORM_OVER_CLIPNORM = 10.0  # ... by at least this factor
+CLIPPED_UPDATES = 0.9  # fraction of the updates that are clipped
+NORM_OVER_CLIPNORM = 10.0  # median gradient norm relative to the clipping norm
 LARGE_UPDATE = 0.05  # norm of an update relative to that of the weights; 1e-3 is usual
-# The loss has risen if it lost this fraction of its improvement, by more than this number of standard errors, and by
-# this fraction of its best value.
+# The loss has risen if its increase over its minimum exceeds this fraction of the previous improvement, this number of
+# standard errors, and this fraction of the minimum.
 LOST_IMPROVEMENT, LOST_ERRORS, LOST_RELATIVE = 0.5, 5.0, 0.1
-# The loss has jumped if it exceeded the first one by this factor, and is still above this fraction of it.
+# The loss has jumped if its maximum exceeds the first loss by this factor, and the last loss is above this fraction of
+# the first one.
 JUMP, NOT_RECOVERED = 10.0, 0.5
 MIN_LOSSES, MIN_NORMS = 20, 3  # number of measurements required to diagnose a run
 
@@ -109,7 +111,7 @@ def _growth(report: HealthReport, layer: int) -> tuple[int, float] | None:
     """Return (lag, growth) if the gradient of a layer grows too much, else None.
 
     Gradients of d layers that neither damp nor amplify add up to binom(k + d, d) at lag k. This growth, that of ReLU
-    layers initialized to the identity, is harmless and divided out.
+    layers initialized to the identity, is harmless; the measured growth is divided by it.
     """
     norms, num_above = report.state_norms[layer], len(report.layers) - 1 - layer
     if not norms[0] > 0 or np.isnan(norms).any():
@@ -148,7 +150,8 @@ def _saturated(report: HealthReport) -> Finding | None:
         "saturated gates",
         f"values near the limits of their range, where almost no gradient passes: {fractions}.",
         "standardize x to mean 0 and variance 1; kernel_initializer=PerGate('glorot_uniform') and "
-        f"recurrent_initializer=PerGate('orthogonal'), or smaller ones; learning_rate={_third_of_rate(report)}.",
+        "recurrent_initializer=PerGate('orthogonal'), or initializers with a smaller scale; "
+        f"learning_rate={_third_of_rate(report)}.",
     )
 
 
@@ -163,12 +166,15 @@ def _saturated_gates(report: HealthReport) -> list[tuple[str, float, int]]:
 
 
 def _memory_gates(name: str) -> tuple[str | None, ...]:
-    """Return the gates that keep the state or block new values: they saturate where a network remembers."""
+    """Return the gates that keep the state or block new values; they saturate in a network that retains information."""
     return (CELLS[name].keep_gate, CELLS[name].write_gate) if name in CELLS else ()
 
 
 def _vanishing(report: HealthReport) -> Iterator[Finding]:
-    """Yield findings over time and through the layers, but not for layers whose dead or saturated units explain it."""
+    """Yield the findings of gradients that vanish over time or through the layers.
+
+    Layers whose dead or saturated units explain the small gradient are skipped.
+    """
     saturated = {layer for _, _, layer in _saturated_gates(report)}
     candidates = [
         layer

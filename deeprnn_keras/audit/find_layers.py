@@ -31,7 +31,7 @@ def _walk(layer: Layer, names: list[str], visited: set[int]) -> Iterator[tuple[s
     visited.add(id(layer))
     if isinstance(layer, keras.layers.RNN):
         yield "/".join(names) or layer.name, layer
-    # The source of `keras.Model.layers`: layers that are not models have it, too, but without a public name.
+    # `keras.Model.layers` calls this method; layers that are not models have no public counterpart.
     for child in _compat.flatten_layers(layer, include_self=False, recursive=False):
         yield from _walk(child, [*names, child.name], visited)
 
@@ -51,6 +51,7 @@ def find_stack(model: keras.Model, name: str | None = None) -> DeepRNN:
         names = [layer.name for layer in stacks]
         expected = f"named {name!r}" if name else "in the model"
         raise ValueError(
-            f"layer: expected exactly one DeepRNN {expected}, found {names or 'none'}; pass its name as layer="
+            f"layer: expected exactly one DeepRNN {expected}, found {names or 'none'}; if there are several, "
+            "pass the name of one as layer="
         )
     return stacks[0]

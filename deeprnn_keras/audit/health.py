@@ -1,4 +1,4 @@
-"""`gradient_health`: measure how far the gradient reaches back in time, and diagnose why it does not."""
+"""`gradient_health`: measure how far the gradient propagates back in time, and diagnose problems."""
 
 from __future__ import annotations
 

@@ -89,9 +89,9 @@ class GradientHealth(keras.callbacks.Callback):
         self.learning_rates: list[float] = []
         self.update_sizes: list[float] = []
         self.update_counts: list[tuple[int, int]] = []
-        self.weights: list[np.ndarray] = []  # at the last measurement
+        self.weights: list[np.ndarray] = []  # weights at the last measurement
         self.epoch_batches, self.epoch_loss_sum = 0, 0.0
-        self._writer: Any = None  # of TensorBoard, during training
+        self._writer: Any = None  # TensorBoard writer, open during training
 
     @property
     def report(self) -> HealthReport | None:
@@ -118,7 +118,7 @@ class GradientHealth(keras.callbacks.Callback):
 
     @override
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        assert logs is not None  # Keras passes the logs of the batch
+        assert logs is not None  # Keras always passes the logs of a batch
         self.num_updates += 1
         self.epoch_batches += 1
         loss_sum = float(logs["loss"]) * self.epoch_batches  # Keras logs the mean since the start of the epoch

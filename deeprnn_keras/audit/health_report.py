@@ -17,7 +17,7 @@ from deeprnn_keras.training.files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VANISHED = 1e-4  # relative to the gradient at the last step
+VANISHED = 1e-4  # norm at which a gradient counts as vanished, relative to its norm at lag 0
 GRID_COLOR = "#e6eaee"
 BAR_COLORS = {
     "dead": VALIDATION_COLOR,
@@ -29,8 +29,8 @@ BAR_COLORS = {
     "reset": "#a3c9a8",
 }
 DASHES = (0, (3, 2))
-MAX_MARKERS = 12  # lines with fewer points have markers
-LOWEST_PLOTTED = 1e-12  # relative to the norm at lag 0
+MAX_MARKERS = 12  # a line with fewer points than this has markers
+LOWEST_PLOTTED = 1e-12  # lower limit of the norm axis, relative to the norm at lag 0
 TEXT_WIDTH = 100  # characters
 
 
@@ -129,14 +129,14 @@ class HealthReport:
         lags = sorted({lag for lag in (0, 1, 5, 20, last) if lag <= last})
         name_width = max(len(layer.name) for layer in self.layers) + 2
         heading = "".join(f"{f'lag {lag}':>10}" for lag in lags)
-        lines = [f"{'layer':<8}{'cell':<{name_width}}{heading}{'lost at':>9}{'dead':>7}  saturated"]
+        lines = [f"{'layer':<8}{'cell':<{name_width}}{heading}{'vanishing lag':>15}{'dead':>7}  saturated"]
         vanishing_lags = self.vanishing_lags
         for index in reversed(range(len(self.layers))):
             norms = "".join(f"{self.state_norms[index, lag]:>10.1e}" for lag in lags)
-            lost = "-" if vanishing_lags[index] is None else vanishing_lags[index]
+            vanishing_lag = "-" if vanishing_lags[index] is None else vanishing_lags[index]
             fractions = ", ".join(f"{gate} {fraction:.0%}" for gate, fraction in self.saturation[index].items()) or "-"
             name = f"{f'H^({index + 1})':<8}{self.layers[index].name:<{name_width}}"
-            lines.append(f"{name}{norms}{lost:>9}{self.dead_fraction[index]:>7.0%}  {fractions}")
+            lines.append(f"{name}{norms}{vanishing_lag:>15}{self.dead_fraction[index]:>7.0%}  {fractions}")
         return lines
 
     def _summary(self) -> str:

@@ -41,17 +41,20 @@ def looping_choice(layer: keras.layers.RNN, gpu: bool) -> Choice:
 
 
 def _gpu_reasons(layer_traits: Traits) -> list[str]:
-    """Return why the loop runs on a GPU, and which layer would be faster."""
+    """Return the reasons why the loop runs on a GPU, and which layer would be faster."""
     against_cudnn = implementations()["cudnn"].unsupported_reasons(layer_traits)
     if layer_traits.cell in (None, "rnn"):
         return [*against_cudnn, *_stacked_cells_advice(layer_traits)]
     restriction = ", but not with these arguments" if against_cudnn else " with the same arguments"
     drop_in = DROP_INS[layer_traits.cell]
-    return [f"keras.layers.RNN steps through its cell; {drop_in} supports cuDNN{restriction}", *against_cudnn]
+    return [
+        f"keras.layers.RNN runs its cell in a loop over the steps; {drop_in} supports cuDNN{restriction}",
+        *against_cudnn,
+    ]
 
 
 def _cpu_reasons(layer_traits: Traits) -> list[str]:
-    """Return why the loop runs on a CPU, and which layer would be faster."""
+    """Return the reasons why the loop runs on a CPU, and which layer would be faster."""
     # The layers of this package accept implementation=1 as "auto".
     against_xla = implementations()["xla"].unsupported_reasons(replace(layer_traits, implementation=2))
     if layer_traits.cell is None:
@@ -97,11 +100,11 @@ def _traits_for_cudnn(layer: keras.layers.RNN) -> Traits:
 
 
 def _training_failures(layer: keras.layers.RNN) -> list[str]:
-    """Return a warning if training fails: Keras' attempt at cuDNN uses the masks of all gates as one."""
+    """Return a warning if training raises an error because Keras applies the dropout masks of all gates as one mask."""
     cell = layer.cell
     if layer.use_cudnn is False or cell.recurrent_dropout or not cell.dropout or cell.implementation != 1:
         return []
     return [
-        f"dropout={cell.dropout:g} with implementation=1 fails in training: Keras attempts cuDNN with the masks of all "
-        "gates as one mask; use_cudnn=False or implementation=2 avoids it"
+        f"dropout={cell.dropout:g} with implementation=1 fails in training: before it tries cuDNN, Keras applies the "
+        "masks of all gates as one mask; use_cudnn=False or implementation=2 avoids it"
     ]

@@ -38,7 +38,7 @@ class KernelRow:
     gpu_reasons: tuple[str, ...]
 
     def explanation(self) -> Hashable:
-        """Return all fields but the path; neighbors in the table with equal ones share their reasons."""
+        """Return all fields except the path; adjacent rows with the same explanation share one list of reasons."""
         return self.type, self.kernel, self.reasons, self.gpu_kernel, self.gpu_reasons
 
 

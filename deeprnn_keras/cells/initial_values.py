@@ -49,7 +49,7 @@ def map_weights(
         default = DEFAULT_DIAGONAL_INITIALIZER if is_diagonal else DEFAULT_INITIALIZERS[named_map.role]
         initializer = initializers[named_map.role] or keras.initializers.get(default)
         if isinstance(initializer, CellAware):
-            initializer = initializer.for_cell("rnn")  # it is applied to one block, and "rnn" has one
+            initializer = initializer.for_cell("rnn")  # called for one block at a time, and "rnn" has one block
         initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
         weights[named_map.name] = WeightDescription(named_map.shape, initial_value, named_map.role)
     return weights
@@ -89,7 +89,7 @@ def map_biases(
 def _each_block_by(
     initializer: InitializerObject, named_map: NamedMap, rows: tuple[int, ...], index: int
 ) -> InitialValue:
-    """Return a function that applies `initializer` to each block, of shape (*rows, width), with different seeds."""
+    """Return a function that initializes each block (*rows, width) with `initializer` and a different seed."""
 
     def initial_value(shape: Sequence[int], dtype: str | None = None) -> Tensor:
         blocks = [

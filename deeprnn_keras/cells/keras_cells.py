@@ -1,4 +1,4 @@
-"""Equations, weights, and traits of recurrent cells: those of Keras and those with equations."""
+"""Equations, weights, and traits of Keras' own recurrent cells and of subclasses of `RecurrentCell`."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def cell_name(cell: Cell) -> str | None:
 def stored_weights(cell: Cell) -> Mapping[str, Tensor]:
     """Return the weights {name: tensor} of a cell in the dtype in which they are stored, without autocasting.
 
-    Each variable is read exactly once: a custom gradient that receives a variable reads it again, and TensorFlow may
-    execute that read after the optimizer's assignment.
+    The weights are tensors, not variables, so that each variable is read exactly once: a custom gradient that receives
+    a variable reads it again, and TensorFlow may execute the second read after the optimizer's assignment.
     """
     with _compat.no_autocast():
         if isinstance(cell, RecurrentCell):

@@ -15,7 +15,8 @@ class MLPGateRNNCell(RecurrentCell):
         a_1 = x_t W + h_{t-1} U + b,  a_{j+1} = f_g(a_j) V_j + b_j,  h_t = f(a_{m+1})
 
     Weights, with d inputs: kernel W (d, k_1), recurrent_kernel U (h, k_1), bias b (k_1,), gate_kernel_j V_j
-    (k_j, k_{j+1}), gate_bias_j (k_{j+1},), where k_{m+1} = h: (d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h.
+    (k_j, k_{j+1}), gate_bias_j (k_{j+1},), where k_{m+1} = h. Their number is
+    (d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h.
 
     Initialization: W glorot_uniform, which preserves the variance of x; U orthogonal, which preserves all directions of
     the state up to the first non-linearity; V_j glorot_uniform, which was derived for layers with tanh; biases 0.
@@ -46,12 +47,12 @@ class MLPGateGRUCell(RecurrentCell):
 
         z, r = s(MLP(x_t, h_{t-1})),  g = f(MLP(x_t, r h_{t-1})),  h_t = z h_{t-1} + (1 - z) g
 
-    The reset gate multiplies the state before the product, as in Cho et al. 2014. The other form, after the product,
-    is not defined here, because the candidate is a perceptron. With `gate_units=()`, the cell equals
-    `keras.layers.GRUCell(reset_after=False)`.
+    The reset gate multiplies the state before the recurrent product, as in Cho et al. 2014. The form with the reset
+    gate after the product (`reset_after=True`) is not defined for a candidate that is a perceptron. With
+    `gate_units=()`, the cell equals `keras.layers.GRUCell(reset_after=False)`.
 
-    Weights, with d inputs: those of `MLPGateRNNCell` with G = 3 blocks of columns, update, reset, and candidate:
-    3 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
+    Weights, with d inputs: those of `MLPGateRNNCell` with G = 3 blocks of columns: update, reset, and candidate. Their
+    number is 3 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
 
     Initialization: as in `MLPGateRNNCell`, the matrices of each gate separately; biases 0.
 
@@ -80,11 +81,11 @@ class MLPGateLSTMCell(RecurrentCell):
 
     With `gate_units=()`, the cell equals `keras.layers.LSTMCell`.
 
-    Weights, with d inputs: those of `MLPGateRNNCell` with G = 4 blocks of columns, input, forget, candidate, and
-    output: 4 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
+    Weights, with d inputs: those of `MLPGateRNNCell` with G = 4 blocks of columns: input, forget, candidate, and
+    output. Their number is 4 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
 
-    Initialization: as in `MLPGateRNNCell`, the matrices of each gate separately; the last bias of the forget gate 1, so
-    that the cell initially keeps most of its state; all other biases 0.
+    Initialization: as in `MLPGateRNNCell`, the matrices of each gate separately; the last bias of the forget gate is 1,
+    so that the cell initially keeps most of its state; all other biases are 0.
 
     Args:
         units: h.

@@ -20,7 +20,7 @@ from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.initializers.seeding import InitializerObject
 from deeprnn_keras.keras_objects import ChecksConfig
 
-FIRST_WEIGHTS = ("kernel", "recurrent_kernel", "bias")  # the order of Keras' cells; the others follow
+FIRST_WEIGHTS = ("kernel", "recurrent_kernel", "bias")  # in the order of Keras' cells; other weights follow
 ROLES = ("kernel", "recurrent", "hidden", "bias")
 _FALLBACK_ROLE = {role: role for role in ROLES} | {"hidden": "kernel"}
 
@@ -32,9 +32,9 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
 
     A subclass only sets `equations_class`, a subclass of `Equations`. The methods of that class use only arithmetic,
     the activations, and `linear`. The cell therefore runs in `keras.layers.RNN` on every Keras backend, and in
-    `deeprnn_keras.RNN` and `DeepRNN` on the XLA implementation. There, the part that does not depend on the state is
-    computed for all steps at once, the gradient is derived from the equations, and the gradients of the weights are
-    computed after the loop as large matrix products.
+    `deeprnn_keras.RNN` and `DeepRNN` with the XLA implementation. That implementation computes the
+    part that does not depend on the state for all steps at once, derives the gradient from the equations, and computes
+    the gradients of the weights after the loop as large matrix products.
 
     Args:
         units: h.
@@ -242,7 +242,7 @@ def _serialized(
 
 
 def _columns(weight: Tensor, named_map: NamedMap, blocks: tuple[str, ...]) -> Tensor:
-    """Return the columns of some blocks of W or b, concatenated."""
+    """Return the named blocks of a weight or bias, concatenated."""
     if blocks == named_map.blocks:
         return weight
     parts = [weight[..., named_map.columns(block)] for block in blocks]
@@ -250,7 +250,7 @@ def _columns(weight: Tensor, named_map: NamedMap, blocks: tuple[str, ...]) -> Te
 
 
 def _activation(name: str, function: object) -> Callable[..., Tensor]:
-    """Return a Keras activation function; `name` is the argument that an error message names."""
+    """Return a Keras activation function; `name` is the argument's name for the error message."""
     try:
         return keras.activations.get(function)
     except ValueError:

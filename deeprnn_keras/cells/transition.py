@@ -18,15 +18,15 @@ EQUATIONS: dict[str, type[Transition]] = {"rnn": TransitionRNN, "gru": Transitio
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepTransitionCell(RecurrentCell):
-    """Deep-transition cell, DT-RNN or DT(S)-RNN with shortcuts: the state passes D stages from h_{t-1} to h_t.
+    """Deep-transition cell, DT-RNN or DT(S)-RNN with shortcuts: the state passes through D stages from h_{t-1} to h_t.
 
     Each stage is a recurrence of type `cell`. The pre-activations of its gates are, with s^(0) = h_{t-1}:
 
         stage 1:      x_t W_1 + s^(0) U_1 + b_1
-        stage k > 1:  s^(k-1) V_k + b_k,  and with shortcuts  + x_t W_k + s^(0) U_k
+        stage k > 1:  s^(k-1) V_k + b_k [+ x_t W_k + s^(0) U_k with shortcuts]
 
-    h_t = s^(D). The cell state c of an LSTM passes all stages, too. In a GRU, the reset gate multiplies the state
-    before the product (Cho et al. 2014). With depth=1, the cell equals Keras' `SimpleRNNCell`,
+    h_t = s^(D). The cell state c of an LSTM passes through all stages, too. In a GRU, the reset gate multiplies the
+    state before the recurrent product (Cho et al. 2014). With depth=1, the cell equals Keras' `SimpleRNNCell`,
     `GRUCell(reset_after=False)`, or `LSTMCell`.
 
     Weights (G gates: 1, 3, or 4; S = D with shortcuts, else 1): kernel (d, S G h), recurrent_kernel (h, S G h), bias

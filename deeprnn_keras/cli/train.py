@@ -39,7 +39,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     "data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Training data. For language models, a UTF-8 text file; it is divided into ten equal stretches, and the last "
+    help="Training data. For language models, a UTF-8 text file; it is divided into ten equal segments, and the last "
     "tenth of each is held out for validation. For other models, the file that the model's card (deeprnn info) names.",
 )
 @click.option("--quick", is_flag=True, help="Shorten training to about 2 minutes on 2 cores, for a first impression.")

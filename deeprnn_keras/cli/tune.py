@@ -65,19 +65,31 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 @click.option("--max-step-ms", type=float, help="Maximum duration of a training step on this machine, in ms.")
 @click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Search algorithm.  [default: bayesian]")
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="Maximum number of trials.  [default: 20; grid, hyperband: no limit]"
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    help="Maximum number of trials.  [default: 20; no limit for grid and hyperband]",
 )
 @click.option(
     "--minutes",
     type=MINUTES,
+    metavar="FLOAT",
     help="Time limit in minutes, including retraining the best model; it determines the updates per trial.",
 )
 @click.option(
     "--updates",
     type=click.IntRange(min=4),
+    metavar="INTEGER",
     help="Updates per trial.  [default: as many as --minutes permits, or about one minute]",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel trials.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    default=1,
+    show_default=True,
+    help="Number of parallel trials.",
+)
 @click.option(
     "--seed",
     type=int,

@@ -33,7 +33,7 @@ def resolve_options(
         child: Whether this process is a chief or a worker; its output directory may exist.
 
     Raises:
-        ValueError: If there is no search to resume, or an option differs from the one it was started with.
+        ValueError: If there is no search to resume, or an option differs from that of the search.
     """
     requested = {"model": name, "text": data and str(data.absolute()), **_grouped(options)}
     if resume:

@@ -15,25 +15,26 @@ from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Tensor
 
 PassPlan: TypeAlias = Callable[[int], Sequence[np.ndarray | Sequence[np.ndarray]]]
-"""Function from the number of a pass over the data to the columns of its plan, each with one row per batch."""
+"""Function from the index of a pass over the data to the columns of its plan, each with one entry per batch."""
 
 
 class Batches(tf.data.Dataset):
     """Dataset for `model.fit` that cuts its batches from arrays according to a plan.
 
-    The plan of a pass over the data is a table with one row per batch. It depends on the number of the pass only, not
-    on how often the dataset has been iterated: epoch 7 is the same whether or not the 6 epochs before it were run.
-    After `set_position`, the next iteration starts inside an epoch, which is how an interrupted run is resumed.
+    The plan of a pass over the data is a table with one row per batch. It depends only on the index of the pass, not
+    on how often the dataset has been iterated: epoch 7 has the same batches whether or not epochs 0 to 6 were run.
+    `set_position` lets the next iteration start within an epoch, so that an interrupted run can be resumed.
 
     Pass it to `fit` with `shuffle=False`. Keras never shuffles a `tf.data.Dataset`, but warns if `shuffle` is True.
 
     Args:
-        plan: Function from the number of a pass to the columns of its plan. All passes have the same number of rows.
+        plan: Function from the index of a pass to the columns of its plan. All passes have the same number of rows.
         signature: One `tf.TensorSpec` per column, for the entries of one row.
         make_batch: Function from the entries of a row to a batch for `fit`, in TensorFlow operations.
         about: Description that distinguishes this data from other data: a flat dictionary of JSON values. See
             `fingerprint`.
-        steps: Number of batches per epoch of `fit`; passes follow each other without a gap. None: one pass.
+        steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
+            previous one stopped.
 
     Attributes:
         about: The description.
@@ -60,16 +61,16 @@ class Batches(tf.data.Dataset):
         """Start the next iteration at a batch of an epoch; the iteration after it reads the following epoch in full.
 
         Args:
-            epoch: Number of the epoch, from 0.
-            batch: Number of the batch within the epoch, from 0.
+            epoch: Index of the epoch, from 0.
+            batch: Index of the batch within the epoch, from 0.
 
         Raises:
-            ValueError: If `epoch` is negative, or if an epoch has no such batch.
+            ValueError: If `epoch` is negative, or if `batch` is outside the epoch.
         """
         if not 0 <= batch < self._steps or epoch < 0:
             raise ValueError(
-                f"epoch must be at least 0 and batch must be in [0, {self._steps}), the batches of an epoch, "
-                f"got epoch={epoch} and batch={batch}"
+                f"epoch must be at least 0, and batch must be in [0, {self._steps}), because an epoch has "
+                f"{self._steps} batches, got epoch={epoch} and batch={batch}"
             )
         self._position = (int(epoch), int(batch))
 

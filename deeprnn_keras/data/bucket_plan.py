@@ -16,7 +16,7 @@ def bucket_boundaries(lengths: np.ndarray, num_buckets: int, boundaries: Sequenc
         lengths: Lengths of the sequences, (n,).
         num_buckets: Maximum number of buckets. The boundaries are quantiles of the lengths, so that the buckets hold
             about the same number of sequences.
-        boundaries: User-defined boundaries, in increasing order, instead of quantiles.
+        boundaries: User-defined boundaries, in increasing order. Replaces `num_buckets`.
 
     Returns:
         The boundaries in increasing order, int64.
@@ -57,13 +57,13 @@ def bucket_plan(
         lengths: Lengths of the sequences, (n,).
         boundaries: Maximum lengths of the buckets, see `bucket_boundaries`. Buckets without sequences are dropped.
         batch_size: Batch size; the last batch of a bucket may be smaller.
-        seed: Random seed of the order of sequences within their buckets, and of all batches. None keeps the order of
-            the sequences, and starts with the bucket of the shortest.
+        seed: Random seed of the order of sequences within their buckets, and of the order of all batches. None keeps
+            the order of the sequences, and starts with the bucket of the shortest sequences.
 
     Returns:
-        A function from the number of a pass to (indices of the sequences of each batch, T of each batch), which
-        differ from pass to pass while the number of batches does not; and the list of padded lengths T, one per
-        bucket, in increasing order, each the length of the longest sequence in the bucket.
+        plan: Function from the index of a pass to (indices of the sequences of each batch, T of each batch). With a
+            seed, the batches differ from pass to pass, but not their number.
+        padded_lengths: T of each bucket, in increasing order: the length of the longest sequence in the bucket.
 
     >>> import numpy as np
     >>> from deeprnn_keras.data.bucket_plan import bucket_plan
@@ -78,13 +78,13 @@ def bucket_plan(
     def plan(pass_number: int) -> tuple[list[np.ndarray], np.ndarray]:
         rng = None if seed is None else np.random.default_rng([seed, pass_number])
         batches: list[np.ndarray] = []
-        steps: list[int] = []
+        batch_lengths: list[int] = []
         for rows, length in zip(members, padded_lengths, strict=True):
             rows = rows if rng is None else rng.permutation(rows)
             in_bucket = [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
             batches += in_bucket
-            steps += [length] * len(in_bucket)
+            batch_lengths += [length] * len(in_bucket)
         order = np.arange(len(batches)) if rng is None else rng.permutation(len(batches))
-        return [batches[number] for number in order], np.array(steps, "int64")[order]
+        return [batches[number] for number in order], np.array(batch_lengths, "int64")[order]
 
     return plan, padded_lengths

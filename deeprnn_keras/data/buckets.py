@@ -19,7 +19,7 @@ class BucketedDataset(Batches):
     Sequences are assigned to buckets by length. Each batch comes from one bucket and is padded to the longest sequence
     of that bucket rather than of the batch. There are then at most `num_buckets` different lengths T, and XLA, which
     compiles the fused kernel once per length in 1 to 2 s, soon stops compiling. The last batch of a bucket may be
-    smaller. In every pass, the sequences are shuffled within their buckets, and then the batches of all buckets are
+    smaller. In every pass, the sequences are shuffled within their buckets, and then the order of all batches is
     shuffled. Pass the dataset to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no
     effect.
 
@@ -51,12 +51,12 @@ class BucketedDataset(Batches):
         num_buckets: Maximum number of buckets, which hold about the same number of sequences each.
         boundaries: User-defined maximum lengths of the buckets, in increasing order. Replaces `num_buckets`.
         padding: Id, or value of all features, after the end of a sequence.
-        masks: Whether x is (x, mask), with mask (B, T) of bool, True at real steps. It is for models with two inputs:
-            `DeepRNN(...)(x, mask=mask)`.
+        masks: Whether the inputs are (x, mask) instead of x, with mask (B, T) of bool, True at real steps. This
+            requires a model with two inputs: `DeepRNN(...)(x, mask=mask)`.
         weights: User-defined sample weights, >= 0: an array (n,), one per sequence; or, with targets per step, a list
             of arrays (T_i,).
-        shuffle: Whether to draw a new order for every epoch. False keeps the order of the sequences, and starts with
-            the bucket of the shortest.
+        shuffle: Whether to draw a new order for every epoch. False keeps the order of the sequences within each
+            bucket, and starts with the bucket of the shortest sequences.
         num_classes: Number of classes. If set, targets are checked to be class indices in [0, num_classes).
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
@@ -65,17 +65,17 @@ class BucketedDataset(Batches):
     Yields:
         With one target per sequence (x, y), or (x, y, weights) with weights (B,) if `weights` is set. With one target
         per step (x, y, weights), with weights (B, T): 0 at padding, and 1 or the user-defined weight at real steps; y
-        is 0 at padding. x is (B, T) or (B, T, d). `epoch_plan(epoch)` yields (indices of the sequences, T) for each
-        batch, for example to restore the order of what `predict` returned.
+        is 0 at padding. x is (B, T) or (B, T, d); with `masks=True`, (x, mask) replaces x. `epoch_plan(epoch)` yields
+        (indices of the sequences, T) for each batch, for example to restore the order of the outputs of `predict`.
 
     Attributes:
         padded_lengths: T of each bucket, in increasing order.
 
     Raises:
-        ValueError: If a sequence is empty, has another number of features than the first, or has only weights of 0;
-            if values are not finite; if the number, form, or values of the targets are wrong; if a real step equals
-            `padding` where that is an error; or if a size or `boundaries` is out of range. The message names the
-            sequence.
+        ValueError: If a sequence is empty, has another number of features than the first, or has no weight above 0; if
+            values are not finite; if the number, shapes, or values of the targets are invalid; if a real step equals
+            `padding` as described above; or if a size or `boundaries` is out of range. For a single invalid sequence,
+            the message contains its index.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN
@@ -152,7 +152,7 @@ def _numeric_array(name: str, number: int, value: ArrayLike) -> np.ndarray:
 
 def _checked_dtype(name: str, values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     """Return `to_model_dtype(values)` if no value overflows and all are finite."""
-    with np.errstate(over="ignore"):  # numbers that overflow float32 become inf, which is rejected below
+    with np.errstate(over="ignore"):  # values that overflow float32 become inf, which is rejected below
         converted = to_model_dtype(values)
     invalid = ~np.isfinite(converted) if converted.dtype == "float32" else converted != values
     _check_all(name, f"finite numbers in the range of {converted.dtype}", invalid, values, lengths)
@@ -252,7 +252,7 @@ def _check_padding_is_unique(values: np.ndarray, padding: np.generic, lengths: n
     rows = np.flatnonzero((values == padding).reshape(len(values), -1).all(1))
     if len(rows):
         raise ValueError(
-            f"padding must differ from every real step, because a mask derived from it would skip the step, got "
+            f"padding must differ from every real step, because a mask derived from it would exclude the step, got "
             f"padding={padding}, which equals {_describe_row(rows[0], lengths)} ({len(rows)} steps in total); use "
             "another padding or masks=True"
         )
@@ -277,7 +277,7 @@ def _check_all(name: str, supported: str, invalid: np.ndarray, values: np.ndarra
 
 
 def _describe_row(row: int, lengths: np.ndarray | None) -> str:
-    """Return the position of a row among concatenated sequences of `lengths`, or for None among sequences."""
+    """Return the sequence and the step of a row of concatenated sequences; without `lengths`, a row is a sequence."""
     if lengths is None:
         return f"sequence {row}"
     number = int(np.searchsorted(np.cumsum(lengths), row, side="right"))

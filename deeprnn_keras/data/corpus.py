@@ -14,14 +14,14 @@ from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary
 
-STRETCHES = 10
-HELD_OUT = 0.1
+NUM_SEGMENTS = 10
+VALIDATION_FRACTION = 0.1
 WHITE_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
 class TextSplit:
-    """Training and validation pieces of a text, which do not overlap. No sequence may cross the end of a piece.
+    """Training and validation pieces of a text, which do not overlap. A sequence must not span two pieces.
 
     Attributes:
         train: Pieces of the training text.
@@ -91,34 +91,35 @@ class TextCorpus:
             raise ValueError(f"text file {str(path)!r} is empty; pass a file with text")
         return cls(text, path.name, vocabulary)
 
-    def split(self, stretches: int = STRETCHES, fraction: float = HELD_OUT) -> TextSplit:
-        """Split the text into equal stretches, and hold out the end of each for validation.
+    def split(self, segments: int = NUM_SEGMENTS, fraction: float = VALIDATION_FRACTION) -> TextSplit:
+        """Split the text into segments of equal length, and hold out the end of each for validation.
 
-        A text changes from its beginning to its end. Taking a part of every stretch makes the two sets similar.
+        The language and the topics of a text can change from its beginning to its end. Because every segment
+        contributes to both sets, the two sets are similar.
 
         Args:
-            stretches: Number of stretches.
-            fraction: Fraction of each stretch that is held out.
+            segments: Number of segments.
+            fraction: Fraction of each segment that is held out.
         """
-        stretches = checks.positive_int("stretches", stretches)
+        segments = checks.positive_int("segments", segments)
         fraction = checks.fraction("fraction", fraction)
-        borders = [self._next_boundary(len(self.text) * k // stretches) for k in range(stretches + 1)]
+        boundaries = [self._next_boundary(len(self.text) * k // segments) for k in range(segments + 1)]
         train, validation = [], []
-        for start, end in pairwise(borders):
+        for start, end in pairwise(boundaries):
             cut = self._next_boundary(end - round((end - start) * fraction))
             train.append(self.text[start:cut])
             validation.append(self.text[cut:end])
         return TextSplit(tuple(train), tuple(validation))
 
     def _next_boundary(self, position: int) -> int:
-        """Return `position`, moved to the end of the word for a vocabulary of words."""
+        """Return `position`; for a vocabulary of words, move it to the end of the word."""
         if self.vocabulary.unit != "word" or position == 0:
             return position
         white_space = WHITE_SPACE.search(self.text, position)
         return white_space.start() if white_space else len(self.text)
 
     def prefix(self, piece: str, length: int) -> str:
-        """Return the first `length` characters of a text, extended to the end of the word for a vocabulary of words."""
+        """Return the first `length` characters of a text; for a vocabulary of words, complete the last word."""
         white_space = WHITE_SPACE.search(piece, length) if self.vocabulary.unit == "word" else None
         return piece[: white_space.start() if white_space else length]
 

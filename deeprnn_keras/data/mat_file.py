@@ -1,7 +1,8 @@
-"""Cell arrays of a MATLAB file, read by scipy in a process of its own.
+"""Cell arrays of a MATLAB file, read by scipy in a child process.
 
-A damaged file can crash scipy's reader, and with it the process, or make it allocate any amount of memory. The child
-process has a memory limit, writes a NumPy archive to its standard output, and may crash.
+A damaged file can crash scipy's reader together with its process, or make it allocate unlimited memory. The child
+process has a memory limit and writes a NumPy archive to its standard output. A crash of the child process is reported
+as a `DamagedFileError`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from deeprnn_keras import extras
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.reading import DamagedFileError, require_regular_file
 
-MEMORY_LIMIT = 4 * 2**30  # bytes of address space, of which Python and scipy take most of one GiB
+MEMORY_LIMIT = 4 * 2**30  # bytes of address space; Python and scipy alone require almost 1 GiB
 TIMEOUT = 120.0  # seconds
 
 
@@ -32,7 +33,7 @@ def read_cell_arrays(path: PathLike, names: Sequence[str]) -> dict[str, list[np.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        DamagedFileError: If the file is damaged, or does not hold these cell arrays with real numbers.
+        DamagedFileError: If the file is damaged, or does not contain these cell arrays with real numbers.
         ImportError: If scipy is not installed.
     """
     extras.package_directory("scipy", "data", "Reading MATLAB files")
@@ -40,18 +41,20 @@ def read_cell_arrays(path: PathLike, names: Sequence[str]) -> dict[str, list[np.
     command = [sys.executable, "-m", __name__, str(path), *names]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, env=environment, check=False)
+        result = subprocess.run(command, capture_output=True, timeout=TIMEOUT, env=environment, check=False)
     except subprocess.TimeoutExpired:
         raise DamagedFileError(path, f"not a MATLAB file, or damaged: reading took more than {TIMEOUT:.0f} s") from None
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()
-        raise DamagedFileError(path, f"not a MATLAB file with cell arrays {', '.join(names)}: {_last(reason, done)}")
-    with np.load(io.BytesIO(done.stdout)) as archive:
+    if result.returncode:
+        raise DamagedFileError(
+            path, f"not a MATLAB file with cell arrays {', '.join(names)}: {_failure_reason(result)}"
+        )
+    with np.load(io.BytesIO(result.stdout)) as archive:
         return {name: [archive[f"{name}/{number}"] for number in range(archive[name])] for name in names}
 
 
-def _last(lines: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> str:
-    return lines[-1][:200] if lines else f"its reader ended with exit code {done.returncode}"
+def _failure_reason(result: subprocess.CompletedProcess[bytes]) -> str:
+    lines = result.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else f"the reader process ended with exit code {result.returncode}"
 
 
 def _limit_memory() -> None:
@@ -68,7 +71,9 @@ def _arrays_of_cells(stored: np.ndarray, name: str) -> list[np.ndarray]:
     arrays = [np.asarray(cell) for cell in stored.ravel(order="F")]
     for array in arrays:
         if array.dtype.kind not in "buif":
-            raise ValueError(f"{name} holds a cell of type {array.dtype}, not real numbers")
+            raise ValueError(
+                f"{name} contains a cell of type {array.dtype}, which is not supported; cells must contain real numbers"
+            )
     return arrays
 
 
@@ -86,7 +91,7 @@ def _main(path: str, *names: str) -> None:
             arrays = _arrays_of_cells(stored[name], name)
             archive |= {name: np.array(len(arrays))}
             archive |= {f"{name}/{number}": array for number, array in enumerate(arrays)}
-    except Exception as error:  # reported to the parent process, which names the file
+    except Exception as error:  # reported to the parent process, which adds the path of the file
         sys.exit(f"{type(error).__name__}: {error}")
     buffer = io.BytesIO()
     np.savez(buffer, **archive)  # pyright: ignore[reportArgumentType]  # keywords are names of arrays

@@ -13,7 +13,7 @@ from deeprnn_keras._types import ArrayLike, PathLike
 from deeprnn_keras.data.music import FRAMES_PER_QUARTER, LOWEST_NOTE
 
 TICKS_PER_QUARTER = 480
-VELOCITY = 72  # of 127: mezzo-forte
+VELOCITY = 72  # in [1, 127]; corresponds to mezzo-forte
 
 
 def write_midi(
@@ -24,7 +24,9 @@ def write_midi(
     quarters_per_minute: float = 72.0,
     lowest: int = LOWEST_NOTE,
 ) -> None:
-    """Save a piano roll as a MIDI file with one piano track. A note in consecutive frames is one held note.
+    """Save a piano roll as a MIDI file with one piano track.
+
+    A note that sounds in consecutive frames is written once, as a held note.
 
     Args:
         roll: Piano roll (T, K), positive where note `lowest` + k sounds.
@@ -45,8 +47,8 @@ def write_midi(
     roll = np.asarray(roll)
     if roll.ndim != 2 or not len(roll) or lowest < 0 or lowest + roll.shape[1] > 128:
         raise ValueError(
-            f"roll must have shape (T, K) with T at least 1 and notes lowest={lowest} to at most 127, "
-            f"got shape {roll.shape}"
+            f"roll must have shape (T, K) with T at least 1 and MIDI notes from lowest to lowest + K - 1 in [0, 127], "
+            f"got shape {roll.shape} and lowest={lowest}"
         )
     ticks_per_frame = TICKS_PER_QUARTER // checks.positive_int("frames_per_quarter", frames_per_quarter)
     tempo = checks.positive("quarters_per_minute", quarters_per_minute)
@@ -65,7 +67,7 @@ def write_midi(
 
 
 def _note_events(sounding: np.ndarray) -> Iterator[tuple[int, int, bool]]:
-    """Yield (frame, note, whether it starts) in the order of time; within a frame, notes end before others start."""
+    """Yield (frame, note, whether it starts) in chronological order; within a frame, notes end before others start."""
     silence = np.zeros((1, sounding.shape[1]), bool)
     changes = np.diff(np.concatenate([silence, sounding, silence]).astype(int), axis=0)
     for frame, change in enumerate(changes):

@@ -16,7 +16,7 @@ PERMUTATION_SEED = 92_916
 
 
 def sequential_mnist(path: PathLike | None = None, permuted: bool = False) -> SeriesSplit:
-    """Return MNIST as sequences: handwritten digits, 28 x 28 pixels of 0 to 255, read pixel by pixel.
+    """Return MNIST as sequences: handwritten digits, 28 x 28 pixels with values 0 to 255, read pixel by pixel.
 
     60,000 images are for training and 10,000 for testing (LeCun, Bottou, Bengio & Haffner 1998). Le, Jaitly & Hinton
     2015 use them as sequences.
@@ -30,8 +30,8 @@ def sequential_mnist(path: PathLike | None = None, permuted: bool = False) -> Se
         A `SeriesSplit` of series (784, 1), with the digits as targets.
 
     Raises:
-        FileNotFoundError: If the file does not exist, or if the download fails; the message says which file to put
-            where.
+        FileNotFoundError: If the file does not exist, or if the download fails; the message contains the URL of the
+            file and, after a failed download, the path where it is expected.
         ValueError: If the file is not MNIST.
 
     >>> import numpy as np, pathlib, tempfile
@@ -66,5 +66,5 @@ def _download() -> Path:
     except Exception as error:  # Keras raises a bare Exception if the download fails
         cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
         raise FileNotFoundError(
-            f"MNIST could not be downloaded ({error}); put the file {URL} at {str(cached)!r}, or pass its path"
+            f"MNIST could not be downloaded ({error}); save {URL} as {str(cached)!r}, or pass the path of the file"
         ) from error

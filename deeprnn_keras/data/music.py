@@ -20,16 +20,16 @@ FRAMES_PER_QUARTER = 2
 CHORALES = Path("corpus/bach")
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 NUM_PARTS = 4
-# scipy raises these for files of other contents, NotImplementedError for those of MATLAB 7.3, which are HDF5
-WRONG_FILE = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
+# exceptions of scipy for files with unexpected contents; NotImplementedError: MATLAB 7.3 files, which are HDF5
+FORMAT_ERRORS = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
 
 
 class Note(NamedTuple):
     """A note of a score.
 
     Attributes:
-        start: Time of its start, in quarter notes from the beginning.
-        end: Time of its end.
+        start: Time of its start, in quarter notes from the beginning of the score.
+        end: Time of its end, in the same unit.
         pitch: MIDI note.
     """
 
@@ -41,13 +41,13 @@ class Note(NamedTuple):
 def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) -> SeriesSplit:
     """Return the four-part chorales of Johann Sebastian Bach, with the next frame as the target of each frame.
 
-    The scores are read from the files of the package music21, which is not imported; repeats are played once. The
-    split is defined by this package: of every ten catalogue numbers, in their order, the first eight are for training,
-    the ninth for validation, and the tenth for testing, so that versions of one work are in the same part.
+    The scores are read from the files of the package music21, which is not imported; repeat signs are ignored.
+    The split is defined by this package: of every ten catalogue numbers, in their order, the first eight are for
+    training, the ninth for validation, and the tenth for testing, so that versions of a work are in the same subset.
 
     Args:
         frames_per_quarter: Number of frames per quarter note: 1, 2, or 4.
-        keys: Number of keys, 1 to 12, in which each training piece is contained: the original, and transpositions by
+        keys: Number of keys, 1 to 12, in which each training piece is included: the original, and transpositions by
             -1, 1, -2, 2, ... semitones. 1: the original only.
 
     Returns:
@@ -68,7 +68,7 @@ def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) 
     if keys not in range(1, 13):
         raise ValueError(f"keys must be an integer from 1 to 12, got {keys!r}")
     directory = extras.package_directory("music21", "data", "Reading the Bach chorales") / CHORALES
-    works: dict[str, list[np.ndarray]] = {}  # catalogue number: its chorales
+    works: dict[str, list[np.ndarray]] = {}  # chorales by catalogue number
     for path in sorted(directory.glob("bwv*.mxl")):
         roll = read_score(path, frames_per_quarter)
         if roll is not None:
@@ -83,7 +83,7 @@ def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) 
         parts[{8: "validation", 9: "test"}.get(number % 10, "train")] += work
     transpositions = [(key + 1) // 2 * (-1) ** key for key in range(keys)]  # 0, -1, 1, -2, 2, ...
     parts["train"] = [np.roll(roll, semitones, axis=1) for semitones in transpositions for roll in parts["train"]]
-    return SeriesSplit(name="Bach chorales", **{part: next_frames(rolls) for part, rolls in parts.items()})
+    return SeriesSplit(name="Bach chorales", **{part: label_with_next_frames(rolls) for part, rolls in parts.items()})
 
 
 def piano_rolls(path: PathLike) -> SeriesSplit:
@@ -100,7 +100,7 @@ def piano_rolls(path: PathLike) -> SeriesSplit:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file has other contents.
+        ValueError: If the file does not contain these cell arrays.
         ImportError: If scipy is not installed.
 
     >>> import numpy as np, scipy.io, tempfile, pathlib
@@ -123,18 +123,22 @@ def piano_rolls(path: PathLike) -> SeriesSplit:
         train, validation, test = (
             [np.asarray(roll, "float32") for roll in stored[f"{part}data"][0]] for part in ("train", "valid", "test")
         )
-    except (scipy_io.matlab.MatReadError, *WRONG_FILE) as error:
+    except (scipy_io.matlab.MatReadError, *FORMAT_ERRORS) as error:
         raise ValueError(
             f"piano roll file {str(path)!r} must hold cell arrays traindata, validdata, and testdata: {error}"
         ) from error
     wrong = [roll.shape for roll in (*train, *validation, *test) if roll.ndim != 2 or roll.shape[1] != NUM_NOTES]
     if wrong:
-        raise ValueError(f"piano roll file {str(path)!r} must hold rolls (T, {NUM_NOTES}), got a roll {wrong[0]}")
+        raise ValueError(
+            f"piano roll file {str(path)!r} must hold rolls (T, {NUM_NOTES}), got a roll of shape {wrong[0]}"
+        )
     name = path.stem.replace("_", " ")
-    return SeriesSplit(next_frames(train), next_frames(test), next_frames(validation), name)
+    return SeriesSplit(
+        label_with_next_frames(train), label_with_next_frames(test), label_with_next_frames(validation), name
+    )
 
 
-def next_frames(rolls: Sequence[np.ndarray]) -> LabeledSeries:
+def label_with_next_frames(rolls: Sequence[np.ndarray]) -> LabeledSeries:
     """Return rolls as series of frames, with the next frame as the target of each."""
     return LabeledSeries([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
 
@@ -142,7 +146,7 @@ def next_frames(rolls: Sequence[np.ndarray]) -> LabeledSeries:
 def read_score(path: Path, frames_per_quarter: int = FRAMES_PER_QUARTER) -> np.ndarray | None:
     """Return the piano roll (T, 88), float32, of a compressed MusicXML score of four parts.
 
-    A note sounds in the frames that start while it lasts. The first frame is the first beat of the score.
+    A note is marked in all frames that start during the note. The first frame starts at the first beat of the score.
 
     Args:
         path: Path of the .mxl file.
@@ -160,7 +164,7 @@ def read_score(path: Path, frames_per_quarter: int = FRAMES_PER_QUARTER) -> np.n
     notes = [note for part in parts for note in _notes(part)]
     roll = np.zeros((int(max(note.end for note in notes) * frames_per_quarter), NUM_NOTES), "float32")
     for note in notes:
-        first, last = (-(-time * frames_per_quarter // 1) for time in (note.start, note.end))  # rounded up
+        first, last = (-(-time * frames_per_quarter // 1) for time in (note.start, note.end))  # ceiling
         roll[int(first) : int(last), note.pitch - LOWEST_NOTE] = 1
     return roll
 
@@ -179,7 +183,7 @@ def _notes(part: ElementTree.Element) -> list[Note]:
             elif item.tag == "forward":
                 time += length
             elif item.tag == "note" and item.find("grace") is None:
-                in_chord = item.find("chord") is not None  # starts with the previous note
+                in_chord = item.find("chord") is not None  # starts at the same time as the previous note
                 start = previous_start if in_chord else time
                 previous_start, time = start, time if in_chord else time + length
                 pitch = item.find("pitch")

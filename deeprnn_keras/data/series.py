@@ -1,4 +1,4 @@
-"""Labeled series that need no network: Japanese vowels, handwritten digits, and the adding problem."""
+"""Labeled series that require no download: Japanese vowels, handwritten digits, and the adding problem."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from deeprnn_keras import checks, extras
 
-VOWELS = Path("datasets/data/JapaneseVowels")
+VOWELS_DIRECTORY = Path("datasets/data/JapaneseVowels")
 NUM_TEST_DIGITS = 397
 
 
@@ -64,7 +64,7 @@ def japanese_vowels() -> SeriesSplit:
     >>> len(data.train), len(data.test), data.train.series[0].shape
     (270, 370, (20, 12))
     """
-    directory = extras.package_directory("sktime", "data", "Reading the Japanese vowels") / VOWELS
+    directory = extras.package_directory("sktime", "data", "Reading the Japanese vowels") / VOWELS_DIRECTORY
     paths = [directory / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST")]
     for path in paths:
         if not path.is_file():
@@ -85,7 +85,7 @@ def _read_ts(path: Path) -> LabeledSeries:
 
 
 def digits() -> SeriesSplit:
-    """Return handwritten digits, 8 x 8 pixels of 0 to 16, read pixel by pixel: 64 steps of one feature.
+    """Return handwritten digits, 8 x 8 pixels with values 0 to 16, read pixel by pixel: 64 steps of one feature.
 
     The first 1,400 of the 1,797 digits are for training and the last 397, by other writers, for testing; the targets
     are the digits. This is scikit-learn's copy of the test set in the UCI archive (Alpaydin & Kaynak 1998, CC BY 4.0).

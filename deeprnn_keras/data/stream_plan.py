@@ -7,18 +7,18 @@ from typing import NoReturn, TypeAlias
 
 import numpy as np
 
-# Merity et al. 2017: standard deviation of T, share of the batches with mean T / 2, and minimum
-LENGTH_STD, HALF_LENGTH_SHARE, MIN_LENGTH = 5.0, 0.05, 5
+# Merity et al. 2017: standard deviation of the lengths, fraction of batches with mean T / 2, and minimum length
+LENGTH_STD, HALF_LENGTH_FRACTION, MIN_LENGTH = 5.0, 0.05, 5
 
 StreamPlan: TypeAlias = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Function from the number of a pass to (offsets (steps, n), T (steps,), reset_mask (steps, n)), one row per batch."""
+"""Function from the index of a pass to (offsets (steps, n), T (steps,), reset_mask (steps, n)), one row per batch."""
 
 
 def fixed_length_plan(sizes: Sequence[int], batch_size: int, length: int, lookahead: int = 0) -> StreamPlan:
     """Return the plan of batches of T steps, which is the same in every pass.
 
     Args:
-        sizes: Number of steps in each piece, without `lookahead`.
+        sizes: Number of steps in each piece, `lookahead` excluded.
         batch_size: Number of parallel streams, n.
         length: Number of steps per batch, T.
         lookahead: 1 if each piece has one more step, which serves as a target only.
@@ -42,12 +42,12 @@ def fixed_length_plan(sizes: Sequence[int], batch_size: int, length: int, lookah
 
 
 def random_length_plan(size: int, batch_size: int, length: int, seed: int) -> StreamPlan:
-    """Return the plan of batches of random lengths, which differ from pass to pass while their number does not.
+    """Return the plan of batches of random lengths. The lengths differ from pass to pass, but not their number.
 
     Args:
         size: Number of steps of the stream.
         batch_size: Number of parallel streams, n.
-        length: Mean of the full lengths, T.
+        length: T. The lengths have mean T, or with probability 0.05 mean T / 2.
         seed: Random seed of the lengths.
 
     Raises:
@@ -56,7 +56,7 @@ def random_length_plan(size: int, batch_size: int, length: int, seed: int) -> St
     stream_size = size // batch_size
     if stream_size < length:
         _raise_too_short([size], batch_size, length, 1)
-    steps = max(1, round(stream_size / ((1 - HALF_LENGTH_SHARE) * length + HALF_LENGTH_SHARE * length / 2)))
+    steps = max(1, round(stream_size / ((1 - HALF_LENGTH_FRACTION) * length + HALF_LENGTH_FRACTION * length / 2)))
 
     def plan(pass_number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         lengths = random_lengths(stream_size, steps, length, np.random.default_rng([seed, pass_number]))
@@ -68,14 +68,15 @@ def random_length_plan(size: int, batch_size: int, length: int, seed: int) -> St
 
 
 def random_lengths(total: int, steps: int, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `steps` random lengths that sum to `total`: N(T, 5), or with probability 0.05 N(T / 2, 5), at least 5."""
-    mean = np.where(rng.random(steps) < HALF_LENGTH_SHARE, length / 2, length)
+    """Return `steps` random lengths with sum `total`: N(T, 5²), or with probability 0.05 N(T / 2, 5²), at least 5."""
+    mean = np.where(rng.random(steps) < HALF_LENGTH_FRACTION, length / 2, length)
     lengths = np.maximum(rng.normal(mean, LENGTH_STD).astype("int64"), MIN_LENGTH)
     missing = total - lengths.sum()
     lengths += missing // steps
     lengths[rng.permutation(steps)[: missing % steps]] += 1
     minimum = min(MIN_LENGTH, total // steps)
-    while lengths.min() < minimum:  # the corrections above can go below the minimum; the sum has to stay
+    # the corrections above can reduce lengths below the minimum; the sum must not change
+    while lengths.min() < minimum:
         lengths[lengths.argmax()] -= 1
         lengths[lengths.argmin()] += 1
     return lengths

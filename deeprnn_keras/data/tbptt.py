@@ -28,12 +28,12 @@ class TBPTTDataset(Batches):
         batch_size: Number of parallel streams, n.
         bptt: Number of steps per batch, T.
         targets: One target per step, in the form of `stream`. None: the next step.
-        reset_mask: Whether to yield (x, reset_mask) as inputs. The mask (n,) of bool is True for rows whose states are
-            to be reset: all rows of the first batch of a pass, and rows that start another piece.
-        random_bptt: Whether to draw the length of each batch from N(T, 5), or with probability 0.05 from N(T / 2, 5),
+        reset_mask: Whether to yield (x, reset_mask) as inputs. The mask (n,) of bool is True for rows whose states must
+            be reset: all rows of the first batch of a pass, and rows that start a new piece.
+        random_bptt: Whether to draw the length of each batch from N(T, 5²), or with probability 0.05 from N(T / 2, 5²),
             at least 5 (Merity et al. 2017). Lengths are then adjusted by a few steps so that every pass reads the
             whole stream in the same number of batches. Pieces are read as one stream. The learning rate should be
-            proportional to the length, which `LearningRate(..., data)` and `Recipe` take care of.
+            proportional to the length of each batch; `LearningRate(..., data)` and `Recipe` scale it accordingly.
         num_symbols: Number of different ids, V. If set, ids are checked to be in [0, V).
         seed: Random seed of the lengths. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass over the streams.
@@ -128,7 +128,7 @@ class TBPTTDataset(Batches):
 
 
 def _arrays(values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
-    """Return a list of arrays as arrays, and an array or a list of numbers as one array."""
+    """Return one array for an array or a list of numbers, and one array per entry for a list of arrays."""
     arrays = [np.asarray(piece) for piece in values] if isinstance(values, (list, tuple)) else [np.asarray(values)]
     return [np.asarray(values)] if arrays and all(array.ndim == 0 for array in arrays) else arrays
 
@@ -139,7 +139,7 @@ def _pieces(stream: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
     for number, piece in enumerate(pieces):
         if piece.ndim not in (1, 2) or piece.shape[1:] != pieces[0].shape[1:]:
             raise ValueError(
-                "stream must be ids (N,) or features (N, d), or a list of such arrays of equal d, "
+                "stream must be ids (N,) or features (N, d), or a list of such arrays with the same d, "
                 f"got shape {piece.shape} for piece {number}"
             )
         if not len(piece):
@@ -154,7 +154,7 @@ def _target_pieces(targets: ArrayLike | Sequence[ArrayLike], pieces: list[np.nda
     arrays = _arrays(targets)
     found, expected = [len(array) for array in arrays], [len(piece) for piece in pieces]
     if found != expected:
-        raise ValueError(f"targets must have one row per step of stream, {expected} rows for its pieces, got {found}")
+        raise ValueError(f"targets must have one row per step of each piece of stream, {expected}, got {found}")
     return arrays
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from typing_extensions import override
 
 LETTERS = " abcdefghijklmnopqrstuvwxyz\ufffd"
-MAX_SHOWN = 10  # unknown symbols in an error message
+MAX_LISTED = 10  # maximum number of unknown symbols that an error message lists
 
 
 class TextVocabulary(Protocol):
@@ -25,7 +25,7 @@ class TextVocabulary(Protocol):
 
     @property
     def symbols(self) -> str | tuple[str, ...] | int:
-        """Characters, words, or the number of bytes, as in a configuration."""
+        """String of characters, tuple of words, or number of byte values."""
         ...
 
     def __len__(self) -> int: ...
@@ -40,7 +40,9 @@ class TextVocabulary(Protocol):
 
 
 def letters_only(text: str) -> str:
-    """Return a text in lower-case letters a to z, with one space for each run of other characters (D2L 9.2).
+    """Return a text in lower-case letters a to z, with one space for each run of other characters.
+
+    This is the preprocessing of Dive into Deep Learning, section 9.2.
 
     >>> letters_only("Time, 1895!")
     'time '
@@ -72,7 +74,7 @@ class Vocabulary:
         duplicates = [symbol for symbol, count in Counter(symbols).items() if count > 1]
         if duplicates or not symbols:
             raise ValueError(
-                f"symbols must be a non-empty string of different characters, got {symbols!r}"
+                f"symbols must be a non-empty string of distinct characters, got {symbols!r}"
                 + (f" with duplicates {duplicates}" if duplicates else "")
             )
         self.symbols = str(symbols)
@@ -117,7 +119,7 @@ class Vocabulary:
         if not known.all() and unknown == "error":
             raise ValueError(
                 f"text must contain only the {len(self)} characters of the vocabulary, got "
-                f"{count_unknown(map(chr, codes[~known]))}; remove them, or skip them with unknown='skip' "
+                f"{describe_unknown(map(chr, codes[~known]))}; remove them, or skip them with unknown='skip' "
                 "(on the command line: --skip-unknown)"
             )
         return self._order[positions[known]].astype("int32")
@@ -133,11 +135,11 @@ def check_unknown(unknown: str) -> None:
         raise ValueError(f"unknown must be 'error' or 'skip', got {unknown!r}")
 
 
-def count_unknown(symbols: Iterable[str]) -> str:
-    """Return a list of unknown symbols, the most frequent first, with the number of times that each occurs."""
+def describe_unknown(symbols: Iterable[str]) -> str:
+    """Return the unknown symbols and their counts for an error message, the most frequent first."""
     counts = Counter(symbols).most_common()
-    shown = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in counts[:MAX_SHOWN])
-    return shown + (f" and {len(counts) - MAX_SHOWN} others" if len(counts) > MAX_SHOWN else "")
+    listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in counts[:MAX_LISTED])
+    return listed + (f" and {len(counts) - MAX_LISTED} others" if len(counts) > MAX_LISTED else "")
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -28,7 +28,7 @@ def token_windows(
 
         x = ids[s : s + T],  y = ids[s + 1 : s + 1 + T],  s = 0, stride, 2 stride, ...
 
-    No window crosses the border of a piece; the remainder at its end is dropped. With `shuffle` the order differs from
+    No window spans two pieces; the remainder at the end of a piece is dropped. With `shuffle`, the order differs from
     epoch to epoch. (After `keras.utils.set_random_seed`, `fit` with NumPy arrays repeats one order on TensorFlow.)
 
     Args:
@@ -103,8 +103,8 @@ def series_windows(
 
         x = values[s : s + T],  y = targets[s + T : s + T + horizon],  s = 0, stride, 2 stride, ...
 
-    No window crosses the border of a series; the remainder at its end is dropped. With `shuffle` the order differs
-    from epoch to epoch.
+    No window spans two series; the remainder at the end of a series is dropped. With `shuffle`, the order differs from
+    epoch to epoch.
 
     Args:
         values: One series, an array (steps,) or (steps, d), or a list of such arrays that do not continue each other.
@@ -178,7 +178,7 @@ def series_windows(
 
 
 def _window_plan(starts: np.ndarray, batch_size: int, seed: int | None) -> Callable[[int], tuple[list[np.ndarray]]]:
-    """Return the function from the number of a pass to the starts of the windows of each batch.
+    """Return the function from the index of a pass to the starts of the windows of each batch.
 
     Args:
         starts: Starts of all windows.
@@ -203,7 +203,7 @@ def _ids(piece: ArrayLike) -> np.ndarray:
 
 
 def _series(name: str, values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
-    """Return series as float32 arrays (steps, d) of equal d, all of them finite."""
+    """Return series as finite float32 arrays (steps, d) with the same d."""
     several = isinstance(values, (list, tuple)) and not all(np.ndim(entry) == 0 for entry in values)
     arrays = [np.asarray(entry) for entry in (values if several else [values])]
     for number, array in enumerate(arrays):

@@ -11,7 +11,7 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary, check_unknown, count_unknown
+from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary, check_unknown, describe_unknown
 
 UNKNOWN, END_OF_LINE, PADDING = "<unk>", "<eos>", "<pad>"
 
@@ -34,8 +34,8 @@ class WordVocabulary:
     """Vocabulary of words, which are separated by white space. The id of a word is its index in `words`.
 
     Args:
-        words: Different strings. "<unk>", if among them, replaces every unknown word, and "<eos>" the end of a line,
-            as in the Penn Treebank files of Mikolov et al. 2010.
+        words: Distinct strings. "<unk>", if it is one of them, represents every unknown word, and "<eos>" represents
+            the end of a line, as in the Penn Treebank files of Mikolov et al. 2010.
 
     Attributes:
         words: The words.
@@ -57,7 +57,7 @@ class WordVocabulary:
         invalid = [word for word in self.words if not isinstance(word, str) or len(word.split()) != 1]
         if duplicates or invalid or not self.words:
             raise ValueError(
-                f"words must be different strings without white space, got {len(self.words)} words with duplicates "
+                f"words must be distinct strings without white space, got {len(self.words)} words with duplicates "
                 f"{duplicates[:5]} and invalid words {invalid[:5]}"
             )
         self._ids = {word: index for index, word in enumerate(self.words)}
@@ -84,7 +84,7 @@ class WordVocabulary:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The words, which describe the vocabulary in a configuration."""
+        """The words, as in the attribute `words`."""
         return self.words
 
     @property
@@ -112,7 +112,7 @@ class WordVocabulary:
 
         Args:
             text: The text.
-            unknown: "error", or "skip" to omit unknown words. No word is unknown to a vocabulary with "<unk>".
+            unknown: "error", or "skip" to omit unknown words. It has no effect if the vocabulary contains "<unk>".
 
         Raises:
             ValueError: If `unknown` is "error" and the text has unknown words; the message lists and counts them.
@@ -126,7 +126,7 @@ class WordVocabulary:
             if unknown_words:
                 raise ValueError(
                     f"text must contain only the {len(self)} words of the vocabulary, got "
-                    f"{count_unknown(unknown_words)}; add the word '<unk>' to the vocabulary to represent them, or "
+                    f"{describe_unknown(unknown_words)}; add the word '<unk>' to the vocabulary to represent them, or "
                     "skip them with unknown='skip'"
                 )
         ids = (self._ids.get(word, unknown_id) for word in words)
@@ -139,7 +139,7 @@ class WordVocabulary:
 
 
 class ByteVocabulary:
-    """Vocabulary of the 256 bytes of UTF-8 text. It encodes every text, so that no character is unknown.
+    """Vocabulary of the 256 bytes of UTF-8 text. It can encode every text: there are no unknown characters.
 
     >>> from deeprnn_keras.data import ByteVocabulary
     >>> ByteVocabulary().encode("é!").tolist(), ByteVocabulary().decode([195, 169, 33])

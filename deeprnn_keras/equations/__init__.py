@@ -1,4 +1,4 @@
-"""Recurrences as pure functions of arrays: no Keras, no weights, any layout of the features."""
+"""Recurrences as pure functions of arrays, independent of Keras, the weights, and the position of the feature axis."""
 
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.maps import AffineMap, Blocks, DiagonalMap, Linear

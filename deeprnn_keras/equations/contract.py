@@ -27,7 +27,7 @@ class Equations(ABC):
         states: Class attribute. Names of the tensors carried from step to step, the output first; each has width h.
         activations: Class attribute. Default activations, {name in f: Keras activation}.
         keep_gates: Class attribute. Gates that control how much of the state is kept, {gate: sign}: 1 for a gate that
-            keeps the state where it is high, -1 for a gate that overwrites it. The gate of a block "forget_2" is
+            keeps the state where its value is high, -1 for a gate that overwrites it. The gate of a block "forget_2" is
             "forget".
         write_gates: Class attribute. Gates that multiply the candidate, except those defined as one minus a keep gate.
         keep_bias: Class attribute. Default initial bias of the keep gates; None for 0.
@@ -53,7 +53,7 @@ class Equations(ABC):
         """Return the maps for inputs of width `input_dim`, in the order of the weights."""
 
     def project_inputs(self, x: Array, linear: Linear, f: SimpleNamespace) -> Blocks:
-        """Return the part of a step that depends only on the inputs; by default the map "kernel" of x.
+        """Return the part of a step that depends only on the inputs; by default "kernel" applied to x.
 
         Args:
             x: Inputs, (n, d) or (n, T, d).
@@ -87,7 +87,7 @@ class Equations(ABC):
         values = {gate: sign * keep for gate, sign in self.keep_gates.items()}
         if write is not None:
             values |= dict.fromkeys(self.write_gates, write)
-        # a block with biases in several maps is initialized in the last, which is the closest to the gate's output
+        # a block with biases in several maps is initialized in the last map, the closest to the gate's output
         bias_names = {block: one.bias for one in self.maps(1) if one.bias for block in one.blocks}
         gates = {block: re.sub(r"_\d+$", "", block) for block in bias_names}
         return {(bias_names[block], block): values[gate] for block, gate in gates.items() if gate in values}

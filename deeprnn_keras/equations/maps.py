@@ -134,7 +134,7 @@ class DiagonalMap(NamedMap):
 
 
 class Blocks:
-    """Output of a map: a tensor whose features are blocks; `blocks[name]` is one of them.
+    """Output of a map: a tensor whose feature axis consists of named blocks; `blocks[name]` is one of them.
 
     Attributes:
         tensor: All blocks, concatenated along `axis`.
@@ -158,7 +158,7 @@ class Blocks:
 
 
 class Linear:
-    """Function that applies maps by name: `linear(name, a, *blocks)` returns the map of a as `Blocks`.
+    """Function that applies maps by name: `linear(name, a, *blocks)` returns the output for input a as `Blocks`.
 
     Args:
         maps: Maps of the equations.
@@ -174,7 +174,7 @@ class Linear:
         self._axis: int = axis
 
     def __call__(self, name: str, a: Array, *blocks: str) -> Blocks:
-        """Return the named blocks of a map of a, or all of its blocks.
+        """Apply a map to a and return the named blocks of its output, or all blocks if none is named.
 
         Args:
             name: Name of the map.

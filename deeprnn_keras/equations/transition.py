@@ -1,4 +1,4 @@
-"""Equations of deep transitions: the state passes several stages from one step to the next (Pascanu et al. 2013)."""
+"""Equations of deep transitions: several stages from one step to the next (Pascanu et al. 2013)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, Linear, Named
 
 @dataclass(frozen=True)
 class Transition(Equations):
-    """Base class: D stages with weights of their own. The first reads x_t; each of the others reads the one before.
+    """Base class: D stages with separate weights. Stage 1 reads x_t and h_{t-1}; each other stage reads the one before.
 
     The pre-activations of the gates of stage k are, with s^(0) = h_{t-1}:
 
         k = 1:  x_t W_1 + s^(0) U_1 + b_1
-        k > 1:  s^(k-1) V_k + b_k, and with shortcuts  + x_t W_k + s^(0) U_k
+        k > 1:  s^(k-1) V_k + b_k [+ x_t W_k + s^(0) U_k with shortcuts]
 
     Weights (G gates; S = D with shortcuts, else 1): kernel W (d, S G h), recurrent_kernel U (h, S G h), and bias
     (S G h,), ordered by stage; transition_kernel_k V_k (h, G h) for k = 2, ..., D, and without shortcuts
@@ -114,7 +114,7 @@ class TransitionRNN(Transition):
 
 
 class TransitionGRU(Transition):
-    """Transition whose stages are GRUs with the reset gate applied before the product (Cho et al. 2014)."""
+    """Transition whose stages are GRUs with the reset gate applied before the recurrent product (Cho et al. 2014)."""
 
     gates = ("update", "reset", "candidate")
     keep_gates: ClassVar[dict[str, int]] = {"update": 1}
@@ -133,7 +133,7 @@ class TransitionGRU(Transition):
 
 
 class TransitionLSTM(Transition):
-    """Transition whose stages are LSTMs; both h and c pass all stages."""
+    """Transition whose stages are LSTMs; both h and c pass through all stages."""
 
     gates = ("input", "forget", "candidate", "output")
     states = ("h", "c")

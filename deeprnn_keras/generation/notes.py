@@ -31,7 +31,7 @@ def generate_notes(
 
     With `notes`, each frame is drawn from the same distribution conditioned on the number of its notes: p(frame) is
     proportional to exp(sum of O_tk / temperature over its notes), for all frames with that number of notes. Music in
-    four voices then keeps four voices.
+    four voices thus remains in four voices.
 
     Args:
         model: Model from rolls (n, T, K) to logits (n, T, K) of the next frame, a chain of layers supported by
@@ -46,7 +46,7 @@ def generate_notes(
         The start and its continuation, (T + length, K), float32.
 
     Raises:
-        ValueError: If an argument is out of range, or if the start has another shape.
+        ValueError: If an argument is out of range, or if `start` is not a roll of K notes.
 
     >>> import numpy as np
     >>> from deeprnn_keras import SequenceModel
@@ -82,10 +82,11 @@ def _draw(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _draw_notes(logits: np.ndarray, notes: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a frame with a given number of notes, key by key given the number of remaining notes (Chen & Liu 1997).
 
-    total[i, j] is the sum, over all subsets of j of the keys from i on, of the product of their odds.
+    total[i, j] is a sum over all subsets of j keys with indices i or higher: the sum of the products of their odds.
     """
     num_keys = len(logits)
-    odds = np.exp(np.clip(logits - logits.max(), -MAX_LOGIT_DIFFERENCE, 0))  # only their ratios matter
+    # the distribution depends only on ratios of odds
+    odds = np.exp(np.clip(logits - logits.max(), -MAX_LOGIT_DIFFERENCE, 0))
     total = np.zeros((num_keys + 1, notes + 1))
     total[:, 0] = 1
     for key in reversed(range(num_keys)):

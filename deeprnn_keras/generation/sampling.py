@@ -27,7 +27,7 @@ def generate(
 ) -> str:
     """Return `prompt` continued by `length` symbols, each drawn from softmax(logits / temperature).
 
-    The recurrent states are carried from step to step, so that the time is proportional to the length.
+    The recurrent states are carried from step to step, so that the running time is proportional to the length.
 
     Args:
         model: Model from ids (n, T) to logits (n, T, V), a chain of layers supported by `with_state`.

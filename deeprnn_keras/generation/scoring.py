@@ -11,8 +11,8 @@ import numpy as np
 
 from deeprnn_keras._types import ArrayLike
 
-CONTEXT = 128  # steps of a window that only update the states
-HOP = 384  # steps of a window that are counted
+CONTEXT = 128  # steps at the start of a window that only update the states
+HOP = 384  # following steps, whose targets are counted
 LOGITS_PER_BATCH = 2**23  # 32 MB of float32
 
 
@@ -50,8 +50,8 @@ def score(
     """Return the score of a model on pieces of ids, with each symbol predicted from at least the 128 symbols before it.
 
     Symbols closer to the start of a piece are predicted from all symbols before them; the first symbol of a piece,
-    which has none, is not counted. The pieces are read in overlapping windows, whose first 128 steps only update the
-    states.
+    which has none, is not counted. The pieces are read in overlapping windows; except at the start of a piece, the
+    first 128 steps of a window only update the states.
 
     Args:
         model: Causal model from ids (n, T) to logits (n, T, V).
@@ -70,7 +70,7 @@ def score(
     nats = 0.0
     for finished, start in enumerate(starts, start=1):
         rows = np.arange(start, start + batch_size)
-        batch = rows % len(windows)  # the last batch is filled with the first windows: one shape is compiled once
+        batch = rows % len(windows)  # the first windows fill up the last batch: one shape, compiled once
         logits = model.predict_on_batch(x[batch])
         losses = keras.ops.sparse_categorical_crossentropy(y[batch], logits, from_logits=True)
         in_sum = counted[batch] & (rows < len(windows))[:, None]

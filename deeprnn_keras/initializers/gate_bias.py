@@ -54,9 +54,7 @@ class GateBias(ChecksConfig, keras.initializers.Initializer, ABC):
         spec = CELLS[self.cell or ("gru" if len(shape) == 2 else "lstm")]
         units, remainder = divmod(shape[-1], len(spec.gates))
         if remainder or (len(shape) > 1 and (spec.name, shape[:-1]) != ("gru", (2,))):
-            raise ValueError(
-                f"{type(self).__name__} got shape {shape}, which is not that of the bias of cell {spec.name!r}"
-            )
+            raise ValueError(f"{type(self).__name__} requires the shape of the bias of cell {spec.name!r}, got {shape}")
         assert spec.keep_gate is not None, "checked by _gated_cell"
         values = self.gate_values(spec.keep_gate, spec.write_gate, units)
         bias = ops.concatenate([values.get(gate, ops.zeros(units, "float32")) for gate in spec.gates])
@@ -83,8 +81,8 @@ class ForgetBias(GateBias):
     """Initialize the bias of the gate that keeps the state (LSTM: forget, GRU: update) to `value`, all others to 0.
 
     With sigmoid(1) = 0.73, the cell initially keeps most of its state, and gradients reach further back. A forget bias
-    of 1 closes most of the gap between LSTM and GRU (Jozefowicz et al. 2015); 5 to 10 helps on tasks with long-term
-    dependencies (Bai et al. 2018, arXiv:1803.01271).
+    of 1 closes most of the gap between LSTM and GRU (Jozefowicz et al. 2015); values of 5 to 10 help on tasks with
+    long-term dependencies (Bai et al. 2018, arXiv:1803.01271).
 
     With `keras.layers.LSTM`, also pass `unit_forget_bias=False`; otherwise Keras overwrites the value with 1.
 

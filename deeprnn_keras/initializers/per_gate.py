@@ -19,14 +19,15 @@ class PerGate(ChecksConfig, keras.initializers.Initializer):
     """Apply `initializer` to each gate separately and concatenate the results.
 
     Keras stores the gates of a layer in one matrix, W = [W_1 | ... | W_G] with W_k of shape (d, h). An initializer that
-    depends on the shape is applied to the whole (d, G h) matrix: `orthogonal` makes W orthogonal but not the gates,
+    depends on the shape is applied to the whole (d, G h) matrix: `orthogonal` makes W orthogonal but not its blocks,
     and `glorot_uniform` counts G h outputs where each gate has h. The derivations of Saxe et al. 2013
     (arXiv:1312.6120) and Glorot & Bengio 2010 apply to the map of one gate, which is what this initializer uses.
 
     Args:
         initializer: A Keras initializer (object, name, or function); each gate uses a different seed.
-        cell: "rnn", "gru", or "lstm", which determines the number of gates. `DeepRNN` sets it. None infers it from the
-            shape (h, G h) of a recurrent kernel; it is required as the `kernel_initializer` of a Keras layer.
+        cell: "rnn", "gru", or "lstm", which determines the number of gates. `DeepRNN` sets it. With None,
+            the number is inferred from the shape (h, G h) of a recurrent kernel. As the `kernel_initializer` of a Keras
+            layer, `PerGate` requires `cell`.
 
     Raises:
         ValueError: If the shape does not consist of such blocks.

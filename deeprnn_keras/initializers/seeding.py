@@ -1,7 +1,7 @@
 """Reuse of one initializer for several weights.
 
 A Keras initializer object returns the same values on every call, seeded or not. Two layers, two directions, or two
-gates that share an object would start with identical weights; each therefore uses a copy with a seed of its own.
+gates that share an object would start with identical weights; each therefore uses a copy with a different seed.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def derived_seed(seed: int, key: int) -> int:
 
 
 def reseeded(initializer: InitializerObject, key: int) -> InitializerObject:
-    """Return a copy of an initializer for its use number `key`, with a seed derived from its seed and `key`.
+    """Return a copy of an initializer with a seed derived from its seed and `key`, a different integer for each use.
 
-    `initializer` itself is returned for key 0, and for every key if it is not random or draws from a `SeedGenerator`,
-    whose state advances with every call.
+    For key 0, `initializer` itself is returned. It is also returned for every key if it is not random, or if it draws
+    from a `SeedGenerator`, whose state advances with every call.
     """
     if key == 0:
         return initializer

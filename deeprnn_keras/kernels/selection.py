@@ -49,7 +49,7 @@ class Choice(NamedTuple):
     reasons: list[str]
 
 
-def choices() -> tuple[str, ...]:
+def argument_values() -> tuple[str, ...]:
     """Return the values of the argument `implementation`."""
     return (AUTO, *implementations())
 
@@ -60,7 +60,7 @@ def check(implementation: str, traits: Traits) -> str:
     Raises:
         ValueError: If it is unknown or does not support the layer; the message lists the reasons.
     """
-    checks.one_of("implementation", implementation, choices())
+    checks.one_of("implementation", implementation, argument_values())
     reasons = [] if implementation == AUTO else implementations()[implementation].unsupported_reasons(traits)
     if reasons:
         raise ValueError(_unsupported_message(f"implementation={implementation!r}", reasons))

@@ -281,7 +281,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         )
         self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
         self.go_backwards = bool(go_backwards)
-        self.implementation = checks.one_of("implementation", implementation, selection.choices())
+        self.implementation = checks.one_of("implementation", implementation, selection.argument_values())
         self.remat = bool(remat)
         self.set_activation_regularization(ar, tar)
         self.seed = checks.seed("seed", seed)

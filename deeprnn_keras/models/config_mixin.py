@@ -15,7 +15,7 @@ from deeprnn_keras.stack import count_head_params, count_known_params, layer_uni
 
 
 class ConfigMixin:
-    """Mixin for a `keras.Model` with a layer "deep_rnn" whose arguments are arguments of the model as well.
+    """Mixin for a `keras.Model` with a layer "deep_rnn". The model accepts the arguments of this layer as its own.
 
     Attributes:
         name: Name of the model.
@@ -36,17 +36,21 @@ class ConfigMixin:
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
+<<<<<<< HEAD
         """Return the model of a configuration.
 
         Raises:
             ValueError: If the configuration names an object that is not supported.
         """
         check_config(config, f"{cls.__name__} config")
+=======
+        """Create the model from a configuration."""
+>>>>>>> main
         return cls(**config)
 
 
 def serialize_initializer(initializer: Initializer) -> Config | None:
-    """Return an initializer as JSON values, and None as None."""
+    """Return an initializer as JSON values, or None."""
     return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
 
 

@@ -46,8 +46,8 @@ class LanguageModel(ConfigMixin, keras.Model):
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
         projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
-        tied: Whether W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). The embedding must be as wide
-            as the input of the head.
+        tied: Whether W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). `embedding` must equal the
+            width of the head's input.
         head_initializer: Initializer of W_hq.
         head_bias_initializer: Initializer of b_q.
         name: Name of the model.
@@ -62,8 +62,8 @@ class LanguageModel(ConfigMixin, keras.Model):
         vocabulary_size: Number of symbols, V.
 
     Raises:
-        ValueError: If V < 2, if an option of `DeepRNN` is not supported by it or by a language model, if a rate is
-            outside [0, 1), or if `tied` is set without an embedding of the width of the input of the head.
+        ValueError: If V < 2, if an option is not supported by `DeepRNN` or by a language model, if a rate is
+            outside [0, 1), or if `tied` is set and `embedding` differs from the width of the head's input.
 
     >>> from deeprnn_keras import LanguageModel
     >>> model = LanguageModel("abc ", units=16, num_layers=2, cell="gru")

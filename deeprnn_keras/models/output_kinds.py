@@ -14,7 +14,7 @@ from typing_extensions import override
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.keras_objects import ChecksConfig
 
-MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # padding, which has weight 0, does not count
+MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # excludes padding, which has weight 0
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -80,7 +80,7 @@ class OutputKind:
             supported = f"at least {self.min_outputs}" if self.max_outputs is None else f"{self.max_outputs}"
             raise ValueError(f"outputs must be {supported} for kind={kind!r}, got {outputs}")
         if labels is not None and len(set(labels)) != outputs:
-            raise ValueError(f"labels must be {outputs} different names, as many as outputs, got {list(labels)!r}")
+            raise ValueError(f"labels must be {outputs} distinct names, one per output, got {list(labels)!r}")
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -22,9 +22,9 @@ PREDICTION_BATCH_SIZE = 64
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class SequenceModel(ConfigMixin, keras.Model):
-    """Model of sequences, (n, T, d) or ids (n, T), by a `DeepRNN` and a head: O = g(H_T^(L)) or O_t = g(H_t^(L)).
+    """Model with a `DeepRNN` and a head for sequences of features (n, T, d) or ids (n, T).
 
-    The outputs are (n, q), or with one output per step (n, T, q).
+    The head g returns one output per sequence, O = g(H_T^(L)), (n, q), or one per step, O_t = g(H_t^(L)), (n, T, q).
 
     Args:
         inputs: Number of features per step, d; with `embedding` the number of ids.
@@ -36,8 +36,8 @@ class SequenceModel(ConfigMixin, keras.Model):
             "classes": logits of q classes; the loss is the cross-entropy.
             "binary": one logit; the loss is the binary cross-entropy.
             "numbers": q real numbers; the loss is the mean squared error.
-            "notes": logits of q notes that sound or not, one output per step; the loss is `FrameNLL`, the binary
-            cross-entropy summed over the notes, in nats per frame.
+            "notes": logits of q notes, each of which sounds or does not sound, one output per step; the loss is
+            `FrameNLL`, the binary cross-entropy summed over the notes, in nats per frame.
         per_step: Whether there is one output per step instead of one per sequence. Always True for "notes".
         length: T if it is fixed, so that the fused kernel can be compiled; None for any length.
         embedding: Width of an embedding of ids, or None for features.
@@ -47,9 +47,9 @@ class SequenceModel(ConfigMixin, keras.Model):
         masks: Whether the model reads (x, mask), with mask (n, T) of bool, False after the end of a sequence. It is
             required for sequences of different lengths with one output per sequence. `dataset`, `predict_labels`, and
             `predict_proba` create the masks.
-        offset: Number, or one per feature, that is added to the features. `offset` and `scale` standardize raw data:
-            features are read as (x + offset) scale.
-        scale: Number, or one per feature, by which the features are then multiplied.
+        offset: Offset of the features, a number or one per feature. `offset` and `scale` standardize raw data: the
+            model computes (x + offset) scale.
+        scale: Scale of the features, a number or one per feature.
         labels: Names of the classes, or None.
         input_dropout: Dropout rate on X.
         output_dropout: Dropout rate on H^(L).
@@ -71,7 +71,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         words: `WordVocabulary` of the words, or None.
 
     Raises:
-        ValueError: If an option of `DeepRNN` is not supported, if the kind is unknown, or if arguments contradict each
+        ValueError: If an option of `DeepRNN` is not supported, if `kind` is unknown, or if arguments contradict each
             other.
 
     >>> import numpy as np
@@ -189,7 +189,7 @@ class SequenceModel(ConfigMixin, keras.Model):
     def dataset(
         self, series: Iterable[ArrayLike], targets: Sequence[Any] | np.ndarray, batch_size: int = 32, **options: Any
     ) -> BucketedDataset:
-        """Return batches for `fit` of sequences of any lengths.
+        """Return a dataset for `fit` from sequences of any lengths.
 
         Args:
             series: List of arrays (T_i, d) or (T_i,), array (n, T, d), list of data frames, or list of texts.
@@ -199,8 +199,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             **options: Other arguments of `BucketedDataset`.
 
         Raises:
-            ValueError: If the sequences do not have the features that the model reads, or if a target is not one of
-                the labels; the message names it.
+            ValueError: If the sequences do not match the inputs of the model, or if a target is not one of the labels.
         """
         arrays, encoded = self._arrays(series), self._encode_targets(targets)
         classes = {"num_classes": self._config["outputs"]} if self.kind == "classes" else {}
@@ -220,7 +219,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         Returns:
             For "classes" the most probable class, by name if the model has labels; for "binary" and "notes" 0 or 1;
             for "numbers" the outputs. An array with one entry per sequence, or, with one output per step, a list of
-            arrays.
+            arrays, one per sequence.
         """
         predict = OUTPUT_KINDS[self.kind].predict
         predictions = [predict(values) for values in self._sequence_outputs(series, batch_size)]
@@ -239,8 +238,8 @@ class SequenceModel(ConfigMixin, keras.Model):
             batch_size: Number of sequences per forward pass.
 
         Returns:
-            For "classes" (n, q), in the order of `labels`; for "binary" (n,), the probability of 1; for "notes" one per
-            note. With one output per step, a list of arrays.
+            For "classes" (n, q), in the order of `labels`; for "binary" (n,), the probability of 1; for "notes" one
+            probability per note. With one output per step, a list of arrays, one per sequence.
 
         Raises:
             ValueError: If the outputs are numbers, which have no probabilities.
@@ -274,7 +273,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             [np.zeros(length, "int32") for length in lengths] if self.per_step else np.zeros(len(arrays), "int32")
         )
         data = BucketedDataset(arrays, no_targets, batch_size, masks=self.masks, shuffle=False)
-        outputs: dict[int, np.ndarray] = {}  # number of a sequence: its outputs
+        outputs: dict[int, np.ndarray] = {}  # outputs by index of the sequence
         for (x, *_), (rows, *_) in zip(data, data.epoch_plan(0), strict=True):
             batch: Tensor = keras.ops.convert_to_numpy(self(x, training=False))
             for row, values in zip(np.asarray(rows).tolist(), batch, strict=True):
@@ -308,7 +307,8 @@ class SequenceModel(ConfigMixin, keras.Model):
         width = self._config["inputs"]
         if array.ndim != 2 or array.shape[1] != width:
             raise ValueError(
-                f"series[{number}] must have shape (T, {width}), the features that the model reads, got {array.shape}"
+                f"series[{number}] must have shape (T, {width}), because the model has inputs={width}, got shape "
+                f"{array.shape}"
             )
 
     def _check_ids(self, number: int, array: np.ndarray) -> None:
@@ -321,7 +321,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             raise ValueError(f"series[{number}] must have ids in [0, {size}), got {array.min()} to {array.max()}")
 
     def _encode_text(self, text: str) -> np.ndarray:
-        """Return the ids of a text, truncated or padded to `length` if that is set."""
+        """Return the ids of a text, truncated or padded to `length` if `length` is set."""
         if self.words is None:
             raise ValueError(f"texts require words, but model {self.name!r} has none; create it with words=[...]")
         ids, length = self.words.encode(plain_words(text), "skip"), self._config["length"]
@@ -331,7 +331,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         return np.concatenate([np.full(length - len(ids), self.words.padding, "int32"), ids])
 
     def _encode_targets(self, targets: Sequence[Any] | np.ndarray) -> Sequence[Any] | np.ndarray:
-        """Return the indices of classes that are given by name, and other targets as they are."""
+        """Replace names of classes with their indices; return other targets unchanged."""
         if self.labels is None or self.kind != "classes":
             return targets
         indices = {label: index for index, label in enumerate(self.labels)}

@@ -15,7 +15,7 @@ class TiedHead(keras.layers.Layer):
     """Logits (n, T, V) = H E^T + b, with the weights E (V, h) of an embedding layer.
 
     Args:
-        embedding: The `keras.layers.Embedding`, which owns E.
+        embedding: The `keras.layers.Embedding` whose weights E are shared.
         width: Number of features of the input, h.
         bias_initializer: Initializer of b (V,).
         **kwargs: Arguments of `keras.layers.Layer`.

@@ -50,7 +50,7 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `data` has no settable position; in `fit`, if the number of updates per epoch is unknown, the
-            directory cannot be created, all checkpoints are damaged, or the directory holds a run with a different
+            directory could not be created, all checkpoints are damaged, or the directory holds a run with a different
             model, optimizer, dataset, callback, or `about` (the message lists the differences).
         OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
             checkpoints are kept.

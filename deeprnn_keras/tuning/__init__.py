@@ -1,4 +1,4 @@
-"""Hyperparameter search for deep RNNs with keras-tuner or Optuna, under a budget of weights or time."""
+"""Hyperparameter search for deep RNNs with keras-tuner or Optuna, with limits on parameters and time."""
 
 import lazy_loader
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from deeprnn_keras import checks
 
-TOLERANCE = 0.03  # relative deviation from `params`
+TOLERANCE = 0.03  # maximum relative deviation from `params`
 MAX_UNITS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of a search, computed from configurations without building models.
+    """Limits on the models of a search. Parameters are counted from configurations, without building models.
 
     Attributes:
-        params: Number of weights of every model, within 3%. The units h are solved from L, the cell, and this number,
-            so that depths are compared at equal size (Melis et al. 2018).
-        max_params: Maximum number of weights of a model.
+        params: Number of parameters of every model, within 3%. For each L and cell, h is chosen to match it, so that
+            depths are compared at equal size (Melis et al. 2018).
+        max_params: Maximum number of parameters of a model.
         max_step_ms: Maximum duration of a training step on this machine, in milliseconds.
 
     Raises:
@@ -42,14 +42,14 @@ class Budget:
             checks.positive("max_step_ms", self.max_step_ms)
 
     def limits_size(self) -> bool:
-        """Return whether the number of weights is limited."""
+        """Return whether the number of parameters is limited."""
         return self.params is not None or self.max_params is not None
 
-    def allows_size(self, weights: int) -> bool:
-        """Return whether a model with this number of weights is within the budget."""
+    def allows_size(self, num_params: int) -> bool:
+        """Return whether a model with this number of parameters is within the budget."""
         if self.params is not None:
-            return abs(weights - self.params) <= TOLERANCE * self.params
-        return self.max_params is None or weights <= self.max_params
+            return abs(num_params - self.params) <= TOLERANCE * self.params
+        return self.max_params is None or num_params <= self.max_params
 
     def describe(self) -> dict[str, float]:
         """Return the limits that are set, by name."""
@@ -58,11 +58,11 @@ class Budget:
 
 
 def solve_units(count_params: Callable[[int], int], target: int, low: int = 1, high: int = MAX_UNITS) -> int:
-    """Return the h in [low, high] whose number of weights is closest to `target`.
+    """Return the h in [low, high] whose number of parameters is closest to `target`.
 
     Args:
-        count_params: Function from h to the number of weights; must increase with h.
-        target: Desired number of weights.
+        count_params: Function from h to the number of parameters; must increase with h.
+        target: Desired number of parameters.
         low: Smallest h.
         high: Largest h.
 

@@ -22,9 +22,9 @@ class ReportObjective(keras.callbacks.Callback):
     """Report the objective to the oracle after each epoch, and stop training if the trial is pruned.
 
     Args:
-        oracle: The oracle, or the client of the chief's.
+        oracle: The oracle; in a worker, the client of the chief's oracle.
         trial_id: The running trial.
-        num_epochs: Number of epochs after which training ends; None for the epochs of `fit`.
+        num_epochs: Number of epochs after which training ends; None for the argument `epochs` of `fit`.
     """
 
     def __init__(self, oracle: keras_tuner.Oracle, trial_id: str, num_epochs: int | None = None) -> None:
@@ -87,7 +87,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 class StepTimer(keras.callbacks.Callback):
-    """Median duration of a training step, without the first steps, which include compilation."""
+    """Measure the median duration of a training step, excluding the first steps, which include compilation."""
 
     WARM_UP_STEPS = 2
 
@@ -113,7 +113,7 @@ class StepTimer(keras.callbacks.Callback):
 
 
 class StopAfterEpoch(keras.callbacks.Callback):
-    """Stop training after a round of Hyperband, while the learning rate schedule spans the longest trials.
+    """Stop training after a Hyperband round. The learning rate schedule still spans the epochs of the longest trials.
 
     Args:
         num_epochs: Number of epochs after which to stop.
@@ -130,7 +130,7 @@ class StopAfterEpoch(keras.callbacks.Callback):
 
 
 class ContinueTrial(StopAfterEpoch):
-    """Restore the complete training state of an earlier trial, and store that of this one.
+    """Restore the training state of an earlier trial at the start, and save that of this trial at the end.
 
     Args:
         previous_directory: Directory with the state of the earlier trial, or None.

@@ -51,15 +51,15 @@ class ModelConfig(Protocol):
         ...
 
     def replace(self, **overrides: Any) -> Self:
-        """Return a configuration with other values for its fields, or for those of its recipe."""
+        """Return a copy with other values for fields of the configuration or of its recipe."""
         ...
 
     def count_params(self) -> int:
-        """Return the number of weights without building the model."""
+        """Return the number of parameters without building the model."""
         ...
 
     def architecture(self) -> str:
-        """Return a short description, for example 'LSTM 2 x 64'."""
+        """Return a short description of the architecture, for example 'LSTM 2 x 64'."""
         ...
 
     def build(self) -> keras.Model:
@@ -72,19 +72,19 @@ class CustomModelConfig:
     """Model of a deep RNN and a user-defined head, the alternative to a zoo configuration for `HyperDeepRNN`.
 
     Attributes:
-        inputs: Number of features per step, d; or (T, d), with which the implementation "xla" is compiled for T steps;
-            or (None, d).
+        inputs: Number of features per step, d, which is short for (None, d); or (T, d), with which the implementation
+            "xla" is compiled for T steps.
         head: Number of outputs q of a Dense layer; a Keras layer or a list of layers, copied for each model; or a
-            function from tensor to tensor that creates new layers.
+            function that creates new layers and applies them to the output of the recurrent layers.
         loss: Loss, as in `compile`.
         metrics: Metrics, as in `compile`.
-        recipe: How the model is trained.
-        return_sequences: Whether the head is applied to H_t^(L) of every step instead of the last.
+        recipe: Training recipe.
+        return_sequences: Whether the head is applied to H_t^(L) of every step instead of only the last.
         units: Hidden units h, or one number per layer.
         num_layers: Number of recurrent layers, L.
         cell: Cell of all layers, or one per layer, as in `DeepRNN`.
         connection: As in `DeepRNN`.
-        input_dropout: Dropout rate on X.
+        input_dropout: Dropout rate on the inputs X.
         dropout: Dropout rate between layers.
         output_dropout: Dropout rate before the head.
         forget_bias: Initial bias of the keep gate, or None for the default of the cell.
@@ -129,12 +129,12 @@ class CustomModelConfig:
         return cast("tuple[int | None, int]", self.inputs)
 
     def replace(self, **overrides: Any) -> Self:
-        """Return this configuration with other values for its fields, or for those of its recipe."""
+        """Return a copy with other values for fields of the configuration or of its recipe."""
         recipe = {name: overrides.pop(name) for name in RECIPE_FIELDS & overrides.keys()}
         return dataclasses.replace(self, recipe=self.recipe.replace(**recipe), **overrides)
 
     def count_params(self) -> int:
-        """Return the number of weights; only a head of layers is built for it."""
+        """Return the number of parameters; of the model, at most the head is built."""
         units = layer_units(self.units, self.num_layers)
         bidirectional = self.options.get("bidirectional", False)
         recurrent = count_params(self.input_shape[1], units, None, self.cell, self.connection, bidirectional)
@@ -149,7 +149,7 @@ class CustomModelConfig:
         return keras.Model(x, self._apply_head(x)).count_params()
 
     def architecture(self) -> str:
-        """Return a short description, for example 'LSTM 2 x 64'."""
+        """Return a short description of the architecture, for example 'LSTM 2 x 64'."""
         widths = self.units if isinstance(self.units, int) else "-".join(map(str, self.units))
         return f"{cell_label(self.cell)} {self.num_layers} x {widths}"
 

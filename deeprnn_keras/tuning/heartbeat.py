@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Heartbeat:
-    """Thread that requests the running trial from the chief at regular intervals.
+    """Thread that requests the running trial from the chief at regular intervals; each request is a heartbeat.
 
     Args:
         oracle: The client of the chief's oracle.
@@ -29,9 +29,9 @@ class Heartbeat:
             try:
                 self._oracle.get_trial(self._trial_id)
             except Exception:
-                traceback.print_exc()  # if the chief has exited, the next call of the worker's main thread fails
+                traceback.print_exc()  # if the chief has exited, the worker's main thread fails at its next request
                 return
 
     def stop(self) -> None:
-        """Stop sending."""
+        """Stop the heartbeat."""
         self._stopped.set()

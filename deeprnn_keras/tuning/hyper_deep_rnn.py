@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.training.recipe import Loss, Recipe
 
-MAX_SOLVED_UNITS = 1 << 14  # if `units` sets no bounds
+MAX_SOLVED_UNITS = 1 << 14  # maximum h if `units` is None
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Model configuration of sampled hyperparameter values.
+    """Model configuration for sampled hyperparameter values.
 
     Attributes:
         config: The configuration.
-        weights: Number of weights, or None if it is not known before building.
-        overrides: The fields of the configuration that were replaced.
+        num_params: Number of parameters, or None if it is not known before the model is built.
+        overrides: New values of the fields that were replaced, by name.
         violation: Description of the violated limit of the budget, or None.
     """
 
     config: ModelConfig
-    weights: int | None
+    num_params: int | None
     overrides: dict[str, Any]
     violation: str | None = None
 
@@ -53,34 +53,34 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     the value of the tuned model. The default ranges follow the literature (Reimers & Gurevych 2017, Melis et al. 2018,
     Bai et al. 2018).
 
-    The tuners of this package replace samples outside the budget before anything is built. With keras-tuner's own
-    tuners, such a sample is a failed trial.
+    The tuners of this package replace samples outside the budget before a model is built. With keras-tuner's own
+    tuners, such a sample becomes a failed trial.
 
     Args:
-        config: A configuration of the zoo, `zoo.info(name)`; None for a custom model, which the arguments `inputs` to
-            `options` describe.
+        config: A configuration of the zoo, `zoo.info(name)`; None for a custom model, which the arguments from
+            `inputs` to `options` describe.
         inputs: Number of features d, or (T, d); see `CustomModelConfig`.
         outputs: Number of outputs, or a head; see `CustomModelConfig`.
         loss: Loss, as in `compile`.
         metrics: Metrics, as in `compile`.
         return_sequences: Whether the head is applied to every step.
-        recipe: How a custom model is trained.
-        options: Further arguments of `DeepRNN`.
+        recipe: Training recipe of a custom model.
+        options: Further arguments of `DeepRNN` in a custom model.
         num_layers: Number of recurrent layers, L.
         units: Hidden units h of all layers, or, with tie_units=False, of each layer (`units_1`, ...).
         cell: Names of cells, or {"name": name, **options}.
-        connection: Connections between layers, where L is at least 3.
-        input_dropout: Dropout rate on X.
+        connection: Connections between layers, active only if L is at least 3.
+        input_dropout: Dropout rate on the inputs X.
         dropout: Dropout rate between layers.
-        output_dropout: Dropout rate on H^(L).
+        output_dropout: Dropout rate before the head, on H^(L).
         learning_rate: Base learning rate.
         global_clipnorm: Global norm to clip gradients to.
         forget_bias: Initial bias of the keep gate, in cells that have one.
-        batch_size: Batch size n. It affects the data only if `search` is called with a function (see `fit`).
-        bptt: Number of steps T of a window. It affects the data only if `search` is called with a function.
+        batch_size: Batch size n, of arrays and of a data function (see `fit`). It has no effect on a dataset.
+        bptt: Number of steps T of a window. It has an effect only if `search` is called with a data function.
         tie_units: Whether all layers have the same h.
-        params: Number of weights of every model, within 3%: h is solved, and `units` are its bounds.
-        max_params: Maximum number of weights.
+        params: Number of parameters of every model, within 3%. h is chosen to match it, within the bounds `units`.
+        max_params: Maximum number of parameters.
         max_step_ms: Maximum duration of a training step on this machine, in milliseconds.
 
     Attributes:
@@ -90,8 +90,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     Raises:
         ImportError: If the packages of the extra `tune` are missing.
-        ValueError: If ranges are empty or contradictory, or no model is within the budget; the message names the
-            nearest.
+        ValueError: If ranges are empty or contradictory, or no model is within the budget; the message then
+            states the sizes of the nearest models.
 
     >>> from deeprnn_keras.tuning import HyperDeepRNN
     >>> hyper = HyperDeepRNN(inputs=8, outputs=1, loss="mse", num_layers=(1, 3), cell=["lstm", "gru"], params=20_000)
@@ -163,11 +163,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         self.declare(hp)
 
     def is_feasible(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the model of sampled values, by name, is within the budget."""
+        """Return whether the model for `values`, sampled values by name, is within the budget."""
         return self.resolve(values).violation is None
 
     def resolve(self, values: Mapping[str, Any]) -> Candidate:
-        """Return the model configuration of sampled values, by name, and whether it is within the budget."""
+        """Return the model configuration for `values`, sampled values by name, and the limit that it violates."""
         key = tuple(sorted((name, round_value(value)) for name, value in values.items() if "/" not in name))
         if key not in self._candidates:
             self._candidates[key] = self._resolve(dict(key))
@@ -179,20 +179,20 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             low, high = self._unit_bounds()
             overrides["units"] = solve_units(self._param_counter(overrides), self.budget.params, low, high)
         config = self.config.replace(**overrides)
-        weights = self._count_params(config)
+        num_params = self._count_params(config)
         violation = None
-        if weights is not None and self.budget.limits_size() and not self.budget.allows_size(weights):
-            violation = f"{config.architecture()} has {weights:,} weights"
+        if num_params is not None and self.budget.limits_size() and not self.budget.allows_size(num_params):
+            violation = f"{config.architecture()} has {num_params:,} parameters"
         elif self._step_times is not None and not self._step_times.allows(overrides):
             violation = f"a training step takes more than {self.budget.max_step_ms:g} ms"
-        return Candidate(config, weights, overrides, violation)
+        return Candidate(config, num_params, overrides, violation)
 
     def _count_params(self, config: ModelConfig) -> int | None:
         if self.budget.limits_size():
             return config.count_params()
         try:
             return config.count_params()
-        except ValueError:  # a cell without equations must be built to count its weights
+        except ValueError:  # a cell without equations must be built to count its parameters
             return None
 
     def _unit_bounds(self) -> tuple[int, int]:
@@ -209,13 +209,13 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         candidates = [self.resolve(values) for values in self.space.smallest_values()]
         if any(candidate.violation is None for candidate in candidates):
             return
-        sizes = sorted((candidate.weights or 0, candidate.config.architecture()) for candidate in candidates)
-        (min_weights, smallest), (max_weights, largest) = sizes[0], sizes[-1]
+        sizes = sorted((candidate.num_params or 0, candidate.config.architecture()) for candidate in candidates)
+        (min_params, smallest), (max_params, largest) = sizes[0], sizes[-1]
         name, limit = next(iter(self.budget.describe().items()))
-        nearest = f"the smallest, {smallest}, has {min_weights:,} weights"
+        nearest = f"the smallest, {smallest}, has {min_params:,} parameters"
         if self.budget.params is not None:
-            nearest += f", the largest, {largest}, {max_weights:,}"
-        raise ValueError(f"{name}={limit:,} excludes all models of these ranges: {nearest}")
+            nearest += f", and the largest, {largest}, has {max_params:,}"
+        raise ValueError(f"{name}={limit:,} excludes all models of the search space: {nearest}")
 
     # === Methods called by keras-tuner ===
     @override
@@ -224,7 +224,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         candidate = self.resolve(self.declare(hp))
         if candidate.violation is None:
             return candidate.config.build()
-        # keras-tuner's own tuners build models while they explore the space; `fit` then fails the trial
+        # keras-tuner's own tuners cannot replace the sample: a small model is built, and `fit` fails the trial
         model = next(self.resolve(values) for values in self.space.smallest_values()).config.build()
         model.budget_violation = candidate.violation
         return model
@@ -233,13 +233,13 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """Train the model; arrays are shuffled differently in every epoch.
+        """Train the model. Arrays are reshuffled in every epoch.
 
         Args:
             hp: The values that `model` was built for.
             model: The result of `build`.
-            *args: Arguments of `keras.Model.fit`. Instead of x, a function may be passed, which is called with the
-                recipe of the model (`batch_size`, `bptt`, ...) and returns (training data, validation data).
+            *args: Arguments of `keras.Model.fit`. Instead of x, a data function may be passed, which is called with
+                the recipe of the model (`batch_size`, `bptt`, ...) and returns (training data, validation data).
             **kwargs: Arguments of `keras.Model.fit`.
 
         Returns:
@@ -296,7 +296,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     # === Description ===
     def describe(self) -> Config:
-        """Return model, search space, and budget as plain values, by which searches are distinguished."""
+        """Return the model, the search space, and the budget as JSON values; a search with others is not resumed."""
         return {
             "model": self.name,
             "config": _describe_config(self.config),
@@ -337,13 +337,13 @@ def _model_config(
 
 
 def _describe_config(config: ModelConfig) -> Config:
-    """Return the fields of a configuration as plain values."""
+    """Return the fields of a configuration as JSON values."""
     return {field.name: _describe(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
 def _describe(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_describe(part) for part in value]
-    if type(value).__repr__ is object.__repr__ or callable(value):  # their representation contains an address
+    if type(value).__repr__ is object.__repr__ or callable(value):  # their repr contains a memory address
         return getattr(value, "__qualname__", type(value).__qualname__)
     return value if isinstance(value, (bool, int, float, type(None))) else str(value)

@@ -13,7 +13,7 @@ from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 from deeprnn_keras.stack import CONNECTIONS
 
-SIGNIFICANT_DIGITS = 4  # of a sampled number, so that a reader can copy it
+SIGNIFICANT_DIGITS = 4  # sampled numbers are rounded, so that tables and files show them exactly
 
 
 class HyperParameters(Protocol):
@@ -36,7 +36,7 @@ class HyperParameters(Protocol):
         ...
 
     def conditional_scope(self, parent_name: str, parent_values: list[Any]) -> AbstractContextManager[None]:
-        """Return a context in which declarations are active only for these values of the parent."""
+        """Return a context manager in which declarations are active only for these values of the parent."""
         ...
 
 
@@ -98,7 +98,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """All values in [low, high]; integers if `low` is one.
+    """All values in [low, high]; integers if `low` is an integer.
 
     Attributes:
         low: Smallest value.
@@ -118,7 +118,7 @@ class Range:
         return hp.Float(name, self.low, self.high, sampling=sampling)
 
     def options(self) -> list[int]:
-        """Return all values of a range of integers, in order."""
+        """Return all integers of the range, in order."""
         return list(range(int(self.low), int(self.high) + 1))
 
     def __str__(self) -> str:
@@ -207,7 +207,7 @@ def cell_to_text(cell: CellSpec) -> str:
 
 
 def cell_from_text(text: str) -> str | dict[str, Any]:
-    """Return the argument `cell` of `DeepRNN` for a result of `cell_to_text`."""
+    """Convert a result of `cell_to_text` to the argument `cell` of `DeepRNN`."""
     name, *options = text.split(" ")
     if not options:
         return name

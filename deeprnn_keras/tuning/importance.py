@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MIN_TRIALS = 8
 NUM_TREES = 200
-MIN_OOB_R2 = 0.1  # below which shares are not reliable
+MIN_OOB_R2 = 0.1  # the shares are not reliable below this value
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Importance:
     Attributes:
         shares: (name, share) of each hyperparameter, in descending order.
         oob_r2: Out-of-bag R² of the random forest.
-        num_trials: Number of trials that it was fitted to.
+        num_trials: Number of trials that the random forest was fitted to.
     """
 
     shares: list[tuple[str, float]]
@@ -38,13 +38,13 @@ class Importance:
 
     @property
     def reliable(self) -> bool:
-        """True if the random forest predicts trials that it was not fitted to."""
+        """True if the out-of-bag R² of the random forest is high enough."""
         return self.oob_r2 >= MIN_OOB_R2
 
     def __str__(self) -> str:
         if not self.reliable:
             return (
-                f"Importance of hyperparameters: not determined by {self.num_trials} trials "
+                f"Importance of hyperparameters: not reliable with {self.num_trials} trials "
                 f"(out-of-bag R² {self.oob_r2:.2f})"
             )
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.shares[:4])
@@ -55,9 +55,9 @@ def hyperparameter_importance(results: SearchResults) -> Importance | None:
     """Return the importance of the hyperparameters of a search, or None if there are too few trials.
 
     A random forest is fitted to the trials. The marginal of a hyperparameter is the forest's mean prediction as a
-    function of this hyperparameter alone; its share is the variance of the marginal over the variance of all
-    predictions. These are the main effects of fANOVA (Hutter et al. 2014), here with the observed trials instead of
-    the uniform distribution.
+    function of this hyperparameter alone; its share is the variance of the marginal divided by the variance of all
+    predictions. These are the main effects of fANOVA (Hutter et al. 2014), averaged over the observed trials instead
+    of a uniform distribution.
 
     Args:
         results: The results of the search.
@@ -124,7 +124,9 @@ def plot_importance(importance: Importance, path: PathLike) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 0.9 + 0.4 * len(names)), dpi=120, layout="constrained")
     bars = axes.barh(names, shares, color=TRAIN_COLOR)
     axes.bar_label(bars, [f"{share:.0f}%" for share in shares], padding=4, color=TEXT_COLOR, fontsize=9)
-    axes.set(xlabel="share of the variance explained by itself, %", xlim=(0, 1.15 * max([*shares, 1])))
+    axes.set(
+        xlabel="share of the variance explained by this hyperparameter alone, %", xlim=(0, 1.15 * max([*shares, 1]))
+    )
     reliability = "" if importance.reliable else ", not reliable"
     axes.set_title(
         f"Hyperparameter importance{reliability} ({importance.num_trials} trials, "

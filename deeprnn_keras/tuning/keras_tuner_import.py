@@ -9,7 +9,8 @@ from deeprnn_keras import extras
 if TYPE_CHECKING:
     import keras_tuner
 else:
-    # BayesianOptimization needs scipy and scikit-learn, every trial tensorboard; keras-tuner declares none of them
+    # keras-tuner does not declare these dependencies: BayesianOptimization imports scipy and scikit-learn, and every
+    # trial imports tensorboard
     for _module in ("scipy", "sklearn", "tensorboard"):
         extras.import_optional(_module, "tune", "deeprnn_keras.tuning")
     keras_tuner = extras.import_optional("keras_tuner", "tune", "deeprnn_keras.tuning")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-MIN_OTHERS = 3  # trials to compare with
-WARM_UP_EPOCHS = 1  # no trial is pruned in them
+MIN_OTHERS = 3  # minimum number of trials to compare with
+WARM_UP_EPOCHS = 1  # no trial is pruned in these first epochs
 
 
 def should_prune(curve: Sequence[tuple[int, float]], others: Iterable[Sequence[tuple[int, float]]], step: int) -> bool:
     """Return whether the best value of a trial so far is worse than the median of other trials at the same step.
 
-    This is the rule of Golovin et al. 2017 (Google Vizier) with the best value so far instead of the running mean, as
-    in Optuna.
+    This is the rule of Golovin et al. 2017 (Google Vizier), but with the median of the other trials' values at the step
+    instead of their running means, as in Optuna.
 
     Args:
         curve: (step, value) of the trial, to be minimized.

@@ -24,7 +24,7 @@ class BayesianOracle(ResumableOracle, keras_tuner.oracles.BayesianOptimizationOr
 
     @override
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Return keras-tuner's proposal, or the best of many samples if it is outside the budget or a duplicate."""
+        """Return keras-tuner's proposal or, if that is outside the budget or a duplicate, the best of many samples."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="sklearn")
             proposal = super().populate_space(trial_id)
@@ -39,7 +39,7 @@ class BayesianOracle(ResumableOracle, keras_tuner.oracles.BayesianOptimizationOr
         samples: list[dict[str, Any]] = []
         while len(samples) < self.NUM_CANDIDATES:
             values = self._random_values()
-            if values is None:  # few untried values are left
+            if values is None:  # hardly any untried values are left
                 break
             samples.append(values)
         if not samples or not hasattr(self.gpr, "X_train_"):
@@ -59,8 +59,8 @@ class GridOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):
     """Grid search: all combinations in order.
 
     keras-tuner waits for a trial to end before it proposes the next combination, since the trial may add
-    hyperparameters. Here all are declared in advance, so workers need not wait, and the next combination follows
-    from those tried, so a kill loses nothing.
+    hyperparameters. Here, all hyperparameters are declared in advance, so that workers do not wait. The next
+    combination is derived from the recorded trials, so that a resumed search skips none.
     """
 
     @override

@@ -1,4 +1,4 @@
-"""Plots of search results: a heat map over L and h, and the objective against the number of weights."""
+"""Plots of search results: a heat map over L and h, and the objective against the number of parameters."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.tuning.results import Row, SearchResults
 
-EQUAL_SIZE_RATIO = 1.07  # of the largest and the smallest model within a budget `params`
-MAX_COLUMNS = 7  # of the heat map; more values of h are grouped
+EQUAL_SIZE_RATIO = 1.07  # maximum ratio of two sizes within a budget `params`
+MAX_COLUMNS = 7  # maximum for the heat map; if h has more values, they are grouped
 
 
 # === Heat map ===
@@ -55,7 +55,7 @@ def plot_heat_map(results: SearchResults, path: PathLike) -> None:
 
 def _best_values(results: SearchResults, layers: Sequence[int], edges: Sequence[int]) -> np.ndarray:
     best = np.full((len(layers), len(edges) - 1), np.nan)
-    for row in reversed(results.rows):  # rows are sorted, the best first
+    for row in reversed(results.rows):  # rows are sorted from best to worst
         position = layers.index(row.layers), _column(row.mean_units, edges)
         if math.isnan(best[position]) or results.sign * row.value < results.sign * best[position]:
             best[position] = row.value
@@ -63,7 +63,7 @@ def _best_values(results: SearchResults, layers: Sequence[int], edges: Sequence[
 
 
 def _columns(widths: Iterable[int]) -> tuple[list[int], list[str]]:
-    """Return the edges of the columns (smallest h of each, and an exclusive end) and their labels."""
+    """Return the edges of the columns, which are the smallest h of each and an exclusive end, and the labels."""
     distinct = sorted(set(widths)) or [1]
     if len(distinct) <= MAX_COLUMNS:
         return [*distinct, distinct[-1] + 1], [str(width) for width in distinct]
@@ -77,26 +77,26 @@ def _column(width: int, edges: Sequence[int]) -> int:
     return max(number for number, edge in enumerate(edges[:-1]) if width >= edge)
 
 
-# === Objective against the number of weights ===
-def plot_weights(results: SearchResults, path: PathLike) -> None:
-    """Plot the objective against the number of weights, as a PNG, with the Pareto front if sizes differ."""
+# === Objective against the number of parameters ===
+def plot_num_params(results: SearchResults, path: PathLike) -> None:
+    """Plot the objective against the number of parameters, as a PNG, with the Pareto front if sizes differ."""
     pyplot = _import_pyplot()
     figure, axes = pyplot.subplots(figsize=(7.5, 4.4), dpi=120, layout="constrained")
     rows = results.sized_rows()
     _plot_rows(axes, rows)
-    weights = [row.weights or 0 for row in rows]
-    equal_size = not rows or max(weights) <= EQUAL_SIZE_RATIO * min(weights)
+    sizes = [row.num_params or 0 for row in rows]
+    equal_size = not rows or max(sizes) <= EQUAL_SIZE_RATIO * min(sizes)
     if not equal_size:
-        _plot_front(axes, results.pareto(), max(weights))
-    if rows and max(weights) > 1.3 * min(weights):
+        _plot_front(axes, results.pareto(), max(sizes))
+    if rows and max(sizes) > 1.3 * min(sizes):
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(lambda value, _: _size_label(value) if f"{value:.0e}"[0] in "25" else "")
-    axes.set(xlabel="weights", ylabel=results.name)
+    axes.set(xlabel="parameters", ylabel=results.name)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if equal_size else _size_label(value))
     best = results.best()
     axes.annotate(
         f"{best.cell} {best.layers} x {best.units_label}",
-        (best.weights, best.value),
+        (best.num_params, best.value),
         (8, -12 if results.sign > 0 else 8),
         textcoords="offset points",
         color=TEXT_COLOR,
@@ -105,7 +105,7 @@ def plot_weights(results: SearchResults, path: PathLike) -> None:
     axes.margins(y=0.12)  # space for the annotation
     axes.set_axisbelow(True)
     axes.tick_params(axis="x", which="both", pad=5, labelsize=10)
-    axes.set_title(f"weights and {results.name} of {len(rows)} trials", loc="left", color=TEXT_COLOR, fontsize=11)
+    axes.set_title(f"parameters and {results.name} of {len(rows)} trials", loc="left", color=TEXT_COLOR, fontsize=11)
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -118,7 +118,7 @@ def _plot_rows(axes: Axes, rows: Sequence[Row]) -> None:
         group = [row for row in rows if row.layers == layers]
         std = [row.std or 0.0 for row in group]
         axes.errorbar(
-            [row.weights or 0 for row in group],
+            [row.num_params or 0 for row in group],
             [row.value for row in group],
             yerr=std if any(std) else None,
             fmt="osD^vP*"[number % 7],
@@ -131,9 +131,9 @@ def _plot_rows(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _plot_front(axes: Axes, front: Sequence[Row], end: int) -> None:
     """Plot the Pareto front as a step function that extends to `end`."""
-    weights, values = [row.weights or 0 for row in front], [row.value for row in front]
+    sizes, values = [row.num_params or 0 for row in front], [row.value for row in front]
     axes.step(
-        [*weights, end],
+        [*sizes, end],
         [*values, values[-1]],
         where="post",
         color=VALIDATION_COLOR,

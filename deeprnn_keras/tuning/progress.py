@@ -121,7 +121,7 @@ def _trial_line(record: TrialRecord, results: SearchResults) -> str:
         return f"[dim]trial {record.trial_id}[/]  {record.status.lower()}: {reason}"
     mark = "[green]*[/]" if row is results.rows[0] else " "
     note = f" · [dim]{row.message}[/]" if row.status == "PRUNED" else ""
-    size = "" if row.weights is None else f"{row.weights:,} weights, "
+    size = "" if row.num_params is None else f"{row.num_params:,} parameters, "
     duration = "" if record.seconds is None else f"{record.seconds:.0f} s"
     return (
         f"[dim]trial {record.trial_id}[/] {mark} [bold]{row.value:.4f}[/]  {row.cell} {row.layers} x "

@@ -38,12 +38,12 @@ class Row:
         status: As in `TrialRecord`.
         values: Values of the active hyperparameters, by name.
         layers: Number of layers, L.
-        units: Hidden units h, or one number per layer; solved ones included.
+        units: Hidden units h, or one number per layer; with a budget `params`, the h that was chosen to match it.
         cell: Cell, as text.
-        value: Value of the objective, the mean over seeds.
-        std: Standard deviation over seeds; None with one seed.
+        value: Mean of the objective over the seeds.
+        std: Standard deviation of the objective over the seeds; None with one seed.
         num_seeds: Number of seeds.
-        weights: Number of weights, or None.
+        num_params: Number of parameters, or None if it is unknown.
         ms_per_step: Duration of a training step in milliseconds, or None.
         message: Reason for pruning, or None.
     """
@@ -57,7 +57,7 @@ class Row:
     value: float
     std: float | None
     num_seeds: int
-    weights: int | None
+    num_params: int | None
     ms_per_step: float | None
     message: str | None = None
 
@@ -128,7 +128,7 @@ class SearchResults:
         candidate = self.hyper.resolve(record.values)
         scores = [value for _, value in record.seeds] or [score for score in [record.score] if score is not None]
         values = [self._factor * score for score in scores]
-        weights = record.metrics.get("weights", candidate.weights)
+        num_params = record.metrics.get("weights", candidate.num_params)
         return Row(
             record.trial_id,
             record.status,
@@ -139,7 +139,7 @@ class SearchResults:
             statistics.mean(values),
             statistics.stdev(values) if len(values) > 1 else None,
             len(values),
-            None if weights is None else int(weights),
+            None if num_params is None else int(num_params),
             record.metrics.get("ms_per_step"),
             record.message,
         )
@@ -155,16 +155,16 @@ class SearchResults:
         return self.rows[0]
 
     def pareto(self) -> list[Row]:
-        """Return the Pareto front of number of weights and objective, in ascending order of weights."""
+        """Return the Pareto front of the number of parameters and the objective, in ascending order of size."""
         front: list[Row] = []
-        for row in sorted(self.sized_rows(), key=lambda row: (row.weights, self.sign * row.value)):
+        for row in sorted(self.sized_rows(), key=lambda row: (row.num_params, self.sign * row.value)):
             if not front or self.sign * row.value < self.sign * front[-1].value:
                 front.append(row)
         return front
 
     def sized_rows(self) -> list[Row]:
-        """Return the rows whose number of weights is known."""
-        return [row for row in self.rows if row.weights is not None]
+        """Return the rows whose number of parameters is known."""
+        return [row for row in self.rows if row.num_params is not None]
 
     # === Output ===
     def table(self, count: int = 10) -> Table:
@@ -176,7 +176,7 @@ class SearchResults:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("cell")
         table.add_column("other hyperparameters", overflow="fold")
-        for heading in ("weights", "ms/step"):
+        for heading in ("parameters", "ms/step"):
             table.add_column(heading, justify="right", no_wrap=True)
         for rank, row in enumerate(self.rows[:count], start=1):
             std = "" if row.std is None else f" ± {row.std:.3f} ({row.num_seeds})"
@@ -187,7 +187,7 @@ class SearchResults:
                 row.units_label,
                 row.cell,
                 row.other_values_label() + (" · pruned" if row.status == "PRUNED" else ""),
-                "" if row.weights is None else f"{row.weights:,}",
+                "" if row.num_params is None else f"{row.num_params:,}",
                 "" if row.ms_per_step is None else f"{row.ms_per_step:.1f}",
                 style="bold green" if rank == 1 else None,
             )
@@ -209,21 +209,21 @@ class SearchResults:
             "units": row.units_label,
             "cell": row.cell,
             **{name: row.values.get(name, "") for name in names},
-            "weights": "" if row.weights is None else row.weights,
+            "weights": "" if row.num_params is None else row.num_params,
             "ms per step": "" if row.ms_per_step is None else f"{row.ms_per_step:.2f}",
         }
 
     def save(self, directory: PathLike) -> list[Path]:
         """Write trials.csv, heat_map.png, weights.png, importance.png, and hparams/; return their paths."""
         from deeprnn_keras.tuning.importance import hyperparameter_importance, plot_importance
-        from deeprnn_keras.tuning.plots import plot_heat_map, plot_weights
+        from deeprnn_keras.tuning.plots import plot_heat_map, plot_num_params
         from deeprnn_keras.tuning.tensorboard_hparams import write_hparams
 
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self.save_csv(directory / "trials.csv")
         plot_heat_map(self, directory / "heat_map.png")
-        plot_weights(self, directory / "weights.png")
+        plot_num_params(self, directory / "weights.png")
         importance = hyperparameter_importance(self)
         if importance is not None:
             plot_importance(importance, directory / "importance.png")

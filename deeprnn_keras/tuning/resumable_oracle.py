@@ -16,33 +16,33 @@ from deeprnn_keras._types import Config
 from deeprnn_keras.tuning.hyperparameters import round_value
 from deeprnn_keras.tuning.keras_tuner_import import Trial, keras_tuner
 from deeprnn_keras.tuning.median_stopping import should_prune
-from deeprnn_keras.tuning.search_directory import load_oracle, save_oracle, set_aside, write_json
+from deeprnn_keras.tuning.search_directory import load_oracle, rename_damaged_record, save_oracle, write_json
 from deeprnn_keras.tuning.trial_records import EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX, TRIAL_FILE
 
 RUNNING, IDLE, STOPPED, COMPLETED, FAILED = "RUNNING", "IDLE", "STOPPED", "COMPLETED", "FAILED"
-MAX_REJECTED_SAMPLES = 2_000  # in a row, outside the budget, after which the space is considered exhausted
+MAX_REJECTED_SAMPLES = 2_000  # consecutive samples outside the budget after which the search ends
 DAMAGED = "the record of the trial is damaged"
-EXTRA_FIELDS = ("began", "seconds", "pruned_after")  # of a trial's record, in addition to keras-tuner's
+EXTRA_FIELDS = ("began", "seconds", "pruned_after")  # added to keras-tuner's record of a trial
 
 
 class ResumableOracle(keras_tuner.Oracle):
-    """Extension of a keras-tuner oracle: resuming, lost workers, budgets, pruning, and a deadline.
+    """Extension of a keras-tuner oracle with resuming, reassignment of trials, budgets, pruning, and a deadline.
 
     A subclass derives from this class first and then from one of keras-tuner's oracles.
 
     Args:
-        is_feasible: Function that returns whether the sampled values, by name, are within the budget.
+        is_feasible: Function from sampled values, a dictionary by name, to whether they are within the budget.
         prune: Whether to stop a trial that is worse than the median of the others at the same step.
         heartbeat_timeout: Seconds without a heartbeat after which a worker is considered dead and its trial is
             reassigned.
         deadline: Time, as returned by `time.time`, after which no trial starts and running ones are stopped; or None.
-        max_consecutive_failures: Number of consecutive failed trials that ends the search.
+        max_consecutive_failures: Number of consecutive failed trials after which the search ends.
         max_trials: Maximum number of trials, or None.
         **options: Further arguments of keras-tuner's oracle.
 
     Attributes:
         stop_reason: "failures" or "deadline" if the search has ended early, otherwise None.
-        damaged_trials: Ids of the trials whose records are damaged.
+        damaged_trials: IDs of the trials whose records are damaged.
     """
 
     # attributes of keras_tuner.Oracle
@@ -66,7 +66,7 @@ class ResumableOracle(keras_tuner.Oracle):
         max_trials: int | None = None,
         **options: Any,
     ) -> None:
-        # keras-tuner's own check raises without releasing the lock of the oracle: it is switched off
+        # disable keras-tuner's own check, which raises an error without releasing the lock of the oracle
         super().__init__(**options, max_consecutive_failed_trials=10**9)
         self.max_trials = max_trials
         self.is_feasible, self.prune = is_feasible, prune
@@ -74,8 +74,8 @@ class ResumableOracle(keras_tuner.Oracle):
         self.max_consecutive_failures = max_consecutive_failures
         self.stop_reason: str | None = None
         self.damaged_trials: list[str] = []
-        self._last_heartbeats: dict[str, float] = {}  # by tuner id
-        self._extra_fields: dict[str, dict[str, Any]] = {}  # by trial id
+        self._last_heartbeats: dict[str, float] = {}  # by tuner ID
+        self._extra_fields: dict[str, dict[str, Any]] = {}  # by trial ID
         self.verbose = 0
 
     # === Samples within the budget ===
@@ -147,7 +147,7 @@ class ResumableOracle(keras_tuner.Oracle):
     @override
     @keras_tuner.synchronized
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
-        """Record metrics; after the report of an epoch, the result has status STOPPED if the trial is to be pruned."""
+        """Record metrics and return the trial, with status STOPPED if an epoch was reported and the trial is pruned."""
         self._record_heartbeat(trial_id)
         if not all(name.startswith((EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX)) for name in metrics):
             return super().update_trial(trial_id, metrics, step)
@@ -188,7 +188,7 @@ class ResumableOracle(keras_tuner.Oracle):
         known_trial = self.trials[trial.trial_id]
         if trial.trial_id in self.end_order:
             return
-        trial.hyperparameters = known_trial.hyperparameters  # a gRPC message reorders them
+        trial.hyperparameters = known_trial.hyperparameters  # gRPC messages reorder them
         trial.message = trial.message or known_trial.message or self._error_of_worker(trial)
         fields = self._extra_fields.setdefault(trial.trial_id, {})
         fields["seconds"] = time.time() - fields.get("began", time.time())
@@ -212,7 +212,7 @@ class ResumableOracle(keras_tuner.Oracle):
                 self._last_heartbeats[tuner_id] = time.monotonic()
 
     def _release_lost_trials(self) -> None:
-        """Queue the trials of workers whose heartbeat has timed out for reassignment."""
+        """Reassign the trials of all workers whose heartbeat has timed out: queue them to be repeated."""
         now = time.monotonic()
         for tuner_id in [name for name, at in self._last_heartbeats.items() if now - at > self.heartbeat_timeout]:
             del self._last_heartbeats[tuner_id]
@@ -223,7 +223,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @property
     def tuner_ids(self) -> set[str]:
-        """Ids of the live workers. The chief exits when there are none, so dead workers must be removed."""
+        """IDs of the live workers. The chief exits when there are none, so dead workers must be removed."""
         if hasattr(self, "_last_heartbeats"):
             self._release_lost_trials()
         return self._tuner_ids
@@ -244,7 +244,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @override
     def reload(self) -> None:
-        """Resume a search; trials that have started and not ended are repeated."""
+        """Resume a search; trials that have started but not ended are repeated."""
         state = load_oracle(self._project_dir)
         self.trials = {trial_id: self._load_trial(trial_id, state) for trial_id in state["start_order"]}
         state["ongoing_trials"] = {}
@@ -262,7 +262,7 @@ class ResumableOracle(keras_tuner.Oracle):
             state = json.loads(path.read_text(encoding="utf-8"))
             trial = _compat.tuner_trial().from_state(state)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            set_aside(path)
+            rename_damaged_record(path)
             space = keras_tuner.HyperParameters.from_config({**oracle_state["hyperparameters"], "values": {}})
             trial = _compat.tuner_trial()(space, trial_id, FAILED, DAMAGED)
             write_json(trial.get_state(), path)

@@ -1,4 +1,4 @@
-"""Base of the tuners: a keras-tuner `Tuner` with a resumable oracle, seeded trials, and exact promotions."""
+"""Base of the tuners: a keras-tuner `Tuner` with a resumable oracle, seeded trials, and exact Hyperband promotions."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ class ResumableTuner(keras_tuner.Tuner):
         overwrite: Whether to discard an existing search in the directory instead of resuming it.
         prune: Whether to stop a trial that is worse than the median of the others at the same epoch; ignored by
             `Hyperband`.
-        minutes: Time limit, after which no trial starts and running ones end with their epoch; None for no limit.
+        minutes: Time limit, after which no trial starts and running ones stop after their current epoch; None for no
+            limit.
         heartbeat_timeout: Seconds without a heartbeat after which a worker is considered dead and its trial is
             reassigned.
-        about: Additional settings that must match when resuming, a dictionary of plain values.
+        about: Further settings that must match when resuming, a dictionary of JSON values.
         **oracle_options: Further arguments of keras-tuner's oracle, for example `num_initial_points` or `factor`.
 
     Raises:
@@ -110,7 +111,7 @@ class ResumableTuner(keras_tuner.Tuner):
         project_directory = Path(directory) / project_name
         if not is_worker() and not overwrite:
             check_settings(project_directory, settings)
-        with redirect_stdout(StringIO()):  # "Reloading Tuner from ..."
+        with redirect_stdout(StringIO()):  # suppresses "Reloading Tuner from ..."
             super().__init__(
                 oracle=oracle,
                 hypermodel=hypermodel,
@@ -123,10 +124,11 @@ class ResumableTuner(keras_tuner.Tuner):
             check_settings(project_directory, settings)
 
     def _oracle_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments of the oracle for those that the user has passed."""
+        """Return the oracle's arguments: those that the user has passed, and defaults of the algorithm."""
         return options
 
-    # === Files: keras-tuner looks for a file named after the process, and misses a search that another one started ===
+    # === Files ===
+    # keras-tuner names this file after the process, and so does not find a search that another process has started
     @override
     def _get_tuner_fname(self) -> str:
         return str(Path(self.directory) / self.project_name / ORACLE_FILE)
@@ -163,7 +165,7 @@ class ResumableTuner(keras_tuner.Tuner):
             **kwargs: Arguments of `HyperDeepRNN.fit`.
 
         Raises:
-            RuntimeError: If consecutive trials fail; the message contains the last error.
+            RuntimeError: If too many consecutive trials fail; the message contains the last error.
             ValueError: If another process runs this search.
         """
         exit_with_parent()
@@ -223,7 +225,7 @@ class ResumableTuner(keras_tuner.Tuner):
     # === Trials ===
     @override
     def pre_create_trial(self) -> None:
-        """Pause between two requests without a trial, and restart a worker that has run many trials."""
+        """Pause if the last request returned no trial, and restart a worker that has run many trials."""
         if self._idle:
             time.sleep(IDLE_SECONDS)
         self._idle = True
@@ -273,7 +275,7 @@ class ResumableTuner(keras_tuner.Tuner):
             **kwargs: Arguments of `HyperDeepRNN.fit`.
 
         Returns:
-            The metrics of the best epoch, the number of weights, milliseconds per step, and seconds.
+            The metrics of the best epoch, the number of parameters, milliseconds per step, and seconds.
         """
         values = trial.hyperparameters.values
         keras.backend.clear_session()
@@ -324,6 +326,6 @@ class ResumableTuner(keras_tuner.Tuner):
             **kwargs: Arguments of `HyperDeepRNN.fit`.
 
         Returns:
-            The metrics of the best epoch, the number of weights, milliseconds per step, and seconds.
+            The metrics of the best epoch, the number of parameters, milliseconds per step, and seconds.
         """
         return self.train(self.oracle.trials[trial_id], seed, [], *args, first=False, **kwargs)

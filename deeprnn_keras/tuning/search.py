@@ -36,24 +36,30 @@ if TYPE_CHECKING:
     from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
     from deeprnn_keras.tuning.trial_records import TrialRecord
 
-EPOCHS_PER_TRIAL = 4  # after each, a trial can be pruned; Hyperband's rounds consist of them
+EPOCHS_PER_TRIAL = 4  # a trial can be pruned after each; Hyperband's rounds consist of whole epochs
 OBJECTIVE = "val_loss"
 # fractions of the time limit
-SEARCH_END = 0.62  # no trial starts later
-CONFIRMATION_END = 0.78  # no run with a further seed ends later, as estimated
-RESERVED = 0.05  # for scoring and plots
-MIN_RETRAINING = 0.1
-NUM_CONFIRMED = 3  # best configurations that are trained with further seeds
-NUM_SEEDS = 3  # of each of them
-WORKER_SPEEDUP = 1.5  # of two or more workers over one that uses all cores
+SEARCH_END = 0.62  # no trial starts after this time
+CONFIRMATION_END = 0.78  # no run with a further seed starts if its estimated end is after this time
+RESERVED = 0.05  # time for scoring and plots
+MIN_RETRAINING = 0.1  # minimum time for retraining the best configuration
+NUM_CONFIRMED = 3  # number of best configurations that are trained with further seeds
+NUM_SEEDS = 3  # number of seeds for each of them, including that of its trial
+WORKER_SPEEDUP = 1.5  # speedup of two or more workers over one that uses all cores
 PROJECT_NAME, BEST_DIRECTORY = "search", "best"
 PLAN_FILE, TIME_FILE, RETRAINING_FILE = "plan.json", "time.json", "retraining.json"
-DATA_FIELDS = ("batch_size", "bptt", "stateful", "random_bptt", "stride")  # of a recipe; the batches depend on them
+DATA_FIELDS = (
+    "batch_size",
+    "bptt",
+    "stateful",
+    "random_bptt",
+    "stride",
+)  # fields of a recipe that determine the batches
 
 
 @dataclass
 class Search:
-    """Search over the configurations of a zoo model, including its output directory.
+    """Search for the best configuration of a zoo model, with all its files in one output directory.
 
     Attributes:
         hyper: A `HyperDeepRNN` of a zoo model.
@@ -63,7 +69,8 @@ class Search:
         algorithm: "random", "bayesian", "hyperband", or "grid".
         trials: Maximum number of trials; None for no limit.
         minutes: Time limit for everything, including retraining the best configuration; None for no limit.
-        updates: Number of updates per trial; None derives it from `minutes`, or takes about one minute per trial.
+        updates: Number of updates per trial; None to derive it from `minutes` or, without a time limit, to train each
+            trial for about one minute.
         workers: Number of processes that run trials.
         seed: Random seed of samples, initialization, shuffling, and dropout.
         prune: Whether to stop trials that are worse than the median of the others.
@@ -95,15 +102,15 @@ class Search:
 
     # === Data ===
     def batches(self, recipe: Recipe) -> tuple[Batches, Batches]:
-        """Return the training and validation batches of a trial, which has `updates` updates in four epochs."""
+        """Return the training and validation batches of a trial; its four epochs have `updates` updates in total."""
         key = tuple(getattr(recipe, name) for name in DATA_FIELDS)
-        if key not in self._batches:  # cached: each holds all data
+        if key not in self._batches:  # cached, because each entry holds all data
             steps = self.updates and max(1, self.updates // EPOCHS_PER_TRIAL)
             self._batches[key] = self.family.trial_batches(self.data, recipe, steps, self.seed)
         return self._batches[key]
 
     def largest_recipe(self) -> Recipe:
-        """Return the recipe with the largest batch size and T that are searched."""
+        """Return the recipe with the largest batch size and T of the search space."""
         searched = self.hyper.space.hyperparameters
         largest = {name: searched[name].high for name in ("batch_size", "bptt") if name in searched}
         return self.hyper.config.recipe.replace(**largest)
@@ -251,13 +258,13 @@ class Search:
 
         plan, directory = self._retraining_plan(), self.directory / BEST_DIRECTORY
         resume = (directory / CHECKPOINTS).is_dir()
-        if directory.exists() and not resume:  # killed before its first checkpoint, or after its last
+        if directory.exists() and not resume:  # killed before its first checkpoint, or after its end
             shutil.rmtree(directory)
         config = self.hyper.resolve(plan["values"]).config
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.seed)
         model = config.build()
-        title = f"{config.architecture()}, {model.count_params():,} weights, on {self.data.name}"
+        title = f"{config.architecture()}, {model.count_params():,} parameters, on {self.data.name}"
         run = self.family.train(
             model,
             self.data,
@@ -273,7 +280,7 @@ class Search:
         return run, model
 
     def _retraining_plan(self) -> Config:
-        """Return the values to retrain and the length of the run; they are stored for resuming."""
+        """Return the hyperparameter values and the length of the retraining; both are stored for resuming."""
         path = self.directory / RETRAINING_FILE
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))

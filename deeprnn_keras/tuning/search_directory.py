@@ -1,4 +1,4 @@
-"""Files of a search: atomic writes, recovery of damaged files, a lock, and a check against another search."""
+"""Files of a search: atomic writes, recovery of damaged files, a lock, and a check of the settings."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - any JSON value
         temporary_path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def set_aside(path: Path) -> None:
-    """Rename a damaged record, and warn."""
+def rename_damaged_record(path: Path) -> None:
+    """Rename a damaged record of a trial, and issue a warning."""
     renamed = path.with_name(f"{path.name}.damaged")
     if path.exists():
         path.replace(renamed)
@@ -117,7 +117,7 @@ def check_settings(directory: PathLike, settings: Config) -> None:
 
 
 def _flatten(value: object, name: str = "") -> Config:
-    """Return nested dictionaries as one, whose keys are joined by ', '."""
+    """Flatten nested dictionaries into one; nested keys are joined by ', '."""
     if isinstance(value, dict) and value:
         parts = (_flatten(part, f"{name}{', ' if name else ''}{key}") for key, part in value.items())
         return {key: part for flat in parts for key, part in flat.items()}

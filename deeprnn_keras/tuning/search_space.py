@@ -21,7 +21,7 @@ from deeprnn_keras.tuning.hyperparameters import (
     round_value,
 )
 
-MIN_CONNECTION_LAYERS = 3  # with fewer layers a shortcut skips nothing that is hard to train
+MIN_CONNECTION_LAYERS = 3  # a shallower stack trains well without shortcut connections
 
 
 class SearchSpace:
@@ -33,7 +33,7 @@ class SearchSpace:
     Args:
         specs: Specifications by name, as accepted by `as_hyperparameter`; None omits a hyperparameter.
         tie_units: Whether all layers have the same h.
-        solve_units: Whether h is solved from a budget; `units` are then its bounds and not a hyperparameter.
+        solve_units: Whether h is chosen to match a budget; `units` are then its bounds and not a hyperparameter.
         num_layers: L of the tuned model, used if the number of layers is not searched.
         cell: Cell of the tuned model, used if the cell is not searched.
 
@@ -70,7 +70,7 @@ class SearchSpace:
             return
         if self.solve_units:
             raise ValueError(
-                "params is not supported with tie_units=False: it solves one h for all layers; pass max_params instead"
+                "params is not supported with tie_units=False: it sets one h for all layers; pass max_params instead"
             )
         if "units" not in self.hyperparameters:
             raise ValueError("tie_units=False searches one h per layer; pass a range for units, got None")
@@ -112,7 +112,7 @@ class SearchSpace:
     # === Conditions ===
     @staticmethod
     def _condition(name: str) -> tuple[str | None, Callable[[Any], bool]]:
-        """Return the parent on which `name` depends, or None, and the predicate that its values must satisfy."""
+        """Return the parent on which `name` depends, or None, and a predicate that selects the parent's values."""
         if name == "dropout":
             return "num_layers", lambda num_layers: num_layers >= 2
         if name == "connection":

@@ -12,14 +12,15 @@ from deeprnn_keras.training.files import save_json
 
 
 class StepTimes:
-    """Measured durations of training steps, and the conclusions for smaller and larger models.
+    """Measured durations of training steps, used to decide whether a model is within the limit.
 
-    A model that is at least as large in every respect as one that was too slow is too slow; a model that is at most
-    as large as one that was fast enough is fast enough. Only other models are measured.
+    A model that is at least as large in every size as one that exceeded the limit is rejected without a measurement.
+    Likewise, a model that is at most as large in every size as one within the limit is accepted. All others are
+    measured.
 
     Args:
         limit_ms: Maximum duration in milliseconds.
-        measure: Function from the overrides of a model configuration to the duration of a step in milliseconds.
+        measure: Function from the overridden fields of a model configuration to the duration of a step in milliseconds.
         file: File for the measurements, or None.
     """
 

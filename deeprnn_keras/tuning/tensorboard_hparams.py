@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_hparams(results: SearchResults, directory: PathLike) -> None:
-    """Replace `directory` with one TensorBoard run per trial: its active hyperparameters and the objective."""
+    """Overwrite `directory` with one TensorBoard run per trial: its active hyperparameters and the objective."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api
 
@@ -24,5 +24,5 @@ def write_hparams(results: SearchResults, directory: PathLike) -> None:
             values = {"num_layers": row.layers, "units": row.mean_units, "cell": row.cell, **row.other_values()}
             api.hparams(values, trial_id=row.trial_id)
             tf.summary.scalar(results.name, row.value, step=0)
-            if row.weights is not None:
-                tf.summary.scalar("weights", row.weights, step=0)
+            if row.num_params is not None:
+                tf.summary.scalar("weights", row.num_params, step=0)

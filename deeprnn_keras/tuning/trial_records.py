@@ -11,8 +11,8 @@ from typing import Any
 from deeprnn_keras._types import PathLike
 
 TRIAL_FILE = "trial.json"
-EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX = "epoch/", "last/", "seed/"  # of metrics that a running trial reports
-TUNER_PREFIX = "tuner/"  # of entries that Hyperband adds to the values
+EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX = "epoch/", "last/", "seed/"  # prefixes of the metrics of a running trial
+TUNER_PREFIX = "tuner/"  # prefix of the entries that Hyperband adds to the values
 
 
 @dataclass
@@ -26,7 +26,7 @@ class TrialRecord:
         score: Value of the objective, or None.
         epochs: (epoch, value) of the objective during training.
         seeds: (seed, value) of the objective.
-        metrics: Final metrics, including the number of weights, milliseconds per step, and seconds.
+        metrics: Final metrics, including the number of parameters, milliseconds per step, and seconds.
         message: Reason for failing or pruning.
         seconds: Duration of the trial, or None.
         hyperband_epochs: Epochs of the trial's Hyperband round, or None.
@@ -55,7 +55,7 @@ class TrialRecord:
 
 
 def read_trials(directory: PathLike, objective: str) -> list[TrialRecord]:
-    """Return the records of a search, sorted by trial; unreadable records are omitted.
+    """Return the records of a search, sorted by trial ID; unreadable records are omitted.
 
     Args:
         directory: Directory of the search: keras-tuner's `directory/project_name`.

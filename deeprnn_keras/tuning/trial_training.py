@@ -28,16 +28,16 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> keras.callbacks.History:
-    """Call `model.fit` with the recipe's callbacks, and with arrays shuffled differently in every epoch.
+    """Call `model.fit` with the recipe's callbacks. Arrays are reshuffled in every epoch.
 
     Args:
         model: A model compiled with `recipe`.
-        recipe: How the model is trained.
+        recipe: Training recipe.
         x: Arrays, a dataset, or a function from the recipe to (training data, validation data).
         y: Targets, if `x` are arrays.
         sample_weight: Weights of the examples, if `x` are arrays.
         batch_size: Batch size, if `x` are arrays; None for that of the recipe.
-        seed: Random seed of the order of arrays.
+        seed: Random seed for shuffling arrays.
         callbacks: Further callbacks.
         **options: Further arguments of `model.fit`.
 

@@ -16,17 +16,17 @@ from typing import Self
 from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
 
-MAX_RESTARTS = 3  # of each worker, after failures
+MAX_RESTARTS = 3  # restarts of each worker after failures
 POLL_SECONDS = 0.5
 TERMINATION_TIMEOUT_SECONDS = 10.0
 PARENT_VARIABLE = "DEEPRNN_KERAS_PARENT"
-TRIALS_PER_PROCESS = 25  # XLA keeps what it has compiled, about 30 MB per trial
+TRIALS_PER_PROCESS = 25  # limits memory: XLA keeps its compiled programs, about 30 MB per trial
 EXIT_RESTART_REQUESTED = 75
-LOG_LINES = 15  # shown after a failure
+LOG_LINES = 15  # last lines of a log that an error message shows
 
 
 class Workers:
-    """Chief and workers of a search as processes of this machine.
+    """Chief and workers of a search as processes on this machine.
 
     All processes run the same command and are distinguished by keras-tuner's environment variables
     KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, and KERASTUNER_ORACLE_PORT. A worker that dies is restarted under the
@@ -128,7 +128,7 @@ class Workers:
                 process.wait()
 
     def pids(self) -> dict[str, int]:
-        """Return the process ids of the running processes, by name."""
+        """Return the process IDs of the running processes, by name."""
         return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
 
     def __enter__(self) -> Self:

@@ -112,7 +112,7 @@ def test_tight_clip_is_found(task):
 
 
 def test_counts_of_the_optimizer_take_precedence(task):
-    """They take precedence over the gradient norms of the measurements."""
+    """The counts determine the fraction of clipped updates, even if the measured gradient norms suggest another."""
     model = build_model(CountingSGD(0.01))
     model.optimizer.build(model.trainable_variables)
     health = train(model, task, epochs=2, every=4)

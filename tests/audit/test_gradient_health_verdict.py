@@ -36,7 +36,7 @@ def test_well_initialized_network_is_healthy(rng, options):
 
 
 def test_relu_network_initialized_to_identity(rng):
-    """Its states are sums over all steps: healthy for small x, while large x produce a large gradient."""
+    """The states are sums over all steps, which is healthy for small x; large x produce a large gradient."""
     model = build_network(32, num_layers=1, cell="rnn", activation="relu")
     assert names(gradient_health(model, *random_batch(rng, 50, scale=0.1))) == []
     large = gradient_health(model, *random_batch(rng, 50, scale=10.0))

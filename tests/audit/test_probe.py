@@ -18,7 +18,7 @@ def summing_stack(inputs, levels):
     return model
 
 
-def test_regression_targets(rng):
+def test_regression_finds_the_level_of_the_target(rng):
     """Sums over time are linear in level 1, sums of sums in level 2, neither in the input."""
     x = rng.normal(size=(80, T, 2))
     sums = np.cumsum(x[:, :, 0], 1)
@@ -30,7 +30,7 @@ def test_regression_targets(rng):
 
 
 @pytest.mark.parametrize("names", [False, True], ids=["numbers", "names"])
-def test_classes_at_the_last_step(rng, names):
+def test_classification_at_the_last_step(rng, names):
     x = rng.normal(size=(200, T, 1))
     target = x.sum((1, 2)) > 0
     report = probe_levels(summing_stack(1, 1), x, np.where(target, "up", "down") if names else target)

@@ -132,7 +132,8 @@ def test_description_identifies_the_data():
 
     others = [{"n": 3}, {"weights": NUMBERS + 1}, {"padding": -1}, {"masks": True}, {"num_buckets": 2}]
     others += [{"targets": NUMBERS[::-1]}, {"sequences": [*IDS[1:], IDS[0]]}]
-    others += [{"sequences": np.split(np.concatenate(IDS), [2, *np.cumsum(LENGTHS)[1:-1]])}]  # cut elsewhere
+    # the same steps, divided into sequences of other lengths
+    others += [{"sequences": np.split(np.concatenate(IDS), [2, *np.cumsum(LENGTHS)[1:-1]])}]
     assert all(about(**options) != about() for options in others) and about() == about()
 
 

@@ -57,7 +57,7 @@ def test_empty_text_is_an_error():
         TextCorpus("", name="poem")
 
 
-def test_split_holds_out_the_end_of_each_stretch():
+def test_split_holds_out_the_end_of_each_segment():
     text = "".join(chr(256 + i) for i in range(203))
     borders = [0, 20, 40, 60, 81, 101, 121, 142, 162, 182, 203]
     split = TextCorpus(text).split()
@@ -67,16 +67,16 @@ def test_split_holds_out_the_end_of_each_stretch():
 
 
 @pytest.mark.parametrize("size", [10, 203, 4567])
-@pytest.mark.parametrize(("stretches", "fraction"), [(10, 0.1), (3, 0.25), (1, 0.5)])
-def test_split_covers_the_whole_text_once(size, stretches, fraction):
+@pytest.mark.parametrize(("segments", "fraction"), [(10, 0.1), (3, 0.25), (1, 0.5)])
+def test_split_covers_the_whole_text_once(size, segments, fraction):
     text = "".join(chr(256 + i) for i in range(size))
-    split = TextCorpus(text).split(stretches, fraction)
-    assert len(split.train) == len(split.validation) == stretches
+    split = TextCorpus(text).split(segments, fraction)
+    assert len(split.train) == len(split.validation) == segments
     assert "".join(t + v for t, v in zip(split.train, split.validation, strict=True)) == text
-    assert len("".join(split.validation)) == pytest.approx(size * fraction, abs=0.5 * stretches)
+    assert len("".join(split.validation)) == pytest.approx(size * fraction, abs=0.5 * segments)
 
 
-@pytest.mark.parametrize(("name", "value"), [("stretches", 0), ("fraction", 0.0), ("fraction", 1.0), ("fraction", "x")])
+@pytest.mark.parametrize(("name", "value"), [("segments", 0), ("fraction", 0.0), ("fraction", 1.0), ("fraction", "x")])
 def test_invalid_split_arguments_are_rejected(name, value):
     with pytest.raises(ValueError, match=name):
         TextCorpus("abc").split(**{name: value})

@@ -7,7 +7,7 @@ import pytest
 from deeprnn_keras.data import write_midi
 
 
-def test_midi_file_plays_the_roll(tmp_path, rng):
+def test_midi_file_contains_the_notes_of_the_roll(tmp_path, rng):
     roll = rng.random((12, 88)) < 0.1
     roll[3] = False
     write_midi(roll, tmp_path / "a.mid", frames_per_quarter=4, quarters_per_minute=60)
@@ -30,7 +30,7 @@ def test_midi_file_plays_the_roll(tmp_path, rng):
     [
         (np.zeros(88), {}, r"roll must have shape \(T, K\)"),
         (np.zeros((0, 88)), {}, r"roll must have shape \(T, K\)"),
-        (np.zeros((3, 120)), {}, "notes lowest=21 to at most 127"),
+        (np.zeros((3, 120)), {}, r"lowest \+ K - 1 in \[0, 127\], got shape \(3, 120\) and lowest=21"),
         (np.zeros((3, 88)), {"frames_per_quarter": 0}, "frames_per_quarter must"),
         (np.zeros((3, 88)), {"quarters_per_minute": -1}, "quarters_per_minute must"),
     ],

@@ -121,5 +121,5 @@ def test_invalid_roll_files_are_rejected(tmp_path):
         piano_rolls(tmp_path / "one.mat")
     narrow = {f"{side}data": pieces(4, 4, keys=60) for side in ("train", "valid", "test")}
     scipy.io.savemat(tmp_path / "narrow.mat", narrow)
-    with pytest.raises(ValueError, match=r"must hold rolls \(T, 88\), got a roll \(4, 60\)"):
+    with pytest.raises(ValueError, match=r"must hold rolls \(T, 88\), got a roll of shape \(4, 60\)"):
         piano_rolls(tmp_path / "narrow.mat")

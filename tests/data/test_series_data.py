@@ -55,5 +55,5 @@ def test_failed_download_names_the_file_and_its_destination(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.utils, "get_file", fail)
-    with pytest.raises(FileNotFoundError, match=r"not be downloaded \(URL fetch failure\); put .* at '.*mnist.npz'"):
+    with pytest.raises(FileNotFoundError, match=r"not be downloaded \(URL fetch failure\); save .* as '.*mnist.npz'"):
         sequential_mnist()

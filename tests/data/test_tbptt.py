@@ -86,7 +86,7 @@ def test_random_lengths_cover_the_stream():
 
 
 def test_random_lengths_are_distributed_as_published():
-    """N(70, 5), or with probability 0.05 N(35, 5): the mean is 68.25, and 5% are below 52."""
+    """Compare with N(70, 5²), or with probability 0.05 N(35, 5²): the mean is 68.25, and 5% are below 52."""
     lengths = random_lengths(round(68.25 * 20_000), 20_000, 70, np.random.default_rng(0))
     full = lengths[lengths > 52]
     assert np.mean(lengths <= 52) == pytest.approx(0.05, abs=0.006)
@@ -126,7 +126,9 @@ def test_iteration_starts_at_the_position(kind):
 
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 4), (0, -1), (-1, 0)])
 def test_position_outside_an_epoch_is_rejected(epoch, batch):
-    with pytest.raises(ValueError, match=rf"batch must be in \[0, 4\), .* got epoch={epoch} and batch={batch}"):
+    with pytest.raises(
+        ValueError, match=rf"batch must be in \[0, 4\), .* 4 batches, got epoch={epoch} and batch={batch}"
+    ):
         token_windows([np.arange(50)], 3, 4).set_position(epoch, batch)
 
 
@@ -146,7 +148,10 @@ def test_position_outside_an_epoch_is_rejected(epoch, batch):
         (lambda: TBPTTDataset([], 1, 3), "at least 1 piece, got an empty list"),
         (lambda: TBPTTDataset(np.zeros((2, 3, 4)), 1, 3), r"ids \(N,\) or features \(N, d\).* got shape \(2, 3, 4\)"),
         (lambda: TBPTTDataset(np.arange(9), 1, 3, num_symbols=5), "4 are not: the first is 5 at position 5 of piece 0"),
-        (lambda: TBPTTDataset(np.arange(9), 1, 3, targets=np.arange(8)), r"one row per step of stream, \[9\] .*\[8\]"),
+        (
+            lambda: TBPTTDataset(np.arange(9), 1, 3, targets=np.arange(8)),
+            r"one row per step of each piece of stream, \[9\], got \[8\]",
+        ),
         (lambda: TBPTTDataset(np.arange(9), 0, 3), "batch_size must be a positive integer, got 0"),
         (lambda: TBPTTDataset(np.arange(9), 1, 2.5), "bptt must be a positive integer, got 2.5"),
         (

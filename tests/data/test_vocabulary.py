@@ -51,7 +51,7 @@ def test_invalid_value_of_unknown_is_rejected():
 
 @pytest.mark.parametrize(("symbols", "named"), [("abca", "'a'"), ("", "''"), ("aa😀b😀", "😀")])
 def test_duplicate_or_missing_symbols_are_rejected(symbols, named):
-    with pytest.raises(ValueError, match="different characters") as error:
+    with pytest.raises(ValueError, match="distinct characters") as error:
         Vocabulary(symbols)
     assert named in str(error.value)
 

@@ -40,7 +40,7 @@ def test_vocabulary_without_an_unknown_word():
 
 @pytest.mark.parametrize("words", [["a", "a"], ["a b"], [""], [], ["a", 3]], ids=str)
 def test_invalid_words_are_rejected(words):
-    with pytest.raises(ValueError, match="words must be different strings without white space"):
+    with pytest.raises(ValueError, match="words must be distinct strings without white space"):
         WordVocabulary(words)
 
 

@@ -30,7 +30,7 @@ LENGTHS = (1, 2, 384, 385, 1000)
 
 @pytest.mark.parametrize("batches", [1, 2, 6])
 def test_score_counts_every_symbol_once(rng, monkeypatch, batches):
-    """The state of this model depends on fewer than 128 steps, so that windows equal one pass over the piece."""
+    """Compare with one pass over each piece; the states of this model forget inputs within fewer than 128 steps."""
     model = small_model(rng, cell="gru", units=6)
     pieces = [ids(rng, size) for size in LENGTHS]
     # 6 windows of 512 steps: one each for 2, 384, and 385 symbols, and 3 for 1,000; in two batches: 4 and 2

@@ -105,7 +105,7 @@ def test_only_first_lengths_are_compiled_without_padding():
 
     plans = [cached_plan(steps, cache) for steps in range(2, 20)]
     assert [each.padded for each in plans] == [False] * plan.MAX_LENGTHS + [True] * (18 - plan.MAX_LENGTHS)
-    assert not cached_plan(3, cache).padded and not cached_plan(19, {}).padded  # {}: the cache of another layer
+    assert not cached_plan(3, cache).padded and not cached_plan(19, {}).padded  # {} is the cache of another layer
     assert plan_for(5, False, remat=False)[0].padded
     assert not cached_plan(1, cache).compiled  # one step needs no loop
 

@@ -32,7 +32,8 @@ MASKS = {
 CELLS = pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 ARGUMENTS = ("return_sequences", "go_backwards", "zero_output_for_mask")
 OPTIONS = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
-FOUR_CELLS, OTHER_CELLS = ["LSTM", "GRU", "GRU", "LSTM"], ["GRU", "LSTM", "LSTM", "GRU"]  # for four of OPTIONS
+# One cell for each of four OPTIONS.
+FOUR_CELLS, OTHER_CELLS = ["LSTM", "GRU", "GRU", "LSTM"], ["GRU", "LSTM", "LSTM", "GRU"]
 
 
 def option_names(value):
@@ -88,7 +89,7 @@ def gpu(monkeypatch):
 
 
 def build_layer(rng, cell, **options):
-    """Build a stock layer in float64, so that close but different results are told apart."""
+    """Build a stock layer in float64, so that close but different results are distinguished."""
     layer = getattr(keras.layers, cell)(UNITS, dtype="float64", **options)
     layer.build((None, None, WIDTH))
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
@@ -223,7 +224,7 @@ def test_keras_falling_back_to_its_loop(rng, options):
 @CELLS
 @pytest.mark.parametrize("mask", ["right", "any, and rows without a valid step"])
 def test_values_at_masked_steps_are_ignored(rng, mask, cell):
-    """A NaN there does not reach a gradient, unlike in Keras' loop."""
+    """A NaN at a masked step does not reach a gradient, unlike in Keras' loop."""
     layer = build_layer(rng, cell, return_sequences=True)
     x, mask, states = random_inputs(rng, layer, MASKS[mask])
     with_nan = tf.where(mask[:, :, None], x, np.nan)

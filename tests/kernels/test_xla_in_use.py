@@ -202,7 +202,10 @@ def test_many_batch_sizes_compile_few_shapes(rng, compiled_shapes):
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", ["mixed", pytest.param("one", marks=pytest.mark.slow)])
 def test_second_derivatives_equal_stock_layers(rng, pair):
-    """ "one" runs in a graph, "mixed" in eager mode with a mask; the next test has squared gradients in a graph."""
+    """Compare in a graph for the pair "one", and in eager mode with a mask for the pair "mixed".
+
+    The next test covers squared gradients in a graph.
+    """
     graph, functions = (
         pair == "one",
         [jacobian_products, *([squared_gradient_norm] if pair == "mixed" else [])],
@@ -219,7 +222,7 @@ def test_second_derivatives_equal_stock_layers(rng, pair):
 @pytest.mark.long
 @pytest.mark.parametrize("remat", [False, True])
 def test_second_derivatives_of_unknown_lengths(rng, remat):
-    """Including lengths below the number of remat chunks, some of which are then empty."""
+    """A length below the number of remat chunks leaves some chunks empty."""
     layer, loop = DeepRNN(3, remat=remat, dtype="float64"), DeepRNN(3, implementation="loop", dtype="float64")
     x = rng.normal(size=(2, 20, D))
     layer(x), loop(x)

@@ -72,7 +72,10 @@ def assert_equal(actual, expected, tolerance=1e-11):
 
 @pytest.mark.parametrize(("connection", "bidirectional", "mask"), CASES)
 def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bidirectional, mask):
-    """Every mask is combined with every other argument across the connections; every fifth case is compiled."""
+    """Each case runs with one combination of the other arguments; over all connections, each mask meets each of them.
+
+    Every fifth case is compiled.
+    """
     number = CASES.index((connection, bidirectional, mask))
     if number % 5:
         monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
@@ -91,7 +94,7 @@ def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bid
 
 
 @pytest.mark.parametrize(("connection", "training"), [("residual", True), ("skip", False)])
-def test_cells_units_and_activations_per_layer(rng, connection, training):
+def test_cells_units_and_activations_per_layer_equal_loop(rng, connection, training):
     cells, activations = ["gru", "rnn", "lstm"], ["relu", None, "sigmoid"]
     units = [3] * 3 if connection == "residual" else [3, 1, 2]
     options = {"cell": cells, "connection": connection}
@@ -104,7 +107,7 @@ def test_cells_units_and_activations_per_layer(rng, connection, training):
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("n", "steps", "h", "num_layers"), [(1, 1, 1, 1), (1, 3, 2, 1), (3, 1, 2, 2), (2, 2, 1, 2)])
-def test_smallest_sizes(rng, monkeypatch, n, steps, h, num_layers, cell):
+def test_smallest_sizes_equal_loop(rng, monkeypatch, n, steps, h, num_layers, cell):
     monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     layer, loop, _ = build_pair(rng, h, num_layers=num_layers, cell=cell, d=1, return_sequences=True, return_state=True)
     x, state = tf.constant(rng.normal(size=(n, steps, 1))), random_state(rng, layer, n)
@@ -120,8 +123,8 @@ UNKNOWN_SIZES = [
 
 
 @pytest.mark.parametrize(("n", "remat", "bidirectional", "masked"), UNKNOWN_SIZES)
-def test_unknown_sizes(rng, monkeypatch, n, remat, bidirectional, masked):
-    """One length is rounded up; the other is below the number of chunks used for an unknown T."""
+def test_unknown_sizes_equal_loop(rng, monkeypatch, n, remat, bidirectional, masked):
+    """The first length is rounded up, the second is below the number of chunks for an unknown T."""
     monkeypatch.setattr(plan, "REMAT_CHUNKS", 4)
     width = 4 if bidirectional else 2  # both layers have inputs of one width, so that XLA compiles once for both
     layer, loop, _ = build_pair(rng, 2, width, num_layers=2, remat=remat, bidirectional=bidirectional)
@@ -252,7 +255,7 @@ def test_equal_seeds_draw_equal_dropout_masks(rng):
 
 
 def test_gradient_uses_the_masks_of_the_forward_pass(rng, monkeypatch):
-    """Also if the backward pass recomputes the forward pass."""
+    """The backward pass, which recomputes the forward pass with remat, draws the same masks."""
     monkeypatch.setattr(plan, "REMAT_CHUNK_STEPS", 2)
     layer, _, _ = build_pair(rng, 2, num_layers=3, dropout=0.5, remat=True)
     seeds = [dropout.seed_generator.state for dropout in layer.dropouts]

@@ -149,7 +149,7 @@ def test_saved_and_loaded_model(options, tmp_path):
         ({"outputs": 1}, "outputs must be at least 2 for kind='classes', got 1"),
         ({"kind": "binary", "outputs": 2}, "outputs must be 1 for kind='binary', got 2"),
         ({"kind": "class"}, "unknown kind 'class'; did you mean 'classes'"),
-        ({"labels": ("a", "b")}, r"labels must be 3 different names, as many as outputs, got \['a', 'b'\]"),
+        ({"labels": ("a", "b")}, r"labels must be 3 distinct names, one per output, got \['a', 'b'\]"),
         ({"masks": True, "per_step": True}, "masks=True is not supported with one output per step"),
         ({"inputs": 0}, "inputs must be a positive integer"),
         ({"output_dropout": 1.0}, "output_dropout must be a number in"),
@@ -163,7 +163,7 @@ def test_invalid_arguments_are_rejected(options, message):
 
 def test_invalid_series_and_targets_are_rejected():
     model = make_model(masks=True)
-    with pytest.raises(ValueError, match=r"series\[1\] must have shape \(T, 2\), .* got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"series\[1\] must have shape \(T, 2\), .* got shape \(4, 3\)"):
         model.predict_labels([SERIES[0], np.zeros((4, 3))])
     with pytest.raises(ValueError, match="series must contain at least 1 sequence, got none"):
         model.predict_labels([])

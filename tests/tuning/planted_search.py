@@ -1,4 +1,4 @@
-"""A search with a planted optimum, fast enough to be killed often; run as a script, it resumes."""
+"""Search with a planted optimum and trials that train nothing; as a script, it runs or resumes such a search."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def planted_tuner(algorithm, directory, trials=12, seconds=0.0, units=(16, 512),
 
 
 def kill_during_write(number):
-    """Send SIGKILL to this process in the middle of its write of a JSON file with this number, counted from 1."""
+    """Send SIGKILL to this process while it writes its JSON file with this number, counted from 1."""
     from deeprnn_keras.tuning import resumable_oracle, search_directory
 
     count = 0

@@ -28,7 +28,7 @@ def record(number, score, seeds=(), status="COMPLETED", hyperband_epochs=None, m
 
 
 def grid(value, noise=0.0, direction="min"):
-    """Return results for every L, h, cell, and three learning rates; `value` computes the objective from them."""
+    """Return results for a grid over L, h, cell, and learning rate; `value` computes the objective from these."""
     rng = np.random.default_rng(0)
     combinations = itertools.product((1, 2, 3, 4), (32, 64, 128, 256), ("lstm", "gru"), (1e-3, 3e-3, 1e-2))
     records = [
@@ -51,7 +51,7 @@ def rendered(table, width=200):
     return console.export_text()
 
 
-def test_rows_with_more_seeds_precede_and_are_ranked_by_the_mean():
+def test_rows_with_more_seeds_come_first_and_are_ranked_by_the_mean():
     records = [
         record(0, 1.0, [1.0, 1.3, 1.3]),
         record(1, 1.1, [1.1, 1.1, 1.1], cell="gru"),
@@ -93,10 +93,10 @@ def test_table_shows_active_hyperparameters():
     assert "pruned" in pruned and "clip 5" in pruned and "dropout" not in pruned
 
 
-def test_weights_of_a_row_equal_those_of_its_configuration():
+def test_num_params_of_a_row_is_that_of_its_configuration():
     results = grid(lambda *values: 1.0)
     for row in results.rows[::17]:
-        assert row.weights == HYPER.resolve(row.values).config.count_params()
+        assert row.num_params == HYPER.resolve(row.values).config.count_params()
 
 
 def test_pareto_front_has_all_undominated_rows():
@@ -106,7 +106,8 @@ def test_pareto_front_has_all_undominated_rows():
         row.trial_id
         for row in results.rows
         if not any(
-            (o.weights <= row.weights and o.value < row.value) or (o.weights < row.weights and o.value <= row.value)
+            (o.num_params <= row.num_params and o.value < row.value)
+            or (o.num_params < row.num_params and o.value <= row.value)
             for o in results.rows
         )
     }
@@ -137,7 +138,7 @@ def test_two_effects_share_the_variance():
 
 def test_importance_of_noise_is_not_reliable():
     importance = hyperparameter_importance(grid(lambda *values: 0.0, noise=1.0))
-    assert not importance.reliable and "not determined" in str(importance)
+    assert not importance.reliable and "not reliable" in str(importance)
     few = SearchResults([record(number, float(number), units=32 + number) for number in range(5)], HYPER, MIN)
     assert hyperparameter_importance(few) is None
 

@@ -19,26 +19,26 @@ CELL_NAMES = [name for name in CELLS.names() if CELLS[name].gates or CELLS[name]
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_every_model_has_the_requested_number_of_weights(cell):
-    """200,000 within 3%, for L = 1 to 4; built models have the computed number."""
+def test_every_model_has_the_requested_number_of_parameters(cell):
+    """The number is within 3% of 200,000 for L = 1 to 4, and equals that of the built model."""
     hyper = HyperDeepRNN(**CUSTOM_MODEL, num_layers=(1, 4), units=None, cell=cell, params=200_000, **OMITTED)
     for layers in (1, 2, 3, 4):
         hp = keras_tuner.HyperParameters()
         hp.values = {"num_layers": layers, "cell": cell}
-        weights = hyper.resolve(hp.values).weights
-        assert abs(weights - 200_000) <= 6_000, (cell, layers, weights)
+        num_params = hyper.resolve(hp.values).num_params
+        assert abs(num_params - 200_000) <= 6_000, (cell, layers, num_params)
         if layers in (1, 3):
-            assert hyper.build(hp).count_params() == weights
+            assert hyper.build(hp).count_params() == num_params
             keras.backend.clear_session()
 
 
-def test_zoo_models_have_the_requested_number_of_weights():
-    """Embedding and head are included."""
+def test_zoo_models_have_the_requested_number_of_parameters():
+    """The number includes embedding and head."""
     hyper = HyperDeepRNN(zoo.info("kjv_lstm_2x256"), num_layers=(1, 4), units=None, params=200_000)
     for values in hyper.space.smallest_values():
         candidate = hyper.resolve(values)
-        assert candidate.violation is None and abs(candidate.weights - 200_000) <= 6_000
-        assert candidate.config.count_params() == candidate.weights
+        assert candidate.violation is None and abs(candidate.num_params - 200_000) <= 6_000
+        assert candidate.config.count_params() == candidate.num_params
 
 
 @pytest.mark.parametrize("target", [50, 1_000, 123_456, 10_000_000])
@@ -57,10 +57,10 @@ def test_solved_h_respects_its_bounds():
 
 def test_impossible_budget_is_an_error_that_names_the_nearest_model():
     with pytest.raises(
-        ValueError, match=r"max_params=1,000 excludes all models .* the smallest, RNN 1 x 32, has 1,667 w"
+        ValueError, match=r"max_params=1,000 excludes all models .* the smallest, RNN 1 x 32, has 1,667 p"
     ):
         HyperDeepRNN(**CUSTOM_MODEL, max_params=1_000)
-    with pytest.raises(ValueError, match=r"params=9,000,000 excludes all models .* the largest, LSTM 4 x 64, 120,"):
+    with pytest.raises(ValueError, match=r"params=9,000,000 excludes all models .* the largest, LSTM 4 x 64, has 120,"):
         HyperDeepRNN(**CUSTOM_MODEL, params=9_000_000, units=(8, 64))
     with pytest.raises(ValueError, match="fixes the size and max_params"):
         HyperDeepRNN(**CUSTOM_MODEL, params=10_000, max_params=10_000)
@@ -85,7 +85,7 @@ def test_samples_outside_the_budget_use_no_trial_and_build_nothing(tmp_path, mon
     tuner.search(verbose=0)
     sampled = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
     assert len(sampled) == 15 and not built
-    assert all(hyper.resolve(values).weights <= 10_000 for values in sampled)
+    assert all(hyper.resolve(values).num_params <= 10_000 for values in sampled)
 
 
 @pytest.mark.usefixtures("eager")
@@ -98,11 +98,11 @@ def test_sample_outside_the_budget_is_a_failed_trial_of_a_keras_tuner_tuner(tmp_
     tuner.search(x, y, epochs=1, verbose=0)
     trials = {t.hyperparameters.values["units"]: t for t in tuner.oracle.trials.values()}
     assert trials[2].status == "COMPLETED" and trials[64].status == "FAILED"
-    assert "outside the budget: RNN 1 x 64 has 5,379 weights" in trials[64].message
+    assert "outside the budget: RNN 1 x 64 has 5,379 parameters" in trials[64].message
 
 
 def test_step_times_are_measured_only_if_needed():
-    """With a planted duration of 1 ms per layer and unit, most answers follow from few measurements."""
+    """With a planted duration of 1 ms per layer and unit, few measurements decide about most models."""
     measured = []
 
     def measure(overrides):
@@ -117,7 +117,7 @@ def test_step_times_are_measured_only_if_needed():
     assert len(measured) < len(grid)
     num_measured = len(measured)
     assert times.allows({"num_layers": 1, "units": 10, "cell": "lstm"})
-    times.allows({"num_layers": 1, "units": 10, "cell": "gru"})  # another cell is measured
+    times.allows({"num_layers": 1, "units": 10, "cell": "gru"})  # a model with another cell is measured
     assert len(measured) == num_measured + 1
 
 
@@ -129,7 +129,7 @@ def test_measured_step_times_are_stored(tmp_path):
 
 
 def test_max_step_ms_limits_a_search(tmp_path, monkeypatch):
-    """With planted durations; `step_ms` is tested in test_tuning_search.py."""
+    """The durations are planted; `step_ms` is tested in test_tuning_search.py."""
     from deeprnn_keras.tuning import hyper_deep_rnn
 
     monkeypatch.setattr(hyper_deep_rnn, "step_ms", lambda model, batch: float(model.get_layer("deep_rnn").units[0]))

@@ -39,16 +39,16 @@ def wait_for(condition, process):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_search_killed_three_times_completes_all_trials(algorithm, tmp_path):
-    process = start(algorithm, tmp_path, 0.6)  # during a trial
+    process = start(algorithm, tmp_path, 0.6)  # is killed during a trial
     wait_for(lambda: len(started_trials(tmp_path)) == 3, process)
     time.sleep(0.3)
     process.kill(), process.communicate()
     running = [record.trial_id for record in records(tmp_path) if record.status == "RUNNING"]
     assert len(running) == 1
-    process = start(algorithm, tmp_path, 0.0, killed_write="9")  # during a file write
+    process = start(algorithm, tmp_path, 0.0, killed_write="9")  # is killed during a file write
     assert process.wait() == -signal.SIGKILL, process.stderr.read()[-3000:]
     assert [path for path in (tmp_path / "search").rglob(".*.json") if '{"half' in path.read_text()]
-    process = start(algorithm, tmp_path, 0.3)  # right after a trial, as seen in its record
+    process = start(algorithm, tmp_path, 0.3)  # is killed as soon as a record shows that its trial has ended
     ended = sum(record.complete for record in records(tmp_path))
     wait_for(lambda: sum(record.complete for record in records(tmp_path)) > ended, process)
     process.kill(), process.communicate()
@@ -79,7 +79,7 @@ def test_killed_worker_loses_no_trial(algorithm, tmp_path):
 
 @pytest.mark.long
 def test_trial_of_a_lost_worker_is_reassigned(tmp_path):
-    """As on another machine: the worker is not restarted, and its trial is reassigned after the heartbeat timeout."""
+    """A lost worker is not restarted, as if it ran on another machine; its trial is reassigned after the timeout."""
     workers = Workers([sys.executable, SCRIPT, "random", str(tmp_path), "0.5", "none"], 2, tmp_path / "logs")
     killed = []
 

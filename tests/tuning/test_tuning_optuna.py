@@ -35,7 +35,7 @@ def test_suggested_values_match_the_search_space():
         assert ("dropout" in hp.values) == (hp.values["num_layers"] >= 2)
         assert ("forget_bias" in hp.values) == (hp.values["cell"] == "gru")
         assert {entry.name for entry in hp.space} == {entry.name for entry in entries.space}
-    assert hypermodel.build(hp).count_params() == hypermodel.resolve(hp.values).weights
+    assert hypermodel.build(hp).count_params() == hypermodel.resolve(hp.values).num_params
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def space(low=16):
 
 
 def create_oracle(classes, name, directory, **options):
-    """Return an oracle of a search, which is resumed if the directory holds one."""
+    """Return an oracle, which resumes the search in the directory, if there is one."""
     if classes is OURS:
         options = {"is_feasible": lambda values: True, "prune": False, **options}
     oracle = classes[name](objective=SCORE, max_trials=12, hyperparameters=space(), seed=1, **options)
@@ -39,7 +39,7 @@ def create_oracle(classes, name, directory, **options):
 
 
 def run_trials(oracle, count, worker="tuner0"):
-    """Run at most `count` trials and return their values."""
+    """Run at most `count` trials and return their hyperparameter values."""
     tried = []
     for _ in range(count):
         trial = oracle.create_trial(worker)
@@ -156,7 +156,7 @@ def test_trial_that_ended_before_a_kill_is_not_repeated(classes, tmp_path):
 
 @pytest.mark.parametrize("classes", [KERAS_TUNER, OURS], ids=["keras_tuner", "ours"])
 def test_trial_of_a_dead_worker_is_reassigned(classes, tmp_path):
-    """keras-tuner leaves it RUNNING, and its chief waits for the dead worker forever."""
+    """keras-tuner leaves the trial RUNNING, and its chief waits for the dead worker forever."""
     oracle = create_oracle(classes, "random", tmp_path, **({"heartbeat_timeout": 0.05} if classes is OURS else {}))
     oracle.create_trial("worker0")  # the worker is killed
     time.sleep(0.1)
@@ -265,7 +265,7 @@ def test_max_trials_can_be_increased(tmp_path):
 
 
 def test_search_of_workers_is_resumed_by_a_single_process(tmp_path, monkeypatch):
-    """keras-tuner looks for a file named after the process, and starts a new search without it."""
+    """keras-tuner looks for a file named after the process, and starts a new search if there is none."""
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker7")
     planted_tuner("random", tmp_path, trials=3).search()
     monkeypatch.delenv("KERASTUNER_TUNER_ID")

@@ -8,7 +8,7 @@ from deeprnn_keras.tuning.median_stopping import should_prune
 from deeprnn_keras.tuning.tuners import BayesianOptimization
 
 TRIALS = {"random": 40, "bayesian": 20, "hyperband": 30, "grid": 16}
-TOLERANCE = 0.15  # of the objective: L = 3 and h within 30% of 96
+TOLERANCE = 0.15  # maximum objective: L = 3 and h within 30% of 96
 
 
 @pytest.mark.slow
@@ -47,11 +47,11 @@ def test_bayesian_optimization_within_a_budget_tries_no_configuration_twice(tmp_
     tried = [tuple(t.hyperparameters.values.values()) for t in tuner.oracle.trials.values()]
     assert len(set(tried)) == len(tried)
     assert all(hyper.is_feasible(t.hyperparameters.values) for t in tuner.oracle.trials.values())
-    allowed = [v for v in ((L, h) for L in (1, 2, 3, 4) for h in (16, 32, 64, 96, 128, 256)) if _fits(hyper, v)]
+    allowed = [v for v in ((L, h) for L in (1, 2, 3, 4) for h in (16, 32, 64, 96, 128, 256)) if _is_feasible(hyper, v)]
     assert len(tried) == min(8, len(allowed))
 
 
-def _fits(hyper, pair):
+def _is_feasible(hyper, pair):
     return hyper.is_feasible({"num_layers": pair[0], "units": pair[1]})
 
 
@@ -74,7 +74,7 @@ def test_median_rule(curve, others, step, expected):
 
 
 def test_trials_worse_than_the_median_are_pruned(tmp_path):
-    """With four epochs and an objective known after the first, they end after the second."""
+    """The first epoch of four already reveals the objective, but trials are not pruned before the second."""
     tuner = planted_tuner("random", tmp_path, trials=20, prune=True)
     last_epochs = {}
 

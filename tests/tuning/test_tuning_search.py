@@ -60,7 +60,7 @@ def test_seeds_are_recorded_and_trials_repeated(search, tmp_path):
     values = dict(record.seeds)
     assert values[0] == first.oracle.trials["0"].score and values[0] != values[1]
     assert record.score == pytest.approx(np.mean(list(values.values())))
-    assert record.metrics["weights"] == hyper().resolve(record.values).weights
+    assert record.metrics["weights"] == hyper().resolve(record.values).num_params
     assert record.metrics["ms_per_step"] > 0
     seeds.repeat("0", 5, X, Y, validation_data=(X, Y), epochs=1)
     (record,) = read_trials(tmp_path / "seeds", "val_loss")
@@ -174,7 +174,7 @@ def test_step_time_is_measured_on_the_training_data():
 
 @pytest.mark.parametrize("head", ["layer", "layers", "function", "number"])
 def test_user_defined_heads(head):
-    """The number of weights is that of the built model, and models share no weights."""
+    """The parameter count is that of the built model, and models share no weights."""
     heads = {
         "layer": keras.layers.Dense(3),
         "layers": [keras.layers.Dense(5, "relu"), keras.layers.Dense(3)],

@@ -1,4 +1,4 @@
-"""Search space: ranges, conditional scopes, complete records, and errors."""
+"""Search space: ranges, conditional scopes, sampled values, and errors."""
 
 import keras_tuner
 import pytest
@@ -148,7 +148,7 @@ def test_sampled_values_reach_the_model():
     layer = model.get_layer("deep_rnn")
     assert (layer.units, layer.cells, layer.connection, layer.dropout) == ([6] * 3, ["gru"] * 3, "residual", 0.25)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001235, rel=1e-6)
-    assert model.count_params() == hyper.resolve(hp.values).weights
+    assert model.count_params() == hyper.resolve(hp.values).num_params
 
 
 def test_contradictory_arguments_are_rejected():

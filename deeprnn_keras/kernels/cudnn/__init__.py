@@ -18,7 +18,9 @@ def unsupported_reasons(traits: Traits) -> list[str]:
     if traits.cell == "rnn":
         return ["Keras has no cuDNN path for a plain RNN"]
     if traits.any_cell:
-        return [f"RNN steps through its {traits.type_name}; the layer {traits.cell.upper()} supports cuDNN"]
+        return [
+            f"RNN runs its {traits.type_name} in a loop over the steps; the layer {traits.cell.upper()} supports cuDNN"
+        ]
     activation = describe_activation(traits.activation)
     recurrent_activation = describe_activation(traits.recurrent_activation)
     return [

@@ -21,7 +21,7 @@ class Span(NamedTuple):
 
     Attributes:
         mask: (T_k, 1, n) of bool, or None.
-        steps: Number of steps that are not padding; None if all T_k are not.
+        steps: Number of steps that are not padding; None if the chunk has no padding.
     """
 
     mask: Tensor | None
@@ -93,7 +93,7 @@ def _split_batch(tensors: Sequence[Tensor | None], batch_size: Size, pieces: int
     padded = [None if tensor is None else _pad_batch(tensor, batch_size) for tensor in tensors]
     if pieces == 1:
         return [padded]
-    rows = -(-batch_size // pieces)  # with one row, the second piece is empty
+    rows = -(-batch_size // pieces)  # with one row, the second piece has no rows
     return [[None if t is None else t[i * rows : (i + 1) * rows] for t in padded] for i in range(pieces)]
 
 
@@ -110,7 +110,7 @@ def _pad_batch(tensor: Tensor, batch_size: Size) -> Tensor:
 
 
 def _split_time(x: Tensor, plan: Plan) -> list[Tensor]:
-    """Return the chunks of x along its first axis, zero-padded if the plan says so."""
+    """Return the chunks of x along its first axis, zero-padded to a rounded length with `plan.padded`."""
     chunks = [x] if len(plan.chunks) == 1 else tf.split(x, plan.chunks, num=len(plan.chunks))
     if not plan.padded:
         return chunks

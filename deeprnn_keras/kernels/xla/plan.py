@@ -96,7 +96,7 @@ def _num_pieces(batch_size: int | None, units: Sequence[int]) -> int:
 
 
 def _num_threads() -> int:
-    """Return the number of cores that this process may use: each of several workers of a search has one."""
+    """Return the number of cores that this process may use; a parallel search limits each worker to one."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     limit = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)

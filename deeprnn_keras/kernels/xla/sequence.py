@@ -76,7 +76,8 @@ def differentiable_sequence(
     @tf.custom_gradient
     def sequence(x: Tensor, *variables: Tensor) -> tuple[Any, ...]:
         states = list(variables[count:])
-        # An eager tape must not record a compiled pass: it would differentiate a tensor list at XLA's boundary.
+        # An eager tape must not record a compiled pass: its gradient would pass tensor lists into and out of XLA, which
+        # does not support them as arguments.
         arguments = _stop_gradients((x, packed, states, *span))
         if store:
             final_states, all_states, saved = passes.forward_storing(*arguments)
@@ -284,7 +285,7 @@ class TimeLoop:
         self.is_single_step = steps is None and isinstance(length, int) and length == 1
         self.steps = length if steps is None else steps
         if not isinstance(self.batch_size, int):
-            # An empty batch runs no step, as on XLA, where n is static.
+            # With an empty batch, the loop runs no step, as in a compiled pass.
             self.steps = self.steps * tf.minimum(self.batch_size, 1)
 
     def has_step(self, i: Tensor, *variables: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Run of stacks and layers on XLA: feature-major from input to output, in pieces of the batch and chunks of time."""
+"""Execution of stacks and layers on XLA, feature-major throughout, in pieces of the batch and chunks of time."""
 
 from __future__ import annotations
 
