@@ -18,13 +18,8 @@ import keras
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Config
 
-<<<<<<< HEAD
 NOT_IN_REGISTRIES = {"deserialize", "get", "serialize"}
 # layers that run code, or load files, which a configuration names
-=======
-NOT_ACTIVATIONS = {"deserialize", "get", "serialize"}
-# layers that run code, or load files, specified in their configuration
->>>>>>> main
 CODE_LAYERS = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 # classes by which Keras encodes values that are not JSON
 ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__"}
@@ -85,35 +80,19 @@ def _unsupported_name(reference: dict[str, object]) -> str | None:
     is_function = class_name == "function"
     name = reference.get("config") if is_function else class_name
     if isinstance(name, str) and (module is None or isinstance(module, str)):
-<<<<<<< HEAD
         # Keras looks a registered function up by its name, a class by its registered name
         if is_registered(name if is_function else reference.get("registered_name", class_name)):
             return None
         if (module, name) in (keras_functions() if is_function else keras_classes()):
             return None
         if not is_function and (name in ENCODINGS or _is_operation(module, name)):
-=======
-        if class_name == "function":  # Keras finds a registered function by its name, a class by its registered name
-            supported = name in activations() and module in (None, "builtins", "keras.activations")
-            registered_name: object = name
-        else:
-            supported = (module, name) in keras_classes() or name in ENCODINGS
-            registered_name = reference.get("registered_name")
-        if supported or _is_registered(registered_name):
->>>>>>> main
             return None
     return repr(f"{module}.{name}" if module else name)
 
 
-<<<<<<< HEAD
 def is_registered(name: object) -> bool:
     """Return whether `name` is registered with Keras, by code that has been imported or by a custom object scope."""
     return isinstance(name, str) and keras.saving.get_registered_object(name) is not None
-=======
-def _is_registered(name: object) -> bool:
-    """Return True if imported code has registered `name` with Keras."""
-    return isinstance(name, str) and name in keras.saving.get_custom_objects()
->>>>>>> main
 
 
 @cache

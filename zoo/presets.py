@@ -111,7 +111,7 @@ class Preset:
             )
         config = self.config.replace(**overrides)
         if config.count_params() != described:
-            raise ValueError(f"the weights in {str(self.directory)!r} do not fit the overrides {overrides}; remove them")
+            raise ValueError(f"the weights in {str(self.directory)!r} do not fit {overrides}; remove these overrides")
         # without overrides, any error of Keras or TensorFlow is due to the file
         with nullcontext() if overrides else damage_reported(path, EXPECTED, Exception):
             model = config.build()

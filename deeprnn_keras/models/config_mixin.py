@@ -36,16 +36,12 @@ class ConfigMixin:
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
-<<<<<<< HEAD
         """Return the model of a configuration.
 
         Raises:
             ValueError: If the configuration names an object that is not supported.
         """
         check_config(config, f"{cls.__name__} config")
-=======
-        """Create the model from a configuration."""
->>>>>>> main
         return cls(**config)
 
 

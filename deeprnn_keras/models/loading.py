@@ -59,12 +59,8 @@ def load_language_model(path: PathLike) -> LanguageModel:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-<<<<<<< HEAD
         DamagedFileError: If the file is damaged or not supported.
         ValueError: If it contains another model.
-=======
-        ValueError: If it is not a `.keras` file, or contains a model of another class.
->>>>>>> main
     """
     model = load_model(path)
     if not isinstance(model, LanguageModel):
