@@ -81,6 +81,7 @@ def test_zoo_uses_only_public_names(module):
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}
     public |= {f"deeprnn_keras.training.files.{name}" for name in ("save_bytes", "save_text")}
+    public |= {f"deeprnn_keras.reading.{name}" for name in vars(importlib.import_module("deeprnn_keras.reading"))}
     public |= {f"deeprnn_keras._types.{name}" for name in vars(importlib.import_module("deeprnn_keras._types"))}
     for name in imported_names(MODULES[module]):
         if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo"):
