@@ -40,7 +40,7 @@ def set_memory_limit(limit: int | str | None) -> None:
     >>> DeepRNN(1000).build((None, None, 10))
     Traceback (most recent call last):
         ...
-    ValueError: a DeepRNN with units=[1000] has 4,044,000 weights, which take 16.2 MB, more than ...
+    ValueError: a DeepRNN with units=[1000] has 4,044,000 parameters, which take 16.2 MB, more than ...
     >>> set_memory_limit(None)
     """
     _settings["limit"] = None if limit is None else _parse("limit", limit)
@@ -73,34 +73,49 @@ def limited_by_file(num_bytes: int) -> Iterator[None]:
         _file_limit.reset(token)
 
 
-def check_memory(what: str, num_weights: int, dtype: str = "float32") -> None:
+def check_memory(what: str, num_params: int, dtype: str = "float32") -> None:
     """Raise a ValueError if the weights of a model take more memory than the limit.
 
     Args:
         what: Description of the model with the arguments that determine its size.
-        num_weights: Number of weights.
+        num_params: Number of parameters.
+        dtype: Data type of the weights, whose name ends with the number of bits.
+    """
+    problem = memory_problem(what, num_params, dtype)
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def memory_problem(what: str, num_params: int, dtype: str = "float32") -> str | None:
+    """Return the message of `check_memory`, or None if the weights are within the limit.
+
+    Args:
+        what: Description of the model with the arguments that determine its size.
+        num_params: Number of parameters.
         dtype: Data type of the weights, whose name ends with the number of bits.
     """
     bits = re.search(r"\d+", dtype)
-    num_bytes = num_weights * (int(bits[0]) if bits else 32) // 8
-    _check(f"{what} has {_count(num_weights)} weights, which take", num_bytes)
+    num_bytes = num_params * (int(bits[0]) if bits else 32) // 8
+    return _problem(f"{what} has {_count(num_params)} parameters, which take", num_bytes)
 
 
 def check_num_layers(num_layers: int) -> None:
     """Raise a ValueError if the layers themselves, without their weights, take more memory than the limit."""
-    _check(f"num_layers={_count(num_layers)} takes", num_layers * LAYER_BYTES)
+    problem = _problem(f"num_layers={_count(num_layers)} takes", num_layers * LAYER_BYTES)
+    if problem is not None:
+        raise ValueError(problem)
 
 
-def _check(beginning: str, num_bytes: int) -> None:
-    file_limit = _file_limit.get()
+def _problem(beginning: str, num_bytes: int) -> str | None:
+    file_limit, limit = _file_limit.get(), memory_limit()
     if file_limit is not None and num_bytes > file_limit:
-        raise ValueError(f"{beginning} {format_bytes(num_bytes)}, more than the file holds")
-    limit = memory_limit()
+        return f"{beginning} {format_bytes(num_bytes)}, more than the file holds"
     if num_bytes > limit:
-        raise ValueError(
+        return (
             f"{beginning} {format_bytes(num_bytes)}, more than the limit of {format_bytes(limit)}; build a smaller "
             f"model, or raise the limit by {VARIABLE} or deeprnn_keras.limits.set_memory_limit"
         )
+    return None
 
 
 def format_bytes(number: int) -> str:

@@ -107,7 +107,8 @@ class Preset:
             described = self.config.count_params()
         if stored != described:
             raise DamagedFileError(
-                path, f"describes a model of {described:,} weights, but {WEIGHTS} holds {stored:,}; nothing was built"
+                path,
+                f"describes a model of {described:,} parameters, but {WEIGHTS} holds {stored:,}; nothing was built",
             )
         config = self.config.replace(**overrides)
         if config.count_params() != described:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from deeprnn_keras import limits
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
@@ -180,7 +181,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             overrides["units"] = solve_units(self._param_counter(overrides), self.budget.params, low, high)
         config = self.config.replace(**overrides)
         num_params = self._count_params(config)
-        violation = None
+        violation = None if num_params is None else limits.memory_problem(config.architecture(), num_params)
         if num_params is not None and self.budget.limits_size() and not self.budget.allows_size(num_params):
             violation = f"{config.architecture()} has {num_params:,} parameters"
         elif self._step_times is not None and not self._step_times.allows(overrides):
@@ -204,11 +205,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     def _check_budget(self) -> None:
         """Raise a ValueError if no model is within the budget."""
-        if not self.budget.limits_size():
+        if any(self.resolve(values).violation is None for values in self.space.smallest_values()):
             return
         candidates = [self.resolve(values) for values in self.space.smallest_values()]
-        if any(candidate.violation is None for candidate in candidates):
-            return
+        if not self.budget.limits_size():
+            raise ValueError(f"units and num_layers exclude all models: {candidates[0].violation}")
         sizes = sorted((candidate.num_params or 0, candidate.config.architecture()) for candidate in candidates)
         (min_params, smallest), (max_params, largest) = sizes[0], sizes[-1]
         name, limit = next(iter(self.budget.describe().items()))
