@@ -96,7 +96,11 @@ def memory_problem(what: str, num_params: int, dtype: str = "float32") -> str | 
     """
     bits = re.search(r"\d+", dtype)
     num_bytes = num_params * (int(bits[0]) if bits else 32) // 8
-    return _problem(f"{what} has {_count(num_params)} parameters, which take", num_bytes)
+    beginning = f"{what} has {_count(num_params)} parameters, which take"
+    file_limit = _file_limit.get()
+    if file_limit is not None and num_bytes > file_limit:
+        return f"{beginning} {format_bytes(num_bytes)}, more than the file holds"
+    return _problem(beginning, num_bytes)
 
 
 def check_num_layers(num_layers: int) -> None:
@@ -107,9 +111,7 @@ def check_num_layers(num_layers: int) -> None:
 
 
 def _problem(beginning: str, num_bytes: int) -> str | None:
-    file_limit, limit = _file_limit.get(), memory_limit()
-    if file_limit is not None and num_bytes > file_limit:
-        return f"{beginning} {format_bytes(num_bytes)}, more than the file holds"
+    limit = memory_limit()
     if num_bytes > limit:
         return (
             f"{beginning} {format_bytes(num_bytes)}, more than the limit of {format_bytes(limit)}; build a smaller "

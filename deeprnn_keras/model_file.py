@@ -111,14 +111,13 @@ def _read_group(group: h5py.Group) -> None:
     """
     import h5py
 
-    pending = [group]
+    pending: list[h5py.Group | h5py.Dataset | h5py.Datatype] = [group]
     while pending:
         node = pending.pop()
         dict(node.attrs)
         if isinstance(node, h5py.Dataset):
             _read_array(node)
-            continue
-        for name in node:
+        for name in node if isinstance(node, h5py.Group) else ():
             if not isinstance(node.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(f"{name!r} is a link to another place")
             pending.append(node[name])
