@@ -36,7 +36,7 @@ Regularizer: TypeAlias = str | Mapping[str, Any] | Callable[[Tensor], Tensor] | 
 Constraint: TypeAlias = str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None
 """A Keras constraint: a name, a configuration, an object, or None."""
 
-Config: TypeAlias = "dict[str, Any]"
+Config: TypeAlias = dict[str, Any]
 """A Keras configuration, the result of `get_config()`, or another dictionary of JSON values."""
 
 Logs: TypeAlias = "dict[str, Any] | None"

@@ -111,16 +111,18 @@ def _read_group(group: h5py.Group) -> None:
     """
     import h5py
 
-    pending: list[h5py.Group | h5py.Dataset | h5py.Datatype] = [group]
+    pending = [group]
     while pending:
-        node = pending.pop()
-        dict(node.attrs)
-        if isinstance(node, h5py.Dataset):
-            _read_array(node)
-        for name in node if isinstance(node, h5py.Group) else ():
-            if not isinstance(node.get(name, getlink=True), h5py.HardLink):
+        group = pending.pop()
+        dict(group.attrs)
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(f"{name!r} is a link to another place")
-            pending.append(node[name])
+            node = group[name]
+            if isinstance(node, h5py.Group):
+                pending.append(node)
+            elif isinstance(node, h5py.Dataset):
+                _read_array(node)
 
 
 def _read_array(array: h5py.Dataset) -> None:
@@ -128,6 +130,7 @@ def _read_array(array: h5py.Dataset) -> None:
         raise ValueError(f"{array.name!r} is stored in another file")
     if array.nbytes > max(MAX_SPARSE_BYTES, MAX_COMPRESSION * array.id.get_storage_size()):
         raise ValueError(f"{array.name!r} has {array.nbytes:,} bytes, of which the file holds only a fraction")
+    dict(array.attrs)
     array[()]
 
 

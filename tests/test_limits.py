@@ -37,7 +37,7 @@ def test_large_models_are_refused_by_argument(sizes, make):
 @pytest.mark.parametrize("options", [["--units", "1000000"], ["--units", "9" * 30], ["--layers", "9" * 20]], ids=str)
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_commands_refuse_large_models(command, options, tmp_path):
-    (tmp_path / "text.txt").write_text("the cat saw the dog " * 300)
+    (tmp_path / "text.txt").write_text("the cat saw the dog " * 3000)
     arguments = [command, "kjv_lstm_2x256", "--text", tmp_path / "text.txt", "--output", tmp_path / "run", *options]
     result = CliRunner().invoke(main, list(map(str, arguments)), env={"COLUMNS": "250"})
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.exception

@@ -79,7 +79,7 @@ def test_damaged_configuration_is_rejected(change, message, preset):
     with pytest.raises(ValueError, match=message):
         zoo.create_model(directory)
     path.write_text("{")
-    with pytest.raises(ValueError, match="config.json: not a JSON file, or damaged"):
+    with pytest.raises(ValueError, match=r"config.json: not a JSON file, or damaged"):
         zoo.create_model(directory)
 
 
@@ -92,7 +92,7 @@ def test_unsupported_presets_are_rejected(preset, tmp_path):
     del model.configuration
     with pytest.raises(ValueError, match="has no configuration: it was not built from the zoo"):
         zoo.save_preset(model, tmp_path / "other")
-    with pytest.raises(ValueError, match="do not fit the overrides"):
+    with pytest.raises(ValueError, match="does not fit the overrides"):
         zoo.create_model(directory, units=5)
     assert zoo.create_model(directory, learning_rate=0.5).count_params() == model.count_params()
     with pytest.raises(ValueError, match="unknown model 'kjv_lstm_2x25'"):

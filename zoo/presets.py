@@ -112,7 +112,9 @@ class Preset:
             )
         config = self.config.replace(**overrides)
         if config.count_params() != described:
-            raise ValueError(f"the weights in {str(self.directory)!r} do not fit {overrides}; remove these overrides")
+            raise ValueError(
+                f"{WEIGHTS} in {str(self.directory)!r} does not fit the overrides {overrides}; remove them"
+            )
         # without overrides, any error of Keras or TensorFlow is due to the file
         with nullcontext() if overrides else damage_reported(path, EXPECTED, Exception):
             model = config.build()
