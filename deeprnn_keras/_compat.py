@@ -113,16 +113,20 @@ def is_unsafe_mode() -> bool:
 
 
 @functools.cache
-def operation_classes() -> frozenset[tuple[str | None, str]]:
-    """Return (module, name) of the classes behind the functions of `keras.ops`, as configurations name them."""
+def classes_named_by_private_modules() -> frozenset[tuple[str | None, str]]:
+    """Return (module, name) of classes that Keras' own configurations name by their private modules.
+
+    They are the class of functional models, and the operations by which such models record calls of `keras.ops`.
+    """
     operation = private("keras.src.ops.operation:Operation")
     modules = [name for name in sys.modules if name.startswith("keras.src.ops.")]
-    return frozenset(
+    names = {
         (module, name)
         for module in modules
         for name, found in vars(sys.modules[module]).items()
         if isinstance(found, type) and issubclass(found, operation) and found.__module__ == module
-    )
+    }
+    return frozenset(names | {("keras.src.models.functional", "Functional")})
 
 
 # === TensorFlow ===

@@ -85,7 +85,7 @@ def _unsupported_name(reference: dict[str, object]) -> str | None:
             return None
         if (module, name) in (keras_functions() if is_function else keras_classes()):
             return None
-        if not is_function and (name in ENCODINGS or _is_operation(module, name)):
+        if not is_function and name in ENCODINGS:
             return None
     return repr(f"{module}.{name}" if module else name)
 
@@ -136,12 +136,8 @@ def keras_classes() -> frozenset[tuple[str | None, str]]:
     }
     names |= {("keras", name) for name in ("DTypePolicy", "FloatDTypePolicy", "Sequential", "Model", "Functional")}
     names |= {(None, name) for _, name in names}  # files written by Keras 2 omit the module
-    return frozenset(names | {("keras.src.models.functional", "Functional"), ("keras.random", "SeedGenerator")})
-
-
-def _is_operation(module: str | None, name: str) -> bool:
-    """Return whether a name is that of a class of `keras.ops`, by which functional models record calls."""
-    return (module, name) in _compat.operation_classes()
+    names |= {("keras.random", "SeedGenerator")}
+    return frozenset(names | _compat.classes_named_by_private_modules())
 
 
 class ChecksConfig:
