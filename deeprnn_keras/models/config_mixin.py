@@ -58,7 +58,11 @@ def check_memory(
     num_layers: int | None,
     cell: CellSpec | Sequence[CellSpec],
     deep_rnn: Mapping[str, Any],
-    **head: Any,
+    *,
+    embedding: int | None,
+    head_units: Sequence[int],
+    projection: int | None = None,
+    tied: bool = False,
 ) -> None:
     """Raise a ValueError if the weights of a model take more memory than the limit, before a layer is built.
 
@@ -70,13 +74,21 @@ def check_memory(
         num_layers: As in `DeepRNN`.
         cell: As in `DeepRNN`.
         deep_rnn: Other arguments of `DeepRNN`.
-        **head: Other arguments of `count_head_params`.
+        embedding: As in `count_head_params`.
+        head_units: As in `count_head_params`.
+        projection: As in `count_head_params`.
+        tied: As in `count_head_params`.
     """
+    optional = {"embedding": embedding, "projection": projection}
+    outside: dict[str, Any] = {
+        key: None if value is None else checks.positive_int(key, value) for key, value in optional.items()
+    }
+    outside |= {"head_units": [checks.positive_int("head_units", width) for width in head_units], "tied": tied}
     widths = layer_units(units, num_layers)
     shape = {key: deep_rnn[key] for key in ("connection", "bidirectional") if key in deep_rnn}
     gates = {key: deep_rnn[key] for key in ("use_bias", "reset_after") if key in deep_rnn}
     cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(widths))]
-    weights = count_known_params(head["embedding"] or inputs, widths, cells, **shape, **gates)
-    weights += count_head_params(inputs, outputs, output_width(widths, **shape), **head)
+    weights = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
+    weights += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
     what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
     limits.check_memory(what, weights)

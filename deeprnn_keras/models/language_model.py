@@ -104,8 +104,13 @@ class LanguageModel(ConfigMixin, keras.Model):
                     f"{option}=True is not supported by LanguageModel, which predicts each symbol from the previous "
                     "ones"
                 )
-        widths = {"embedding": embedding, "projection": projection, "tied": tied, "head_units": head_units}
-        check_memory("LanguageModel", size, size, units, num_layers, cell, deep_rnn, **widths)
+        check_memory(
+            *("LanguageModel", size, size, units, num_layers, cell, deep_rnn),
+            embedding=embedding,
+            head_units=head_units,
+            projection=projection,
+            tied=tied,
+        )
         # === Layers ===
         embed = _embedding_layer(size, embedding, embeddings_initializer, dtype)
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}

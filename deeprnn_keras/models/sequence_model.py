@@ -123,8 +123,11 @@ class SequenceModel(ConfigMixin, keras.Model):
                 "masks=True is not supported with one output per step, which needs no mask: padding follows the real "
                 "steps"
             )
-        widths = {"embedding": embedding, "head_units": head_units}
-        check_memory("SequenceModel", inputs, outputs, units, num_layers, cell, deep_rnn, **widths)
+        check_memory(
+            *("SequenceModel", inputs, outputs, units, num_layers, cell, deep_rnn),
+            embedding=embedding,
+            head_units=head_units,
+        )
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         rnn = DeepRNN(
