@@ -127,7 +127,7 @@ def test_values_of_other_types_are_refused_or_load(part, value, stored):
         _part(changed, part)[name] = value
         (directory / "config.json").write_text(json.dumps(changed))
         try:
-            load_config(directory).count_params()
+            load_config(directory)
         except DamagedFileError as error:
             assert str(error).startswith(f"{directory / 'config.json'}: ")
             count += 1

@@ -102,9 +102,7 @@ class Preset:
         """
         path, weights_path = self.directory / CONFIG, self.directory / WEIGHTS
         arrays = read_arrays(weights_path, self.sha256)
-        stored = sum(array.size for array in arrays.values())
-        with damage_reported(path, EXPECTED):
-            described = self.config.count_params()
+        stored, described = sum(array.size for array in arrays.values()), self.config.count_params()
         if stored != described:
             raise DamagedFileError(
                 path,
@@ -146,7 +144,9 @@ def load_preset(directory: PathLike) -> Preset:
         raise DamagedFileError(path, f"has format {stored.get('format')!r}; this version reads format {FORMAT}")
     with damage_reported(path, EXPECTED):
         contents = build_dataclass(_Contents, {name: value for name, value in stored.items() if name != "format"})
-        return Preset(directory, _config_from_json(contents), contents.sha256)
+        config = _config_from_json(contents)
+        config.count_params()  # raises an error if the model cannot be described
+        return Preset(directory, config, contents.sha256)
 
 
 @dataclass(frozen=True)

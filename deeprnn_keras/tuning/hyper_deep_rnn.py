@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from deeprnn_keras import limits
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.stack import layer_units
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
 from deeprnn_keras.tuning.custom_model_config import CustomModelConfig, Head, ModelConfig
@@ -191,6 +192,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     def _count_params(self, config: ModelConfig) -> int | None:
         if self.budget.limits_size():
             return config.count_params()
+        layer_units(config.units, config.num_layers)  # raises an error for an invalid or very large number of layers
         try:
             return config.count_params()
         except ValueError:  # a cell without equations must be built to count its parameters
