@@ -28,8 +28,8 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
     >>> layer_units(8, num_layers=3)
     [8, 8, 8]
     """
+    num_layers = checks.positive_int_or_none("num_layers", num_layers)
     if num_layers is not None:
-        num_layers = checks.positive_int("num_layers", num_layers)
         limits.check_num_layers(num_layers)
     if isinstance(units, (list, tuple)):
         if not units:
@@ -120,7 +120,10 @@ def count_params(
     >>> count_params(input_dim=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
     641600
     """
-    checks.positive_int("input_dim", input_dim)
+    input_dim = checks.positive_int("input_dim", input_dim)
+    bidirectional, use_bias, reset_after = checks.flags(
+        bidirectional=bidirectional, use_bias=use_bias, reset_after=reset_after
+    )
     units = layer_units(units, num_layers)
     check_connection(connection, units)
     cells = [parse_cell(one) for one in checks.per_layer("cell", cell, len(units))]

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
@@ -58,6 +59,7 @@ def list_models(pattern: str = "*", task: str | None = None, pretrained: bool | 
     ['d2l_gru_2x32', 'd2l_lstm_2x256', 'd2l_rnn_2x32']
     """
     all_models = models()
+    pretrained = None if pretrained is None else checks.flag("pretrained", pretrained)
     if task is not None:
         task = Registry("task", {config.task: config.task for config in all_models})[task]
     return [
@@ -136,6 +138,7 @@ def create_model(name: PathLike, pretrained: bool = False, **overrides: Any) -> 
     >>> zoo.create_model("d2l_gru_2x32").count_params()
     13212
     """
+    pretrained = checks.flag("pretrained", pretrained)
     if not isinstance(name, str) or (name not in models() and presets.is_preset(name)):
         return presets.load_preset(name).build(overrides)
     config = info(name, **overrides)

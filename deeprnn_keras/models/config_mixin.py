@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
 
 from deeprnn_keras import checks, limits
-from deeprnn_keras._types import CellSpec, Config, Initializer, Layer
+from deeprnn_keras._types import CellSpec, Config, Initializer, Layer, Tensor
 from deeprnn_keras.keras_objects import check_config
 from deeprnn_keras.layers.arguments import cell as layer_cell
 from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
@@ -92,3 +93,19 @@ def check_memory(
     weights += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
     what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
     limits.check_memory(what, weights)
+
+
+def check_integer_ids(model: str, name: str, ids: Tensor) -> None:
+    """Raise a ValueError if ids are not integers: Keras would truncate real numbers silently.
+
+    Args:
+        model: Name of the model.
+        name: Name of the ids.
+        ids: Ids, a tensor, an array, or a list.
+    """
+    first = next(iter(keras.tree.flatten(ids)), None)
+    dtype = keras.backend.standardize_dtype(getattr(first, "dtype", None) or np.asarray(ids).dtype)
+    if not keras.backend.is_int_dtype(dtype):
+        raise ValueError(
+            f"{model}: {name} must be integers, got {dtype}; convert them, for example with astype('int32')"
+        )
