@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import stat
 import struct
@@ -28,9 +29,10 @@ READING_ERRORS = (
     LookupError,
     MemoryError,
     OSError,
-    RuntimeError,
+    RuntimeError,  # of zipfile for encrypted members
     TypeError,
     ValueError,
+    lzma.LZMAError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

@@ -20,6 +20,7 @@ IMPORT_ORDER = [
     "reading",
     "model_file",
     "locking",
+    "terminal",
     "optimizers",
     "equations",
     "specs",

@@ -125,8 +125,9 @@ def _check_unmodified(result: FinishedRun, config: Configuration, settings: Conf
     entry_recipe = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
     entry_recipe = json.loads(json.dumps(entry_recipe))
     differences = [key for key, value in entry_recipe.items() if result.recipe.get(key) != value]
-    if config.family.data_included(config) and settings.get("data"):
-        differences.append(f"data ({settings['data']})")
+    files = [str(settings[name]) for name in ("data", "valid", "test") if settings.get(name)]
+    if config.family.data_included(config) and files:
+        differences.append(f"data ({', '.join(files)})")
     if result.weights != config.count_params():
         differences.append("architecture")
     if result.quick or differences:
