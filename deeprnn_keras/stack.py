@@ -11,6 +11,7 @@ from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
+MAX_LAYERS = 10_000  # a deeper stack takes minutes to build
 
 
 def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> list[int]:
@@ -31,6 +32,8 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
     num_layers = checks.positive_int_or_none("num_layers", num_layers)
     if num_layers is not None:
         limits.check_num_layers(num_layers)
+        if num_layers > MAX_LAYERS:
+            raise ValueError(f"num_layers must be at most {MAX_LAYERS:,}, got {num_layers:,}")
     if isinstance(units, (list, tuple)):
         if not units:
             raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from deeprnn_keras import limits
+from deeprnn_keras import checks, limits
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.keras_objects import check_config
 from deeprnn_keras.model_file import EXPECTED, model_file, read_model_config
@@ -36,7 +36,7 @@ def load_model(path: PathLike, compile: bool = True) -> keras.Model:
     >>> load_model(path).vocabulary_size
     3
     """
-    path = model_file("model", path)
+    compile, path = checks.flag("compile", compile), model_file("model", path)
     config, weights_size = read_model_config(path)
     if not compile:
         config.pop("compile_config", None)  # losses and metrics need not be registered
