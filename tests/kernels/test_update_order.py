@@ -81,8 +81,22 @@ class Accesses:
             pending += new
         return seen
 
+    def branches(self, name):
+        """Return {(predicate, output of a Switch)} on which an operation depends."""
+        edges = [edge for ancestor in {name} | self.before(name) for edge in self.nodes[ancestor].input]
+        switches = [edge for edge in edges if self.nodes[node_name(edge)].op == "Switch"]
+        return {(self.inputs[node_name(edge)][1], edge.endswith(":1")) for edge in switches}
+
+    def are_exclusive(self, first, second):
+        """Return whether two operations are in different branches of a conditional."""
+        others = self.branches(second)
+        return any(
+            (predicate, not taken) in others and (predicate, taken) not in others
+            for predicate, taken in self.branches(first) - {(p, not t) for p, t in self.branches(first)}
+        )
+
     def unordered(self):
-        """Return (read or write, write) of the same variable if neither waits for the other."""
+        """Return (read or write, write) of the same variable if both can run and neither waits for the other."""
         pairs = [
             (access, write)
             for variable, writes in self.writes.items()
@@ -91,7 +105,9 @@ class Accesses:
         ]
         before = {name: self.before(name) for name in {name for pair in pairs for name in pair}}
         return [
-            (first, second) for first, second in pairs if first not in before[second] and second not in before[first]
+            (first, second)
+            for first, second in pairs
+            if first not in before[second] and second not in before[first] and not self.are_exclusive(first, second)
         ]
 
     def reads_of_weights(self):
