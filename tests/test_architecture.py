@@ -18,6 +18,7 @@ IMPORT_ORDER = [
     "registry",
     "reading",
     "locking",
+    "terminal",
     "optimizers",
     "equations",
     "specs",
