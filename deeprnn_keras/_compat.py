@@ -14,7 +14,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -107,6 +107,28 @@ def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Varia
     return optimizer._model_variables_moving_average
 
 
+def is_unsafe_mode() -> bool:
+    """Return True if the user has disabled Keras' safe mode, in which files cannot contain code."""
+    return private("keras.src.saving.serialization_lib:in_safe_mode")() is False
+
+
+@functools.cache
+def classes_named_by_private_modules() -> frozenset[tuple[str | None, str]]:
+    """Return (module, name) of classes that Keras' own configurations name by their private modules.
+
+    They are the class of functional models, and the operations by which such models record calls of `keras.ops`.
+    """
+    operation = private("keras.src.ops.operation:Operation")
+    modules = [name for name in sys.modules if name.startswith("keras.src.ops.")]
+    names = {
+        (module, name)
+        for module in modules
+        for name, found in vars(sys.modules[module]).items()
+        if isinstance(found, type) and issubclass(found, operation) and found.__module__ == module
+    }
+    return frozenset(names | {("keras.src.models.functional", "Functional")})
+
+
 # === TensorFlow ===
 
 
@@ -173,12 +195,14 @@ class RunningMethod(NamedTuple):
 
     Attributes:
         name: Name of the method.
+        exit_stack: Functions to call when the call ends, also by an exception.
         x: Argument `x` of `fit`.
         shuffle: Argument `shuffle` of `fit`.
         model: The model.
     """
 
     name: str
+    exit_stack: ExitStack
     x: object = None
     shuffle: bool = False
     model: keras.Model | None = None
@@ -207,6 +231,19 @@ def fit_shuffles_arrays() -> bool:
     import keras
 
     return all(hasattr(part, "shape") for part in keras.tree.flatten(running.x))
+
+
+def data_of_fit() -> object:
+    """Return the argument `x` of the running `fit`, or None."""
+    running = _running.get()
+    return None if running is None else running.x
+
+
+def call_when_fit_ends(function: Callable[[], object]) -> None:
+    """Call a function when the running `fit` ends, also by an exception; outside of `fit`, it is not called."""
+    running = _running.get()
+    if running is not None:
+        running.exit_stack.callback(function)
 
 
 @functools.cache
@@ -245,28 +282,26 @@ def _record_calls(name: str) -> None:
 
     @functools.wraps(method)
     def recorded(self: keras.Model, *args: Any, **kwargs: Any) -> FrameworkObject:
-        try:
-            running = _running_method(name, method, self, *args, **kwargs)
-        except TypeError:  # unknown arguments: Keras raises the error
-            running = RunningMethod(name, model=self)
-        token = _running.set(running)
-        try:
+        with ExitStack() as stack:
+            try:
+                running = _running_method(name, method, stack, self, *args, **kwargs)
+            except TypeError:  # unknown arguments: Keras raises the error
+                running = RunningMethod(name, stack, model=self)
+            stack.callback(_running.reset, _running.set(running))
             return method(self, *args, **kwargs)
-        finally:
-            _running.reset(token)
 
     setattr(keras.Model, name, recorded)
 
 
 def _running_method(
-    name: str, method: Callable[..., object], model: keras.Model, *args: Any, **kwargs: Any
+    name: str, method: Callable[..., object], stack: ExitStack, model: keras.Model, *args: Any, **kwargs: Any
 ) -> RunningMethod:
     """Return the description of a call; the arguments are recorded for `fit` only."""
     if name != "fit":
-        return RunningMethod(name, model=model)
+        return RunningMethod(name, stack, model=model)
     bound = inspect.signature(method).bind_partial(model, *args, **kwargs)
     bound.apply_defaults()
-    return RunningMethod(name, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")), model)
+    return RunningMethod(name, stack, bound.arguments.get("x"), bool(bound.arguments.get("shuffle")), model)
 
 
 # === Export ===

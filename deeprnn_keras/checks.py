@@ -6,7 +6,6 @@ import difflib
 import math
 import operator
 import os
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex, cast
@@ -58,6 +57,9 @@ def flag(name: str, value: object) -> bool:
 def flags(**values: object) -> tuple[bool, ...]:
     """Return several flags, passed by name, as bools; see `flag`."""
     return tuple(flag(name, value) for name, value in values.items())
+
+
+LOCK_FILES = {".lock", ".lock-holder.json"}  # files by which `locking.DirectoryLock` locks a directory
 
 
 def positive_int(name: str, value: object) -> int:
@@ -217,7 +219,7 @@ def new_directory(name: str, path: PathLike) -> Path:
     path = Path(path).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"{name} {str(path)!r} is a file; pass a directory that does not exist yet")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and {file.name for file in path.iterdir()} - LOCK_FILES:
         raise ValueError(
             f"{name} {str(path)!r} exists and is not empty; "
             "pass a directory that does not exist yet, so that no file is overwritten"
@@ -229,22 +231,4 @@ def new_directory(name: str, path: PathLike) -> Path:
         )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{name} {str(path)!r} is not writable: no write permission in {str(parent)!r}")
-    return path
-
-
-def model_file(name: str, path: PathLike) -> Path:
-    """Return the path of a `.keras` file: `path`, or `model.keras` in `path` if it is the output directory of a run.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a `.keras` file.
-    """
-    path = Path(path).expanduser()
-    path = path / "model.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{name} {str(path)!r} does not exist; pass a .keras file or the output directory of a run"
-        )
-    if not zipfile.is_zipfile(path) or "config.json" not in zipfile.ZipFile(path).namelist():
-        raise ValueError(f"{name} {str(path)!r} is not a .keras file, or is damaged")
     return path

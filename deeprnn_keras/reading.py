@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_type_hints
-
-import numpy as np
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, PathLike
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_JSON_BYTES = 64 * 2**20
 READING_ERRORS = (
@@ -26,16 +29,17 @@ READING_ERRORS = (
     EOFError,
     LookupError,
     MemoryError,
-    NotImplementedError,
     OSError,
-    RecursionError,
+    RuntimeError,  # of zipfile for encrypted members
     TypeError,
     ValueError,
+    lzma.LZMAError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )
 DataclassType = TypeVar("DataclassType")
+RecordType = TypeVar("RecordType")
 
 
 class DamagedFileError(ValueError):
@@ -49,12 +53,13 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
+def damage_reported(path: PathLike, expected: str, *errors: type[Exception]) -> Iterator[None]:
     """Convert the errors that parsers raise for damaged content into a `DamagedFileError`.
 
     Args:
         path: The file being read.
         expected: Description of the supported content, for the message: "a NumPy archive".
+        *errors: Further classes of errors.
     """
     from safetensors import SafetensorError
 
@@ -62,7 +67,7 @@ def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
         yield
     except (DamagedFileError, FileNotFoundError):
         raise
-    except (*READING_ERRORS, SafetensorError) as error:
+    except (*READING_ERRORS, SafetensorError, *errors) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DamagedFileError(path, f"not {expected}, or damaged: {reason}") from error
 
@@ -92,6 +97,27 @@ def read_bytes(path: PathLike, max_bytes: int | None = None) -> bytes:
     if max_bytes is not None and size > max_bytes:
         raise DamagedFileError(path, f"{size:,} bytes, but at most {max_bytes:,} are supported")
     return path.read_bytes()
+
+
+def read_record(path: PathLike, record_type: type[RecordType], expected: str, non_finite: bool = False) -> RecordType:
+    """Return the value in a UTF-8 JSON file, checked against a type.
+
+    Args:
+        path: The file.
+        record_type: Type as for `msgspec.convert`: a `TypedDict`, a `msgspec.Struct`, or a container of plain types.
+        expected: Description of the file, for the message: "the settings of a run".
+        non_finite: Whether NaN and Infinity are supported.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        DamagedFileError: If it is not JSON of this type.
+    """
+    import msgspec
+
+    with damage_reported(path, expected):
+        text = read_bytes(path, MAX_JSON_BYTES).decode("utf-8")
+        value = json.loads(text) if non_finite else parse_json(text, (dict, list))
+        return msgspec.convert(value, record_type)
 
 
 def read_json(path: PathLike, kind: type | tuple[type, ...] = dict) -> Any:  # noqa: ANN401 - JSON
@@ -159,7 +185,7 @@ def build_dataclass(
     """Build a dataclass from JSON values, checked against the annotations of its fields.
 
     Args:
-        dataclass_type: The dataclass.
+        dataclass_type: The dataclass. Annotations that include functions are supported: JSON has none.
         values: Its fields as JSON values; lists become tuples where the annotation says so.
         converted: Fields that are not JSON values; they are passed unchecked.
 
@@ -175,10 +201,20 @@ def build_dataclass(
         if name not in names:
             raise ValueError(f"unknown field {name!r}{checks.suggestion(name, names)}")
         try:
-            arguments[name] = msgspec.convert(value, hints[name])
+            arguments[name] = msgspec.convert(value, _json_type(hints[name]))
         except msgspec.ValidationError as error:
             raise ValueError(f"{name}: {error}") from error
     try:
         return dataclass_type(**arguments)
     except TypeError as error:  # a field without a default is missing
         raise ValueError(str(error).partition("() ")[2] or str(error)) from error
+
+
+def _json_type(hint: Any) -> Any:  # noqa: ANN401 - annotations
+    """Return an annotation without functions, which JSON values cannot be."""
+    members = [member for member in get_args(hint) if get_origin(member) is not Callable]
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(map(_json_type, members))]  # noqa: UP007 - of a list
+    if get_origin(hint) is tuple:
+        return tuple[tuple(map(_json_type, members))]
+    return hint

@@ -139,6 +139,44 @@ def test_malformed_option_is_a_usage_error(option, message, base_options):
     assert message in error_of("tune", NAME, *base_options, *option, code=2)
 
 
+SEARCH = {"algorithm": "random", "seed": 0, "trials": 2}
+OPTIONS = {"model": NAME, "text": "gone.txt", "ranges": {"units": {"between": [4, 8]}}, "budget": {}, "search": SEARCH}
+DAMAGED = {
+    "empty": "",
+    "truncated": "{",
+    "list": "[]",
+    "empty dictionary": "{}",
+    "deeply nested": "[" * 100_000,
+    "unknown algorithm": json.dumps({**OPTIONS, "search": {**SEARCH, "algorithm": "x"}}),
+    "unknown range": json.dumps({**OPTIONS, "ranges": {"x": 5}}),
+    "range without bounds": json.dumps({**OPTIONS, "ranges": {"units": {}}}),
+    "budget that is a text": json.dumps({**OPTIONS, "budget": {"params": "x"}}),
+    "text that is a number": json.dumps({**OPTIONS, "text": 5}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_options_are_named_and_skipped(damage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, options in (("whole", json.dumps(OPTIONS)), ("damaged", DAMAGED[damage])):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "tune.json").write_text(options)
+    path = "runs/damaged/tune.json: not the settings of a search, or damaged: "
+    assert path in error_of("tune", NAME, "--resume", "--output", "runs/damaged")
+    message = error_of("tune", NAME, "--resume")  # the other search, whose text is missing
+    assert f"Skipping a damaged search: {path}" in message and "gone.txt" in message
+
+
+def test_directory_of_another_search_is_rejected(base_options, tmp_path):
+    (tmp_path / "mine").mkdir()
+    code = "import sys, time; from deeprnn_keras.locking import DirectoryLock as D; D(sys.argv[1]).__enter__(); "
+    command = [DEEPRNN[0], "-c", code + "print('held', flush=True); time.sleep(60)", "mine"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        assert f"/mine' is in use by process {other.pid} " in error_of("tune", NAME, *base_options, "--output", "mine")
+        other.kill()
+
+
 def test_too_short_text_is_rejected_before_anything_is_written(base_options, tmp_path):
     (tmp_path / "words.txt").write_text("ab")
     assert "tokens for one window" in error_of("tune", NAME, *base_options, "--bptt", "own")

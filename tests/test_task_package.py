@@ -87,7 +87,13 @@ def test_train_and_evaluate_agree(outputs):
     assert code == 0, stdout + stderr
     result = json.loads((outputs["run"] / "result.json").read_text())
     assert result["ending"] == "finished" and result["data"] == "bits" and result["updates"] == 3 * 12
-    assert {path.name for path in outputs["run"].iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
+    files = {path.name for path in outputs["run"].glob("[!.]*")}
+    assert files == {
+        "model.keras",
+        "history.csv",
+        "result.json",
+        "run.json",
+    }
     assert set(result["score"]) == {"loss", "accuracy"}
     code, evaluated, stderr = outputs["evaluate run"]
     assert code == 0, stderr

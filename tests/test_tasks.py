@@ -48,7 +48,8 @@ def finished(tmp_path_factory):
 
 def test_finished_run_has_the_best_epoch_and_its_files(finished):
     run, model = finished
-    assert {path.name for path in run.directory.iterdir()} == {"model.keras", "history.csv", "result.json", "run.json"}
+    files = {path.name for path in run.directory.glob("[!.]*")}
+    assert files == {"model.keras", "history.csv", "result.json", "run.json"}
     x, y = Sums().load_data(None).test
     assert run.score["loss"] == pytest.approx(np.mean((model.predict(x, verbose=0) - y) ** 2), rel=1e-5)
     with (run.directory / "history.csv").open() as file:

@@ -70,7 +70,7 @@ def finished(tmp_path_factory):
 def test_files_of_a_finished_run(finished):
     run, _ = finished
     assert run.ending == "finished" and run.advice is None
-    assert sorted(path.name for path in run.directory.iterdir()) == [*FILES, "sample.txt"]
+    assert sorted(path.name for path in run.directory.glob("[!.]*")) == [*FILES, "sample.txt"]
 
 
 def test_curve_is_a_png(finished):
@@ -159,7 +159,7 @@ def test_interrupted_run_saves_its_weights(tmp_path, monkeypatch, at):
     recipe = Recipe(**SMALL, epochs=2)
     run = run_of(recipe, tmp_path / "run")
     assert (run.ending, run.score, run.sample) == ("interrupted", None, None)
-    assert sorted(path.name for path in run.directory.iterdir()) == sorted(["checkpoints", *FILES])
+    assert sorted(path.name for path in run.directory.glob("[!.]*")) == sorted(["checkpoints", *FILES])
     assert (result(run)["ending"], result(run)["updates"], result(run)["validation"]) == ("interrupted", at, None)
     loaded = load_language_model(run.directory)
     assert int(loaded.optimizer.iterations) == at

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from deeprnn_keras.audit.diagnosis import diagnose_run
 from deeprnn_keras.audit.health import ModelInput, gradient_health
 from deeprnn_keras.audit.health_report import HealthReport
 from deeprnn_keras.optimizers.clipping import global_clipnorm_of, unwrap_optimizer
+from deeprnn_keras.training.callback_state import Arrays, StateTypes
 from deeprnn_keras.training.files import save_text
 
 
@@ -64,6 +65,18 @@ class GradientHealth(keras.callbacks.Callback):
     >>> [update for update, report in health.reports], health.report.verdict
     ([1, 2, 4, 6, 8], 'healthy')
     """
+
+    resumable_state: ClassVar[StateTypes] = {
+        **dict.fromkeys(("x", "y", "layer", "every", "directory", "tensorboard", "reports")),
+        "num_updates": int,
+        "losses": list[float],
+        "learning_rates": list[float],
+        "update_sizes": list[float],
+        "update_counts": list[tuple[int, int]],
+        "weights": Arrays,
+        "epoch_batches": int,
+        "epoch_loss_sum": float,
+    }
 
     def __init__(
         self,
@@ -130,7 +143,7 @@ class GradientHealth(keras.callbacks.Callback):
 
     @override
     def on_train_end(self, logs: Logs = None) -> None:
-        if self.num_updates and self.reports[-1][0] != self.num_updates:
+        if self.num_updates and (not self.reports or self.reports[-1][0] != self.num_updates):
             self._measure()
         if self._writer is not None:
             self._writer.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.reading import read_record
 from deeprnn_keras.training.files import save_json
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def new_results(about: Config) -> Results:
 def load_results(directory: PathLike) -> Results | None:
     """Return the results in a directory, or None if there are none."""
     path = Path(directory) / FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_record(path, Results, "the results of a measurement") if path.exists() else None
 
 
 def save_results(results: Results, directory: PathLike) -> None:

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+import msgspec
+
 from deeprnn_keras.cli.option_types import format_start
+from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.reading import DamagedFileError, read_record
+
+
+class StoredOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """Content of run.json; options that were not passed are absent."""
+
+    model: str
+    data: str | None
+    quick: bool
+    seed: int
+    valid: str | msgspec.UnsetType = msgspec.UNSET
+    test: str | msgspec.UnsetType = msgspec.UNSET
+    epochs: int | msgspec.UnsetType = msgspec.UNSET
+    num_layers: int | msgspec.UnsetType = msgspec.UNSET
+    units: int | list[int] | msgspec.UnsetType = msgspec.UNSET
+    cell: str | list[str] | msgspec.UnsetType = msgspec.UNSET
+    dropout: float | msgspec.UnsetType = msgspec.UNSET
+    learning_rate: float | msgspec.UnsetType = msgspec.UNSET
+    global_clipnorm: float | msgspec.UnsetType = msgspec.UNSET
+    batch_size: int | msgspec.UnsetType = msgspec.UNSET
+    bptt: int | msgspec.UnsetType = msgspec.UNSET
+    stateful: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+def read_stored_options(directory: Path) -> dict[str, Any]:
+    """Return the content of run.json.
+
+    Raises:
+        DamagedFileError: If it is damaged.
+    """
+    from deeprnn_keras.tasks.run import SETTINGS
+
+    return msgspec.to_builtins(read_record(directory / SETTINGS, StoredOptions, "the options of a run"))
 
 
 @dataclass(frozen=True)
@@ -16,22 +53,41 @@ class TrainOptions:
 
     Attributes:
         directory: Output directory, or None if --output was not passed.
-        data: File passed with --text or --data, or None.
+        files: Files passed with --text or --data, --valid, and --test.
         quick: Whether the run is shortened.
         seed: Random seed, or None if it was not passed.
         overrides: Fields of the configuration and the recipe to replace.
     """
 
     directory: Path | None
-    data: Path | None
+    files: DataFiles
     quick: bool
     seed: int | None
     overrides: dict[str, Any]
 
     def settings(self, name: str) -> dict[str, Any]:
         """Return the content of run.json for a run of the model `name`."""
-        data = None if self.data is None else str(self.data.absolute())
-        return {"model": name, "data": data, "quick": self.quick, "seed": self.seed or 0, **self.overrides}
+        fixed = {"model": name, "data": None, "quick": self.quick, "seed": self.seed or 0}
+        return {**fixed, **self.files.settings(), **self.overrides}
+
+    def configuration_overrides(self) -> dict[str, Any]:
+        """Return the fields of the configuration to replace, with those that follow from others."""
+        overrides = dict(self.overrides)
+        if isinstance(overrides.get("units"), tuple):
+            overrides.setdefault("num_layers", len(overrides["units"]))
+        if "epochs" in overrides:
+            overrides["min_steps"] = 1
+        return overrides
+
+    @classmethod
+    def from_settings(cls, directory: Path | None, settings: Mapping[str, Any]) -> TrainOptions:
+        """Return the options from the content of a run.json."""
+        overrides = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in settings.items()
+            if key not in ("model", "data", "valid", "test", "quick", "seed")
+        }
+        return cls(directory, DataFiles.from_settings(settings), settings["quick"], settings["seed"], overrides)
 
 
 def stored_options(name: str, options: TrainOptions) -> TrainOptions:
@@ -50,9 +106,9 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
     check_resumable(directory, "--output")
     if not (directory / SETTINGS).is_file():
         raise ValueError(f"--output {str(directory)!r} holds no run to resume: it has no {SETTINGS}")
-    stored = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
+    stored = read_stored_options(directory)
     passed = {"model": name, **options.overrides, **({"quick": True} if options.quick else {})}
-    passed |= {} if options.data is None else {"data": str(options.data.absolute())}
+    passed |= options.files.settings()
     passed |= {} if options.seed is None else {"seed": options.seed}
     for option, value in passed.items():
         value = list(value) if isinstance(value, tuple) else value
@@ -62,13 +118,11 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
                 f"{format_start(option, stored.get(option), repr(stored.get(option)))}, got {option} = {value!r} with "
                 "--resume; leave the option out, or start a new run in another directory"
             )
-    fixed = {key: stored.pop(key) for key in ("model", "data", "quick", "seed")}
-    overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    return TrainOptions(directory, fixed["data"] and Path(fixed["data"]), fixed["quick"], fixed["seed"], overrides)
+    return TrainOptions.from_settings(directory, stored)
 
 
 def _latest_unfinished_run(name: str) -> Path:
-    """Return the directory of the most recent unfinished run of a model in 'runs'."""
+    """Return the directory of the most recent unfinished run of a model in 'runs'; damaged runs are named."""
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     runs = Path("runs")
@@ -81,5 +135,10 @@ def _latest_unfinished_run(name: str) -> Path:
 def _stored_model(directory: Path) -> str | None:
     from deeprnn_keras.tasks.run import SETTINGS
 
-    path = directory / SETTINGS
-    return json.loads(path.read_text(encoding="utf-8")).get("model") if path.is_file() else None
+    if not (directory / SETTINGS).exists():
+        return None
+    try:
+        return read_stored_options(directory)["model"]
+    except DamagedFileError as error:
+        click.echo(f"Skipping a damaged run: {error}", err=True)
+        return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import DataPart, PathLike
+from deeprnn_keras.locking import DirectoryLock
 from deeprnn_keras.training.files import save_json
 
 if TYPE_CHECKING:
@@ -119,11 +121,17 @@ def check_resumable(directory: Path, argument: str) -> None:
     raise ValueError(f"{argument} {str(directory)!r} holds no run to resume: {reason}")
 
 
-def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> None:
-    """Create the output directory and save `settings`, from which a resumed run is set up, in run.json.
+@contextmanager
+def locked_run_directory(directory: Path, resume: bool, settings: dict[str, Any] | None) -> Iterator[None]:
+    """Create and lock the output directory, and save `settings`, from which a resumed run is set up, in run.json.
+
+    Args:
+        directory: Result of `run_directory`.
+        resume: Whether the run is resumed.
+        settings: JSON values, or None.
 
     Raises:
-        ValueError: If the directory could not be created.
+        ValueError: If the directory could not be created, another process uses it, or has used it in the meantime.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -131,8 +139,11 @@ def create_run_directory(directory: Path, settings: dict[str, Any] | None) -> No
         raise ValueError(
             f"output directory {str(directory)!r} could not be created: {error.strerror}; pass another directory"
         ) from error
-    if settings is not None:
-        save_json(settings, directory / SETTINGS)
+    with DirectoryLock(directory):
+        run_directory(directory, resume)
+        if settings is not None:
+            save_json(settings, directory / SETTINGS)
+        yield
 
 
 def fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -11,6 +12,7 @@ from typing_extensions import override
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Logs, Shape
 from deeprnn_keras.optimizers.clipping import unwrap_optimizer
+from deeprnn_keras.training.callback_state import Arrays, StateTypes
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -20,6 +22,8 @@ class AveragedWeights(keras.callbacks.Callback):
         averaged: Whether the model currently holds the averages.
         raw: Raw weights while `averaged` is True: one variable per trainable weight, created when `fit` begins.
     """
+
+    resumable_state: ClassVar[StateTypes] = {"averaged": bool, "raw": Arrays}
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,6 +143,15 @@ class NTASGD(AveragedWeights):
     >>> averaging.triggered_at < 9 and averaging.averaged
     True
     """
+
+    resumable_state: ClassVar[StateTypes] = {
+        "nonmono": None,
+        "monitor": None,
+        "averages": Arrays,
+        "losses": list[float],
+        "triggered_at": int | None,
+        "count": int,
+    }
 
     def __init__(self, nonmono: int = 5, monitor: str = "val_loss") -> None:
         super().__init__()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import keras
 import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras._types import Logs, PathLike
+from deeprnn_keras.training.callback_state import Arrays, StateTypes
 from deeprnn_keras.training.files import save_model
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ class LossHistory(keras.callbacks.Callback):
         epochs: One dictionary per epoch, with the keys epoch, update, train and validation (losses), and seconds.
         update: Number of updates so far.
     """
+
+    resumable_state: ClassVar[StateTypes] = {
+        "every": None,
+        "steps": list[tuple[int, float]],
+        "epochs": list[dict[str, int | float]],
+        "update": int,
+        "logged_batches": int,
+        "logged_sum": float,
+    }
 
     def __init__(self, every: int = 20) -> None:
         super().__init__()
@@ -80,6 +90,8 @@ class BestCheckpoint(keras.callbacks.Callback):
         weights: Weights after the epoch with that loss, or None if there is no such epoch yet.
     """
 
+    resumable_state: ClassVar[StateTypes] = {"path": None, "best": float, "weights": Arrays}
+
     def __init__(self, path: PathLike) -> None:
         super().__init__()
         self.path = path
@@ -121,6 +133,8 @@ class EpochHistory(keras.callbacks.Callback):
     Attributes:
         epochs: One dictionary per epoch, with its number and the metrics that Keras logs.
     """
+
+    resumable_state: ClassVar[StateTypes] = {"epochs": list[dict[str, int | float]]}
 
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -14,14 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.reading import DamagedFileError, damage_reported, require_regular_file
 
 MAX_TO_KEEP = 2
 FILE_NAME = re.compile(r"updates-(\d{9})\.safetensors")
-FORMAT = 2
-
-
-class DamagedCheckpointError(ValueError):
-    """Error for a file that is not a complete checkpoint in the supported format."""
+FORMAT = 3
 
 
 class Checkpoint(NamedTuple):
@@ -88,8 +85,8 @@ def read_newest(directory: PathLike) -> Checkpoint | None:
     for path in newest_first(directory):
         try:
             checkpoint = _read(path)
-        except DamagedCheckpointError as error:
-            damaged.append(f"{path.name} ({error})")
+        except DamagedFileError as error:
+            damaged.append(str(error))
             continue
         if damaged:
             warnings.warn(f"damaged checkpoint: {', '.join(damaged)}; resuming from {path.name} instead", stacklevel=2)
@@ -125,24 +122,32 @@ def _serialize(arrays: Mapping[str, np.ndarray], values: Config) -> bytes:
 
 
 def _read(path: Path) -> Checkpoint:
-    import ml_dtypes
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    require_regular_file(path)
+    with damage_reported(path, "a checkpoint"):
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedCheckpointError(str(error)) from error
-    text = metadata.get("deeprnn_keras", "")
-    if metadata.get("sha256") != _hash(stored, text):
-        raise DamagedCheckpointError("its content does not match its SHA-256 hash")
-    header = json.loads(text)
-    if header["format"] != FORMAT:
-        raise DamagedCheckpointError(f"it has format {header['format']}; this version reads format {FORMAT}")
-    dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in header["dtypes"].items()}
-    arrays = {name: array.view(dtypes[name]) if name in dtypes else array for name, array in stored.items()}
-    return Checkpoint(path, arrays, header["values"])
+        text = metadata.get("deeprnn_keras", "")
+        if metadata.get("sha256") != _hash(stored, text):
+            raise ValueError("its content does not match its SHA-256 hash")
+        header = json.loads(text)
+        if header["format"] != FORMAT:
+            raise ValueError(f"it has format {header['format']!r}; this version reads format {FORMAT}")
+        dtypes = {name: _dtype(dtype) for name, dtype in header["dtypes"].items()}
+        arrays = {name: array.view(dtypes[name]) if name in dtypes else array for name, array in stored.items()}
+        return Checkpoint(path, arrays, header["values"])
+
+
+def _dtype(name: str) -> np.dtype:
+    """Return a dtype of ml_dtypes."""
+    import ml_dtypes
+
+    scalar = getattr(ml_dtypes, name)
+    if not issubclass(scalar, np.generic):
+        raise ValueError(f"unknown dtype {name!r}")
+    return np.dtype(scalar)
 
 
 def _hash(arrays: Mapping[str, np.ndarray], text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Logs
+from deeprnn_keras.training.callback_state import StateTypes
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 from deeprnn_keras.training.schedules import PlateauDecay, Schedule, check_schedule
 
@@ -40,6 +41,17 @@ class LearningRate(keras.callbacks.Callback):
     >>> LearningRate(1e-3, CosineDecay(), warmup=100).warmup
     100
     """
+
+    resumable_state: ClassVar[StateTypes] = {
+        "base": None,
+        "schedule": None,
+        "warmup": None,
+        "update": int,
+        "epoch": int,
+        "best": float,
+        "waited": int,
+        "drops": int,
+    }
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from deeprnn_keras import checks
 from deeprnn_keras._types import Logs
 from deeprnn_keras.optimizers.clipping import global_clipnorm_of, unwrap_optimizer
 from deeprnn_keras.optimizers.guard import GradientGuard
+from deeprnn_keras.training.callback_state import StateTypes
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class NonFiniteGuard(keras.callbacks.Callback):
     >>> NonFiniteGuard(action="skip").skipped
     []
     """
+
+    resumable_state: ClassVar[StateTypes] = {
+        "every": None,
+        "action": None,
+        "recipe": None,
+        "advice": str | None,
+        "skipped": list[int],
+        "update": int,
+    }
 
     def __init__(self, every: int = 25, recipe: Recipe | None = None, action: str = "stop") -> None:
         super().__init__()

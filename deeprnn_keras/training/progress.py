@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import keras
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 from typing_extensions import override
 
 from deeprnn_keras._types import Logs
+from deeprnn_keras.training.callback_state import StateTypes
 
 # header and width of each column; {} is the unit of a symbol
 COLUMNS = (("epoch", 7), ("train nats", 12), ("ppl", 8), ("bits/{}", 11), ("val nats", 10), ("ppl", 8))
@@ -33,6 +35,8 @@ class Progress(keras.callbacks.Callback):
         console: Console to print to.
         unit: Unit of a symbol: "character", "word", or "byte".
     """
+
+    resumable_state: ClassVar[StateTypes] = {"unit": None, "epoch": int}
 
     def __init__(self, console: Console, unit: str = "character") -> None:
         super().__init__()

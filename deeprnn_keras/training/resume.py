@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
+import msgspec
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Logs, PathLike
+from deeprnn_keras.locking import DirectoryLock
+from deeprnn_keras.reading import DamagedFileError, damage_reported
 from deeprnn_keras.training import checkpoint_files, snapshot
+from deeprnn_keras.training.callback_state import CallbackState, check_form, describe_state
 from deeprnn_keras.training.run_description import describe_run, differences
 
 if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
 
 DEFAULT_INTERVAL = 100
+EXPECTED = "a checkpoint of this run"
 MAX_DIFFERENCES = 8  # listed in an error message
+
+
+_compat.install_model_hooks()
+
+
+class RunState(snapshot.ModelState):
+    """JSON values of a checkpoint.
+
+    Attributes:
+        position: Epoch, batch, and number of updates.
+        description: Description of the run; see `describe_run`.
+        versions: Versions of the frameworks.
+        history: Epochs and metrics of Keras' `History`.
+        time: Unix time.
+    """
+
+    position: tuple[int, int, int]
+    description: dict[str, bool | int | float | str | None]
+    versions: dict[str, str]
+    history: tuple[list[int], dict[str, list[float]]]
+    time: float
 
 
 class Resume(keras.callbacks.Callback):
@@ -40,8 +68,10 @@ class Resume(keras.callbacks.Callback):
         data: The dataset passed to `fit`. Its position must be settable: `TBPTTDataset`, `token_windows(...)`, or
             another `Batches`.
         callbacks: Callbacks whose state is part of the run (schedules, early stopping, averaging). Pass them here, not
-            to `fit`. Their state consists of the attributes whose names do not begin with an underscore and whose
-            values are numbers, strings, lists and dictionaries of these, arrays, or lists of arrays.
+            to `fit`. Their state consists of the attributes that are numbers, lists, dictionaries, or arrays when
+            training begins and whose names do not begin with an underscore. Other attributes, among them texts and
+            paths, keep the value that the script sets, unless the class of the callback declares their types:
+            `resumable_state = {"phase": str}`; None excludes an attribute.
         every: Number of updates between checkpoints.
         about: Additional settings that must match when resuming, for example the fields of a recipe.
 
@@ -49,9 +79,10 @@ class Resume(keras.callbacks.Callback):
         resumed_at: Number of updates restored from the checkpoint; 0 for a new run.
 
     Raises:
-        ValueError: If `data` has no settable position; in `fit`, if the number of updates per epoch is unknown, the
-            directory could not be created, all checkpoints are damaged, or the directory holds a run with a different
-            model, optimizer, dataset, callback, or `about` (the message lists the differences).
+        ValueError: If an argument is not supported; in `fit`, if it trains on other data than `data`, the number of
+            updates per epoch is unknown, the directory could not be created or is in use by another process, the
+            checkpoints are damaged (a `DamagedFileError`, raised before anything is restored), or the directory holds
+            a run with a different model, optimizer, dataset, callback, or `about` (the message lists the differences).
         OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
             checkpoints are kept.
 
@@ -75,11 +106,17 @@ class Resume(keras.callbacks.Callback):
         about: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(directory, (str, os.PathLike)):
+            raise ValueError(f"directory must be the path of a folder (str or Path), got {directory!r}")
         if not hasattr(data, "set_position"):
             raise ValueError(
                 "data must be a dataset with a settable position (TBPTTDataset, token_windows, ...), "
                 f"got {type(data).__name__}"
             )
+        if not _are_callbacks(callbacks):
+            raise ValueError(f"callbacks must be a list of keras.callbacks.Callback objects, got {callbacks!r}")
+        if about is not None and not isinstance(about, Mapping):
+            raise ValueError(f"about must be a dictionary of settings or None, got {about!r}")
         self.directory, self.data, self.callbacks = Path(directory).expanduser(), data, list(callbacks)
         self.every, self.about = checks.positive_int("every", every), dict(about or {})
         self.resumed_at = 0
@@ -87,6 +124,8 @@ class Resume(keras.callbacks.Callback):
         self._first_batch = 0  # first batch of this epoch that this process trains on
         self._checkpoint: checkpoint_files.Checkpoint | None = None  # set from resuming to the first epoch
         self._epoch_cut_short = False
+        self._callback_states: list[CallbackState] = []
+        self._lock = ExitStack()
 
     @override
     def set_model(self, model: keras.Model) -> None:
@@ -107,22 +146,63 @@ class Resume(keras.callbacks.Callback):
                 "Resume needs the number of updates per epoch, which is unknown for this dataset; pass data itself to "
                 "fit, not a dataset derived from it"
             )
+        data = _compat.data_of_fit()
+        if data is not None and data is not self.data:
+            raise ValueError(
+                "fit trains on other data than the argument data of Resume; pass the same dataset object to both"
+            )
         self._create_directory()
+        self._lock.enter_context(DirectoryLock(self.directory))
+        _compat.call_when_fit_ends(self._lock.close)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         checkpoint = checkpoint_files.read_newest(self.directory)
         self._description = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
         if checkpoint is None:
             self._forward("on_train_begin", logs)
+            self._callback_states = [describe_state(callback) for callback in self.callbacks]
             self._save(0, 0)
             return
-        self._check_same_run(checkpoint)
-        snapshot.restore_model(self.model, checkpoint.arrays, checkpoint.values)
-        self._forward("on_train_begin", logs)
-        snapshot.restore_callbacks(self.callbacks, checkpoint.arrays, checkpoint.values)
+        self._restore(checkpoint, logs)
         self._epoch, self._batch, self._updates = checkpoint.values["position"]
         self.resumed_at, self._checkpoint = self._updates, checkpoint
         self.model._initial_epoch = self._epoch  # as keras.callbacks.BackupAndRestore does
+
+    def _restore(self, checkpoint: checkpoint_files.Checkpoint, logs: Logs) -> None:
+        """Restore model and callbacks, or neither of them if the checkpoint does not fit."""
+        self._check(checkpoint)
+        before = snapshot.capture(self.model, [])
+        snapshot.restore_model(self.model, checkpoint.arrays, checkpoint.values)
+        self._forward("on_train_begin", logs)  # sets attributes, and may copy the weights
+        self._callback_states = [describe_state(callback) for callback in self.callbacks]
+        try:
+            with damage_reported(checkpoint.path, EXPECTED):
+                decoded = [
+                    state.decode(f"callback/{number}", checkpoint.values["callbacks"][number], checkpoint.arrays)
+                    for number, state in enumerate(self._callback_states)
+                ]
+        except DamagedFileError:
+            snapshot.restore_model(self.model, *before)
+            raise
+        for state, attributes in zip(self._callback_states, decoded, strict=True):
+            state.restore(attributes)
+
+    def _check(self, checkpoint: checkpoint_files.Checkpoint) -> None:
+        """Raise a ValueError if the checkpoint does not fit, as far as is known before callbacks begin."""
+        with damage_reported(checkpoint.path, EXPECTED):
+            values = msgspec.convert(checkpoint.values, RunState)
+        self._check_same_run(checkpoint)
+        with damage_reported(checkpoint.path, EXPECTED):
+            self._check_position(values["position"])
+            snapshot.check_model_state(self.model, checkpoint.arrays, checkpoint.values)
+            for number, (callback, state) in enumerate(zip(self.callbacks, values["callbacks"], strict=True)):
+                check_form(callback, f"callback/{number}", state, checkpoint.arrays)
+
+    def _check_position(self, position: tuple[int, int, int]) -> None:
+        epoch, batch, updates = position
+        epochs, steps = self.params["epochs"], self.params["steps"]
+        if not (0 <= epoch <= epochs and 0 <= batch < steps and updates >= 0):
+            raise ValueError(f"position {position} is not in a run of {epochs} epochs of {steps} updates")
 
     def _create_directory(self) -> None:
         try:
@@ -216,9 +296,10 @@ class Resume(keras.callbacks.Callback):
         if self._checkpoint is not None:  # no epoch was left to train
             self._restore_history(self._checkpoint)
         self._forward("on_train_end", logs)
+        self._lock.close()
 
     def _save(self, next_epoch: int, next_batch: int, finished_epoch: int | None = None, logs: Logs = None) -> None:
-        arrays, values = snapshot.capture(self.model, self.callbacks)
+        arrays, values = snapshot.capture(self.model, self._callback_states)
         values |= {
             "position": [next_epoch, next_batch, self._updates],
             "description": self._description,
@@ -245,6 +326,10 @@ class Resume(keras.callbacks.Callback):
         """Call a method of all callbacks."""
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments)
+
+
+def _are_callbacks(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(part, keras.callbacks.Callback) for part in value)
 
 
 def _versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras._types import Logs, PathLike
+from deeprnn_keras.reading import damage_reported
 from deeprnn_keras.training import checkpoint_files, snapshot
 from deeprnn_keras.training.files import atomic_write
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
@@ -149,13 +150,15 @@ class ContinueTrial(StopAfterEpoch):
     @override
     def on_train_begin(self, logs: Logs = None) -> None:
         if self.checkpoint:
-            _, arrays, plain = self.checkpoint
+            path, arrays, values = self.checkpoint
             self.model.optimizer.build(self.model.trainable_variables)
-            snapshot.restore_model(self.model, arrays, plain)
+            with damage_reported(path, "the state of this trial"):
+                snapshot.check_model_state(self.model, arrays, values)
+            snapshot.restore_model(self.model, arrays, values)
 
     @override
     def on_train_end(self, logs: Logs = None) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        arrays, plain = snapshot.capture(self.model, [])
+        arrays, values = snapshot.capture(self.model, [])
         updates = int(np.asarray(self.model.optimizer.iterations))
-        checkpoint_files.write(self._directory, updates, arrays, plain)
+        checkpoint_files.write(self._directory, updates, arrays, values)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any, Protocol, TypeAlias
 
 from deeprnn_keras import checks
@@ -113,9 +114,10 @@ class Range:
     def declare(self, hp: HyperParameters, name: str) -> float | None:
         """Declare the range in `hp` and return the sampled value."""
         sampling = "log" if self.log else "linear"
-        if isinstance(self.low, int):
-            return hp.Int(name, self.low, int(self.high), sampling=sampling)
-        return hp.Float(name, self.low, self.high, sampling=sampling)
+        if not isinstance(self.low, int):
+            return hp.Float(name, self.low, self.high, sampling=sampling)
+        value = hp.Int(name, self.low, int(self.high), sampling=sampling)
+        return None if value is None else min(value, int(self.high))  # keras-tuner also returns high + 1
 
     def options(self) -> list[int]:
         """Return all integers of the range, in order."""
@@ -175,6 +177,7 @@ def as_hyperparameter(name: str, spec: HyperParameterSpec, value_type: HyperPara
         low, high = (value_type.check(name, value) for value in spec)
         if low > high:
             raise ValueError(f"{name} must be (low, high) with low <= high, got {spec!r}")
+        low, high = _rounded_bounds(low, high)
         return Fixed(low) if low == high else Range(low, high, value_type.log)
     if isinstance(spec, (list, tuple)):
         values = tuple(dict.fromkeys(value_type.check(name, value) for value in spec))
@@ -192,6 +195,17 @@ def round_value(value: Any) -> Any:  # noqa: ANN401 - the type of the argument
     (0.001235, 7)
     """
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _rounded_bounds(low: float, high: float) -> tuple[float, float]:
+    """Round the bounds of a range inward, so that `round_value` of a value in the range is in the range."""
+    if isinstance(low, int):
+        return low, high
+    bounds = [
+        float(Context(SIGNIFICANT_DIGITS, rounding).create_decimal(repr(bound)))
+        for bound, rounding in ((low, ROUND_CEILING), (high, ROUND_FLOOR))
+    ]
+    return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else (low, high)
 
 
 # === Cells as text: keras-tuner supports only numbers, strings, and bools ===

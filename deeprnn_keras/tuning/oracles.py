@@ -31,6 +31,9 @@ class BayesianOracle(ResumableOracle, keras_tuner.oracles.BayesianOptimizationOr
         if proposal.get("values") is None:
             return proposal
         values: dict[str, Any] | None = {name: round_value(value) for name, value in proposal["values"].items()}
+        for hp in self.get_space().space:  # keras-tuner also proposes max_value + 1 of integers
+            if hasattr(hp, "max_value") and values.get(hp.name) is not None:
+                values[hp.name] = min(values[hp.name], hp.max_value)
         if not self.is_feasible(values) or self._duplicate(values):
             values = self._best_sample()
         return {"status": STOPPED if values is None else RUNNING, "values": values}

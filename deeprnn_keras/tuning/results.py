@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ class Row:
         cell: Cell, as text.
         value: Mean of the objective over the seeds.
         std: Standard deviation of the objective over the seeds; None with one seed.
-        num_seeds: Number of seeds.
+        scores: (seed, objective) of each run; the seed is None if it is unknown.
         num_params: Number of parameters, or None if it is unknown.
         ms_per_step: Duration of a training step in milliseconds, or None.
         message: Reason for pruning, or None.
@@ -56,10 +56,15 @@ class Row:
     cell: str
     value: float
     std: float | None
-    num_seeds: int
+    scores: tuple[tuple[int | None, float], ...]
     num_params: int | None
     ms_per_step: float | None
     message: str | None = None
+
+    @property
+    def num_seeds(self) -> int:
+        """Number of seeds."""
+        return len(self.scores)
 
     @property
     def units_label(self) -> str:
@@ -94,6 +99,8 @@ def _value_label(value: object) -> str:
 class SearchResults:
     """Results of a search.
 
+    Iteration yields one dictionary per trial and seed, including failed trials: `pandas.DataFrame(tuner.results())`.
+
     Args:
         records: Records of the trials.
         hyper: The hypermodel.
@@ -126,8 +133,9 @@ class SearchResults:
 
     def _row(self, record: TrialRecord) -> Row:
         candidate = self.hyper.resolve(record.values)
-        scores = [value for _, value in record.seeds] or [score for score in [record.score] if score is not None]
-        values = [self._factor * score for score in scores]
+        seeds = record.seeds or [(None, score) for score in [record.score] if score is not None]
+        scores = tuple((seed, self._factor * score) for seed, score in seeds)
+        values = [score for _, score in scores]
         num_params = record.metrics.get("weights", candidate.num_params)
         return Row(
             record.trial_id,
@@ -138,11 +146,33 @@ class SearchResults:
             record.values.get("cell", self.hyper.space.default_cell()),
             statistics.mean(values),
             statistics.stdev(values) if len(values) > 1 else None,
-            len(values),
+            scores,
             None if num_params is None else int(num_params),
             record.metrics.get("ms_per_step"),
             record.message,
         )
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield one dictionary per trial and seed, best first, then failed trials, whose score is None."""
+        for row in self.rows:
+            for seed, score in row.scores:
+                yield {
+                    "trial": row.trial_id,
+                    "status": row.status,
+                    "seed": seed,
+                    "score": score,
+                    "num_layers": row.layers,
+                    "units": row.units if isinstance(row.units, int) else row.units_label,
+                    "cell": row.cell,
+                    **row.other_values(),
+                    "num_params": row.num_params,
+                    "ms_per_step": row.ms_per_step,
+                    "message": row.message,
+                }
+        for record in self.failed:
+            values = {name: round_value(value) for name, value in record.values.items()}
+            ended = {"trial": record.trial_id, "status": record.status, "seed": None, "score": None}
+            yield {**ended, **values, "message": record.message}
 
     def best(self) -> Row:
         """Return the best row.

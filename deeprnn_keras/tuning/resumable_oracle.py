@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,11 +13,24 @@ from typing_extensions import override
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Config
+from deeprnn_keras.reading import DamagedFileError, damage_reported
 from deeprnn_keras.tuning.hyperparameters import round_value
 from deeprnn_keras.tuning.keras_tuner_import import Trial, keras_tuner
 from deeprnn_keras.tuning.median_stopping import should_prune
-from deeprnn_keras.tuning.search_directory import load_oracle, rename_damaged_record, save_oracle, write_json
-from deeprnn_keras.tuning.trial_records import EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX, TRIAL_FILE
+from deeprnn_keras.tuning.search_directory import (
+    EXPECTED_ORACLE,
+    load_oracle,
+    rename_damaged_record,
+    save_oracle,
+    write_json,
+)
+from deeprnn_keras.tuning.trial_records import (
+    EPOCH_PREFIX,
+    LAST_EPOCH_PREFIX,
+    SEED_PREFIX,
+    TRIAL_FILE,
+    read_trial_state,
+)
 
 RUNNING, IDLE, STOPPED, COMPLETED, FAILED = "RUNNING", "IDLE", "STOPPED", "COMPLETED", "FAILED"
 MAX_REJECTED_SAMPLES = 2_000  # consecutive samples outside the budget after which the search ends
@@ -42,6 +55,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     Attributes:
         stop_reason: "failures" or "deadline" if the search has ended early, otherwise None.
+        failure: Description of the consecutive failures that have ended the search, or None.
         damaged_trials: IDs of the trials whose records are damaged.
     """
 
@@ -73,6 +87,7 @@ class ResumableOracle(keras_tuner.Oracle):
         self.heartbeat_timeout, self.deadline = heartbeat_timeout, deadline
         self.max_consecutive_failures = max_consecutive_failures
         self.stop_reason: str | None = None
+        self.failure: str | None = None
         self.damaged_trials: list[str] = []
         self._last_heartbeats: dict[str, float] = {}  # by tuner ID
         self._extra_fields: dict[str, dict[str, Any]] = {}  # by trial ID
@@ -130,8 +145,9 @@ class ResumableOracle(keras_tuner.Oracle):
         self._save_trial(trial)
 
     def _should_stop(self) -> bool:
-        if self.stop_reason is None and self._too_many_failures():
-            self.stop_reason = "failures"
+        if self.stop_reason is None and (failure := self._consecutive_failures()) is not None:
+            self.stop_reason, self.failure = "failures", failure
+            self.save()  # workers read it from the file
         if self.stop_reason is None and self.deadline is not None:
             remaining = self.deadline - time.time()
             durations = sorted(fields["seconds"] for fields in self._extra_fields.values() if "seconds" in fields)
@@ -139,10 +155,13 @@ class ResumableOracle(keras_tuner.Oracle):
                 self.stop_reason = "deadline"
         return self.stop_reason is not None
 
-    def _too_many_failures(self) -> bool:
-        ended = [trial_id for trial_id in self.end_order if trial_id not in self.damaged_trials]
-        last = [self.trials[trial_id].status for trial_id in ended[-self.max_consecutive_failures :]]
-        return len(last) == self.max_consecutive_failures and set(last) == {FAILED}
+    def _consecutive_failures(self) -> str | None:
+        """Return a description of the last trials if too many of them in a row have failed, otherwise None."""
+        ended = [self.trials[trial_id] for trial_id in self.end_order if trial_id not in self.damaged_trials]
+        last = ended[-self.max_consecutive_failures :]
+        if len(last) < self.max_consecutive_failures or {trial.status for trial in last} != {FAILED}:
+            return None
+        return f"{len(last)} consecutive trials failed; the first error of these: {last[0].message}"
 
     @override
     @keras_tuner.synchronized
@@ -235,7 +254,7 @@ class ResumableOracle(keras_tuner.Oracle):
     # === Files ===
     @override
     def save(self) -> None:
-        save_oracle(self.get_state(), self._project_dir)
+        save_oracle({**self.get_state(), "failure": self.failure}, self._project_dir)
 
     @override
     def _save_trial(self, trial: Trial) -> None:
@@ -245,10 +264,11 @@ class ResumableOracle(keras_tuner.Oracle):
     @override
     def reload(self) -> None:
         """Resume a search; trials that have started but not ended are repeated."""
-        state = load_oracle(self._project_dir)
+        path, state = load_oracle(self._project_dir)
         self.trials = {trial_id: self._load_trial(trial_id, state) for trial_id in state["start_order"]}
         state["ongoing_trials"] = {}
-        self.set_state(state)
+        with damage_reported(path, EXPECTED_ORACLE):
+            self.set_state(state)
         ended = [trial_id for trial_id, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
         self.end_order += [trial_id for trial_id in ended if trial_id not in self.end_order]
         self._retry_queue = [trial_id for trial_id in self.start_order if trial_id not in self.end_order][::-1]
@@ -259,12 +279,13 @@ class ResumableOracle(keras_tuner.Oracle):
     def _load_trial(self, trial_id: str, oracle_state: Config) -> Trial:
         path = Path(self._get_trial_dir(trial_id)) / TRIAL_FILE
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            trial = _compat.tuner_trial().from_state(state)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            rename_damaged_record(path)
-            space = keras_tuner.HyperParameters.from_config({**oracle_state["hyperparameters"], "values": {}})
-            trial = _compat.tuner_trial()(space, trial_id, FAILED, DAMAGED)
+            state = read_trial_state(path)
+            with damage_reported(path, "the record of a trial"):
+                trial = _compat.tuner_trial().from_state(copy.deepcopy(state))  # keras-tuner modifies the state
+        except (FileNotFoundError, DamagedFileError) as error:
+            rename_damaged_record(path, error)
+            config = copy.deepcopy({**oracle_state["hyperparameters"], "values": {}})
+            trial = _compat.tuner_trial()(keras_tuner.HyperParameters.from_config(config), trial_id, FAILED, DAMAGED)
             write_json(trial.get_state(), path)
             return trial
         self._extra_fields[trial_id] = {name: state[name] for name in EXTRA_FIELDS if name in state}

@@ -17,15 +17,16 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, PathLike
+from deeprnn_keras.locking import DirectoryLock
 from deeprnn_keras.training.step_time import first_batch
 from deeprnn_keras.tuning.callbacks import BestWeights, ContinueTrial, ReportObjective, StepTimer, StopAfterEpoch
 from deeprnn_keras.tuning.heartbeat import Heartbeat
 from deeprnn_keras.tuning.keras_tuner_import import Trial, keras_tuner
 from deeprnn_keras.tuning.oracles import ORACLES
 from deeprnn_keras.tuning.results import SearchResults
-from deeprnn_keras.tuning.search_directory import ORACLE_FILE, check_settings, lock_search
-from deeprnn_keras.tuning.trial_records import SEED_PREFIX, TrialRecord, read_trials
-from deeprnn_keras.tuning.workers import exit_with_parent, is_worker, request_restart_after
+from deeprnn_keras.tuning.search_directory import ORACLE_FILE, check_settings, load_oracle
+from deeprnn_keras.tuning.trial_records import SEED_PREFIX, TrialRecord, first_failure, read_trials
+from deeprnn_keras.tuning.workers import exit_with_parent, fail_with_trials, is_worker, request_restart_after
 
 if TYPE_CHECKING:
     from deeprnn_keras.tuning.resumable_oracle import ResumableOracle
@@ -166,21 +167,28 @@ class ResumableTuner(keras_tuner.Tuner):
             **kwargs: Arguments of `HyperDeepRNN.fit`.
 
         Raises:
-            RuntimeError: If too many consecutive trials fail; the message contains the last error.
-            ValueError: If another process runs this search.
+            RuntimeError: If all trials or several consecutive ones fail; the message contains the first error.
+            ValueError: If another process runs this search, or `HyperDeepRNN.fit` does not support an argument.
         """
+        getattr(self.hypermodel, "check_fit_arguments", lambda **arguments: None)(**kwargs)
         exit_with_parent()
-        with nullcontext() if is_worker() else lock_search(self.project_dir):
+        with nullcontext() if is_worker() else DirectoryLock(self.project_dir):
             self._enable_step_time_limit(*args, **kwargs)
             with self._progress(verbose):
                 super().search(*args, **kwargs)
-        if getattr(self.oracle, "stop_reason", None) == "failures":
-            last = self.oracle.trials[self.oracle.end_order[-1]]
-            raise RuntimeError(
-                f"{self.oracle.max_consecutive_failures} consecutive trials failed; the last error: {last.message}"
-            )
+        fail_with_trials(self._failure())
         if self._shows_output(verbose):
             self.results_summary()
+
+    def _failure(self) -> str | None:
+        """Return the reason for which the search has failed, or None."""
+        first = first_failure(read_trials(self.project_dir, self.oracle.objective.name))
+        if first is not None:
+            return f"all trials failed; the first error, of trial {first.trial_id}: {first.message}"
+        if not is_worker():
+            return self.oracle.failure
+        shared = (Path(self.project_dir) / ORACLE_FILE).exists()  # by the chief and this worker
+        return load_oracle(self.project_dir)[1].get("failure") if shared else None
 
     def _shows_output(self, verbose: int) -> bool:
         return bool(verbose) and hasattr(self.hypermodel, "resolve") and "KERASTUNER_TUNER_ID" not in os.environ
@@ -209,9 +217,7 @@ class ResumableTuner(keras_tuner.Tuner):
 
         Console().print(self.results().table(num_trials))
 
-    def _enable_step_time_limit(
-        self, x: ArrayLike = None, y: ArrayLike = None, sample_weight: ArrayLike = None, **options: Any
-    ) -> None:
+    def _enable_step_time_limit(self, x: ArrayLike = None, y: ArrayLike = None, **options: Any) -> None:
         """Let the hypermodel measure steps on the training data, if the budget limits their duration."""
         budget = getattr(self.hypermodel, "budget", None)
         if x is None or budget is None or budget.max_step_ms is None or is_worker():
@@ -219,7 +225,7 @@ class ResumableTuner(keras_tuner.Tuner):
         from deeprnn_keras.tuning.trial_training import training_data
 
         recipe = self.hypermodel.config.recipe
-        x, y, sample_weight, _ = training_data(x, y, sample_weight, options.get("batch_size"), 0, recipe)
+        x, y, sample_weight, _ = training_data(x, y, options.get("sample_weight"), options.get("batch_size"), 0, recipe)
         batch = first_batch(x, y, sample_weight)
         self.hypermodel.enable_step_time_limit(batch, Path(self.project_dir) / "step_times.json")
 

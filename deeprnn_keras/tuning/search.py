@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -10,9 +9,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from deeprnn_keras._types import Config
+from deeprnn_keras.reading import read_record
 from deeprnn_keras.tasks.run import CHECKPOINTS, Run
 from deeprnn_keras.training.files import save_json
 from deeprnn_keras.training.step_time import first_batch, step_ms
@@ -55,6 +55,20 @@ DATA_FIELDS = (
     "random_bptt",
     "stride",
 )  # fields of a recipe that determine the batches
+
+
+class SearchPlan(TypedDict):
+    """Content of plan.json."""
+
+    updates: int
+
+
+class RetrainingPlan(TypedDict):
+    """Content of retraining.json."""
+
+    values: dict[str, bool | int | float | str]
+    updates: int | None
+    seconds: float | None
 
 
 @dataclass
@@ -120,7 +134,7 @@ class Search:
         """Determine `updates` and store it, so that trials have the same length after resuming."""
         path = self.directory / PLAN_FILE
         if path.exists():
-            self.updates = json.loads(path.read_text(encoding="utf-8"))["updates"]
+            self.updates = read_record(path, SearchPlan, "the plan of a search")["updates"]
             self._batches.clear()
             return
         updates = self._affordable_updates() if self.updates is None else self.updates
@@ -283,7 +297,7 @@ class Search:
         """Return the hyperparameter values and the length of the retraining; both are stored for resuming."""
         path = self.directory / RETRAINING_FILE
         if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return cast("Config", read_record(path, RetrainingPlan, "the plan of a training run"))
         best = self.results().best()
         plan: Config = {"values": best.values, "updates": None, "seconds": None}
         if self.minutes is not None:

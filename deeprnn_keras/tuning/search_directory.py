@@ -1,25 +1,40 @@
-"""Files of a search: atomic writes, recovery of damaged files, a lock, and a check of the settings."""
+"""Files of a search: atomic writes, recovery of damaged files, and a check against another search."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
+
+import msgspec
 
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.reading import DamagedFileError, damage_reported, read_json, read_record
 from deeprnn_keras.training.files import atomic_write, save_json
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from deeprnn_keras.tuning.trial_records import SpaceState, check_space, check_trial_id
 
 ORACLE_FILE, PREVIOUS_ORACLE_FILE = "oracle.json", "oracle.previous.json"
-SETTINGS_FILE, LOCK_FILE = "search.json", "lock"
+SETTINGS_FILE = "search.json"
+EXPECTED_ORACLE = "the state of a search"
+
+
+class OracleState(TypedDict):
+    """State of an oracle, as in keras-tuner, and the failures that have ended the search."""
+
+    ongoing_trials: dict[str, str]
+    hyperparameters: SpaceState
+    start_order: list[str]
+    end_order: list[str]
+    run_times: dict[str, int]
+    retry_queue: list[str]
+    seed: int
+    seed_state: int
+    tried_so_far: list[str]
+    id_to_hash: dict[str, str | None]
+    display: dict[str, Any]
+    failure: NotRequired[str | None]
 
 
 def save_oracle(state: Config, directory: PathLike) -> None:
@@ -31,25 +46,31 @@ def save_oracle(state: Config, directory: PathLike) -> None:
     write_json(state, path)
 
 
-def load_oracle(directory: PathLike) -> Config:
-    """Return the state of an oracle, or the previous one with a warning if the newest is damaged.
+def load_oracle(directory: PathLike) -> tuple[Path, Config]:
+    """Return the file and the state of an oracle; if the newest is damaged, the previous one, with a warning.
 
     Raises:
         ValueError: If both are damaged.
     """
-    damaged: list[Path] = []
+    damaged: list[str] = []
     for name in (ORACLE_FILE, PREVIOUS_ORACLE_FILE):
         path = Path(directory) / name
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            if damaged:
-                warnings.warn(f"{damaged[0]} is damaged; resuming the search from {path}", stacklevel=2)
-            return state
-        except (OSError, ValueError):
-            damaged.append(path)
+            state = read_record(path, dict[str, Any], EXPECTED_ORACLE, non_finite=True)
+            with damage_reported(path, EXPECTED_ORACLE):
+                checked = msgspec.convert(state, OracleState)
+                check_space(checked["hyperparameters"])
+                for trial_id in (*checked["start_order"], *checked["end_order"]):
+                    check_trial_id(trial_id)
+        except (FileNotFoundError, DamagedFileError) as error:
+            damaged.append(str(error))
+            continue
+        if damaged:
+            warnings.warn(f"{damaged[0]}; resuming the search from {path}", stacklevel=2)
+        return path, state
     raise ValueError(
-        f"the search in {str(directory)!r} could not be resumed: {ORACLE_FILE} and {PREVIOUS_ORACLE_FILE} are damaged; "
-        "pass another directory, or overwrite=True"
+        f"the search in {str(directory)!r} could not be resumed; pass another directory, or overwrite=True: "
+        f"{'; '.join(damaged)}"
     )
 
 
@@ -59,35 +80,14 @@ def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - any JSON value
         temporary_path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def rename_damaged_record(path: Path) -> None:
-    """Rename a damaged record of a trial, and issue a warning."""
+def rename_damaged_record(path: Path, error: Exception) -> None:
+    """Rename a damaged record of a trial, and issue a warning with the error."""
     renamed = path.with_name(f"{path.name}.damaged")
     if path.exists():
         path.replace(renamed)
     warnings.warn(
-        f"{path} is damaged; it is renamed to {renamed.name}, and the search continues without this trial", stacklevel=3
+        f"{error}; it is renamed to {renamed.name}, and the search continues without this trial", stacklevel=3
     )
-
-
-@contextmanager
-def lock_search(directory: PathLike) -> Iterator[None]:
-    """Lock a search for this process while the block runs, if the operating system supports file locks.
-
-    Raises:
-        ValueError: If another process has locked it.
-    """
-    if fcntl is None:
-        yield
-        return
-    with (Path(directory) / LOCK_FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"the search in {str(directory)!r} is run by another process; wait for it, stop it, or pass another "
-                "directory"
-            ) from error
-        yield
 
 
 def check_settings(directory: PathLike, settings: Config) -> None:
@@ -108,7 +108,7 @@ def check_settings(directory: PathLike, settings: Config) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_json(flat_settings, path)
         return
-    different = differences(json.loads(path.read_text(encoding="utf-8")), flat_settings)
+    different = differences(read_json(path), flat_settings)
     if different:
         raise ValueError(
             f"{str(directory)!r} holds another search: {'; '.join(different)}; pass another directory, or "

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from deeprnn_keras._types import PathLike
+from deeprnn_keras.reading import read_record
 from deeprnn_keras.training.files import save_json
+
+
+class Measurement(TypedDict):
+    """Duration of the steps of a model."""
+
+    group: list[str]
+    sizes: list[float]
+    ms: float
 
 
 class StepTimes:
@@ -28,9 +36,9 @@ class StepTimes:
         self, limit_ms: float, measure: Callable[[dict[str, Any]], float], file: PathLike | None = None
     ) -> None:
         self.limit_ms, self._measure, self._file = limit_ms, measure, None if file is None else Path(file)
-        self.measurements: list[dict[str, Any]] = (
-            json.loads(self._file.read_text()) if self._file and self._file.exists() else []
-        )
+        self.measurements: list[Measurement] = []
+        if self._file and self._file.exists():
+            self.measurements = read_record(self._file, list[Measurement], "measured durations of steps")
 
     def allows(self, overrides: dict[str, Any]) -> bool:
         """Return whether a step of the model with these overrides takes at most `limit_ms`."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
+from typing import TypedDict
 
 from deeprnn_keras._types import PathLike
+from deeprnn_keras.reading import read_record
 from deeprnn_keras.training.files import save_json
 
 STORE_INTERVAL_SECONDS = 5.0
+
+
+class ElapsedTime(TypedDict):
+    """Content of the file."""
+
+    seconds: float
 
 
 class TimeBudget:
@@ -28,9 +35,9 @@ class TimeBudget:
     def __init__(self, minutes: float | None, file: PathLike) -> None:
         self.minutes, self._file = minutes, Path(file)
         self._started_at = self._stored_at = time.time()
-        self._previous_seconds: float = (
-            json.loads(self._file.read_text(encoding="utf-8"))["seconds"] if self._file.exists() else 0.0
-        )
+        self._previous_seconds = 0.0
+        if self._file.exists():
+            self._previous_seconds = read_record(self._file, ElapsedTime, "the elapsed time")["seconds"]
 
     def elapsed(self) -> float:
         """Return the seconds elapsed in all runs."""

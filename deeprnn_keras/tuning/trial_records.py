@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
-from deeprnn_keras._types import PathLike
+import msgspec
+
+from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.reading import DamagedFileError, damage_reported, read_record
 
 TRIAL_FILE = "trial.json"
 EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX = "epoch/", "last/", "seed/"  # prefixes of the metrics of a running trial
 TUNER_PREFIX = "tuner/"  # prefix of the entries that Hyperband adds to the values
+
+
+class SpaceState(TypedDict):
+    """State of `keras_tuner.HyperParameters`: the declared hyperparameters, and the sampled values."""
+
+    space: list[HyperParameterState]
+    values: dict[str, bool | int | float | str | None]
+
+
+class HyperParameterState(TypedDict):
+    """State of a hyperparameter of keras-tuner."""
+
+    class_name: Literal["Boolean", "Choice", "Fixed", "Float", "Int"]
+    config: dict[str, Any]
+
+
+class ConditionState(TypedDict):
+    """State of a condition of a hyperparameter of keras-tuner."""
+
+    class_name: Literal["Parent"]
+    config: dict[str, Any]
+
+
+class Observation(TypedDict):
+    """Values of a metric at a step."""
+
+    value: list[float]
+    step: int
+
+
+class MetricHistory(TypedDict):
+    """Values of a metric in the course of a trial."""
+
+    direction: Literal["min", "max"]
+    observations: list[Observation]
+
+
+class Metrics(TypedDict):
+    """Metrics of a trial."""
+
+    metrics: dict[str, MetricHistory]
+
+
+class TrialState(TypedDict):
+    """State of a trial, as in keras-tuner, and the fields that this package adds."""
+
+    trial_id: str
+    hyperparameters: SpaceState
+    metrics: Metrics
+    score: float | None
+    best_step: int | None
+    status: Literal["RUNNING", "IDLE", "INVALID", "STOPPED", "COMPLETED", "FAILED"]
+    message: str | None
+    began: NotRequired[float]
+    seconds: NotRequired[float]
+    pruned_after: NotRequired[int]
 
 
 @dataclass
@@ -54,6 +113,41 @@ class TrialRecord:
         return self.status in ("FAILED", "INVALID")
 
 
+def read_trial_state(path: Path) -> Config:
+    """Return the state of a trial.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        DamagedFileError: If it is damaged.
+    """
+    state = read_record(path, dict[str, Any], "the record of a trial", non_finite=True)
+    with damage_reported(path, "the record of a trial"):
+        checked = msgspec.convert(state, TrialState)
+        check_space(checked["hyperparameters"])
+        check_trial_id(checked["trial_id"])
+        if path.parent.name != f"trial_{checked['trial_id']}":
+            raise ValueError(f"it is the record of trial {checked['trial_id']}")
+    return state
+
+
+def check_space(state: SpaceState) -> None:
+    """Raise a ValueError if the conditions of a hyperparameter are not those of keras-tuner."""
+    for hyperparameter in state["space"]:
+        msgspec.convert(hyperparameter["config"].get("conditions", []), list[ConditionState])
+
+
+def check_trial_id(trial_id: str) -> None:
+    """Raise a ValueError if `trial_id`, which becomes part of a path, is not a number."""
+    if not re.fullmatch(r"\d{1,20}", trial_id, re.ASCII):
+        raise ValueError(f"a trial id must be a number, got {trial_id[:40]!r}")
+
+
+def first_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the record of the first failed trial if all trials have failed; otherwise None."""
+    records = list(records)
+    return records[0] if records and all(record.failed for record in records) else None
+
+
 def read_trials(directory: PathLike, objective: str) -> list[TrialRecord]:
     """Return the records of a search, sorted by trial ID; unreadable records are omitted.
 
@@ -64,8 +158,8 @@ def read_trials(directory: PathLike, objective: str) -> list[TrialRecord]:
     records = []
     for path in sorted(Path(directory).glob(f"trial_*/{TRIAL_FILE}")):
         try:
-            records.append(_to_record(json.loads(path.read_text(encoding="utf-8")), objective))
-        except (OSError, ValueError, KeyError):
+            records.append(_to_record(read_trial_state(path), objective))
+        except (FileNotFoundError, DamagedFileError):
             continue
     return records
 

@@ -22,6 +22,7 @@ TERMINATION_TIMEOUT_SECONDS = 10.0
 PARENT_VARIABLE = "DEEPRNN_KERAS_PARENT"
 TRIALS_PER_PROCESS = 25  # limits memory: XLA keeps its compiled programs, about 30 MB per trial
 EXIT_RESTART_REQUESTED = 75
+EXIT_TRIALS_FAILED = 76
 LOG_LINES = 15  # last lines of a log that an error message shows
 
 
@@ -82,7 +83,8 @@ class Workers:
             on_poll: Called about twice per second.
 
         Raises:
-            RuntimeError: If the chief fails, or a worker fails repeatedly; the message holds the end of its log.
+            RuntimeError: If all trials or several consecutive ones fail, if the chief fails, or if a worker fails
+                repeatedly; the message holds the end of a log.
         """
         while len(self._finished) < self.count:
             time.sleep(POLL_SECONDS)
@@ -103,6 +105,8 @@ class Workers:
             self._finished.add(name)
         elif code == EXIT_RESTART_REQUESTED:
             self._start(name)
+        elif code == EXIT_TRIALS_FAILED:
+            raise RuntimeError(f"the search failed; the end of the log of {name}:\n{self._log_tail(name)}")
         elif self._chief_failed() or self._restarts.get(name, 0) >= MAX_RESTARTS:
             raise RuntimeError(f"{name} exited with code {code}; the end of its log:\n{self._log_tail(name)}")
         else:
@@ -161,6 +165,20 @@ def request_restart_after(num_trials: int) -> None:
     """Exit a worker that has run many trials, if it was started by `Workers`, which restarts it."""
     if PARENT_VARIABLE in os.environ and num_trials >= TRIALS_PER_PROCESS:
         sys.exit(EXIT_RESTART_REQUESTED)
+
+
+def fail_with_trials(reason: str | None) -> None:
+    """Raise a RuntimeError if there is a reason; a worker started by `Workers` exits, and is not restarted.
+
+    Args:
+        reason: The reason for which the search has failed, or None.
+    """
+    if reason is None:
+        return
+    if PARENT_VARIABLE in os.environ:
+        print(reason, file=sys.stderr)  # the end of the log is part of the error of `Workers.wait`
+        sys.exit(EXIT_TRIALS_FAILED)
+    raise RuntimeError(reason)
 
 
 def exit_with_parent() -> None:

@@ -1,9 +1,12 @@
 """Resumed runs: compared with uninterrupted ones, damaged checkpoints, and unsupported arguments."""
 
 import json
+import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ from eagerly import eagerly
 from resumable import resumable_run
 
 from deeprnn_keras import ArrayDataset, Resume, token_windows
+from deeprnn_keras.locking import DirectoryInUseError
 from deeprnn_keras.training import checkpoint_files
 from deeprnn_keras.training.checkpoint_files import newest_first, read_newest
 
@@ -191,10 +195,17 @@ def test_damaged_checkpoint_falls_back_with_a_warning(interrupted_copy, damage):
     (interrupted_copy / ".updates-000000010.safetensors.part").write_bytes(b"half")
     model, data, resume = small_run(interrupted_copy)
     with pytest.warns(
-        UserWarning, match=rf"damaged checkpoint: {newest.name} .*; resuming from {previous.name} instead"
+        UserWarning, match=rf"damaged checkpoint: .*{newest.name}: .*; resuming from {previous.name} instead"
     ):
         model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
     assert resume.resumed_at == 7 and not list(interrupted_copy.glob(".updates*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="requires named pipes")
+def test_pipe_among_the_checkpoints_is_skipped(interrupted_copy):
+    os.mkfifo(interrupted_copy / "updates-000000099.safetensors")
+    with pytest.warns(UserWarning, match=r"updates-000000099.safetensors: not a regular file; resuming from updates-"):
+        assert read_newest(interrupted_copy).path.name == "updates-000000009.safetensors"
 
 
 def test_error_if_all_checkpoints_are_damaged(interrupted_copy):
@@ -202,7 +213,7 @@ def test_error_if_all_checkpoints_are_damaged(interrupted_copy):
         path.write_bytes(b"")
     model, data, resume = small_run(interrupted_copy)
     with pytest.raises(
-        ValueError, match=r"all checkpoints in .* are damaged: updates-000000009.*start a run in a new directory"
+        ValueError, match=r"all checkpoints in .* are damaged: .*updates-000000009.*start a run in a new directory"
     ):
         model.fit(data, callbacks=[resume], shuffle=False, verbose=0)
 
@@ -221,7 +232,7 @@ def test_failed_write_keeps_earlier_checkpoints(interrupted_copy):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
-    assert {path.name: path.read_bytes() for path in interrupted_copy.iterdir()} == earlier
+    assert {path.name: path.read_bytes() for path in interrupted_copy.glob("[!.]*")} == earlier
 
 
 def test_bfloat16_bool_and_empty_arrays_round_trip(tmp_path):
@@ -282,6 +293,48 @@ def test_directory_of_a_different_run_is_an_error(interrupted_copy, make, epochs
 def test_dataset_without_position_is_rejected(tmp_path):
     with pytest.raises(ValueError, match=r"data must be a dataset with a settable position \(TBPTTDataset.* got list"):
         Resume(tmp_path, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("directory must be the path of a folder .*, got 5", {"directory": 5}),
+        ("directory must be the path of a folder .*, got None", {"directory": None}),
+        ("callbacks must be a list of .*, got 'abc'", {"callbacks": "abc"}),
+        ("callbacks must be a list of .*TerminateOnNaN", {"callbacks": keras.callbacks.TerminateOnNaN()}),
+        ("callbacks must be a list of ", {"callbacks": [len]}),
+        (r"about must be a dictionary of settings or None, got \[1\]", {"about": [1]}),
+        ("every must be a positive integer, got 0", {"every": 0}),
+    ],
+)
+def test_unsupported_arguments_are_rejected_by_name(message, arguments, tmp_path):
+    data = ArrayDataset(np.zeros((4, 2)), np.zeros(4), batch_size=2)
+    with pytest.raises(ValueError, match=message):
+        Resume(**{"directory": tmp_path, "data": data, **arguments})
+
+
+def test_fit_with_other_data_is_rejected(tmp_path):
+    model, _, resume = small_run(tmp_path)
+    other = ArrayDataset(np.zeros((50, 2, 2)), np.zeros(50), batch_size=8)
+    with pytest.raises(ValueError, match="fit trains on other data than the argument data of Resume"):
+        model.fit(other, callbacks=[resume], shuffle=False, verbose=0)
+
+
+HOLD = "import sys, time; from deeprnn_keras.locking import DirectoryLock; DirectoryLock(sys.argv[1]).__enter__(); "
+
+
+def test_run_of_another_process_is_rejected(interrupted_copy):
+    """The lock is released when `fit` ends, also by Ctrl-C, and when the other process is killed."""
+    code = HOLD + "print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, interrupted_copy], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        model, data, resume = small_run(interrupted_copy)
+        with pytest.raises(DirectoryInUseError, match=f"{interrupted_copy}' is in use by process {other.pid} "):
+            model.fit(data, epochs=4, callbacks=[resume], shuffle=False, verbose=0)
+        other.kill()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, epochs=4, callbacks=[resume, Interrupt(1)], shuffle=False, verbose=0)
+    subprocess.run([sys.executable, "-c", HOLD, interrupted_copy], check=True)
 
 
 def test_dataset_of_unknown_length_is_rejected(tmp_path):

@@ -66,6 +66,14 @@ def test_rows_with_more_seeds_come_first_and_are_ranked_by_the_mean():
         SearchResults([], HYPER, MIN).best()
 
 
+def test_results_become_a_table_with_seeds_and_scores():
+    records = [record(0, 1.0, [1.0, 1.5]), record(1, 3.0, units=64), record(2, None, status="FAILED", cell="gru")]
+    rows = list(SearchResults(records, HYPER, MIN, ("bits", 2.0)))
+    assert [(row["trial"], row["score"]) for row in rows] == [("00", 2.0), ("00", 3.0), ("01", 6.0), ("02", None)]
+    assert len({row["seed"] for row in rows[:2]}) == 2 and rows[2]["units"] == 64 and rows[3]["cell"] == "gru"
+    assert rows[0]["num_params"] == HYPER.resolve(records[0].values).num_params
+
+
 def test_objective_to_maximize():
     results = grid(lambda layers, units, cell, rate: layers, direction="max")
     assert results.best().layers == 4

@@ -107,7 +107,7 @@ def test_damaged_record_is_renamed_and_its_trial_replaced(name, trial_id, tmp_pa
     run_trials(create_oracle(OURS, name, tmp_path, **options), 5)
     path = tmp_path / "search" / f"trial_{trial_id}" / "trial.json"
     truncate(path)
-    with pytest.warns(UserWarning, match="is damaged; it is renamed to trial.json.damaged"):
+    with pytest.warns(UserWarning, match="trial.json: .*; it is renamed to trial.json.damaged"):
         oracle = create_oracle(OURS, name, tmp_path, **options)
     run_trials(oracle, 20)
     assert statuses(oracle) == ["COMPLETED"] * 12 + ["FAILED"]
@@ -125,14 +125,14 @@ def test_damaged_record_is_renamed_and_its_trial_replaced(name, trial_id, tmp_pa
 def test_damaged_state_falls_back_to_the_previous_one(tmp_path):
     run_trials(create_oracle(OURS, "random", tmp_path), 5)
     truncate(tmp_path / "search" / "oracle.json")
-    with pytest.warns(UserWarning, match="is damaged; resuming the search from"):
+    with pytest.warns(UserWarning, match="oracle.json: .*; resuming the search from"):
         oracle = create_oracle(OURS, "random", tmp_path)
     assert statuses(oracle) == ["COMPLETED"] * 5
     run_trials(oracle, 12)
     assert statuses(oracle) == ["COMPLETED"] * 12
     for name in ("oracle.json", "oracle.previous.json"):
         truncate(tmp_path / "search" / name)
-    with pytest.raises(ValueError, match=r"could not be resumed: oracle.json and oracle.previous.json are damaged"):
+    with pytest.raises(ValueError, match=r"could not be resumed; .*oracle.json: .*oracle.previous.json: "):
         create_oracle(OURS, "random", tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_consecutive_failures_end_the_search_with_the_error(tmp_path):
         raise OSError("no room")
 
     tuner.run_trial = fail
-    with pytest.raises(RuntimeError, match=r"3 consecutive trials failed; the last error: (.|\n)*no room"):
+    with pytest.raises(RuntimeError, match=r"(?s)all trials failed; the first error, of trial 00: .*no room"):
         tuner.search()
     assert statuses(tuner.oracle) == ["FAILED"] * 3
 

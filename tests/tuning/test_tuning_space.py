@@ -29,6 +29,17 @@ def declared(space, **values):
 # === Ranges ===
 
 
+@pytest.mark.parametrize("sampling", ["log", "linear"])
+def test_integers_stay_within_their_range(sampling):
+    """keras-tuner returns high + 1 for the highest probability, which a Gaussian process proposes."""
+
+    class Highest(keras_tuner.HyperParameters):
+        def Int(self, name, min_value, max_value, **options):
+            return keras_tuner.engine.hyperparameters.Int(name, min_value, max_value, **options).prob_to_value(1.0)
+
+    assert Range(8, 64, sampling == "log").declare(Highest(), "units") == 64
+
+
 @pytest.mark.parametrize(
     ("name", "spec", "expected"),
     [
@@ -37,6 +48,7 @@ def declared(space, **values):
         ("units", [128, 64, 128], Choice((128, 64))),
         ("units", 7, Fixed(7)),
         ("num_layers", (1, 4), Range(1, 4)),
+        ("dropout", (0.123421, 0.987654), Range(0.1235, 0.9876)),
         ("learning_rate", (1e-4, 1e-2), Range(1e-4, 1e-2, log=True)),
         ("dropout", (0, 0.5), Range(0.0, 0.5)),
         ("cell", ("lstm", "gru"), Choice(("lstm", "gru"))),
