@@ -26,7 +26,7 @@ class Result:
         value: Value as text.
         seed: Random seed of the run.
         steps: Number of updates of the run.
-        minutes: Duration of the run in minutes.
+        minutes: Wall-clock duration of the run in minutes, the same in all rows of a run.
         device: Device of the run; for step times, of the measurement.
         versions: Package versions of the run; for step times, of the measurement.
     """
