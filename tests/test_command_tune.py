@@ -47,7 +47,7 @@ def test_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
     assert all(len(record.seeds) == 2 for record in records)
     model = zoo.create_model(directory / "preset")
     assert abs(model.count_params() - 2000) <= 60 and model.generate("in ", length=5).startswith("in ")
-    for name in ("trials.csv", "heat_map.png", "weights.png", "hparams", "best/model.keras"):
+    for name in ("trials.csv", "heat_map.png", "parameters.png", "hparams", "best/model.keras"):
         assert (directory / name).exists(), name
     assert "its search has finished" in error_of("tune", NAME, "--resume", "--output", directory)
 

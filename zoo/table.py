@@ -25,7 +25,16 @@ training update in milliseconds, with the batch size n and the number of steps T
 "Training run" is the wall-clock duration of the run behind the measured result, which is also the run that produced the
 trained weights.
 """
-HEADINGS = ("name", "architecture", "parameters", "published", "measured", "ms per update", "training run", "trained weights")
+HEADINGS = (
+    "name",
+    "architecture",
+    "parameters",
+    "published",
+    "measured",
+    "ms per update",
+    "training run",
+    "trained weights",
+)
 
 
 def build_page() -> str:

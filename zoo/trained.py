@@ -61,7 +61,8 @@ class TrainedWeights:
     def __str__(self) -> str:
         return (
             f"{self.updates:,} updates in {self.minutes:.1f} min on {self.device} (wall-clock time of the run that "
-            f"produced them), seed {self.seed}; stored as {self.dtype}; reproduce with: {self.command}; trained on: {self.data}"
+            f"produced them), seed {self.seed}; stored as {self.dtype}; reproduce with: "
+            f"{self.command}; trained on: {self.data}"
         )
 
     def differences(self, config: Configuration) -> list[tuple[str, Any, Any]]:

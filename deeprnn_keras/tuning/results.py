@@ -209,12 +209,12 @@ class SearchResults:
             "units": row.units_label,
             "cell": row.cell,
             **{name: row.values.get(name, "") for name in names},
-            "weights": "" if row.num_params is None else row.num_params,
+            "parameters": "" if row.num_params is None else row.num_params,
             "ms per step": "" if row.ms_per_step is None else f"{row.ms_per_step:.2f}",
         }
 
     def save(self, directory: PathLike) -> list[Path]:
-        """Write trials.csv, heat_map.png, weights.png, importance.png, and hparams/; return their paths."""
+        """Write trials.csv, heat_map.png, parameters.png, importance.png, and hparams/; return their paths."""
         from deeprnn_keras.tuning.importance import hyperparameter_importance, plot_importance
         from deeprnn_keras.tuning.plots import plot_heat_map, plot_num_params
         from deeprnn_keras.tuning.tensorboard_hparams import write_hparams
@@ -223,12 +223,12 @@ class SearchResults:
         directory.mkdir(parents=True, exist_ok=True)
         self.save_csv(directory / "trials.csv")
         plot_heat_map(self, directory / "heat_map.png")
-        plot_num_params(self, directory / "weights.png")
+        plot_num_params(self, directory / "parameters.png")
         importance = hyperparameter_importance(self)
         if importance is not None:
             plot_importance(importance, directory / "importance.png")
         write_hparams(self, directory / "hparams")
-        names = ("trials.csv", "heat_map.png", "weights.png", "importance.png", "hparams")
+        names = ("trials.csv", "heat_map.png", "parameters.png", "importance.png", "hparams")
         return [directory / name for name in names if (directory / name).exists()]
 
 

@@ -146,7 +146,13 @@ def test_importance_of_noise_is_not_reliable():
 def test_saved_files(tmp_path):
     results = grid(lambda layers, units, cell, rate: layers + 1 / units + rate, noise=0.01)
     paths = results.save(tmp_path)
-    assert [path.name for path in paths] == ["trials.csv", "heat_map.png", "weights.png", "importance.png", "hparams"]
+    assert [path.name for path in paths] == [
+        "trials.csv",
+        "heat_map.png",
+        "parameters.png",
+        "importance.png",
+        "hparams",
+    ]
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(results.rows)
