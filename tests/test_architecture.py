@@ -18,6 +18,7 @@ IMPORT_ORDER = [
     "registry",
     "reading",
     "locking",
+    "progress",
     "optimizers",
     "equations",
     "specs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -186,6 +186,12 @@ class HealthReport:
         )
         self._plot_norms(left, _layer_colormap(pyplot))
         self._plot_fractions(right)
+        for axes, columns in ((left, 5), (right, 2)):
+            if axes.get_legend_handles_labels()[
+                1
+            ]:  # below the label of the axis, at the same distance for every height
+                position = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.6 / height)}
+                axes.legend(ncols=columns, frameon=False, fontsize=8, **position)
         set_title(figure, f"Gradient health: {self.verdict}")
         save_figure(figure, path)
         return Path(path)
@@ -206,29 +212,31 @@ class HealthReport:
             axes.plot(norms, color=color, linewidth=1.9, marker=marker, markersize=4, label=label)
         if not all(is_single_state):
             axes.plot([], [], color=MUTED_COLOR, linewidth=0.9, linestyle=DASHES, label="H alone")
-        self._add_layer_key(axes, colormap)
+        self._add_color_bar(axes, colormap)
         self._set_norm_limits(axes)
         margin = 0.02 * num_lags if num_lags > 1 else 0.5
         axes.set_xlim(-margin, num_lags - 1 + margin)
         axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  # of MaxNLocator
+        if num_lags == 1:
+            axes.set_xticks([0])
+        axes.set_ylabel("gradient norm", color=TEXT_COLOR)
         axes.set_xlabel("lag (steps before the last)", color=TEXT_COLOR)
         title = "Norm of the gradient of the last step's loss with respect to the states"
         axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=10)
         style_axes(axes)
 
-    def _add_layer_key(self, axes: Axes, colormap: Colormap) -> None:
-        """Add a legend of the layers below the axes, or a color bar if there are many."""
+    def _add_color_bar(self, axes: Axes, colormap: Colormap) -> None:
+        """Add a color bar for the layers if there are too many for a legend."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
         from matplotlib.ticker import MaxNLocator
 
         num_layers = len(self.layers)
-        if num_layers > MAX_LEGEND_LAYERS:
-            colors = ScalarMappable(Normalize(1, num_layers), colormap)
-            bar = axes.figure.colorbar(colors, ax=axes, pad=0.02, ticks=MaxNLocator(6, integer=True))
-            bar.set_label("layer l of H^(l)", color=TEXT_COLOR)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(ncols=5, **_below(axes))
+        if num_layers <= MAX_LEGEND_LAYERS:
+            return
+        colors = ScalarMappable(Normalize(1, num_layers), colormap)
+        bar = axes.figure.colorbar(colors, ax=axes, pad=0.02, ticks=MaxNLocator(6, integer=True))
+        bar.set_label("layer l of H^(l)", color=TEXT_COLOR)
 
     def _set_norm_limits(self, axes: Axes) -> None:
         state_norms, hidden_norms = _plottable(self.state_norms), _plottable(self.hidden_norms)
@@ -268,13 +276,6 @@ class HealthReport:
         axes.set_xlim(0, 1.1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
         axes.set_title("Fractions of units and of gate values", loc="left", color=TEXT_COLOR, fontsize=10)
-        axes.legend(ncols=2, **_below(axes))
-
-
-def _below(axes: Axes) -> dict[str, Any]:
-    """Return the options of a legend below the label of the axis, at the same distance for every height."""
-    anchor = (0.5, -0.6 / axes.figure.get_figheight())
-    return {"loc": "upper center", "bbox_to_anchor": anchor, "frameon": False, "fontsize": 8}
 
 
 def _layer_colormap(pyplot: ModuleType) -> Colormap:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, progress
 from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.generation.stepwise import with_state, zero_state
 
@@ -66,7 +66,7 @@ def generate_notes(
         raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
     stepper, rng = with_state(model), np.random.default_rng(seed)
     state, inputs, frames = zero_state(stepper, 1), start, []
-    for _ in range(length):
+    for _ in progress.tracked(range(length), length):
         logits, *state = stepper.predict_on_batch([inputs[None], *state])
         scaled = np.asarray(logits[0, -1], "float64") / temperature
         frames.append(_draw(scaled, rng) if notes is None else _draw_notes(scaled, notes, rng))

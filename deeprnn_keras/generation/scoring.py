@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from deeprnn_keras import progress
 from deeprnn_keras._types import ArrayLike
 
 CONTEXT = 128  # steps at the start of a window that only update the states
@@ -75,6 +76,7 @@ def score(
         losses = keras.ops.sparse_categorical_crossentropy(y[batch], logits, from_logits=True)
         in_sum = counted[batch] & (rows < len(windows))[:, None]
         nats += float(np.sum(keras.ops.convert_to_numpy(losses), where=in_sum, dtype="float64"))
+        progress.report(finished, len(starts))
         if on_batch:
             on_batch(finished, len(starts))
     return Score(nats, int(counted.sum()))

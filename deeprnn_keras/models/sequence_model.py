@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, progress
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.words import WordVocabulary, plain_words
@@ -272,7 +272,8 @@ class SequenceModel(ConfigMixin, keras.Model):
         )
         data = BucketedDataset(arrays, no_targets, batch_size, masks=self.masks, shuffle=False)
         outputs: dict[int, np.ndarray] = {}  # outputs by index of the sequence
-        for (x, *_), (rows, *_) in zip(data, data.epoch_plan(0), strict=True):
+        plan = list(data.epoch_plan(0))
+        for (x, *_), (rows, *_) in progress.tracked(zip(data, plan, strict=True), len(plan)):
             batch: Tensor = keras.ops.convert_to_numpy(self(x, training=False))
             for row, values in zip(np.asarray(rows).tolist(), batch, strict=True):
                 outputs[row] = values[: lengths[row]] if self.per_step else values

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typing_extensions import override
 
+from deeprnn_keras import progress
 from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
@@ -242,7 +243,7 @@ class LanguageFamily(Family):
         if skip_unknown:
             vocabulary = model.require_vocabulary()
             pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
-        with console.status("scoring"):
+        with progress.shown(console, "Scoring", "batches"):
             score = model.score(pieces)
         unit = model.require_vocabulary().unit
         console.print(score_table(score, compressed_bits("".join(pieces), unit), model.name, name, unit))
@@ -264,7 +265,9 @@ class LanguageFamily(Family):
         sampling = {"temperature": SAMPLE_TEMPERATURE, **sampling}
         unknown = "skip" if options.get("skip_unknown") else "error"
         length = options.get("length", SAMPLE_LENGTH)
-        print(model.generate(options["prompt"], length, unknown=unknown, **sampling))
+        with progress.shown(console, "Generating", "symbols"):
+            text = model.generate(options["prompt"], length, unknown=unknown, **sampling)
+        print(text)
 
     @override
     def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
@@ -320,13 +323,9 @@ def _score_and_sample(
 ) -> None:
     from deeprnn_keras.training.files import save_text
 
-    message = "scoring the validation text"
-    with console.status(message) as status:
-        run.score = model.score(
-            split.validation,
-            on_batch=lambda completed, total: status.update(f"{message}: {completed} of {total} batches"),
-        )
-        status.update("generating a sample")
+    with progress.shown(console, "Scoring the validation text", "batches"):
+        run.score = model.score(split.validation)
+    with progress.shown(console, "Generating a sample", "symbols"):
         run.prompt = corpus.prefix(split.validation[0], SAMPLE_PROMPT_LENGTH)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
     save_text(f"{run.sample}\n", run.directory / "sample.txt")
@@ -336,8 +335,10 @@ def _validation_metrics(
     config: LanguageConfiguration, model: LanguageModel, split: TextSplit, validation: Batches
 ) -> dict[str, float]:
     if config.recipe.train_windows is not None:  # these recipes define validation on windows with zero initial states
+        from deeprnn_keras.training.callbacks import ReportProgress
+
         model.compile(loss=model.loss_function())
-        return {"perplexity": math.exp(model.evaluate(validation, verbose=0))}
+        return {"perplexity": math.exp(model.evaluate(validation, verbose=0, callbacks=[ReportProgress()]))}
     score = model.score(split.validation)
     if config.symbols == "words":
         return {"perplexity": score.perplexity}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.training.files import atomic_write
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Location = Literal["outside lower center", "outside lower right", "outside right upper"]
 
 TEXT_COLOR, MUTED_COLOR, TRAIN_COLOR, VALIDATION_COLOR = "#22303c", "#7b8794", "#9db8d2", "#c2410c"
 GRID_COLOR = "#e6eaee"
@@ -37,7 +39,7 @@ def set_title(figure: Figure, title: str) -> None:
     figure.suptitle(textwrap.fill(title, width), x=0.01, ha="left", color=TEXT_COLOR, fontsize=11)
 
 
-def set_legend(figure: Figure, axes: Axes, location: str = "outside lower center", columns: int = 3) -> None:
+def set_legend(figure: Figure, axes: Axes, location: Location = "outside lower center", columns: int = 3) -> None:
     """Put the legend of `axes` outside of them, where it covers no data; without labels there is none."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:

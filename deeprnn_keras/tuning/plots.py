@@ -49,8 +49,8 @@ def plot_heat_map(results: SearchResults, path: PathLike) -> None:
     limits, extend = _scale(results, [value for value in best.flat if math.isfinite(value)])
     colormap = "viridis_r" if results.sign > 0 else "viridis"
     image = axes.imshow(best, aspect="auto", cmap=colormap, origin="lower", vmin=limits[0], vmax=limits[1])
-    _write_values(axes, image, best)
     if results.rows:
+        _write_values(axes, image, best)
         figure.colorbar(image, ax=axes, extend=extend, label=results.name, pad=0.02)
     else:
         note(axes, "no completed trial")
