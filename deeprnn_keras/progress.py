@@ -28,7 +28,8 @@ def report(completed: int, total: int | None) -> None:
 
 
 def tracked(items: Iterable[Item], total: int) -> Iterator[Item]:
-    """Yield the items, and report after each."""
+    """Yield the items, and report before the first and after each."""
+    report(0, total)
     for completed, item in enumerate(items, start=1):
         yield item
         report(completed, total)

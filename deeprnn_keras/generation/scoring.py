@@ -69,14 +69,13 @@ def score(
     batch_size = min(len(windows), max(1, LOGITS_PER_BATCH // (x.shape[1] * model.output_shape[-1])))
     starts = range(0, len(windows), batch_size)
     nats = 0.0
-    for finished, start in enumerate(starts, start=1):
+    for finished, start in enumerate(progress.tracked(starts, len(starts)), start=1):
         rows = np.arange(start, start + batch_size)
         batch = rows % len(windows)  # the first windows fill up the last batch: one shape, compiled once
         logits = model.predict_on_batch(x[batch])
         losses = keras.ops.sparse_categorical_crossentropy(y[batch], logits, from_logits=True)
         in_sum = counted[batch] & (rows < len(windows))[:, None]
         nats += float(np.sum(keras.ops.convert_to_numpy(losses), where=in_sum, dtype="float64"))
-        progress.report(finished, len(starts))
         if on_batch:
             on_batch(finished, len(starts))
     return Score(nats, int(counted.sum()))

@@ -117,6 +117,10 @@ class ReportProgress(keras.callbacks.Callback):
     """Report the batches of `evaluate` to the progress bar that is shown, if there is one."""
 
     @override
+    def on_test_begin(self, logs: Logs = None) -> None:
+        progress.report(0, self.params["steps"])
+
+    @override
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         progress.report(batch + 1, self.params["steps"])
 
