@@ -49,7 +49,7 @@ def plot_curve(
         final: Bits per character of the trained model on the whole validation text, with carried states, or None.
         unit: Unit of a symbol: "character", "word", or "byte".
     """
-    figure, axes = import_pyplot().subplots(figsize=(8, 4.8), dpi=120, layout="constrained")
+    figure, axes = import_pyplot().subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
     training = [(update, BITS * nats) for update, nats in history.steps]
     validation = [(epoch["update"], BITS * epoch["validation"]) for epoch in history.epochs]
     last_update = max([1.0, *(update for update, _ in [*training, *validation])])

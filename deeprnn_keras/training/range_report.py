@@ -102,7 +102,7 @@ class RangeTestResult:
 
     def plot(self, path: PathLike, title: str = "Loss against learning rate") -> Path:
         """Plot losses and suggestion as a PNG file, and return its path."""
-        figure, axes = import_pyplot().subplots(figsize=(8, 4.8), dpi=120, layout="constrained")
+        figure, axes = import_pyplot().subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
         axes.plot(self.rates, self.losses, color=TRAIN_COLOR, linewidth=1.2, label="loss of each batch")
         axes.plot(self.rates, self.smoothed, color=TEXT_COLOR, linewidth=1.8, label="smoothed")
         if self.suggestion is not None:
