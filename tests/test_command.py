@@ -130,7 +130,7 @@ def test_error_messages_state_the_remedy(no_tensorflow, text, monkeypatch, argum
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        ("--quick --epochs 2", "leave out --epochs, or --quick"),
+        ("--quick --epochs 2", "does not support --epochs; leave out one of them"),
         ("--output .", "exists and is not empty"),
         ("--output words.txt", "is a file"),
         ("--layers 0", "num_layers must"),
