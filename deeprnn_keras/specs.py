@@ -75,7 +75,7 @@ class RegisteredCell:
         return sizes | set(self.example_equations.activations) | DROPOUT_OPTIONS
 
     def count_params(self, input_dim: int, units: int, **options: Any) -> int:
-        """Return the number of weights of one layer.
+        """Return the number of parameters of one layer.
 
         Args:
             input_dim: d.

@@ -94,7 +94,7 @@ def count_params(
     use_bias: bool = True,
     reset_after: bool = True,
 ) -> int:
-    """Return the number of weights of `DeepRNN(units, num_layers, cell, ...)` without building it.
+    """Return the number of parameters of `DeepRNN(units, num_layers, cell, ...)` without building it.
 
     The result equals `layer.count_params()` for every named cell with equations.
 

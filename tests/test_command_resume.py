@@ -13,7 +13,7 @@ NAME = "kjv_lstm_2x256"
 
 
 @pytest.fixture
-def text(tmp_path, monkeypatch):
+def base_options(tmp_path, monkeypatch):
     """Write a training text to a new working directory, and return the options that use it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
@@ -36,11 +36,11 @@ def interrupted(monkeypatch, at, *arguments):
 
 
 @pytest.mark.slow
-def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
+def test_resumed_run_is_bit_identical(base_options, monkeypatch, tmp_path):
     """--resume finds the most recent run of the model and needs no other option."""
-    assert deeprnn("train", NAME, *text, "--output", "whole").exit_code == 0
+    assert deeprnn("train", NAME, *base_options, "--output", "whole").exit_code == 0
     updates = json.loads((tmp_path / "whole" / "result.json").read_text())["updates"]
-    output = interrupted(monkeypatch, updates // 2 + 3, "train", NAME, *text)
+    output = interrupted(monkeypatch, updates // 2 + 3, "train", NAME, *base_options)
     assert f"Resume with: deeprnn train {NAME} --resume --output runs/{NAME}" in output
     resumed = deeprnn("train", NAME, "--resume")
     assert resumed.exit_code == 0 and f"Resuming the run in runs/{NAME}" in resumed.stdout
@@ -56,16 +56,16 @@ def test_resumed_run_is_bit_identical(text, monkeypatch, tmp_path):
     assert "its run has finished" in error_of("train", NAME, "--resume", "--output", "whole")
 
 
-def test_error_without_a_matching_unfinished_run(text, monkeypatch, tmp_path):
+def test_error_without_a_matching_unfinished_run(base_options, monkeypatch, tmp_path):
     assert f"'runs' holds no unfinished run of {NAME}" in error_of("train", NAME, "--resume")
     (tmp_path / "empty").mkdir()
     assert "it has no checkpoints" in error_of("train", NAME, "--resume", "--output", "empty")
-    interrupted(monkeypatch, 3, "train", NAME, *text, "--output", "cut")
+    interrupted(monkeypatch, 3, "train", NAME, *base_options, "--output", "cut")
     for options, message in (
         (["--units", "9"], "was started with units = 8, got units = 9 with --resume"),
         (["--seed", "4"], "was started with seed = 0, got seed = 4 with --resume"),
         (["--quick"], "was started with quick = False, got quick = True with --resume"),
-        (["--cell", "gru"], "was started with cell = None, got cell = 'gru' with --resume"),
+        (["--cell", "gru"], "was started without --cell, got cell = 'gru' with --resume"),
     ):
         assert message in error_of("train", NAME, "--resume", "--output", "cut", *options)
     assert "was started with model = 'kjv" in error_of("train", "char_rnn_2x128", "--resume", "--output", "cut")

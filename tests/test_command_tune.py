@@ -17,20 +17,19 @@ SHORT = ["--updates", "8", "--trials", "2", "--algorithm", "random"]
 
 
 @pytest.fixture
-def text(tmp_path, monkeypatch):
+def base_options(tmp_path, monkeypatch):
     """Return options for a small text and short trials, in a temporary working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(TEXT)
-    recipe = zoo.info(NAME).recipe.replace(epochs=2, min_steps=1)
-    monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, zoo.info(NAME).replace(embedding=4))
-    object.__setattr__(zoo.registry.MODELS[NAME], "recipe", recipe)
+    config = zoo.info(NAME).replace(embedding=4, epochs=2, min_steps=1)
+    monkeypatch.setitem(zoo.registry.MODELS._entries, NAME, config)
     return ["--text", "words.txt", *TINY, *SHORT]
 
 
 @pytest.mark.slow
-def test_search_from_the_first_trial_to_the_preset(text, tmp_path, monkeypatch):
+def test_search_from_the_first_trial_to_the_preset(base_options, tmp_path, monkeypatch):
     monkeypatch.setattr("deeprnn_keras.tuning.search.NUM_SEEDS", 2)
-    result = deeprnn("tune", NAME, *text, "--params", "2k", "--units", "own")
+    result = deeprnn("tune", NAME, *base_options, "--params", "2k", "--units", "own")
     assert result.exit_code == 0, result.output
     directory = tmp_path / "runs" / f"tune_{NAME}"
     for part in (
@@ -70,32 +69,32 @@ def interrupted(monkeypatch, at, *arguments):
 
 
 @pytest.mark.slow
-def test_resumed_search_keeps_its_trials(text, monkeypatch, tmp_path):
-    result = interrupted(monkeypatch, 2, "tune", NAME, *text)
+def test_resumed_search_keeps_its_trials(base_options, monkeypatch, tmp_path):
+    result = interrupted(monkeypatch, 2, "tune", NAME, *base_options)
     assert f"Resume with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
     for options, message in (
         (["--units", "9"], "was started with units = 4:8, got units = 9 with --resume"),
         (["--trials", "9"], "was started with trials = 2, got trials = 9 with --resume"),
-        (["--params", "2k"], "was started with params = None, got params = 2000 with --resume"),
+        (["--params", "2k"], "was started without --params, got params = 2000 with --resume"),
     ):
         assert message in error_of("tune", NAME, "--resume", *options)
     directory = tmp_path / "runs" / f"tune_{NAME}"
     before = {r.trial_id: r.score for r in read_trials(directory / "search", "val_loss") if r.complete}
     assert len(before) == 1
     resumed = deeprnn("tune", NAME, "--resume")
-    assert resumed.exit_code == 0 and "Resuming after 1 completed trials" in resumed.stdout
+    assert resumed.exit_code == 0 and "Resuming after 1 completed trial" in resumed.stdout
     after = {record.trial_id: record.score for record in read_trials(directory / "search", "val_loss")}
     assert len(after) == 2 and before.items() <= after.items()
 
 
 @pytest.mark.slow
-def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
+def test_interrupted_retraining_is_resumed(base_options, monkeypatch, tmp_path):
     def interrupt(self, batch, logs=None, on_train_batch_end=LossHistory.on_train_batch_end):
         on_train_batch_end(self, batch, logs)
         if self.update == 150:
             raise KeyboardInterrupt
 
-    options = [*text, "--trials", "1", "--output", "mine"]
+    options = [*base_options, "--trials", "1", "--output", "mine"]
     with monkeypatch.context() as patch:
         patch.setattr(LossHistory, "on_train_batch_end", interrupt)
         result = deeprnn("tune", NAME, *options)
@@ -111,37 +110,48 @@ def test_interrupted_retraining_is_resumed(text, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layers", "4:1"], "num_layers must be (low, high) with low <= high, got (4, 1)"),
-        (["--units", "8", "--params", "10M"], "params=10,000,000 excludes all models of the search space"),
-        (["--max-params", "100"], "max_params=100 excludes all models of the search space: the smallest"),
+        (["--units", "8", "--params", "10M"], "params=10,000,000: no model in these ranges has this number of param"),
+        (["--max-params", "100"], "max_params=100: all models in these ranges have more parameters; the smallest"),
         (["--params", "2k", "--max-params", "3k"], "fixes the size"),
         (["--cell", "lstmm"], "unknown cell 'lstmm'; did you mean 'lstm'"),
         (["--resume"], f"'runs' holds no unfinished search for {NAME}"),
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_unsupported_option_is_an_error(options, message, text):
-    assert message in error_of("tune", NAME, *text, *options)
+def test_unsupported_option_is_an_error(options, message, base_options):
+    assert message in error_of("tune", NAME, *base_options, *options)
 
 
-@pytest.mark.parametrize("option", [["--params", "many"], ["--layers", "a:b"], ["--units", "1:2:3"], ["--trials", "0"]])
-def test_malformed_option_is_a_usage_error(option, text):
-    assert deeprnn("tune", NAME, *text, *option).exit_code == 2
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--params", "many"], "must be a number of parameters"),
+        (["--params", "inf"], "must be a number of parameters"),
+        (["--layers", "4:1"], "'--layers': must be LOW:HIGH with LOW <= HIGH, got '4:1'"),
+        (["--layers", "1.5"], "must be an integer, LOW:HIGH, comma-separated integers, or own, got '1.5'"),
+        (["--dropout", "a:b"], "must be a number, LOW:HIGH, comma-separated numbers, or own, got 'a:b'"),
+        (["--units", "1:2:3"], "got '1:2:3'"),
+        (["--trials", "0"], "'--trials'"),
+    ],
+    ids=" ".join,
+)
+def test_malformed_option_is_a_usage_error(option, message, base_options):
+    assert message in error_of("tune", NAME, *base_options, *option, code=2)
 
 
-def test_too_short_text_is_rejected_before_anything_is_written(text, tmp_path):
+def test_too_short_text_is_rejected_before_anything_is_written(base_options, tmp_path):
     (tmp_path / "words.txt").write_text("ab")
-    assert "tokens for one window" in error_of("tune", NAME, *text, "--bptt", "own")
+    assert "tokens for one window" in error_of("tune", NAME, *base_options, "--bptt", "own")
     assert not (tmp_path / "runs").exists()
 
 
-def test_family_without_tuning_is_rejected(text):
+def test_family_without_tuning_is_rejected(base_options):
     assert "deeprnn tune does not support task family 'classification' of model 'vowels_bigru_2x64'" in error_of(
-        "tune", "vowels_bigru_2x64", *text
+        "tune", "vowels_bigru_2x64", *base_options
     )
 
 
-def test_missing_extra_is_an_error_that_names_it(text):
+def test_missing_extra_is_an_error_that_names_it(base_options):
     code = (
         "import sys; sys.modules['keras_tuner'] = None\nfrom deeprnn_keras.cli import main\n"
         f"sys.argv = ['deeprnn', 'tune', {NAME!r}, '--text', 'words.txt']; main()"

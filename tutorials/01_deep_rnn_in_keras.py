@@ -10,7 +10,7 @@
 # # Deep recurrent networks in Keras
 #
 # A multilayer perceptron becomes more flexible with additional layers. A recurrent network is already deep in time, so
-# the first question is *where* to add non-linearities. There are two answers:
+# the first question is *where* to add nonlinearities. There are two answers:
 #
 # * inside a step: the gates get hidden layers, and the mechanism of the LSTM does not change;
 # * between steps: several recurrent layers are stacked. Each layer remains simple, their combination is more flexible,
@@ -160,8 +160,8 @@ for i, L in enumerate(DEPTHS):
     for j, h in enumerate(WIDTHS):
         keras.utils.set_random_seed(0)
         results[i, j] = train(LanguageModel(corpus.vocabulary, units=h, num_layers=L, embedding=32))
-        num_weights = count_params(input_dim=32, units=h, num_layers=L)
-        print(f"L = {L}, h = {h:3}: {num_weights:7,} recurrent weights, {results[i, j]:.3f} bits per character")
+        num_params = count_params(input_dim=32, units=h, num_layers=L)
+        print(f"L = {L}, h = {h:3}: {num_params:7,} recurrent parameters, {results[i, j]:.3f} bits per character")
 
 # %%
 figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
@@ -181,8 +181,8 @@ figure.savefig(os.environ.get("TUTORIAL_FIGURE", "l_and_h.png"), dpi=120)
 #
 # ## Models of the zoo
 #
-# Published configurations are available by name, with their recipe and exact number of weights, compiled and ready for
-# `fit`.
+# Published configurations are available by name, with their recipe and exact number of parameters, compiled and ready
+# for `fit`.
 
 # %%
 for name in zoo.list_models():

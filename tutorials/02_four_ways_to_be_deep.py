@@ -14,7 +14,7 @@
 # (2016) replace the transition by a highway network. The gates of an LSTM can also have hidden layers, without a change
 # of its mechanism.
 #
-# This tutorial compares them at an *equal number of weights* on the characters of the King James Bible: bits per
+# This tutorial compares them at an *equal number of parameters* on the characters of the King James Bible: bits per
 # character, time, and how far gradients reach back. It takes about ten minutes on two CPU cores. With the environment
 # variable `TUTORIAL_SCALE=0.01` it runs in half a minute, and its results are meaningless.
 
@@ -51,7 +51,7 @@ SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 # 4. **deep output**: one LSTM layer, and a hidden layer between $\mathbf{H}_t$ and the logits.
 #
 # All of them are `DeepRNN`s: `cell` is the name of a cell, or a dictionary with its name and options. The zoo counts
-# the weights of a complete model, including embedding and head, without building it. For each architecture, h is the
+# the parameters of a complete model, including embedding and head, without building it. For each architecture, h is the
 # largest value within the budget.
 
 # %%
@@ -64,25 +64,25 @@ ARCHITECTURES = {
     "deep output": {"cell": "lstm", "num_layers": 1, "head_units": (256,) if SCALE >= 1 else (16,)},
 }
 EMBEDDING = 64
-BUDGET = 400_000 if SCALE >= 1 else 20_000  # weights
+BUDGET = 400_000 if SCALE >= 1 else 20_000  # parameters
 
 
-def num_weights(h: int, **architecture: Any) -> int:
-    """Return the number of weights of the complete model with h units."""
+def num_params(h: int, **architecture: Any) -> int:
+    """Return the number of parameters of the complete model with h units."""
     return zoo.count_params("kjv_lstm_2x256", units=h, embedding=EMBEDDING, **architecture)
 
 
 def largest_width(budget: int, **architecture: Any) -> int:
-    """Return the largest h with at most `budget` weights."""
+    """Return the largest h with at most `budget` parameters."""
     h = 1
-    while num_weights(h + 1, **architecture) <= budget:
+    while num_params(h + 1, **architecture) <= budget:
         h += 1
     return h
 
 
 widths = {name: largest_width(BUDGET, **architecture) for name, architecture in ARCHITECTURES.items()}
 for name, h in widths.items():
-    print(f"{name:26} h = {h:3}  {num_weights(h, **ARCHITECTURES[name]):,} weights")
+    print(f"{name:26} h = {h:3}  {num_params(h, **ARCHITECTURES[name]):,} parameters")
 
 # %% [markdown]
 # ## Training
@@ -169,7 +169,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constraine
 for name, (_, curve, _) in runs.items():
     left.plot(*zip(*curve, strict=True), marker="o", markersize=3.5, label=f"{name}, h = {widths[name]}")
     right.semilogy(range(LAGS), gradient_norms[name], label=name)
-left.set(xlabel="updates", ylabel="validation bits per character", title=f"{BUDGET:,} weights each")
+left.set(xlabel="updates", ylabel="validation bits per character", title=f"{BUDGET:,} parameters each")
 right.set(xlabel="lag in steps", ylabel="relative gradient norm", title="Gradient of the last loss at earlier steps")
 left.legend(frameon=False, fontsize=8.5)
 for axes in (left, right):

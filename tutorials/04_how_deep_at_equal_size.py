@@ -10,11 +10,11 @@
 # # Depth against width at equal size
 #
 # The hyperparameters of a deep RNN are L, its number of layers, and h, the units of each layer. Both increase the
-# number of weights, and larger models mostly perform better. A fair comparison therefore fixes the number of weights
-# and distributes them between depth and width (Melis et al. 2018). This tutorial makes the comparison for two tasks,
-# the characters of the King James Bible and handwritten digits read as 64 steps, and examines which conclusions hold
-# for both. It requires `pip install 'deeprnn-keras[tune]'` and takes about half an hour on two CPU cores. With the
-# environment variable `TUTORIAL_SCALE=0.01` it runs in a few minutes, and its results are meaningless.
+# number of parameters, and larger models mostly perform better. A fair comparison therefore fixes the number of
+# parameters and distributes them between depth and width (Melis et al. 2018). This tutorial makes the comparison for
+# two tasks, the characters of the King James Bible and handwritten digits read as 64 steps, and examines which
+# conclusions hold for both. It requires `pip install 'deeprnn-keras[tune]'` and takes about half an hour on two CPU
+# cores. With the environment variable `TUTORIAL_SCALE=0.01` it runs in a few minutes, and its results are meaningless.
 
 # %%
 from __future__ import annotations
@@ -119,7 +119,7 @@ def search(task: str, name: str, **ranges: Any) -> SearchResults:
 # %% [markdown]
 # ## L and h without a budget
 #
-# All combinations of L and h are trained with one learning rate. In the heat map, the number of weights increases to
+# All combinations of L and h are trained with one learning rate. In the heat map, the number of parameters increases to
 # the right and upwards.
 
 # %%
@@ -128,12 +128,12 @@ for task in TASKS:
     free[task] = search(task, "free", num_layers=LAYERS, units=WIDTHS, learning_rate=0.005)
     free[task].save(f"free_{task}")
     for row in free[task].rows:
-        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.num_params:>8,} weights  {row.value:.4f}")
+        print(f"{task:12}L {row.layers}  h {row.units:>4}  {row.num_params:>8,} parameters  {row.value:.4f}")
 
 # %% [markdown]
 # ## L and h at equal size
 #
-# With `params`, h is computed from L, so that all models have the same number of weights to within 3%. Since the
+# With `params`, h is computed from L, so that all models have the same number of parameters to within 3%. Since the
 # optimal learning rate can depend on the depth, each L is trained with three learning rates, and every configuration
 # with two seeds.
 
@@ -144,7 +144,7 @@ for task in TASKS:
         task, "equal_size", num_layers=LAYERS, units=None, learning_rate=LEARNING_RATES, params=SIZES[task]
     )
     equal[task].save(f"equal_{task}")
-    print(f"{task}, {SIZES[task]:,} weights")
+    print(f"{task}, {SIZES[task]:,} parameters")
     for row in sorted(equal[task].rows, key=lambda row: (row.layers, row.values.get("learning_rate", 0))):
         rate = row.values["learning_rate"]
         print(
@@ -166,7 +166,7 @@ for panel, (task, results) in zip(axes, equal.items(), strict=True):
             color=f"C{number}",
             label=f"learning rate {rate}",
         )
-    panel.set(xlabel="layers L", ylabel=results.name, title=f"{task}: {SIZES[task]:,} weights", xticks=LAYERS)
+    panel.set(xlabel="layers L", ylabel=results.name, title=f"{task}: {SIZES[task]:,} parameters", xticks=LAYERS)
     panel.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False)
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "equal_size.png"), dpi=120)
@@ -190,7 +190,7 @@ for task in TASKS:
 # | L 3 | 3.141 | 2.676 | 2.345 | | L 3 | 0.468 | 0.367 | 0.334 |
 # | L 4 | 4.042 | 2.893 | 2.755 | | L 4 | 0.508 | 0.351 | 0.361 |
 #
-# At equal size, 150,000 weights for the characters and 30,000 for the digits, by learning rate:
+# At equal size, 150,000 parameters for the characters and 30,000 for the digits, by learning rate:
 #
 # | characters, bits | h | 0.002 | 0.005 | 0.0125 | | digits, nats | h | 0.002 | 0.005 | 0.0125 |
 # |---|---:|---:|---:|---:|---|---|---:|---:|---:|---:|

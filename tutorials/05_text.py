@@ -80,12 +80,12 @@ def train(pieces: Sequence[str], vocabulary: Vocabulary, **overrides: Any) -> tu
 # %% [markdown]
 # ## GRU instead of LSTM
 #
-# With the same L and h, the number of weights differs: a GRU has three pairs of weight matrices, an LSTM
+# With the same L and h, the number of parameters differs: a GRU has three pairs of weight matrices, an LSTM
 # has four, and a simple RNN has one.
 
 # %%
 cells = {}
-print(f"{'cell':6}{'weights':>10}{'bits/char':>11}{'perplexity':>12}{'ms/update':>11}")
+print(f"{'cell':6}{'params':>10}{'bits/char':>11}{'perplexity':>12}{'ms/update':>11}")
 for cell in ("rnn", "gru", "lstm"):
     model, ms = train(split.train, bible.vocabulary, cell=cell)
     score = model.score(test_text)
@@ -95,15 +95,15 @@ for cell in ("rnn", "gru", "lstm"):
 # %% [markdown]
 # One run, seed 0, 2 cores:
 #
-# | | weights | bits per character | perplexity | ms per update |
+# | | parameters | bits per character | perplexity | ms per update |
 # |---|---|---|---|---|
 # | RNN | 70,338 | 1.972 | 3.92 | 35 |
 # | GRU | 186,306 | 1.831 | 3.56 | 65 |
 # | LSTM | 243,138 | 2.037 | 4.10 | 74 |
 #
-# After so few updates, the GRU is best, and the LSTM is worse than the simple RNN: it has the most weights, and neither
-# the learning rate nor the number of updates is tuned for it. After 3,638 updates, as in the zoo, the two gated cells
-# have nearly the same result: 1.439 for the LSTM and 1.427 for the GRU.
+# After so few updates, the GRU is best, and the LSTM is worse than the simple RNN: it has the most parameters, and
+# neither the learning rate nor the number of updates is tuned for it. After 3,638 updates, as in the zoo, the two gated
+# cells have nearly the same result: 1.439 for the LSTM and 1.427 for the GRU.
 
 # %% [markdown]
 # ## More text
@@ -199,6 +199,6 @@ for prompt in ("And the LORD said", "The function returns"):
 
 # %% [markdown]
 # After 500 updates, the model generates neither text well and switches between them within a phrase:
-# "class of Isel". This is a risk of mixed sources. The table shows the cost: with the same number of weights and
+# "class of Isel". This is a risk of mixed sources. The table shows the cost: with the same number of parameters and
 # updates, the mixed model needs more bits per character. Mixing is useful if the texts have something in common, if
 # there is little of one of them, or if the model is large enough and trained long enough for both.

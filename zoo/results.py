@@ -1,4 +1,4 @@
-"""`results.csv`: measured results of the models of the zoo, written by `deeprnn evaluate --record` only."""
+"""Measured results of the models of the zoo in `results.csv`, which only `deeprnn evaluate --record` writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Result:
     """Value of one metric of one model.
 
     Attributes:
-        name: Name of the entry.
+        name: Name of the model.
         data: Name of the dataset.
         split: Part of the dataset: "train", "validation", or "test".
         metric: Name of the metric, for example "bits per character".
@@ -27,8 +27,8 @@ class Result:
         seed: Random seed of the run.
         steps: Number of updates of the run.
         minutes: Wall-clock duration of the run in minutes, the same in all rows of a run.
-        device: Device of the run; for step times, of the measurement.
-        versions: Package versions of the run; for step times, of the measurement.
+        device: Device on which the model was trained or, for a step time, measured.
+        versions: Package versions with which the model was trained or, for a step time, measured.
     """
 
     name: str
@@ -62,7 +62,7 @@ def record_results(results: Iterable[Result], path: Path = FILE) -> None:
 
 
 def results_of(name: str, path: Path = FILE) -> list[Result]:
-    """Return the results of one entry, the step time last."""
+    """Return the results of one model, the step time last."""
     results = [result for result in read_results(path) if result.name == name]
     return sorted(results, key=lambda result: result.metric == STEP_TIME)
 

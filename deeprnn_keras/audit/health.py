@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.layers import DeepRNN
 
-FLOAT16_LOSS_SCALE = 1024.0  # prevents underflow in layers above that compute in float16, as in training
+FLOAT16_LOSS_SCALE = 1024.0  # prevents underflow in float16 layers between the stack and the loss, as in training
 
 ModelInput: TypeAlias = "ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]"
 """Input of a model: an array, or a list or dictionary of arrays."""
@@ -31,18 +31,20 @@ def gradient_health(model: keras.Model, x: ModelInput, y: ArrayLike, layer: str 
     """Measure on one batch how the gradient of the loss reaches the states of a `DeepRNN`, and diagnose problems.
 
     The loss of the last step alone is differentiated with respect to every state of every layer at every step, through
-    all later steps and all layers above, without approximation. With T' the last step of a row, and S_t^(l) all states
-    of layer l (h and c of an LSTM; S = H for a GRU):
+    all later steps and all layers above, without approximation. Let T' be the last step of a row, H_t^(l) the output of
+    layer l at step t, and S_t^(l) all its states: h and c for an LSTM, H_t^(l) for a layer with one state. The report
+    contains the root mean square over the rows of the norm of the gradient at lag k:
 
-        state_norms[l, k] = sqrt(mean over rows |n dloss/dS_{T'-k}^(l)|^2),   hidden_norms[l, k]: the same with H
+        state_norms[l, k]  = sqrt(mean over rows |n dloss/dS_{T'-k}^(l)|^2)
+        hidden_norms[l, k] = sqrt(mean over rows |n dloss/dH_{T'-k}^(l)|^2)
 
-    The factor n compensates for the mean over the n rows in the loss: the result is the gradient of the loss of one
-    row, for any batch size. The steps of a row are those from its first to its last step that is not masked. If the
-    output of the model has no time axis, the whole loss is differentiated. (If that output pools or attends over all
-    steps, the loss depends on each of them directly.)
+    The loss is a mean over the n rows; the factor n turns its gradient into that of the loss of one row, so that the
+    norms do not depend on the batch size. A row begins at its first and ends at its last unmasked step. If the output
+    of the model has no time axis, the whole loss is differentiated. (If the model computes this output from all steps,
+    for example by pooling or attention, the loss depends on each step directly.)
 
     The pass is deterministic and changes nothing: it applies no dropout and leaves weights, optimizer, seeds, metrics,
-    and carried states as they were. Carried states count as zero.
+    and carried states as they were. It starts from zero states, even if the layer is stateful.
 
     Args:
         model: Built and compiled model with one output and a `DeepRNN` that is used once, with one direction and no
@@ -106,7 +108,7 @@ def _check_model(model: keras.Model, stack: DeepRNN | None) -> DeepRNN:
         if getattr(stack, option) != default:
             raise ValueError(
                 f"layer {stack.name!r} has {option}={getattr(stack, option)!r}, for which the lag between a state and "
-                "the last step is not defined; pass a model with a forward stack without dilation"
+                "the last step is not defined; pass a model whose stack reads forward only and has no dilation"
             )
     return stack
 
@@ -137,7 +139,7 @@ def _check_pass(model: keras.Model, stack: DeepRNN, steps: StepByStep, predicted
 def _last_step_loss(
     model: keras.Model, stack: DeepRNN, x: object, y: Tensor, predicted: Tensor, loss: Tensor, mask: np.ndarray
 ) -> Tensor:
-    """Return the loss of the last step of each row; the loss itself if y or the predictions have no time axis."""
+    """Return the loss of the last steps of all rows, or `loss` if y or the predictions have no time axis."""
     import tensorflow as tf
 
     last = _first_and_last_valid(mask)[1]
@@ -157,15 +159,16 @@ def _first_and_last_valid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _weight_norms(model: keras.Model, gradients: Sequence[Tensor | None], scale: float) -> dict[str, float]:
-    """Return {path: norm}. `convert_to_tensor` adds up repeated rows in the sparse gradient of an embedding."""
+    """Return {path of the weight: norm of its gradient}."""
     import tensorflow as tf
 
+    # convert_to_tensor sums the repeated rows in the sparse gradient of an embedding
     norms = [0.0 if g is None else np.linalg.norm(np.asarray(tf.convert_to_tensor(g), "float64")) for g in gradients]
     return {v.path: float(norm) / scale for v, norm in zip(model.trainable_variables, norms, strict=True)}
 
 
 def _lag_norms(squares: np.ndarray, mask: np.ndarray) -> list[float]:
-    """Return sqrt(mean over rows of n^2 squares) for each lag.
+    """Return n sqrt(mean of the squares) for each lag, where the mean is over the rows with at least lag + 1 steps.
 
     Args:
         squares: Squared norms of the gradients with respect to the states, (T, n).

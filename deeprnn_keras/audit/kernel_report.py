@@ -20,12 +20,12 @@ class KernelRow:
     """One recurrent layer.
 
     Attributes:
-        path: Names that lead to the layer, "encoder/deep_rnn/forward_1".
+        path: Path of the layer in the model, for example "encoder/deep_rnn/forward_1".
         type: Class of the layer, for example "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in
             Keras' general layer.
         kernel: Implementation that runs it on this machine: "cudnn", "xla", or "loop"; "custom" if its class defines an
             `inner_loop`; "error" if it requests an implementation that is not supported.
-        reasons: Reasons why this implementation is used and no faster one.
+        reasons: Reasons why no faster implementation is used.
         gpu_kernel: Implementation on a machine with a GPU.
         gpu_reasons: Reasons for `gpu_kernel`.
     """
@@ -79,7 +79,11 @@ class KernelReport(list[KernelRow]):
         return "\n".join(lines)
 
     def _labeled_reasons(self, row: KernelRow) -> list[tuple[str, str]]:
-        """Return [(label, reason)]; only the first reason of a machine has its label, "both" if a GPU has no effect."""
+        """Return [(label, reason)].
+
+        The label is the machine of the first of its reasons, "both" if they are the same with and without a GPU, and
+        empty for each further reason.
+        """
         reasons_by_label = {self.here: row.reasons, ON_GPU: row.gpu_reasons}
         if (row.kernel, row.reasons) == (row.gpu_kernel, row.gpu_reasons):
             reasons_by_label = {"both": row.reasons}
@@ -90,7 +94,7 @@ class KernelReport(list[KernelRow]):
         ]
 
     def summary(self) -> str:
-        """Return one line for all layers, "on a GPU cuDNN; on a CPU XLA", with reasons where the loop runs."""
+        """Return one line, for example "on a GPU cuDNN; on a CPU XLA", with the reasons unless cuDNN or XLA is used."""
         paths_by_text: dict[str, list[str]] = {}
         for row in self:
             gpu, here = _describe(row.gpu_kernel, row.gpu_reasons), _describe(row.kernel, row.reasons)

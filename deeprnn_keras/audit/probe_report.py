@@ -42,11 +42,11 @@ class ProbeReport(list[LevelScore]):
     Args:
         rows: The scores.
         metric: "accuracy" or "R²".
-        baseline: Score of a readout without features.
+        baseline: Score of a constant prediction: the most frequent class, or the mean.
 
     Attributes:
         metric: Name of the metric.
-        baseline: Score of a readout without features.
+        baseline: Score of a constant prediction.
     """
 
     def __init__(self, rows: Iterable[LevelScore], metric: str, baseline: float) -> None:
@@ -55,7 +55,7 @@ class ProbeReport(list[LevelScore]):
 
     @property
     def best(self) -> LevelScore:
-        """Row with the highest score; the lowest level if several have it."""
+        """Row with the highest score; of several such rows, the lowest level."""
         return max(self, key=lambda row: row.score)
 
     def __str__(self) -> str:

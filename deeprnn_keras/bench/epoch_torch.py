@@ -1,4 +1,4 @@
-"""Training epochs in PyTorch: a plain script with the same sizes, windows, optimizer, schedule, and clipping.
+"""Training epochs in PyTorch, with the sizes, windows, optimizer, schedule, and clipping of the Keras epochs.
 
 PyTorch is imported in the functions: it is an optional dependency.
 """

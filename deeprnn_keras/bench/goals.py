@@ -10,7 +10,7 @@ from deeprnn_keras.bench.results import Results
 from deeprnn_keras.bench.summary import geometric_mean, ratio
 
 MEAN, MAXIMUM = "geometric mean", "maximum"
-NOISE = 1.05  # ratio of two measurements of the same implementation
+NOISE = 1.05  # two measurements of the same implementation can differ by this factor
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Goal:
         baseline: Name of the implementation that DeepRNN is compared with.
         statistic: MEAN or MAXIMUM of the ratios.
         limit: Upper limit of the statistic, or None for a statistic that is only reported.
-        cells: Cells of the group.
-        modes: Modes of the group.
-        min_units: Minimum number of hidden units of the group.
+        cells: The group contains only cases with one of these cells: "lstm", "gru", or "rnn".
+        modes: The group contains only cases with one of these modes: "train" or "infer".
+        min_units: The group contains only cases with at least this number of hidden units.
     """
 
     baseline: str
@@ -49,7 +49,7 @@ class Goal:
 GOALS = (
     Goal("torch", MEAN, 1.0, ("lstm",), ("train",), 128),
     Goal("torch", MAXIMUM, 1.2, ("lstm",), ("train",), 128),
-    Goal("keras", MEAN, 1 / 2.2, ("lstm",), ("train",), 128),
+    Goal("keras", MEAN, 1 / 2.2, ("lstm",), ("train",), 128),  # at least 2.2 times as fast
     Goal("keras", MAXIMUM, NOISE),
     Goal("torch", MEAN, 1.1, modes=("infer",)),
     Goal("torch", MEAN, None, ("gru",), ("train",), 128),
@@ -61,7 +61,7 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """Evaluated goal.
+    """Result of evaluating a goal.
 
     Attributes:
         goal: The goal.

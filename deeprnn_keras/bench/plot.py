@@ -28,10 +28,10 @@ MAX_RATIO = 2.0  # longer bars are truncated and marked
 
 
 def plot_step_times(results: Results, path: PathLike) -> bool:
-    """Plot a group of bars per size, the time divided by that of Keras, and save the plot as PNG.
+    """Plot the time of each implementation, divided by that of Keras, as a group of bars per size; save it as PNG.
 
-    Each bar is labeled with its milliseconds. Bars above a ratio of 2 are truncated and marked with ». Sizes without a
-    measurement of Keras or DeepRNN are omitted.
+    Each bar is labeled with its time in milliseconds. Bars above a ratio of 2 are truncated and marked with ». A size
+    is omitted unless both Keras and DeepRNN have been measured.
 
     Returns:
         True if a plot was saved, False if there is no size to plot.
@@ -61,7 +61,7 @@ def plot_step_times(results: Results, path: PathLike) -> bool:
 
 
 def _groups(results: Results) -> list[tuple[Case, dict[str, float]]]:
-    """Return (case, {name: milliseconds}) of each LSTM stack in training."""
+    """Return (case, {name: milliseconds}) of each LSTM training case with measurements of Keras and DeepRNN."""
     groups = []
     for key, figures in results["cases"].items():
         case = Case.from_key(key)

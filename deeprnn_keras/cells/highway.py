@@ -10,17 +10,22 @@ from deeprnn_keras.equations.highway import RecurrentHighway
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class RHNCell(RecurrentCell):
-    """Cell of a recurrent highway network, with D highway layers from h_{t-1} to h_t.
+    """Cell of a recurrent highway network, with D highway layers between h_{t-1} and h_t.
 
-        g = a(s^(k-1) V_k + b_k [+ x_t W if k = 1])
-        t, c = the same with separate weights and the activation s; if coupled, c = 1 - t
-        s^(k) = g t + s^(k-1) c,  s^(0) = h_{t-1},  h_t = s^(D)
+    Highway layer k computes s^(k) from s^(k-1); the first input is s^(0) = h_{t-1}, and the last output is h_t = s^(D):
 
-    Weights (G = 2 if coupled, else 3): kernel W (d, G h), recurrent_kernel V_1 (h, G h), bias b_1 (G h,); for
-    k = 2, ..., D transition_kernel_k V_k (h, G h) and transition_bias_k (G h,). Their number is G h [d + D (h + 1)].
+        layer 1:      z = x_t W + s^(0) V_1 + b_1
+        layer k > 1:  z = s^(k-1) V_k + b_k
+        g, t, c = a(z_g), s(z_t), s(z_c), or c = 1 - t if coupled
+        s^(k) = g t + s^(k-1) c
 
-    Initialization: W glorot_uniform, V_k orthogonal, each gate separately. The biases of the transform gates start at
-    -2, so that each highway layer initially carries 0.88 of the state and gradients reach far back.
+    Let G = 2 if the gates are coupled, else 3. The weights are `kernel` W, (d, G h); `recurrent_kernel` V_1, (h, G h);
+    `bias` b_1, (G h,); and, for k = 2, ..., D, `transition_kernel_k` V_k, (h, G h), and `transition_bias_k` b_k,
+    (G h,). In total, these are G h [d + D (h + 1)] parameters.
+
+    By default, W is initialized with "glorot_uniform", and the V_k with "orthogonal", each gate separately. The biases
+    of the transform gates t are -2, so that each highway layer initially carries 0.88 of the state and gradients reach
+    far back.
 
     Source: Zilly et al. 2016 (arXiv:1607.03474).
 

@@ -1,4 +1,8 @@
-"""Initial weights of cells with equations: each block of a map is initialized as a separate matrix."""
+"""Initial weights of cells with equations.
+
+The weights of such a cell belong to named maps, defined in `equations/maps.py`. A map consists of blocks, one per gate
+or stage, each of which is initialized as a separate matrix.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +67,10 @@ def map_biases(
     Args:
         equations: Equations to which the maps belong.
         maps: Maps of the equations.
-        initializer: None for 0, except for the keep gates, which start at the default of the equations. An initializer
-            with `gate_values`, for example `ForgetBias`, sets the keep and write gates and initializes the others
-            to 0. Any other initializer is applied to each block.
+        initializer: If None, biases are 0, except those of the keep gates (gates that keep the state), for which the
+            equations define a default. An initializer with `gate_values`, for example `ForgetBias`, sets the biases of
+            the keep gates and of the write gates (gates that multiply the candidate), and all others to 0. Any other
+            initializer is applied to each block separately.
     """
     keep = equations.default_keep_bias() if initializer is None else None
     write = None
@@ -89,7 +94,14 @@ def map_biases(
 def _each_block_by(
     initializer: InitializerObject, named_map: NamedMap, rows: tuple[int, ...], index: int
 ) -> InitialValue:
-    """Return a function that initializes each block (*rows, width) with `initializer` and a different seed."""
+    """Return a function that initializes each block with `initializer`, with a different seed for each block.
+
+    Args:
+        initializer: Initializer.
+        named_map: The map.
+        rows: Shape of a block without its last axis: (input_dim,) for a matrix, () for a diagonal map or a bias.
+        index: Index of the map, which also distinguishes the seeds.
+    """
 
     def initial_value(shape: Sequence[int], dtype: str | None = None) -> Tensor:
         blocks = [

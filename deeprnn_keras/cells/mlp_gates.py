@@ -14,12 +14,13 @@ class MLPGateRNNCell(RecurrentCell):
 
         a_1 = x_t W + h_{t-1} U + b,  a_{j+1} = f_g(a_j) V_j + b_j,  h_t = f(a_{m+1})
 
-    Weights, with d inputs: kernel W (d, k_1), recurrent_kernel U (h, k_1), bias b (k_1,), gate_kernel_j V_j
-    (k_j, k_{j+1}), gate_bias_j (k_{j+1},), where k_{m+1} = h. Their number is
-    (d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h.
+    For d inputs, the weights are `kernel` W, (d, k_1); `recurrent_kernel` U, (h, k_1); `bias` b, (k_1,); and, for
+    j = 1, ..., m, `gate_kernel_j` V_j, (k_j, k_{j+1}), and `gate_bias_j` b_j, (k_{j+1},), where k_{m+1} = h. In total,
+    these are (d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h parameters.
 
-    Initialization: W glorot_uniform, which preserves the variance of x; U orthogonal, which preserves all directions of
-    the state up to the first non-linearity; V_j glorot_uniform, which was derived for layers with tanh; biases 0.
+    By default, W is initialized with "glorot_uniform", which preserves the variance of x; U with "orthogonal", which
+    preserves the norm of the state up to the first nonlinearity; and V_j with "glorot_uniform", which was derived for
+    layers with tanh. The biases are 0.
 
     Sources: Zhang et al., Dive into Deep Learning, 10.3, exercise on other ways to be deep; Pascanu et al. 2013
     (arXiv:1312.6026).
@@ -51,10 +52,9 @@ class MLPGateGRUCell(RecurrentCell):
     gate after the product (`reset_after=True`) is not defined for a candidate that is a perceptron. With
     `gate_units=()`, the cell equals `keras.layers.GRUCell(reset_after=False)`.
 
-    Weights, with d inputs: those of `MLPGateRNNCell` with G = 3 blocks of columns: update, reset, and candidate. Their
-    number is 3 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
-
-    Initialization: as in `MLPGateRNNCell`, the matrices of each gate separately; biases 0.
+    The weights are those of `MLPGateRNNCell`, with 3 blocks of columns: update, reset, and candidate. For d inputs,
+    these are 3 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h] parameters. The matrices of each gate are
+    initialized separately, as in `MLPGateRNNCell`, and the biases are 0.
 
     Args:
         units: h.
@@ -81,11 +81,10 @@ class MLPGateLSTMCell(RecurrentCell):
 
     With `gate_units=()`, the cell equals `keras.layers.LSTMCell`.
 
-    Weights, with d inputs: those of `MLPGateRNNCell` with G = 4 blocks of columns: input, forget, candidate, and
-    output. Their number is 4 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
-
-    Initialization: as in `MLPGateRNNCell`, the matrices of each gate separately; the last bias of the forget gate is 1,
-    so that the cell initially keeps most of its state; all other biases are 0.
+    The weights are those of `MLPGateRNNCell`, with 4 blocks of columns: input, forget, candidate, and output. For d
+    inputs, these are 4 [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h] parameters. The matrices of each gate are
+    initialized separately, as in `MLPGateRNNCell`. The bias of the last layer of the forget gate is 1, so that the cell
+    initially keeps most of its state; all other biases are 0.
 
     Args:
         units: h.

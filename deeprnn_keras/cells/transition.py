@@ -1,4 +1,4 @@
-"""`DeepTransitionCell`: several stages from one step to the next."""
+"""`DeepTransitionCell`: several layers (stages) between h_{t-1} and h_t."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ EQUATIONS: dict[str, type[Transition]] = {"rnn": TransitionRNN, "gru": Transitio
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepTransitionCell(RecurrentCell):
-    """Deep-transition cell, DT-RNN or DT(S)-RNN with shortcuts: the state passes through D stages from h_{t-1} to h_t.
+    """Deep-transition cell, DT-RNN, or DT(S)-RNN if it has shortcuts: D stages between h_{t-1} and h_t.
 
-    Each stage is a recurrence of type `cell`. The pre-activations of its gates are, with s^(0) = h_{t-1}:
+    Each stage is a recurrence of type `cell`. Stage k computes s^(k) from s^(k-1); the first input is s^(0) = h_{t-1},
+    and the last output is h_t = s^(D). The pre-activations of the gates are
 
-        stage 1:      x_t W_1 + s^(0) U_1 + b_1
-        stage k > 1:  s^(k-1) V_k + b_k [+ x_t W_k + s^(0) U_k with shortcuts]
+        stage 1:                        x_t W_1 + s^(0) U_1 + b_1
+        stage k > 1 without shortcuts:  s^(k-1) V_k + b_k
+        stage k > 1 with shortcuts:     s^(k-1) V_k + b_k + x_t W_k + s^(0) U_k
 
-    h_t = s^(D). The cell state c of an LSTM passes through all stages, too. In a GRU, the reset gate multiplies the
-    state before the recurrent product (Cho et al. 2014). With depth=1, the cell equals Keras' `SimpleRNNCell`,
+    The cell state c of an LSTM passes through all stages, too. In a GRU, the reset gate multiplies the state before the
+    recurrent product (Cho et al. 2014). With depth=1, the cell equals Keras' `SimpleRNNCell`,
     `GRUCell(reset_after=False)`, or `LSTMCell`.
 
-    Weights (G gates: 1, 3, or 4; S = D with shortcuts, else 1): kernel (d, S G h), recurrent_kernel (h, S G h), bias
-    (S G h,), transition_kernel_k (h, G h) for k = 2, ..., D, and without shortcuts transition_bias_k (G h,):
-    G h [(d + h) S + h (D - 1) + D].
+    Let G be the number of gates (1, 3, or 4), and S = D with shortcuts, else S = 1. The weights are `kernel` [W_1, ...,
+    W_S], (d, S G h); `recurrent_kernel` [U_1, ..., U_S], (h, S G h); `bias`, (S G h,); and, for k = 2, ..., D,
+    `transition_kernel_k` V_k, (h, G h), and without shortcuts `transition_bias_k`, (G h,). In total, these are
+    G h [(d + h) S + h (D - 1) + D] parameters.
 
-    Initialization: maps of x glorot_uniform, maps of states orthogonal, each gate and stage separately, so that every
-    stage preserves the norm of its input; the forget gates of LSTM stages have bias 1.
+    By default, the W_k are initialized with "glorot_uniform", and the U_k and V_k with "orthogonal", each gate
+    separately, so that every stage preserves the norm of its input. The biases of the forget gates of LSTM stages are
+    1, and all other biases are 0.
 
     Sources: Pascanu et al. 2013 (arXiv:1312.6026), for "rnn"; Miceli Barone et al. 2017 (arXiv:1707.07631), for
     "gru" without shortcuts.
@@ -43,7 +47,7 @@ class DeepTransitionCell(RecurrentCell):
         units: h, the width of every stage.
         depth: D.
         shortcut: Connect x_t and h_{t-1} to every stage, not only to the first. Without shortcuts, the gradient passes
-            D non-linearities from step to step, which makes long-term dependencies harder to learn.
+            through D nonlinearities from step to step, which makes long-term dependencies harder to learn.
         cell: "rnn", "gru", or "lstm".
         activation: As in the Keras cell.
         recurrent_activation: As in the Keras cell; not for "rnn".

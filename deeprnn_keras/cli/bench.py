@@ -47,19 +47,19 @@ def bench() -> None:
 @click.option(
     "--seconds",
     type=float,
-    help="Duration of each measurement in seconds; it includes at least 3 steps.  [default: 0.6]",
+    help="Duration of each measurement in seconds; longer if 3 steps take longer.  [default: 0.6]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
-    help="Output directory; must not exist.  [default: runs/bench_kernels, numbered if taken]",
+    help="Output directory; must not exist, except with --resume.  [default: runs/bench_kernels, numbered if taken]",
 )
 @click.option(
     "--quick",
     is_flag=True,
-    help="Measure in about 2 minutes: LSTM in 3 sizes, without the memory measurement and the training epochs.",
+    help="Finish in about 2 minutes: measure LSTMs of 3 sizes only, and skip the memory measurement and the epochs.",
 )
 @click.option("--no-memory", is_flag=True, help="Skip the memory measurement.")
 @click.option("--no-epoch", is_flag=True, help="Skip the measurement of training epochs on the King James Bible.")
@@ -71,8 +71,8 @@ def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> Non
     """Compare Keras, PyTorch, and deeprnn-keras layers on the CPU.
 
     --sizes, --cell, --mode, and --impl accept comma-separated values. By default, a standard grid of sizes, cells, and
-    modes is measured for keras, torch, drop-ins, and DeepRNN. Ctrl-C stops the measurement and saves the results
-    obtained so far.
+    modes is measured for four implementations: keras (keras.layers), torch (torch.nn), drop-ins (the layers LSTM, GRU,
+    and SimpleRNN of deeprnn-keras), and DeepRNN. Ctrl-C stops the measurement and saves the results obtained so far.
     """
     from rich.console import Console
 

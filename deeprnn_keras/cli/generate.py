@@ -29,7 +29,7 @@ from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, SKIP_UNKNOWN_OPTION
 @click.option(
     "--seed",
     type=int,
-    help="Random seed for sampling; for music, it also selects the test piece.  [default: random; first piece]",
+    help="Random seed for sampling and, for music, for the choice of the test piece.  [default: random; first piece]",
 )
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="For music, the MIDI file to write.")
 @click.option(

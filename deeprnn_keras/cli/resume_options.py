@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deeprnn_keras.cli.option_types import format_start
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -56,8 +58,9 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
         value = list(value) if isinstance(value, tuple) else value
         if stored.get(option) != value:
             raise ValueError(
-                f"the run in {str(directory)!r} was started with {option} = {stored.get(option)!r}, got {option} = "
-                f"{value!r} with --resume; leave the option out, or start a new run in another directory"
+                f"the run in {str(directory)!r} was started "
+                f"{format_start(option, stored.get(option), repr(stored.get(option)))}, got {option} = {value!r} with "
+                "--resume; leave the option out, or start a new run in another directory"
             )
     fixed = {key: stored.pop(key) for key in ("model", "data", "quick", "seed")}
     overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}

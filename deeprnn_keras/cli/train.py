@@ -48,7 +48,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
-    help="Output directory; must not exist.  [default: runs/NAME, numbered if taken]",
+    help="Output directory; must not exist, except with --resume.  [default: runs/NAME, numbered if taken]",
 )
 @click.option("--layers", "num_layers", type=int, help="Number of recurrent layers, L.")
 @click.option("--units", callback=_integers, help="Hidden units, h; comma-separated for one value per layer: 512,256.")

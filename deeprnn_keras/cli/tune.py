@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from deeprnn_keras.cli.option_types import OWN, Amount, RangeOption
+from deeprnn_keras.cli.option_types import OWN, ParameterCount, RangeOption
 from deeprnn_keras.cli.tune_options import SETTINGS_FILE, resolve_options, to_json
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 @_range_option("--bptt", "bptt", int, "Time steps per window, T.  [default: own]")
 @click.option(
     "--params",
-    type=Amount(),
+    type=ParameterCount(),
     help="Number of parameters of every model: h is computed from L and the cell, within --units.",
 )
-@click.option("--max-params", type=Amount(), help="Maximum number of parameters.")
+@click.option("--max-params", type=ParameterCount(), help="Maximum number of parameters.")
 @click.option("--max-step-ms", type=float, help="Maximum duration of a training step on this machine, in ms.")
 @click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Search algorithm.  [default: bayesian]")
 @click.option(
@@ -99,7 +99,7 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
-    help="Output directory; must not exist.  [default: runs/tune_NAME, numbered if taken]",
+    help="Output directory; must not exist, except with --resume.  [default: runs/tune_NAME, numbered if taken]",
 )
 @click.option(
     "--resume",

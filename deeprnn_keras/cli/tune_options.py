@@ -9,7 +9,7 @@ from typing import Any
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config
-from deeprnn_keras.cli.option_types import OWN, format_range
+from deeprnn_keras.cli.option_types import OWN, format_range, format_start
 from deeprnn_keras.cli.output_directory import unused_directory
 
 SETTINGS_FILE = "tune.json"
@@ -91,7 +91,8 @@ def _stored_settings(directory: Path, requested: Config) -> Config:
     for key, value in now.items():
         if before.get(key) != value:
             raise ValueError(
-                f"the search in {str(directory)!r} was started with {key} = {format_range(before.get(key))}, got "
+                f"the search in {str(directory)!r} was started "
+                f"{format_start(key, before.get(key), format_range(before.get(key)))}, got "
                 f"{key} = {format_range(value)} with --resume; leave the option out, or start a new search in another "
                 "directory"
             )

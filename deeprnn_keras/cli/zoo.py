@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deeprnn_keras.cli.model_argument import is_zoo_name
-from deeprnn_keras.cli.option_types import Amount
+from deeprnn_keras.cli.option_types import ParameterCount
 
 if TYPE_CHECKING:
     import keras
@@ -26,10 +26,10 @@ CELL_WIDTH, SIZE_WIDTH = 11, 13  # of the columns "cell" and "L x h" in narrower
 @click.option("--task", help="Only models of this task family, for example language.")
 @click.option("--cell", help="Only models with this cell, for example gru.")
 @click.option("--layers", type=int, help="Only models with this number of layers.")
-@click.option("--max-weights", type=Amount(), help="Maximum number of parameters, for example 500k.")
+@click.option("--max-params", type=ParameterCount(), help="Maximum number of parameters, for example 500k.")
 @click.option("--pretrained", is_flag=True, help="Only models with trained weights.")
 def list_command(
-    pattern: str, task: str | None, cell: str | None, layers: int | None, max_weights: int | None, pretrained: bool
+    pattern: str, task: str | None, cell: str | None, layers: int | None, max_params: int | None, pretrained: bool
 ) -> None:
     """List the models of the zoo.
 
@@ -45,7 +45,7 @@ def list_command(
         for config in configs
         if (cell is None or cell in config.cell_name().split("-"))
         and (layers is None or config.num_layers == layers)
-        and (max_weights is None or config.count_params() <= max_weights)
+        and (max_params is None or config.count_params() <= max_params)
     ]
     if not configs:
         raise ValueError(f"no model matches {pattern!r} and the options; run deeprnn list to see all models")

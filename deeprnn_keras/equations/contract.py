@@ -93,5 +93,5 @@ class Equations(ABC):
         return {(bias_names[block], block): values[gate] for block, gate in gates.items() if gate in values}
 
     def count_params(self, input_dim: int) -> int:
-        """Return the number of weights for inputs of width `input_dim`."""
+        """Return the number of parameters for inputs of width `input_dim`."""
         return sum(one.count_params() for one in self.maps(input_dim))

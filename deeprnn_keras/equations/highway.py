@@ -16,16 +16,16 @@ from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, Linear, Named
 
 @dataclass(frozen=True)
 class RecurrentHighway(Equations):
-    """D highway layers from h_{t-1} to h_t (Zilly et al. 2016, arXiv:1607.03474).
+    """D highway layers between h_{t-1} and h_t (Zilly et al. 2016, arXiv:1607.03474).
 
-    With s^(0) = h_{t-1} and h_t = s^(D), for k = 1, ..., D:
+    Highway layer k computes s^(k) from s^(k-1); the first input is s^(0) = h_{t-1}, and the last output is h_t = s^(D):
 
-        g = a(s^(k-1) V_k + b_k [+ x_t W if k = 1])
-        t, c = the same with separate weights and the activation s; if coupled, c = 1 - t
+        layer 1:      z = x_t W + s^(0) V_1 + b_1
+        layer k > 1:  z = s^(k-1) V_k + b_k
+        g, t, c = a(z_g), s(z_t), s(z_c), or c = 1 - t if coupled
         s^(k) = g t + s^(k-1) c
 
-    Weights (G = 2 if coupled, else 3): kernel W (d, G h), recurrent_kernel V_1 (h, G h), bias b_1 (G h,); for
-    k = 2, ..., D transition_kernel_k V_k (h, G h) and transition_bias_k (G h,). Their number is G h [d + D (h + 1)].
+    `RHNCell` lists the weights.
 
     Attributes:
         depth: D.

@@ -68,7 +68,7 @@ class NamedMap(ABC):
         """
 
     def count_params(self) -> int:
-        """Return the number of weights, bias included."""
+        """Return the number of parameters, bias included."""
         return math.prod(self.shape) + (self.width * len(self.blocks) if self.bias else 0)
 
     def columns(self, block: str) -> slice:

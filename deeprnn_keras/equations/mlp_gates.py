@@ -18,16 +18,17 @@ from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, Linear, Named
 
 @dataclass(frozen=True)
 class MLPGates(Equations):
-    """Base class: each of G gates has its own perceptron, with hidden layers of k_1, ..., k_m units.
+    """Base class of cells in which each of G gates has its own perceptron, with hidden layers of k_1, ..., k_m units.
+
+    Let s be the state that the gate reads. Its pre-activation is a_{m+1}, of width h:
 
         a_1 = x_t W + s U + b,  a_{j+1} = f(a_j) V_j + b_j,  j = 1, ..., m
 
-    a_{m+1}, of width h, is the pre-activation of the gate; s is the state that the gate reads. Without hidden layers,
-    m = 0, this is the affine map of the standard cell.
+    Without hidden layers (m = 0), this is the affine map of the standard cell.
 
-    Weights (d inputs): kernel W (d, G k_1), recurrent_kernel U (h, G k_1), bias b (G k_1,); and for each j
-    gate_kernel_j V_j (k_j, G k_{j+1}), one block of columns per gate, and gate_bias_j (G k_{j+1},), where k_{m+1} = h.
-    Their number is G [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h].
+    For d inputs, the weights are `kernel` W, (d, G k_1); `recurrent_kernel` U, (h, G k_1); `bias` b, (G k_1,); and, for
+    each j, `gate_kernel_j` V_j, (k_j, G k_{j+1}), and `gate_bias_j` b_j, (G k_{j+1},), where k_{m+1} = h. Each has one
+    block of columns per gate. In total, these are G [(d + h + 1) k_1 + (k_1 + 1) k_2 + ... + (k_m + 1) h] parameters.
 
     Attributes:
         gate_units: Widths of the hidden layers, (k_1, ..., k_m); None for (h,).

@@ -1,4 +1,4 @@
-"""Equations of deep transitions: several stages from one step to the next (Pascanu et al. 2013)."""
+"""Equations of deep transitions: several layers (stages) between h_{t-1} and h_t (Pascanu et al. 2013)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, Linear, Named
 
 @dataclass(frozen=True)
 class Transition(Equations):
-    """Base class: D stages with separate weights. Stage 1 reads x_t and h_{t-1}; each other stage reads the one before.
+    """Base class of deep transitions: D stages with separate weights.
 
-    The pre-activations of the gates of stage k are, with s^(0) = h_{t-1}:
+    Stage k computes s^(k) from s^(k-1); the first input is s^(0) = h_{t-1}, and the last output is h_t = s^(D). The
+    pre-activations of the gates are
 
-        k = 1:  x_t W_1 + s^(0) U_1 + b_1
-        k > 1:  s^(k-1) V_k + b_k [+ x_t W_k + s^(0) U_k with shortcuts]
+        stage 1:                        x_t W_1 + s^(0) U_1 + b_1
+        stage k > 1 without shortcuts:  s^(k-1) V_k + b_k
+        stage k > 1 with shortcuts:     s^(k-1) V_k + b_k + x_t W_k + s^(0) U_k
 
-    Weights (G gates; S = D with shortcuts, else 1): kernel W (d, S G h), recurrent_kernel U (h, S G h), and bias
-    (S G h,), ordered by stage; transition_kernel_k V_k (h, G h) for k = 2, ..., D, and without shortcuts
-    transition_bias_k (G h,). Their number is G h [(d + h) S + h (D - 1) + D].
+    `DeepTransitionCell` lists the weights.
 
     Attributes:
         depth: D; 1 is the standard recurrence.

@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
     Attributes:
         implementation: Name of the implementation.
-        reasons: Reasons why this one is used and no faster one.
+        reasons: Reasons why no faster implementation is used.
     """
 
     implementation: str

@@ -10,9 +10,9 @@ def reason_unless(supported: bool, reason: str) -> list[str]:
     return [] if supported else [reason]
 
 
-def describe_activation(name: str | None) -> str:
-    """Return the description of an activation for a message."""
-    return repr(name) if name else "a user-defined function"
+def describe_activation(argument: str, name: str | None) -> str:
+    """Return, for a message, "argument='name'", or "argument is a user-defined function" if `name` is None."""
+    return f"{argument}={name!r}" if name else f"{argument} is a user-defined function"
 
 
 def recurrent_dropout_reasons(traits: Traits, implementation: str) -> list[str]:

@@ -35,8 +35,8 @@ class Dilation:
 
     Args:
         rate: Dilation rate r.
-        pad_start: If True, pad the sequence at its start instead of its end, so that its length is a multiple of r.
-            Required for layers that read the sequence in reverse.
+        pad_start: If True, pad the sequence at its start instead of its end to a length that is a multiple of r. Use it
+            for layers that read the sequence in reverse, so that they read the padding last.
     """
 
     def __init__(self, rate: int, pad_start: bool = False) -> None:
@@ -60,7 +60,12 @@ class Dilation:
         return ops.cast(ops.reshape(x, (-1, steps, *features)), dtype)
 
     def join(self, y: Tensor, like: Tensor) -> Tensor:
-        """Rearrange (n r, ceil(T / r), h) back to (n, T, h), with the length T of `like`."""
+        """Rearrange (n r, ceil(T / r), h) back to (n, T, h) and remove the padding.
+
+        Args:
+            y: Output of a layer for the result of `split`, in order of time.
+            like: The sequence (n, T, ...) that was passed to `split`; only its length T is used.
+        """
         steps, width = ops.shape(y)[1], y.shape[2]
         y = ops.transpose(ops.reshape(y, (-1, self.rate, steps, width)), (0, 2, 1, 3))
         y = ops.reshape(y, (-1, steps * self.rate, width))

@@ -224,19 +224,19 @@ class Recipe:
         """Return the number of epochs: `epochs`, or more if `min_steps` requires it."""
         return max(self.epochs, math.ceil(self.min_steps / updates_per_epoch))
 
-    def quick(self, num_weights: int, num_layers: int) -> tuple[Recipe, int]:
+    def quick(self, num_params: int, num_layers: int) -> tuple[Recipe, int]:
         """Return a recipe for a trial run of about one minute on 2 cores, and its number of updates.
 
         The number of updates is the same in every run, because it is estimated rather than timed: 1 ms per time step
-        and layer, and 0.1 ns per weight and symbol.
+        and layer, and 0.1 ns per parameter and symbol.
 
         Args:
-            num_weights: Number of weights of the model.
+            num_params: Number of parameters of the model.
             num_layers: Number of recurrent layers, L.
         """
         bptt = min(self.bptt, QUICK_BPTT)
         symbols = self.batch_size * bptt
-        seconds_per_update = 1e-3 * bptt * num_layers + 1e-10 * symbols * num_weights
+        seconds_per_update = 1e-3 * bptt * num_layers + 1e-10 * symbols * num_params
         updates = min(max(QUICK_SECONDS / seconds_per_update, 10 * QUICK_EPOCHS), 4000)
         updates = int(updates) // QUICK_EPOCHS * QUICK_EPOCHS
         return dataclasses.replace(self, bptt=bptt, epochs=QUICK_EPOCHS, min_steps=1), updates

@@ -212,10 +212,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         sizes = sorted((candidate.num_params or 0, candidate.config.architecture()) for candidate in candidates)
         (min_params, smallest), (max_params, largest) = sizes[0], sizes[-1]
         name, limit = next(iter(self.budget.describe().items()))
-        nearest = f"the smallest, {smallest}, has {min_params:,} parameters"
-        if self.budget.params is not None:
-            nearest += f", and the largest, {largest}, has {max_params:,}"
-        raise ValueError(f"{name}={limit:,} excludes all models of the search space: {nearest}")
+        nearest = f"the smallest, {smallest}, has {min_params:,}"
+        if self.budget.params is None:
+            raise ValueError(f"{name}={limit:,}: all models in these ranges have more parameters; {nearest}")
+        nearest += f", and the largest, {largest}, has {max_params:,}"
+        raise ValueError(f"{name}={limit:,}: no model in these ranges has this number of parameters; {nearest}")
 
     # === Methods called by keras-tuner ===
     @override

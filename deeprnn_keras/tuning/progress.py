@@ -69,7 +69,8 @@ class SearchProgress:
     def __enter__(self) -> Self:
         self._shown_trials = {record.trial_id for record in _ended(read_trials(self.directory, self.objective))}
         if self._shown_trials:
-            self.console.print(f"Resuming after {len(self._shown_trials)} completed trials")
+            count = len(self._shown_trials)
+            self.console.print(f"Resuming after {count} completed trial{'s' * (count > 1)}")
         self._bar.start_task(self._task)
         self._bar.start()
         self._thread.start()

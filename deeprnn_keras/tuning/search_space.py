@@ -25,10 +25,11 @@ MIN_CONNECTION_LAYERS = 3  # a shallower stack trains well without shortcut conn
 
 
 class SearchSpace:
-    """L, h, and other hyperparameters of a search, in conditional scopes.
+    """L, h, and other hyperparameters of a search.
 
     A hyperparameter is active only where it has an effect: `units_3` with at least three layers, dropout between
     layers with at least two, connections with at least three, and a forget bias in cells that have a keep gate.
+    keras-tuner calls such a condition a conditional scope.
 
     Args:
         specs: Specifications by name, as accepted by `as_hyperparameter`; None omits a hyperparameter.

@@ -25,4 +25,4 @@ def write_hparams(results: SearchResults, directory: PathLike) -> None:
             api.hparams(values, trial_id=row.trial_id)
             tf.summary.scalar(results.name, row.value, step=0)
             if row.num_params is not None:
-                tf.summary.scalar("weights", row.num_params, step=0)
+                tf.summary.scalar("parameters", row.num_params, step=0)

@@ -98,7 +98,7 @@ def run_in_plain_loop(recurrence, x, weights, states, mask):
 
 
 def with_gradients(run, sources):
-    """Return the outputs of `run` and the gradients of their sum, each number weighted with its own factor."""
+    """Return the outputs of `run`, and the gradients of a weighted sum of all their numbers, with distinct weights."""
     with tf.GradientTape() as tape:
         tape.watch(sources)
         hs, final = run(*sources)

@@ -50,7 +50,7 @@ def cudnn_operation(
     sequence_lengths,
     time_major,
 ):
-    """Simulate `CudnnRNNV3`: gates i f c o or r z h; steps after the end of a row are ignored and return zeros."""
+    """Simulate `CudnnRNNV3`: gates i, f, c, o or r, z, h; zeros at steps after the end of a row, which are ignored."""
     assert is_training and not time_major
     gates = {"lstm": 4, "gru": 3}[rnn_mode]
     weights = tf.split(params, [gates * WIDTH * UNITS, gates * UNITS * UNITS, gates * UNITS, gates * UNITS])
@@ -145,7 +145,7 @@ def distinct_factors(y, start):
 
 
 def with_gradients(run, layer, x, mask, states):
-    """Return the results of `run` and the gradients of their sum, each number weighted with its own factor."""
+    """Return the results of `run`, and the gradients of a weighted sum of all their numbers, with distinct weights."""
     with tf.GradientTape() as tape:
         tape.watch([x, *states])
         last, outputs, final = run(layer, x, mask, states)

@@ -52,7 +52,7 @@ def random_state(rng, layer, n):
 
 
 def with_gradients(layer, x, state=None, mask=None, training=True):
-    """Return the result of the layer and the gradients of its sum, each number weighted with its own factor."""
+    """Return the result, and the gradients of a weighted sum of all its numbers, with a different weight for each."""
     with tf.GradientTape() as tape:
         tape.watch([x, *tf.nest.flatten(state)] if state is not None else [x])
         result = layer(x, initial_state=state, mask=mask, training=training)
@@ -72,12 +72,12 @@ def assert_equal(actual, expected, tolerance=1e-11):
 
 @pytest.mark.parametrize(("connection", "bidirectional", "mask"), CASES)
 def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bidirectional, mask):
-    """Each case runs with one combination of the other arguments; over all connections, each mask meets each of them.
+    """Combine each mask and each connection with both values of every option; compile one case per mask.
 
-    Every fifth case is compiled.
+    Masks vary fastest in `CASES`, with a period of 5. Therefore every sixth case has a different mask.
     """
     number = CASES.index((connection, bidirectional, mask))
-    if number % 5:
+    if number % 6:
         monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     return_sequences, go_backwards, has_state = [(number + number // 10 + k) // 2**k % 2 == 1 for k in range(3)]
     options = {"connection": connection, "bidirectional": bidirectional, "go_backwards": go_backwards}
@@ -124,9 +124,9 @@ UNKNOWN_SIZES = [
 
 @pytest.mark.parametrize(("n", "remat", "bidirectional", "masked"), UNKNOWN_SIZES)
 def test_unknown_sizes_equal_loop(rng, monkeypatch, n, remat, bidirectional, masked):
-    """The first length is rounded up, the second is below the number of chunks for an unknown T."""
+    """The first length is rounded up; the second is, with remat, below the number of chunks for an unknown T."""
     monkeypatch.setattr(plan, "REMAT_CHUNKS", 4)
-    width = 4 if bidirectional else 2  # both layers have inputs of one width, so that XLA compiles once for both
+    width = 4 if bidirectional else 2  # both layers have inputs of the same width, so that XLA compiles once for both
     layer, loop, _ = build_pair(rng, 2, width, num_layers=2, remat=remat, bidirectional=bidirectional)
     specs = [tf.TensorSpec((n, None, width), "float64"), tf.TensorSpec((n, None), "bool")]
 
@@ -155,14 +155,16 @@ def test_stateful_layer_carries_states_between_batches(rng):
         assert_equal(with_gradients(layer, x, mask=mask), with_gradients(loop, x, mask=mask))
         states = [each.carried_state.to_arrays() for each in (layer, loop)]
         assert_equal(*states)
-        assert all(np.any(state) for state in states[0][-3:]), "h, c, and h of the training states"
+        assert all(np.any(state) for state in states[0][-3:]), (
+            "a training state is 0: h or c of the LSTM, or h of the GRU"
+        )
 
 
 # === Memory ===
 
 
 def recorded_passes(monkeypatch, layer, x):
-    """Return (name, bytes stored for the backward pass at that time) of each pass that a gradient runs, in order."""
+    """Compute a gradient; return, for each pass in order, its name and the bytes then held for the backward pass."""
     records, stored = [], []
 
     def recording_passes(recurrence, compiled):
@@ -233,7 +235,8 @@ def test_dropout_masks_have_the_rate_and_differ(rng, monkeypatch, remat, rate, n
     share = (1 - rate) ** (num_layers - 1)
     assert_close(np.unique(masks), np.array([0, 1 / share]))
     assert abs(np.mean(masks > 0) - share) < 5 * np.sqrt(share * (1 - share) / tf.size(masks).numpy())
-    assert len(np.unique(np.reshape(masks, (-1, 16)), axis=0)) > 0.95 * 6 * 16  # over examples and steps
+    # almost all (example, step) pairs have different masks
+    assert len(np.unique(np.reshape(masks, (-1, 16)), axis=0)) > 0.95 * 6 * 16
     for axis in (0, 1):  # no two examples, no two steps have the same masks
         assert np.unique(masks, axis=axis).shape == masks.shape
 
@@ -306,7 +309,7 @@ class CustomCell:
         ),
         (
             {"implementation": "xla", "activation": [None, tf.sin]},
-            "implementation='xla' is not supported for this layer: activation=a user-defined function",
+            "implementation='xla' is not supported for this layer: activation is a user-defined function",
         ),
     ],
 )

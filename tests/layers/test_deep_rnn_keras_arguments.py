@@ -45,7 +45,7 @@ SUPPORTED = [(cell, name) for cell in LAYERS for name, options in ARGUMENTS.item
 
 
 def keras_stack(cell, num_layers, dropout=0.0, bidirectional=False, seed=SEED, **options):
-    """Return a model of `keras.layers` with dropout in between, and its recurrent layers; layer l has `seed + l`."""
+    """Return stacked `keras.layers` with dropout in between, and the recurrent layers; layer l has seed `seed + l`."""
     x = hidden = keras.Input((None, D), dtype=options.get("dtype"))
     layers = []
     for level in range(1, num_layers + 1):
@@ -87,7 +87,7 @@ def with_gradients(layer, x, training):
 )
 @pytest.mark.parametrize(("cell", "argument"), SUPPORTED)
 def test_stack_equals_keras_layers(rng, cell, argument, training):
-    """Dropout between the layers draws the same numbers only if they run one by one, as with recurrent dropout."""
+    """Use dropout between layers only with recurrent dropout: then layers run one by one and draw Keras' numbers."""
     options = supported(cell, ARGUMENTS[argument])
     dropout = 0.25 if "recurrent_dropout" in options else 0.0
     ours, stock = equal_stacks(rng, cell, dropout=dropout, **options)
@@ -133,7 +133,7 @@ def test_activity_regularizer_equals_keras(rng, options):
     ours = DeepRNN(H, 1, return_sequences=True, activity_regularizer="l2", **options)
     stock = keras.layers.LSTM(H, return_sequences=True, activity_regularizer="l2", **options)
     x = tf.constant(rng.normal(size=(N, T, D)), "float32")
-    ours(x), stock(x)
+    ours(x), stock(x)  # builds the layers
     stock.set_weights(ours.get_weights())
     ours(x), stock(x)
     assert_close(float(sum(ours.losses)), float(sum(stock.losses)), 1e-5)
@@ -204,7 +204,7 @@ def test_count_params_follows_the_arguments(cell, options):
     ],
     ids=lambda value: "" if isinstance(value, str) else str(sorted(value)),
 )
-def test_arguments_without_effect_or_out_of_range(arguments, message):
+def test_arguments_without_effect_or_out_of_range_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         DeepRNN(H, 2, **arguments)
 

@@ -87,7 +87,7 @@ def test_all_implementations_return_the_same(rng, cell, implementation, selected
         (
             "LSTM",
             {"implementation": "cudnn", "recurrent_activation": sine},
-            "a user-defined function: cuDNN supports sigmoid only",
+            "recurrent_activation is a user-defined function: cuDNN supports sigmoid only",
         ),
         ("GRU", {"implementation": "cudnn", "reset_after": False}, "reset_after=False"),
         ("GRU", {"implementation": "cudnn", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out cuDNN"),

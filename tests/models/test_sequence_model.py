@@ -22,7 +22,7 @@ def make_model(**options):
 
 
 def unpadded_outputs(model, sequence):
-    """Return the outputs for one sequence without padding."""
+    """Return the outputs for one sequence, which is not padded."""
     inputs = [sequence[None], np.ones((1, len(sequence)), bool)] if model.masks else sequence[None]
     return keras.ops.convert_to_numpy(model(inputs))[0]
 
@@ -50,7 +50,7 @@ def test_classes_are_given_and_predicted_by_name():
 
 
 def assert_probabilities(kind, found, outputs):
-    """Compare probabilities with the softmax or the sigmoid of the outputs for each sequence without padding."""
+    """Compare the probabilities of each sequence with the softmax or the sigmoid of its outputs."""
     for probabilities, logits in zip(found, outputs, strict=True):
         expected = np.exp(logits) / np.exp(logits).sum() if kind == "classes" else 1 / (1 + np.exp(-logits))
         np.testing.assert_allclose(np.reshape(probabilities, expected.shape), expected, rtol=1e-4)
@@ -83,7 +83,7 @@ def test_each_kind_trains_and_predicts(kind):
         assert [prediction.shape for prediction in predictions] == [(len(sequence), 5) for sequence in SERIES]
 
 
-def test_frame_nll_is_a_sum_over_notes_and_a_mean_over_real_frames():
+def test_frame_nll_is_a_sum_over_notes_and_a_mean_over_unpadded_frames():
     y, logits = RNG.integers(2, size=(2, 4, 5)), RNG.normal(size=(2, 4, 5)).astype("float32")
     weights = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], "float32")
     p = 1 / (1 + np.exp(-logits.astype("float64")))

@@ -207,7 +207,7 @@ def test_quick_run_is_bounded_and_deterministic(name):
 
 
 def test_larger_model_has_fewer_quick_updates():
-    updates = [Recipe().quick(weights, 2)[1] for weights in (10**4, 10**6, 10**7, 10**9)]
+    updates = [Recipe().quick(num_params, 2)[1] for num_params in (10**4, 10**6, 10**7, 10**9)]
     assert updates == sorted(updates, reverse=True) and updates[0] > updates[1] > updates[-1]
 
 

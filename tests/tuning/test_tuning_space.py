@@ -1,4 +1,4 @@
-"""Search space: ranges, conditional scopes, sampled values, and errors."""
+"""Search space: ranges, hyperparameters that are active only under a condition, sampled values, and errors."""
 
 import keras_tuner
 import pytest
@@ -20,7 +20,7 @@ CUSTOM_MODEL = {"inputs": 8, "outputs": 1, "loss": "mse"}
 
 
 def declared(space, **values):
-    """Return the active values and the hyperparameters after declaring the space with these values."""
+    """Declare the hyperparameters of a space; return {name: value} of those active for `values`, and all of them."""
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
     return space.declare(hp), hp
@@ -73,7 +73,7 @@ def test_cell_with_options_round_trips_as_text():
     assert cell_from_text("lstm") == "lstm"
 
 
-# === Scopes ===
+# === Active hyperparameters ===
 
 
 def test_only_effective_hyperparameters_are_active():

@@ -21,13 +21,13 @@ def unsupported_reasons(traits: Traits) -> list[str]:
         return [
             f"RNN runs its {traits.type_name} in a loop over the steps; the layer {traits.cell.upper()} supports cuDNN"
         ]
-    activation = describe_activation(traits.activation)
-    recurrent_activation = describe_activation(traits.recurrent_activation)
+    activation = describe_activation("activation", traits.activation)
+    recurrent_activation = describe_activation("recurrent_activation", traits.recurrent_activation)
     return [
-        *reason_unless(traits.activation == "tanh", f"activation={activation}: cuDNN supports tanh only"),
+        *reason_unless(traits.activation == "tanh", f"{activation}: cuDNN supports tanh only"),
         *reason_unless(
             traits.recurrent_activation == "sigmoid",
-            f"recurrent_activation={recurrent_activation}: cuDNN supports sigmoid only",
+            f"{recurrent_activation}: cuDNN supports sigmoid only",
         ),
         *reason_unless(traits.use_bias, "use_bias=False: cuDNN requires a bias"),
         *reason_unless(not traits.unroll, "unroll=True requires the loop"),

@@ -44,7 +44,7 @@ def unsupported_reasons(traits: Traits) -> list[str]:
     if traits.cell in ("gru", "lstm"):
         activations["recurrent_activation"] = traits.recurrent_activation
     unsupported_activations = [
-        f"{argument}={describe_activation(name)}: XLA supports activations whose derivative is a function of their "
+        f"{describe_activation(argument, name)}: XLA supports activations whose derivative is a function of their "
         f"value: {', '.join(SUPPORTED_ACTIVATIONS)}"
         for argument, name in activations.items()
         if name not in SUPPORTED_ACTIVATIONS
