@@ -120,6 +120,30 @@ def in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(list(tensors)).tangents)
 
 
+def require(condition: Tensor, message: str) -> None:
+    """Raise an error with this message unless a condition holds, on TensorFlow.
+
+    Args:
+        condition: Scalar bool tensor.
+        message: Error message.
+
+    Raises:
+        ValueError: If it does not hold, in eager execution.
+        tf.errors.InvalidArgumentError: If it does not hold when a graph runs. Graphs that are exported are not checked,
+            because converters do not support assertions, and XLA ignores them.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow" or is_exporting():
+        return
+    import tensorflow as tf
+
+    if not tf.executing_eagerly():
+        tf.debugging.Assert(condition, [message])
+    elif not condition:
+        raise ValueError(message)
+
+
 def omit_retracing_warning(function: FrameworkObject) -> None:
     """Disable TensorFlow's warning about frequent retracing for a `tf.function` that is traced once per shape."""
     function._omit_frequent_tracing_warning = True

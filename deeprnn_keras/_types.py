@@ -15,6 +15,9 @@ ArrayLike: TypeAlias = Any
 Nested: TypeAlias = Any
 """A tensor, mask, or shape, or a nested list or tuple of them, as in `keras.tree`."""
 
+Value: TypeAlias = Any
+"""The value of an argument of any type."""
+
 Layer: TypeAlias = Any
 """A `keras.layers.Layer` whose class is not known, such as a user-defined layer."""
 

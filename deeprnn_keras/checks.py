@@ -11,15 +11,77 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex, cast
 
-from deeprnn_keras._types import PathLike
+import numpy as np
+
+from deeprnn_keras._types import PathLike, Value
+
+MAX_INT = 2**63 - 1  # the largest size that TensorFlow and NumPy represent
+MAX_SEED = 2**62  # leaves room for the seeds that are derived by addition
+
+
+def to_python(value: Value) -> Value:
+    """Return `value` with Python's scalars in place of NumPy's, also inside lists, tuples, and dictionaries.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras import checks
+    >>> checks.to_python({"units": [np.int64(3), np.array(4)], "dropout": np.float64(0.5)})
+    {'units': [3, 4], 'dropout': 0.5}
+    """
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if type(value) is list:
+        return [to_python(entry) for entry in value]
+    if type(value) is tuple:
+        return tuple(to_python(entry) for entry in value)
+    if type(value) is dict:
+        return {to_python(key): to_python(entry) for key, entry in value.items()}
+    return value
+
+
+def store(instance: object, **values: object) -> None:
+    """Set attributes of a frozen dataclass, for its `__post_init__`."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value`, a bool or a NumPy bool, as a bool.
+
+    Raises:
+        ValueError: If `value` is anything else: 0, 1, "False", and [] are not flags.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def flags(**values: object) -> tuple[bool, ...]:
+    """Return several flags, passed by name, as bools; see `flag`."""
+    return tuple(flag(name, value) for name, value in values.items())
 
 
 def positive_int(name: str, value: object) -> int:
     """Return `value` as an int of at least 1."""
+    return _bounded_int(name, value, 1, "a positive integer")
+
+
+def non_negative_int(name: str, value: object) -> int:
+    """Return `value` as an int of at least 0."""
+    return _bounded_int(name, value, 0, "a non-negative integer")
+
+
+def _bounded_int(name: str, value: object, low: int, supported: str) -> int:
     number = _int(value)
-    if number is None or number < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    if number is None or number < low:
+        raise ValueError(f"{name} must be {supported}, got {value!r}")
+    if number > MAX_INT:
+        raise ValueError(f"{name} must be {supported} below 2**63, got {value!r}")
     return number
+
+
+def positive_int_or_none(name: str, value: object) -> int | None:
+    """Return `value` as an int of at least 1, or None."""
+    return None if value is None else positive_int(name, value)
 
 
 def seed(name: str, value: object) -> int | None:
@@ -27,6 +89,16 @@ def seed(name: str, value: object) -> int | None:
     number = _int(value)
     if number is None and value is not None:
         raise ValueError(f"{name} must be an integer or None, got {value!r}")
+    if number is not None and abs(number) >= MAX_SEED:
+        raise ValueError(f"{name} must be an integer between -2**62 and 2**62 or None, got {value!r}")
+    return number
+
+
+def generator_seed(name: str, value: object) -> int | None:
+    """Return the seed of a NumPy generator, an int of at least 0, or None."""
+    number = seed(name, value)
+    if number is not None and number < 0:
+        raise ValueError(f"{name} must be a non-negative integer or None, got {value!r}")
     return number
 
 
@@ -35,6 +107,13 @@ def _int(value: object) -> int | None:
         return None if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))
     except TypeError:
         return None
+
+
+def is_number(value: object) -> bool:
+    """Return True for a real number, also of NumPy or in an array of rank 0; False for flags and texts."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.ndim == 0 and value.dtype.kind in "iuf"
+    return hasattr(value, "__float__") and not isinstance(value, bool)
 
 
 def number(
@@ -53,8 +132,8 @@ def number(
         ValueError: If `value` is not a finite number with low < value < high.
     """
     try:
-        result = math.nan if isinstance(value, bool) else float(cast(SupportsFloat, value))
-    except (TypeError, ValueError):
+        result = float(cast(SupportsFloat, value)) if is_number(value) else math.nan
+    except (OverflowError, TypeError, ValueError):
         result = math.nan
     if not low < result < high or math.isinf(result):
         raise ValueError(f"{name} must be {supported}, got {value!r}")

@@ -6,7 +6,7 @@ Gates are always addressed by name; the maps of the equations define their stora
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any, TypeVar, overload
@@ -90,8 +90,20 @@ class RegisteredCell:
                 f"cell {self.name!r} has no equations, so its weights are not known before it is built; "
                 "build the layer and call its count_params()"
             )
+        return self._equations_with(units, options).count_params(input_dim)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise a ValueError if an option of a cell with equations is out of range."""
+        self._equations_with(1, options)
+        for name in ("dropout", "recurrent_dropout"):
+            checks.rate(name, options.get(name, 0.0))
+        checks.seed("seed", options.get("seed"))
+
+    def _equations_with(self, units: int, options: Mapping[str, Any]) -> Equations:
+        """Return the equations with those of the options that are their fields."""
+        assert self.equations is not None, "called for cells with equations only"
         sizes = _field_names(self.equations(1))
-        return self.equations(units, **{key: options[key] for key in options.keys() & sizes}).count_params(input_dim)
+        return self.equations(units, **{key: options[key] for key in options.keys() & sizes})
 
     def cell(self, units: int, **options: Any) -> Cell:
         """Return a new Keras cell.
@@ -152,15 +164,16 @@ def parse_cell(cell: CellSpec) -> tuple[RegisteredCell, dict[str, Any]]:
     """Return the registered cell and the options of a name or of {"name": name, **options}.
 
     Raises:
-        ValueError: If the name is unknown, or the cell does not have one of the options.
+        ValueError: If the name is unknown, the cell does not have one of the options, or an option is out of range.
     """
-    options: dict[str, Any] = dict(cell) if isinstance(cell, dict) else {"name": cell}
+    options: dict[str, Any] = checks.to_python(dict(cell)) if isinstance(cell, dict) else {"name": cell}
     if "name" not in options:
         raise ValueError(f'cell must be a name or {{"name": name, **options}}, got {cell!r}')
     spec = CELLS[options.pop("name")]
     if spec.equations is not None:
         for option in options:
             checks.one_of(f"option of cell {spec.name!r}", option, spec.options())
+        spec.check_options(options)
     return spec, options
 
 

@@ -9,6 +9,7 @@ from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
+MAX_LAYERS = 10_000  # a deeper stack takes minutes to build
 
 
 def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> list[int]:
@@ -19,14 +20,16 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
         num_layers: L; None for the number of values in `units`.
 
     Raises:
-        ValueError: If a value is not a positive integer, or `units` does not have `num_layers` values.
+        ValueError: If a value is not a positive integer, there are more than 10,000 layers, or `units` does not have
+            `num_layers` values.
 
     >>> from deeprnn_keras.stack import layer_units
     >>> layer_units(8, num_layers=3)
     [8, 8, 8]
     """
-    if num_layers is not None:
-        num_layers = checks.positive_int("num_layers", num_layers)
+    num_layers = checks.positive_int_or_none("num_layers", num_layers)
+    if num_layers is not None and num_layers > MAX_LAYERS:
+        raise ValueError(f"num_layers must be at most {MAX_LAYERS:,}, got {num_layers:,}")
     if isinstance(units, (list, tuple)):
         if not units:
             raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
@@ -116,7 +119,10 @@ def count_params(
     >>> count_params(input_dim=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
     641600
     """
-    checks.positive_int("input_dim", input_dim)
+    input_dim = checks.positive_int("input_dim", input_dim)
+    bidirectional, use_bias, reset_after = checks.flags(
+        bidirectional=bidirectional, use_bias=use_bias, reset_after=reset_after
+    )
     units = layer_units(units, num_layers)
     check_connection(connection, units)
     cells = [parse_cell(one) for one in checks.per_layer("cell", cell, len(units))]

@@ -77,8 +77,18 @@ def test_resume_rejects_windows_with_another_horizon(tmp_path):
     ("values", "options", "error", "message"),
     [
         ([1.0, np.nan, 2.0], {}, ValueError, r"values must be finite, got nan at step 1; fill or drop"),
-        (np.array([[1, 2], [3, np.inf]]), {}, ValueError, r"values must be finite, got inf at step 1, feature 1"),
-        ([VALUES, VALUES * np.nan], {}, ValueError, r"values\[1\] must be finite, got nan at step 0, feature 0"),
+        (
+            np.array([[1, 2], [3, np.inf]]),
+            {},
+            ValueError,
+            r"values must be finite, got inf at step 1, feature 1",
+        ),
+        (
+            [VALUES, VALUES * np.nan],
+            {},
+            ValueError,
+            r"values\[1\] must be finite, got nan at step 0, feature 0",
+        ),
         (["a", "b"], {}, TypeError, r"values must hold numbers, got <U1"),
         (np.ones((2, 3, 4)), {}, ValueError, r"values must have shape \(steps,\) or \(steps, features\), got \(2, 3"),
         ([VALUES, VALUES[:, :1]], {}, ValueError, r"the same number of features, got \[1, 2\]"),
@@ -88,7 +98,12 @@ def test_resume_rejects_windows_with_another_horizon(tmp_path):
             ValueError,
             r"same number of steps as values .* got \[19\] steps for \[20\]",
         ),
-        (VALUES, {"targets": [1.0] * 19 + [np.nan]}, ValueError, r"targets must be finite, got nan at step 19"),
+        (
+            VALUES,
+            {"targets": [1.0] * 19 + [np.nan]},
+            ValueError,
+            r"targets must be finite, got nan at step 19",
+        ),
         (
             VALUES[:5],
             {"horizon": 4},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     import keras
 
 CARD_WIDTH = 100  # characters per line
+CHECKS: dict[Callable[[str, object], object], tuple[str, ...]] = {
+    checks.rate: ("input_dropout", "dropout", "output_dropout"),
+    checks.positive_int: ("num_layers", "inputs", "outputs"),
+    checks.positive_int_or_none: ("params", "embedding", "projection", "length"),
+}
+"""Names of fields, also of subclasses, by the function that checks them."""
+
 NOT_REPLACEABLE = ("name", "task", "recipe", "params")  # fields that `replace` does not accept
 
 
@@ -99,12 +107,16 @@ class Configuration:
     stored_as: ClassVar[str | None] = None  # "family" in a preset's config.json; None for the name of the class
 
     def __post_init__(self) -> None:
-        for name in ("input_dropout", "dropout", "output_dropout"):
-            checks.rate(name, getattr(self, name))
+        """Check the fields, and store NumPy's numbers and flags as Python's."""
+        names = {field.name for field in dataclasses.fields(self)}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            is_flag = field.type in (bool, "bool")
+            checks.store(self, **{field.name: checks.flag(field.name, value) if is_flag else checks.to_python(value)})
+        for check, checked in CHECKS.items():
+            checks.store(self, **{name: check(name, getattr(self, name)) for name in checked if name in names})
         for width in self.head_units:
             checks.positive_int("head_units", width)
-        if self.embedding is not None:
-            checks.positive_int("embedding", self.embedding)
 
     @property
     def family(self) -> Family:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import CellSpec
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ class Initialization:
     rule: str = "care"
     scale: float | None = None
     forget_bias: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers, and store NumPy's as Python's."""
+        for name in ("scale", "forget_bias"):
+            value = getattr(self, name)
+            checks.store(self, **{name: None if value is None else checks.number(name, value)})
 
     def arguments(self, cell: CellSpec | list[CellSpec] | tuple[CellSpec, ...]) -> dict[str, Any]:
         """Return the initializers as keyword arguments of `LanguageModel` and `SequenceModel`.

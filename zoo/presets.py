@@ -16,7 +16,7 @@ from deeprnn_keras.training import CosineDecay, GeometricDecay, PlateauDecay, St
 from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
-from deeprnn_keras.zoo.weight_file import read_weights, write_weights
+from deeprnn_keras.zoo.weight_file import check_finite, read_weights, write_weights
 
 if TYPE_CHECKING:
     import keras
@@ -39,8 +39,8 @@ def save_preset(model: keras.Model, directory: PathLike, config: Configuration |
         config: Configuration of the model, as returned by `info`; None for the one it was built from.
 
     Raises:
-        ValueError: If the directory is not empty, if the model has no configuration, or if its weights do not belong to
-            the configuration.
+        ValueError: If the directory is not empty, if the model has no configuration, or if its weights are not finite
+            or do not belong to the configuration.
 
     >>> import tempfile
     >>> from deeprnn_keras import zoo
@@ -60,6 +60,7 @@ def save_preset(model: keras.Model, directory: PathLike, config: Configuration |
             f"model {model.name!r} has {model.count_params():,} parameters, but its configuration describes "
             f"{config.count_params():,}; pass the configuration that the model was built from"
         )
+    check_finite(model)
     directory = checks.new_directory("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
     digest = write_weights(model, directory / WEIGHTS)

@@ -12,7 +12,7 @@ from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
-from deeprnn_keras.zoo.weight_file import write_weights
+from deeprnn_keras.zoo.weight_file import check_finite, write_weights
 
 if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration
@@ -40,6 +40,7 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     config = info(result["model"])
     model = keras.models.load_model(directory / "model.keras", compile=False)
     into.mkdir(parents=True, exist_ok=True)
+    check_finite(model)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])
     record = trained.TrainedWeights(

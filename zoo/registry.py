@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
@@ -59,6 +60,7 @@ def list_models(pattern: str = "*", task: str | None = None, pretrained: bool | 
     ['d2l_gru_2x32', 'd2l_lstm_2x256', 'd2l_rnn_2x32']
     """
     all_models = models()
+    pretrained = None if pretrained is None else checks.flag("pretrained", pretrained)
     if task is not None:
         task = Registry("task", {config.task: config.task for config in all_models})[task]
     return [
@@ -137,6 +139,7 @@ def create_model(name: PathLike, pretrained: bool = False, **overrides: Any) -> 
     >>> zoo.create_model("d2l_gru_2x32").count_params()
     13212
     """
+    pretrained = checks.flag("pretrained", pretrained)
     if not isinstance(name, str) or (name not in models() and presets.is_preset(name)):
         return _from_preset(Path(name), overrides)
     config = info(name, **overrides)

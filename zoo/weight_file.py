@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     import keras
 
 
+def check_finite(model: keras.Model) -> None:
+    """Raise a ValueError if a weight of a model is NaN or infinite."""
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy().astype("float64")).all():
+            raise ValueError(
+                f"model {model.name!r} is not saved: its weight {weight.path} is not finite; load weights of an "
+                "earlier epoch or train it again"
+            )
+
+
 def write_weights(model: keras.Model, path: PathLike, dtype: str = "float32") -> str:
     """Write the weights of a model, by path, to a file in one atomic step, and return the SHA-256 of the file.
 

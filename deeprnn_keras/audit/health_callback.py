@@ -78,11 +78,11 @@ class GradientHealth(keras.callbacks.Callback):
         self.x, self.y, self.layer = x, y, layer
         self.every = checks.positive_int("every", every)
         self.directory = None if directory is None else Path(directory).expanduser()
-        if tensorboard and directory is None:
+        self.tensorboard = checks.flag("tensorboard", tensorboard)
+        if self.tensorboard and directory is None:
             raise ValueError("tensorboard=True requires a directory, got directory=None")
         if self.directory is not None and self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"directory {str(self.directory)!r} is a file; pass a new or existing directory")
-        self.tensorboard = bool(tensorboard)
         self.num_updates = 0
         self.reports: list[tuple[int, HealthReport]] = []
         self.losses: list[float] = []

@@ -60,16 +60,17 @@ def probe_levels(
     >>> [row.level for row in report]
     ['X', 'H^(1)', 'H^(2)']
     """
+    held_out, batch_size = checks.fraction("held_out", held_out), checks.positive_int("batch_size", batch_size)
+    seed = checks.generator_seed("seed", seed)
     extras.import_optional("sklearn", "probe", "probe_levels")
     stack = find_stack(model, layer)
-    held_out = checks.fraction("held_out", held_out)
-    levels, mask = _level_outputs(model, stack, np.asarray(x), checks.positive_int("batch_size", batch_size))
+    levels, mask = _level_outputs(model, stack, np.asarray(x), batch_size)
     targets = np.asarray(target)
     n, steps = levels[0].shape[:2]
     if targets.shape not in ((n,), (n, steps)):
         raise ValueError(f"target must have shape ({n},) or ({n}, {steps}) for this x, got {targets.shape}")
     is_per_step = targets.ndim == 2
-    train, test = _split_steps(mask if is_per_step else _last_valid(mask), held_out, checks.seed("seed", seed))
+    train, test = _split_steps(mask if is_per_step else _last_valid(mask), held_out, seed)
     values = targets if is_per_step else np.repeat(targets[:, None], steps, 1)
     is_classification = targets.dtype.kind in "biuSUO"
     names = ["X", *(f"H^({k})" for k in range(1, len(levels)))]

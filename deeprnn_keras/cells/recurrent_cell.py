@@ -265,6 +265,7 @@ def _signature(equations_class: type[Equations]) -> inspect.Signature:
             field.name,
             parameter.POSITIONAL_OR_KEYWORD,
             default=parameter.empty if field.name == "units" else field.default,
+            annotation=field.type,
         )
         for field in fields(equations_class)
     ]

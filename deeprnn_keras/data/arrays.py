@@ -50,6 +50,11 @@ class ArrayDataset(Batches):
         steps: int | None = None,
     ) -> None:
         batch_size = checks.positive_int("batch_size", batch_size)
+        shuffle = checks.flag("shuffle", shuffle)
+        if y is None and sample_weight is not None:
+            raise ValueError("sample_weight requires y: it weighs the loss of each target, got y=None")
+        for name, value in (("x", x), ("y", y), ("sample_weight", sample_weight)):
+            _check_argument(name, value)
         structure = (x,) if y is None else (x, y) if sample_weight is None else (x, y, sample_weight)
         arrays = tf.nest.map_structure(np.asarray, structure)
         flat = tf.nest.flatten(arrays)
@@ -66,6 +71,18 @@ class ArrayDataset(Batches):
 
         about = {"kind": "arrays", "arrays": fingerprint(*flat), "n": batch_size, "seed": seed}
         super().__init__(plan, [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
+
+
+def _check_argument(name: str, value: ArrayLike) -> None:
+    """Raise a ValueError if an argument holds no arrays, or arrays that TensorFlow cannot batch or would truncate."""
+    if value is None:
+        return
+    arrays = [np.asarray(array) for array in tf.nest.flatten(value)]
+    if not arrays:
+        raise ValueError(f"{name} must have at least 1 row, got {value!r}")
+    for array in arrays:
+        if array.dtype.kind in "cmMO":
+            raise ValueError(f"{name} must hold real numbers or text, got {array.dtype}")
 
 
 def _num_examples(arrays: Sequence[np.ndarray]) -> int:

@@ -67,12 +67,13 @@ class Batches(tf.data.Dataset):
         Raises:
             ValueError: If `epoch` is negative, or if `batch` is outside the epoch.
         """
-        if not 0 <= batch < self._steps or epoch < 0:
+        epoch, batch = checks.non_negative_int("epoch", epoch), checks.non_negative_int("batch", batch)
+        if batch >= self._steps:
             raise ValueError(
-                f"epoch must be at least 0, and batch must be in [0, {self._steps}), because an epoch has "
-                f"{self._steps} batches, got epoch={epoch} and batch={batch}"
+                f"batch must be in [0, {self._steps}), because an epoch has {self._steps} batches, "
+                f"got epoch={epoch} and batch={batch}"
             )
-        self._position = (int(epoch), int(batch))
+        self._position = (epoch, batch)
 
     def epoch_plan(self, epoch: int, first_batch: int = 0) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the plan from a batch to the end of an epoch, one tuple per batch."""
@@ -122,11 +123,6 @@ def fingerprint(*arrays: np.ndarray) -> str:
         digest.update(np.ascontiguousarray(array).data)
     shapes = ", ".join(f"{array.dtype} {array.shape}" for array in arrays[:3])
     return f"{shapes}{' ...' if len(arrays) > 3 else ''} {digest.hexdigest()[:8]}"
-
-
-def to_model_dtype(values: np.ndarray) -> np.ndarray:
-    """Return integers and booleans as int32, and all other numbers as float32."""
-    return values.astype("int32" if values.dtype.kind in "iub" else "float32")
 
 
 def permutation(count: int, seed: int, pass_number: int) -> np.ndarray:

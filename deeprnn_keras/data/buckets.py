@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, Tensor
-from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed, to_model_dtype
+from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed
 from deeprnn_keras.data.bucket_plan import bucket_boundaries, bucket_plan
+from deeprnn_keras.data.values import Locate, check_all, numeric_array, to_model_dtype
 
 
 class BucketedDataset(Batches):
@@ -109,6 +110,7 @@ class BucketedDataset(Batches):
         steps: int | None = None,
     ) -> None:
         batch_size = checks.positive_int("batch_size", batch_size)
+        masks, shuffle = checks.flags(masks=masks, shuffle=shuffle)
         values, lengths = _concatenate_sequences(sequences)
         outputs, per_step = _per_sequence_or_step("targets", targets, lengths)
         if num_classes is not None:
@@ -128,7 +130,7 @@ class BucketedDataset(Batches):
             "buckets": " ".join(map(str, bucket_ends)),
             "n": batch_size,
             "padding": padding_value.item(),
-            "masks": bool(masks),
+            "masks": masks,
             "seed": seed,
         }
         signature = [tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64)]
@@ -139,29 +141,9 @@ class BucketedDataset(Batches):
 # === Arrays from arguments ===
 
 
-def _numeric_array(name: str, number: int, value: ArrayLike) -> np.ndarray:
-    """Return one sequence, or its targets or weights, as an array of numbers."""
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of unequal length
-        array = None
-    if array is None or array.dtype.kind not in "biuf":
-        raise ValueError(f"{name}[{number}] must be an array of numbers, got {str(value)[:60]!r}")
-    return array
-
-
-def _checked_dtype(name: str, values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Return `to_model_dtype(values)` if no value overflows and all are finite."""
-    with np.errstate(over="ignore"):  # values that overflow float32 become inf, which is rejected below
-        converted = to_model_dtype(values)
-    invalid = ~np.isfinite(converted) if converted.dtype == "float32" else converted != values
-    _check_all(name, f"finite numbers in the range of {converted.dtype}", invalid, values, lengths)
-    return converted
-
-
 def _concatenate_sequences(sequences: Iterable[ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
     """Return (all sequences concatenated, their lengths) after checking their shapes and values."""
-    arrays = [_numeric_array("sequences", number, sequence) for number, sequence in enumerate(sequences)]
+    arrays = [numeric_array(f"sequences[{number}]", sequence) for number, sequence in enumerate(sequences)]
     if not arrays:
         raise ValueError("sequences must contain at least 1 sequence, got none")
     for number, array in enumerate(arrays):
@@ -174,7 +156,7 @@ def _concatenate_sequences(sequences: Iterable[ArrayLike]) -> tuple[np.ndarray, 
                 + (f" and {arrays[0].shape} for sequences[0]" if number else "")
             )
     lengths = np.array([len(array) for array in arrays], "int64")
-    return _checked_dtype("sequences", np.concatenate(arrays), lengths), lengths
+    return to_model_dtype("sequences", np.concatenate(arrays), _locate(lengths)), lengths
 
 
 def _per_sequence_or_step(
@@ -194,7 +176,7 @@ def _per_sequence_or_step(
     entries = list(values) if array is None else list(array) if array.ndim else []
     if len(entries) != len(lengths):
         raise ValueError(f"{name} must have one entry per sequence ({len(lengths)}), got {len(entries)}")
-    parts = [_numeric_array(name, number, entry) for number, entry in enumerate(entries)]
+    parts = [numeric_array(f"{name}[{number}]", entry) for number, entry in enumerate(entries)]
     per_step = (array is None or array.dtype == object) and any(part.ndim for part in parts)
     for number, (part, length) in enumerate(zip(parts, lengths, strict=True)):
         if not per_step and part.ndim > 1:
@@ -209,7 +191,7 @@ def _per_sequence_or_step(
                 f"{f' and {parts[0].shape} for sequence 0' if number else ''}; pass an array for {name} per sequence"
             )
     joined = np.concatenate(parts) if per_step else np.stack(parts)
-    return _checked_dtype(name, joined, lengths if per_step else None), per_step
+    return to_model_dtype(name, joined, _locate(lengths if per_step else None)), per_step
 
 
 def _sample_weights(
@@ -226,7 +208,7 @@ def _sample_weights(
             f"for targets per {'step' if per_step else 'sequence'}, got "
             f"{'numbers per step' if weights_per_step else f'shape {values.shape}'}"
         )
-    _check_all("weights", "at least 0", values < 0, values, lengths if weights_per_step else None)
+    check_all("weights", "at least 0", values < 0, values, _locate(lengths if weights_per_step else None))
     values = (values if weights_per_step or not per_step else np.repeat(values, lengths)).astype("float32")
     largest = np.maximum.reduceat(values, np.cumsum(lengths) - lengths) if per_step else values
     if not largest.all():
@@ -253,35 +235,27 @@ def _check_padding_is_unique(values: np.ndarray, padding: np.generic, lengths: n
     if len(rows):
         raise ValueError(
             f"padding must differ from every real step, because a mask derived from it would exclude the step, got "
-            f"padding={padding}, which equals {_describe_row(rows[0], lengths)} ({len(rows)} steps in total); use "
+            f"padding={padding}, which equals {_locate(lengths)(rows[0])} ({len(rows)} steps in total); use "
             "another padding or masks=True"
         )
 
 
 def _check_classes(values: np.ndarray, num_classes: int, lengths: np.ndarray | None) -> None:
     invalid = (values < 0) | (values >= num_classes) | (values != np.floor(values))
-    _check_all("targets", f"class indices in [0, num_classes={num_classes})", invalid, values, lengths)
+    # values of weight 0 are checked too, since 0 times NaN is NaN
+    check_all("targets", f"class indices in [0, num_classes={num_classes})", invalid, values, _locate(lengths))
 
 
-def _check_all(name: str, supported: str, invalid: np.ndarray, values: np.ndarray, lengths: np.ndarray | None) -> None:
-    """Raise a ValueError that locates the first invalid value, if there is one.
+def _locate(lengths: np.ndarray | None) -> Locate:
+    """Return the function that describes a row of concatenated sequences of `lengths`, or for None of sequences."""
 
-    Values of weight 0 are checked too, since 0 times NaN is NaN.
-    """
-    rows, columns = np.nonzero(invalid.reshape(len(invalid), -1))
-    if len(rows):
-        raise ValueError(
-            f"{name} must be {supported}, but {len(rows)} are not: the first is "
-            f"{values.reshape(len(values), -1)[rows[0], columns[0]]} at {_describe_row(rows[0], lengths)}"
-        )
+    def locate(row: int) -> str:
+        if lengths is None:
+            return f"sequence {row}"
+        number = int(np.searchsorted(np.cumsum(lengths), row, side="right"))
+        return f"sequence {number}, step {row - lengths[:number].sum()}"
 
-
-def _describe_row(row: int, lengths: np.ndarray | None) -> str:
-    """Return the sequence and the step of a row of concatenated sequences; without `lengths`, a row is a sequence."""
-    if lengths is None:
-        return f"sequence {row}"
-    number = int(np.searchsorted(np.cumsum(lengths), row, side="right"))
-    return f"sequence {number}, step {row - lengths[:number].sum()}"
+    return locate
 
 
 # === Batches ===

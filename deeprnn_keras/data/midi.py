@@ -11,6 +11,7 @@ import numpy as np
 from deeprnn_keras import checks, extras
 from deeprnn_keras._types import ArrayLike, PathLike
 from deeprnn_keras.data.music import FRAMES_PER_QUARTER, LOWEST_NOTE
+from deeprnn_keras.data.values import numeric_array
 
 TICKS_PER_QUARTER = 480
 VELOCITY = 72  # in [1, 127]; corresponds to mezzo-forte
@@ -44,8 +45,8 @@ def write_midi(
     >>> roll = np.zeros((8, 88)); roll[:, [39, 43, 46]] = 1                      # C major, four quarters
     >>> write_midi(roll, pathlib.Path(tempfile.mkdtemp()) / "chord.mid")
     """
-    roll = np.asarray(roll)
-    if roll.ndim != 2 or not len(roll) or lowest < 0 or lowest + roll.shape[1] > 128:
+    roll, lowest = numeric_array("roll", roll), checks.non_negative_int("lowest", lowest)
+    if roll.ndim != 2 or not len(roll) or lowest + roll.shape[1] > 128:
         raise ValueError(
             f"roll must have shape (T, K) with T at least 1 and MIDI notes from lowest to lowest + K - 1 in [0, 127], "
             f"got shape {roll.shape} and lowest={lowest}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
@@ -41,6 +42,7 @@ def sequential_mnist(path: PathLike | None = None, permuted: bool = False) -> Se
     >>> sequential_mnist(path).train.series[0].shape
     (784, 1)
     """
+    permuted = checks.flag("permuted", permuted)
     path = _download() if path is None else Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"MNIST file {str(path)!r} does not exist; download it from {URL}")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from deeprnn_keras import extras
+from deeprnn_keras import checks, extras
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
 
@@ -63,9 +63,11 @@ def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) 
     >>> len(data.train), len(data.validation), len(data.test)
     (300, 32, 32)
     """
+    frames_per_quarter = checks.positive_int("frames_per_quarter", frames_per_quarter)
+    keys = checks.positive_int("keys", keys)
     if frames_per_quarter not in (1, 2, 4):
         raise ValueError(f"frames_per_quarter must be 1, 2, or 4, got {frames_per_quarter!r}")
-    if keys not in range(1, 13):
+    if keys > 12:
         raise ValueError(f"keys must be an integer from 1 to 12, got {keys!r}")
     directory = extras.package_directory("music21", "data", "Reading the Bach chorales") / CHORALES
     works: dict[str, list[np.ndarray]] = {}  # chorales by catalogue number

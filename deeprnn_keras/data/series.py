@@ -132,7 +132,7 @@ def adding_problem(examples: int, steps: int, seed: int | None = None) -> tuple[
     examples, steps = checks.positive_int("examples", examples), checks.positive_int("steps", steps)
     if steps < 2:
         raise ValueError(f"steps must be at least 2, one for each mark, got {steps}")
-    rng = np.random.default_rng(checks.seed("seed", seed))
+    rng = np.random.default_rng(checks.generator_seed("seed", seed))
     numbers, marks = rng.random((examples, steps), "float32"), np.zeros((examples, steps), "float32")
     rows = np.arange(examples)
     for low, high in ((0, steps // 2), (steps // 2, steps)):
@@ -152,5 +152,6 @@ def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> Se
     >>> len(adding_split(steps=10, train=8, test=2).test)
     2
     """
+    train, test = checks.positive_int("train", train), checks.positive_int("test", test)
     parts = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
     return SeriesSplit(*(LabeledSeries(list(x), y) for x, y in parts), name=f"adding problem, T {steps}")

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, Tensor
-from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed, to_model_dtype
+from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed
 from deeprnn_keras.data.stream_plan import fixed_length_plan, random_length_plan
+from deeprnn_keras.data.values import numeric_array, to_model_dtype
 
 
 class TBPTTDataset(Batches):
@@ -70,6 +71,8 @@ class TBPTTDataset(Batches):
         steps: int | None = None,
     ) -> None:
         batch_size, length = checks.positive_int("batch_size", batch_size), checks.positive_int("bptt", bptt)
+        reset_mask, random_bptt = checks.flags(reset_mask=reset_mask, random_bptt=random_bptt)
+        seed = checks.seed("seed", seed)
         pieces = _pieces(stream)
         lookahead = int(targets is None)
         target_pieces = None if targets is None else _target_pieces(targets, pieces)
@@ -81,15 +84,15 @@ class TBPTTDataset(Batches):
         else:
             seed = None
             plan = fixed_length_plan([len(piece) - lookahead for piece in pieces], batch_size, length, lookahead)
-        inputs = to_model_dtype(np.concatenate(pieces))
-        outputs = inputs[1:] if target_pieces is None else to_model_dtype(np.concatenate(target_pieces))
-        self.bptt, self.random_bptt = length, bool(random_bptt)
+        inputs = _concatenate("stream", pieces)
+        outputs = inputs[1:] if target_pieces is None else _concatenate("targets", target_pieces)
+        self.bptt, self.random_bptt = length, random_bptt
         about = {
             "kind": "streams",
             "stream": fingerprint(inputs),
             "n": batch_size,
             "T": length,
-            "random T": bool(random_bptt),
+            "random T": random_bptt,
             "targets": "the next step" if target_pieces is None else fingerprint(outputs),
             "seed": seed,
         }
@@ -127,15 +130,22 @@ class TBPTTDataset(Batches):
         return np.array([length for _, length, _ in self.epoch_plan(epoch)])
 
 
-def _arrays(values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
-    """Return one array for an array or a list of numbers, and one array per entry for a list of arrays."""
-    arrays = [np.asarray(piece) for piece in values] if isinstance(values, (list, tuple)) else [np.asarray(values)]
-    return [np.asarray(values)] if arrays and all(array.ndim == 0 for array in arrays) else arrays
+def _arrays(name: str, values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
+    """Return a list of arrays as arrays, and an array or a list of numbers as one array."""
+    several = isinstance(values, (list, tuple)) and any(np.ndim(entry) > 0 for entry in values)
+    if isinstance(values, (list, tuple)) and not values:
+        return []
+    return [numeric_array(name, piece) for piece in (values if several else [values])]
+
+
+def _concatenate(name: str, pieces: list[np.ndarray]) -> np.ndarray:
+    """Return the steps of all pieces as int32 or float32."""
+    return to_model_dtype(name, np.concatenate(pieces), lambda row: f"step {row}")
 
 
 def _pieces(stream: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
     """Return a stream as a list of arrays, one per piece."""
-    pieces = _arrays(stream)
+    pieces = _arrays("stream", stream)
     for number, piece in enumerate(pieces):
         if piece.ndim not in (1, 2) or piece.shape[1:] != pieces[0].shape[1:]:
             raise ValueError(
@@ -151,7 +161,7 @@ def _pieces(stream: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
 
 def _target_pieces(targets: ArrayLike | Sequence[ArrayLike], pieces: list[np.ndarray]) -> list[np.ndarray]:
     """Return targets as a list of arrays with one row per step of each piece."""
-    arrays = _arrays(targets)
+    arrays = _arrays("targets", targets)
     found, expected = [len(array) for array in arrays], [len(piece) for piece in pieces]
     if found != expected:
         raise ValueError(f"targets must have one row per step of each piece of stream, {expected}, got {found}")
@@ -160,6 +170,8 @@ def _target_pieces(targets: ArrayLike | Sequence[ArrayLike], pieces: list[np.nda
 
 def _check_ids(pieces: list[np.ndarray], num_symbols: int) -> None:
     for number, piece in enumerate(pieces):
+        if piece.dtype.kind not in "iu":
+            raise ValueError(f"ids must be integers for num_symbols={num_symbols}, got {piece.dtype} in piece {number}")
         invalid = np.flatnonzero((piece < 0) | (piece >= num_symbols))
         if len(invalid):
             raise ValueError(

@@ -71,6 +71,11 @@ class Vocabulary:
     unit: str = "character"
 
     def __init__(self, symbols: str) -> None:
+        if not isinstance(symbols, str):
+            raise ValueError(
+                f"symbols must be a string of different characters, got {symbols!r}; use WordVocabulary for a list of "
+                "words"
+            )
         duplicates = [symbol for symbol, count in Counter(symbols).items() if count > 1]
         if duplicates or not symbols:
             raise ValueError(
@@ -125,8 +130,24 @@ class Vocabulary:
         return self._order[positions[known]].astype("int32")
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
-        """Return the text of ids."""
-        return "".join(self.symbols[int(i)] for i in ids)
+        """Return the text of ids.
+
+        Raises:
+            ValueError: If an id is not an integer in [0, V).
+        """
+        return "".join(self.symbols[i] for i in checked_ids(ids, len(self)))
+
+
+def checked_ids(ids: Iterable[int] | np.ndarray, size: int) -> list[int]:
+    """Return ids as a list.
+
+    Raises:
+        ValueError: If an id is not an integer in [0, size).
+    """
+    array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+    if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= size):
+        raise ValueError(f"ids must be integers in [0, {size}), the size of the vocabulary, got {str(array)[:60]}")
+    return array.tolist()
 
 
 def check_unknown(unknown: str) -> None:

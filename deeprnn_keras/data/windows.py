@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, Tensor
+from deeprnn_keras.data.values import token_ids
 
 if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
@@ -47,7 +48,8 @@ def token_windows(
 
     Raises:
         TypeError: If the ids are not integers. Use `series_windows` for real-valued series.
-        ValueError: If no piece has `length` + 1 tokens.
+        ValueError: If no piece has `length` + 1 tokens, a piece does not have shape (tokens,), or an id is not in
+            [0, 2**31).
 
     >>> import numpy as np
     >>> from deeprnn_keras import token_windows
@@ -61,14 +63,17 @@ def token_windows(
 
     length = checks.positive_int("length", length)
     batch_size = checks.positive_int("batch_size", batch_size)
-    id_pieces = [_ids(piece) for piece in pieces]
+    shuffle = checks.flag("shuffle", shuffle)
+    if not isinstance(pieces, Iterable):
+        raise TypeError(f"pieces must be a list of arrays of ids, each of shape (tokens,), got {pieces!r}")
+    id_pieces = [token_ids("pieces", piece) for piece in pieces]
     starts = window_starts([len(piece) for piece in id_pieces], length, stride)
     if not len(starts):
         raise ValueError(
             f"pieces must have at least {length + 1} tokens for one window of length={length} and its targets, got at "
             f"most {max(map(len, id_pieces), default=0)} in {len(id_pieces)} pieces; pass more text or reduce length"
         )
-    ids = np.concatenate(id_pieces).astype("int32")
+    ids = np.concatenate(id_pieces)
     tokens, within = tf.constant(ids), tf.range(length + 1, dtype=tf.int64)
     seed = resolve_seed(seed) if shuffle else None
 
@@ -142,6 +147,7 @@ def series_windows(
     length = checks.positive_int("length", length)
     batch_size = checks.positive_int("batch_size", batch_size)
     horizon = checks.positive_int("horizon", horizon)
+    shuffle = checks.flag("shuffle", shuffle)
     inputs = _series("values", values)
     outputs = inputs if targets is None else _series("targets", targets)
     lengths, target_lengths = [len(series) for series in inputs], [len(series) for series in outputs]
@@ -194,14 +200,6 @@ def _window_plan(starts: np.ndarray, batch_size: int, seed: int | None) -> Calla
     return plan
 
 
-def _ids(piece: ArrayLike) -> np.ndarray:
-    """Return a piece as an array of ids."""
-    ids = np.asarray(piece)
-    if ids.size and ids.dtype.kind not in "iu":
-        raise TypeError(f"pieces must hold integer ids, got {ids.dtype}; use series_windows for real-valued series")
-    return ids.astype("int32")
-
-
 def _series(name: str, values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
     """Return series as finite float32 arrays (steps, d) with the same d."""
     several = isinstance(values, (list, tuple)) and not all(np.ndim(entry) == 0 for entry in values)
@@ -221,12 +219,13 @@ def _check_series(name: str, array: np.ndarray) -> None:
         raise TypeError(f"{name} must hold numbers, got {array.dtype}")
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must have shape (steps,) or (steps, features), got {array.shape}")
-    invalid = np.argwhere(~np.isfinite(array))
+    with np.errstate(over="ignore"):  # numbers that overflow float32 become infinite
+        invalid = np.argwhere(~np.isfinite(array.astype("float32")))
     if len(invalid):
         position = ", ".join(f"{axis} {index}" for axis, index in zip(("step", "feature"), invalid[0], strict=False))
-        raise ValueError(
-            f"{name} must be finite, got {array[tuple(invalid[0])]} at {position}; fill or drop missing values"
-        )
+        value = array[tuple(invalid[0])]
+        supported = "in the range of float32" if np.isfinite(value) else "finite"
+        raise ValueError(f"{name} must be {supported}, got {value} at {position}; fill or drop missing values")
 
 
 def window_starts(lengths: Sequence[int], length: int, stride: int | None = None) -> np.ndarray:

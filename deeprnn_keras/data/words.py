@@ -11,7 +11,7 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary, check_unknown, describe_unknown
+from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary, check_unknown, checked_ids, describe_unknown
 
 UNKNOWN, END_OF_LINE, PADDING = "<unk>", "<eos>", "<pad>"
 
@@ -52,6 +52,8 @@ class WordVocabulary:
     unit: str = "word"
 
     def __init__(self, words: Iterable[str]) -> None:
+        if isinstance(words, str):
+            raise ValueError(f"words must be a list of strings, got the string {words[:60]!r}; pass words.split()")
         self.words = tuple(words)
         duplicates = [word for word, count in Counter(self.words).items() if count > 1]
         invalid = [word for word in self.words if not isinstance(word, str) or len(word.split()) != 1]
@@ -74,6 +76,7 @@ class WordVocabulary:
             end_of_line: Whether "<eos>" is added, to represent the end of a line.
             padding: Whether "<pad>" is added, with id 0, to pad texts.
         """
+        end_of_line, padding = checks.flags(end_of_line=end_of_line, padding=padding)
         special = [*([PADDING] if padding else []), UNKNOWN, *([END_OF_LINE] if end_of_line else [])]
         counts: Counter[str] = Counter()
         for part in [text] if isinstance(text, str) else text:
@@ -134,7 +137,7 @@ class WordVocabulary:
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """Return the text of ids: words separated by spaces, with a line break for "<eos>"."""
-        text = " ".join(self.words[int(i)] for i in ids)
+        text = " ".join(self.words[i] for i in checked_ids(ids, len(self)))
         return text.replace(f" {END_OF_LINE} ", "\n").replace(f" {END_OF_LINE}", "\n").replace(f"{END_OF_LINE} ", "\n")
 
 
@@ -170,7 +173,7 @@ class ByteVocabulary:
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """Return the text of ids. Bytes that are not valid UTF-8 become U+FFFD."""
-        return bytes(int(i) for i in ids).decode("utf-8", "replace")
+        return bytes(checked_ids(ids, self.symbols)).decode("utf-8", "replace")
 
 
 def deserialize_vocabulary(value: VocabularyLike) -> TextVocabulary | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -46,7 +46,11 @@ class Equations(ABC):
     keep_bias: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", checks.positive_int("units", self.units))
+        """Check `units` and all fields of type bool."""
+        checks.store(self, units=checks.positive_int("units", self.units))
+        for field in fields(self):
+            if field.type in (bool, "bool"):
+                checks.store(self, **{field.name: checks.flag(field.name, getattr(self, field.name))})
 
     @abstractmethod
     def maps(self, input_dim: int) -> Sequence[NamedMap]:

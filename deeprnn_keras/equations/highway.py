@@ -43,10 +43,11 @@ class RecurrentHighway(Equations):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "depth", checks.positive_int("depth", self.depth))
-        object.__setattr__(self, "coupled", bool(self.coupled))
-        bias = checks.number("transform_bias", self.transform_bias)
-        object.__setattr__(self, "transform_bias", bias)
+        checks.store(
+            self,
+            depth=checks.positive_int("depth", self.depth),
+            transform_bias=checks.number("transform_bias", self.transform_bias),
+        )
 
     def layer_blocks(self, layer: int) -> tuple[str, ...]:
         """Return the names of the blocks of highway layer `layer`, 1 to D."""

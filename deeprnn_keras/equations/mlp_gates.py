@@ -43,7 +43,7 @@ class MLPGates(Equations):
         super().__post_init__()
         widths = (self.units,) if self.gate_units is None else self.gate_units
         widths = widths if isinstance(widths, (list, tuple)) else (widths,)
-        object.__setattr__(self, "gate_units", tuple(checks.positive_int("gate_units", k) for k in widths))
+        checks.store(self, gate_units=tuple(checks.positive_int("gate_units", k) for k in widths))
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:

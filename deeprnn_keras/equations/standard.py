@@ -26,10 +26,6 @@ class StandardEquations(Equations):
 
     gates: ClassVar[tuple[str, ...]] = ("candidate",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "use_bias", bool(self.use_bias))
-
     @override
     def maps(self, input_dim: int) -> Sequence[NamedMap]:
         bias = "bias" if self.use_bias else None
@@ -78,10 +74,6 @@ class GRUEquations(StandardEquations):
     gates = ("update", "reset", "candidate")
     keep_gates: ClassVar[dict[str, int]] = {"update": 1}
     activations: ClassVar[dict[str, str]] = {"activation": "tanh", "recurrent_activation": "sigmoid"}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "reset_after", bool(self.reset_after))
 
     @override
     def maps(self, input_dim: int) -> Sequence[NamedMap]:

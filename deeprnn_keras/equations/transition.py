@@ -41,8 +41,7 @@ class Transition(Equations):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "depth", checks.positive_int("depth", self.depth))
-        object.__setattr__(self, "shortcut", bool(self.shortcut))
+        checks.store(self, depth=checks.positive_int("depth", self.depth))
 
     def stage_blocks(self, stage: int) -> tuple[str, ...]:
         """Return the names of the blocks of stage `stage`, 1 to D."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from deeprnn_keras import checks, progress
 from deeprnn_keras._types import ArrayLike
-from deeprnn_keras.generation.stepwise import with_state, zero_state
+from deeprnn_keras.data.values import numeric_array
+from deeprnn_keras.generation.stepwise import checked_logits, with_state, zero_state
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +47,8 @@ def generate_notes(
         The start and its continuation, (T + length, K), float32.
 
     Raises:
-        ValueError: If an argument is out of range, or if `start` is not a roll of K notes.
+        ValueError: If an argument is out of range, if `start` is not a roll of K notes, or if the outputs of the model
+            are not finite.
 
     >>> import numpy as np
     >>> from deeprnn_keras import SequenceModel
@@ -56,20 +58,26 @@ def generate_notes(
     (10, 88)
     """
     length = checks.positive_int("length", length)
+    notes = checks.positive_int_or_none("notes", notes)
     temperature = checks.positive("temperature", temperature)
-    start, num_keys = np.asarray(start, "float32"), model.output_shape[-1]
+    rng = np.random.default_rng(checks.generator_seed("seed", seed))
+    start, num_keys = numeric_array("start", start).astype("float32"), model.output_shape[-1]
     if start.ndim != 2 or not len(start) or start.shape[1] != num_keys:
         raise ValueError(f"start must be a piano roll (T, {num_keys}) with T at least 1, got shape {start.shape}")
     if np.any((start != 0) & (start != 1)):
         raise ValueError(f"start must contain 0 and 1 only, got values from {start.min()} to {start.max()}")
-    if notes is not None and checks.positive_int("notes", notes) > num_keys:
+    if notes is not None and notes > num_keys:
         raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
-    stepper, rng = with_state(model), np.random.default_rng(seed)
+    stepper = with_state(model)
     state, inputs, frames = zero_state(stepper, 1), start, []
     for _ in progress.tracked(range(length), length):
         logits, *state = stepper.predict_on_batch([inputs[None], *state])
-        scaled = np.asarray(logits[0, -1], "float64") / temperature
-        frames.append(_draw(scaled, rng) if notes is None else _draw_notes(scaled, notes, rng))
+        frame_logits = checked_logits(model, logits[0, -1])
+        with np.errstate(over="ignore"):  # at temperatures near 0, logits become infinite
+            if notes is None:
+                frames.append(_draw(frame_logits / temperature, rng))
+            else:  # only differences between logits matter
+                frames.append(_draw_notes((frame_logits - frame_logits.max()) / temperature, notes, rng))
         inputs = frames[-1][None]
     return np.concatenate([start, frames])
 
@@ -82,11 +90,11 @@ def _draw(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _draw_notes(logits: np.ndarray, notes: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a frame with a given number of notes, key by key given the number of remaining notes (Chen & Liu 1997).
 
-    total[i, j] is a sum over all subsets of j keys with indices i or higher: the sum of the products of their odds.
+    total[i, j] is a sum over all subsets of j keys with indices i or higher: the sum of the products of their odds. The
+    largest logit is 0.
     """
     num_keys = len(logits)
-    # the distribution depends only on ratios of odds
-    odds = np.exp(np.clip(logits - logits.max(), -MAX_LOGIT_DIFFERENCE, 0))
+    odds = np.exp(np.maximum(logits, -MAX_LOGIT_DIFFERENCE))
     total = np.zeros((num_keys + 1, notes + 1))
     total[:, 0] = 1
     for key in reversed(range(num_keys)):

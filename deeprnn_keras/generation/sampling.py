@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeprnn_keras import checks, progress
-from deeprnn_keras.generation.stepwise import with_state, zero_state
+from deeprnn_keras.generation.stepwise import checked_logits, with_state, zero_state
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,8 @@ def generate(
         The prompt, without skipped symbols, and its continuation.
 
     Raises:
-        ValueError: If an argument is out of range, or if the prompt is empty or has unknown symbols.
+        ValueError: If an argument is out of range, if the prompt is empty or has unknown symbols, or if the outputs of
+            the model are not finite.
 
     >>> from deeprnn_keras import LanguageModel, generate
     >>> from deeprnn_keras.data import Vocabulary
@@ -52,21 +53,24 @@ def generate(
     """
     length = checks.positive_int("length", length)
     temperature = checks.positive("temperature", temperature)
+    rng = np.random.default_rng(checks.generator_seed("seed", seed))
     if not prompt:
         raise ValueError("prompt must have at least 1 character, got ''")
     ids = vocabulary.encode(prompt, unknown)
     if not len(ids):
         raise ValueError(f"prompt must have at least 1 symbol of the model's vocabulary, got {prompt!r}")
-    stepper, rng = with_state(model), np.random.default_rng(seed)
+    stepper = with_state(model)
     generated: list[int] = []
     state, inputs = zero_state(stepper, 1), ids
     for _ in progress.tracked(range(length), length):
         logits, *state = stepper.predict_on_batch([inputs[None], *state])
-        generated.append(_draw(logits[0, -1], temperature, rng))
+        generated.append(_draw(checked_logits(model, logits[0, -1]), temperature, rng))
         inputs = np.array(generated[-1:], "int32")
     return vocabulary.decode([*ids, *generated])
 
 
 def _draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
     # Gumbel-max trick: the index of the largest of logits + noise is a draw from the softmax
-    return int(np.argmax(np.asarray(logits, "float64") / temperature + rng.gumbel(size=len(logits))))
+    with np.errstate(over="ignore"):  # at temperatures near 0, all but the largest logits become -inf
+        scaled = (logits - logits.max()) / temperature
+    return int(np.argmax(scaled + rng.gumbel(size=len(logits))))

@@ -11,6 +11,7 @@ import numpy as np
 
 from deeprnn_keras import progress
 from deeprnn_keras._types import ArrayLike
+from deeprnn_keras.data.values import token_ids
 
 CONTEXT = 128  # steps at the start of a window that only update the states
 HOP = 384  # following steps, whose targets are counted
@@ -60,9 +61,10 @@ def score(
         on_batch: Function that is called with (number of finished batches, number of batches) after each batch.
 
     Raises:
+        TypeError: If the ids are not integers.
         ValueError: If no piece has at least two symbols.
     """
-    windows = [window for piece in pieces for window in _windows(np.asarray(piece))]
+    windows = [window for piece in pieces for window in _windows(token_ids("pieces", piece))]
     if not windows:
         raise ValueError("pieces must contain a text of at least 2 symbols, got none; there is nothing to predict")
     x, y, counted = (np.stack(column) for column in zip(*windows, strict=True))

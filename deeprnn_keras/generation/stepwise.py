@@ -64,6 +64,20 @@ def with_state(model: keras.Model) -> keras.Model:
     return stepper
 
 
+def checked_logits(model: keras.Model, logits: np.ndarray) -> np.ndarray:
+    """Return logits as float64 if symbols can be drawn from them.
+
+    Raises:
+        ValueError: If they contain NaN or infinity, as those of a model whose weights are not finite do.
+    """
+    if not np.isfinite(logits.max()):  # -inf among the others excludes a symbol; NaN is the maximum of any array
+        raise ValueError(
+            f"model {model.name!r} cannot generate: its outputs are not finite, because its weights are not, or "
+            "because activations overflow; load weights of an earlier epoch or train it again"
+        )
+    return np.asarray(logits, "float64")
+
+
 def zero_state(stepper: keras.Model, batch_size: int) -> list[np.ndarray]:
     """Return the initial state of a model made by `with_state`: a flat list of arrays of zeros."""
     return [np.zeros((batch_size, tensor.shape[1]), "float32") for tensor in stepper.inputs[1:]]

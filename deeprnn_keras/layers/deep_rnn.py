@@ -25,6 +25,7 @@ from deeprnn_keras._types import (
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
 from deeprnn_keras.layers import arguments
+from deeprnn_keras.layers.call_arguments import check_mask, check_real
 from deeprnn_keras.layers.carried_state import CarriedState, ResetStatesWithMetrics
 from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache
 from deeprnn_keras.layers.recurrent_layer import (
@@ -260,9 +261,11 @@ class DeepRNN(keras.layers.Layer):
         self.activations = self._activations("activation", activation)
         self.recurrent_activations = self._activations("recurrent_activation", recurrent_activation)
         self.connection = stack.check_connection(connection, self.units)
-        self.bidirectional = bool(bidirectional)
+        self.bidirectional, self.go_backwards, self.remat = checks.flags(
+            bidirectional=bidirectional, go_backwards=go_backwards, remat=remat
+        )
         self.dropout = checks.rate("dropout", dropout)
-        self.use_bias, self.reset_after = bool(use_bias), bool(reset_after)
+        self.use_bias, self.reset_after = checks.flags(use_bias=use_bias, reset_after=reset_after)
         self.recurrent_dropout = checks.rate("recurrent_dropout", recurrent_dropout)
         self.kernel_initializer = arguments.initializer("kernel_initializer", kernel_initializer)
         self.recurrent_initializer = arguments.initializer("recurrent_initializer", recurrent_initializer)
@@ -273,15 +276,17 @@ class DeepRNN(keras.layers.Layer):
         self.kernel_constraint = arguments.constraint("kernel_constraint", kernel_constraint)
         self.recurrent_constraint = arguments.constraint("recurrent_constraint", recurrent_constraint)
         self.bias_constraint = arguments.constraint("bias_constraint", bias_constraint)
-        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
-        self.return_all_layers, self.stateful = bool(return_all_layers), bool(stateful)
+        self.return_sequences, self.return_state, self.return_all_layers, self.stateful = checks.flags(
+            return_sequences=return_sequences,
+            return_state=return_state,
+            return_all_layers=return_all_layers,
+            stateful=stateful,
+        )
         self.dilation = arguments.dilation(
             dilation, self.num_layers, return_state=self.return_state, stateful=self.stateful
         )
         self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
-        self.go_backwards = bool(go_backwards)
         self.implementation = checks.one_of("implementation", implementation, selection.argument_values())
-        self.remat = bool(remat)
         self.set_activation_regularization(ar, tar)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
@@ -416,14 +421,14 @@ class DeepRNN(keras.layers.Layer):
         reset_mask: Tensor | None = None,
         training: bool = False,
     ) -> Nested:
+        attached_mask = _compat.keras_mask(sequences)
         if mask is None:  # Keras passes an attached mask to `call` only if x is the only tensor argument
-            mask = _compat.keras_mask(sequences)
-        self._check_sequences(sequences.shape)
+            mask = attached_mask
+        self._check_inputs(sequences, None if mask is attached_mask else mask, reset_mask)
         sequences = ops.cast(sequences, self.compute_dtype)
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         states = unpack_state(initial_state, self.state_size, sequences.shape[0])
-        self._check_reset_mask(reset_mask)
         if self.stateful and initial_state is None:
             states = self.carried_state.read(ops.shape(sequences)[0], reset_mask, training)
         implementation = self._stack_implementation(training)
@@ -585,9 +590,8 @@ class DeepRNN(keras.layers.Layer):
         training: bool = False,
     ) -> Nested:
         """Check symbolic inputs and return symbolic outputs; Keras does not run `call` on symbolic inputs."""
-        self._check_sequences(sequences.shape)
+        self._check_inputs(sequences, mask, reset_mask)
         unpack_state(initial_state, self.state_size, sequences.shape[0])
-        self._check_reset_mask(reset_mask)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
     @override
@@ -606,6 +610,14 @@ class DeepRNN(keras.layers.Layer):
         if not self.return_state:
             return shape
         return (shape, *pack_state([[(n, size) for size in sizes] for sizes in self.state_size]))
+
+    def _check_inputs(self, sequences: Tensor, mask: Tensor | None, reset_mask: Tensor | None) -> None:
+        """Raise a ValueError if the arguments of the call are not supported."""
+        self._check_sequences(sequences.shape)
+        check_real(self.name, sequences)
+        if mask is not None:
+            check_mask(self.name, "mask", mask, sequences)
+        self._check_reset_mask(reset_mask, sequences)
 
     def _check_sequences(self, shape: Shape) -> None:
         """Raise a ValueError if inputs of this shape are not supported."""
@@ -632,7 +644,7 @@ class DeepRNN(keras.layers.Layer):
     def _has_other_batch_size(self, batch_size: int) -> bool:
         return self.built and batch_size != self.batch_size
 
-    def _check_reset_mask(self, reset_mask: Tensor | None) -> None:
+    def _check_reset_mask(self, reset_mask: Tensor | None, sequences: Tensor) -> None:
         """Raise a ValueError if `reset_mask` is not supported."""
         if reset_mask is None:
             return
@@ -645,6 +657,7 @@ class DeepRNN(keras.layers.Layer):
         if len(reset_mask.shape) != 1 or dtype != "bool":
             shape = tuple(reset_mask.shape)
             raise ValueError(f"{self.name}: reset_mask must be bool of shape (n,), got {dtype} of shape {shape}")
+        check_mask(self.name, "reset_mask", reset_mask, sequences, axes=1)
 
     @override
     def get_config(self) -> Config:

@@ -16,6 +16,7 @@ from deeprnn_keras.equations import Blocks
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import LayerCall, Traits
 from deeprnn_keras.kernels.machine import this_machine
+from deeprnn_keras.layers.call_arguments import check_mask, check_real
 
 if TYPE_CHECKING:
     KerasLayer = keras.layers.RNN  # the layer that the mixin is combined with
@@ -43,7 +44,7 @@ class SelectsImplementation(KerasLayer):
     """Mixin for a Keras recurrent layer: adds the argument `implementation` and dispatches the inner loop to it.
 
     Args:
-        args: Positional arguments of the Keras layer.
+        args: Positional arguments of the Keras layer; NumPy's scalars are converted to Python's.
         implementation: "auto", "cudnn", "xla", "loop", or one of Keras' values 0, 1, and 2, which mean "auto".
         kwargs: Keyword arguments of the Keras layer.
 
@@ -59,7 +60,7 @@ class SelectsImplementation(KerasLayer):
 
     def __init__(self, *args: Any, implementation: str | int = "auto", **kwargs: Any) -> None:
         checks.reject_former_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
-        super().__init__(*args, **kwargs)
+        super().__init__(*map(checks.to_python, args), **checks.to_python(kwargs))
         self.implementation = selection.check(_implementation_name(implementation), self.traits)
         self._cache = UntrackedCache()
 
@@ -81,11 +82,18 @@ class SelectsImplementation(KerasLayer):
         if keras.backend.backend() != "tensorflow":
             return self._run_on_other_backend(sequences, initial_state, mask, training)
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        if mask is not None and len(mask.shape) == 3:  # Keras' loop accepts (n, T, 1), too
+        if mask is not None and len(mask.shape) == 3 and mask.shape[-1] == 1:  # Keras' loop accepts (n, T, 1), too
             mask = keras.ops.squeeze(mask, -1)
+        self._check_inputs(sequences, mask)
         states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         implementation = implementations()[self.selected_implementation()]
         return implementation.run_layer(self.layer_call(training), sequences, states, mask)
+
+    def _check_inputs(self, sequences: Tensor, mask: Tensor | None) -> None:
+        """Raise a ValueError if the sequences are complex, or if the mask has another shape."""
+        check_real(self.name, sequences)
+        if mask is not None:
+            check_mask(self.name, "mask", mask, sequences)
 
     def layer_call(self, training: bool) -> LayerCall:
         """Return the description of this layer that is passed to implementations."""

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Shape, Tensor
+from deeprnn_keras.layers.call_arguments import check_ids
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -24,7 +25,8 @@ class OneHot(keras.layers.Layer):
         kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `size` is not a positive integer.
+        ValueError: If `size` is not a positive integer; in the call, if an id is not an integer in [0, size). In a
+            graph, TensorFlow raises an InvalidArgumentError instead.
 
     >>> import numpy as np
     >>> from deeprnn_keras.layers import OneHot
@@ -33,13 +35,13 @@ class OneHot(keras.layers.Layer):
     """
 
     def __init__(self, size: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"autocast": False, **kwargs})  # half precision would round ids
         self.size = checks.positive_int("size", size)
         self.built = True
 
     @override
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.one_hot(ops.cast(inputs, "int32"), self.size, dtype=self.compute_dtype)
+        return ops.one_hot(check_ids(self.name, inputs, self.size), self.size, dtype=self.compute_dtype)
 
     @override
     def compute_output_shape(self, input_shape: Shape) -> Shape:

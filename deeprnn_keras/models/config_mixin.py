@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Self
 
 import keras
+import numpy as np
 
-from deeprnn_keras._types import Config, Initializer, Layer
+from deeprnn_keras._types import Config, Initializer, Layer, Tensor
 
 
 class ConfigMixin:
@@ -39,3 +40,19 @@ class ConfigMixin:
 def serialize_initializer(initializer: Initializer) -> Config | None:
     """Return an initializer as JSON values, or None."""
     return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
+
+
+def check_integer_ids(model: str, name: str, ids: Tensor) -> None:
+    """Raise a ValueError if ids are not integers: Keras would truncate real numbers silently.
+
+    Args:
+        model: Name of the model.
+        name: Name of the ids.
+        ids: Ids, a tensor, an array, or a list.
+    """
+    first = next(iter(keras.tree.flatten(ids)), None)
+    dtype = keras.backend.standardize_dtype(getattr(first, "dtype", None) or np.asarray(ids).dtype)
+    if not keras.backend.is_int_dtype(dtype):
+        raise ValueError(
+            f"{model}: {name} must be integers, got {dtype}; convert them, for example with astype('int32')"
+        )

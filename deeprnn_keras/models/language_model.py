@@ -15,7 +15,7 @@ from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, score
 from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
-from deeprnn_keras.models.config_mixin import ConfigMixin, serialize_initializer
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, serialize_initializer
 from deeprnn_keras.models.tied_head import TiedHead
 from deeprnn_keras.stack import output_width
 
@@ -98,6 +98,12 @@ class LanguageModel(ConfigMixin, keras.Model):
         size = checks.positive_int("vocabulary", vocabulary) if text_vocabulary is None else len(text_vocabulary)
         if size < 2:
             raise ValueError(f"vocabulary must have at least 2 symbols, got {vocabulary!r}")
+        tied, trainable = checks.flags(tied=tied, trainable=trainable)
+        embedding = checks.positive_int_or_none("embedding", embedding)
+        projection = checks.positive_int_or_none("projection", projection)
+        input_dropout = checks.rate("input_dropout", input_dropout)
+        output_dropout = checks.rate("output_dropout", output_dropout)
+        head_units = [checks.positive_int("head_units", width) for width in head_units]
         for option in ("return_state", "go_backwards", "bidirectional"):
             if deep_rnn.get(option):
                 raise ValueError(
@@ -109,13 +115,13 @@ class LanguageModel(ConfigMixin, keras.Model):
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
         layers = [
             embed,
-            keras.layers.Dropout(checks.rate("input_dropout", input_dropout), dtype=dtype, name="input_dropout"),
+            keras.layers.Dropout(input_dropout, dtype=dtype, name="input_dropout"),
             DeepRNN(units, num_layers, cell, **rnn_options),
-            keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype, name="output_dropout"),
+            keras.layers.Dropout(output_dropout, dtype=dtype, name="output_dropout"),
         ]
         width = output_width(layers[2].units, layers[2].connection)
         if projection is not None:
-            width = checks.positive_int("projection", projection)
+            width = projection
             options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
             layers.append(keras.layers.Dense(width, **options, name="projection"))
         # logits in the precision of the weights: a softmax in half precision loses accuracy
@@ -129,7 +135,7 @@ class LanguageModel(ConfigMixin, keras.Model):
         else:
             layers.append(keras.layers.Dense(size, kernel_initializer=head_initializer, **head))
         # === Functional model ===
-        inputs, outputs = _functional(layers, stateful=bool(deep_rnn.get("stateful")))
+        inputs, outputs = _functional(layers, stateful=layers[2].stateful)
         super().__init__(inputs, outputs, name=name, trainable=trainable)
         # === Configuration ===
         self.vocabulary = text_vocabulary
@@ -140,10 +146,10 @@ class LanguageModel(ConfigMixin, keras.Model):
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
             "embeddings_initializer": serialize_initializer(embeddings_initializer),
-            "head_units": list(head_units),
+            "head_units": head_units,
             "head_activation": head_activation,
             "projection": projection,
-            "tied": bool(tied),
+            "tied": tied,
             "head_initializer": serialize_initializer(head_initializer),
             "head_bias_initializer": serialize_initializer(head_bias_initializer),
         }
@@ -153,6 +159,10 @@ class LanguageModel(ConfigMixin, keras.Model):
         if len(self.inputs) == 2 and not isinstance(inputs, (list, tuple, dict)):
             inputs = keras.ops.convert_to_tensor(inputs)
             inputs = [inputs, keras.ops.ones(keras.ops.shape(inputs)[:1], "bool")]
+        tokens = inputs
+        if len(self.inputs) == 2:
+            tokens = inputs["tokens"] if isinstance(inputs, dict) else inputs[0]
+        check_integer_ids(self.name, "tokens", tokens)
         return super().__call__(inputs, *args, **kwargs)
 
     @staticmethod
@@ -214,8 +224,7 @@ def _embedding_layer(
     if embedding is None:
         return OneHot(size, dtype=dtype, name="one_hot")
     embeddings = initializer or keras.initializers.RandomNormal(stddev=1.0)
-    width = checks.positive_int("embedding", embedding)
-    return keras.layers.Embedding(size, width, embeddings, dtype=dtype, name="embedding")
+    return keras.layers.Embedding(size, embedding, embeddings, dtype=dtype, name="embedding")
 
 
 def _check_tied(embedding: int | None, width: int, head_units: Sequence[int]) -> None:

@@ -57,6 +57,8 @@ class OutputKind:
         min_outputs: Minimum number of outputs, q.
         max_outputs: Maximum number of outputs; None for no maximum.
         per_step: Whether there is always one output per step.
+        target_values: Number of values that a target can have, 0 to `target_values` - 1; 0 for real numbers, and None
+            for the number of outputs.
     """
 
     make_loss: Callable[[], keras.losses.Loss]
@@ -66,6 +68,16 @@ class OutputKind:
     min_outputs: int = 1
     max_outputs: int | None = None
     per_step: bool = False
+    target_values: int | None = 0
+
+    @property
+    def one_column_per_output(self) -> bool:
+        """True if the targets of a step are a row with one number per output."""
+        return self.target_values is not None
+
+    def num_target_values(self, outputs: int) -> int | None:
+        """Return the number of values that a target can have, or None for real numbers."""
+        return (outputs if self.target_values is None else self.target_values) or None
 
     def check(self, kind: str, outputs: int, labels: Sequence[str] | None) -> None:
         """Raise a ValueError if the number of outputs or of labels is not supported.
@@ -78,8 +90,10 @@ class OutputKind:
         if outputs < self.min_outputs or (self.max_outputs is not None and outputs > self.max_outputs):
             supported = f"at least {self.min_outputs}" if self.max_outputs is None else f"{self.max_outputs}"
             raise ValueError(f"outputs must be {supported} for kind={kind!r}, got {outputs}")
-        if labels is not None and len(set(labels)) != outputs:
-            raise ValueError(f"labels must be {outputs} distinct names, one per output, got {list(labels)!r}")
+        count = self.num_target_values(outputs) if kind == "binary" else outputs
+        if labels is not None and (len(labels) != count or len(set(labels)) != count):
+            what = "for 0 and 1, for kind='binary'" if kind == "binary" else "one per output"
+            raise ValueError(f"labels must be {count} distinct names, {what}, got {list(labels)!r}")
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -102,6 +116,7 @@ OUTPUT_KINDS = {
         lambda logits: np.argmax(logits, -1),
         _softmax,
         min_outputs=2,
+        target_values=None,
     ),
     "binary": OutputKind(
         lambda: keras.losses.BinaryCrossentropy(from_logits=True, name="cross_entropy", **MASKED_MEAN),
@@ -109,6 +124,7 @@ OUTPUT_KINDS = {
         lambda logits: _is_positive(logits[..., 0]),
         lambda logits: _sigmoid(logits[..., 0]),
         max_outputs=1,
+        target_values=2,
     ),
     "numbers": OutputKind(
         lambda: keras.losses.MeanSquaredError(name="mse", **MASKED_MEAN),
@@ -116,5 +132,5 @@ OUTPUT_KINDS = {
         lambda values: values,
         None,
     ),
-    "notes": OutputKind(FrameNLL, list, _is_positive, _sigmoid, per_step=True),
+    "notes": OutputKind(FrameNLL, list, _is_positive, _sigmoid, per_step=True, target_values=2),
 }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from deeprnn_keras import checks, progress
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset
+from deeprnn_keras.data.values import numeric_array
 from deeprnn_keras.data.words import WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
-from deeprnn_keras.models.config_mixin import ConfigMixin, serialize_initializer
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, serialize_initializer
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -47,10 +49,10 @@ class SequenceModel(ConfigMixin, keras.Model):
         masks: Whether the model reads (x, mask), with mask (n, T) of bool, False after the end of a sequence. It is
             required for sequences of different lengths with one output per sequence. `dataset`, `predict_labels`, and
             `predict_proba` create the masks.
-        offset: Offset of the features, a number or one per feature. `offset` and `scale` standardize raw data: the
-            model computes (x + offset) scale.
-        scale: Scale of the features, a number or one per feature.
-        labels: Names of the classes, or None.
+        offset: Offset of the features, a finite number or one per feature. `offset` and `scale` standardize raw data:
+            the model computes (x + offset) scale.
+        scale: Scale of the features, a finite number or one per feature, not 0.
+        labels: Names of the classes, or None. For "binary", the name of 0 and the name of 1.
         input_dropout: Dropout rate on X.
         output_dropout: Dropout rate on H^(L).
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
@@ -113,11 +115,19 @@ class SequenceModel(ConfigMixin, keras.Model):
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         **deep_rnn: Any,
     ) -> None:
-        checks.positive_int("inputs", inputs)
+        inputs, outputs = checks.positive_int("inputs", inputs), checks.positive_int("outputs", outputs)
+        length = checks.positive_int_or_none("length", length)
+        embedding = checks.positive_int_or_none("embedding", embedding)
+        head_units = [checks.positive_int("head_units", width) for width in head_units]
+        input_dropout = checks.rate("input_dropout", input_dropout)
+        output_dropout = checks.rate("output_dropout", output_dropout)
+        per_step, masks, trainable = checks.flags(per_step=per_step, masks=masks, trainable=trainable)
+        labels = None if labels is None else tuple(checks.to_python(list(labels)))
         output_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
-        output_kind.check(kind, checks.positive_int("outputs", outputs), labels)
+        output_kind.check(kind, outputs, labels)
+        offset, scale = _standardization(offset, scale, inputs, embedding)
         vocabulary = _word_vocabulary(words, inputs, embedding)
-        per_step = bool(per_step) or output_kind.per_step
+        per_step = per_step or output_kind.per_step
         if masks and per_step:
             raise ValueError(
                 "masks=True is not supported with one output per step, which needs no mask: padding follows the real "
@@ -139,19 +149,19 @@ class SequenceModel(ConfigMixin, keras.Model):
             x = hidden = keras.Input((length, inputs), name="features")
             if np.any(np.not_equal(scale, 1.0)) or np.any(np.not_equal(offset, 0.0)):
                 shift = (np.asarray(offset) * np.asarray(scale)).tolist()
-                hidden = keras.layers.Rescaling(_to_json(scale), shift, dtype=dtype, name="standard")(hidden)
+                hidden = keras.layers.Rescaling(scale, shift, dtype=dtype, name="standard")(hidden)
         else:
             x = keras.Input((length,), dtype="int32", name="ids")
             embed = keras.layers.Embedding(inputs, embedding, embeddings_initializer, dtype=dtype, name="embedding")
             hidden = embed(x)
         mask = keras.Input((length,), dtype="bool", name="mask") if masks else None
-        hidden = keras.layers.Dropout(checks.rate("input_dropout", input_dropout), dtype=dtype)(hidden)
+        hidden = keras.layers.Dropout(input_dropout, dtype=dtype)(hidden)
         hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
-        hidden = keras.layers.Dropout(checks.rate("output_dropout", output_dropout), dtype=dtype)(hidden)
+        hidden = keras.layers.Dropout(output_dropout, dtype=dtype)(hidden)
         super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
         # === Configuration ===
-        self.kind, self.per_step, self.masks = kind, per_step, bool(masks)
-        self.labels = None if labels is None else tuple(labels)
+        self.kind, self.per_step, self.masks = kind, per_step, masks
+        self.labels = labels
         self.words = vocabulary
         self._config = {
             "inputs": inputs,
@@ -161,18 +171,27 @@ class SequenceModel(ConfigMixin, keras.Model):
             "length": length,
             "embedding": embedding,
             "words": None if words is None else list(words),
-            "masks": bool(masks),
-            "offset": _to_json(offset),
-            "scale": _to_json(scale),
+            "masks": masks,
+            "offset": offset,
+            "scale": scale,
             "labels": None if labels is None else list(labels),
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
-            "head_units": list(head_units),
+            "head_units": head_units,
             "head_activation": head_activation,
             "embeddings_initializer": serialize_initializer(embeddings_initializer),
             "head_initializer": serialize_initializer(head_initializer),
             "head_bias_initializer": serialize_initializer(head_bias_initializer),
         }
+
+    @override
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self._config["embedding"] is not None:
+            ids = inputs
+            if self.masks and isinstance(inputs, (list, tuple, dict)):
+                ids = inputs["ids"] if isinstance(inputs, dict) else inputs[0]
+            check_integer_ids(self.name, "ids", ids)
+        return super().__call__(inputs, *args, **kwargs)
 
     # === Training ===
 
@@ -191,8 +210,9 @@ class SequenceModel(ConfigMixin, keras.Model):
 
         Args:
             series: List of arrays (T_i, d) or (T_i,), array (n, T, d), list of data frames, or list of texts.
-            targets: One entry per sequence, or one array (T_i, ...) per sequence with one row per step. Classes are
-                given by name if the model has labels, otherwise by index.
+            targets: One entry per sequence, or one array (T_i, ...) per sequence with one row per step; with one output
+                per step, (T_i,) and (T_i, 1) are equivalent. Classes are given by name if the model has labels,
+                otherwise by index. The targets of "binary" and "notes" are 0 and 1.
             batch_size: Batch size, n.
             **options: Other arguments of `BucketedDataset`.
 
@@ -200,8 +220,50 @@ class SequenceModel(ConfigMixin, keras.Model):
             ValueError: If the sequences do not match the inputs of the model, or if a target is not one of the labels.
         """
         arrays, encoded = self._arrays(series), self._encode_targets(targets)
-        classes = {"num_classes": self._config["outputs"]} if self.kind == "classes" else {}
+        if self.per_step and OUTPUT_KINDS[self.kind].one_column_per_output and self._config["outputs"] == 1:
+            encoded = [_as_column(entry) for entry in encoded]
+        num_classes = OUTPUT_KINDS[self.kind].num_target_values(self._config["outputs"])
+        classes = {} if num_classes is None else {"num_classes": num_classes}
         return BucketedDataset(arrays, encoded, batch_size, masks=self.masks, **{**classes, **options})
+
+    @override
+    def fit(
+        self, *args: Any, class_weight: Mapping[Any, float] | None = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """Train the model as `keras.Model.fit` does.
+
+        Args:
+            *args: Arguments of `keras.Model.fit`.
+            class_weight: Weight of the loss of each class, by name or index; 1 for classes that are left out.
+            **kwargs: Arguments of `keras.Model.fit`.
+        """
+        if class_weight is not None:
+            kwargs["class_weight"] = self.class_weights(class_weight)
+        return super().fit(*args, **kwargs)
+
+    def class_weights(self, weights: Mapping[Any, float]) -> dict[int, float]:
+        """Return weights of classes, given by name or index, by index, with 1 for classes that are left out.
+
+        Raises:
+            ValueError: If the model has no classes, a class is unknown, or a weight is negative.
+        """
+        count = OUTPUT_KINDS[self.kind].num_target_values(self._config["outputs"])
+        if count is None or self.kind == "notes":
+            raise ValueError(f"class_weight is not supported for kind={self.kind!r}, which has no classes")
+        names = self.labels if self._has_class_names and set(weights) <= set(self.labels or ()) else range(count)
+        indices = {name: index for index, name in enumerate(names or ())}
+        result = dict.fromkeys(range(count), 1.0)
+        for name, weight in weights.items():
+            if name not in indices:
+                known = ", ".join(map(repr, self.labels or range(count)))
+                raise ValueError(f"class_weight must have classes of the model as keys, {known}, got {name!r}")
+            result[indices[name]] = checks.non_negative(f"class_weight[{name!r}]", weight)
+        return result
+
+    @property
+    def _has_class_names(self) -> bool:
+        """True if `labels` are the names of the values of a target."""
+        return self.labels is not None and self.kind in ("classes", "binary")
 
     # === Prediction ===
 
@@ -215,13 +277,13 @@ class SequenceModel(ConfigMixin, keras.Model):
             batch_size: Number of sequences per forward pass.
 
         Returns:
-            For "classes" the most probable class, by name if the model has labels; for "binary" and "notes" 0 or 1;
-            for "numbers" the outputs. An array with one entry per sequence, or, with one output per step, a list of
-            arrays, one per sequence.
+            For "classes" the most probable class, for "binary" 0 or 1, both by name if the model has labels; for
+            "notes" 0 or 1; for "numbers" the outputs. An array with one entry per sequence, or, with one output per
+            step, a list of arrays, one per sequence.
         """
         predict = OUTPUT_KINDS[self.kind].predict
         predictions = [predict(values) for values in self._sequence_outputs(series, batch_size)]
-        if self.labels is not None and self.kind == "classes":
+        if self._has_class_names:
             names = np.array(self.labels)
             predictions = [names[classes] for classes in predictions]
         return predictions if self.per_step else np.array(predictions)
@@ -287,10 +349,13 @@ class SequenceModel(ConfigMixin, keras.Model):
             self._encode_text(sequence)
             if isinstance(sequence, str)
             else np.asarray(getattr(sequence, "values", sequence))
-            for sequence in series
+            for sequence in _list_of_sequences(series)
         ]
         if not arrays:
             raise ValueError("series must contain at least 1 sequence, got none")
+        empty = next((number for number, array in enumerate(arrays) if array.shape[:1] == (0,)), None)
+        if empty is not None:
+            raise ValueError(f"series must have at least 1 step each, but sequence {empty} is empty; remove it")
         check = self._check_features if self._config["embedding"] is None else self._check_ids
         for number, array in enumerate(arrays):
             check(number, array)
@@ -331,7 +396,7 @@ class SequenceModel(ConfigMixin, keras.Model):
 
     def _encode_targets(self, targets: Sequence[Any] | np.ndarray) -> Sequence[Any] | np.ndarray:
         """Replace names of classes with their indices; return other targets unchanged."""
-        if self.labels is None or self.kind != "classes":
+        if self.labels is None or not self._has_class_names:
             return targets
         indices = {label: index for index, label in enumerate(self.labels)}
         try:
@@ -344,8 +409,37 @@ class SequenceModel(ConfigMixin, keras.Model):
             ) from error
 
 
-def _to_json(value: ArrayLike) -> float | list[float]:
-    return np.asarray(value, float).tolist()
+def _as_column(values: ArrayLike) -> np.ndarray:
+    """Return targets (T,) as (T, 1), and others as they are."""
+    array = np.asarray(values)
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _list_of_sequences(series: Iterable[ArrayLike]) -> Iterable[ArrayLike]:
+    """Return `series` if it is not a single sequence."""
+    if isinstance(series, str) or hasattr(series, "columns") or not isinstance(series, Iterable):
+        kind = type(series).__name__
+        raise ValueError(f"series must be a list of sequences, got one {kind}; for one sequence, pass [sequence]")
+    return series
+
+
+def _standardization(
+    offset: ArrayLike, scale: ArrayLike, inputs: int, embedding: int | None
+) -> tuple[float | list[float], float | list[float]]:
+    """Return `offset` and `scale` as one number, or as a list of one number per feature."""
+    checked: dict[str, float | list[float]] = {}
+    for name, value, default in (("offset", offset, 0.0), ("scale", scale, 1.0)):
+        array = numeric_array(name, value).astype("float64")
+        if array.shape not in ((), (inputs,)) or not np.isfinite(array).all():
+            raise ValueError(
+                f"{name} must be a finite number, or a list of {inputs} of them, one per feature, got {value!r}"
+            )
+        if embedding is not None and np.any(array != default):
+            raise ValueError(f"{name} is not supported with an embedding, which reads ids, got {value!r}")
+        checked[name] = array.tolist()
+    if np.any(np.equal(checked["scale"], 0.0)):
+        raise ValueError(f"scale must not be 0, which would remove a feature, got {scale!r}")
+    return checked["offset"], checked["scale"]
 
 
 def _word_vocabulary(words: Sequence[str] | None, inputs: int, embedding: int | None) -> WordVocabulary | None:

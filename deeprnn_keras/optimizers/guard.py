@@ -56,8 +56,12 @@ class GradientGuard(_Optimizer):
     """
 
     def __init__(self, *args: Any, global_clipnorm: float | None = None, **kwargs: Any) -> None:
-        checks.positive_or_none("global_clipnorm", global_clipnorm)
-        super().__init__(*args, global_clipnorm=global_clipnorm, **kwargs)
+        global_clipnorm = checks.positive_or_none("global_clipnorm", global_clipnorm)
+        if args:
+            args = (_learning_rate(args[0]), *args[1:])
+        elif "learning_rate" in kwargs:
+            kwargs["learning_rate"] = _learning_rate(kwargs["learning_rate"])
+        super().__init__(*map(checks.to_python, args), global_clipnorm=global_clipnorm, **checks.to_python(kwargs))
 
     @override
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -117,6 +121,11 @@ class GradientGuard(_Optimizer):
     @override
     def _clip_gradients(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         return grads if self.global_clipnorm else super()._clip_gradients(grads)  # `apply` already clips by it
+
+
+def _learning_rate(value: object) -> object:
+    """Return a number as a float, which Keras requires; a schedule or a function as it is."""
+    return checks.non_negative("learning_rate", value) if checks.is_number(value) else value
 
 
 def merge_rows(gradient: Tensor) -> Tensor:

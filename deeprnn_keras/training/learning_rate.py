@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from typing_extensions import override
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import Logs
 from deeprnn_keras.training.repeated_order import warn_of_repeated_order
-from deeprnn_keras.training.schedules import PlateauDecay, Schedule
+from deeprnn_keras.training.schedules import PlateauDecay, Schedule, check_schedule
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,8 +33,8 @@ class LearningRate(keras.callbacks.Callback):
             batches (Merity et al. 2017). Otherwise T / bptt is 1.
 
     Raises:
-        ValueError: In `fit`, if the number of updates per epoch is unknown, or a `PlateauDecay` is used without
-            validation data.
+        ValueError: If an argument is out of range. In `fit`, if the number of updates per epoch is unknown, or a
+            `PlateauDecay` is used without validation data.
 
     >>> from deeprnn_keras.training import CosineDecay, LearningRate
     >>> LearningRate(1e-3, CosineDecay(), warmup=100).warmup
@@ -48,7 +49,9 @@ class LearningRate(keras.callbacks.Callback):
         data: tf.data.Dataset | None = None,
     ) -> None:
         super().__init__()
-        self.base, self.schedule, self.warmup = base, schedule, warmup
+        check_schedule("schedule", schedule)
+        self.base, self.schedule = checks.positive("base", base), schedule
+        self.warmup = checks.non_negative_int("warmup", warmup)
         self.update, self.epoch = 0, 0
         self.best, self.waited, self.drops = math.inf, 0, 0
         self._data: TBPTTDataset | None = data if getattr(data, "random_bptt", False) else None

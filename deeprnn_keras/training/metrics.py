@@ -18,7 +18,7 @@ class _CrossEntropy(keras.metrics.Metric):
     def __init__(self, name: str, from_logits: bool, dtype: str) -> None:
         # independent of the model's dtype policy: float16 overflows at 65504 and rounds long sums
         super().__init__(dtype=checks.one_of("dtype", dtype, ("float32", "float64")), name=name)
-        self.from_logits = bool(from_logits)
+        self.from_logits = checks.flag("from_logits", from_logits)
         self.total = self.add_variable((), "zeros", self.dtype, name="total")
         self.count = self.add_variable((), "zeros", self.dtype, name="count")
         self._direction = "down"  # read by keras.callbacks.EarlyStopping for mode="auto"

@@ -71,9 +71,11 @@ def learning_rate_range_test(
     high = checks.positive("high", high)
     if low >= high:
         raise ValueError(f"low must be less than high, got low={low:g} and high={high:g}")
-    if checks.positive_int("updates", updates) < MIN_UPDATES:
+    updates = checks.positive_int("updates", updates)
+    if updates < MIN_UPDATES:
         raise ValueError(f"updates must be at least {MIN_UPDATES} to show where the loss falls, got {updates}")
-    checks.rate("smoothing", smoothing)
+    smoothing = checks.rate("smoothing", smoothing)
+    verbose = checks.flag("verbose", verbose)
     _check_model(model)
     with _restored_afterwards(model), progress.shown(Console(quiet=not verbose), "Range test", "updates"):
         return _record(model, data, np.geomspace(low, high, updates).tolist(), smoothing)

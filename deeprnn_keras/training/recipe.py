@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Tensor
-from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
+from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, PlateauDecay, StepDecay, check_schedule
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +27,17 @@ QUICK_SECONDS = 60.0  # duration of the updates on 2 cores, excluding start-up a
 QUICK_EPOCHS = 4
 QUICK_BPTT = 32
 QUICK_VALIDATION_WINDOWS = 512
+
+CHECKS: dict[Callable[[str, object], object], tuple[str, ...]] = {
+    checks.positive: ("learning_rate",),
+    checks.positive_or_none: ("global_clipnorm", "clipvalue", "weight_decay"),
+    checks.non_negative: ("ar", "tar"),
+    checks.non_negative_int: ("warmup",),
+    checks.positive_int: ("batch_size", "bptt", "epochs", "min_steps"),
+    checks.positive_int_or_none: ("stride", "train_windows", "validation_windows"),
+    checks.flag: ("sum_over_time", "stateful", "random_bptt"),
+}
+"""Names of fields by the function that checks them."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +109,16 @@ class Recipe:
         self._check_combinations()
 
     def _check_values(self) -> None:
+        """Check each value and store it as Python's number or flag."""
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
-        checks.positive("learning_rate", self.learning_rate)
-        for name in ("global_clipnorm", "clipvalue", "weight_decay"):
-            checks.positive_or_none(name, getattr(self, name))
-        for name in ("batch_size", "bptt", "epochs", "min_steps"):
-            checks.positive_int(name, getattr(self, name))
-        for name in ("warmup", "ar", "tar"):
-            checks.non_negative(name, getattr(self, name))
+        check_schedule("schedule", self.schedule)
         if self.averaging is not None:
             checks.one_of("averaging", self.averaging, AVERAGING)
-        for name in ("stride", "train_windows", "validation_windows"):
-            if getattr(self, name) is not None:
-                checks.positive_int(name, getattr(self, name))
+        if not isinstance(self.optimizer_options, Mapping):
+            raise ValueError(f"optimizer_options must be a dictionary, got {self.optimizer_options!r}")
+        for check, names in CHECKS.items():
+            checks.store(self, **{name: check(name, getattr(self, name)) for name in names})
+        checks.store(self, optimizer_options=checks.to_python(self.optimizer_options))
 
     def _check_combinations(self) -> None:
         if self.global_clipnorm and self.clipvalue:

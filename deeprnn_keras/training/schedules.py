@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +41,7 @@ class CosineDecay:
     warmup: float = 0.05
 
     def __post_init__(self) -> None:
-        checks.rate("final", self.final)
-        checks.rate("warmup", self.warmup)
+        checks.store(self, final=checks.rate("final", self.final), warmup=checks.rate("warmup", self.warmup))
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
         """Return the factor for the update with index `update` in a run of `updates` updates."""
@@ -73,8 +73,7 @@ class GeometricDecay:
     after: int
 
     def __post_init__(self) -> None:
-        checks.positive("ratio", self.ratio)
-        checks.positive_int("after", self.after)
+        checks.store(self, ratio=checks.positive("ratio", self.ratio), after=checks.positive_int("after", self.after))
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
         """Return the factor for the update with index `update`."""
@@ -102,11 +101,12 @@ class StepDecay:
     epochs: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        checks.positive("ratio", self.ratio)
+        if not isinstance(self.epochs, Iterable):
+            raise ValueError(f"epochs must be a list of increasing positive integers, got {self.epochs!r}")
         epochs = tuple(checks.positive_int("epochs", epoch) for epoch in self.epochs)
         if not epochs or list(epochs) != sorted(set(epochs)):
             raise ValueError(f"epochs must be increasing positive integers, at least one, got {self.epochs!r}")
-        object.__setattr__(self, "epochs", epochs)
+        checks.store(self, ratio=checks.positive("ratio", self.ratio), epochs=epochs)
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
         """Return the factor for the update with index `update`."""
@@ -137,9 +137,12 @@ class PlateauDecay:
     min_factor: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.fraction("ratio", self.ratio)
-        checks.positive_int("patience", self.patience)
-        checks.rate("min_factor", self.min_factor)
+        checks.store(
+            self,
+            ratio=checks.fraction("ratio", self.ratio),
+            patience=checks.positive_int("patience", self.patience),
+            min_factor=checks.rate("min_factor", self.min_factor),
+        )
 
     def factor_after(self, drops: int) -> float:
         """Return the factor after `drops` plateaus."""
@@ -148,3 +151,13 @@ class PlateauDecay:
     def __str__(self) -> str:
         epochs = "1 epoch" if self.patience == 1 else f"{self.patience} epochs"
         return f"x {self.ratio:.4g} after {epochs} without a new best validation loss"
+
+
+def check_schedule(name: str, value: object) -> None:
+    """Raise a ValueError if `value` is neither None, a `PlateauDecay`, nor a schedule with a method `factor`."""
+    is_schedule = isinstance(value, PlateauDecay) or callable(getattr(value, "factor", None))
+    if value is not None and (isinstance(value, type) or not is_schedule):
+        raise ValueError(
+            f"{name} must be a CosineDecay, GeometricDecay, StepDecay, or PlateauDecay, another object with a method "
+            f"factor, or None, got {value!r}"
+        )

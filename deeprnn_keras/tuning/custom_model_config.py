@@ -113,6 +113,15 @@ class CustomModelConfig:
     name: str = "deep_rnn_model"
 
     def __post_init__(self) -> None:
+        """Check the fields, and store NumPy's numbers and flags as Python's."""
+        checks.store(self, return_sequences=checks.flag("return_sequences", self.return_sequences))
+        for name in ("inputs", "head", "units", "num_layers", "cell", "options"):
+            checks.store(self, **{name: checks.to_python(getattr(self, name))})
+        checks.store(self, num_layers=checks.positive_int("num_layers", self.num_layers))
+        if self.forget_bias is not None:
+            checks.store(self, forget_bias=checks.number("forget_bias", self.forget_bias))
+        for name in ("input_dropout", "dropout", "output_dropout"):
+            checks.store(self, **{name: checks.rate(name, getattr(self, name))})
         shape = self.inputs if isinstance(self.inputs, (tuple, list)) else (None, self.inputs)
         if len(shape) != 2:
             raise ValueError(f"inputs must be d or (T, d), got {self.inputs!r}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
@@ -128,6 +129,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         max_step_ms: float | None = None,
     ) -> None:
         super().__init__(name=getattr(config, "name", "deep_rnn_model"))
+        return_sequences, tie_units = checks.flags(return_sequences=return_sequences, tie_units=tie_units)
         required = {"inputs": inputs, "outputs": outputs, "loss": loss}
         self.config = _model_config(config, required, metrics, return_sequences, recipe, options)
         self.budget = Budget(params, max_params, max_step_ms)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import keras
 from typing_extensions import override
 
-from deeprnn_keras import extras
+from deeprnn_keras import checks, extras
 from deeprnn_keras._types import Logs
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 
@@ -126,6 +126,7 @@ def optuna_objective(
     >>> sorted(study.best_params)
     ['global_clipnorm', 'learning_rate', 'units']
     """
+    seed = checks.non_negative_int("seed", seed)
     optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
     best_of = min if direction == "min" else max
 

@@ -86,6 +86,7 @@ class ResumableTuner(keras_tuner.Tuner):
         if max_trials is not None:
             checks.positive_int("max_trials", max_trials)
         self.seed = checks.seed("seed", seed) or 0
+        overwrite, prune = checks.flags(overwrite=overwrite, prune=prune)
         self.max_trials = max_trials
         self._idle, self._num_trials = False, 0
         self._heartbeat: Heartbeat | None = None
@@ -95,7 +96,7 @@ class ResumableTuner(keras_tuner.Tuner):
             max_trials=max_trials,
             seed=self.seed + 1,  # keras-tuner replaces 0 by a random seed
             prune=prune and self.algorithm != "hyperband",
-            heartbeat_timeout=heartbeat_timeout,
+            heartbeat_timeout=checks.positive("heartbeat_timeout", heartbeat_timeout),
             deadline=None if minutes is None else time.time() + 60 * checks.positive("minutes", minutes),
             **self._oracle_options(oracle_options),
         )

@@ -45,7 +45,8 @@ class Workers:
     """
 
     def __init__(self, command: Sequence[str], count: int, directory: PathLike, cores: int | None = None) -> None:
-        self.command, self.count = list(command), checks.positive_int("workers", count)
+        self.command, self.count = list(command), checks.positive_int("count", count)
+        cores = checks.positive_int_or_none("cores", cores)
         self.directory, self._port = Path(directory), _free_port()
         self._threads = max(1, (cores or _num_cores()) // self.count)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -124,11 +124,17 @@ def test_iteration_starts_at_the_position(kind):
         assert epochs[0] != epochs[1]
 
 
-@pytest.mark.parametrize(("epoch", "batch"), [(0, 4), (0, -1), (-1, 0)])
-def test_position_outside_an_epoch_is_rejected(epoch, batch):
-    with pytest.raises(
-        ValueError, match=rf"batch must be in \[0, 4\), .* 4 batches, got epoch={epoch} and batch={batch}"
-    ):
+@pytest.mark.parametrize(
+    ("epoch", "batch", "message"),
+    [
+        (0, 4, r"batch must be in \[0, 4\), .* got epoch=0 and batch=4"),
+        (0, -1, "batch must be a non-negative integer, got -1"),
+        (-1, 0, "epoch must be a non-negative integer, got -1"),
+        (0, 1.5, "batch must be a non-negative integer, got 1.5"),
+    ],
+)
+def test_position_outside_an_epoch_is_rejected(epoch, batch, message):
+    with pytest.raises(ValueError, match=message):
         token_windows([np.arange(50)], 3, 4).set_position(epoch, batch)
 
 

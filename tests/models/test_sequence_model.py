@@ -117,7 +117,7 @@ def test_ids_are_embedded():
         (np.array([9]), r"series\[1\] must have ids in \[0, 9\), got 9 to 9"),
         (np.array([0.5]), r"series\[1\] must be integer ids of shape \(T,\), got float64 of shape \(1,\)"),
         (np.array([[1]]), r"series\[1\] must be integer ids of shape \(T,\), got int64 of shape \(1, 1\)"),
-        (np.zeros(0, int), r"sequences\[1\] must have at least 1 step"),
+        (np.zeros(0, int), r"series must have at least 1 step each, but sequence 1 is empty"),
     ],
 )
 def test_invalid_ids_are_rejected(ids, message):

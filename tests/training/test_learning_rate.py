@@ -77,7 +77,7 @@ def test_rate_is_proportional_to_random_lengths():
         (lambda: PlateauDecay(0.5, 0), "patience must be a positive integer, got 0"),
         (lambda: Recipe(random_bptt=True), "random_bptt=True requires stateful=True, got stateful=False"),
         (lambda: Recipe(averaging="emma"), "unknown averaging 'emma'; did you mean 'ema'"),
-        (lambda: Recipe(warmup=-1), "warmup must be a non-negative number, got -1"),
+        (lambda: Recipe(warmup=-1), "warmup must be a non-negative integer, got -1"),
         (
             lambda: Recipe(random_bptt=True, stateful=True).callbacks(),
             "requires data to be a TBPTTDataset with random_bptt=True.* got NoneType",

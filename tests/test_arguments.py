@@ -1,0 +1,278 @@
+"""Flags and numbers of all public classes and functions, found by their signatures."""
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+from source_files import SUBMODULES
+
+from deeprnn_keras import LSTM, DeepRNN, Equations, LanguageModel, Recipe, checks, data, optimizers, training, zoo
+from deeprnn_keras.tuning import HyperDeepRNN
+
+STREAM = np.arange(40) % 2
+SERIES = [np.zeros((3, 2)), np.ones((3, 2))]
+CONFIG = {"name": "a", "title": "a", "task": "classification", "paper": "a", "data": "a", "units": 2, "num_layers": 1}
+CONFIG["recipe"] = Recipe()
+
+
+@functools.cache
+def hypermodel():
+    return HyperDeepRNN(inputs=3, outputs=1, loss="mse")
+
+
+# Required arguments. Functions check flags and numbers before they use a model, which can therefore be missing.
+REQUIRED = {
+    "ArrayDataset": {"x": np.zeros((4, 2)), "y": np.zeros(4)},
+    "BayesianOptimization": {"hypermodel": hypermodel},
+    "BucketedDataset": {"sequences": SERIES, "targets": [0, 1], "batch_size": 2},
+    "ChronoBias": {"t_max": 5.0},
+    "CustomModelConfig": {"inputs": 3, "head": 1, "loss": "mse"},
+    "DeepInput": {"units": 2},
+    "DeepOutput": {"units": 2},
+    "DeepRNN": {"units": 2},
+    "GeometricDecay": {"ratio": 0.5, "after": 1},
+    "GradientHealth": {"x": np.zeros((4, 3, 2)), "y": np.zeros(4)},
+    "GridSearch": {"hypermodel": hypermodel},
+    "HyperDeepRNN": {"inputs": 3, "outputs": 1, "loss": "mse"},
+    "Hyperband": {"hypermodel": hypermodel},
+    "LanguageModel": {"vocabulary": "abc", "units": 2},
+    "LanguageModelConfig": {**CONFIG, "vocabulary": 5},
+    "LearningRate": {"base": 0.1},
+    "OneHot": {"size": 3},
+    "PlateauDecay": {"ratio": 0.5},
+    "RandomSearch": {"hypermodel": hypermodel},
+    "Resume": {"directory": "unused", "data": lambda: data.TBPTTDataset(STREAM, 2, 3)},
+    "SequenceModel": {"inputs": 3, "outputs": 2, "units": 2},
+    "SequenceModelConfig": {**CONFIG, "inputs": 3, "outputs": 2},
+    "StepDecay": {"ratio": 0.5, "epochs": (1,)},
+    "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
+    "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
+    "adding_problem": {"examples": 2, "steps": 4},
+    "count_params": {"input_dim": 2, "units": 3},
+    "create_model": {"name": "d2l_rnn_2x32"},
+    "from_streams": {"streams": [STREAM, STREAM], "bptt": 3},
+    "from_text": {"text": "a b"},
+    "generate": {"model": None, "vocabulary": None, "prompt": "a"},
+    "generate_notes": {"model": None, "start": np.zeros((2, 3))},
+    "learning_rate_range_test": {"model": None, "data": []},
+    "optuna_objective": {"hyper": hypermodel},
+    "probe_levels": {"model": None, "x": np.zeros((4, 3, 2)), "target": np.zeros(4)},
+    "series_windows": {"values": np.zeros(9), "length": 2, "batch_size": 2},
+    "token_windows": {"pieces": [STREAM], "length": 3, "batch_size": 2},
+    "write_midi": {"roll": np.zeros((2, 3)), "path": "unused"},
+}
+WITH_UNITS = ("Cell", "Equations", "deep_transition")  # in their names; `units` is their only required argument
+# base classes, and values that the package creates
+NOT_CALLED_BY_USERS = {"Equations", "RecurrentCell", "Configuration", "GradientGuard", "AffineMap", "DiagonalMap"}
+NOT_CALLED_BY_USERS |= {"Blocks", "Linear", "Score", "Plan", "Run"}
+# a flag is a dependency of another argument
+OTHER_ARGUMENTS = {
+    ("Recipe", "random_bptt"): {"stateful": True},
+    ("LanguageModel", "tied"): {"embedding": 2},
+    ("LanguageModelConfig", "tied"): {"embedding": 2},
+    ("Recipe", "train_windows"): {"validation_windows": 2},
+    ("Recipe", "validation_windows"): {"train_windows": 2},
+    ("DeepRNN", "num_layers"): {"block_size": 1},
+}
+
+
+def public_callables():
+    """Yield (name, class, function, or class method) for all public names."""
+    found = {}
+    for module in ["", *sorted(SUBMODULES)]:
+        imported = importlib.import_module(f"deeprnn_keras.{module}".rstrip("."))
+        for name in getattr(imported, "__all__", ()):
+            value = getattr(imported, name)
+            if callable(value) and not inspect.ismodule(value) and name not in NOT_CALLED_BY_USERS:
+                found[name if module != "zoo" or name != "count_params" else "zoo.count_params"] = value
+    for name, value in found.items():
+        yield name, value
+        for method in vars(value) if inspect.isclass(value) else ():
+            if inspect.ismethod(getattr(value, method)) and not method.startswith("_"):
+                yield method, getattr(value, method)
+
+
+def parameters(*annotations):
+    """Return (name, callable, parameter) of all parameters of public callables with one of these annotations."""
+    return [
+        pytest.param(name, function, parameter, id=f"{name}-{parameter.name}")
+        for name, function in public_callables()
+        for parameter in inspect.signature(function).parameters.values()
+        if getattr(parameter.annotation, "__name__", parameter.annotation) in annotations
+    ]
+
+
+def call(name, function, **arguments):
+    """Call a function with its required arguments and others."""
+    required = {"units": 3} if any(part in name for part in WITH_UNITS) else REQUIRED.get(name, {})
+    required = {key: value() if callable(value) else value for key, value in required.items()}
+    extra = {}
+    for argument in arguments:
+        extra |= OTHER_ARGUMENTS.get((name, argument), {})
+    return function(**{**required, **extra, **arguments})
+
+
+FLAGS = parameters("bool", "bool | None")
+INTEGERS = parameters("int", "int | None")
+REALS = parameters("float", "float | None")
+
+
+def test_signatures_are_found():
+    """A misspelled annotation would remove an argument from the tests below."""
+    assert len(FLAGS) > 40 and len(INTEGERS) > 80 and len(REALS) > 40
+
+
+@pytest.mark.parametrize("value", ["False", 0, 1, 2.5, [], float("nan"), np.array(True)], ids=repr)
+@pytest.mark.parametrize(("name", "function", "parameter"), FLAGS)
+def test_flags_are_bools(name, function, parameter, value):
+    with pytest.raises(ValueError, match=f"^{parameter.name} must be True or False, got "):
+        call(name, function, **{parameter.name: value})
+
+
+@pytest.mark.parametrize(("name", "function", "parameter"), [*INTEGERS, *REALS])
+@pytest.mark.parametrize("value", ["3", True, 1j, [1], float("nan"), np.array([1])], ids=repr)
+def test_numbers_are_numbers(name, function, parameter, value):
+    with pytest.raises(ValueError, match=rf"{parameter.name}\S* must be "):
+        call(name, function, **{parameter.name: value})
+
+
+@pytest.mark.parametrize(("name", "function", "parameter"), INTEGERS)
+def test_integers_are_not_rounded(name, function, parameter):
+    with pytest.raises(ValueError, match=rf"{parameter.name}\S* must be "):
+        call(name, function, **{parameter.name: 1.5})
+
+
+# === NumPy numbers are stored as Python's ===
+
+
+def numpy_value(name, parameter):
+    """Return a NumPy number or flag that is supported for a parameter: its default, its required value, or 2."""
+    value = REQUIRED.get(name, {}).get(parameter.name, parameter.default)
+    if "bool" in str(parameter.annotation):
+        return np.bool_(value)
+    kind = np.float32 if "float" in str(parameter.annotation) else np.int64
+    return kind(value if isinstance(value, (int, float)) else 2)
+
+
+def scalars(value):
+    """Yield the entries of nested lists, tuples, dictionaries, and dataclasses."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple, dict)):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from scalars(entry)
+    else:
+        yield value
+
+
+STORED = [case for case in [*FLAGS, *INTEGERS, *REALS] if inspect.isclass(case.values[1])]
+STORED = [case for case in STORED if dataclasses.is_dataclass(case.values[1]) or hasattr(case.values[1], "get_config")]
+
+
+@pytest.mark.parametrize(("name", "function", "parameter"), STORED)
+def test_configurations_hold_python_numbers(name, function, parameter):
+    made = call(name, function, **{parameter.name: numpy_value(name, parameter)})
+    config = made if dataclasses.is_dataclass(made) else made.get_config()
+    assert not [value for value in scalars(config) if isinstance(value, (np.generic, np.ndarray))]
+    if isinstance(config, dict):
+        json.dumps(config)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, np.array])
+@pytest.mark.parametrize("drop_in", ["LSTM", "GRU", "SimpleRNN"])
+def test_drop_ins_take_numpy_numbers(drop_in, kind):
+    layer = getattr(importlib.import_module("deeprnn_keras.layers"), drop_in)(
+        kind(3), dropout=np.float32(0.5), seed=kind(7), return_sequences=np.bool_(True)
+    )
+    assert layer(np.ones((2, 3, 4), "float32"), training=True).shape == (2, 3, 3)
+    json.dumps(layer.get_config())
+
+
+def test_units_and_options_of_cells_take_numpy_numbers():
+    cell = {"name": "rhn", "depth": np.int64(2), "coupled": np.bool_(True), "recurrent_dropout": np.float64(0.0)}
+    layer = DeepRNN([np.int64(3), np.array(2)], cell=cell)
+    assert layer.units == [3, 2] and layer(np.ones((1, 2, 4), "float32")).shape == (1, 2)
+    json.dumps(layer.get_config())
+    with pytest.raises(ValueError, match="coupled must be True or False, got 'False'"):
+        DeepRNN(2, cell={"name": "rhn", "coupled": "False"})
+    with pytest.raises(ValueError, match="recurrent_dropout must be a number"):
+        DeepRNN(2, cell={"name": "lstm", "recurrent_dropout": "0.1"})
+
+
+def test_numpy_seed_draws_the_numbers_of_the_same_seed():
+    x = np.ones((4, 5, 2), "float32")
+    layers = [DeepRNN(3, 2, dropout=0.5, seed=seed) for seed in (7, np.int64(7))]
+    for layer in layers:
+        layer(x)
+    layers[1].set_weights(layers[0].get_weights())
+    np.testing.assert_array_equal(*(np.asarray(layer(x, training=True)) for layer in layers))
+
+
+@pytest.mark.parametrize("make", [optimizers.GuardedAdam, optimizers.GuardedSGD, optimizers.GuardedRMSprop])
+@pytest.mark.parametrize("rate", [1, np.float32(0.5), np.int64(1), np.array(0.5)], ids=repr)
+def test_learning_rate_is_any_number(make, rate):
+    assert float(make(rate).learning_rate) == float(make(learning_rate=rate).learning_rate) == float(rate)
+    model = LanguageModel(3, 2)
+    Recipe("sgd", learning_rate=rate, optimizer_options={"momentum": np.float32(0.5)}).compile(model, "mse")
+    assert float(model.optimizer.learning_rate) == float(rate) and model.optimizer.momentum == 0.5
+
+
+@pytest.mark.parametrize("make", [lambda schedule: Recipe(schedule=schedule), lambda s: training.LearningRate(0.1, s)])
+@pytest.mark.parametrize(
+    "schedule",
+    ["cosine", 3, True, [1], training.CosineDecay, keras.optimizers.schedules.CosineDecay(0.1, 5)],
+    ids=lambda value: str(value)[:20],
+)
+def test_schedules_have_a_factor(make, schedule):
+    with pytest.raises(ValueError, match="schedule must be a CosineDecay, GeometricDecay"):
+        make(schedule)
+
+
+# === Sizes and seeds ===
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: DeepRNN(2, number),
+        lambda number: LanguageModel("abc", 2, number),
+        lambda number: zoo.count_params("d2l_rnn_2x32", num_layers=number),
+    ],
+    ids=["DeepRNN", "LanguageModel", "zoo"],
+)
+@pytest.mark.parametrize("number", [10_001, 10**30])
+def test_number_of_layers_is_limited(make, number):
+    with pytest.raises(ValueError, match="num_layers must be "):
+        make(number)
+
+
+@pytest.mark.parametrize(("name", "check"), [("size", checks.positive_int), ("seed", checks.seed)])
+def test_numbers_beyond_64_bits_are_refused(name, check):
+    with pytest.raises(ValueError, match=f"{name} must be "):
+        check(name, 2**70)
+
+
+def test_flags_of_user_defined_equations_are_bools():
+    @dataclasses.dataclass(frozen=True)
+    class Leaky(Equations):
+        leaky: bool = True
+
+        def maps(self, input_dim):
+            return []
+
+        def step(self, x, states, linear, f):
+            return states
+
+    assert Leaky(3, np.bool_(False)).leaky is False
+    with pytest.raises(ValueError, match="leaky must be True or False, got 'yes'"):
+        Leaky(3, "yes")
+
+
+def test_drop_ins_follow_keras():
+    """Arguments of Keras' layers are checked by Keras."""
+    assert LSTM(3, use_bias=False).get_config()["use_bias"] is False
