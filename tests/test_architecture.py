@@ -19,6 +19,7 @@ IMPORT_ORDER = [
     "reading",
     "locking",
     "progress",
+    "terminal",
     "optimizers",
     "equations",
     "specs",

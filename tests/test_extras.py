@@ -33,7 +33,7 @@ USES = {
     "sktime": ("sktime", "data", lambda _: japanese_vowels()),
     "sklearn": ("scikit-learn", "data", lambda _: digits()),
     "music21": ("music21", "data", lambda _: bach_chorales()),
-    "scipy.io": ("scipy", "data", call_piano_rolls),
+    "scipy": ("scipy", "data", call_piano_rolls),
     "mido": ("mido", "music", lambda directory: write_midi(np.ones((2, 88)), directory / "a.mid")),
     "sklearn in probe_levels": ("scikit-learn", "probe", call_probe_levels),
     "sklearn in importance": ("scikit-learn", "tune", lambda _: hyperparameter_importance(None)),
@@ -94,5 +94,5 @@ def test_failed_mnist_download_is_a_file_not_found_error(monkeypatch):
         raise Exception("no network")
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    with pytest.raises(FileNotFoundError, match=r"no network\); put the file .*mnist.npz"):
+    with pytest.raises(FileNotFoundError, match=r"no network\); save .*mnist.npz"):
         mnist.sequential_mnist()

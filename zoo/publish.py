@@ -92,8 +92,9 @@ def _check_unmodified(result: Config, config: Configuration, directory: Path) ->
     entry_recipe = json.loads(json.dumps(entry_recipe))
     differences = [key for key, value in entry_recipe.items() if result["recipe"].get(key) != value]
     settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
-    if config.family.data_included(config) and settings.get("data"):
-        differences.append(f"data ({settings['data']})")
+    files = [settings[name] for name in ("data", "valid", "test") if settings.get(name)]
+    if config.family.data_included(config) and files:
+        differences.append(f"data ({', '.join(files)})")
     if result["weights"] != config.count_params():
         differences.append("architecture")
     if result.get("quick") or differences:

@@ -11,13 +11,18 @@ from deeprnn_keras.cli.generate import generate
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.tune import tune
 from deeprnn_keras.cli.zoo import info, list_command
+from deeprnn_keras.terminal import replace_unprintable
 
 
 class Commands(click.Group):
-    """Command group that reports a ValueError, OSError, or ImportError by its message, without a traceback."""
+    """Command group that reports a ValueError, OSError, or ImportError by its message, without a traceback.
+
+    Characters that the terminal cannot show are printed as question marks.
+    """
 
     @override
     def invoke(self, ctx: click.Context) -> object:
+        replace_unprintable()
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, ImportError) as error:

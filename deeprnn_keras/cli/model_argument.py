@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo import Configuration
 
 MODEL_ARGUMENT = click.argument("model", metavar="MODEL")
+VALID_OPTION, TEST_OPTION = (
+    click.option(
+        f"--{flag}",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"{part} text, for language models and corpora with an official split.",
+    )
+    for flag, part in (("valid", "Validation"), ("test", "Test"))
+)
 SKIP_UNKNOWN_OPTION = click.option(
     "--skip-unknown", is_flag=True, help="Skip characters that are not in the model's vocabulary."
 )

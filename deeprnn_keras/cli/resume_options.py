@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deeprnn_keras.cli.option_types import format_start
+from deeprnn_keras.data.data_files import DataFiles
 
 
 @dataclass(frozen=True)
@@ -16,22 +18,41 @@ class TrainOptions:
 
     Attributes:
         directory: Output directory, or None if --output was not passed.
-        data: File passed with --text or --data, or None.
+        files: Files passed with --text or --data, --valid, and --test.
         quick: Whether the run is shortened.
         seed: Random seed, or None if it was not passed.
         overrides: Fields of the configuration and the recipe to replace.
     """
 
     directory: Path | None
-    data: Path | None
+    files: DataFiles
     quick: bool
     seed: int | None
     overrides: dict[str, Any]
 
     def settings(self, name: str) -> dict[str, Any]:
         """Return the content of run.json for a run of the model `name`."""
-        data = None if self.data is None else str(self.data.absolute())
-        return {"model": name, "data": data, "quick": self.quick, "seed": self.seed or 0, **self.overrides}
+        fixed = {"model": name, "data": None, "quick": self.quick, "seed": self.seed or 0}
+        return {**fixed, **self.files.settings(), **self.overrides}
+
+    def configuration_overrides(self) -> dict[str, Any]:
+        """Return the fields of the configuration to replace, with those that follow from others."""
+        overrides = dict(self.overrides)
+        if isinstance(overrides.get("units"), tuple):
+            overrides.setdefault("num_layers", len(overrides["units"]))
+        if "epochs" in overrides:
+            overrides["min_steps"] = 1
+        return overrides
+
+    @classmethod
+    def from_settings(cls, directory: Path | None, settings: Mapping[str, Any]) -> TrainOptions:
+        """Return the options from the content of a run.json."""
+        overrides = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in settings.items()
+            if key not in ("model", "data", "valid", "test", "quick", "seed")
+        }
+        return cls(directory, DataFiles.from_settings(settings), settings["quick"], settings["seed"], overrides)
 
 
 def stored_options(name: str, options: TrainOptions) -> TrainOptions:
@@ -52,7 +73,7 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
         raise ValueError(f"--output {str(directory)!r} holds no run to resume: it has no {SETTINGS}")
     stored = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     passed = {"model": name, **options.overrides, **({"quick": True} if options.quick else {})}
-    passed |= {} if options.data is None else {"data": str(options.data.absolute())}
+    passed |= options.files.settings()
     passed |= {} if options.seed is None else {"seed": options.seed}
     for option, value in passed.items():
         value = list(value) if isinstance(value, tuple) else value
@@ -62,9 +83,7 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
                 f"{format_start(option, stored.get(option), repr(stored.get(option)))}, got {option} = {value!r} with "
                 "--resume; leave the option out, or start a new run in another directory"
             )
-    fixed = {key: stored.pop(key) for key in ("model", "data", "quick", "seed")}
-    overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    return TrainOptions(directory, fixed["data"] and Path(fixed["data"]), fixed["quick"], fixed["seed"], overrides)
+    return TrainOptions.from_settings(directory, stored)
 
 
 def _latest_unfinished_run(name: str) -> Path:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION
 from deeprnn_keras.cli.output_directory import unused_directory
 from deeprnn_keras.cli.resume_options import TrainOptions, stored_options
+from deeprnn_keras.data.data_files import DataFiles
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,9 +41,12 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     "data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Training data. For language models, a UTF-8 text file; it is divided into ten equal segments, and the last "
-    "tenth of each is held out for validation. For other models, the file that the model's card (deeprnn info) names.",
+    help="Training data. For language models, a UTF-8 text file; without --valid, it is divided into ten equal "
+    "segments, and the last tenth of each is held out for validation. For other models, the file that the model's card "
+    "(deeprnn info) names.",
 )
+@VALID_OPTION
+@TEST_OPTION
 @click.option("--quick", is_flag=True, help="Shorten training to about 2 minutes on 2 cores, for a first impression.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option(
@@ -85,6 +90,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 def train(
     name: str,
     data: Path | None,
+    valid: Path | None,
+    test: Path | None,
     quick: bool,
     output: Path | None,
     seed: int | None,
@@ -106,7 +113,7 @@ def train(
             f"--publish requires an unmodified run of {name}; leave out --quick and all options that change the model "
             "or its recipe"
         )
-    options = TrainOptions(output, data, quick, seed, overrides)
+    options = TrainOptions(output, DataFiles(data, valid, test), quick, seed, overrides)
     if resume:
         options = stored_options(name, options)
     console = Console()
@@ -122,19 +129,15 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     from deeprnn_keras.cli.run_report import print_end, print_start
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
-    overrides, quick, seed = dict(options.overrides), options.quick, options.seed or 0
-    if isinstance(overrides.get("units"), tuple):
-        overrides.setdefault("num_layers", len(overrides["units"]))
+    overrides, quick, seed = options.configuration_overrides(), options.quick, options.seed or 0
     if quick and "epochs" in overrides:
         raise ValueError("--quick determines the number of epochs and does not support --epochs; leave out one of them")
-    if "epochs" in overrides:
-        overrides["min_steps"] = 1
     config = zoo.info(name)
     family = config.family
-    family.check_options(config, {"quick": quick or None, **overrides})
+    family.check_options(config, {"quick": quick or None, **options.files.official(), **overrides})
     zoo.count_params(name, **overrides)  # reports invalid overrides before any slow operation
     directory = _run_directory(name, options.directory, resume)
-    data = family.load_data(config, options.data)
+    data = family.load_files(config, options.files)
     config = family.configure(zoo.info(name, **overrides), data)
 
     start_tensorflow(console)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION
 from deeprnn_keras.cli.option_types import OWN, ParameterCount, RangeOption
 from deeprnn_keras.cli.tune_options import SETTINGS_FILE, resolve_options, to_json
+from deeprnn_keras.data.data_files import DataFiles
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +41,8 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
     metavar="FILE",
     help="Training data, as for deeprnn train.  [default: the data of NAME]",
 )
+@VALID_OPTION
+@TEST_OPTION
 @_range_option("--layers", "num_layers", int, "Number of recurrent layers, L.  [default: 1:4]")
 @_range_option("--units", "units", int, "Hidden units of all layers, h.  [default: 32:512]")
 @_range_option("--cell", "cell", str, "Cells: rnn, gru, lstm, rhn, ...  [default: lstm,gru,rnn]")
@@ -106,7 +110,16 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
     is_flag=True,
     help="Resume the unfinished search in --output; without --output, the most recent one of NAME in ./runs.",
 )
-def tune(name: str, data: Path | None, output: Path | None, resume: bool, workers: int, **options: Any) -> None:
+def tune(
+    name: str,
+    data: Path | None,
+    valid: Path | None,
+    test: Path | None,
+    output: Path | None,
+    resume: bool,
+    workers: int,
+    **options: Any,
+) -> None:
     """Search for L, h, and other hyperparameters of zoo model NAME.
 
     RANGE is LOW:HIGH, comma-separated values, or one value; "own" is the value of NAME. The report contains a table of
@@ -125,7 +138,7 @@ def tune(name: str, data: Path | None, output: Path | None, resume: bool, worker
     options = {key: value for key, value in options.items() if value is not None}
     child = TUNER_ID in os.environ
     resume = resume or (child and output is not None and (output / SETTINGS_FILE).is_file())
-    directory, settings = resolve_options(name, output, data, options, resume, child)
+    directory, settings = resolve_options(name, output, DataFiles(data, valid, test), options, resume, child)
     search, config = _create_search(name, directory, settings, workers, console)
     if child:
         search.run_as_child()
@@ -144,7 +157,7 @@ def _create_search(
     config = zoo.info(name)
     family = config.family
     family.check_tunable(config)
-    data = family.load_data(config, settings["text"] and Path(settings["text"]))
+    data = family.load_files(config, DataFiles.from_settings({**settings, "data": settings["text"]}))
     start_tensorflow(console)
     from deeprnn_keras.tuning import HyperDeepRNN
     from deeprnn_keras.tuning.search import Search

@@ -11,6 +11,7 @@ from deeprnn_keras import checks
 from deeprnn_keras._types import Config
 from deeprnn_keras.cli.option_types import OWN, format_range, format_start
 from deeprnn_keras.cli.output_directory import unused_directory
+from deeprnn_keras.data.data_files import DataFiles
 
 SETTINGS_FILE = "tune.json"
 BUDGET_OPTIONS = ("params", "max_params", "max_step_ms")
@@ -20,14 +21,14 @@ DEFAULT_TRIALS = 20
 
 
 def resolve_options(
-    name: str, output: Path | None, data: Path | None, options: Mapping[str, Any], resume: bool, child: bool
+    name: str, output: Path | None, files: DataFiles, options: Mapping[str, Any], resume: bool, child: bool
 ) -> tuple[Path, Config]:
     """Return the directory and the settings of a search.
 
     Args:
         name: Name of the model.
         output: Directory passed with --output, or None.
-        data: File passed with --text, or None.
+        files: Files passed with --text, --valid, and --test.
         options: The other options that were passed.
         resume: Whether to resume a search.
         child: Whether this process is a chief or a worker; its output directory may exist.
@@ -35,7 +36,8 @@ def resolve_options(
     Raises:
         ValueError: If there is no search to resume, or an option differs from that of the search.
     """
-    requested = {"model": name, "text": data and str(data.absolute()), **_grouped(options)}
+    paths = files.settings()
+    requested = {"model": name, "text": paths.pop("data", None), **paths, **_grouped(options)}
     if resume:
         directory = Path(output) if output else _latest_search(name)
         return directory, _stored_settings(directory, requested)
@@ -83,9 +85,10 @@ def _stored_settings(directory: Path, requested: Config) -> Config:
         raise ValueError(f"--output {str(directory)!r} holds no search to resume: its search has finished")
     stored = json.loads(path.read_text(encoding="utf-8"))
     stored["ranges"] = {key: _from_json_range(value) for key, value in stored["ranges"].items()}
-    before = {"model": stored["model"], "text": stored["text"]}
-    now = {"model": requested["model"], **({"text": requested["text"]} if requested["text"] else {})}
-    for group in ("ranges", "budget", "search"):
+    groups = ("ranges", "budget", "search")
+    before = {key: value for key, value in stored.items() if key not in groups}
+    now = {key: value for key, value in requested.items() if key not in groups and value is not None}
+    for group in groups:
         before |= stored[group]
         now |= requested[group]
     for key, value in now.items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
+from deeprnn_keras.data.text_file import read_text
 from deeprnn_keras.data.vocabulary import TextVocabulary, Vocabulary
 
 NUM_SEGMENTS = 10
@@ -21,7 +22,9 @@ WHITE_SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True)
 class TextSplit:
-    """Training and validation pieces of a text, which do not overlap. A sequence must not span two pieces.
+    """Training and validation pieces of a text, which do not overlap.
+
+    Windows do not span two pieces. Training with carried states reads the training pieces as one stream.
 
     Attributes:
         train: Pieces of the training text.
@@ -39,11 +42,15 @@ class TextCorpus:
         text: The text, at least one character.
         name: Name of the text in reports.
         vocabulary: A `Vocabulary`, `WordVocabulary`, or `ByteVocabulary`. None: the characters of the text.
+        validation: Validation text of an official split, or None.
+        test: Test text of an official split, or None.
 
     Attributes:
-        text: The text.
+        text: The text; with an official split, the training text.
         name: The name.
         vocabulary: The vocabulary.
+        validation: The validation text as a `TextCorpus`, or None.
+        test: The test text as a `TextCorpus`, or None.
 
     Raises:
         ValueError: If the text is empty.
@@ -54,12 +61,22 @@ class TextCorpus:
     (8, 10)
     """
 
-    def __init__(self, text: str, name: str = "text", vocabulary: TextVocabulary | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        name: str = "text",
+        vocabulary: TextVocabulary | None = None,
+        *,
+        validation: TextCorpus | None = None,
+        test: TextCorpus | None = None,
+    ) -> None:
         if not text:
             raise ValueError(f"text of the corpus {name!r} must have at least 1 character, got an empty text")
         self.text = text
         self.name = name
         self.vocabulary: TextVocabulary = vocabulary or Vocabulary.from_text(text)
+        self.validation = validation
+        self.test = test
 
     @classmethod
     def from_file(cls, path: PathLike, vocabulary: TextVocabulary | None = None) -> TextCorpus:
@@ -71,25 +88,13 @@ class TextCorpus:
 
         Raises:
             FileNotFoundError: If the file does not exist.
-            ValueError: If it is a directory, is empty, or is not UTF-8 (with the position of the first invalid byte).
+            DamagedFileError: If it is a directory, empty, compressed, or not UTF-8. The message names the encoding if
+                it is UTF-16 or UTF-32, and otherwise the position of the first invalid byte.
         """
         path = Path(path).expanduser()
-        if path.is_dir():
-            raise ValueError(f"text file {str(path)!r} is a directory; pass a file")
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"text file {str(path)!r} does not exist")
-        data = path.read_bytes()
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"text file {str(path)!r} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start}; "
-                "convert it, for example with iconv -f LATIN1 -t UTF-8"
-            ) from None
-        text = text.replace("\r\n", "\n")
-        if not text:
-            raise ValueError(f"text file {str(path)!r} is empty; pass a file with text")
-        return cls(text, path.name, vocabulary)
+        return cls(read_text(path), path.name, vocabulary)
 
     def split(self, segments: int = NUM_SEGMENTS, fraction: float = VALIDATION_FRACTION) -> TextSplit:
         """Split the text into segments of equal length, and hold out the end of each for validation.

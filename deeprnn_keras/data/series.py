@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deeprnn_keras import checks, extras
+from deeprnn_keras.reading import damage_reported, read_bytes
 
 VOWELS_DIRECTORY = Path("datasets/data/JapaneseVowels")
 NUM_TEST_DIGITS = 397
@@ -77,11 +78,22 @@ def japanese_vowels() -> SeriesSplit:
 
 
 def _read_ts(path: Path) -> LabeledSeries:
-    """Read a .ts file: one case per line, channels separated by colons, values by commas, and the label last."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    cases = [line.split(":") for line in lines if line and not line.startswith(("#", "@"))]
-    series = [np.array([channel.split(",") for channel in case[:-1]], "float32").T for case in cases]
-    return LabeledSeries(series, np.array([int(case[-1]) for case in cases]))
+    """Read a .ts file: one case per line, channels separated by colons, values by commas, and the label last.
+
+    Raises:
+        DamagedFileError: If a line has another number of channels than the first, channels of different lengths,
+            values that are not finite numbers, or a label that is not an integer.
+    """
+    with damage_reported(path, "a .ts file"):
+        lines = read_bytes(path).decode("utf-8").splitlines()
+        cases = [line.split(":") for line in lines if line and not line.startswith(("#", "@"))]
+        series = [np.array([channel.split(",") for channel in case[:-1]], "float32").T for case in cases]
+        if not series:
+            raise ValueError("it has no cases")
+        for number, case in enumerate(series):
+            if case.ndim != 2 or case.shape[1:] != series[0].shape[1:] or not np.isfinite(case).all():
+                raise ValueError(f"case {number} must have finite values in as many channels as case 0")
+        return LabeledSeries(series, np.array([int(case[-1]) for case in cases]))
 
 
 def digits() -> SeriesSplit:

@@ -24,10 +24,11 @@ class TBPTTDataset(Batches):
 
     Args:
         stream: Ids (N,) or features (N, d), one row per step; or a list of such arrays, pieces that do not continue
-            each other. Steps that do not fill a batch are dropped, as is the remainder of each piece that is shorter
-            than T.
+            each other. A single stream is read completely, except for less than n steps at its end. So are pieces of
+            equal length whose number is a multiple of n. Of other pieces, the remainder that is shorter than T is
+            dropped, as are chunks of T steps that do not fill a batch.
         batch_size: Number of parallel streams, n.
-        bptt: Number of steps per batch, T.
+        bptt: Number of steps per batch, T. The last batch of a pass, or of pieces of equal length, may have fewer.
         targets: One target per step, in the form of `stream`. None: the next step.
         reset_mask: Whether to yield (x, reset_mask) as inputs. The mask (n,) of bool is True for rows whose states must
             be reset: all rows of the first batch of a pass, and rows that start a new piece.
@@ -101,7 +102,10 @@ class TBPTTDataset(Batches):
             tf.TensorSpec((), tf.int64),
             tf.TensorSpec((batch_size,), tf.bool),
         ]
-        make_batch = _batch_maker(inputs, outputs, None if random_bptt else length, reset_mask)
+        lengths = plan(0)[1]
+        if not random_bptt and lengths[-1] < length:
+            about["last T"] = int(lengths[-1])
+        make_batch = _batch_maker(inputs, outputs, length if (lengths == length).all() else None, reset_mask)
         super().__init__(plan, signature, make_batch, about, steps)
 
     @classmethod
@@ -183,7 +187,7 @@ def _check_ids(pieces: list[np.ndarray], num_symbols: int) -> None:
 def _batch_maker(
     inputs: np.ndarray, outputs: np.ndarray, length: int | None, yield_reset_mask: bool
 ) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return the function from a row of the plan to a batch; `length` is T if it is fixed."""
+    """Return the function from a row of the plan to a batch; `length` is T if all batches have T steps."""
     input_steps, output_steps = tf.constant(inputs), tf.constant(outputs)
 
     def make_batch(offsets: Tensor, steps: Tensor, reset_mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -136,9 +136,14 @@ class WordVocabulary:
         return np.array([word_id for word_id in ids if word_id is not None], "int32")
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
-        """Return the text of ids: words separated by spaces, with a line break for "<eos>"."""
-        text = " ".join(self.words[i] for i in checked_ids(ids, len(self)))
-        return text.replace(f" {END_OF_LINE} ", "\n").replace(f" {END_OF_LINE}", "\n").replace(f"{END_OF_LINE} ", "\n")
+        """Return the text of ids: words separated by single spaces, with a line break for "<eos>"."""
+        lines: list[list[str]] = [[]]
+        for word in (self.words[i] for i in checked_ids(ids, len(self))):
+            if word == END_OF_LINE:
+                lines.append([])
+            else:
+                lines[-1].append(word)
+        return "\n".join(map(" ".join, lines))
 
 
 class ByteVocabulary:

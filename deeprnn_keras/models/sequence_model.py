@@ -13,7 +13,7 @@ from deeprnn_keras import checks, progress
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.values import numeric_array
-from deeprnn_keras.data.words import WordVocabulary, plain_words
+from deeprnn_keras.data.words import PADDING, UNKNOWN, WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, serialize_initializer
@@ -45,10 +45,12 @@ class SequenceModel(ConfigMixin, keras.Model):
         embedding: Width of an embedding of ids, or None for features.
         words: Words whose ids the embedding reads, as many as `inputs`. Sequences may then be raw texts, which are
             converted by `plain_words`. If `length` is set, the last `length` words are read, and shorter texts are
-            padded on the left with "<pad>", or with id 0.
+            padded on the left with "<pad>", or with id 0. If `length` is None, a text without a known word is read as
+            one step of "<pad>", or of "<unk>" if it has id 0; with neither, it is an error.
         masks: Whether the model reads (x, mask), with mask (n, T) of bool, False after the end of a sequence. It is
-            required for sequences of different lengths with one output per sequence. `dataset`, `predict_labels`, and
-            `predict_proba` create the masks.
+            required for sequences of different lengths with one output per sequence, and for those of a bidirectional
+            model: such models would read the padding. `dataset`, `predict_labels`, and `predict_proba` create the
+            masks.
         offset: Offset of the features, a finite number or one per feature. `offset` and `scale` standardize raw data:
             the model computes (x + offset) scale.
         scale: Scale of the features, a finite number or one per feature, not 0.
@@ -128,11 +130,6 @@ class SequenceModel(ConfigMixin, keras.Model):
         offset, scale = _standardization(offset, scale, inputs, embedding)
         vocabulary = _word_vocabulary(words, inputs, embedding)
         per_step = per_step or output_kind.per_step
-        if masks and per_step:
-            raise ValueError(
-                "masks=True is not supported with one output per step, which needs no mask: padding follows the real "
-                "steps"
-            )
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         rnn = DeepRNN(
@@ -161,6 +158,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
         # === Configuration ===
         self.kind, self.per_step, self.masks = kind, per_step, masks
+        self._padding_remedy = _padding_remedy(rnn, per_step, masks)
         self.labels = labels
         self.words = vocabulary
         self._config = {
@@ -346,10 +344,10 @@ class SequenceModel(ConfigMixin, keras.Model):
     def _arrays(self, series: Iterable[ArrayLike]) -> list[np.ndarray]:
         """Return sequences as arrays that the model can read."""
         arrays = [
-            self._encode_text(sequence)
+            self._encode_text(number, sequence)
             if isinstance(sequence, str)
             else np.asarray(getattr(sequence, "values", sequence))
-            for sequence in _list_of_sequences(series)
+            for number, sequence in enumerate(_list_of_sequences(series))
         ]
         if not arrays:
             raise ValueError("series must contain at least 1 sequence, got none")
@@ -360,10 +358,9 @@ class SequenceModel(ConfigMixin, keras.Model):
         for number, array in enumerate(arrays):
             check(number, array)
         lengths = sorted({len(array) for array in arrays})
-        if len(lengths) > 1 and not (self.masks or self.per_step):
+        if len(lengths) > 1 and self._padding_remedy is not None:
             raise ValueError(
-                f"series must have equal lengths, got {lengths[0]} to {lengths[-1]} steps; for one output per sequence "
-                "of any length, create the model with masks=True"
+                f"series must have equal lengths, got {lengths[0]} to {lengths[-1]} steps; {self._padding_remedy}"
             )
         return arrays
 
@@ -384,15 +381,21 @@ class SequenceModel(ConfigMixin, keras.Model):
         if array.size and (array.min() < 0 or array.max() >= size):
             raise ValueError(f"series[{number}] must have ids in [0, {size}), got {array.min()} to {array.max()}")
 
-    def _encode_text(self, text: str) -> np.ndarray:
-        """Return the ids of a text, truncated or padded to `length` if `length` is set."""
+    def _encode_text(self, number: int, text: str) -> np.ndarray:
+        """Return the ids of text `number`, truncated or padded to `length`; at least one id if `length` is None."""
         if self.words is None:
             raise ValueError(f"texts require words, but model {self.name!r} has none; create it with words=[...]")
         ids, length = self.words.encode(plain_words(text), "skip"), self._config["length"]
-        if length is None:
-            return ids
-        ids = ids[-length:]
-        return np.concatenate([np.full(length - len(ids), self.words.padding, "int32"), ids])
+        padding = self.words.padding
+        if length is not None:
+            ids = ids[-length:]
+            return np.concatenate([np.full(length - len(ids), padding, "int32"), ids])
+        if not len(ids) and self.words.words[padding] not in (PADDING, UNKNOWN):
+            raise ValueError(
+                f"series[{number}] is a text without a word of the model, {text[:60]!r}; remove it, or create the "
+                f"model with words that include {PADDING!r}"
+            )
+        return ids if len(ids) else np.array([padding], "int32")
 
     def _encode_targets(self, targets: Sequence[Any] | np.ndarray) -> Sequence[Any] | np.ndarray:
         """Replace names of classes with their indices; return other targets unchanged."""
@@ -407,6 +410,16 @@ class SequenceModel(ConfigMixin, keras.Model):
             raise ValueError(
                 f"targets must be labels of the model, {', '.join(map(repr, self.labels))}, got {error}"
             ) from error
+
+
+def _padding_remedy(rnn: DeepRNN, per_step: bool, masks: bool) -> str | None:
+    """Return how to support sequences of different lengths, or None if padding does not change the outputs."""
+    if per_step and rnn.go_backwards:  # the outputs are in reverse order and start with those of the padding
+        return "for one output per step and sequences of any length, create the model with go_backwards=False"
+    if masks or (per_step and not rnn.bidirectional):
+        return None
+    model = "a bidirectional model" if per_step else "one output per sequence"
+    return f"for {model} and sequences of any length, create the model with masks=True"
 
 
 def _as_column(values: ArrayLike) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from deeprnn_keras import progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
+from deeprnn_keras.data.data_files import DataFiles
 from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import (
     CHECKPOINTS,
@@ -25,6 +26,7 @@ from deeprnn_keras.tasks.run import (
     recipe_record,
     run_directory,
 )
+from deeprnn_keras.terminal import replace_unprintable
 
 if TYPE_CHECKING:
     import keras
@@ -139,7 +141,7 @@ class Family:
     order: ClassVar[int] = 1
     intended_use: ClassVar[str] = "comparison of recurrent networks"
     limits: ClassVar[str] = ""
-    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful")
+    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", "valid", "test")
     files: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model", "model.keras"),
         ("history", HISTORY),
@@ -181,6 +183,19 @@ class Family:
             ValueError: If there are no data for the configuration, or the file is missing or not supported.
         """
         raise NotImplementedError(f"task family {self.name!r} must define load_data")
+
+    def load_files(self, config: Configuration | None, files: DataFiles) -> TaskData:
+        """Load the data of a configuration from the files of --data, --valid, and --test; see `load_data`.
+
+        By default, official splits in several files are not supported.
+
+        Raises:
+            ValueError: As for `load_data`, and if --valid or --test are passed but not supported.
+        """
+        if files.official():
+            options = flags(files.official())
+            raise ValueError(f"task family {self.name!r} does not support {options}; leave out {options}")
+        return self.load_data(config, files.data)
 
     def data_included(self, config: Configuration) -> bool:
         """Return whether the package includes the data of a configuration.
@@ -269,6 +284,7 @@ class Family:
         from deeprnn_keras.training.files import save_json, save_model, save_table
 
         directory, console, start = run_directory(directory, resume), console or Console(), time.monotonic()
+        replace_unprintable()
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
         create_run_directory(directory, settings)
@@ -406,7 +422,26 @@ class Family:
             console: A `rich.console.Console`.
             skip_unknown: Whether to skip symbols that are not in the model's vocabulary.
         """
-        data = self.load_data(config, path)
+        self.evaluate_data(model, config, self.load_data(config, path), console, skip_unknown=skip_unknown)
+
+    def evaluate_data(
+        self,
+        model: keras.Model,
+        config: Configuration | None,
+        data: TaskData,
+        console: Console,
+        *,
+        skip_unknown: bool = False,
+    ) -> None:
+        """Print the score of a trained model on the held-out part of its own data, for `deeprnn evaluate`.
+
+        Args:
+            model: A trained model.
+            config: The configuration of its run, or None.
+            data: Data returned by `load_data` or `load_files`.
+            console: A `rich.console.Console`.
+            skip_unknown: Whether to skip symbols that are not in the model's vocabulary.
+        """
         console.print(f"[bold]{model.name}[/] on {data.name}, test part")
         with progress.shown(console, "Scoring", "batches"):
             score = self.score(model, data.test)

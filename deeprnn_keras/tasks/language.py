@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -13,6 +14,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from deeprnn_keras import progress
+from deeprnn_keras.data.data_files import DataFiles
 from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from deeprnn_keras.data import TextCorpus
     from deeprnn_keras.data.batches import Batches
     from deeprnn_keras.data.corpus import TextSplit
+    from deeprnn_keras.data.vocabulary import TextVocabulary
+    from deeprnn_keras.generation import Score
     from deeprnn_keras.models import LanguageModel
     from deeprnn_keras.training.recipe import Recipe
 
@@ -65,11 +69,13 @@ class LanguageRun(Run):
         references: `(name, bits per symbol)` of compressors on the validation text.
         prompt: Beginning of the validation text, which the sample continues.
         sample: Prompt and generated text, or None if the run has not finished.
+        test_score: Score on the test text of an official split, or None.
     """
 
     references: tuple[tuple[str, float], ...] = ()
     prompt: str = ""
     sample: str | None = None
+    test_score: Score | None = None
 
 
 @register
@@ -93,31 +99,36 @@ class LanguageFamily(Family):
 
     @override
     def load_data(self, config: Configuration | None, path: Path | None = None) -> TextCorpus:
-        """Load the text of a configuration, with the vocabulary that its models read.
+        """Load the text of a configuration, with the vocabulary that its models read; see `load_files`."""
+        return self.load_files(config, DataFiles(path))
 
-        For word-level models, the vocabulary consists of the most frequent words of the text, "<eos>" for line ends,
-        and "<unk>" for all other words.
+    @override
+    def load_files(self, config: Configuration | None, files: DataFiles) -> TextCorpus:
+        """Load the text of a configuration, with the vocabulary that its models read, and its official split if passed.
+
+        For word-level models, the vocabulary consists of the most frequent words of the training text, "<eos>" for line
+        ends, and "<unk>" for all other words. For character-level models, it consists of the characters of all texts.
 
         Raises:
-            ValueError: If the text of the configuration is not included in the package and `path` is None.
+            ValueError: If the text of the configuration is not included in the package and no file is passed.
         """
-        from deeprnn_keras.data import ByteVocabulary, TextCorpus, Vocabulary, WordVocabulary, letters_only
+        from deeprnn_keras.data import TextCorpus
 
         config = cast(LanguageConfiguration, config)
-        if path is not None:
-            corpus = TextCorpus.from_file(path)
+        if files.data is not None:
+            corpus = TextCorpus.from_file(files.data)
         elif config.corpus is not None:
             corpus = _included_text(config.corpus)
         else:
             raise ValueError(f"the text of {config.name} ({config.data}) is not included; pass one with --text FILE")
-        if config.symbols == "words":
-            words = WordVocabulary.from_text(corpus.text, config.vocabulary_size, end_of_line=True)
-            return TextCorpus(corpus.text, corpus.name, words)
-        if config.symbols == "bytes":
-            return TextCorpus(corpus.text, corpus.name, ByteVocabulary())
-        if config.letters:
-            return TextCorpus(letters_only(corpus.text), corpus.name, Vocabulary(cast(str, config.vocabulary)))
-        return corpus
+        others = {name: TextCorpus.from_file(path) for name, path in files.official().items()}
+        texts = [_reduce(config, one.text) for one in (corpus, *others.values())]
+        vocabulary = _vocabulary(config, texts)
+        parts = {
+            name: TextCorpus(text, one.name, vocabulary)
+            for (name, one), text in zip(others.items(), texts[1:], strict=True)
+        }
+        return TextCorpus(texts[0], corpus.name, vocabulary, validation=parts.get("valid"), test=parts.get("test"))
 
     @override
     def data_included(self, config: Configuration) -> bool:
@@ -131,13 +142,18 @@ class LanguageFamily(Family):
 
     @override
     def describe_data(self, data: TextCorpus) -> str:
-        """Return the name and size of the text."""
-        return f"{data.name}, {data.describe()}"
+        """Return the name and size of the text, and the names of the texts of an official split."""
+        official = {"validation": data.validation, "test": data.test}
+        names = [f"{part} text {corpus.name}" for part, corpus in official.items() if corpus is not None]
+        return "; ".join([f"{data.name}, {data.describe()}", *names])
 
     @override
     def data_record(self, data: TextCorpus) -> dict[str, Any]:
-        """Return the name and length of the text."""
-        return {"text": data.name, "characters": len(data)}
+        """Return the name, length, and SHA-256 of the text, and of the texts of an official split."""
+        record = _text_record("text", data)
+        for name, corpus in (("validation_text", data.validation), ("test_text", data.test)):
+            record |= {} if corpus is None else {name: _text_record("text", corpus)}
+        return record
 
     # === Training ===
     @override
@@ -201,23 +217,22 @@ class LanguageFamily(Family):
 
     @override
     def score_record(self, run: Run, data: TextCorpus) -> dict[str, Any]:
-        """Return the score on the validation text and the bits per symbol of the compressors."""
+        """Return the scores on the validation and test texts and the bits per symbol of the compressors."""
         run = cast(LanguageRun, run)
-        unit, score = data.vocabulary.unit, run.score
-        validation = score and {
-            f"{unit}s": score.count,
-            "cross_entropy": score.cross_entropy,
-            "perplexity": score.perplexity if math.isfinite(score.perplexity) else None,
-            f"bits_per_{unit}": score.bits_per_character,
-        }
-        return {"validation": validation, f"compressors_bits_per_{unit}": dict(run.references)}
+        unit = data.vocabulary.unit
+        test = {} if run.test_score is None else {"test": _score_values(run.test_score, unit)}
+        validation = run.score and _score_values(run.score, unit)
+        return {"validation": validation, **test, f"compressors_bits_per_{unit}": dict(run.references)}
 
     @override
     def report(self, run: Run, model: LanguageModel, console: Console) -> None:
         """Print a table of the scores of the model and of compressors, and the sample."""
         run = cast(LanguageRun, run)
         name = f"{model.name}, {model.count_params():,} parameters"
-        console.print(score_table(run.score, run.references, name, unit=model.require_vocabulary().unit))
+        unit = model.require_vocabulary().unit
+        console.print(score_table(run.score, run.references, name, unit=unit))
+        if run.test_score is not None:
+            console.print(score_table(run.test_score, (), name, "test text", unit))
         sample = Text(run.sample or "")
         sample.stylize("bold", 0, len(run.prompt))
         title = f"Sample, temperature {SAMPLE_TEMPERATURE}; the prompt, from the validation text, is bold"
@@ -234,19 +249,44 @@ class LanguageFamily(Family):
         *,
         skip_unknown: bool = False,
     ) -> None:
-        """Print the score of a model on a file, or on the validation part of the King James Bible."""
-        from deeprnn_keras.data import TextCorpus, king_james
-        from deeprnn_keras.training.compressors import compressed_bits
+        """Print the score of a model on a file, or on the held-out part of the text that its configuration names.
 
-        pieces = [TextCorpus.from_file(path).text] if path else king_james().split().validation
-        name = path.name if path else "King James Bible, held-out part"
-        if skip_unknown:
-            vocabulary = model.require_vocabulary()
-            pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
-        with progress.shown(console, "Scoring", "batches"):
-            score = model.score(pieces)
-        unit = model.require_vocabulary().unit
-        console.print(score_table(score, compressed_bits("".join(pieces), unit), model.name, name, unit))
+        The text is reduced as in training.
+
+        Raises:
+            ValueError: If `path` is None and the model was not trained on the text of its configuration.
+        """
+        from deeprnn_keras.data import TextCorpus
+
+        if path is not None:
+            corpus = TextCorpus.from_file(path)
+            text = corpus.text if config is None else _reduce(cast(LanguageConfiguration, config), corpus.text)
+            _print_score(model, path.name, [text], console, skip_unknown)
+            return
+        included = config is not None and self.data_included(config)
+        data = self.load_data(config) if included else None
+        if data is None or data.vocabulary != model.require_vocabulary():
+            raise ValueError(
+                f"the text that model {model.name!r} was trained on is unknown; pass a text with --text FILE"
+            )
+        self.evaluate_data(model, config, data, console, skip_unknown=skip_unknown)
+
+    @override
+    def evaluate_data(
+        self,
+        model: LanguageModel,
+        config: Configuration | None,
+        data: TextCorpus,
+        console: Console,
+        *,
+        skip_unknown: bool = False,
+    ) -> None:
+        """Print the score of a model on the held-out part of its text, and on the test text of an official split."""
+        recipe = cast(Configuration, config).recipe
+        name = f"{data.name}, held-out part" if data.validation is None else f"{data.validation.name}, validation text"
+        _print_score(model, name, split_text(data, recipe).validation, console, skip_unknown)
+        if data.test is not None:
+            _print_score(model, f"{data.test.name}, test text", [data.test.text], console, skip_unknown)
 
     @override
     def generate(
@@ -318,6 +358,59 @@ def _included_text(name: str) -> TextCorpus:
     return getattr(data, name)()
 
 
+def _reduce(config: LanguageConfiguration, text: str) -> str:
+    """Return a text as the models of a configuration read it."""
+    from deeprnn_keras.data import letters_only
+
+    return letters_only(text) if config.letters else text
+
+
+def _vocabulary(config: LanguageConfiguration, texts: Sequence[str]) -> TextVocabulary:
+    """Return the vocabulary of the models of a configuration.
+
+    Args:
+        config: The configuration.
+        texts: The training text, and the texts of an official split.
+    """
+    from deeprnn_keras.data import ByteVocabulary, Vocabulary, WordVocabulary
+
+    if config.symbols == "words":
+        return WordVocabulary.from_text(texts[0], config.vocabulary_size, end_of_line=True)
+    if config.symbols == "bytes":
+        return ByteVocabulary()
+    if config.letters:
+        return Vocabulary(cast(str, config.vocabulary))
+    return Vocabulary.from_text("".join(texts))
+
+
+def _text_record(name: str, corpus: TextCorpus) -> dict[str, Any]:
+    digest = hashlib.sha256(corpus.text.encode("utf-8", "surrogatepass")).hexdigest()
+    return {name: corpus.name, "characters": len(corpus), "sha256": digest}
+
+
+def _score_values(score: Score, unit: str) -> dict[str, Any]:
+    """Return a score as JSON values."""
+    return {
+        f"{unit}s": score.count,
+        "cross_entropy": score.cross_entropy,
+        "perplexity": score.perplexity if math.isfinite(score.perplexity) else None,
+        f"bits_per_{unit}": score.bits_per_character,
+    }
+
+
+def _print_score(model: LanguageModel, name: str, pieces: Sequence[str], console: Console, skip_unknown: bool) -> None:
+    """Print the score of a model and of compressors on pieces of a text."""
+    from deeprnn_keras.training.compressors import compressed_bits
+
+    vocabulary = model.require_vocabulary()
+    if skip_unknown:
+        pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
+    with progress.shown(console, "Scoring", "batches"):
+        score = model.score(pieces)
+    references = compressed_bits("".join(pieces), vocabulary.unit)
+    console.print(score_table(score, references, model.name, name, vocabulary.unit))
+
+
 def _score_and_sample(
     run: LanguageRun, model: LanguageModel, corpus: TextCorpus, split: TextSplit, seed: int, console: Console
 ) -> None:
@@ -325,6 +418,9 @@ def _score_and_sample(
 
     with progress.shown(console, "Scoring the validation text", "batches"):
         run.score = model.score(split.validation)
+    if corpus.test is not None:
+        with progress.shown(console, "Scoring the test text", "batches"):
+            run.test_score = model.score(corpus.test.text)
     with progress.shown(console, "Generating a sample", "symbols"):
         run.prompt = corpus.prefix(split.validation[0], SAMPLE_PROMPT_LENGTH)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)

@@ -25,14 +25,17 @@ UPDATE_LIMITED_EPOCHS = 4  # maximum number of epochs of a run with a limited nu
 def split_text(corpus: TextCorpus, recipe: Recipe) -> TextSplit:
     """Split a text into training and validation pieces.
 
-    If the recipe states numbers of windows, training uses the first windows of the text, and validation the windows
-    that follow. Otherwise the split is that of `TextCorpus.split`.
+    An official validation text of the corpus is used. Otherwise, if the recipe states numbers of windows, training uses
+    the first windows of the text, and validation the windows that follow; if not, the split is that of
+    `TextCorpus.split`.
 
     Raises:
         ValueError: If the text is too short for the recipe's windows.
     """
     from deeprnn_keras.data.corpus import TextSplit
 
+    if corpus.validation is not None:
+        return TextSplit((corpus.text,), (corpus.validation.text,))
     if recipe.train_windows is None:
         return corpus.split()
     assert recipe.validation_windows is not None  # `Recipe` requires both numbers of windows or neither
@@ -127,6 +130,8 @@ def _windows(
 def _streams(
     train: Sequence[np.ndarray], validation: Sequence[np.ndarray], recipe: Recipe, short_validation: bool, seed: int
 ) -> tuple[TrainingBatches, Batches]:
+    import numpy as np
+
     from deeprnn_keras.data.tbptt import TBPTTDataset
 
     if short_validation:  # keeps the beginning of each piece, the same fraction of all
@@ -136,9 +141,11 @@ def _streams(
     batch_size = max(1, min(max(recipe.batch_size, VALIDATION_BATCH_SIZE), chunks))
     validation_batches = TBPTTDataset(validation, batch_size, recipe.bptt)
 
+    stream = np.concatenate(train)  # one stream, as in the published readers
+
     def training_batches(steps: int | None) -> Batches:
         return TBPTTDataset(
-            train, recipe.batch_size, recipe.bptt, random_bptt=recipe.random_bptt, seed=seed, steps=steps
+            stream, recipe.batch_size, recipe.bptt, random_bptt=recipe.random_bptt, seed=seed, steps=steps
         )
 
     return training_batches, validation_batches

@@ -1,5 +1,8 @@
 """`TextCorpus`: text files, validation splits, and the King James Bible."""
 
+import bz2
+import gzip
+import lzma
 import subprocess
 import sys
 
@@ -7,6 +10,7 @@ import pytest
 
 from deeprnn_keras import TextCorpus, extras, king_james
 from deeprnn_keras.data import Vocabulary
+from deeprnn_keras.reading import DamagedFileError
 
 
 @pytest.mark.parametrize(
@@ -33,7 +37,7 @@ def test_text_file_is_decoded(tmp_path, data, expected):
         (None, ["does not exist"]),
         (b"", ["is empty"]),
         (b"\xef\xbb\xbf", ["is empty"]),
-        (b"na\xefve", ["is not UTF-8", "0xef at position 2", "iconv"]),
+        (b"na\xefve", ["is not UTF-8", "0xef at position 2", "iconv -f WINDOWS-1252 -t UTF-8"]),
         ("é".encode() * 3 + b"\xff", ["is not UTF-8", "0xff at position 6"]),
     ],
     ids=["missing", "empty", "only a byte order mark", "Latin 1", "invalid byte at the end"],
@@ -48,8 +52,37 @@ def test_unreadable_text_file_is_an_error(tmp_path, data, parts):
 
 
 def test_directory_instead_of_text_file_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="is a directory"):
+    with pytest.raises(ValueError, match="not a regular file"):
         TextCorpus.from_file(tmp_path)
+
+
+LETTER = "It\u2019s a caf\u00e9 in Li\u00e8ge, \u6f22\u5b57 \U0001f602.\n" * 40
+
+
+@pytest.mark.parametrize("text", [LETTER, "plain letters\n" * 9], ids=["many scripts", "ASCII"])
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "UTF-32LE", "UTF-32BE"])
+def test_wide_encodings_are_recognized(encoding, text, tmp_path):
+    (tmp_path / "letter.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(
+        DamagedFileError, match=rf"letter\.txt: is encoded in {encoding}, .* iconv -f {encoding} -t UTF-8"
+    ):
+        TextCorpus.from_file(tmp_path / "letter.txt")
+
+
+@pytest.mark.parametrize(
+    ("compress", "kind"),
+    [(gzip.compress, "a gzip file"), (bz2.compress, "a bzip2 file"), (lzma.compress, "an xz file")],
+)
+def test_compressed_texts_are_recognized(compress, kind, tmp_path):
+    (tmp_path / "letter.txt").write_bytes(compress(LETTER.encode()))
+    with pytest.raises(DamagedFileError, match=rf"letter\.txt: is {kind}, not text; decompress it"):
+        TextCorpus.from_file(tmp_path / "letter.txt")
+
+
+@pytest.mark.parametrize("text", ["a\0b" * 9, "\u6f22\u5b57" * 9, "ab", "\0\0\0\0x"], ids=ascii)
+def test_utf8_is_not_taken_for_another_encoding(text, tmp_path):
+    (tmp_path / "letter.txt").write_bytes(text.encode())
+    assert TextCorpus.from_file(tmp_path / "letter.txt").text == text
 
 
 def test_empty_text_is_an_error():
@@ -98,5 +131,5 @@ def test_king_james_bible_of_another_package_version_is_an_error(monkeypatch, tm
     with pytest.raises(FileNotFoundError, match=r"does not exist; install .* pip install"):
         king_james()
     (tmp_path / "plain_text_readers_bible.py").write_text("")
-    with pytest.raises(ValueError, match=r"contains no text; install .* pip install"):
+    with pytest.raises(ValueError, match=r"contains no text of the King James Bible; install .* pip install"):
         king_james()

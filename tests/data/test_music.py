@@ -90,10 +90,10 @@ def test_invalid_arguments_are_rejected():
         bach_chorales(3)
 
 
-def pieces(*lengths, keys=88):
+def pieces(*lengths):
     array = np.empty((1, len(lengths)), object)
     for column, length in enumerate(lengths):
-        array[0, column] = np.eye(max(length, keys), keys)[:length]
+        array[0, column] = np.eye(max(length, 88), 88)[:length]
     return array
 
 
@@ -114,12 +114,10 @@ def test_invalid_roll_files_are_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.mat' does not exist; JSB_Chorales.mat and Nottingham.mat"):
         piano_rolls(tmp_path / "none.mat")
     (tmp_path / "text.mat").write_text("no arrays")
-    with pytest.raises(ValueError, match="must hold cell arrays traindata"):
+    with pytest.raises(
+        ValueError, match=r"text\.mat: not a MATLAB file with cell arrays traindata, validdata, testdata"
+    ):
         piano_rolls(tmp_path / "text.mat")
     scipy.io.savemat(tmp_path / "one.mat", {"traindata": pieces(3, 3)})
-    with pytest.raises(ValueError, match="must hold cell arrays traindata, validdata, and testdata"):
+    with pytest.raises(ValueError, match=r"one\.mat: .* no variable validdata"):
         piano_rolls(tmp_path / "one.mat")
-    narrow = {f"{side}data": pieces(4, 4, keys=60) for side in ("train", "valid", "test")}
-    scipy.io.savemat(tmp_path / "narrow.mat", narrow)
-    with pytest.raises(ValueError, match=r"must hold rolls \(T, 88\), got a roll of shape \(4, 60\)"):
-        piano_rolls(tmp_path / "narrow.mat")

@@ -46,7 +46,9 @@ def test_mnist_is_read_pixel_by_pixel(tmp_path, rng):
     assert np.any(permuted.train.series[1] != data.train.series[1])
     np.testing.assert_array_equal(np.sort(permuted.train.series[1], axis=0), np.sort(data.train.series[1], axis=0))
     np.savez(tmp_path / "other.npz", x_train=images)
-    with pytest.raises(ValueError, match="must hold arrays x_train, y_train, x_test, and y_test"):
+    with pytest.raises(
+        ValueError, match="must contain the arrays x_train, y_train, x_test, y_test, but has no y_train"
+    ):
         sequential_mnist(tmp_path / "other.npz")
 
 

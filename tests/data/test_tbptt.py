@@ -19,13 +19,17 @@ def read_batches(data):
 # === Streams ===
 
 
-@pytest.mark.parametrize(("size", "n", "length"), [(61, 3, 4), (60, 3, 4), (13, 1, 12), (13, 12, 1), (25, 2, 3)])
+@pytest.mark.parametrize(
+    ("size", "n", "length"), [(61, 3, 4), (60, 3, 4), (65, 3, 4), (13, 1, 12), (14, 1, 12), (13, 12, 1), (25, 2, 3)]
+)
 def test_streams_are_contiguous_and_targets_are_the_next_step(size, n, length):
+    """Every step but the last `(size - 1) mod n` is read once; the last batch may be shorter."""
     stream = np.random.default_rng(0).integers(100, size=size)
     batches = read_batches(TBPTTDataset(stream, n, length))
     x, y = (np.concatenate([batch[k] for batch in batches], axis=1) for k in (0, 2))
-    steps = len(batches) * length
-    assert len(batches) == (size - 1) // length // n >= 1
+    steps = (size - 1) // n
+    assert x.shape == (n, steps) and len(batches) == -(-steps // length)
+    assert {batch[0].shape[1] for batch in batches[:-1]} <= {length}
     for row in range(n):
         np.testing.assert_array_equal(x[row], stream[row * steps : (row + 1) * steps])
         np.testing.assert_array_equal(y[row], stream[row * steps + 1 : (row + 1) * steps + 1])
@@ -38,6 +42,25 @@ def test_rows_do_not_cross_pieces():
     assert [batch[0].tolist() for batch in batches] == [[[0, 1], [6, 7]], [[2, 3], [100, 101]], [[4, 5], [102, 103]]]
     assert [batch[1].tolist() for batch in batches] == [[True, True], [False, True], [False, False]]
     assert [batch[2].tolist() for batch in batches] == [[[1, 2], [7, 8]], [[3, 4], [101, 102]], [[5, 6], [103, 104]]]
+
+
+def test_pieces_of_equal_length_are_read_completely():
+    pieces = [np.arange(6), 100 + np.arange(6), 200 + np.arange(6), 300 + np.arange(6)]
+    batches = read_batches(TBPTTDataset(pieces, 2, 3))
+    assert [batch[0].tolist() for batch in batches] == [
+        [[0, 1, 2], [200, 201, 202]],
+        [[3, 4], [203, 204]],
+        [[100, 101, 102], [300, 301, 302]],
+        [[103, 104], [303, 304]],
+    ]
+    assert [batch[1].tolist() for batch in batches] == [[True] * 2, [False] * 2] * 2
+    assert batches[1][2].tolist() == [[4, 5], [204, 205]]
+
+
+@pytest.mark.parametrize(("size", "steps", "last"), [(21, 5, None), (20, None, 4)])
+def test_number_of_steps_is_static_if_all_batches_are_equal(size, steps, last):
+    data = TBPTTDataset(np.arange(size), 2, 5, reset_mask=False)
+    assert data.element_spec[0].shape == (2, steps) and data.about.get("last T") == last
 
 
 def test_user_provided_features_and_targets(rng):
@@ -102,12 +125,15 @@ def test_random_lengths_of_short_streams(total, steps, length):
 # === Position ===
 
 
-@pytest.mark.parametrize("kind", ["streams", "random lengths", "windows", "windows in epochs of 3"])
+@pytest.mark.parametrize(
+    "kind", ["streams", "streams with a shorter batch", "random lengths", "windows", "windows in epochs of 3"]
+)
 def test_iteration_starts_at_the_position(kind):
     def dataset():
         if kind.startswith("windows"):
             return token_windows([np.arange(50)], 3, 4, seed=5, steps=3 if "epochs" in kind else None)
-        return TBPTTDataset(np.arange(200), 2, 12, random_bptt="random" in kind, seed=5, reset_mask=False)
+        size = 200 if "shorter" in kind else 193
+        return TBPTTDataset(np.arange(size), 2, 12, random_bptt="random" in kind, seed=5, reset_mask=False)
 
     def read_epoch(data):
         return [batch[0].tolist() for batch in read_batches(data)]
@@ -120,7 +146,7 @@ def test_iteration_starts_at_the_position(kind):
         if epoch < 3:
             assert read_epoch(other) == epochs[epoch + 1], "the following epoch is complete"
     assert other.about == data.about
-    if kind != "streams":
+    if not kind.startswith("streams"):
         assert epochs[0] != epochs[1]
 
 

@@ -29,6 +29,12 @@ def test_words_round_trip():
     assert WordVocabulary.from_text([RHYME, "his his"], size=2).words == ("<unk>", "his")
 
 
+@pytest.mark.parametrize("text", ["\n", "a\n\n\nb", "\n\na b\n\n", "a b", ""], ids=repr)
+def test_line_ends_round_trip(text):
+    words = WordVocabulary.from_text("a b", end_of_line=True)
+    assert words.decode(words.encode(text)) == text
+
+
 def test_vocabulary_without_an_unknown_word():
     words = WordVocabulary(["a", "b"])
     assert words.encode("b a").tolist() == [1, 0] and words.encode("b x a", "skip").tolist() == [1, 0]
@@ -135,6 +141,30 @@ def test_sequence_models_read_raw_texts(length):
         SequenceModel(5, 1, 2, kind="binary", embedding=3, masks=True).predict_labels(REVIEWS)
     with pytest.raises(ValueError, match=r"words requires an embedding and inputs=5, .* got embedding=3 and inputs=4"):
         SequenceModel(4, 1, 2, kind="binary", embedding=3, words=words.words)
+
+
+def text_model(words):
+    options = {"embedding": 3, "words": words, "masks": True, "labels": ("bad", "good"), "implementation": "loop"}
+    return SequenceModel(len(words), 2, 3, cell="rnn", **options)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "!!! :-(", "unheard"], ids=repr)
+@pytest.mark.parametrize("words", [("<pad>", "<unk>", "good"), ("<unk>", "good"), ("<pad>", "good")], ids=" ".join)
+def test_texts_without_a_known_word_are_read_as_one_step(words, text):
+    model = text_model(words)
+    together = model.predict_proba(["good good", text])
+    ids = np.array([1 if text == "unheard" and words[1] == "<unk>" else 0])
+    np.testing.assert_allclose(together[1], model.predict_proba([ids])[0], rtol=1e-5)
+    np.testing.assert_allclose(together[0], model.predict_proba(["good good"])[0], rtol=1e-5)
+    assert len(model.dataset([text, "good"], ["bad", "good"], 2)) == 1
+
+
+def test_texts_that_cannot_be_read_are_named():
+    model = text_model(("good", "bad"))
+    with pytest.raises(ValueError, match=r"series\[1\] is a text without a word of the model, 'so-so'; remove it"):
+        model.predict_labels(["good", "so-so"])
+    with pytest.raises(ValueError, match="series must be a list of sequences, got one str"):
+        model.predict_labels("good")
 
 
 def test_zoo_model_of_film_reviews_reads_raw_texts(tmp_path):

@@ -40,6 +40,39 @@ def test_predictions_per_step():
         np.testing.assert_array_equal(prediction, np.argmax(unpadded_outputs(model, sequence), -1))
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_masks_with_one_output_per_step(bidirectional):
+    """Outputs and loss are those of sequences without padding."""
+    model = make_model(per_step=True, masks=True, bidirectional=bidirectional)
+    series = [RNG.normal(size=(length, 2)).astype("float32") for length in range(1, 12)]
+    targets = [np.arange(len(sequence)) % 3 for sequence in series]
+    losses = []
+    for logits, x, y in zip(model._sequence_outputs(series, 64), series, targets, strict=True):
+        expected = unpadded_outputs(model, x)
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+        losses += [float(loss) for loss in keras.losses.sparse_categorical_crossentropy(y, expected, from_logits=True)]
+    data = model.dataset(series, targets, 11, num_buckets=1, shuffle=False)
+    assert model.evaluate(data, verbose=0)[0] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert np.isfinite(model.fit(data, shuffle=False, verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"bidirectional": True}, "masks=True"),
+        ({"go_backwards": True}, "go_backwards=False"),
+        ({"go_backwards": True, "masks": True}, "go_backwards=False"),
+    ],
+    ids=str,
+)
+def test_models_per_step_do_not_read_padding(options, remedy):
+    model = make_model(per_step=True, **options)
+    assert len(model.predict_labels([SERIES[3], SERIES[4]])) == 2, "equal lengths need no padding"
+    for use in (model.predict_labels, lambda series: model.dataset(series, [np.zeros(len(x), int) for x in series])):
+        with pytest.raises(ValueError, match=f"equal lengths, got 1 to 7 steps; .* create the model with {remedy}"):
+            use(SERIES)
+
+
 def test_classes_are_given_and_predicted_by_name():
     model = make_model(masks=True, labels=("low", "middle", "high"))
     assert set(model.predict_labels(SERIES)) <= {"low", "middle", "high"}
@@ -150,7 +183,6 @@ def test_saved_and_loaded_model(options, tmp_path):
         ({"kind": "binary", "outputs": 2}, "outputs must be 1 for kind='binary', got 2"),
         ({"kind": "class"}, "unknown kind 'class'; did you mean 'classes'"),
         ({"labels": ("a", "b")}, r"labels must be 3 distinct names, one per output, got \['a', 'b'\]"),
-        ({"masks": True, "per_step": True}, "masks=True is not supported with one output per step"),
         ({"inputs": 0}, "inputs must be a positive integer"),
         ({"output_dropout": 1.0}, "output_dropout must be a number in"),
     ],

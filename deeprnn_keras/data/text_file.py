@@ -1,0 +1,86 @@
+"""`read_text`: text files in UTF-8. Files in other encodings and compressed files are recognized and refused."""
+
+from __future__ import annotations
+
+import codecs
+
+import numpy as np
+
+from deeprnn_keras._types import PathLike
+from deeprnn_keras.reading import DamagedFileError, read_bytes
+
+# first bytes of files that are not text: (name, remedy)
+SIGNATURES = {
+    b"\x1f\x8b": ("a gzip file", "decompress it, for example with gzip -d"),
+    b"BZh": ("a bzip2 file", "decompress it, for example with bzip2 -d"),
+    b"\xfd7zXZ\x00": ("an xz file", "decompress it, for example with xz -d"),
+    b"\x28\xb5\x2f\xfd": ("a Zstandard file", "decompress it, for example with zstd -d"),
+    b"PK\x03\x04": ("a zip archive", "extract its files, and pass a text file"),
+    b"%PDF-": ("a PDF file", "convert it to text, for example with pdftotext"),
+}
+# byte order marks; that of UTF-32 starts with that of UTF-16
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+# positions, modulo 4, of the bytes that are 0 in most texts in these encodings
+ZERO_POSITIONS = {"UTF-32LE": (2, 3), "UTF-32BE": (0, 1), "UTF-16LE": (1, 3), "UTF-16BE": (0, 2)}
+SAMPLE_BYTES = 4096
+MANY, FEW = 0.5, 0.1  # fractions of zeros at these and at the other positions
+
+
+def read_text(path: PathLike) -> str:
+    """Return the content of a UTF-8 text file. A byte order mark is dropped, and CRLF is read as LF.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        DamagedFileError: If it is empty, compressed, or not UTF-8. UTF-16 and UTF-32 are recognized; for other
+            encodings, the message contains the position of the first invalid byte.
+    """
+    data = read_bytes(path)
+    _check_signature(path, data)
+    encoding = _wide_encoding(data)
+    if encoding is not None:
+        raise DamagedFileError(path, f"is encoded in {encoding}, not in UTF-8; {_conversion(encoding)}")
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(
+            path,
+            f"is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start}; if it comes from Windows, "
+            f"{_conversion('WINDOWS-1252')}; for other encodings, pass their name to -f",
+        ) from None
+    if not text:
+        raise DamagedFileError(path, "is empty; pass a file with text")
+    return text
+
+
+def _check_signature(path: PathLike, data: bytes) -> None:
+    for signature, (kind, remedy) in SIGNATURES.items():
+        if data.startswith(signature):
+            raise DamagedFileError(path, f"is {kind}, not text; {remedy}")
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """Return the name of UTF-16 or UTF-32 if the data are text in this encoding, with or without a byte order mark."""
+    for mark, name in MARKS.items():
+        if data.startswith(mark):
+            return name
+    sample = np.frombuffer(data[:SAMPLE_BYTES], "uint8")
+    if len(sample) < 4 or len(data) % 2:
+        return None
+    zeros = [float(np.mean(sample[position::4] == 0)) for position in range(4)]
+    for name, positions in ZERO_POSITIONS.items():
+        others = [fraction for position, fraction in enumerate(zeros) if position not in positions]
+        if min(zeros[position] for position in positions) > MANY and min(others) < FEW:
+            return name
+    return None
+
+
+def _conversion(encoding: str) -> str:
+    return f"convert it with iconv -f {encoding} -t UTF-8"
