@@ -107,6 +107,28 @@ def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Varia
     return optimizer._model_variables_moving_average
 
 
+def is_unsafe_mode() -> bool:
+    """Return True if the user has disabled Keras' safe mode, in which files cannot contain code."""
+    return private("keras.src.saving.serialization_lib:in_safe_mode")() is False
+
+
+@functools.cache
+def classes_named_by_private_modules() -> frozenset[tuple[str | None, str]]:
+    """Return (module, name) of classes that Keras' own configurations name by their private modules.
+
+    They are the class of functional models, and the operations by which such models record calls of `keras.ops`.
+    """
+    operation = private("keras.src.ops.operation:Operation")
+    modules = [name for name in sys.modules if name.startswith("keras.src.ops.")]
+    names = {
+        (module, name)
+        for module in modules
+        for name, found in vars(sys.modules[module]).items()
+        if isinstance(found, type) and issubclass(found, operation) and found.__module__ == module
+    }
+    return frozenset(names | {("keras.src.models.functional", "Functional")})
+
+
 # === TensorFlow ===
 
 

@@ -24,22 +24,22 @@ Layer: TypeAlias = Any
 Cell: TypeAlias = Any
 """A Keras RNN cell: an object with `call`, `state_size`, and `output_size`."""
 
-CellSpec: TypeAlias = "str | Mapping[str, Any] | Callable[[int], Cell]"
+CellSpec: TypeAlias = str | Mapping[str, Any] | Callable[[int], Cell]
 """One entry of `cell=`: a name, {"name": name, **options}, or a callable(units) that returns a cell."""
 
-Activation: TypeAlias = "str | Callable[[Tensor], Tensor] | None"
+Activation: TypeAlias = str | Callable[[Tensor], Tensor] | None
 """A Keras activation: a name, a function, or None."""
 
-Initializer: TypeAlias = "str | Mapping[str, Any] | Callable[..., Tensor] | None"
+Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Tensor] | None
 """A Keras initializer: a name, a configuration, an object, or None."""
 
-Regularizer: TypeAlias = "str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None"
+Regularizer: TypeAlias = str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None
 """A Keras regularizer: a name, a configuration, an object, or None."""
 
-Constraint: TypeAlias = "str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None"
+Constraint: TypeAlias = str | Mapping[str, Any] | Callable[[Tensor], Tensor] | None
 """A Keras constraint: a name, a configuration, an object, or None."""
 
-Config: TypeAlias = "dict[str, Any]"
+Config: TypeAlias = dict[str, Any]
 """A Keras configuration, the result of `get_config()`, or another dictionary of JSON values."""
 
 Logs: TypeAlias = "dict[str, Any] | None"

@@ -6,7 +6,6 @@ import difflib
 import math
 import operator
 import os
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex, cast
@@ -229,22 +228,4 @@ def new_directory(name: str, path: PathLike) -> Path:
         )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{name} {str(path)!r} is not writable: no write permission in {str(parent)!r}")
-    return path
-
-
-def model_file(name: str, path: PathLike) -> Path:
-    """Return the path of a `.keras` file: `path`, or `model.keras` in `path` if it is the output directory of a run.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a `.keras` file.
-    """
-    path = Path(path).expanduser()
-    path = path / "model.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{name} {str(path)!r} does not exist; pass a .keras file or the output directory of a run"
-        )
-    if not zipfile.is_zipfile(path) or "config.json" not in zipfile.ZipFile(path).namelist():
-        raise ValueError(f"{name} {str(path)!r} is not a .keras file, or is damaged")
     return path

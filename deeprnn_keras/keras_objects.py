@@ -10,28 +10,39 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from functools import cache
+from types import FunctionType, ModuleType
+from typing import Any, Self
 
 import keras
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
+from deeprnn_keras._types import Config
 
-NOT_ACTIVATIONS = {"deserialize", "get", "serialize"}
-# layers that run code, or load files, specified in their configuration
+NOT_IN_REGISTRIES = {"deserialize", "get", "serialize"}
+# layers that run code, or load files, which a configuration names
 CODE_LAYERS = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 # classes by which Keras encodes values that are not JSON
-ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__bytes__", "__ellipsis__", "__slice__"}
-SUPPORTED = "activations, initializers, regularizers, constraints, layers, and cells"
+ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__"}
+SUPPORTED = (
+    "Keras' activations, initializers, regularizers, constraints, layers, operations, optimizers, losses, and metrics, "
+    "and objects registered by keras.saving.register_keras_serializable in a module that has been imported"
+)
 
 
 def check_config(config: object, where: str = "config") -> None:
     """Raise a ValueError if a configuration names an object that is not supported.
 
-    Supported are Keras' activations, initializers, regularizers, constraints, layers (without those that run code), and
-    dtype policies, and everything that was registered by `keras.saving.register_keras_serializable`.
+    Supported are Keras' activations, initializers, regularizers, constraints, layers (without those that run code),
+    operations, dtype policies, optimizers, losses, and metrics, and everything that was registered by
+    `keras.saving.register_keras_serializable`. Keras' unsafe mode, for example `load_model(..., safe_mode=False)`,
+    disables the check.
 
     Args:
         config: A configuration, or a part of one.
         where: Name of the configuration in the error message.
+
+    Raises:
+        ValueError: If a name is not supported.
 
     >>> import keras
     >>> from deeprnn_keras.keras_objects import check_config
@@ -42,6 +53,8 @@ def check_config(config: object, where: str = "config") -> None:
     ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: a configuration may contain
         activations, initializers, regularizers, constraints, layers, and cells
     """
+    if _compat.is_unsafe_mode():
+        return
     for place, reference in _references(config, where):
         name = _unsupported_name(reference)
         if name is not None:
@@ -64,49 +77,86 @@ def _references(config: object, where: str) -> Iterator[tuple[str, dict[str, obj
 def _unsupported_name(reference: dict[str, object]) -> str | None:
     """Return the name that is not supported, or None."""
     class_name, module = reference["class_name"], reference.get("module")
-    name = reference.get("config") if class_name == "function" else class_name
+    is_function = class_name == "function"
+    name = reference.get("config") if is_function else class_name
     if isinstance(name, str) and (module is None or isinstance(module, str)):
-        if class_name == "function":  # Keras finds a registered function by its name, a class by its registered name
-            supported = name in activations() and module in (None, "builtins", "keras.activations")
-            registered_name: object = name
-        else:
-            supported = (module, name) in keras_classes() or name in ENCODINGS
-            registered_name = reference.get("registered_name")
-        if supported or _is_registered(registered_name):
+        # Keras looks a registered function up by its name, a class by its registered name
+        if is_registered(name if is_function else reference.get("registered_name", class_name)):
+            return None
+        if (module, name) in (keras_functions() if is_function else keras_classes()):
+            return None
+        if not is_function and name in ENCODINGS:
             return None
     return repr(f"{module}.{name}" if module else name)
 
 
-def _is_registered(name: object) -> bool:
-    """Return True if imported code has registered `name` with Keras."""
-    return isinstance(name, str) and name in keras.saving.get_custom_objects()
+def is_registered(name: object) -> bool:
+    """Return whether `name` is registered with Keras, by code that has been imported or by a custom object scope."""
+    return isinstance(name, str) and keras.saving.get_registered_object(name) is not None
 
 
 @cache
 def activations() -> frozenset[str]:
     """Return the names of Keras' activations."""
-    return frozenset(name for name in dir(keras.activations) if not name.startswith("_")) - NOT_ACTIVATIONS
+    return frozenset(name for name in dir(keras.activations) if not name.startswith("_")) - NOT_IN_REGISTRIES
+
+
+@cache
+def keras_functions() -> frozenset[tuple[str | None, str]]:
+    """Return (module, name) of Keras' functions that a configuration may name: activations, losses, and metrics."""
+    names = {("keras.activations", name) for name in activations()}
+    for module in ("losses", "metrics"):
+        names |= {(f"keras.{module}", name) for name in _functions(getattr(keras, module))}
+    return frozenset(names | {(module, name) for module in (None, "builtins") for _, name in names})
+
+
+def _functions(module: ModuleType) -> set[str]:
+    return {name for name, found in vars(module).items() if isinstance(found, FunctionType)} - NOT_IN_REGISTRIES
 
 
 @cache
 def keras_classes() -> frozenset[tuple[str | None, str]]:
     """Return (module, name) of Keras' classes that a configuration may name."""
     bases = {
-        "initializers": keras.initializers.Initializer,
-        "regularizers": keras.regularizers.Regularizer,
-        "constraints": keras.constraints.Constraint,
-        "layers": keras.layers.Layer,
-        "dtype_policies": keras.dtype_policies.DTypePolicy,
+        "initializers": (keras.initializers, keras.initializers.Initializer),
+        "regularizers": (keras.regularizers, keras.regularizers.Regularizer),
+        "constraints": (keras.constraints, keras.constraints.Constraint),
+        "layers": (keras.layers, keras.layers.Layer),
+        "dtype_policies": (keras.dtype_policies, keras.dtype_policies.DTypePolicy),
+        "losses": (keras.losses, keras.losses.Loss),
+        "metrics": (keras.metrics, keras.metrics.Metric),
+        "optimizers": (keras.optimizers, keras.optimizers.Optimizer),
+        "optimizers.schedules": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
     }
     names = {
-        (f"keras.{module}", name)
-        for module, base in bases.items()
-        for name, found in vars(getattr(keras, module)).items()
+        (f"keras.{path}", name)
+        for path, (module, base) in bases.items()
+        for name, found in vars(module).items()
         if inspect.isclass(found) and issubclass(found, base) and name not in CODE_LAYERS
     }
     names |= {("keras", name) for name in ("DTypePolicy", "FloatDTypePolicy", "Sequential", "Model", "Functional")}
     names |= {(None, name) for _, name in names}  # files written by Keras 2 omit the module
-    return frozenset(names | {("keras.src.models.functional", "Functional"), ("keras.random", "SeedGenerator")})
+    names |= {("keras.random", "SeedGenerator")}
+    return frozenset(names | _compat.classes_named_by_private_modules())
+
+
+class ChecksConfig:
+    """Mixin for a Keras class, before it in the order of bases: `from_config` refuses names outside the registries."""
+
+    @classmethod
+    def from_config(cls, config: Config, *args: Any, **kwargs: Any) -> Self:
+        """Return the object of a configuration.
+
+        Args:
+            config: The configuration.
+            *args: Further arguments of the method of the Keras class.
+            **kwargs: Further arguments of the method of the Keras class.
+
+        Raises:
+            ValueError: If the configuration names an object that is not supported.
+        """
+        check_config(config, f"{cls.__name__} config")
+        return super().from_config(config, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def unknown_activation(argument: str, value: object) -> ValueError:

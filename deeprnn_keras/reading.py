@@ -9,11 +9,12 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -50,12 +51,13 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
+def damage_reported(path: PathLike, expected: str, *errors: type[Exception]) -> Iterator[None]:
     """Convert the errors that parsers raise for damaged content into a `DamagedFileError`.
 
     Args:
         path: The file being read.
         expected: Description of the supported content, for the message: "a NumPy archive".
+        *errors: Further classes of errors.
     """
     from safetensors import SafetensorError
 
@@ -63,7 +65,7 @@ def damage_reported(path: PathLike, expected: str) -> Iterator[None]:
         yield
     except (DamagedFileError, FileNotFoundError):
         raise
-    except (*READING_ERRORS, SafetensorError) as error:
+    except (*READING_ERRORS, SafetensorError, *errors) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DamagedFileError(path, f"not {expected}, or damaged: {reason}") from error
 
@@ -160,7 +162,7 @@ def build_dataclass(
     """Build a dataclass from JSON values, checked against the annotations of its fields.
 
     Args:
-        dataclass_type: The dataclass.
+        dataclass_type: The dataclass. Annotations that include functions are supported: JSON has none.
         values: Its fields as JSON values; lists become tuples where the annotation says so.
         converted: Fields that are not JSON values; they are passed unchecked.
 
@@ -176,10 +178,20 @@ def build_dataclass(
         if name not in names:
             raise ValueError(f"unknown field {name!r}{checks.suggestion(name, names)}")
         try:
-            arguments[name] = msgspec.convert(value, hints[name])
+            arguments[name] = msgspec.convert(value, _json_type(hints[name]))
         except msgspec.ValidationError as error:
             raise ValueError(f"{name}: {error}") from error
     try:
         return dataclass_type(**arguments)
     except TypeError as error:  # a field without a default is missing
         raise ValueError(str(error).partition("() ")[2] or str(error)) from error
+
+
+def _json_type(hint: Any) -> Any:  # noqa: ANN401 - annotations
+    """Return an annotation without functions, which JSON values cannot be."""
+    members = [member for member in get_args(hint) if get_origin(member) is not Callable]
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(map(_json_type, members))]  # noqa: UP007 - of a list
+    if get_origin(hint) is tuple:
+        return tuple[tuple(map(_json_type, members))]
+    return hint

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, limits
 from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
@@ -20,16 +22,18 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
         num_layers: L; None for the number of values in `units`.
 
     Raises:
-        ValueError: If a value is not a positive integer, there are more than 10,000 layers, or `units` does not have
-            `num_layers` values.
+        ValueError: If a value is not a positive integer, if `units` does not have `num_layers` values, or if so many
+            layers exceed the memory limit.
 
     >>> from deeprnn_keras.stack import layer_units
     >>> layer_units(8, num_layers=3)
     [8, 8, 8]
     """
     num_layers = checks.positive_int_or_none("num_layers", num_layers)
-    if num_layers is not None and num_layers > MAX_LAYERS:
-        raise ValueError(f"num_layers must be at most {MAX_LAYERS:,}, got {num_layers:,}")
+    if num_layers is not None:
+        limits.check_num_layers(num_layers)
+        if num_layers > MAX_LAYERS:
+            raise ValueError(f"num_layers must be at most {MAX_LAYERS:,}, got {num_layers:,}")
     if isinstance(units, (list, tuple)):
         if not units:
             raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
@@ -133,3 +137,45 @@ def count_params(
         for (spec, options), d, h in zip(cells, input_dims, units, strict=True)
     )
     return per_direction * (2 if bidirectional else 1)
+
+
+def count_known_params(input_dim: int, units: Sequence[int], cell: Sequence[CellSpec], **options: Any) -> int:
+    """Return `count_params` of a stack, or 0 if a cell has no equations, so that its weights are not known.
+
+    Args:
+        input_dim: As in `count_params`.
+        units: Width of each layer.
+        cell: Cell of each layer.
+        **options: Other arguments of `count_params`.
+    """
+    if any(callable(one) or parse_cell(one)[0].equations is None for one in cell):
+        return 0
+    return count_params(input_dim, units, cell=cell, **options)
+
+
+def count_head_params(
+    inputs: int,
+    outputs: int,
+    width: int,
+    *,
+    embedding: int | None = None,
+    projection: int | None = None,
+    tied: bool = False,
+    head_units: Sequence[int] = (),
+) -> int:
+    """Return the number of weights of a model outside its recurrent layers: embedding, projection, and head.
+
+    Args:
+        inputs: Number of features d or, with an embedding, of ids.
+        outputs: Number of outputs, q.
+        width: Number of output features of the recurrent layers.
+        embedding: Width of the embedding, or None.
+        projection: Width of the projection between the recurrent layers and the head, or None.
+        tied: If True, the head has a bias only.
+        head_units: Widths of the hidden layers of the head.
+    """
+    below_head = inputs * (embedding or 0) + width * (projection or 0)
+    if tied:
+        return below_head + outputs
+    widths = (projection or width, *head_units, outputs)
+    return below_head + sum((lower + 1) * upper for lower, upper in pairwise(widths))

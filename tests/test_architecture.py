@@ -14,9 +14,11 @@ IMPORT_ORDER = [
     "_compat",
     "extras",
     "checks",
+    "limits",
     "keras_objects",
     "registry",
     "reading",
+    "model_file",
     "locking",
     "progress",
     "terminal",
@@ -76,11 +78,12 @@ def test_module_imports_only_from_modules_above(module):
 def test_zoo_uses_only_public_names(module):
     public = {f"deeprnn_keras.{name}" for name in [*PUBLIC_NAMES, "checks"]}
     public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
-    public |= {f"deeprnn_keras.stack.{name}" for name in ("layer_units", "output_width")}
+    public |= {f"deeprnn_keras.stack.{name}" for name in ("count_head_params", "layer_units", "output_width")}
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}
     public |= {f"deeprnn_keras.training.files.{name}" for name in ("save_bytes", "save_text")}
+    public |= {f"deeprnn_keras.reading.{name}" for name in vars(importlib.import_module("deeprnn_keras.reading"))}
     public |= {f"deeprnn_keras._types.{name}" for name in vars(importlib.import_module("deeprnn_keras._types"))}
     for name in imported_names(MODULES[module]):
         if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo"):

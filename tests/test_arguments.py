@@ -44,6 +44,7 @@ REQUIRED = {
     "LanguageModelConfig": {**CONFIG, "vocabulary": 5},
     "LearningRate": {"base": 0.1},
     "OneHot": {"size": 3},
+    "load_model": {"path": "unused"},
     "PlateauDecay": {"ratio": 0.5},
     "RandomSearch": {"hypermodel": hypermodel},
     "Resume": {"directory": "unused", "data": lambda: data.TBPTTDataset(STREAM, 2, 3)},

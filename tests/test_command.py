@@ -117,7 +117,7 @@ def text(tmp_path):
         (["evaluate", "none.keras", "--text", "words.txt"], ["'none.keras' does not exist"]),
         (["generate", "none.keras", "--prompt", "a"], ["'none.keras' does not exist"]),
         (["generate", ".", "--prompt", "a"], ["model.keras' does not exist"]),
-        (["generate", "words.txt", "--prompt", "a"], ["'words.txt' is not a .keras file"]),
+        (["generate", "words.txt", "--prompt", "a"], ["words.txt: not a .keras file, or damaged"]),
     ],
     ids=lambda value: " ".join(value),
 )

@@ -104,6 +104,19 @@ def test_average_variables():
     assert average.shape == (2,), "keras.optimizers.Optimizer._model_variables_moving_average is missing"
 
 
+def test_is_unsafe_mode():
+    assert not _compat.is_unsafe_mode()
+    with _compat.private("keras.src.saving.serialization_lib:SafeModeScope")(False):
+        assert _compat.is_unsafe_mode(), "in_safe_mode does not know the scope"
+
+
+def test_classes_named_by_private_modules():
+    x = keras.Input((2,))
+    config = keras.Model(x, keras.ops.relu(x) + 1).get_config()
+    used = {(layer["module"], layer["class_name"]) for layer in config["layers"] if "keras.src" in layer["module"]}
+    assert len(used) == 2 and used <= _compat.classes_named_by_private_modules(), used
+
+
 def test_tensorflow_seed():
     tf.random.set_seed(5)
     assert _compat.tensorflow_seed() == 5, "tensorflow.python.eager.context.global_seed changed"

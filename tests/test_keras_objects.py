@@ -3,9 +3,11 @@
 import keras
 import pytest
 
-from deeprnn_keras import DeepRNN
+from deeprnn_keras import DeepRNN, LanguageModel, _compat, cells, initializers, layers, models, optimizers, training
 from deeprnn_keras.initializers import PerGate
-from deeprnn_keras.keras_objects import check_config, keras_classes
+from deeprnn_keras.keras_objects import check_config, keras_classes, keras_functions
+
+PACKAGES = (cells, initializers, layers, models, optimizers, training)  # they register all classes
 
 
 def function(name):
@@ -75,7 +77,55 @@ def test_registered_classes_are_supported():
     check_config(keras.saving.serialize_keras_object(Custom()))
 
 
-def test_registry_holds_no_functions():
+def own_classes():
+    [getattr(package, name) for package in PACKAGES for name in package.__all__]
+    found = keras.saving.get_custom_objects()
+    return {name: found[name] for name in sorted(found) if name.startswith("deeprnn_keras>")}
+
+
+def test_every_class_of_the_package_is_found():
+    assert len(own_classes()) >= 25
+
+
+@pytest.mark.parametrize("name", own_classes())
+def test_every_class_of_the_package_refuses_other_names(name):
+    crafted = {"name": "x", "inner": [function("keras.utils.set_random_seed")]}
+    with pytest.raises(ValueError, match=r"config\['inner'\]\[0\] names 'keras.utils.set_random_seed'"):
+        own_classes()[name].from_config(crafted)
+
+
+@pytest.mark.parametrize("argument", ["activation", "cell", "kernel_initializer", "bias_regularizer"])
+def test_arguments_in_configuration_form_refuse_other_names(argument):
+    with pytest.raises(ValueError, match=f"{argument} names 'keras.config.set_epsilon'"):
+        DeepRNN(3, **{argument: function("keras.config.set_epsilon")})
+
+
+@pytest.mark.parametrize("cell", [function("keras.activations.relu"), {"cell_class": "add"}, {"cell_class": ["a"]}])
+def test_functions_and_layers_of_keras_that_are_no_cells_are_not_called(cell):
+    with pytest.raises(ValueError, match="is not registered"):
+        DeepRNN(3, cell=cell)
+
+
+def test_compiled_and_functional_models_are_supported():
+    x = keras.Input((None, 3))
+    model = keras.Model(x, keras.ops.relu(keras.layers.Dense(2)(x)) + 1)
+    model.compile("rmsprop", keras.losses.mean_squared_error, [keras.metrics.binary_accuracy, "mae"])
+    check_config(keras.saving.serialize_keras_object(model))
+    language_model = LanguageModel("ab", units=2)
+    optimizer = optimizers.GuardedAdam(keras.optimizers.schedules.CosineDecay(0.1, 10))
+    language_model.compile(optimizer, language_model.loss_function(), [training.Perplexity()])
+    check_config(keras.saving.serialize_keras_object(language_model))
+
+
+def test_unsafe_mode_disables_the_check():
+    with _compat.private("keras.src.saving.serialization_lib:SafeModeScope")(False):
+        check_config(function("os.system"))
+    with pytest.raises(ValueError, match=r"os\.system"):
+        check_config(function("os.system"))
+
+
+def test_registry_of_classes_holds_no_functions():
+    assert not keras_functions() & keras_classes()
     for module, name in keras_classes():
         if module is not None and module.startswith("keras.") and not module.startswith("keras.src"):
             found = keras

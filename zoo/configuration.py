@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Callable
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from deeprnn_keras import Recipe, checks, count_params, explain_kernels
 from deeprnn_keras._types import Activation, CellSpec
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.specs import registered_cell
-from deeprnn_keras.stack import layer_units, output_width
+from deeprnn_keras.stack import count_head_params, layer_units, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import cell_label, diagram
@@ -175,12 +174,15 @@ class Configuration:
         units = layer_units(self.units, self.num_layers)
         geometry: dict[str, Any] = {"connection": self.connection, "bidirectional": self.bidirectional}
         recurrent = count_params(self.embedding or self.inputs, units, cell=self.cell, **geometry)
-        width = output_width(units, **geometry)
-        below_head = self.inputs * (self.embedding or 0) + recurrent + width * (self.projection or 0)
-        if self.tied:
-            return below_head + self.outputs
-        widths = (self.projection or width, *self.head_units, self.outputs)
-        return below_head + sum((lower + 1) * upper for lower, upper in pairwise(widths))
+        return recurrent + count_head_params(
+            self.inputs,
+            self.outputs,
+            output_width(units, **geometry),
+            embedding=self.embedding,
+            projection=self.projection,
+            tied=self.tied,
+            head_units=self.head_units,
+        )
 
     def architecture(self) -> str:
         """Return a one-line description, for example 'bidirectional LSTM 2 x 256, embedding 64'."""

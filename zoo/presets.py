@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import Recipe, checks
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.reading import DamagedFileError, build_dataclass, damage_reported, read_json
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
 from deeprnn_keras.training import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
 from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
-from deeprnn_keras.zoo.weight_file import check_finite, read_weights, write_weights
+from deeprnn_keras.zoo.weight_file import check_finite, read_arrays, set_weights, write_weights
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
+EXPECTED = "the configuration of a model"
 SCHEDULES = {
     schedule_class.__name__: schedule_class for schedule_class in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)
 }
@@ -71,30 +73,107 @@ def save_preset(model: keras.Model, directory: PathLike, config: Configuration |
 
 def is_preset(name: PathLike) -> bool:
     """Return True if `name` is the directory of a preset."""
-    return (Path(name) / CONFIG).is_file()
+    return (Path(name).expanduser() / CONFIG).exists()
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Configuration in the directory of a preset.
+
+    Attributes:
+        directory: The directory.
+        config: The configuration.
+        sha256: SHA-256 of the weights.
+    """
+
+    directory: Path
+    config: Configuration
+    sha256: str
+
+    def build(self, overrides: Config) -> keras.Model:
+        """Return the model with its weights. The weights are read and counted before the model is built.
+
+        Args:
+            overrides: Other values for fields of the configuration that the weights do not depend on.
+
+        Raises:
+            FileNotFoundError: If the file of weights does not exist.
+            DamagedFileError: If a file is damaged, or the weights do not fit the configuration.
+            ValueError: If the weights do not fit the overrides.
+        """
+        path, weights_path = self.directory / CONFIG, self.directory / WEIGHTS
+        arrays = read_arrays(weights_path, self.sha256)
+        stored, described = sum(array.size for array in arrays.values()), self.config.count_params()
+        if stored != described:
+            raise DamagedFileError(
+                path,
+                f"describes a model of {described:,} parameters, but {WEIGHTS} holds {stored:,}; nothing was built",
+            )
+        config = self.config.replace(**overrides)
+        if config.count_params() != described:
+            raise ValueError(
+                f"{WEIGHTS} in {str(self.directory)!r} does not fit the overrides {overrides}; remove them"
+            )
+        # without overrides, any error of Keras or TensorFlow is due to the file
+        with nullcontext() if overrides else damage_reported(path, EXPECTED, Exception):
+            model = config.build()
+        set_weights(model, arrays, weights_path)
+        return model
 
 
 def load_config(directory: PathLike) -> Configuration:
     """Return the configuration stored in the directory of a preset.
 
     Raises:
-        ValueError: If the file is damaged or has another format.
+        FileNotFoundError: If the directory holds no preset.
+        DamagedFileError: If the file is damaged or has another format.
     """
-    path = Path(directory) / CONFIG
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        values, config_class = dict(stored["config"]), configuration_classes()[stored["family"]]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is not the configuration of a model: {error}") from error
+    return load_preset(directory).config
+
+
+def load_preset(directory: PathLike) -> Preset:
+    """Return the configuration stored in the directory of a preset, and the SHA-256 of its weights.
+
+    Raises:
+        FileNotFoundError: If the directory holds no preset.
+        DamagedFileError: If the file is damaged or has another format.
+    """
+    directory = Path(directory).expanduser()
+    path = directory / CONFIG
+    stored = read_json(path)
     if stored.get("format") != FORMAT:
-        raise ValueError(f"{str(path)!r} has format {stored.get('format')!r}; this version reads format {FORMAT}")
-    recipe = _known_fields(Recipe, values.pop("recipe"), path)
-    recipe["schedule"] = _schedule_from_json(recipe.get("schedule"), path)
-    initialization = _known_fields(Initialization, values.pop("initialization"), path)
-    fields_of_config: Config = {
-        name: _to_tuple(value) for name, value in _known_fields(config_class, values, path).items()
-    }
-    return config_class(**fields_of_config, recipe=Recipe(**recipe), initialization=Initialization(**initialization))
+        raise DamagedFileError(path, f"has format {stored.get('format')!r}; this version reads format {FORMAT}")
+    with damage_reported(path, EXPECTED):
+        contents = build_dataclass(_Contents, {name: value for name, value in stored.items() if name != "format"})
+        config = _config_from_json(contents)
+        config.count_params()  # raises an error if the model cannot be described
+        return Preset(directory, config, contents.sha256)
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """Fields of config.json other than its format."""
+
+    sha256: str
+    family: str
+    config: dict[str, Any]
+
+
+def _config_from_json(contents: _Contents) -> Configuration:
+    values = dict(contents.config)
+    config_class = configuration_classes()[contents.family]
+    missing = {"recipe", "initialization"} - values.keys()
+    if missing:
+        raise ValueError(f"{' and '.join(sorted(missing))} missing")
+    recipe = _object("recipe", values.pop("recipe"))
+    initialization = _object("initialization", values.pop("initialization"))
+    schedule = _schedule_from_json(recipe.pop("schedule", None))
+    return build_dataclass(
+        config_class,
+        values,
+        recipe=build_dataclass(Recipe, recipe, schedule=schedule),
+        initialization=build_dataclass(Initialization, initialization),
+    )
 
 
 def configuration_classes() -> Registry[type[Configuration]]:
@@ -113,17 +192,6 @@ def _stored_name(config_class: type[Configuration]) -> str:
     return config_class.stored_as or config_class.__name__
 
 
-def load_weights(model: keras.Model, directory: PathLike) -> None:
-    """Load the weights of a preset into its model.
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If the file is damaged or belongs to another model. The model is then unchanged.
-    """
-    stored = json.loads((Path(directory) / CONFIG).read_text(encoding="utf-8"))
-    read_weights(model, Path(directory) / WEIGHTS, stored["sha256"])
-
-
 def _to_json(config: Configuration) -> Config:
     recipe = {**asdict(config.recipe), "schedule": _schedule_to_json(config.recipe.schedule)}
     return {"family": _stored_name(type(config)), "config": {**asdict(config), "recipe": recipe}}
@@ -133,25 +201,19 @@ def _schedule_to_json(schedule: Schedule | None) -> Config | None:
     return schedule and {"kind": type(schedule).__name__, **asdict(schedule)}
 
 
-def _schedule_from_json(stored: Config | None, path: Path) -> Schedule | None:
+def _schedule_from_json(stored: object) -> Schedule | None:
     if stored is None:
         return None
-    schedule_class = SCHEDULES[checks.one_of("schedule", stored.get("kind"), SCHEDULES)]
-    arguments = {name: value for name, value in stored.items() if name != "kind"}
-    return schedule_class(**_known_fields(schedule_class, arguments, path))
+    arguments = _object("schedule", stored)
+    schedule_class = SCHEDULES[checks.one_of("schedule", arguments.pop("kind", None), SCHEDULES)]
+    return build_dataclass(schedule_class, arguments)
 
 
-def _known_fields(dataclass_type: type[Any], values: Mapping[str, Any], path: Path) -> Config:
-    """Return `values` if the dataclass has all these fields; otherwise raise a ValueError."""
-    names = {field.name for field in fields(dataclass_type)}
-    for name in values:
-        if name not in names:
-            raise ValueError(f"{str(path)!r}: unknown field {name!r}{checks.suggestion(name, names)}")
-    return dict(values)
-
-
-def _to_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _object(name: str, value: object) -> Config:
+    """Return a copy of a JSON object."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a JSON object, got {value!r:.80}")
+    return dict(value)
 
 
 def _card(config: Configuration) -> str:

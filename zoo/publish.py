@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.reading import build_dataclass, damage_reported, read_bytes, read_json
 from deeprnn_keras.training.files import save_text
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
@@ -17,7 +19,7 @@ from deeprnn_keras.zoo.weight_file import check_finite, write_weights
 if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration
 
-SETTINGS = "run.json"
+SETTINGS, RESULT = "run.json", "result.json"
 
 
 def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str = "float16") -> trained.TrainedWeights:
@@ -31,14 +33,12 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     Raises:
         ValueError: If the run is not finished, or is not a run of the unmodified entry.
     """
-    import keras
-
-    from deeprnn_keras import LanguageModel, SequenceModel  # noqa: F401 - registers the classes for load_model
+    from deeprnn_keras.models import load_model
 
     directory, into = Path(directory), Path(into)
     result = read_finished_run(directory)
-    config = info(result["model"])
-    model = keras.models.load_model(directory / "model.keras", compile=False)
+    config, log = info(result.model), _read_log(directory / "history.csv")
+    model = load_model(directory, compile=False)
     into.mkdir(parents=True, exist_ok=True)
     check_finite(model)
     sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
@@ -49,13 +49,13 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
         dtype=dtype,
         architecture=trained.architecture(config),
         data=config.data,
-        seed=result["seed"],
-        updates=result["updates"],
-        minutes=round(result["seconds"] / 60, 1),
-        device=result["device"],
-        versions={**result["versions"], "python": result["python"]},
-        command=f"deeprnn train {config.name} --seed {result['seed']} --publish zoo/weights",
-        log=_read_log(directory / "history.csv"),
+        seed=result.seed,
+        updates=result.updates,
+        minutes=round(result.seconds / 60, 1),
+        device=result.device,
+        versions={**result.versions, "python": result.python},
+        command=f"deeprnn train {config.name} --seed {result.seed} --publish zoo/weights",
+        log=log,
         golden=trained.golden_output(model, config),
     )
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
@@ -63,7 +63,38 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     return record
 
 
-def read_finished_run(directory: PathLike, config: Configuration | None = None) -> Config:
+@dataclass(frozen=True)
+class FinishedRun:
+    """Content of the result.json of a run, as far as it is published.
+
+    Attributes:
+        model: Name of the entry.
+        ending: "finished", "interrupted", or "not finite".
+        recipe: Fields of the recipe.
+        weights: Number of weights.
+        seed: Random seed.
+        updates: Number of updates.
+        seconds: Duration.
+        device: Name of the device.
+        versions: Package versions.
+        python: Version of Python.
+        quick: True if the run was shortened by --quick.
+    """
+
+    model: str
+    ending: str
+    recipe: Config
+    weights: int
+    seed: int
+    updates: int
+    seconds: float
+    device: str
+    versions: dict[str, str]
+    python: str
+    quick: bool = False
+
+
+def read_finished_run(directory: PathLike, config: Configuration | None = None) -> FinishedRun:
     """Return the content of the result.json of a run.
 
     Args:
@@ -71,38 +102,40 @@ def read_finished_run(directory: PathLike, config: Configuration | None = None) 
         config: Configuration that the run must have; None for that of its entry.
 
     Raises:
+        DamagedFileError: If result.json or run.json is damaged.
         ValueError: If the run is not finished, or differs from the configuration.
     """
     directory = Path(directory)
-    path = directory / "result.json"
-    if not path.is_file():
+    path = directory / RESULT
+    if not path.exists():
         raise ValueError(f"{str(directory)!r} does not hold a finished run")
-    result = json.loads(path.read_text(encoding="utf-8"))
-    _check_unmodified(result, config or info(result["model"]), directory)
+    stored = read_json(path)
+    with damage_reported(path, "the result of a run"):
+        names = {field.name for field in fields(FinishedRun)}
+        result = build_dataclass(FinishedRun, {name: stored[name] for name in stored.keys() & names})
+        config = config or info(result.model)
+    _check_unmodified(result, config, read_json(directory / SETTINGS), directory)
     return result
 
 
-def _check_unmodified(result: Config, config: Configuration, directory: Path) -> None:
+def _check_unmodified(result: FinishedRun, config: Configuration, settings: Config, directory: Path) -> None:
     """Raise a ValueError if the run is not a finished run of the unmodified entry."""
-    if result["ending"] != "finished":
-        raise ValueError(
-            f"the run in {str(directory)!r} ended as {result['ending']!r}; only finished runs are published"
-        )
+    if result.ending != "finished":
+        raise ValueError(f"the run in {str(directory)!r} ended as {result.ending!r}; only finished runs are published")
     entry_recipe = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
     entry_recipe = json.loads(json.dumps(entry_recipe))
-    differences = [key for key, value in entry_recipe.items() if result["recipe"].get(key) != value]
-    settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
-    files = [settings[name] for name in ("data", "valid", "test") if settings.get(name)]
+    differences = [key for key, value in entry_recipe.items() if result.recipe.get(key) != value]
+    files = [str(settings[name]) for name in ("data", "valid", "test") if settings.get(name)]
     if config.family.data_included(config) and files:
         differences.append(f"data ({', '.join(files)})")
-    if result["weights"] != config.count_params():
+    if result.weights != config.count_params():
         differences.append("architecture")
-    if result.get("quick") or differences:
-        reason = "it was shortened by --quick" if result.get("quick") else f"it differs in {', '.join(differences)}"
+    if result.quick or differences:
+        reason = "it was shortened by --quick" if result.quick else f"it differs in {', '.join(differences)}"
         raise ValueError(f"the run in {str(directory)!r} is not a run of the unmodified {config.name}: {reason}")
 
 
 def _read_log(path: Path) -> list[dict[str, float]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{key: float(f"{float(value):.6g}") for key, value in row.items()} for row in rows]
+    with damage_reported(path, "the log of a run"):
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8"), newline="")))
+        return [{key: float(f"{float(value):.6g}") for key, value in row.items()} for row in rows]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deeprnn_keras import checks
-from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import presets, trained
@@ -141,7 +140,7 @@ def create_model(name: PathLike, pretrained: bool = False, **overrides: Any) -> 
     """
     pretrained = checks.flag("pretrained", pretrained)
     if not isinstance(name, str) or (name not in models() and presets.is_preset(name)):
-        return _from_preset(Path(name), overrides)
+        return presets.load_preset(name).build(overrides)
     config = info(name, **overrides)
     weights = _trained_weights(config) if pretrained else None
     model = config.build()
@@ -163,12 +162,3 @@ def _trained_weights(config: Configuration) -> trained.TrainedWeights:
             "pretrained=True"
         )
     return record
-
-
-def _from_preset(directory: Path, overrides: Config) -> keras.Model:
-    config = presets.load_config(directory)
-    model = config.replace(**overrides).build()
-    if model.count_params() != config.count_params():
-        raise ValueError(f"the weights in {str(directory)!r} do not fit the overrides {overrides}; remove them")
-    presets.load_weights(model, directory)
-    return model

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from deeprnn_keras.reading import build_dataclass, damage_reported, read_bytes
 from deeprnn_keras.training.files import save_text
 
 FILE = Path(__file__).with_name("results.csv")
@@ -45,10 +46,11 @@ class Result:
 
 def read_results(path: Path = FILE) -> list[Result]:
     """Return all results, sorted by name, data, split, and metric."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         return []
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return [Result(**row) for row in csv.DictReader(file)]
+    with damage_reported(path, "a file of results"):
+        rows = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8"), newline=""))
+        return [build_dataclass(Result, row) for row in rows]
 
 
 def record_results(results: Iterable[Result], path: Path = FILE) -> None:

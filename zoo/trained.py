@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras._types import Config
-from deeprnn_keras.zoo.weight_file import read_weights
+from deeprnn_keras.reading import build_dataclass, damage_reported, read_json
+from deeprnn_keras.zoo.weight_file import read_arrays, set_weights
 
 if TYPE_CHECKING:
     import keras
@@ -74,22 +75,21 @@ class TrainedWeights:
 
     def load(self, model: keras.Model) -> None:
         """Verify the SHA-256 and load the weights into a model of this architecture."""
-        read_weights(model, DIRECTORY / f"{self.name}.safetensors", self.sha256)
+        path = DIRECTORY / f"{self.name}.safetensors"
+        set_weights(model, read_arrays(path, self.sha256), path)
 
 
 def read_record(name: str) -> TrainedWeights | None:
     """Return the record of the trained weights of an entry, or None if it has none.
 
     Raises:
-        ValueError: If the file of the record is damaged.
+        DamagedFileError: If the file of the record is damaged.
     """
     path = DIRECTORY / f"{name}.json"
     if not path.is_file():
         return None
-    try:
-        return TrainedWeights(**json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    with damage_reported(path, "a record of trained weights"):
+        return build_dataclass(TrainedWeights, read_json(path))
 
 
 def architecture(config: Configuration) -> Config:

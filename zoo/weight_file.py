@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeprnn_keras._types import PathLike, Shape
+from deeprnn_keras.reading import DamagedFileError, damage_reported, parse_safetensors, read_bytes
 from deeprnn_keras.training.files import save_bytes
 
 if TYPE_CHECKING:
     import keras
+
+EXPECTED = "a safetensors file"
 
 
 def check_finite(model: keras.Model) -> None:
@@ -26,21 +29,24 @@ def check_finite(model: keras.Model) -> None:
             )
 
 
-def write_weights(model: keras.Model, path: PathLike, dtype: str = "float32") -> str:
+def write_weights(model: keras.Model, path: PathLike, dtype: str | None = None) -> str:
     """Write the weights of a model, by path, to a file in one atomic step, and return the SHA-256 of the file.
 
     Args:
         model: Keras model.
         path: Output file, .safetensors.
-        dtype: Data type of the stored weights. "float32" is exact; "float16" halves the size of the file and rounds
-            the weights to 11 significant bits.
+        dtype: Data type of the stored weights. None stores every weight exactly. "float16" halves the size of the file
+            and rounds the weights to 11 significant bits.
 
     Raises:
         ValueError: If two weights have the same path.
     """
     from safetensors.numpy import save
 
-    arrays = {weight.path: np.ascontiguousarray(weight.numpy().astype(dtype)) for weight in model.weights}
+    arrays = {
+        weight.path: np.ascontiguousarray(weight.numpy().astype(dtype or _stored_dtype(weight)))
+        for weight in model.weights
+    }
     if len(arrays) != len(model.weights):
         raise ValueError(f"model {model.name!r} has weights with equal paths; give its layers different names")
     data = save(arrays)
@@ -48,28 +54,53 @@ def write_weights(model: keras.Model, path: PathLike, dtype: str = "float32") ->
     return hashlib.sha256(data).hexdigest()
 
 
-def read_weights(model: keras.Model, path: PathLike, sha256: str) -> None:
-    """Load the weights of a file into a model, all or none.
+def _stored_dtype(weight: keras.Variable) -> str:
+    """Return the data type that holds the values of a weight exactly: float32 for 16-bit floats, else its own."""
+    dtype = str(weight.dtype)
+    return "float32" if dtype in ("float16", "bfloat16") else dtype
+
+
+def read_arrays(path: PathLike, sha256: str) -> dict[str, np.ndarray]:
+    """Return the arrays in a file of weights by path.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the SHA-256 of the file is not `sha256`, or if the weights belong to another model.
+        DamagedFileError: If the SHA-256 of the file is not `sha256`, or it is not a safetensors file.
     """
-    from safetensors.numpy import load
-
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"{str(path)!r} is missing")
-    data = path.read_bytes()
+    data = read_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
-        raise ValueError(f"{str(path)!r} is damaged: expected SHA-256 {sha256}, got {digest}; no weights were loaded")
-    arrays = load(data)
+        raise DamagedFileError(path, f"damaged: expected SHA-256 {sha256}, got {digest}; no weights were loaded")
+    with damage_reported(path, EXPECTED):
+        return parse_safetensors(data)[0]
+
+
+def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], path: PathLike) -> None:
+    """Set the weights of a model, all or none.
+
+    Args:
+        model: The model.
+        arrays: Result of `read_arrays`.
+        path: The file that it was read from.
+
+    Raises:
+        DamagedFileError: If the arrays belong to another model, or have a higher precision than its weights.
+    """
     expected = {weight.path: tuple(weight.shape) for weight in model.weights}
     stored = {name: array.shape for name, array in arrays.items()}
     if stored != expected:
-        raise ValueError(f"{str(path)!r} holds the weights of another model: {_first_difference(stored, expected)}")
-    model.set_weights([arrays[weight.path].astype("float32") for weight in model.weights])
+        raise DamagedFileError(path, f"holds the weights of another model: {_first_difference(stored, expected)}")
+    for weight in model.weights:
+        dtype, stored_dtype = _stored_dtype(weight), arrays[weight.path].dtype
+        if not np.can_cast(stored_dtype, dtype):
+            raise DamagedFileError(
+                path,
+                f"{weight.path} is stored as {stored_dtype}, which {weight.dtype} weights do not represent exactly; "
+                "create the model with the dtype policy that it was saved with",
+            )
+    model.set_weights([arrays[weight.path].astype(_stored_dtype(weight)) for weight in model.weights])
 
 
 def _first_difference(stored: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:

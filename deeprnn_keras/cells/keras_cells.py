@@ -7,7 +7,6 @@ from dataclasses import fields
 from typing import Any
 
 import keras
-from keras import ops
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Cell, Tensor
@@ -58,16 +57,12 @@ def cell_name(cell: Cell) -> str | None:
 
 
 def stored_weights(cell: Cell) -> Mapping[str, Tensor]:
-    """Return the weights {name: tensor} of a cell in the dtype in which they are stored, without autocasting.
-
-    The weights are tensors, not variables, so that each variable is read exactly once: a custom gradient that receives
-    a variable reads it again, and TensorFlow may execute the second read after the optimizer's assignment.
-    """
+    """Return the weights {name: variable of the backend} of a cell, which keep their dtype under autocasting."""
     with _compat.no_autocast():
         if isinstance(cell, RecurrentCell):
-            return {weight.name: ops.convert_to_tensor(weight.value) for weight in cell.weights}
+            return {weight.name: weight.value for weight in cell.weights}
         names = KERAS_WEIGHTS if cell.use_bias else KERAS_WEIGHTS[:2]
-        return {name: ops.convert_to_tensor(getattr(cell, name).value) for name in names}
+        return {name: getattr(cell, name).value for name in names}
 
 
 def cell_traits(cell: Cell, *, unroll: bool = False, any_cell: bool = False) -> Traits:

@@ -18,13 +18,14 @@ from deeprnn_keras.cells.initial_values import map_biases, map_weights
 from deeprnn_keras.equations import Blocks, Equations, Linear
 from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.initializers.seeding import InitializerObject
+from deeprnn_keras.keras_objects import ChecksConfig
 
 FIRST_WEIGHTS = ("kernel", "recurrent_kernel", "bias")  # in the order of Keras' cells; other weights follow
 ROLES = ("kernel", "recurrent", "hidden", "bias")
 _FALLBACK_ROLE = {role: role for role in ROLES} | {"hidden": "kernel"}
 
 
-class RecurrentCell(_compat.dropout_rnn_cell(), keras.layers.Layer):
+class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer):
     """Base class of user-defined cells: `equations_class` defines the step, the cell holds the weights.
 
         H_t, ... = equations.step(equations.project_inputs(X_t), H_{t-1}, ...)

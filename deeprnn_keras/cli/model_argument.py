@@ -59,8 +59,9 @@ def load(model: str, console: Console) -> LoadedModel:
         ValueError: If the name is unknown, the zoo model has no trained weights, or the file is not a model of a
             task family.
     """
-    from deeprnn_keras import checks, zoo
+    from deeprnn_keras import zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
+    from deeprnn_keras.model_file import model_file
 
     is_name = is_zoo_name(model)
     if is_name:
@@ -68,25 +69,25 @@ def load(model: str, console: Console) -> LoadedModel:
             zoo.info(model)  # if the name is unknown, raises an error that suggests similar names
             raise ValueError(f"{model} has no trained weights; train it, and pass the output directory of the run")
     else:
-        checks.model_file("model", model)  # reports a missing file before the slow import of TensorFlow
+        model_file("model", model)  # reports a missing file before the slow import of TensorFlow
     start_tensorflow(console)
     keras_model = zoo.create_model(model, pretrained=True) if is_name else load_file(model)
     config = zoo.info(keras_model.name) if keras_model.name in zoo.list_models() else None
     return LoadedModel(keras_model, _find_family(keras_model, config, model), config)
 
 
-def load_file(path: PathLike) -> keras.Model:
-    """Load a model from a .keras file, or from model.keras in the directory of a run.
+def load_file(path: PathLike, compile: bool = True) -> keras.Model:
+    """Load a model from a .keras file, or from model.keras in the directory of a run, by `models.load_model`.
 
-    Keras' safe mode stays enabled: a file that contains Python code is refused.
+    Args:
+        path: Path of the file or of the directory.
+        compile: Whether to compile the model.
     """
-    import keras
-
-    from deeprnn_keras import checks, models  # noqa: F401 - registers the classes of the file with Keras
+    from deeprnn_keras.models import load_model
     from deeprnn_keras.tasks import families
 
     families()  # imports families of other packages, which register their classes
-    return keras.models.load_model(checks.model_file("model", path))
+    return load_model(path, compile)
 
 
 def _find_family(model: keras.Model, config: Configuration | None, argument: str) -> Family:

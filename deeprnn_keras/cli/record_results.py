@@ -87,8 +87,8 @@ def _training_details(config: Configuration, argument: str) -> TrainingDetails:
             record.seed, record.updates, record.minutes, record.device, _format_versions(record.versions)
         )
     result = read_finished_run(argument, config)
-    versions = _format_versions({**result["versions"], "python": result["python"]})
-    return TrainingDetails(result["seed"], result["updates"], result["seconds"] / 60, result["device"], versions)
+    versions = _format_versions({**result.versions, "python": result.python})
+    return TrainingDetails(result.seed, result.updates, result.seconds / 60, result.device, versions)
 
 
 def _installed_versions() -> dict[str, str]:

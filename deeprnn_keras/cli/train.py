@@ -16,6 +16,8 @@ from deeprnn_keras.data.data_files import DataFiles
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from deeprnn_keras.zoo import Configuration
+
 
 def _integers(ctx: click.Context, param: click.Parameter, value: str | None) -> int | tuple[int, ...] | None:
     """Convert '256' to 256 and '512,256' to (512, 256)."""
@@ -135,7 +137,7 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     config = zoo.info(name)
     family = config.family
     family.check_options(config, {"quick": quick or None, **options.files.official(), **overrides})
-    zoo.count_params(name, **overrides)  # reports invalid overrides before any slow operation
+    _check_size(zoo.info(name, **overrides))  # reports invalid overrides before any slow operation
     directory = _run_directory(name, options.directory, resume)
     data = family.load_files(config, options.files)
     config = family.configure(zoo.info(name, **overrides), data)
@@ -159,6 +161,14 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         settings=options.settings(name),
     )
     return print_end(family, run, model, console), directory
+
+
+def _check_size(config: Configuration) -> None:
+    """Raise a ValueError if an option is out of range, or if the model is larger than the memory limit."""
+    from deeprnn_keras import limits
+
+    what = f"{config.name} with units={config.units} and num_layers={config.num_layers}"
+    limits.check_memory(what, config.count_params())
 
 
 def _run_directory(name: str, output: Path | None, resume: bool) -> Path:

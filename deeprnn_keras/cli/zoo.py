@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import click
@@ -153,29 +152,18 @@ def _load_model(path: str, kernels: bool, console: Console) -> keras.Model:
     """
     from rich.markup import escape
 
-    from deeprnn_keras import checks
+    from deeprnn_keras.cli.model_argument import load_file
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
+    from deeprnn_keras.model_file import model_file
 
-    file = checks.model_file("model", path)
+    file = model_file("model", path)
     if not kernels:
         raise ValueError(
             f"model {path!r} is a file, and only zoo models (deeprnn list) have a card; pass --kernels to show the "
             "implementations of its layers"
         )
     start_tensorflow(console)
-    import keras
-
-    from deeprnn_keras import models  # noqa: F401 - registers the classes of the file with Keras
-    from deeprnn_keras.tasks import families
-
-    families()  # imports families of other packages, which register their classes
-
-    try:
-        with console.status(f"loading {file.name}"):
-            model = keras.models.load_model(file, compile=False)
-    except TypeError as error:  # Keras' message contains the whole configuration
-        unknown = re.search(r"Could not locate (\w+ '[^']+')", str(error))
-        reason = f"{unknown[1]} is not registered with Keras" if unknown else str(error)
-        raise ValueError(f"model {path!r} could not be loaded: {reason}") from error
+    with console.status(f"loading {file.name}"):
+        model = load_file(file, compile=False)
     console.print(f"[bold]{escape(model.name)}[/]: {model.count_params():,} parameters")
     return model

@@ -12,10 +12,11 @@ from typing_extensions import override
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Tensor
 from deeprnn_keras.initializers.seeding import check_same_cell, derived_seed
+from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.specs import CELLS, RegisteredCell, registered_cell
 
 
-class GateBias(keras.initializers.Initializer, ABC):
+class GateBias(ChecksConfig, keras.initializers.Initializer, ABC):
     """Base class of bias initializers that set the gates in `gate_values(...)` and initialize all others to 0.
 
     The bias of an LSTM has shape (4 h,). That of a GRU has shape (3 h,) with `reset_after=False`, else (2, 3 h), whose

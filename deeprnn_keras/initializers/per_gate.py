@@ -10,11 +10,12 @@ from typing_extensions import override
 
 from deeprnn_keras._types import Config, Initializer, Tensor
 from deeprnn_keras.initializers.seeding import InitializerObject, check_same_cell, draw, reseeded
+from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.specs import CELLS, registered_cell
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class PerGate(keras.initializers.Initializer):
+class PerGate(ChecksConfig, keras.initializers.Initializer):
     """Apply `initializer` to each gate separately and concatenate the results.
 
     Keras stores the gates of a layer in one matrix, W = [W_1 | ... | W_G] with W_k of shape (d, h). An initializer that

@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Tensor
+from deeprnn_keras.keras_objects import ChecksConfig
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class ScaledIdentity(keras.initializers.Initializer):
+class ScaledIdentity(ChecksConfig, keras.initializers.Initializer):
     """Initialize a square matrix (h, h) to W = scale x I.
 
     With ReLU units and zero bias, the identity copies the state from step to step, so that neither the signal nor its

@@ -87,7 +87,7 @@ class LayerCall(NamedTuple):
 
     Attributes:
         recurrence: Equations and activations; None for a cell without equations.
-        weights: () -> {name: tensor}, as the cell stores them, in the dtype of the variables.
+        weights: () -> {name: variable of the backend}, as the cell stores them. Implementations read each of them once.
         input_dim: Number of input features, d.
         go_backwards: Keras' argument.
         return_sequences: Keras' argument.

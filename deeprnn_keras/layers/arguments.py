@@ -10,6 +10,7 @@ import keras
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Activation, CellSpec, Config, Constraint, Initializer, Regularizer, Tensor
+from deeprnn_keras.keras_objects import check_config, is_registered, keras_classes
 from deeprnn_keras.specs import parse_cell
 
 
@@ -17,6 +18,8 @@ def activation(name: str, value: Activation) -> Callable[[Tensor], Tensor] | Non
     """Return the activation function for `value`, or None; error messages call the argument `name`."""
     if value is None:
         return None
+    if isinstance(value, dict):
+        check_config(value, name)
     try:
         return keras.activations.get(value)
     except ValueError:
@@ -63,6 +66,8 @@ def initializer(name: str, value: Initializer) -> keras.Initializer | None:
 def _keras_object(module: ModuleType, name: str, value: object) -> Callable[..., Tensor] | None:
     if value is None:
         return None
+    if isinstance(value, dict):
+        check_config(value, name)
     try:
         return module.get(value)
     except ValueError:
@@ -79,8 +84,9 @@ def cell(value: CellSpec) -> CellSpec:
     Raises:
         ValueError: If the name or an option is unknown, or if the configuration refers to an unregistered object.
     """
-    if isinstance(value, dict) and "name" not in value:
-        value = _cell_from_config(value)
+    if isinstance(value, dict):
+        check_config(value, "cell")
+        value = value if "name" in value else _cell_from_config(value)
     if callable(value):
         return value
     spec, options = parse_cell(value)
@@ -102,14 +108,17 @@ def cell_config(value: CellSpec) -> str | Config:
 def _cell_from_config(config: Config) -> CellSpec:
     name = config.get("cell_class")
     if name is None:
+        if config.get("class_name") == "function" and not is_registered(config.get("config")):
+            raise _unregistered_cell(config.get("config"))
         try:
             return keras.saving.deserialize_keras_object(config)
         except (TypeError, ValueError) as error:
             raise _unregistered_cell(config.get("config")) from error
-    cell_class = keras.saving.get_registered_object(name) or getattr(keras.layers, name, None)
-    if cell_class is None:
-        raise _unregistered_cell(name)
-    return cell_class
+    if is_registered(name):
+        return keras.saving.get_registered_object(name)
+    if isinstance(name, str) and ("keras.layers", name) in keras_classes():
+        return getattr(keras.layers, name)
+    raise _unregistered_cell(name)
 
 
 def _unregistered_cell(name: object) -> ValueError:

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from deeprnn_keras import _compat, checks, stack
+from deeprnn_keras import _compat, checks, limits, stack
 from deeprnn_keras._types import (
     Activation,
     CellSpec,
@@ -22,6 +22,7 @@ from deeprnn_keras._types import (
     Shape,
     Tensor,
 )
+from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
 from deeprnn_keras.layers import arguments
@@ -63,7 +64,7 @@ PLAIN_ARGUMENTS = (
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class DeepRNN(keras.layers.Layer):
+class DeepRNN(ChecksConfig, keras.layers.Layer):
     """Stack of L recurrent layers, for example a deep LSTM.
 
     At each time step t, layer l reads the output of the layer below at the same step and its own state of the previous
@@ -404,6 +405,7 @@ class DeepRNN(keras.layers.Layer):
         n, steps, d = sequences_shape
         d = cast("int", d)  # `_check_sequences` rejects None
         self.batch_size, self.input_dim = n, d
+        self._check_memory(d)
         input_dims = stack.layer_input_dims(self.units, d, self.connection, self.bidirectional)
         for level, input_dim in zip(self.levels, input_dims, strict=True):
             for layer in level:
@@ -411,6 +413,19 @@ class DeepRNN(keras.layers.Layer):
         if self.stateful:
             self.carried_state = CarriedState(self.name, self.state_size, self.compute_dtype, n)
             self._reset_with_metrics = ResetStatesWithMetrics(self.carried_state)
+
+    def _check_memory(self, input_dim: int) -> None:
+        """Raise a ValueError if the weights take more memory than the limit."""
+        weights = stack.count_known_params(
+            input_dim,
+            self.units,
+            cell=self.cells,
+            connection=self.connection,
+            bidirectional=self.bidirectional,
+            use_bias=self.use_bias,
+            reset_after=self.reset_after,
+        )
+        limits.check_memory(f"a DeepRNN with units={limits.shortened(self.units)}", weights, self.variable_dtype)
 
     @override
     def call(

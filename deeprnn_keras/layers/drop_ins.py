@@ -13,6 +13,7 @@ from deeprnn_keras._types import Cell, Config, Nested, Tensor
 from deeprnn_keras.cells.keras_cells import cell_recurrence, cell_traits, stored_weights
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
+from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import LayerCall, Traits
 from deeprnn_keras.kernels.machine import this_machine
@@ -40,7 +41,7 @@ class UntrackedCache:
         self.content: dict[object, Any] = {}
 
 
-class SelectsImplementation(KerasLayer):
+class SelectsImplementation(ChecksConfig, KerasLayer):
     """Mixin for a Keras recurrent layer: adds the argument `implementation` and dispatches the inner loop to it.
 
     Args:

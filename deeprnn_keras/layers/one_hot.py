@@ -10,11 +10,12 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Shape, Tensor
+from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.layers.call_arguments import check_ids
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class OneHot(keras.layers.Layer):
+class OneHot(ChecksConfig, keras.layers.Layer):
     """One-hot encoding of token ids: integers (n, T) in [0, size) -> (n, T, size). It has no weights.
 
     The kernel of the first recurrent layer then serves as the embedding, with one row per symbol, as in char-rnn and

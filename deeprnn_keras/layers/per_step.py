@@ -11,10 +11,11 @@ from typing_extensions import override
 from deeprnn_keras import checks
 from deeprnn_keras._types import Activation, Config, Initializer, Shape, Tensor
 from deeprnn_keras.initializers.seeding import reseeded
+from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.layers import arguments
 
 
-class PerStep(keras.layers.Layer):
+class PerStep(ChecksConfig, keras.layers.Layer):
     """Base class: a multilayer perceptron on the last axis.
 
     Args:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
 
-from deeprnn_keras._types import Config, Initializer, Layer, Tensor
+from deeprnn_keras import checks, limits
+from deeprnn_keras._types import CellSpec, Config, Initializer, Layer, Tensor
+from deeprnn_keras.keras_objects import check_config
+from deeprnn_keras.layers.arguments import cell as layer_cell
+from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
 
 
 class ConfigMixin:
@@ -33,13 +37,62 @@ class ConfigMixin:
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
-        """Create the model from a configuration."""
+        """Return the model of a configuration.
+
+        Raises:
+            ValueError: If the configuration names an object that is not supported.
+        """
+        check_config(config, f"{cls.__name__} config")
         return cls(**config)
 
 
 def serialize_initializer(initializer: Initializer) -> Config | None:
     """Return an initializer as JSON values, or None."""
     return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
+
+
+def check_memory(
+    name: str,
+    inputs: int,
+    outputs: int,
+    units: int | Sequence[int],
+    num_layers: int | None,
+    cell: CellSpec | Sequence[CellSpec],
+    deep_rnn: Mapping[str, Any],
+    *,
+    embedding: int | None,
+    head_units: Sequence[int],
+    projection: int | None = None,
+    tied: bool = False,
+) -> None:
+    """Raise a ValueError if the weights of a model take more memory than the limit, before a layer is built.
+
+    Args:
+        name: Name of the class of the model.
+        inputs: Number of features or, with an embedding, of ids.
+        outputs: Number of outputs, q.
+        units: As in `DeepRNN`.
+        num_layers: As in `DeepRNN`.
+        cell: As in `DeepRNN`.
+        deep_rnn: Other arguments of `DeepRNN`.
+        embedding: As in `count_head_params`.
+        head_units: As in `count_head_params`.
+        projection: As in `count_head_params`.
+        tied: As in `count_head_params`.
+    """
+    optional = {"embedding": embedding, "projection": projection}
+    outside: dict[str, Any] = {
+        key: None if value is None else checks.positive_int(key, value) for key, value in optional.items()
+    }
+    outside |= {"head_units": [checks.positive_int("head_units", width) for width in head_units], "tied": tied}
+    widths = layer_units(units, num_layers)
+    shape = {key: deep_rnn[key] for key in ("connection", "bidirectional") if key in deep_rnn}
+    gates = {key: deep_rnn[key] for key in ("use_bias", "reset_after") if key in deep_rnn}
+    cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(widths))]
+    weights = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
+    weights += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
+    what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
+    limits.check_memory(what, weights)
 
 
 def check_integer_ids(model: str, name: str, ids: Tensor) -> None:

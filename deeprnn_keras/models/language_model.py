@@ -15,7 +15,7 @@ from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, score
 from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, serialize_initializer
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, serialize_initializer
 from deeprnn_keras.models.tied_head import TiedHead
 from deeprnn_keras.stack import output_width
 
@@ -110,6 +110,13 @@ class LanguageModel(ConfigMixin, keras.Model):
                     f"{option}=True is not supported by LanguageModel, which predicts each symbol from the previous "
                     "ones"
                 )
+        check_memory(
+            *("LanguageModel", size, size, units, num_layers, cell, deep_rnn),
+            embedding=embedding,
+            head_units=head_units,
+            projection=projection,
+            tied=tied,
+        )
         # === Layers ===
         embed = _embedding_layer(size, embedding, embeddings_initializer, dtype)
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}

@@ -12,12 +12,13 @@ from keras import ops
 from typing_extensions import override
 
 from deeprnn_keras._types import Tensor
+from deeprnn_keras.keras_objects import ChecksConfig
 
 MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # excludes padding, which has weight 0
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class FrameNLL(keras.losses.Loss):
+class FrameNLL(ChecksConfig, keras.losses.Loss):
     """Negative log-likelihood of piano rolls in nats per frame.
 
     The binary cross-entropy of the notes is summed over the notes and averaged over the frames

@@ -16,7 +16,7 @@ from deeprnn_keras.data.values import numeric_array
 from deeprnn_keras.data.words import PADDING, UNKNOWN, WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import DeepOutput, DeepRNN
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, serialize_initializer
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, serialize_initializer
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -130,6 +130,11 @@ class SequenceModel(ConfigMixin, keras.Model):
         offset, scale = _standardization(offset, scale, inputs, embedding)
         vocabulary = _word_vocabulary(words, inputs, embedding)
         per_step = per_step or output_kind.per_step
+        check_memory(
+            *("SequenceModel", inputs, outputs, units, num_layers, cell, deep_rnn),
+            embedding=embedding,
+            head_units=head_units,
+        )
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         rnn = DeepRNN(

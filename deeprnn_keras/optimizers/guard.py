@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Tensor
+from deeprnn_keras.keras_objects import ChecksConfig
 
 if TYPE_CHECKING:  # the guard is a mixin: its subclasses have an optimizer as second base
     from keras.optimizers import Optimizer as _Optimizer
@@ -20,7 +21,7 @@ else:
 MAX_DENSE_ELEMENTS = 2**25  # embedding gradients up to this size become dense; larger ones stay sparse
 
 
-class GradientGuard(_Optimizer):
+class GradientGuard(ChecksConfig, _Optimizer):
     """Mixin that clips by the global norm and skips non-finite gradients.
 
     Use it as `class GuardedLion(GradientGuard, keras.optimizers.Lion): ...`.

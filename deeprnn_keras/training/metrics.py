@@ -10,9 +10,10 @@ from typing_extensions import override
 
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Config, Tensor
+from deeprnn_keras.keras_objects import ChecksConfig
 
 
-class _CrossEntropy(keras.metrics.Metric):
+class _CrossEntropy(ChecksConfig, keras.metrics.Metric):
     """Sum of the cross-entropy of all steps of an epoch, in nats, and the sum of their weights."""
 
     def __init__(self, name: str, from_logits: bool, dtype: str) -> None:

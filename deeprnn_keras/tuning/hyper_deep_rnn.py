@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, limits
 from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.stack import layer_units
 from deeprnn_keras.training.step_time import step_ms
 from deeprnn_keras.tuning.budget import Budget, solve_units
 from deeprnn_keras.tuning.custom_model_config import CustomModelConfig, Head, ModelConfig
@@ -182,7 +183,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             overrides["units"] = solve_units(self._param_counter(overrides), self.budget.params, low, high)
         config = self.config.replace(**overrides)
         num_params = self._count_params(config)
-        violation = None
+        violation = None if num_params is None else limits.memory_problem(config.architecture(), num_params)
         if num_params is not None and self.budget.limits_size() and not self.budget.allows_size(num_params):
             violation = f"{config.architecture()} has {num_params:,} parameters"
         elif self._step_times is not None and not self._step_times.allows(overrides):
@@ -192,6 +193,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     def _count_params(self, config: ModelConfig) -> int | None:
         if self.budget.limits_size():
             return config.count_params()
+        layer_units(config.units, config.num_layers)  # raises an error for an invalid or very large number of layers
         try:
             return config.count_params()
         except ValueError:  # a cell without equations must be built to count its parameters
@@ -206,11 +208,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     def _check_budget(self) -> None:
         """Raise a ValueError if no model is within the budget."""
-        if not self.budget.limits_size():
+        if any(self.resolve(values).violation is None for values in self.space.smallest_values()):
             return
         candidates = [self.resolve(values) for values in self.space.smallest_values()]
-        if any(candidate.violation is None for candidate in candidates):
-            return
+        if not self.budget.limits_size():
+            raise ValueError(f"units and num_layers exclude all models: {candidates[0].violation}")
         sizes = sorted((candidate.num_params or 0, candidate.config.architecture()) for candidate in candidates)
         (min_params, smallest), (max_params, largest) = sizes[0], sizes[-1]
         name, limit = next(iter(self.budget.describe().items()))

@@ -207,7 +207,7 @@ def other_model(directory):
 )
 def test_files_without_a_language_model_are_rejected(tmp_path, make):
     path, reason = make(tmp_path)
-    with pytest.raises(FileNotFoundError if reason == "does not exist" else ValueError, match="model") as error:
+    with pytest.raises(FileNotFoundError if reason == "does not exist" else ValueError) as error:
         load_language_model(path)
     assert str(path) in str(error.value) and reason in str(error.value)
 

@@ -217,11 +217,6 @@ class DerivedRecurrence(StepRecurrence):
         names = [(named_map, name) for named_map in self.step_maps for name in _weight_names(named_map)]
         return dx, [_join_blocks(blocks, named_map, name) for named_map, name in names]
 
-    @override
-    def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
-        """Return dx unchanged: TensorFlow differentiates `project_inputs`."""
-        return d_projected
-
 
 def _is_diagonal(named_map: NamedMap) -> bool:
     return isinstance(named_map, DiagonalMap)

@@ -111,9 +111,19 @@ class StepRecurrence(ABC):
             stored: First result of `backward_step` for all steps, (T, rows, n) each.
         """
 
-    @abstractmethod
-    def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
-        """Return dx (T, d, n) from the first result of `weight_gradients`."""
+    def input_weights(self, packed: Packed) -> Tensor | None:
+        """Return the packed weights that `input_gradient` needs; None by default."""
+        return None
+
+    def input_gradient(self, weights: Tensor | None, d_projected: Tensor, x: Tensor) -> Tensor:
+        """Return dx (T, d, n); by default `d_projected`, since TensorFlow differentiates `project_inputs`.
+
+        Args:
+            weights: Weights from `input_weights`.
+            d_projected: First result of `weight_gradients`.
+            x: Input of the steps; only its shape matters.
+        """
+        return d_projected
 
 
 class KerasRecurrence(StepRecurrence):
@@ -152,13 +162,15 @@ class KerasRecurrence(StepRecurrence):
         return [self.num_blocks * units]
 
     @override
-    def input_gradient(self, packed: Packed, d_projected: Tensor, x: Tensor) -> Tensor:
-        """Return dx from dz (G h, T n).
+    def input_weights(self, packed: Packed) -> Tensor | None:
+        """Return W^T; in a `JointRecurrence`, [W | U]^T."""
+        return packed[0]
 
-        Uses the packed weights, which are copies: an optimizer may update the variables before dx, which only the layer
-        below needs, is computed.
-        """
-        return split_time(tf.matmul(packed[0][:, : x.shape[1]], d_projected, transpose_a=True), x)
+    @override
+    def input_gradient(self, weights: Tensor | None, d_projected: Tensor, x: Tensor) -> Tensor:
+        """Return dx from dz (G h, T n)."""
+        assert weights is not None
+        return split_time(tf.matmul(weights[:, : x.shape[1]], d_projected, transpose_a=True), x)
 
 
 class JointRecurrence(KerasRecurrence):

@@ -33,7 +33,7 @@ class Passes:
         forward_storing: The same arguments -> final states, all states of all steps, saved tensors of all steps.
         backward: (x, packed, states, mask, steps, states of all steps, saved tensors, d_outputs, d_final_states) ->
             argument of `input_gradient`, gradients of the weights, d_states.
-        input_gradient: (packed, d_projected, x) -> dx; separate, so that it is pruned if dx is not needed.
+        input_gradient: (input weights, d_projected, x) -> dx; separate, so that it is pruned if dx is not needed.
     """
 
     def __init__(self, recurrence: StepRecurrence, compiled: bool) -> None:
@@ -163,7 +163,7 @@ def _differentiable_gradient(
         d_projected, d_weights, d_states = passes.backward(
             *_stop_gradients((x, packed, states, *span, *forward_results, d_outputs, d_final_states))
         )
-        dx = passes.input_gradient(*_stop_gradients((packed, d_projected, x)))
+        dx = passes.input_gradient(*_stop_gradients((recurrence.input_weights(packed), d_projected, x)))
         return (dx, *d_weights, *d_states), second_gradient
 
     return first_gradient(*tf.nest.flatten(inputs))
@@ -185,7 +185,8 @@ def _second_gradient(
         d_projected, d_weights, d_states = _backward_pass(
             recurrence, x, packed, states, *span, all_states, saved, d_outputs, d_final_states
         )
-        gradients = (recurrence.input_gradient(packed, d_projected, x), *d_weights, *d_states)
+        dx = recurrence.input_gradient(recurrence.input_weights(packed), d_projected, x)
+        gradients = (dx, *d_weights, *d_states)
     return tape.gradient(gradients, flat_inputs, output_gradients=upstream, unconnected_gradients="zero")
 
 

@@ -224,13 +224,15 @@ def _run_chunks(
 
 def _is_watched_in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     """Return whether a `ForwardAccumulator`, which cannot differentiate a compiled pass, watches one of the tensors."""
-    return tf.executing_eagerly() and _compat.in_forward_mode(list(map(tf.convert_to_tensor, tensors)))
+    return tf.executing_eagerly() and _compat.in_forward_mode(tensors)
 
 
 def _prepare(call: LayerCall, plan: Plan, dtype: str, cache: dict[object, Any]) -> PreparedLayer:
     key = ("xla", call.recurrence)
     recurrence = cache.get(key) or cache.setdefault(key, step_recurrence(_recurrence_of(call)))
-    stored = {name: tf.cast(tensor, dtype) for name, tensor in call.weights().items()}
+    # The only read of each weight in an update: `tf.custom_gradient` reads a variable among its arguments again, and
+    # TensorFlow may execute that read after the optimizer's assignment.
+    stored = {name: tf.cast(tf.convert_to_tensor(weight), dtype) for name, weight in call.weights().items()}
     passes = None if plan.exported else _passes(_recurrence_of(call), recurrence, plan.compiled, cache)
     return PreparedLayer(recurrence, recurrence.weights(call.input_dim, stored), passes)
 
