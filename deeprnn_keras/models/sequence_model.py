@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, progress
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset
 from deeprnn_keras.data.values import numeric_array
@@ -337,7 +337,8 @@ class SequenceModel(ConfigMixin, keras.Model):
         )
         data = BucketedDataset(arrays, no_targets, batch_size, masks=self.masks, shuffle=False)
         outputs: dict[int, np.ndarray] = {}  # outputs by index of the sequence
-        for (x, *_), (rows, *_) in zip(data, data.epoch_plan(0), strict=True):
+        plan = list(data.epoch_plan(0))
+        for (x, *_), (rows, *_) in progress.tracked(zip(data, plan, strict=True), len(plan)):
             batch: Tensor = keras.ops.convert_to_numpy(self(x, training=False))
             for row, values in zip(np.asarray(rows).tolist(), batch, strict=True):
                 outputs[row] = values[: lengths[row]] if self.per_step else values
