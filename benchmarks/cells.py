@@ -53,7 +53,7 @@ def build_model(layer_class: type[keras.layers.Layer], name: str, options: Mappi
 
 
 def make_steps(name: str, options: Mapping[str, int], mode: str, seed: int) -> dict[str, Step]:
-    """Return {"keras": step of the Keras model, "ours": step of the model of this package}."""
+    """Return {"keras": step of the Keras model, "DeepRNN": step of the model of this package}."""
     import keras
     import numpy as np
 
@@ -63,7 +63,7 @@ def make_steps(name: str, options: Mapping[str, int], mode: str, seed: int) -> d
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((BATCH, STEPS, UNITS), dtype="float32")
     y = rng.standard_normal((BATCH, STEPS, 1), dtype="float32")
-    classes = {"keras": keras.layers.RNN, "ours": RNN}
+    classes = {"keras": keras.layers.RNN, "DeepRNN": RNN}
     models = {key: build_model(layer_class, name, options, seed) for key, layer_class in classes.items()}
     if mode == "infer":
         return {key: predict_step(model, x) for key, model in models.items()}
@@ -101,18 +101,18 @@ def measure_rows(names: Iterable[str], rounds: int, seed: int = 0) -> Iterator[d
     for name in names:
         for mode in ("train", "infer"):
             times, first_calls = measure(make_steps(name, CELLS[name], mode, seed), rounds)
-            keras_ms, our_ms = (statistics.median(times[key]) for key in ("keras", "ours"))
-            speedups = [slow / fast for slow, fast in zip(times["keras"], times["ours"], strict=True)]
+            keras_ms, deeprnn_ms = (statistics.median(times[key]) for key in ("keras", "DeepRNN"))
+            speedups = [slow / fast for slow, fast in zip(times["keras"], times["DeepRNN"], strict=True)]
             yield {
                 "cell": " ".join([name, *(f"{key} {value}" for key, value in CELLS[name].items())]),
                 "mode": mode,
                 "keras_ms": round(keras_ms, 2),
-                "ours_ms": round(our_ms, 2),
-                "times_as_fast": round(keras_ms / our_ms, 2),
+                "deeprnn_ms": round(deeprnn_ms, 2),
+                "times_as_fast": round(keras_ms / deeprnn_ms, 2),
                 "least": round(min(speedups), 2),
                 "greatest": round(max(speedups), 2),
                 "keras_first_s": round(first_calls["keras"], 2),
-                "ours_first_s": round(first_calls["ours"], 2),
+                "deeprnn_first_s": round(first_calls["DeepRNN"], 2),
             }
 
 

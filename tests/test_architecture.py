@@ -22,6 +22,7 @@ IMPORT_ORDER = [
     "reading",
     "model_file",
     "locking",
+    "progress",
     "terminal",
     "optimizers",
     "equations",

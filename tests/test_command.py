@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from deeprnn_keras import zoo
 from deeprnn_keras.cli import main
+from deeprnn_keras.cli.zoo import _fold
 
 WORDS = "in the beginning was a word and then there were many words of all sorts"
 TEXT = " ".join(np.random.default_rng(5).choice(WORDS.split(), size=900))
@@ -58,8 +59,20 @@ def test_list_has_a_row_for_every_model():
 
 def test_list_fits_80_columns():
     output = CliRunner().invoke(main, ["list"], env={"COLUMNS": "80"}).stdout
+    assert max(map(len, output.splitlines())) <= 80
     for name in zoo.list_models():
         assert f" {zoo.count_params(name):,}\n" in output, name
+        units = zoo.info(name).units
+        assert all(re.search(rf"\b{width}\b", output) for width in (units if isinstance(units, tuple) else [units]))
+
+
+@pytest.mark.parametrize(
+    "text", ["lstm", "deep_transition_rnn", "1840-1840-400", "1024-2048-1024-512", "12345678901234"]
+)
+def test_list_breaks_cells_and_units_only_between_parts(text):
+    lines = _fold(text, 11).split("\n")
+    assert "".join(lines) == text and all(line.endswith(("_", "-")) for line in lines[:-1])
+    assert all(len(line) <= 11 or re.fullmatch(r"\w+", line) for line in lines)
 
 
 def test_list_filters_by_pattern_and_task():

@@ -12,7 +12,7 @@ import pytest
 from deeprnn_keras import LanguageModel, Recipe, zoo
 from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tasks import families
-from deeprnn_keras.zoo import registry
+from deeprnn_keras.zoo import Initialization, registry
 
 NAMES = zoo.list_models()
 EVERY_MODEL = pytest.mark.parametrize("name", NAMES)
@@ -310,3 +310,31 @@ def test_model_of_published_size(name, tmp_path):
 
 def test_every_family_has_a_model_of_published_size():
     assert {zoo.info(name).task for name in ONE_PER_FAMILY} == {zoo.info(name).task for name in NAMES}
+
+
+# === Initialization on the card ===
+
+
+@EVERY_MODEL
+def test_card_names_only_the_initialization_that_the_model_has(name):
+    config = zoo.info(name)
+    text = dict(config.card())["initialization"]
+    gated = registered_cell(config.cell).keep_gate is not None
+    assert config.embedding is not None or "embedding" not in text
+    assert gated or ("per gate" not in text and "forget bias" not in text)
+
+
+@pytest.mark.parametrize(
+    "rule, cell, embedding, text",
+    [
+        ("care", "lstm", True, "Glorot kernels and orthogonal recurrent matrices per gate; embedding N(0, 1)"),
+        ("care", "gru", False, "Glorot kernels and orthogonal recurrent matrices per gate"),
+        ("care", "rnn", False, "Glorot kernels and orthogonal recurrent matrices"),
+        ("care", ("rnn", "lstm"), False, "Glorot kernels and orthogonal recurrent matrices per gate"),
+        ("uniform", "lstm", False, "U(-0.1, 0.1)"),
+    ],
+)
+def test_description_of_an_initialization(rule, cell, embedding, text):
+    assert Initialization(rule, 0.1).describe(cell, embedding=embedding) == text
+    bias = "forget bias 1" if cell in ("lstm", "gru") else "zero biases"
+    assert Initialization(rule, 0.1, 1.0).describe(cell, embedding=embedding) == f"{text}, {bias}"

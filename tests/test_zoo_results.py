@@ -57,3 +57,29 @@ def test_card_shows_measured_results_of_unmodified_entry_only(monkeypatch):
     monkeypatch.setattr(results, "read_results", lambda path=None: [RESULT])
     assert dict(zoo.info("d2l_rnn_2x32").card())["measured results"] == results.format_result(RESULT)
     assert "measured results" not in dict(zoo.info("d2l_rnn_2x32", units=3).card())
+
+
+# === One training time per model ===
+
+
+@pytest.mark.parametrize("name", sorted({result.name for result in results.read_results()}))
+def test_training_time_is_that_of_one_run(name):
+    rows = results.results_of(name)
+    (minutes,), (steps,) = {row.minutes for row in rows}, {row.steps for row in rows}
+    page = table.README.read_text(encoding="utf-8")
+    (line,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` "))
+    assert f"| {int(steps):,} updates, {minutes} min |" in line
+    record = zoo.info(name).weights
+    if record is not None:
+        assert (f"{record.minutes:.1f}", str(record.updates)) == (minutes, steps)
+        assert {row.device for row in rows if row.metric != results.STEP_TIME} == {record.device}
+        assert (
+            f"{int(steps):,} updates in {minutes} min on {record.device}"
+            in dict(zoo.info(name).card())["trained weights"]
+        )
+
+
+def test_training_time_in_the_readme_is_that_of_the_record():
+    record = zoo.info("kjv_lstm_2x256").weights
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"took {record.minutes:.1f} minutes of wall-clock time on {record.device}" in readme

@@ -245,7 +245,7 @@ class Configuration:
             ("parameters", f"{self.count_params():,}"),
             ("kernels", explain_kernels(self).summary()),
             ("dropout", dropout or "none"),
-            ("initialization", str(self.initialization)),
+            ("initialization", self.initialization.describe(self.cell, embedding=self.embedding is not None)),
             *self.recipe.describe(),
             ("data", self.data),
             ("intended use", self.family.intended_use),

@@ -80,12 +80,25 @@ class Initialization:
         names += ["head_bias_initializer"] if self.rule == "uniform" else []
         return {name: create() for name in names}
 
-    def __str__(self) -> str:
+    def describe(self, cell: CellSpec | list[CellSpec] | tuple[CellSpec, ...], *, embedding: bool) -> str:
+        """Return a description that names only what the model has.
+
+        Args:
+            cell: Cell of all layers, or one per layer.
+            embedding: Whether the model has an embedding.
+        """
+        from deeprnn_keras.specs import registered_cell
+
+        cells = [registered_cell(name) for name in (cell if isinstance(cell, (list, tuple)) else [cell])]
+        per_gate = " per gate" if any(registered.keep_gate for registered in cells) else ""
         text = {
-            "care": "Glorot kernels and orthogonal recurrent matrices per gate; embedding N(0, 1)",
+            "care": f"Glorot kernels and orthogonal recurrent matrices{per_gate}" + "; embedding N(0, 1)" * embedding,
             "keras": "Keras defaults",
             "uniform": f"U(-{self.scale}, {self.scale})",
             "normal": f"N(0, {self.scale}^2)",
             "irnn": f"N(0, {self.scale}^2) kernels, identity recurrent matrices",
         }[self.rule]
-        return text if self.forget_bias is None else f"{text}, forget bias {self.forget_bias:g}"
+        if self.forget_bias is None:
+            return text
+        gated = all(registered.keep_gate for registered in cells)  # as in `arguments`
+        return f"{text}, {f'forget bias {self.forget_bias:g}' if gated else 'zero biases'}"

@@ -27,7 +27,7 @@ class Result:
         value: Value as text.
         seed: Random seed of the run.
         steps: Number of updates of the run.
-        minutes: Duration of the run in minutes.
+        minutes: Wall-clock duration of the run in minutes, the same in all rows of a run.
         device: Device on which the model was trained or, for a step time, measured.
         versions: Package versions with which the model was trained or, for a step time, measured.
     """

@@ -21,9 +21,20 @@ column lists trained weights, which are part of the package, `zoo.create_model(N
 This page is generated from the entries and from [results.csv](results.csv), which only `deeprnn evaluate NAME --record`
 writes. "Published" is the result stated in the source; "measured" is the result obtained in this project. The last line
 of the page states the device and the package versions of the measurements. "ms per update" is the duration of a
-training update in milliseconds, with the batch size n and the number of steps T of the recipe.
+training update in milliseconds, with the batch size n and the number of steps T of the recipe, timed separately.
+"Training run" is the wall-clock duration of the run behind the measured result, which is also the run that produced the
+trained weights.
 """
-HEADINGS = ("name", "architecture", "parameters", "published", "measured", "ms per update", "trained weights")
+HEADINGS = (
+    "name",
+    "architecture",
+    "parameters",
+    "published",
+    "measured",
+    "ms per update",
+    "training run",
+    "trained weights",
+)
 
 
 def build_page() -> str:
@@ -59,6 +70,7 @@ def _row(name: str) -> tuple[str, ...]:
         config.published or "",
         "; ".join(scores),
         ", ".join(times),
+        ", ".join(dict.fromkeys(f"{int(result.steps):,} updates, {result.minutes} min" for result in results)),
         f"{weights.dtype}, seed {weights.seed}" if weights else "",
     )
     return tuple(cell.replace("|", "/") for cell in cells)

@@ -37,7 +37,7 @@ class TrainedWeights:
         data: Description of the training data.
         seed: Random seed of the run.
         updates: Number of updates of the run.
-        minutes: Duration of the run in minutes.
+        minutes: Wall-clock duration of the run in minutes; the only source of the training time of the entry.
         device: Device of the run.
         versions: Package versions of the run.
         command: Command that reproduces the weights.
@@ -61,8 +61,9 @@ class TrainedWeights:
 
     def __str__(self) -> str:
         return (
-            f"{self.updates:,} updates in {self.minutes:.0f} min on {self.device}, seed {self.seed}; stored as "
-            f"{self.dtype}; reproduce with: {self.command}; trained on: {self.data}"
+            f"{self.updates:,} updates in {self.minutes:.1f} min on {self.device} (wall-clock time of the run that "
+            f"produced them), seed {self.seed}; stored as {self.dtype}; reproduce with: "
+            f"{self.command}; trained on: {self.data}"
         )
 
     def differences(self, config: Configuration) -> list[tuple[str, Any, Any]]:

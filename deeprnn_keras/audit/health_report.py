@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, VALIDATION_COLOR
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.training.plotting import (
+    MUTED_COLOR,
+    TEXT_COLOR,
+    VALIDATION_COLOR,
+    import_pyplot,
+    note,
+    save_figure,
+    set_title,
+    style_axes,
+)
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 VANISHED = 1e-4  # norm at which a gradient counts as vanished, relative to its norm at lag 0
-GRID_COLOR = "#e6eaee"
 BAR_COLORS = {
     "dead": VALIDATION_COLOR,
     "output": "#2f6db3",
@@ -29,6 +38,10 @@ BAR_COLORS = {
     "reset": "#a3c9a8",
 }
 DASHES = (0, (3, 2))
+MAX_LEGEND_LAYERS = 8  # the colors of more layers are shown by a color bar
+MAX_HEIGHT = 14.0  # inches
+MAX_LABELED_BARS = 72  # the values of more bars are not written beside them
+MIN_BARS = 5  # height of the plot of fractions, in bars
 MAX_MARKERS = 12  # a line with fewer points than this has markers
 LOWEST_PLOTTED = 1e-12  # lower limit of the norm axis, relative to the norm at lag 0
 TEXT_WIDTH = 100  # characters
@@ -165,63 +178,82 @@ class HealthReport:
         Returns:
             The path.
         """
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
+        pyplot = import_pyplot()
         num_bars = sum(1 + len(gates) for gates in self.saturation)
-        height = min(max(4.2, 1.8 + 0.17 * num_bars), 7.5)
+        height = min(max(4.2, 1.8 + 0.17 * num_bars + 0.1 * len(self.layers)), MAX_HEIGHT)
         figure, (left, right) = pyplot.subplots(
             1, 2, figsize=(10.5, height), dpi=120, width_ratios=(3, 2), layout="constrained"
         )
-        self._plot_norms(left, pyplot.get_cmap("viridis"))
+        self._plot_norms(left, _layer_colormap(pyplot))
         self._plot_fractions(right)
-        for axes in (left, right):
-            axes.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(f"Gradient health: {self.verdict}", x=0.01, ha="left", color=TEXT_COLOR, fontsize=12)
-        with atomic_write(path) as temporary_path:
-            figure.savefig(temporary_path)
-        pyplot.close(figure)
+        for axes, columns in ((left, 5), (right, 2)):
+            if axes.get_legend_handles_labels()[
+                1
+            ]:  # below the label of the axis, at the same distance for every height
+                position = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.6 / height)}
+                axes.legend(ncols=columns, frameon=False, fontsize=8, **position)
+        set_title(figure, f"Gradient health: {self.verdict}")
+        save_figure(figure, path)
         return Path(path)
 
-    def _plot_norms(self, axes: Axes, colormap: Callable[[float], Any]) -> None:
+    def _plot_norms(self, axes: Axes, colormap: Colormap) -> None:
         num_layers, num_lags = self.state_norms.shape
         is_single_state = [
             np.array_equal(*norms, equal_nan=True) for norms in zip(self.hidden_norms, self.state_norms, strict=True)
         ]
         for index in reversed(range(num_layers)):
-            color = colormap(0.08 + 0.74 * index / max(num_layers - 1, 1))
+            color = colormap(index / max(num_layers - 1, 1))
             norms = _plottable(self.state_norms[index])
             if not is_single_state[index]:
                 hidden_norms = _plottable(self.hidden_norms[index])
                 axes.plot(hidden_norms, color=color, linewidth=0.9, alpha=0.45, linestyle=DASHES)
             marker = "o" if np.isfinite(norms).sum() < MAX_MARKERS else None
-            axes.plot(norms, color=color, linewidth=1.9, marker=marker, markersize=4, label=f"H^({index + 1})")
+            label = f"H^({index + 1})" if num_layers <= MAX_LEGEND_LAYERS else None
+            axes.plot(norms, color=color, linewidth=1.9, marker=marker, markersize=4, label=label)
         if not all(is_single_state):
             axes.plot([], [], color=MUTED_COLOR, linewidth=0.9, linestyle=DASHES, label="H alone")
+        self._add_color_bar(axes, colormap)
         self._set_norm_limits(axes)
-        axes.set_xlim(-0.02 * num_lags, max(num_lags - 1, 1) + 0.02 * num_lags)
+        margin = 0.02 * num_lags if num_lags > 1 else 0.5
+        axes.set_xlim(-margin, num_lags - 1 + margin)
         axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  # of MaxNLocator
+        if num_lags == 1:
+            axes.set_xticks([0])
+        axes.set_ylabel("gradient norm", color=TEXT_COLOR)
         axes.set_xlabel("lag (steps before the last)", color=TEXT_COLOR)
         title = "Norm of the gradient of the last step's loss with respect to the states"
         axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=10)
-        axes.grid(axis="y", color=GRID_COLOR, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=8.5, ncols=1 + num_layers // 5)
+        style_axes(axes)
+
+    def _add_color_bar(self, axes: Axes, colormap: Colormap) -> None:
+        """Add a color bar for the layers if there are too many for a legend."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+        from matplotlib.ticker import MaxNLocator
+
+        num_layers = len(self.layers)
+        if num_layers <= MAX_LEGEND_LAYERS:
+            return
+        colors = ScalarMappable(Normalize(1, num_layers), colormap)
+        bar = axes.figure.colorbar(colors, ax=axes, pad=0.02, ticks=MaxNLocator(6, integer=True))
+        bar.set_label("layer l of H^(l)", color=TEXT_COLOR)
 
     def _set_norm_limits(self, axes: Axes) -> None:
         state_norms, hidden_norms = _plottable(self.state_norms), _plottable(self.hidden_norms)
         if np.isfinite(state_norms[:, 0]).any():
             smallest = min(np.nanmin(state_norms), np.nanmin(hidden_norms))
-            bottom = max(smallest, LOWEST_PLOTTED * np.nanmax(state_norms[:, 0]))
+            bottom, top = max(smallest, LOWEST_PLOTTED * np.nanmax(state_norms[:, 0])), np.nanmax(state_norms)
+            margin = max((top / bottom) ** 0.06, 1.3)
             axes.set_yscale("log")
-            axes.set_ylim(bottom / 4, np.nanmax(state_norms) * 4)
+            axes.set_ylim(bottom / margin, top * margin)
         else:
-            axes.set_yticks([])
-            axes.annotate("no finite gradient other than 0", (0.5, 0.5), xycoords="axes fraction", ha="center")
+            axes.set_yscale("log")
+            axes.set_ylim(LOWEST_PLOTTED, 1)
+            note(axes, "no finite gradient other than 0")
 
     def _plot_fractions(self, axes: Axes) -> None:
         position, centers = 0.0, []
+        with_values = sum(1 + len(gates) for gates in self.saturation) <= MAX_LABELED_BARS
         labeled: set[str] = set()
         for index in reversed(range(len(self.layers))):
             fractions = {"dead": self.dead_fraction[index], **self.saturation[index]}
@@ -230,17 +262,27 @@ class HealthReport:
                 label = None if name in labeled else "dead units" if name == "dead" else f"{name} saturated"
                 axes.barh(position, fraction, color=BAR_COLORS[name], height=0.8, label=label)
                 options = {"textcoords": "offset points", "va": "center", "fontsize": 7}
-                axes.annotate(f"{fraction:.0%}", (fraction, position), (4, 0), **options)
+                if with_values:
+                    axes.annotate(f"{fraction:.0%}", (fraction, position), (4, 0), **options)
                 labeled.add(name)
                 position += 1
             position += 0.8
         names = [f"H^({index + 1})" for index in reversed(range(len(self.layers)))]
         axes.set_yticks(centers, names)
-        axes.set_ylim(max(position, 9) - 0.8, -0.8)
+        last = position - 1.8  # center of the last bar
+        margin = max(0.8, (MIN_BARS - last) / 2)
+        axes.set_ylim(last + margin, -margin)
+        style_axes(axes, grid=None)
         axes.set_xlim(0, 1.1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
         axes.set_title("Fractions of units and of gate values", loc="left", color=TEXT_COLOR, fontsize=10)
-        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
+
+
+def _layer_colormap(pyplot: ModuleType) -> Colormap:
+    """Return the colors of the layers: viridis without its darkest and lightest colors."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(pyplot.get_cmap("viridis")(np.linspace(0.08, 0.82, 256)))
 
 
 def _plottable(norms: np.ndarray) -> np.ndarray:

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.training.plotting import (
+    MUTED_COLOR,
+    TEXT_COLOR,
+    import_pyplot,
+    save_figure,
+    set_legend,
+    set_title,
+    style_axes,
+)
 
 BAR_COLOR = "#2f6db3"
+LOWEST_BAR = -1.0  # R² has no lower bound; longer bars are truncated and marked
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class ProbeReport(list[LevelScore]):
     __repr__ = __str__
 
     def plot(self, path: PathLike, title: str = "Linear readout of the target from each level") -> Path:
-        """Plot the scores as bars.
+        """Plot the scores as bars. Bars below -1 are truncated and marked with «.
 
         Args:
             path: PNG file to write.
@@ -67,25 +75,22 @@ class ProbeReport(list[LevelScore]):
         Returns:
             The path.
         """
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
-        figure, axes = pyplot.subplots(figsize=(6.5, 0.9 + 0.42 * len(self)), dpi=120, layout="constrained")
+        figure, axes = import_pyplot().subplots(figsize=(6.5, 1.4 + 0.42 * len(self)), dpi=120, layout="constrained")
         rows = list(reversed(self))
-        lowest = min(0.0, self.baseline, *(row.score for row in rows))
-        lengths = [max(row.score, -1.0) for row in rows]  # R² has no lower bound
+        lengths = [max(row.score, LOWEST_BAR) for row in rows]
         axes.barh([row.level for row in rows], lengths, color=BAR_COLOR, height=0.62)
         for index, (row, end) in enumerate(zip(rows, lengths, strict=True)):
-            axes.annotate(f"{row.score:.3f}", (max(end, 0), index), (4, 0), textcoords="offset points", va="center")
-        axes.axvline(self.baseline, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="baseline")
-        axes.set_xlim(max(lowest, -1.0) * 1.05, 1.12)
+            text = f"{row.score:.3f}" + (" «" if row.score < LOWEST_BAR else "")
+            axes.annotate(text, (max(end, 0), index), (4, 0), textcoords="offset points", va="center")
+        baseline = max(self.baseline, LOWEST_BAR)
+        axes.axvline(baseline, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="baseline")
+        low, high = min(0.0, baseline, *lengths), max(0.0, baseline, *lengths)
+        width = high - low or 1.0
+        axes.set_xlim(low - 0.05 * width * (low < 0), high + 0.14 * width)  # space for the labels
+        axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlabel(f"{self.metric} on held-out data", color=TEXT_COLOR)
-        axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=10.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0)
-        with atomic_write(path) as temporary_path:
-            figure.savefig(temporary_path)
-        pyplot.close(figure)
+        style_axes(axes, grid=None)
+        set_title(figure, title)
+        set_legend(figure, axes, "outside lower right")
+        save_figure(figure, path)
         return Path(path)

@@ -9,8 +9,15 @@ from deeprnn_keras._types import PathLike
 from deeprnn_keras.bench.case import Case
 from deeprnn_keras.bench.results import Results
 from deeprnn_keras.bench.summary import median_ms
-from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.training.plotting import (
+    MUTED_COLOR,
+    TEXT_COLOR,
+    import_pyplot,
+    save_figure,
+    set_legend,
+    set_title,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,12 +39,7 @@ def plot_step_times(results: Results, path: PathLike) -> bool:
     groups = _groups(results)
     if not groups:
         return False
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.52 * len(groups)), dpi=120, layout="constrained")
+    figure, axes = import_pyplot().subplots(figsize=(8, 1.2 + 0.52 * len(groups)), dpi=120, layout="constrained")
     for index, (name, (label, color)) in enumerate(BARS.items()):
         bars = [(row, times[name]) for row, (_, times) in enumerate(groups) if name in times]
         positions = [row + (index - 1) * THICKNESS for row, _ in bars]
@@ -51,12 +53,10 @@ def plot_step_times(results: Results, path: PathLike) -> bool:
         )
         for position, ratio, (_, time) in zip(positions, ratios, bars, strict=True):
             _annotate(axes, ratio, position, time, name)
-    _style(axes, [_label(case) for case, _ in groups], results["about"]["device"])
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
-    with atomic_write(path) as temporary_path:
-        figure.savefig(temporary_path)
-    pyplot.close(figure)
+    _style(axes, [_label(case) for case, _ in groups])
+    set_title(figure, f"Time per training update of LSTMs, {results['about']['device']}")
+    set_legend(figure, axes)
+    save_figure(figure, path)
     return True
 
 
@@ -92,15 +92,13 @@ def _annotate(axes: Axes, ratio: float, position: float, time: float, name: str)
     )
 
 
-def _style(axes: Axes, labels: Sequence[str], device: str) -> None:
+def _style(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels, fontsize=8, color=TEXT_COLOR)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, max(1.12, axes.get_xlim()[1] * 1.08))
     axes.set_xlabel("time relative to Keras", color=TEXT_COLOR, fontsize=9)
-    axes.set_title(f"Time per training update of stacked LSTMs, {device}", loc="left", color=TEXT_COLOR, fontsize=11)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    style_axes(axes, grid="x")
     axes.spines["bottom"].set_color(MUTED_COLOR)
+    axes.spines["left"].set_color(MUTED_COLOR)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8, colors=MUTED_COLOR)
-    axes.set_axisbelow(True)
-    axes.grid(axis="x", color="#e6eaee", linewidth=0.8)

@@ -48,14 +48,14 @@ def record_results(argument: str, loaded: LoadedModel, path: Path | None, consol
         ValueError: If the model was not trained with an unmodified configuration of the zoo, or the data are not those
             of the configuration.
     """
-    from deeprnn_keras import zoo
+    from deeprnn_keras import progress, zoo
     from deeprnn_keras.training.device import device_name
     from deeprnn_keras.training.step_time import step_ms
     from deeprnn_keras.zoo import results, table
 
     config = zoo.info(argument if argument in zoo.list_models() else loaded.model.name)
     training = _training_details(config, argument)
-    with console.status("scoring"):
+    with progress.shown(console, "Scoring", "batches"):
         record = config.family.evaluation_record(config, loaded.model, path)
     common = {"name": config.name, "data": record.data, "seed": str(training.seed), "steps": str(training.updates)}
     common |= {"minutes": f"{training.minutes:.1f}", "versions": training.versions}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo import Configuration
 
 ALL_COLUMNS_WIDTH = 110  # minimum width of the terminal, in characters, for the table with all columns
+CELL_WIDTH, SIZE_WIDTH = 11, 13  # of the columns "cell" and "L x h" in narrower terminals, in characters
 
 
 @click.command("list")
@@ -59,23 +61,37 @@ def _model_table(configs: list[Configuration], all_columns: bool) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
     table.add_column("description", min_width=16)
-    table.add_column("cell", overflow="fold", max_width=None if all_columns else 9)
-    table.add_column("L x h", justify="right", max_width=None if all_columns else 13)
+    table.add_column("cell", no_wrap=True)
+    table.add_column("L x h", justify="right", no_wrap=True)
     if all_columns:
         table.add_column("input", justify="right", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
     for config in configs:
-        units = config.units if isinstance(config.units, int) else "-".join(map(str, config.units))
+        units = str(config.units) if isinstance(config.units, int) else "-".join(map(str, config.units))
+        cell, size = config.cell_name(), f"{config.num_layers} x {units}"
+        if not all_columns:
+            cell = _fold(cell, CELL_WIDTH)
+            size = size if len(size) <= SIZE_WIDTH else f"{config.num_layers} x\n{_fold(units, SIZE_WIDTH)}"
         star = " *" if config.weights else ""
         table.add_row(
             f"{config.name}{star}",
             config.title,
-            config.cell_name(),
-            f"{config.num_layers} x {units}",
+            cell,
+            size,
             *([config.input_description()] if all_columns else []),
             f"{config.count_params():,}",
         )
     return table
+
+
+def _fold(text: str, width: int) -> str:
+    """Break a text into lines at "-" and "_" only, so that no number and no word is cut."""
+    lines = [""]
+    for part in re.findall(r"[^-_]+[-_]?", text):
+        if len(lines[-1]) + len(part) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 @click.command()

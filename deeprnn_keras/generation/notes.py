@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, progress
 from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.data.values import numeric_array
 from deeprnn_keras.generation.stepwise import checked_logits, current_stepper, zero_state
@@ -70,7 +70,7 @@ def generate_notes(
         raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
     stepper = current_stepper(model)
     state, inputs, frames = zero_state(stepper, 1), start, []
-    for _ in range(length):
+    for _ in progress.tracked(range(length), length):
         logits, *state = stepper.predict_on_batch([inputs[None], *state])
         frame_logits = checked_logits(model, logits[0, -1])
         with np.errstate(over="ignore"):  # at temperatures near 0, logits become infinite

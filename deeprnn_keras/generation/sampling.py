@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, progress
 from deeprnn_keras.generation.stepwise import checked_logits, current_stepper, zero_state
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def generate(
     stepper = current_stepper(model)
     generated: list[int] = []
     state, inputs = zero_state(stepper, 1), ids
-    for _ in range(length):
+    for _ in progress.tracked(range(length), length):
         logits, *state = stepper.predict_on_batch([inputs[None], *state])
         generated.append(_draw(checked_logits(model, logits[0, -1]), temperature, rng))
         inputs = np.array(generated[-1:], "int32")

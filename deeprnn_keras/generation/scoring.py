@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from deeprnn_keras import progress
 from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.data.values import token_ids
 
@@ -70,7 +71,7 @@ def score(
     batch_size = min(len(windows), max(1, LOGITS_PER_BATCH // (x.shape[1] * model.output_shape[-1])))
     starts = range(0, len(windows), batch_size)
     nats = 0.0
-    for finished, start in enumerate(starts, start=1):
+    for finished, start in enumerate(progress.tracked(starts, len(starts)), start=1):
         rows = np.arange(start, start + batch_size)
         batch = rows % len(windows)  # the first windows fill up the last batch: one shape, compiled once
         logits = model.predict_on_batch(x[batch])

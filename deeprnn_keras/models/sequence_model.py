@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from typing_extensions import override
 
-from deeprnn_keras import checks, freezing
+from deeprnn_keras import checks, freezing, progress
 from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset, padded_batches
 from deeprnn_keras.data.values import numeric_array
@@ -334,7 +334,8 @@ class SequenceModel(ConfigMixin, keras.Model):
         arrays = self._arrays(series)
         lengths = [len(array) for array in arrays]
         outputs: dict[int, np.ndarray] = {}  # outputs by index of the sequence
-        for rows, x in padded_batches(arrays, batch_size, self.masks):
+        batches = list(padded_batches(arrays, batch_size, self.masks))
+        for rows, x in progress.tracked(batches, len(batches)):
             batch: Tensor = keras.ops.convert_to_numpy(self(x, training=False))
             for row, values in zip(rows.tolist(), batch, strict=True):
                 outputs[row] = values[: lengths[row]] if self.per_step else values

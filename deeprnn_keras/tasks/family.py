@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
+from deeprnn_keras import progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
 from deeprnn_keras.data.data_files import DataFiles
 from deeprnn_keras.tasks.report import print_score
@@ -378,17 +379,20 @@ class Family:
             console: A `rich.console.Console` for progress.
         """
         if run.ending == "finished":
-            run.score = self.score(model, data.test)
+            with progress.shown(console, "Scoring", "batches"):
+                run.score = self.score(model, data.test)
 
     def score(self, model: keras.Model, part: DataPart) -> dict[str, float | int]:
         """Return `{metric: value}` of a model on one part of the data; by default the loss and metrics.
 
         If the model is not compiled, it is first compiled with the loss and metrics of the family.
         """
+        from deeprnn_keras.training.callbacks import ReportProgress
+
         if not model.compiled:
             model.compile(loss=self.loss(model), metrics=self.metrics(model))
         batches = self.batches(model, part, VALIDATION_BATCH_SIZE, shuffle=False)
-        values = model.evaluate(batches, verbose=0, return_dict=True)
+        values = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[ReportProgress()])
         return {metric: float(value) for metric, value in values.items()}
 
     def score_record(self, run: Run, data: TaskData) -> dict[str, Any]:
@@ -439,7 +443,9 @@ class Family:
             skip_unknown: Whether to skip symbols that are not in the model's vocabulary.
         """
         console.print(f"[bold]{model.name}[/] on {data.name}, test part")
-        print_score(self.score(model, data.test), console)
+        with progress.shown(console, "Scoring", "batches"):
+            score = self.score(model, data.test)
+        print_score(score, console)
 
     def generate(
         self, model: keras.Model, config: Configuration | None, options: Mapping[str, Any], console: Console

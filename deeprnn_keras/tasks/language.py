@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typing_extensions import override
 
+from deeprnn_keras import progress
 from deeprnn_keras.data.data_files import DataFiles
 from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
 from deeprnn_keras.tasks.registry import register
@@ -304,7 +305,9 @@ class LanguageFamily(Family):
         sampling = {"temperature": SAMPLE_TEMPERATURE, **sampling}
         unknown = "skip" if options.get("skip_unknown") else "error"
         length = options.get("length", SAMPLE_LENGTH)
-        print(model.generate(options["prompt"], length, unknown=unknown, **sampling))
+        with progress.shown(console, "Generating", "symbols"):
+            text = model.generate(options["prompt"], length, unknown=unknown, **sampling)
+        print(text)
 
     @override
     def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
@@ -402,7 +405,7 @@ def _print_score(model: LanguageModel, name: str, pieces: Sequence[str], console
     vocabulary = model.require_vocabulary()
     if skip_unknown:
         pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
-    with console.status("scoring"):
+    with progress.shown(console, "Scoring", "batches"):
         score = model.score(pieces)
     references = compressed_bits("".join(pieces), vocabulary.unit)
     console.print(score_table(score, references, model.name, name, vocabulary.unit))
@@ -413,16 +416,12 @@ def _score_and_sample(
 ) -> None:
     from deeprnn_keras.training.files import save_text
 
-    message = "scoring the validation text"
-    with console.status(message) as status:
-        run.score = model.score(
-            split.validation,
-            on_batch=lambda completed, total: status.update(f"{message}: {completed} of {total} batches"),
-        )
-        if corpus.test is not None:
-            status.update("scoring the test text")
+    with progress.shown(console, "Scoring the validation text", "batches"):
+        run.score = model.score(split.validation)
+    if corpus.test is not None:
+        with progress.shown(console, "Scoring the test text", "batches"):
             run.test_score = model.score(corpus.test.text)
-        status.update("generating a sample")
+    with progress.shown(console, "Generating a sample", "symbols"):
         run.prompt = corpus.prefix(split.validation[0], SAMPLE_PROMPT_LENGTH)
         run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
     save_text(f"{run.sample}\n", run.directory / "sample.txt")
@@ -432,8 +431,10 @@ def _validation_metrics(
     config: LanguageConfiguration, model: LanguageModel, split: TextSplit, validation: Batches
 ) -> dict[str, float]:
     if config.recipe.train_windows is not None:  # these recipes define validation on windows with zero initial states
+        from deeprnn_keras.training.callbacks import ReportProgress
+
         model.compile(loss=model.loss_function())
-        return {"perplexity": math.exp(model.evaluate(validation, verbose=0))}
+        return {"perplexity": math.exp(model.evaluate(validation, verbose=0, callbacks=[ReportProgress()]))}
     score = model.score(split.validation)
     if config.symbols == "words":
         return {"perplexity": score.perplexity}

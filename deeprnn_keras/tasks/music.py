@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import override
 
+from deeprnn_keras import progress
 from deeprnn_keras.tasks.family import Configuration, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
@@ -58,7 +59,7 @@ class MusicFamily(SequenceFamily):
         pieces, seed = self.load_data(config, options.get("data")).test.series, options.get("seed")
         opening = pieces[(seed or 0) % len(pieces)][:OPENING_FRAMES]
         sampling = {"temperature": options.get("temperature", 0.9), "notes": options.get("notes"), "seed": seed}
-        with console.status("generating"):
+        with progress.shown(console, "Generating", "frames"):
             roll = model.generate(opening, options.get("length", 128), **sampling)
         write_midi(roll, options["output"])
         console.print(f"{len(roll)} frames saved to {options['output']}", soft_wrap=True, highlight=False)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from typing_extensions import override
 
+from deeprnn_keras import progress
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training.callback_state import Arrays, StateTypes
 from deeprnn_keras.training.files import save_model
@@ -124,6 +125,18 @@ class Deadline(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class ReportProgress(keras.callbacks.Callback):
+    """Report the batches of `evaluate` to the progress bar that is shown, if there is one."""
+
+    @override
+    def on_test_begin(self, logs: Logs = None) -> None:
+        progress.report(0, self.params["steps"])
+
+    @override
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        progress.report(batch + 1, self.params["steps"])
+
+
 class EpochHistory(keras.callbacks.Callback):
     """History of all metrics by epoch, with a progress bar that shows the latest values.
 
@@ -141,14 +154,26 @@ class EpochHistory(keras.callbacks.Callback):
         self.epochs: list[dict[str, float]] = []
         self._console = console
         self._bar: Progress | None = None
+        self._epoch = 0
 
     @override
     def on_train_begin(self, logs: Logs = None) -> None:
         from rich.progress import Progress
 
-        self._bar = Progress(console=self._console, transient=True)
-        self._task = self._bar.add_task("training", total=self.params["epochs"])
+        self._bar = Progress(*progress.columns("updates"), console=self._console, transient=True)
+        steps = self.params["steps"]
+        self._task = self._bar.add_task("training", total=steps and steps * self.params["epochs"])
         self._bar.start()
+
+    @override
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+
+    @override
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        assert self._bar is not None
+        # a counter would be wrong in a resumed run
+        self._bar.update(self._task, completed=self._epoch * (self.params["steps"] or 0) + batch + 1)
 
     @override
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -156,7 +181,7 @@ class EpochHistory(keras.callbacks.Callback):
         self.epochs.append({"epoch": epoch + 1, **metrics})
         text = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         assert self._bar is not None
-        self._bar.update(self._task, completed=epoch + 1, description=f"epoch {epoch + 1}: {text}")
+        self._bar.update(self._task, description=f"epoch {epoch + 1}/{self.params['epochs']}: {text}")
 
     @override
     def on_train_end(self, logs: Logs = None) -> None:

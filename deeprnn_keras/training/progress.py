@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.progress import TextColumn
 from rich.table import Table
 from typing_extensions import override
 
+from deeprnn_keras import progress
 from deeprnn_keras._types import Logs
 from deeprnn_keras.training.callback_state import StateTypes
 
@@ -47,13 +48,7 @@ class Progress(keras.callbacks.Callback):
     @override
     def on_train_begin(self, logs: Logs = None) -> None:
         self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("updates"),
-            TimeElapsedColumn(),
-            TextColumn("· left"),
-            TimeRemainingColumn(),
+            *progress.columns("updates"),
             TextColumn("{task.fields[loss]}"),
             console=self.console,
             transient=True,

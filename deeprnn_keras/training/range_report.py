@@ -9,8 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.curve import MUTED_COLOR, TEXT_COLOR, TRAIN_COLOR, VALIDATION_COLOR
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.training.plotting import (
+    MUTED_COLOR,
+    TEXT_COLOR,
+    TRAIN_COLOR,
+    VALIDATION_COLOR,
+    import_pyplot,
+    save_figure,
+    set_legend,
+    set_title,
+    style_axes,
+)
 
 # Training is nearly unstable at the learning rate of the lowest loss; the suggestion is at least this factor below it.
 MARGIN = 10.0
@@ -93,12 +102,7 @@ class RangeTestResult:
 
     def plot(self, path: PathLike, title: str = "Loss against learning rate") -> Path:
         """Plot losses and suggestion as a PNG file, and return its path."""
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
-        figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
+        figure, axes = import_pyplot().subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
         axes.plot(self.rates, self.losses, color=TRAIN_COLOR, linewidth=1.2, label="loss of each batch")
         axes.plot(self.rates, self.smoothed, color=TEXT_COLOR, linewidth=1.8, label="smoothed")
         if self.suggestion is not None:
@@ -115,13 +119,10 @@ class RangeTestResult:
         if self.diverged_at is not None:
             axes.axvline(self.diverged_at, color=MUTED_COLOR, linewidth=0.9, linestyle=(0, (4, 3)), label="divergence")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self._ylim())
-        axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
-        axes.legend(frameon=False, loc="lower left" if self.suggestion else "best")
-        with atomic_write(path) as temporary_path:
-            figure.savefig(temporary_path)
-        pyplot.close(figure)
+        style_axes(axes)
+        set_title(figure, title)
+        set_legend(figure, axes)
+        save_figure(figure, path)
         return Path(path)
 
     def _ylim(self) -> tuple[float, float]:

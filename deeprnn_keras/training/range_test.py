@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import keras
 import numpy as np
+from rich.console import Console
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, progress
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.training.range_report import RangeTestResult
 
@@ -24,6 +25,7 @@ def learning_rate_range_test(
     high: float = 10.0,
     updates: int = 100,
     smoothing: float = 0.9,
+    verbose: bool = True,
 ) -> RangeTestResult:
     """Train with a learning rate that increases from `low` to `high`, record the loss, and restore the model.
 
@@ -42,6 +44,7 @@ def learning_rate_range_test(
         high: Last learning rate.
         updates: Number of updates, at least 10.
         smoothing: Weight of the previous value in the smoothed loss, in [0, 1).
+        verbose: Whether to show a progress bar in a terminal.
 
     Returns:
         A `RangeTestResult`. Its `suggestion` is a learning rate to start with, `print` shows a summary, and
@@ -72,8 +75,9 @@ def learning_rate_range_test(
     if updates < MIN_UPDATES:
         raise ValueError(f"updates must be at least {MIN_UPDATES} to show where the loss falls, got {updates}")
     smoothing = checks.rate("smoothing", smoothing)
+    verbose = checks.flag("verbose", verbose)
     _check_model(model)
-    with _restored_afterwards(model):
+    with _restored_afterwards(model), progress.shown(Console(quiet=not verbose), "Range test", "updates"):
         return _record(model, data, np.geomspace(low, high, updates).tolist(), smoothing)
 
 
@@ -114,7 +118,8 @@ def _record(
     losses: list[float] = []
     smoothed: list[float] = []
     average, lowest = 0.0, math.inf
-    for rate, batch in zip(rates, _batches(data, len(rates)), strict=True):
+    batches = zip(rates, _batches(data, len(rates)), strict=True)
+    for rate, batch in progress.tracked(batches, len(rates)):
         model.optimizer.learning_rate = rate
         # the loss of this batch alone, because train_on_batch resets the metrics first
         losses.append(float(model.train_on_batch(*batch, return_dict=True)["loss"]))

@@ -262,7 +262,7 @@ class Recipe:
             *self._describe_penalties(),
             *([("averaging", self.averaging.upper())] if self.averaging else []),
             ("batch size n, steps T", f"{self.batch_size}, {steps}"),
-            ("state", "carried from batch to batch" if self.stateful else "zero at the start of each window"),
+            ("state", "carried from batch to batch" if self.stateful else "zero at the start of each sequence"),
             ("epochs", str(self.epochs)),
         ]
 

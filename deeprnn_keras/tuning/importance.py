@@ -10,7 +10,14 @@ import numpy as np
 
 from deeprnn_keras import extras
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.training.plotting import (
+    TEXT_COLOR,
+    TRAIN_COLOR,
+    import_pyplot,
+    save_figure,
+    set_title,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
@@ -112,31 +119,20 @@ def _main_effect(forest: RandomForestRegressor, x: np.ndarray, column: int) -> f
 
 def plot_importance(importance: Importance, path: PathLike) -> None:
     """Plot the shares as a bar chart, a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from deeprnn_keras.training.curve import TEXT_COLOR, TRAIN_COLOR
-
     names = [name.replace("_", " ") for name, _ in importance.shares][::-1]
     shares = [100 * share for _, share in importance.shares][::-1]
-    figure, axes = pyplot.subplots(figsize=(7, 0.9 + 0.4 * len(names)), dpi=120, layout="constrained")
+    figure, axes = import_pyplot().subplots(figsize=(7, 1.3 + 0.4 * len(names)), dpi=120, layout="constrained")
     bars = axes.barh(names, shares, color=TRAIN_COLOR)
     axes.bar_label(bars, [f"{share:.0f}%" for share in shares], padding=4, color=TEXT_COLOR, fontsize=9)
     axes.set(
         xlabel="share of the variance explained by this hyperparameter alone, %", xlim=(0, 1.15 * max([*shares, 1]))
     )
     reliability = "" if importance.reliable else ", not reliable"
-    axes.set_title(
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    style_axes(axes, grid=None)
+    set_title(
+        figure,
         f"Hyperparameter importance{reliability} ({importance.num_trials} trials, "
         f"out-of-bag R² {importance.oob_r2:.2f})",
-        loc="left",
-        color=TEXT_COLOR,
-        fontsize=11,
     )
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(left=False)
-    with atomic_write(path) as temporary_path:
-        figure.savefig(temporary_path)
-    pyplot.close(figure)
+    save_figure(figure, path)

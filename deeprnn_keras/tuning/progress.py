@@ -108,7 +108,7 @@ class SearchProgress:
             estimates.append((self._total - len(ended)) * statistics.median(durations) / self._workers)
         if self._deadline is not None:
             estimates.append(max(0.0, self._deadline - time.time()))
-        return f" · about {_duration_label(min(estimates))} left" if estimates else ""
+        return f" · remaining: about {_duration_label(min(estimates))}" if estimates else ""
 
 
 def _ended(records: Sequence[TrialRecord]) -> list[TrialRecord]:

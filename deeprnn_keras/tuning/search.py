@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from deeprnn_keras import progress
 from deeprnn_keras._types import Config
 from deeprnn_keras.reading import read_record
 from deeprnn_keras.tasks.run import CHECKPOINTS, Run
@@ -208,7 +209,7 @@ class Search:
         """
         self.plan()
         deadline = None if self.minutes is None else time.time() + self.time_budget.remaining(SEARCH_END)
-        progress = SearchProgress(
+        display = SearchProgress(
             console,
             self.project_directory,
             self.results_of,
@@ -219,7 +220,7 @@ class Search:
             self.time_budget.store,
         )
         try:
-            with progress:
+            with display:
                 if self.workers == 1:
                     self._run_trials(self.tuner())
                 else:
@@ -233,16 +234,15 @@ class Search:
         """Train the best configurations with further seeds while time permits, and return the results."""
         tuner = self.tuner()
         best = [row.trial_id for row in self.results().rows[:NUM_CONFIRMED]]
-        with console.status("Training the best configurations with further seeds") as status:
-            for seed in range(self.seed + 1, self.seed + NUM_SEEDS):
-                for rank, trial_id in enumerate(best, start=1):
-                    record = self._record(trial_id)
-                    remaining = self.time_budget.remaining(CONFIRMATION_END)
-                    if seed in dict(record.seeds) or record.metrics.get("seconds", 0.0) > remaining:
-                        continue
-                    status.update(f"Training configuration {rank} of {len(best)} with seed {seed}")
-                    tuner.repeat(trial_id, seed, self.batches, epochs=EPOCHS_PER_TRIAL)
-                    self.time_budget.store(now=True)
+        repetitions = [(seed, trial) for seed in range(self.seed + 1, self.seed + NUM_SEEDS) for trial in best]
+        with progress.shown(console, "Training the best configurations with further seeds", "runs"):
+            for seed, trial_id in progress.tracked(repetitions, len(repetitions)):
+                record = self._record(trial_id)
+                remaining = self.time_budget.remaining(CONFIRMATION_END)
+                if seed in dict(record.seeds) or record.metrics.get("seconds", 0.0) > remaining:
+                    continue
+                tuner.repeat(trial_id, seed, self.batches, epochs=EPOCHS_PER_TRIAL)
+                self.time_budget.store(now=True)
         return self.results()
 
     def _record(self, trial_id: str) -> TrialRecord:
