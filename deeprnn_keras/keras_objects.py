@@ -52,8 +52,7 @@ def check_config(config: object, where: str = "config") -> None:
     >>> check_config({"cell": {"module": "keras.utils", "class_name": "function", "config": "set_random_seed"}})
     Traceback (most recent call last):
         ...
-    ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: a configuration may contain
-        activations, initializers, regularizers, constraints, layers, and cells
+    ValueError: config['cell'] names 'keras.utils.set_random_seed', which is not supported: ...
     """
     if _compat.is_unsafe_mode():
         return

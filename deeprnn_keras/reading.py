@@ -211,7 +211,7 @@ def build_dataclass(
 
 
 def _json_type(hint: Any) -> Any:  # noqa: ANN401 - annotations
-    """Return an annotation without functions, which JSON values cannot be."""
+    """Return an annotation without functions, since they are not JSON values."""
     members = [member for member in get_args(hint) if get_origin(member) is not Callable]
     if get_origin(hint) in (Union, UnionType):
         return Union[tuple(map(_json_type, members))]  # noqa: UP007 - of a list

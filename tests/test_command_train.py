@@ -50,6 +50,7 @@ def test_report_shows_score_compressors_and_files(trained):
     assert "1/1" in output and "bits per character" in output
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", ["awd_lstm_ptb_char", "pascanu_dots_ptb_char"])  # tied, hidden layers in the head
 def test_run_with_another_head_ends_with_result_curve_and_sample(name, text, tmp_path):

@@ -122,6 +122,7 @@ def test_run_is_scored_on_its_own_held_out_text(texts, tmp_path):
     assert "was trained on is unknown; pass a text with --text FILE" in error_of("evaluate", "other.keras")
 
 
+@pytest.mark.slow
 def test_evaluate_reduces_a_text_as_train_does(texts, tmp_path):
     text = "It's a Question, 1895: to be, or NOT to be!\n" * 300
     (tmp_path / "mine.txt").write_text(text)

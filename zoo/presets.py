@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import Recipe, checks
 from deeprnn_keras._types import Config, PathLike
-from deeprnn_keras.freezing import set_trainable_flags, trainable_config
 from deeprnn_keras.reading import DamagedFileError, build_dataclass, damage_reported, read_json
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
@@ -109,6 +108,8 @@ class Preset:
             DamagedFileError: If a file is damaged, or the weights do not fit the configuration.
             ValueError: If the weights do not fit the overrides.
         """
+        from deeprnn_keras.freezing import set_trainable_flags  # lazy: cards must not wait for Keras
+
         path, weights_path = self.directory / CONFIG, self.directory / WEIGHTS
         arrays = read_arrays(weights_path, self.sha256)
         stored, described = sum(array.size for array in arrays.values()), self.config.count_params()
@@ -158,7 +159,7 @@ def load_preset(directory: PathLike) -> Preset:
     with damage_reported(path, EXPECTED):
         contents = build_dataclass(_Contents, {name: value for name, value in stored.items() if name != "format"})
         config = _config_from_json(contents)
-        config.count_params()  # raises an error if the model cannot be described
+        config.count_params()  # an error if the sizes do not describe a model
         return Preset(directory, config, contents.sha256, contents.trainable, contents.trainable_layers)
 
 
@@ -208,6 +209,8 @@ def _stored_name(config_class: type[Configuration]) -> str:
 
 def _frozen(model: keras.Model) -> Config:
     """Return which layers of a model are frozen, for the configuration; empty if none is."""
+    from deeprnn_keras.freezing import trainable_config
+
     return ({} if model.trainable else {"trainable": False}) | trainable_config(model)
 
 

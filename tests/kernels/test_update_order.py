@@ -168,17 +168,22 @@ DROP_INS = {
     "RNN, Keras cell": lambda **options: RNN(keras.layers.LSTMCell(3), **options),
     "RNN, cell with equations": lambda **options: RNN(RHNCell(3), **options),
 }
-slow = pytest.mark.slow
+SLOW_SHARE = 6  # of so many cases one is slow, and the others long
 
 
-def fast_and_slow(fast, cases):
-    """Return the cases with all of them marked slow except the number `fast` of the first ones."""
-    return [pytest.param(*case, marks=() if index < fast else slow) for index, case in enumerate(cases)]
+def by_tier(num_default, cases):
+    """Return the cases with the first `num_default` of them in the default tier, and most of the others in `long`."""
+    tiers = [() if index < num_default else _later_tier(index) for index in range(len(cases))]
+    return [pytest.param(*case, marks=marks) for case, marks in zip(cases, tiers, strict=True)]
+
+
+def _later_tier(index):
+    return pytest.mark.long if index % SLOW_SHARE else pytest.mark.slow
 
 
 @pytest.mark.parametrize(
     ("cell", "options"),
-    fast_and_slow(
+    by_tier(
         1, [("gru", {"bidirectional": True}), *((cell, options) for cell in CELL_NAMES for options in CONNECTIONS)]
     ),
     ids=str,
@@ -188,13 +193,13 @@ def test_accesses_are_ordered_for_each_cell_and_connection(rng, tmp_path, cell, 
 
 
 @pytest.mark.parametrize(
-    ("options", "cell"), fast_and_slow(1, [(options, cell) for options in OPTIONS for cell in ("lstm", "rhn")]), ids=str
+    ("options", "cell"), by_tier(1, [(options, cell) for options in OPTIONS for cell in ("lstm", "rhn")]), ids=str
 )
 def test_accesses_are_ordered_for_each_option(rng, tmp_path, options, cell):
     assert_ordered(rng, [DeepRNN(3, 2, cell, **options)], tmp_path)
 
 
-@slow
+@pytest.mark.long
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rhn"])
 @pytest.mark.parametrize("options", LOOP_OPTIONS, ids=str)
 def test_accesses_are_ordered_in_the_loop(rng, tmp_path, options, cell):
@@ -203,7 +208,7 @@ def test_accesses_are_ordered_in_the_loop(rng, tmp_path, options, cell):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    fast_and_slow(1, [(name, options) for options in ({}, {"stateful": True}) for name in DROP_INS]),
+    by_tier(1, [(name, options) for options in ({}, {"stateful": True}) for name in DROP_INS]),
     ids=str,
 )
 def test_accesses_are_ordered_for_drop_ins(rng, tmp_path, name, options):
@@ -211,7 +216,7 @@ def test_accesses_are_ordered_for_drop_ins(rng, tmp_path, name, options):
     assert_ordered(rng, layers, tmp_path)
 
 
-@slow
+@pytest.mark.long
 @pytest.mark.parametrize("layer", [LSTM, GRU, SimpleRNN])
 @pytest.mark.parametrize("option", ["dropout", "recurrent_dropout"])
 def test_accesses_are_ordered_for_drop_ins_with_dropout(rng, tmp_path, option, layer):
@@ -219,7 +224,7 @@ def test_accesses_are_ordered_for_drop_ins_with_dropout(rng, tmp_path, option, l
     assert_ordered(rng, layers, tmp_path, one_read=option == "dropout")
 
 
-@slow
+@pytest.mark.long
 def test_accesses_are_ordered_with_loss_scaling(rng, tmp_path):
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
     assert_ordered(rng, [DeepRNN(3, 2, dtype="mixed_float16")], tmp_path, optimizer)
@@ -227,7 +232,7 @@ def test_accesses_are_ordered_with_loss_scaling(rng, tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "options"),
-    fast_and_slow(
+    by_tier(
         2,
         [
             ("lstm", {"stateful": True, "dropout": 0.5}),
