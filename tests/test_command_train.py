@@ -52,7 +52,9 @@ def test_report_shows_score_compressors_and_files(trained):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("name", ["awd_lstm_ptb_char", "pascanu_dots_ptb_char"])  # tied, hidden layers in the head
+@pytest.mark.parametrize(  # a tied head, and one with hidden layers
+    "name", ["awd_lstm_ptb_char", pytest.param("pascanu_dots_ptb_char", marks=pytest.mark.long)]
+)
 def test_run_with_another_head_ends_with_result_curve_and_sample(name, text, tmp_path):
     result = deeprnn("train", name, "--text", text, *TINY, "--epochs", "1", "--output", tmp_path / "run")
     assert result.exit_code == 0, result.output

@@ -36,7 +36,13 @@ def path(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "imports",
-    ["deeprnn_keras, keras", "keras, deeprnn_keras", "deeprnn_keras, tensorflow", "deeprnn_keras, keras.saving"],
+    [
+        "deeprnn_keras, keras",
+        *(
+            pytest.param(imports, marks=pytest.mark.slow)
+            for imports in ("keras, deeprnn_keras", "deeprnn_keras, tensorflow", "deeprnn_keras, keras.saving")
+        ),
+    ],
 )
 def test_model_is_loaded_after_imports_in_any_order(imports, path):
     code = (
