@@ -1,4 +1,4 @@
-"""Language of the tree: first lines of docstrings, and phrases that the project does not use."""
+"""Wording in the repository: first lines of docstrings, and phrases that the project does not use."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from source_files import ROOT, python_files
 
 FIRST_WORDS = re.compile(r"(What|Whether|How|Of|Such as|That)\b|->")
-# each begins with a group, so that this file does not contain the phrases
+# the parentheses interrupt each phrase, so that the pattern does not match its own source
 PHRASES = re.compile(
     r"\b((goes) on|(broken) off|(a)new|(way) back|(way) forward|(cannot) be|(colo)ur)\b", re.IGNORECASE
 )

@@ -88,7 +88,8 @@ print(f"smaller LSTM after {UPDATES} updates: {model_nats:.2f} nats per frame")
 # %% [markdown]
 # ## Pretrained model
 #
-# The model of the zoo was trained on the chorales in all twelve keys; its weights are included in the package.
+# The model of the zoo was trained on the chorales transposed to all twelve tonalities; its weights are included in the
+# package.
 
 # %%
 pretrained = zoo.create_model("bach_lstm_2x256", pretrained=True)
@@ -113,8 +114,8 @@ print(f"bach_lstm_2x256: {nats_per_frame(pretrained.predict_proba(test_x), test_
 #
 # The prompt is the first two bars of a held-out chorale, and the model generates 14 bars. It predicts the probability
 # of each key independently, so the number of sampled notes varies: where two keys are equally likely, both or neither
-# may sound. `notes=4` samples from the same distribution conditioned on four notes per frame, the number of Bach's
-# voices.
+# may sound. `notes=4` conditions the distribution on four notes per frame, the number of Bach's voices; the temperature
+# of 0.8 also sharpens it.
 
 # %%
 prompt = test_x[0][:16]
@@ -141,9 +142,9 @@ for title, notes in num_notes.items():
     print(f"{title:52}{notes.mean():.2f} notes per frame, {np.mean(notes == 4):.0%} of the frames with four notes")
 
 # %% [markdown]
-# Bach's frames have four notes almost always; unrestricted sampling yields 3.5 on average, and four in one of five
-# frames. With four notes per frame, most voices move by steps, but they are concentrated in the middle register, and
-# the bass is missing for several bars: the model predicts what follows the last frames, but it models neither voices
-# nor the form of a whole piece.
+# Bach's frames have four notes almost always; unrestricted sampling yields 3.5 notes per frame on average, and
+# exactly four in a fifth of the frames. With four notes per frame, most voices move by steps, but they are concentrated
+# in the middle register, and the bass is missing for several bars: the model predicts what follows the last frames, but
+# it models neither voices nor the form of a whole piece.
 #
 # The command line does the same: `deeprnn generate bach_lstm_2x256 --notes 4 --output chorale.mid --seed 3`.

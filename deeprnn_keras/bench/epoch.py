@@ -44,7 +44,7 @@ class TextModelConfiguration(Protocol):
 def epoch_config(config: TextModelConfiguration) -> Config:
     """Return the dictionary for a language model of the zoo.
 
-    All layers must have the same units and the same cell, with an embedding and without dropout.
+    The model must have an embedding and no dropout, and all its layers the same units and cell.
     """
     names = ("name", "vocabulary", "embedding", "units", "num_layers", "cell")
     return {**{name: getattr(config, name) for name in names}, "recipe": asdict(config.recipe)}

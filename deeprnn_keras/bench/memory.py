@@ -56,7 +56,7 @@ def resident_memory(field: str) -> int:
     Raises:
         OSError: If the system reports neither.
     """
-    # getrusage is not used on Linux, where a child process starts with the peak of its parent
+    # on Linux, the peak of getrusage includes that of the parent process at the time of the fork; /proc does not
     if STATUS.is_file():
         (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(field))
         return 1024 * int(line.split()[1])

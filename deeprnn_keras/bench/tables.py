@@ -40,7 +40,7 @@ def all_tables(results: Results, brief: bool = False) -> list[TextTable]:
 
     Args:
         results: Results.
-        brief: If True, omit ranges and first calls.
+        brief: If True, omit the deviations and the table of first calls.
     """
     tables = [goal_table(results), group_table(results), *[case_table(results, mode, not brief) for mode in MODES]]
     tables += [] if brief else [first_call_table(results)]
@@ -80,7 +80,7 @@ def case_table(results: Results, mode: str, with_deviations: bool = True) -> Tex
     Args:
         results: Results.
         mode: "train" or "infer".
-        with_deviations: If True, add the largest deviation of a round.
+        with_deviations: If True, add the largest deviation of a round from the median, in percent.
     """
     cases, names = _cases(results, mode)
     baselines = [name for name in BASELINES if {name, "DeepRNN"} <= set(names)]

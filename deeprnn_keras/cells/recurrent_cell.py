@@ -30,22 +30,23 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
 
         H_t, ... = equations.step(equations.project_inputs(X_t), H_{t-1}, ...)
 
-    A subclass only sets `equations_class`, a subclass of `Equations`. The methods of that class use only arithmetic,
-    the activations, and `linear`. The cell therefore runs in `keras.layers.RNN` on every Keras backend, and in
-    `deeprnn_keras.RNN` and `DeepRNN` with the XLA implementation. That implementation computes the
-    part that does not depend on the state for all steps at once, derives the gradient from the equations, and computes
-    the gradients of the weights after the loop as large matrix products.
+    A subclass only sets `equations_class`, a subclass of `Equations`. The methods of that class must use only
+    arithmetic, the activations, and `linear`. The cell therefore runs in `keras.layers.RNN` on every Keras backend, and
+    in `deeprnn_keras.RNN` and `DeepRNN` with the XLA implementation. That implementation computes the part that does
+    not depend on the state for all steps at once, derives the gradient from the equations, and computes the gradients
+    of the weights after the loop as large matrix products.
 
     Args:
         units: h.
-        *sizes: Fields of the equations after `units`, by position or by name.
+        *sizes: The other fields of the equations, in order; they may also be passed as keywords.
         kernel_initializer: Initializer of the maps of x. Each block (a gate or a stage) is initialized as a separate
             matrix. The default "glorot_uniform" balances the variances of the forward and the backward pass.
         recurrent_initializer: Initializer of the maps of the state. The defaults "orthogonal", and "ones" for diagonal
             maps, preserve the norm of the state.
         hidden_initializer: Initializer of the maps between hidden layers, "glorot_uniform" by default.
-        bias_initializer: None for 0, except for the gates that keep the state, for which the equations define a default
-            (LSTM: 1). `ForgetBias` and `ChronoBias` set the gates that keep or write the state, and all others to 0.
+        bias_initializer: By default (None), all biases are 0 except those of gates that keep the state, which start at
+            the value defined by the equations (LSTM: 1). `ForgetBias` and `ChronoBias` set the biases of gates that
+            keep or write the state; all other biases are 0.
         kernel_regularizer: Regularizer of the maps of x.
         recurrent_regularizer: Regularizer of the maps of the state.
         hidden_regularizer: Regularizer of the maps between hidden layers; by default `kernel_regularizer`.
