@@ -24,8 +24,9 @@ GateValues: TypeAlias = "dict[str, tuple[np.ndarray, Callable[[Tensor], Tensor] 
 def saturation(layer_pass: LayerPass, valid: np.ndarray) -> dict[str, float]:
     """Return {gate: fraction of its values that are saturated}, over all units and all steps that are not masked.
 
-    A sigmoid or hard sigmoid is saturated below 0.03 and above 0.97, a tanh beyond +-0.97; other functions are never
-    saturated and left out. A layer that is neither LSTM nor GRU has one entry, its output, if its activation is tanh.
+    A sigmoid or hard sigmoid is saturated below 0.03 and above 0.97, a tanh beyond +-0.97; gates with other functions
+    are left out. For a layer that is neither LSTM nor GRU, the only entry is "output", present if its activation is one
+    of these functions.
 
     Args:
         layer_pass: Pass of the layer.

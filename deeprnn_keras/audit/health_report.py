@@ -38,9 +38,9 @@ BAR_COLORS = {
     "reset": "#a3c9a8",
 }
 DASHES = (0, (3, 2))
-MAX_LEGEND_LAYERS = 8  # the colors of more layers are shown by a color bar
+MAX_LEGEND_LAYERS = 8  # with more layers, a color bar replaces the legend
 MAX_HEIGHT = 14.0  # inches
-MAX_LABELED_BARS = 72  # the values of more bars are not written beside them
+MAX_LABELED_BARS = 72  # with more bars, the values are not written beside the bars
 MIN_BARS = 5  # height of the plot of fractions, in bars
 MAX_MARKERS = 12  # a line with fewer points than this has markers
 LOWEST_PLOTTED = 1e-12  # lower limit of the norm axis, relative to the norm at lag 0
@@ -95,8 +95,8 @@ class HealthReport:
         weights_finite: Whether all weights are finite.
         learning_rate: Learning rate of the optimizer.
         global_clipnorm: Clipping norm of the optimizer, or None.
-        clipped_fraction: Fraction of updates that were clipped; only from `GradientHealth`.
-        gradient_norms: `gradient_norm` of each measurement of the run; only from `GradientHealth`.
+        clipped_fraction: Fraction of clipped updates; None unless the callback `GradientHealth` made the report.
+        gradient_norms: `gradient_norm` of each measurement of the run; empty unless `GradientHealth` made the report.
         findings: Findings; empty if there is no problem.
     """
 

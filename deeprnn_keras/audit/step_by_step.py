@@ -1,4 +1,4 @@
-"""Step-by-step pass through a stack with which a loss can be differentiated with respect to every state."""
+"""Run of a stack step by step, so that a loss can be differentiated with respect to every state."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class StepByStep:
         return layer_pass
 
     def _update(self, step: int, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new`, and `old` for rows in which the step is masked."""
+        """Return `new`, with the rows in which the step is masked taken from `old`."""
         import tensorflow as tf
 
         new = tf.cast(new, old.dtype)

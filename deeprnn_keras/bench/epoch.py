@@ -91,7 +91,7 @@ def training_ids(config: Config) -> list[np.ndarray]:
 
 
 def recipe_from_config(config: Config) -> Recipe:
-    """Return the `Recipe` of a dictionary, with a cosine schedule or none."""
+    """Return the `Recipe` in a dictionary, whose schedule must be a `CosineDecay` or None."""
     from deeprnn_keras.training.recipe import Recipe
     from deeprnn_keras.training.schedules import CosineDecay
 

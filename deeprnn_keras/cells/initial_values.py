@@ -1,4 +1,4 @@
-"""Initial weights of cells with equations.
+"""Initial weights of cells that are defined by an `Equations` object.
 
 The weights of such a cell belong to named maps, defined in `equations/maps.py`. A map consists of blocks, one per gate
 or stage, each of which is initialized as a separate matrix.
@@ -100,7 +100,7 @@ def _each_block_by(
         initializer: Initializer.
         named_map: The map.
         rows: Shape of a block without its last axis: (input_dim,) for a matrix, () for a diagonal map or a bias.
-        index: Index of the map, which also distinguishes the seeds.
+        index: Index of the map, so that different maps get different seeds.
     """
 
     def initial_value(shape: Sequence[int], dtype: str | None = None) -> Tensor:

@@ -18,7 +18,7 @@ EQUATIONS: dict[str, type[Transition]] = {"rnn": TransitionRNN, "gru": Transitio
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class DeepTransitionCell(RecurrentCell):
-    """Deep-transition cell, DT-RNN, or DT(S)-RNN if it has shortcuts: D stages between h_{t-1} and h_t.
+    """Deep-transition cell with D stages between h_{t-1} and h_t: a DT-RNN or, with shortcuts, a DT(S)-RNN.
 
     Each stage is a recurrence of type `cell`. Stage k computes s^(k) from s^(k-1); the first input is s^(0) = h_{t-1},
     and the last output is h_t = s^(D). The pre-activations of the gates are

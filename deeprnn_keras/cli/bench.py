@@ -47,7 +47,7 @@ def bench() -> None:
 @click.option(
     "--seconds",
     type=float,
-    help="Duration of each measurement in seconds; longer if 3 steps take longer.  [default: 0.6]",
+    help="Duration of each measurement in seconds; at least 3 steps are run.  [default: 0.6]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
 @click.option(

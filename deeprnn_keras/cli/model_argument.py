@@ -23,7 +23,7 @@ VALID_OPTION, TEST_OPTION = (
         f"--{flag}",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help=f"{part} text, for language models and corpora with an official split.",
+        help=f"{part} text of a corpus with an official split; for language models only.",
     )
     for flag, part in (("valid", "Validation"), ("test", "Test"))
 )
