@@ -178,7 +178,7 @@ class ChecksConfig:
             ValueError: If the configuration names an object that is not supported.
         """
         check_config(config, f"{cls.__name__} config")
-        return super().from_config(config, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        return super().from_config(config, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]  # mixin
 
 
 def unknown_activation(argument: str, value: object) -> ValueError:

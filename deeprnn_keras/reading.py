@@ -195,7 +195,7 @@ def build_dataclass(
     import msgspec
 
     hints = get_type_hints(dataclass_type)
-    names = {field.name for field in fields(dataclass_type)}  # pyright: ignore[reportArgumentType]
+    names = {field.name for field in fields(dataclass_type)}  # pyright: ignore[reportArgumentType]  # a dataclass
     arguments: Config = dict(converted)
     for name, value in values.items():
         if name not in names:

@@ -24,7 +24,7 @@ class HyperParameters(Protocol):
         """Declare a fixed value and return it."""
         ...
 
-    def Choice(self, name: str, values: list[Any]) -> Any:  # noqa: ANN401
+    def Choice(self, name: str, values: list[Any]) -> Any:  # noqa: ANN401 - any value
         """Declare a choice of values and return the sampled one."""
         ...
 
@@ -47,7 +47,7 @@ class Fixed:
 
     value: Any
 
-    def declare(self, hp: HyperParameters, name: str) -> Any:  # noqa: ANN401
+    def declare(self, hp: HyperParameters, name: str) -> Any:  # noqa: ANN401 - any value
         """Declare the value in `hp` and return it."""
         return hp.Fixed(name, self.value)
 
@@ -75,7 +75,7 @@ class Choice:
 
     values: tuple[Any, ...]
 
-    def declare(self, hp: HyperParameters, name: str) -> Any:  # noqa: ANN401
+    def declare(self, hp: HyperParameters, name: str) -> Any:  # noqa: ANN401 - any value
         """Declare the choice in `hp` and return the sampled value."""
         return hp.Choice(name, list(self.values))
 
