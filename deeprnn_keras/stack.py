@@ -22,8 +22,8 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
         num_layers: L; None for the number of values in `units`.
 
     Raises:
-        ValueError: If a value is not a positive integer, if `units` does not have `num_layers` values, or if so many
-            layers exceed the memory limit.
+        ValueError: If a value is not a positive integer, if `units` does not have `num_layers` values, or if the number
+            of layers exceeds the memory limit.
 
     >>> from deeprnn_keras.stack import layer_units
     >>> layer_units(8, num_layers=3)

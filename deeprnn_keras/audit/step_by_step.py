@@ -71,7 +71,10 @@ class StepByStep:
         training: bool = False,
         **unused: Any,
     ) -> Tensor | list[Tensor] | tuple[Any, ...]:
-        """Return the result of `DeepRNN.call` without dropout; states carried by a stateful layer count as zero."""
+        """Return the result of `DeepRNN.call` without dropout.
+
+        States that a stateful layer carries over from earlier calls are ignored.
+        """
         import tensorflow as tf
 
         self.calls += 1
@@ -105,7 +108,7 @@ class StepByStep:
         ]
 
     def _run_levels(self, inputs: list[Tensor], initial_states: list[list[Tensor]]) -> list[Tensor]:
-        """Return the outputs of the stack, one or one per level, in its compute dtype."""
+        """Return the outputs in the compute dtype: one per level with `return_all_layers`, else only one."""
         import tensorflow as tf
 
         connections = self.stack.connections

@@ -168,7 +168,7 @@ DROP_INS = {
     "RNN, Keras cell": lambda **options: RNN(keras.layers.LSTMCell(3), **options),
     "RNN, cell with equations": lambda **options: RNN(RHNCell(3), **options),
 }
-SLOW_SHARE = 6  # of so many cases one is slow, and the others long
+SLOW_STRIDE = 6  # every sixth case is slow, the others are long
 
 
 def by_tier(num_default, cases):
@@ -178,7 +178,7 @@ def by_tier(num_default, cases):
 
 
 def _later_tier(index):
-    return pytest.mark.long if index % SLOW_SHARE else pytest.mark.slow
+    return pytest.mark.long if index % SLOW_STRIDE else pytest.mark.slow
 
 
 @pytest.mark.parametrize(
