@@ -146,8 +146,8 @@ def read_trial_state(path: Path) -> Config:
         check_trial_id(checked["trial_id"])
         if checked["status"] != "FAILED":
             _check_values(hyperparameters)
-        if checked["status"] == "COMPLETED" and (checked["score"] is None or not math.isfinite(checked["score"])):
-            raise ValueError(f"the score of a completed trial must be a finite number, got {checked['score']}")
+        if checked["status"] == "COMPLETED" and (checked["score"] is None or math.isnan(checked["score"])):
+            raise ValueError(f"a completed trial must have a score, got {checked['score']}")
         if path.parent.name != f"trial_{checked['trial_id']}":
             raise ValueError(f"it is the record of trial {checked['trial_id']}")
     return state

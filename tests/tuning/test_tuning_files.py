@@ -34,7 +34,7 @@ TRIAL = {
     ),
     "score that is a text": lambda state: state.update(score="x"),
     "complete without a score": lambda state: state.update(score=None),
-    "infinite score": lambda state: state.update(score=float("inf")),
+    "complete with a score of NaN": lambda state: state.update(score=float("nan")),
     "missing value": lambda state: state["hyperparameters"]["values"].pop("units"),
     "value outside of its range": lambda state: state["hyperparameters"]["values"].update(units=10**30),
     "missing hyperparameter": lambda state: state["hyperparameters"]["space"].pop(),
