@@ -580,6 +580,7 @@ def main(name, first, count, base):
     directory = base / "file"
     shutil.copytree(whole, directory)
     original = reader.read(directory)
+    assert outcome(reader, directory, original) == "loaded", "the file that is not damaged must load"
     _limit_address_space()
     baseline = _peak_memory()
     for seed in range(first, first + count):
