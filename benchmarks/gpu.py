@@ -4,9 +4,9 @@ python -m benchmarks.gpu                            # on a machine with an NVIDI
 python -m benchmarks.gpu --resume                   # continues an interrupted run
 python -m benchmarks.gpu --device cpu --quick       # runs the whole script on a CPU, at tiny sizes
 
-The output directory contains results.json, results.md, and steps.png. Parts that the time budget has cut off are listed
-as missing; `--resume` measures them. The exit status is 0 if all measured parts agree with what `explain_kernels` states
-and with Keras' loop, 1 if a part disagrees or fails, and 130 after Ctrl-C.
+The output directory contains results.json, results.md, and steps.png. Parts that the time budget has cut off are
+listed as missing; `--resume` measures them. The exit status is 0 if all measured parts agree with what
+`explain_kernels` states and with Keras' loop, 1 if a part disagrees or fails, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from deeprnn_keras.bench.deadline import DeadlineReachedError, TimedWorkerPool
 from deeprnn_keras.bench.environment import load_notes
 from deeprnn_keras.bench.implementations import missing_packages
 from deeprnn_keras.bench.plot import plot_step_times
-from deeprnn_keras.bench.process import WorkerProcess
+from deeprnn_keras.bench.process import WorkerError, WorkerProcess
 from deeprnn_keras.bench.progress import ProgressBar
 from deeprnn_keras.bench.results import COMMON_METADATA, FILE, resume_results, run_metadata, save_results
 from deeprnn_keras.cli.exit_codes import FAILED, INTERRUPTED
@@ -71,6 +71,9 @@ def main(output: Path, resume: bool, budget: float, device: str, quick: bool, en
     try:
         _check_output(output, resume)
         status = _measure(names, output, resume, budget, device, quick, seed)
+    except DeadlineReachedError as error:
+        message = f"TensorFlow did not start within --budget {budget:g}; pass a larger one"
+        raise click.ClickException(message) from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(status)
@@ -107,12 +110,12 @@ def _environment(pool: TimedWorkerPool, device: str) -> Config:
     """Return the environment of a worker.
 
     Raises:
-        ValueError: If a GPU is requested and TensorFlow sees none, or if TensorFlow does not start in time.
+        ValueError: If a GPU is requested and TensorFlow sees none, or if TensorFlow does not start.
     """
     try:
         environment = pool.request("DeepRNN", "environment")
-    except DeadlineReachedError as error:
-        raise ValueError("TensorFlow did not start within the --budget; pass a larger one") from error
+    except WorkerError as error:
+        raise ValueError(f"TensorFlow does not run on this machine: {error}") from error
     if device == "gpu" and "gpu" not in environment:
         raise ValueError(NO_GPU)
     return environment
@@ -122,9 +125,13 @@ def unavailable_libraries(pool: TimedWorkerPool, device: str) -> dict[str, str]:
     """Return {library: why it is not measured}."""
     if missing_packages(["torch"]):
         return {"torch": NOT_INSTALLED}
-    if device == "gpu" and not pool.request("torch", "sees_gpu")["sees_gpu"]:
-        return {"torch": SEES_NO_GPU}
-    return {}
+    if device == "cpu":
+        return {}
+    try:
+        sees_gpu = pool.request("torch", "sees_gpu")["sees_gpu"]
+    except WorkerError:
+        return {}  # the measurement reports the error
+    return {} if sees_gpu else {"torch": SEES_NO_GPU}
 
 
 def _results(plan: Plan, about: Config, existing: Path | None) -> GpuResults:

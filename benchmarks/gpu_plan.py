@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from deeprnn_keras.bench.alternate import CaseMeasurement, estimate_case_seconds
 from deeprnn_keras.bench.case import CELLS, SIZES, Case, grid
 from deeprnn_keras.bench.deadline import TimedWorkerPool
 from deeprnn_keras.bench.implementations import MASKED, MIXED
+from deeprnn_keras.bench.masks import MASK_KINDS
 from deeprnn_keras.bench.process import WorkerError
 from deeprnn_keras.bench.progress import ProgressListener
 from deeprnn_keras.bench.results import Figures, Results
@@ -21,13 +22,14 @@ QUICK_VARIANTS = ("DeepRNN", "DeepRNN with gaps", "DeepRNN mixed_float16")
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 QUICK_POLICIES = ("float32", "mixed_float16")
 UPDATES = 20  # updates whose losses are compared
+MaskCases: TypeAlias = "tuple[tuple[str, bool, tuple[str | None, ...]], ...]"
 # cell, bidirectional, and kinds of masks that are compared with the loop
-MASK_CASES = (
-    ("lstm", False, ("none", "right-padded", "left-padded", "gaps", "empty rows")),
-    ("gru", False, ("none", "right-padded", "gaps", "empty rows")),
+MASK_CASES: MaskCases = (
+    ("lstm", False, (None, *MASK_KINDS)),
+    ("gru", False, ("right-padded", "gaps", "empty rows")),
     ("lstm", True, ("right-padded", "gaps")),
 )
-QUICK_MASK_CASES = (("lstm", False, ("right-padded", "gaps")),)
+QUICK_MASK_CASES: MaskCases = (("lstm", False, ("right-padded", "gaps")),)
 # for estimates of the remaining time
 ENTRY_SECONDS, COMPARISON_SECONDS = 5.0, 4.0
 
@@ -44,10 +46,10 @@ class GpuResults(Results):
     """
 
     planned: dict[str, list[str]]
-    operators: dict[str, Figures]
-    masks: dict[str, Figures]
-    precision: dict[str, Figures]
-    variants: dict[str, dict[str, Figures]]
+    operators: dict[str, dict[str, Any]]
+    masks: dict[str, dict[str, Any]]
+    precision: dict[str, dict[str, Any]]
+    variants: dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Plan:
     variant_cases: tuple[Case, ...]
     variants: tuple[str, ...]
     comparison_size: str
-    mask_cases: tuple[tuple[str, bool, tuple[str, ...]], ...]
+    mask_cases: MaskCases
     cells: tuple[str, ...]
     policies: tuple[str, ...]
     unavailable: dict[str, str]
@@ -169,11 +171,11 @@ def _compare(pool: TimedWorkerPool, plan: Plan, worker: str, cell: str, **argume
     return call(pool, worker, "deeprnn_keras.bench.agreement:compare_with_loop", options)
 
 
-def _mask_part(plan: Plan, cell: str, bidirectional: bool, mask: str) -> Part:
+def _mask_part(plan: Plan, cell: str, bidirectional: bool, mask: str | None) -> Part:
     def measure(pool: TimedWorkerPool, _: ProgressListener) -> Figures:
         return _compare(pool, plan, "DeepRNN", cell, mask=mask, bidirectional=bidirectional)
 
-    name = f"{'bidirectional ' * bidirectional}{cell}, {mask}"
+    name = f"{'bidirectional ' * bidirectional}{cell}, {mask or 'no mask'}"
     return Part("masks", name, COMPARISON_SECONDS, measure)
 
 

@@ -29,9 +29,10 @@ OPERATORS = (
     "The operators are those in a profile of TensorFlow's executor during one call of the compiled step that `predict` "
     "or `fit` runs. cuDNN: number of operators CudnnRNNV3 in the forward pass, and of CudnnRNNV3 and "
     "CudnnRNNBackpropV3 in the training step. loops: loops over the steps. XLA: programs compiled by XLA that ran. "
-    "claimed: `explain_kernels` of the built model; card: `explain_kernels` of `zoo.info(name)`. A layer that is claimed "
-    "to run on cuDNN must run one forward operator, and one backward operator in training; a claimed loop must run as a "
-    "loop or, if Keras compiles the whole step (jit), within a program of XLA."
+    "claimed: `explain_kernels` of the built model; card: `explain_kernels` of `zoo.info(name)`. Each layer that is "
+    "claimed to run on cuDNN must run one forward operator, and in training one backward operator; a claimed loop must "
+    "run as a loop or, if Keras compiles the whole step (jit), within a program of XLA. The batch has 4 rows of at "
+    "most 32 steps, unless the model fixes their number; the selection does not depend on these sizes."
 )
 TIMES = (
     "A time is the median over rounds of the median step time of a round; ± is the largest deviation of a round from "

@@ -21,7 +21,7 @@ TINY = 1e-30
 
 
 def compare_with_loop(
-    size: str, cell: str, bidirectional: bool = False, mask: str = "none", policy: str = "float32", seed: int = 0
+    size: str, cell: str, bidirectional: bool = False, mask: str | None = None, policy: str = "float32", seed: int = 0
 ) -> Config:
     """Return the relative errors of a `DeepRNN` with the implementation that "auto" selects.
 
@@ -32,7 +32,7 @@ def compare_with_loop(
         size: Size LxhxnxT.
         cell: "lstm", "gru", or "rnn".
         bidirectional: As in `DeepRNN`.
-        mask: Kind of the mask, see `make_mask`.
+        mask: Kind of the mask, see `make_mask`, or None.
         policy: Dtype policy of the layer.
         seed: Random seed.
 
@@ -44,7 +44,7 @@ def compare_with_loop(
     case = Case.from_size(size, cell)
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((case.batch_size, case.steps, case.units), dtype="float32")
-    mask_array = make_mask(mask, case.batch_size, case.steps, seed)
+    mask_array = None if mask is None else make_mask(mask, case.batch_size, case.steps, seed)
     keras.utils.set_random_seed(seed)
     options: Config = {"bidirectional": bidirectional, "return_sequences": True, "return_state": True}
     arguments = (case.units, case.num_layers, cell)

@@ -6,11 +6,11 @@ import numpy as np
 
 from deeprnn_keras import checks
 
-MASK_KINDS = ("none", "right-padded", "left-padded", "gaps", "empty rows")
+MASK_KINDS = ("right-padded", "left-padded", "gaps", "empty rows")
 
 
-def make_mask(kind: str, batch_size: int, steps: int, seed: int = 0) -> np.ndarray | None:
-    """Return a mask (n, T) that is true at valid steps, or None for "none".
+def make_mask(kind: str, batch_size: int, steps: int, seed: int = 0) -> np.ndarray:
+    """Return a mask (n, T) that is true at valid steps.
 
     Args:
         kind: "right-padded" or "left-padded" for a random number of valid steps, at least 1, in each row; "gaps" for
@@ -25,8 +25,6 @@ def make_mask(kind: str, batch_size: int, steps: int, seed: int = 0) -> np.ndarr
     """
     checks.one_of("mask", kind, MASK_KINDS)
     rng = np.random.default_rng(seed)
-    if kind == "none":
-        return None
     if kind in ("right-padded", "left-padded"):
         mask = np.arange(steps) < rng.integers(1, steps + 1, (batch_size, 1))
         return mask if kind == "right-padded" else mask[:, ::-1]

@@ -14,7 +14,7 @@ from deeprnn_keras._types import Config
 # Operators that are cheap for the host, as are all operators of a GPU, are recorded from this level on.
 HOST_TRACER_LEVEL = 3
 OPERATOR = re.compile(r"([^\s;]+):([A-Za-z_]\w*)")  # scope/name:Type
-LOOP = re.compile(r"(.*?/while\w*)/(?:body|cond)/")
+LOOP = re.compile(r"((?:.*?/)?while\w*)/(?:body|cond)/")
 EXECUTABLE = re.compile(r"(?:Cpu|Gpu)Executable::Execute")
 GPU_KERNEL = re.compile(r"rnn|lstm|gru", re.IGNORECASE)
 MAX_KERNELS = 5  # names of kernels that are kept
