@@ -158,7 +158,8 @@ def report(results: GpuResults, output: Path, console: Console, interrupted: boo
     lines += [f"Failure: {' '.join(row)}" for row in failed.rows] + [f"Missing: {text}" for text in absent]
     if absent:
         lines.append(f"To measure what is missing, repeat the command with --resume --output {output}")
-    lines.append(f"{len(found)} disagreements, {len(failed.rows)} failures, {len(absent)} missing: {output / PAGE}")
+    complete = "incomplete" if absent else "complete"
+    lines.append(f"{complete}, {len(found)} disagreements, {len(failed.rows)} failures: {output / PAGE}")
     console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
     if interrupted:
         return INTERRUPTED

@@ -84,13 +84,12 @@ def _sections(tables: Iterable[TextTable]) -> list[str]:
 
 
 def missing(results: GpuResults) -> list[str]:
-    """Return the planned parts that have no figures."""
-    return [
-        f"{section}: {name}"
-        for section, names in results["planned"].items()
-        for name in names
-        if name not in results[section]
-    ]
+    """Return one line per section with the planned parts that have no figures."""
+    lines = []
+    for section, names in results["planned"].items():
+        absent = [name for name in names if name not in results[section]]
+        lines += [f"{section}, {len(absent)} of {len(names)}: {'; '.join(absent)}"] * bool(absent)
+    return lines
 
 
 def problems(results: GpuResults) -> list[str]:

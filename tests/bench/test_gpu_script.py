@@ -35,7 +35,7 @@ def read(directory):
 def test_all_parts_are_measured_and_saved(gpu_workers, tmp_path):
     result = run_script("--output", tmp_path / "new")
     assert result.exit_code == 0, result.output
-    assert "0 disagreements, 0 failures, 0 missing" in result.output and not gpu_workers.alive
+    assert "complete, 0 disagreements, 0 failures" in result.output and not gpu_workers.alive
     results = read(tmp_path / "new")
     assert tuple(results["planned"]["operators"]) == ENTRIES and len(results["cases"]) == 30
     assert results["cases"]["gru 2x512x64x64 train"].keys() == {"keras", "torch", "DeepRNN"}
@@ -48,13 +48,13 @@ def test_all_parts_are_measured_and_saved(gpu_workers, tmp_path):
 def test_interrupted_run_is_resumed(gpu_workers, tmp_path):
     gpu_workers.failures["DeepRNN with gaps", "prepare"] = KeyboardInterrupt()
     result = run_script("--output", tmp_path / "new", "--quick")
-    assert result.exit_code == 130 and "Missing: variants: lstm 1x4x3x5 train" in result.output
+    assert result.exit_code == 130 and "Missing: variants, 1 of 1: lstm 1x4x3x5 train" in result.output
     before = read(tmp_path / "new")
     assert before["operators"].keys() == set(ENTRIES) and not before["variants"]
     gpu_workers.failures.clear()
     gpu_workers.requests.clear()
     result = run_script("--output", tmp_path / "new", "--quick", "--resume")
-    assert result.exit_code == 0 and "0 missing" in result.output
+    assert result.exit_code == 0 and "complete" in result.output and "Missing" not in result.output
     assert "call" not in {operation for _, operation in gpu_workers.requests}
     assert {**read(tmp_path / "new"), "variants": {}, "cases": {}} == before
     result = run_script("--output", tmp_path / "new", "--quick", "--resume", "--seed", 3)
@@ -81,9 +81,9 @@ def test_deadline_stops_the_run_and_lists_what_is_missing(gpu_workers, tmp_path,
     clock = iter(range(10_000))
     monkeypatch.setattr("deeprnn_keras.bench.deadline.time.monotonic", lambda: next(clock))
     result = run_script("--output", tmp_path / "new", "--budget", 40)
-    assert result.exit_code == 0 and "Missing: cases: rnn 3x128x1x512 train" in result.output
+    assert result.exit_code == 0 and "; rnn 3x128x1x512 train" in result.output
     assert "Missing: operators" not in result.output and "--resume --output" in result.output
-    assert "- cases: rnn 3x128x1x512 train" in (tmp_path / "new" / "results.md").read_text()
+    assert "; rnn 3x128x1x512 train\n\n" in (tmp_path / "new" / "results.md").read_text()
     assert not gpu_workers.alive
 
 
@@ -116,7 +116,7 @@ def test_whole_script_runs_on_the_cpu(tmp_path):
         [*command, "--output", str(tmp_path / "new"), "--budget", "600"], cwd=ROOT, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "0 disagreements, 0 failures, 0 missing" in process.stdout
+    assert "complete, 0 disagreements, 0 failures" in process.stdout
     results = read(tmp_path / "new")
     (layer, _) = results["operators"]["d2l_rnn_2x32"]["layers"]
     assert layer == {"path": "deep_rnn/forward_1", "claimed": "xla", "card": "xla"}
