@@ -59,11 +59,9 @@ def page(results: GpuResults) -> str:
     gpu = ", ".join(f"{name} {version}" for name, version in about["gpu"].items()) or "no GPU was used"
     size = "6 units, and all other sizes are tiny" if about["quick"] else "their published sizes"
     parts = ["# GPU measurements", environment_line(about), f"GPU: {gpu}.", INTRODUCTION.format(size=size)]
-    parts += [
-        _list("Notes", results["notes"], "none"),
-        _list("Disagreements", problems(results), "none in the measured parts"),
-    ]
-    parts += [_list("Missing", missing(results), "nothing")]
+    lists = {"Notes": [*results["notes"], *profile_notes(results)], "Missing": missing(results)}
+    lists["Disagreements in the measured parts"] = problems(results)
+    parts += [_list(title, items) for title, items in lists.items()]
     parts += ["## Operators of the models of the zoo", OPERATORS, markdown_table(operator_table(results))]
     parts += ["## Update times", TIMES, *_sections(time_tables(results))]
     parts += ["## Masks", COMPARISONS, *_sections(mask_tables(results))]
@@ -72,8 +70,19 @@ def page(results: GpuResults) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _list(title: str, items: Sequence[str], none: str) -> str:
-    return f"**{title}**: {none}." if not items else f"**{title}**:\n\n" + "\n".join(f"- {item}" for item in items)
+def profile_notes(results: GpuResults) -> list[str]:
+    """Return a note if a GPU was used and no profile contains an event of it, else an empty list."""
+    traced = [figures for figures in results["operators"].values() if "error" not in figures]
+    if not results["about"]["gpu"] or not traced or any(figures["train"]["gpu_events"] for figures in traced):
+        return []
+    return [
+        "The profiles contain no events of the GPU: CUPTI is missing, or the driver does not permit its use. The "
+        "operators are those that TensorFlow's executor recorded on the host."
+    ]
+
+
+def _list(title: str, items: Sequence[str]) -> str:
+    return f"**{title}**:\n\n" + "\n".join(f"- {item}" for item in items) if items else f"**{title}**: none."
 
 
 def _sections(tables: Iterable[TextTable]) -> list[str]:

@@ -72,6 +72,15 @@ def test_mixed_precision_is_compared_with_float32(figures, found):
     assert len(problems) == len(found) and all(text in problem for text, problem in zip(found, problems, strict=True))
 
 
+def test_page_notes_a_profile_without_events_of_the_gpu(results):
+    results["operators"] = {"a": traced_entry()}
+    assert "no events of the GPU" not in gpu_report.page(results)
+    results["operators"]["a"]["train"]["gpu_events"] = 0
+    assert "The profiles contain no events of the GPU" in gpu_report.page(results)
+    results["about"]["gpu"] = {}
+    assert "no events of the GPU" not in gpu_report.page(results)
+
+
 def test_page_lists_disagreements_failures_and_missing_parts(results):
     results["operators"] = {"a": traced_entry("cudnn", **ON_LOOP), "b": {"error": "out of memory\ndetails"}}
     results["masks"] = {"lstm, gaps": comparison()}
