@@ -54,7 +54,7 @@ class GpuResults(Results):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures.
+    """Selection of measurements of a run.
 
     Attributes:
         entries: Names of models of the zoo.
