@@ -50,10 +50,13 @@ def test_report_shows_score_compressors_and_files(trained):
     assert "1/1" in output and "bits per character" in output
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(  # a tied head, and one with hidden layers
-    "name", ["awd_lstm_ptb_char", pytest.param("pascanu_dots_ptb_char", marks=pytest.mark.long)]
+    "name",
+    [
+        pytest.param("awd_lstm_ptb_char", marks=pytest.mark.slow),
+        pytest.param("pascanu_dots_ptb_char", marks=pytest.mark.long),
+    ],
 )
 def test_run_with_another_head_ends_with_result_curve_and_sample(name, text, tmp_path):
     text.write_text(TEXT[:1000])  # an eager update takes longer than a compiled one
