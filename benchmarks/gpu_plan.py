@@ -16,9 +16,10 @@ from deeprnn_keras.bench.progress import ProgressListener
 from deeprnn_keras.bench.results import Figures, Results
 from deeprnn_keras.bench.settings import Settings
 
+COMPARING_WORKER = "DeepRNN"  # runs what is not timed, also for the variants
 LIBRARIES = ("keras", "torch", "DeepRNN")
 VARIANTS = tuple(dict.fromkeys((*MASKED, *MIXED)))
-QUICK_VARIANTS = ("DeepRNN", "DeepRNN with gaps", "DeepRNN mixed_float16")
+QUICK_VARIANTS = ("DeepRNN", "DeepRNN with gaps")
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 QUICK_POLICIES = ("float32", "mixed_float16")
 UPDATES = 20  # updates whose losses are compared
@@ -166,27 +167,27 @@ def call(pool: TimedWorkerPool, worker: str, function: str, arguments: dict[str,
         return {"error": str(error)}
 
 
-def _compare(pool: TimedWorkerPool, plan: Plan, worker: str, cell: str, **arguments: object) -> Figures:
+def _compare(pool: TimedWorkerPool, plan: Plan, cell: str, **arguments: object) -> Figures:
     options = {"size": plan.comparison_size, "cell": cell, "seed": plan.settings.seed, **arguments}
-    return call(pool, worker, "deeprnn_keras.bench.agreement:compare_with_loop", options)
+    return call(pool, COMPARING_WORKER, "deeprnn_keras.bench.agreement:compare_with_loop", options)
 
 
 def _mask_part(plan: Plan, cell: str, bidirectional: bool, mask: str | None) -> Part:
     def measure(pool: TimedWorkerPool, _: ProgressListener) -> Figures:
-        return _compare(pool, plan, "DeepRNN", cell, mask=mask, bidirectional=bidirectional)
+        return _compare(pool, plan, cell, mask=mask, bidirectional=bidirectional)
 
     name = f"{'bidirectional ' * bidirectional}{cell}, {mask or 'no mask'}"
     return Part("masks", name, COMPARISON_SECONDS, measure)
 
 
 def _precision_part(plan: Plan, cell: str, policy: str) -> Part:
-    worker = "DeepRNN" if policy == "float32" else f"DeepRNN {policy}"
+    name = "DeepRNN" if policy == "float32" else f"DeepRNN {policy}"
     case = vars(Case.from_size(plan.comparison_size, cell))
-    arguments = {"name": worker, "case": case, "updates": UPDATES, "seed": plan.settings.seed}
+    arguments = {"name": name, "case": case, "updates": UPDATES, "seed": plan.settings.seed}
 
     def measure(pool: TimedWorkerPool, _: ProgressListener) -> Figures:
-        figures = _compare(pool, plan, worker, cell, policy=policy)
-        losses = call(pool, worker, "deeprnn_keras.bench.agreement:training_losses", arguments)
+        figures = _compare(pool, plan, cell, policy=policy)
+        losses = call(pool, COMPARING_WORKER, "deeprnn_keras.bench.agreement:training_losses", arguments)
         return {**figures, **losses}
 
     return Part("precision", f"{cell}, {policy}", 2 * COMPARISON_SECONDS, measure)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks.gpu_plan import GpuResults, Part, Plan, operator_part, planned_names, sequential_parts
+from benchmarks.gpu_plan import COMPARING_WORKER, GpuResults, Part, Plan, operator_part, planned_names, sequential_parts
 from benchmarks.gpu_report import save_page
 from deeprnn_keras._types import Config
 from deeprnn_keras.bench.deadline import DeadlineReachedError, TimedWorkerPool
@@ -90,7 +90,7 @@ def _trace_models(
     """Trace the models of the zoo in several processes."""
     count, workers = tracing_workers(), queue.SimpleQueue[str]()
     extra = [f"tracing {number}" for number in range(1, count)]
-    for name in ("DeepRNN", *extra):
+    for name in (COMPARING_WORKER, *extra):
         workers.put(name)
 
     def measure(entry: str) -> tuple[Part, Figures]:
