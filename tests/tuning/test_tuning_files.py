@@ -217,3 +217,28 @@ def test_failures_of_workers_end_in_an_error(tmp_path):
         pytest.raises(RuntimeError, match=r"(?s)the search failed; .*no room for trial 0"),
     ):
         workers.wait()
+
+
+WITHOUT_CHIEF = """
+import os, sys, time
+
+while "chief" not in os.environ["KERASTUNER_TUNER_ID"] and not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+sys.exit("chief" not in os.environ["KERASTUNER_TUNER_ID"])
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_worker_that_runs_after_the_end_of_the_chief_is_not_waited_for(fails, tmp_path, monkeypatch):
+    """The worker waits forever, or fails and is not restarted."""
+    monkeypatch.setattr("deeprnn_keras.tuning.workers.LATE_WORKER_SECONDS", 2.0)
+    failure = tmp_path / "failure"
+
+    def on_poll():
+        if fails and "chief" not in workers.pids():
+            failure.touch()
+
+    with Workers([sys.executable, "-c", WITHOUT_CHIEF, str(failure)], 2, tmp_path) as workers:
+        workers.wait(on_poll)
+        assert workers._finished == {"worker0", "worker1"} and workers._restarts == {}
+    assert workers.pids() == {}
