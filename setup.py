@@ -85,7 +85,9 @@ def instruction_sets(cc: list[str]) -> list[str]:
     return list(INSTRUCTION_SETS) if "__x86_64__" in macros else ["portable"]
 
 
-def compile_objects(cc: list[str], sources: Sequence[Path], directory: Path) -> list[str]:
+def compile_objects(
+    cc: list[str], sources: Sequence[Path], directory: Path, options: Sequence[str] = FLAGS
+) -> list[str]:
     """Compile the sources into a directory, kernels.c once for each instruction set, and return the object files.
 
     Raises:
@@ -98,7 +100,7 @@ def compile_objects(cc: list[str], sources: Sequence[Path], directory: Path) -> 
     for source in sources:
         for stem, flags in variants if source.stem == "kernels" else [(source.stem, macros)]:
             target = str(directory / f"{stem}.o")
-            commands[target] = [*cc, *FLAGS, *flags, "-c", str(source), "-o", target]
+            commands[target] = [*cc, *options, *flags, "-c", str(source), "-o", target]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda target: run_compiler(commands[target], f"compiling {Path(target).stem}"), commands))
     return list(commands)
