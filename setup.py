@@ -1,6 +1,6 @@
 """Build of the native library of the recurrent kernels; pyproject.toml contains everything else.
 
-The library is optional. If it cannot be built, the installation succeeds, and `not_built.txt` beside the place of the
+The library is optional. If the build fails, the installation succeeds, and `not_built.txt` beside the place of the
 library contains the reason.
 """
 
@@ -42,7 +42,7 @@ INSTRUCTION_SETS = {  # kernels.c is compiled once for each; the library selects
 
 
 class NotBuiltError(Exception):
-    """The native library cannot be built; the message is the reason."""
+    """The native library was not built; the message is the reason."""
 
 
 def compiler() -> list[str]:
@@ -133,7 +133,7 @@ class BuildLibrary(build_ext):
         return str(library.with_name(REASON) if self.not_built else library)
 
     def build_extension(self, ext: Extension) -> None:
-        """Build the library, or write the reason why it cannot be built.
+        """Build the library, or write the reason why the build failed.
 
         An earlier library is always replaced, since it may be that of another compiler or of other flags.
         """
