@@ -13,6 +13,7 @@
 #define PR 8           /* rows of a panel */
 #define TW (2 * VL)    /* columns of a tile */
 #define MAX_ROW_COLUMNS (VL / 2) /* up to this number of columns, lanes are rows */
+#define MAX_ROWS 16 /* of a tile of one vector */
 #if VL == 16
 #define MR 8 /* rows of a tile: as many accumulators as fit into registers */
 #else
@@ -28,42 +29,43 @@ typedef struct {
   long k, stride;
 } factor;
 
-/* out (P 8, V VL) from `panels` P; P and V are constants after inlining */
-INLINE void tile(const int P, const int V, const int R, float *out, long ldo, int from, const float *init, long ldi,
-                 factor x, factor h, long ld) {
-  vf sum[P * R][V];
-  for (int r = 0; r < P * R; r++)
-    for (int v = 0; v < V; v++) {
-      long row = (r / R) * PR + r % R;
-      sum[r][v] = from == FROM_ARRAY ? load(init + row * ldi + v * VL) : from == FROM_ROWS ? splat(init[row]) : splat(0.f);
-    }
-  for (int s = 0; s < 2; s++) {
-    factor f = s ? h : x;
-    const float *a = f.a, *b = f.b;
-    for (long k = 0; k < f.k; k++, a += PR, b += ld) {
-      vf column[V];
-      for (int v = 0; v < V; v++) column[v] = load(b + v * VL);
-      for (int r = 0; r < P * R; r++)
-        for (int v = 0; v < V; v++) sum[r][v] += splat(a[(r / R) * f.stride + r % R]) * column[v];
-    }
+/* sum (R, V) += R rows of panels times V vectors of columns; R and V are constants after inlining */
+INLINE void add_product(const int R, const int V, vf sum[MAX_ROWS][2], factor f, long ld) {
+  const float *a = f.a, *b = f.b;
+  for (long k = 0; k < f.k; k++, a += PR, b += ld) {
+    vf column[2];
+    for (int v = 0; v < V; v++) column[v] = load(b + v * VL);
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) sum[r][v] += splat(a[r / PR * f.stride + r % PR]) * column[v];
   }
-  for (int r = 0; r < P * R; r++)
-    for (int v = 0; v < V; v++) store(out + ((r / R) * PR + r % R) * ldo + v * VL, sum[r][v]);
+}
+
+/* out (R rows, V VL) */
+INLINE void tile(const int R, const int V, float *out, long ldo, int from, const float *init, long ldi, factor x, factor h,
+                 long ld) {
+  vf sum[MAX_ROWS][2]; /* of constant size: one of variable size would stay in memory */
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++)
+      sum[r][v] = from == FROM_ARRAY ? load(init + r * ldi + v * VL) : from == FROM_ROWS ? splat(init[r]) : splat(0.f);
+  if (x.k) add_product(R, V, sum, x, ld);
+  if (h.k) add_product(R, V, sum, h, ld);
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) store(out + r * ldo + v * VL, sum[r][v]);
 }
 
 /* Kept out of line: inlined beside the gates, whose constants want registers too, the accumulators would spill. */
 NOINLINE void tile_wide(float *out, long ldo, int from, const float *init, long ldi, factor x, factor h, long ld) {
   for (int r = 0; r < PR; r += MR, out += MR * ldo, x.a += MR, h.a += MR) {
-    tile(1, 2, MR, out, ldo, from, init, ldi, x, h, ld);
+    tile(MR, 2, out, ldo, from, init, ldi, x, h, ld);
     init += from == FROM_ARRAY ? MR * ldi : MR;
   }
 }
 NOINLINE void tile_narrow(float *out, long ldo, int from, const float *init, long ldi, factor x, factor h, long ld) {
-  tile(1, 1, PR, out, ldo, from, init, ldi, x, h, ld);
+  tile(PR, 1, out, ldo, from, init, ldi, x, h, ld);
 }
 #if VL == 16
 NOINLINE void tile_narrow_pair(float *out, long ldo, int from, const float *init, long ldi, factor x, factor h, long ld) {
-  tile(2, 1, PR, out, ldo, from, init, ldi, x, h, ld);
+  tile(2 * PR, 1, out, ldo, from, init, ldi, x, h, ld);
 }
 #endif
 
@@ -87,7 +89,7 @@ static void column_tile(int panels, float *out, long ldo, int from, const float 
 
 /* For P panels and N columns: out[p][r ldo + c] += sum over k of a (k, 8)[:, r] b (k, ld)[:, c] */
 INLINE void row_sums(const int P, const int N, float *out, long panel_step, long ldo, factor f, long ld) {
-  v8 sum[P][N];
+  v8 sum[4][4];
   for (int p = 0; p < P; p++)
     for (int c = 0; c < N; c++) {
       const float *from = out + p * panel_step + c;
@@ -172,7 +174,7 @@ INLINE long tile_width(long j, long end) {
  * `fresh` sums begin at zero. The segments follow each other in z. */
 INLINE void outer_rows(const int R, float *w, long ldw, long width, int fresh, const float *z, const float *const *rows,
                        const long *counts, long segments, long offset, long lda) {
-  vf sum[R][2];
+  vf sum[MAX_ROWS][2];
   for (int r = 0; r < R; r++)
     for (int v = 0; v < 2; v++) {
       long part = width - v * VL;
