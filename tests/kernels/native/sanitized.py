@@ -13,7 +13,7 @@ import setup as build
 DRIVER = Path(__file__).with_name("driver.c")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-psabi"]  # the last: vectors are arguments of inlined functions only
 DEBUG = ["-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
-OPTIONS = [*build.FLAGS, "-O1"]  # compiles several times faster than -O3
+OPTIONS = {"address,undefined": ["-O1"]}  # -O3 takes minutes to compile; under ThreadSanitizer it runs twice as fast
 
 
 def build_driver(sanitizer: str, directory: Path) -> Path:
@@ -27,8 +27,9 @@ def build_driver(sanitizer: str, directory: Path) -> Path:
         pytest.skip(str(error))
     cc += [f"-fsanitize={sanitizer}", *DEBUG]
     _check_sanitizer(cc, sanitizer, directory)
+    options = [*build.FLAGS, *OPTIONS.get(sanitizer, [])]
     cc += [*WARNINGS, f"-I{ROOT / build.SOURCES}"]
-    objects = build.compile_objects(cc, [*sorted((ROOT / build.SOURCES).glob("*.c")), DRIVER], directory, OPTIONS)
+    objects = build.compile_objects(cc, [*sorted((ROOT / build.SOURCES).glob("*.c")), DRIVER], directory, options)
     program = directory / "driver"
     build.run_compiler([*cc, "-pthread", *objects, "-lm", "-o", str(program)], "linking")
     return program
