@@ -1,4 +1,4 @@
-"""Widths and weight counts of a deep RNN, computed from its arguments without building it or importing Keras."""
+"""Widths and parameter counts of a deep RNN, computed from its arguments without building it or importing Keras."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def count_params(
 
     Raises:
         ValueError: If `DeepRNN` does not support the arguments, or a cell has no name or no equations. Build the layer
-            to count the weights of such a cell.
+            to count the parameters of such a cell.
 
     >>> from deeprnn_keras import count_params
     >>> count_params(input_dim=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
@@ -140,7 +140,7 @@ def count_params(
 
 
 def count_known_params(input_dim: int, units: Sequence[int], cell: Sequence[CellSpec], **options: Any) -> int:
-    """Return `count_params` of a stack, or 0 if a cell has no equations, so that its weights are not known.
+    """Return `count_params` of a stack, or 0 if a cell has no equations, so that their number is unknown.
 
     Args:
         input_dim: As in `count_params`.
@@ -163,7 +163,7 @@ def count_head_params(
     tied: bool = False,
     head_units: Sequence[int] = (),
 ) -> int:
-    """Return the number of weights of a model outside its recurrent layers: embedding, projection, and head.
+    """Return the number of parameters of a model outside its recurrent layers: embedding, projection, and head.
 
     Args:
         inputs: Number of features d or, with an embedding, of ids.

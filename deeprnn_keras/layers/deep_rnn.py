@@ -425,7 +425,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
     def _check_memory(self, input_dim: int) -> None:
         """Raise a ValueError if the weights take more memory than the limit."""
-        weights = stack.count_known_params(
+        num_params = stack.count_known_params(
             input_dim,
             self.units,
             cell=self.cells,
@@ -434,7 +434,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             use_bias=self.use_bias,
             reset_after=self.reset_after,
         )
-        limits.check_memory(f"a DeepRNN with units={limits.shortened(self.units)}", weights, self.variable_dtype)
+        limits.check_memory(f"a DeepRNN with units={limits.shortened(self.units)}", num_params, self.variable_dtype)
 
     @override
     def call(

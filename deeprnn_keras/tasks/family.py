@@ -296,7 +296,7 @@ class Family:
             self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
             result = {
                 "model": model.name,
-                "weights": model.count_params(),
+                "num_params": model.count_params(),
                 **self.data_record(data),
                 "ending": run.ending,
                 **self.score_record(run, data),
