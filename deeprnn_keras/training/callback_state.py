@@ -1,17 +1,21 @@
-"""State of callbacks in a checkpoint: the attributes that belong to it, and their types.
+"""State of callbacks in a checkpoint: the attributes that belong to it, and their types; and settings of callbacks.
 
 A class declares the types of its attributes in `resumable_state`: a JSON type as for `msgspec.convert`, `Arrays`, or
 None for an attribute that is not state. For attributes without a declaration, the value at the start of training
 decides: a number stays a number, a list a list. Texts and paths are not state unless declared, because they name files
 that the script has chosen. Methods, properties, and private attributes are never state.
+
+Settings are the arguments of a callback. They are not restored, but compared with those of the interrupted run.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
 import keras
@@ -29,6 +33,9 @@ FUNCTIONS = {
     for name in ("less", "less_equal", "greater", "greater_equal")
 }
 
+NOT_SETTINGS = {"verbose"}  # arguments that do not affect the run
+PATH_ENDINGS = ("path", "file", "filename", "dir", "directory", "folder")  # of arguments that name files
+SIGNED = {"min_delta"}  # arguments of Keras' callbacks that change their sign when training begins
 
 StateTypes: TypeAlias = Mapping[str, Any]
 """Types of the attributes of a callback, by name: a JSON type, `Arrays`, or None for an attribute that is not state."""
@@ -144,6 +151,39 @@ def describe_state(callback: keras.callbacks.Callback) -> CallbackState:
         if kind is None
     }
     return CallbackState(callback, types, others)
+
+
+def describe_settings(callback: keras.callbacks.Callback) -> Config:
+    """Return the settings of a callback: {name of an argument: value of the attribute of the same name}.
+
+    Settings are numbers, texts, lists, dictionaries, dataclasses, and functions. Paths may differ between an
+    interrupted run and its resumption, and are therefore not settings; nor are arguments that the class declares as
+    state.
+    """
+    state = {name for name, kind in _declared(callback).items() if kind is not None} - SIGNED
+    constructors = [vars(cls)["__init__"] for cls in type(callback).__mro__[:-1] if "__init__" in vars(cls)]
+    arguments = {name for constructor in constructors for name in inspect.signature(constructor).parameters}
+    return {
+        name: _setting(name, value)
+        for name, value in vars(callback).items()
+        if name in arguments - state - NOT_SETTINGS and not name.endswith(PATH_ENDINGS) and _is_setting(value)
+    }
+
+
+def _is_setting(value: object) -> bool:
+    return _is_json(value) or is_dataclass(value) or inspect.isroutine(value)
+
+
+def _setting(name: str, value: Any) -> object:  # noqa: ANN401 - a setting
+    """Return a setting as a JSON value that is the same in every process."""
+    if inspect.isroutine(value):
+        return value.__qualname__
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: _setting(field.name, getattr(value, field.name)) for field in fields(value)}
+        return {"class": type(value).__name__, **parts}
+    if not _is_json(value):
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return abs(value) if name in SIGNED else _to_json(value)
 
 
 def check_form(callback: keras.callbacks.Callback, prefix: str, values: object, arrays: Mapping[str, object]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Config
 from deeprnn_keras.optimizers.clipping import unwrap_optimizer
+from deeprnn_keras.training.callback_state import describe_settings
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +30,7 @@ def describe_run(
     Args:
         model: A compiled model before its first update.
         data: Training data; its attribute `about` is a dictionary of its settings.
-        callbacks: Callbacks whose state is part of the run.
+        callbacks: Callbacks whose settings and state are part of the run.
         params: Parameters that Keras passes to callbacks: epochs and steps.
         about: Additional entries.
 
@@ -46,6 +47,8 @@ def describe_run(
     description["weights"] = " ".join("x".join(map(str, weight.shape)) or "1" for weight in model.weights)
     description["callbacks"] = " ".join(type(callback).__name__ for callback in callbacks)
     description |= {str(key): value for key, value in about.items()}
+    for number, callback in enumerate(callbacks):
+        description |= _flatten(f"callback {number} ({type(callback).__name__})", describe_settings(callback))
     return {
         key: value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
         for key, value in description.items()
