@@ -57,9 +57,10 @@ class Resume(keras.callbacks.Callback):
 
     A run that is interrupted and resumed on the same machine ends with the same weights, bit for bit, as an
     uninterrupted run. Each checkpoint holds the weights, optimizer variables, random seeds, position in the data,
-    carried recurrent states, metric totals, and the state of `callbacks`. A checkpoint is written after every `every`
-    updates and at the end of each epoch, first to a temporary file, which is then renamed; it contains a hash. The last
-    two are kept. If the newest is damaged, the previous one is used and a warning is issued.
+    carried recurrent states, metric totals, and the state of `callbacks`. With `tf.distribute`, it holds the states of
+    every replica. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
+    temporary file, which is then renamed; it contains a hash. The last two are kept. If the newest is damaged, the
+    previous one is used and a warning is issued.
 
     The first `fit` with an empty directory starts a run; running the same script again resumes it.
 

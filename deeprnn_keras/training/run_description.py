@@ -38,6 +38,7 @@ def describe_run(
         A dictionary {setting: value}, whose values are bool, int, float, str, or None. It is the same in every process.
     """
     description: dict[str, object] = {"epochs": params["epochs"], "updates per epoch": params["steps"]}
+    description["replicas"] = _num_replicas(model)
     description |= {f"data, {key}": value for key, value in data.about.items()}
     for number, layer in enumerate(_compat.flatten_layers(model, include_self=False)):
         description |= _flatten(f"layer {number} ({type(layer).__name__})", _config(layer))
@@ -53,6 +54,12 @@ def describe_run(
         key: value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
         for key, value in description.items()
     }
+
+
+def _num_replicas(model: keras.Model) -> int:
+    """Return the number of replicas of `tf.distribute`; 1 on other Keras backends."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
 def differences(before: Config, now: Config) -> list[str]:
