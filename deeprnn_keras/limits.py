@@ -104,7 +104,15 @@ def memory_problem(what: str, num_params: int, dtype: str = "float32") -> str | 
 
 
 def check_num_layers(num_layers: int) -> None:
-    """Raise a ValueError if the layers themselves, without their weights, take more memory than the limit."""
+    """Raise a ValueError if the layers themselves, without their weights, take more memory than the limit.
+
+    While a file is loaded, each layer must have at least one byte of weights in it.
+    """
+    file_limit = _file_limit.get()
+    if file_limit is not None and num_layers > file_limit:
+        raise ValueError(f"num_layers={_count(num_layers)} has more layers than the file has bytes of weights")
+    if num_layers == 1:  # the weights of the layer are checked
+        return
     problem = _problem(f"num_layers={_count(num_layers)} takes", num_layers * LAYER_BYTES)
     if problem is not None:
         raise ValueError(problem)

@@ -11,7 +11,6 @@ from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
-MAX_LAYERS = 10_000  # a deeper stack takes minutes to build
 
 
 def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> list[int]:
@@ -30,13 +29,10 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
     [8, 8, 8]
     """
     num_layers = checks.positive_int_or_none("num_layers", num_layers)
-    if num_layers is not None:
-        limits.check_num_layers(num_layers)
-        if num_layers > MAX_LAYERS:
-            raise ValueError(f"num_layers must be at most {MAX_LAYERS:,}, got {num_layers:,}")
+    if isinstance(units, (list, tuple)) and not units:
+        raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
+    limits.check_num_layers(num_layers or (len(units) if isinstance(units, (list, tuple)) else 1))
     if isinstance(units, (list, tuple)):
-        if not units:
-            raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
         return [checks.positive_int("units", h) for h in checks.per_layer("units", units, num_layers or len(units))]
     return [checks.positive_int("units", units)] * (num_layers or 1)
 
