@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -13,7 +13,7 @@ from deeprnn_keras.cli.option_types import format_start
 from deeprnn_keras.cli.output_directory import unused_directory
 
 if TYPE_CHECKING:
-    from deeprnn_keras.bench.results import Results
+    from deeprnn_keras.bench.results import Options, Results
     from deeprnn_keras.bench.settings import Settings
 
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
@@ -86,7 +86,7 @@ def kernels(output: Path | None, resume: bool, **options: Any) -> None:
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     console = Console()
-    passed = {name: _to_json(value) for name, value in options.items() if not _is_default(value)}
+    passed: dict[str, Any] = {name: _to_json(value) for name, value in options.items() if not _is_default(value)}
     directory = _output_directory(output, resume)
     existing = load_results(directory) if resume else None
     started_with = passed if existing is None else _stored_options(directory, existing, passed)
@@ -96,7 +96,7 @@ def kernels(output: Path | None, resume: bool, **options: Any) -> None:
         console.print(note, highlight=False, markup=False)
     with console.status("starting TensorFlow"):
         about = run_metadata(settings, worker_environment())
-    results = resume_results(existing, about) if existing else new_results(about, passed)
+    results = resume_results(existing, about) if existing else new_results(about, cast("Options", passed))
     results["notes"] = list(dict.fromkeys([*results["notes"], *notes]))
     interrupted = False
     try:
@@ -141,7 +141,7 @@ def _stored_options(directory: Path, results: Results, passed: Mapping[str, Any]
     from deeprnn_keras.bench.results import FILE
     from deeprnn_keras.reading import damage_reported
 
-    stored = dict(results["options"])
+    stored: dict[str, Any] = {**results["options"]}
     with damage_reported(directory / FILE, "the results of a measurement"):
         _settings(**stored)
     for name, value in passed.items():

@@ -1,9 +1,10 @@
-"""State of callbacks in a checkpoint: the attributes that belong to it, and their types; and settings of callbacks.
+"""State of callbacks in a checkpoint, that is, their attributes and the types of these; and settings of callbacks.
 
 A class declares the types of its attributes in `resumable_state`: a JSON type as for `msgspec.convert`, `Arrays`, or
-None for an attribute that is not state. For attributes without a declaration, the value at the start of training
-decides: a number stays a number, a list a list. Texts and paths are not state unless declared, because they name files
-that the script has chosen. Methods, properties, and private attributes are never state.
+None for an attribute that is not state. The type of an attribute without a declaration is that of its value at the
+start of training: a number is only replaced by a number, and a list by a list. Texts and paths are not state unless
+declared, because they name files that the script has chosen. Methods, properties, and private attributes are never
+state.
 
 Settings are the arguments of a callback. They are not restored, but compared with those of the interrupted run.
 """
@@ -34,7 +35,14 @@ FUNCTIONS = {
 }
 
 NOT_SETTINGS = {"verbose"}  # arguments that do not affect the run
-PATH_ENDINGS = ("path", "file", "filename", "dir", "directory", "folder")  # of arguments that name files
+PATH_ENDINGS = (
+    "path",
+    "file",
+    "filename",
+    "dir",
+    "directory",
+    "folder",
+)  # endings of the names of arguments that are paths
 SIGNED = {"min_delta"}  # arguments of Keras' callbacks that change their sign when training begins
 
 StateTypes: TypeAlias = Mapping[str, Any]
@@ -183,7 +191,7 @@ def _setting(name: str, value: Any) -> object:  # noqa: ANN401 - a setting
         return {"class": type(value).__name__, **parts}
     if not _is_json(value):
         return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-    return abs(value) if name in SIGNED else _to_json(value)
+    return abs(value) if name in SIGNED and isinstance(value, (int, float)) else _to_json(value)
 
 
 def check_form(callback: keras.callbacks.Callback, prefix: str, values: object, arrays: Mapping[str, object]) -> None:
@@ -206,7 +214,7 @@ def find_arrays(prefix: str, encoded: object, arrays: Mapping[str, Any]) -> list
     """Return the arrays to which an encoded value refers.
 
     Raises:
-        ValueError: If there are other arrays, or fewer.
+        ValueError: If an array is missing, or the number of arrays is invalid.
     """
     if not isinstance(encoded, dict) or not _refers_to_arrays(encoded):
         return []
@@ -236,7 +244,7 @@ def _data_names(callback: keras.callbacks.Callback) -> set[str]:
 
 
 def _is_public(callback: keras.callbacks.Callback, name: str) -> bool:
-    """Return True for names of data: not private, no attribute of every callback, no method, and no property."""
+    """Return True for the name of an attribute that is public, specific to the callback, and no method or property."""
     if name.startswith("_") or name in BASE_ATTRIBUTES:
         return False
     default = getattr(type(callback), name, None)
@@ -300,7 +308,7 @@ def _decode(encoded: Any, kind: Any, arrays: list[np.ndarray], current: object) 
 
 
 def _check_variables(arrays: list[np.ndarray], current: object) -> None:
-    """Raise a ValueError if the current value consists of variables of other shapes or dtypes than the arrays."""
+    """Raise a ValueError if the current value consists of variables whose shapes or dtypes differ from the arrays."""
     variables = [part for part in _as_list(current) if isinstance(part, keras.Variable)]
     expected = [(tuple(variable.shape), variable.dtype) for variable in variables]
     found = [(array.shape, array.dtype.name) for array in arrays]
