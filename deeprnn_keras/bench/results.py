@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import read_record
@@ -57,6 +57,8 @@ class Results(TypedDict):
     notes: list[str]
 
 
+ResultsType = TypeVar("ResultsType", bound=Results)
+
 FILE = "results.json"
 RECORDED_SETTINGS = ("seed", "rounds", "seconds", "epoch_updates")
 # measurements in one file must agree in these
@@ -92,19 +94,24 @@ def save_results(results: Results, directory: PathLike) -> None:
     save_json(results, directory / FILE)
 
 
-def resume_results(results: Results, about: Config) -> Results:
+def resume_results(results: ResultsType, about: Config, common: Sequence[str] = COMMON_METADATA) -> ResultsType:
     """Return `results` with the metadata of the current run.
+
+    Args:
+        results: The existing results.
+        about: Metadata of the current run.
+        common: Keys of the metadata in which both must agree.
 
     Raises:
         ValueError: If the results were measured with another device, version, or setting.
     """
-    for name in COMMON_METADATA:
-        if results["about"][name] != about[name]:
+    for name in common:
+        if results["about"].get(name) != about[name]:
             raise ValueError(
-                f"resume: the existing results were measured with {name} {results['about'][name]!r}, this run has "
+                f"resume: the existing results were measured with {name} {results['about'].get(name)!r}, this run has "
                 f"{about[name]!r}; pass another output directory, or start a new run without resume"
             )
-    return {**results, "about": about}
+    return cast("ResultsType", {**results, "about": about})
 
 
 def is_complete(figures: Mapping[str, Figures], names: Iterable[str]) -> bool:
