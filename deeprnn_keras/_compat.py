@@ -179,6 +179,11 @@ def variant_tensor(dataset: tf.data.Dataset) -> Tensor:
 # === keras-tuner ===
 
 
+def profile_message() -> type:
+    """Return the class of the protocol buffer in which TensorFlow's profiler saves a profile."""
+    return private("tensorflow.tsl.profiler.protobuf.xplane_pb2:XSpace")
+
+
 def tuner_trial() -> type:
     """Return the class `Trial` of keras-tuner, whose objects an oracle creates and restores."""
     return private("keras_tuner.engine.trial:Trial")

@@ -48,6 +48,12 @@ def test_no_autocast():
             assert keras.ops.convert_to_tensor(variable).dtype == tf.float32, "AutocastScope(None) casts variables"
 
 
+def test_profile_message():
+    profile = _compat.profile_message()()
+    profile.planes.add(name="/host:CPU").event_metadata[1].name = "MatMul"
+    assert type(profile).FromString(profile.SerializeToString()) == profile
+
+
 def test_backend_rnn():
     last, outputs, states = _compat.backend_rnn()(
         lambda x, states: (x + states[0], [x + states[0]]),

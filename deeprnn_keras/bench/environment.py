@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
 from deeprnn_keras._types import Config
@@ -41,7 +42,10 @@ def installed_versions() -> dict[str, str]:
 
 
 def worker_environment(start: StartWorker = WorkerProcess) -> Config:
-    """Return the `environment` of a worker, which uses no GPU, without importing TensorFlow in this process.
+    """Return the `environment` of a worker without importing TensorFlow in this process.
+
+    Args:
+        start: Function that starts the worker; by default, it uses no GPU.
 
     Raises:
         ValueError: If a worker cannot run on this machine.
@@ -54,7 +58,35 @@ def worker_environment(start: StartWorker = WorkerProcess) -> Config:
 
 
 def environment() -> Config:
-    """Return the device, package versions, and Python version; imports TensorFlow to identify the device."""
+    """Return the device, package versions, and Python version; imports TensorFlow to identify the device.
+
+    On a machine with a GPU, "gpu" contains the versions of the driver, CUDA, and cuDNN.
+    """
     from deeprnn_keras.training.device import device_name
 
-    return {"device": device_name(), "versions": installed_versions(), "python": platform.python_version()}
+    about = {"device": device_name(), "versions": installed_versions(), "python": platform.python_version()}
+    gpu = gpu_versions()
+    return {**about, "gpu": gpu} if gpu else about
+
+
+def gpu_versions() -> dict[str, str]:
+    """Return {"driver", "cuda", "cudnn"}, or an empty dictionary if TensorFlow sees no GPU.
+
+    "cuda" and "cudnn" are the versions that TensorFlow was built with.
+    """
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return {}
+    build = tf.sysconfig.get_build_info()
+    return {"driver": driver_version(), **{name: str(build.get(f"{name}_version", "")) for name in ("cuda", "cudnn")}}
+
+
+def driver_version() -> str:
+    """Return the version of NVIDIA's driver according to nvidia-smi, or "unknown" without this program."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return ", ".join(dict.fromkeys(output.split()))

@@ -10,14 +10,18 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO, Self, TypeAlias
 
+from deeprnn_keras import checks
 from deeprnn_keras._types import Config
 
 STDERR_TAIL = 3000  # characters of stderr in an error message
 ENVIRONMENT = {
-    "CUDA_VISIBLE_DEVICES": "-1",  # the benchmark compares implementations on the CPU
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONUNBUFFERED": "1",
+}
+DEVICES = {
+    "cpu": {"CUDA_VISIBLE_DEVICES": "-1"},
+    "gpu": {"TF_FORCE_GPU_ALLOW_GROWTH": "true"},  # several workers share the memory of one GPU
 }
 MODULE = "deeprnn_keras.bench.worker"
 
@@ -43,9 +47,11 @@ class WorkerProcess:
     Args:
         name: Name of the implementation.
         command: Command to run instead of the worker, for tests.
+        device: "cpu" to hide all GPUs from the worker, "gpu" to leave them visible.
     """
 
-    def __init__(self, name: str, command: Sequence[str] | None = None) -> None:
+    def __init__(self, name: str, command: Sequence[str] | None = None, device: str = "cpu") -> None:
+        checks.one_of("device", device, DEVICES)
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._child = subprocess.Popen(
@@ -53,7 +59,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, **DEVICES[device]},
             encoding="utf-8",
             start_new_session=True,
         )
@@ -78,8 +84,12 @@ class WorkerProcess:
             raise WorkerError(f"{response['error']}\n{response['traceback']}", alive=True)
         return response
 
+    def kill(self) -> None:
+        """Kill the process from another thread; the request that it handles raises a `WorkerError`."""
+        self._child.kill()
+
     def close(self) -> None:
-        """Kill the process, also during a request."""
+        """Kill the process, also during a request, and release its pipes."""
         self._child.kill()
         self._child.wait()
         for pipe in (*self._pipes(), self._stderr):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import read_record
@@ -21,10 +21,27 @@ CaseFigures: TypeAlias = "dict[str, Figures]"
 """Figures of each implementation by name."""
 
 
+class Options(TypedDict, total=False):
+    """Options of `deeprnn bench kernels`; those that were not passed are absent."""
+
+    sizes: list[str]
+    cells: list[str]
+    modes: list[str]
+    implementations: list[str]
+    rounds: int
+    seconds: float
+    seed: int
+    quick: bool
+    no_memory: bool
+    no_epoch: bool
+    epoch_updates: int
+
+
 class Results(TypedDict):
     """Content of the file.
 
     Attributes:
+        options: Options that the measurement was started with.
         about: Device, versions, settings, and date.
         cases: Figures of each case by key.
         memory: Figures of the memory measurement.
@@ -32,12 +49,15 @@ class Results(TypedDict):
         notes: Remarks for the report.
     """
 
+    options: Options
     about: Config
     cases: dict[str, CaseFigures]
     memory: CaseFigures
     epoch: CaseFigures
     notes: list[str]
 
+
+ResultsType = TypeVar("ResultsType", bound=Results)
 
 FILE = "results.json"
 RECORDED_SETTINGS = ("seed", "rounds", "seconds", "epoch_updates")
@@ -51,13 +71,14 @@ def run_metadata(settings: Settings, environment: Config) -> Config:
     return {**environment, **recorded, "date": date.today().isoformat()}
 
 
-def new_results(about: Config) -> Results:
+def new_results(about: Config, options: Options | None = None) -> Results:
     """Return results without measurements.
 
     Args:
         about: Metadata of the run.
+        options: Options of the command, or None if it was not used.
     """
-    return {"about": about, "cases": {}, "memory": {}, "epoch": {}, "notes": []}
+    return {"options": options or {}, "about": about, "cases": {}, "memory": {}, "epoch": {}, "notes": []}
 
 
 def load_results(directory: PathLike) -> Results | None:
@@ -73,19 +94,24 @@ def save_results(results: Results, directory: PathLike) -> None:
     save_json(results, directory / FILE)
 
 
-def resume_results(results: Results, about: Config) -> Results:
+def resume_results(results: ResultsType, about: Config, common: Sequence[str] = COMMON_METADATA) -> ResultsType:
     """Return `results` with the metadata of the current run.
+
+    Args:
+        results: The existing results.
+        about: Metadata of the current run.
+        common: Keys of the metadata in which both must agree.
 
     Raises:
         ValueError: If the results were measured with another device, version, or setting.
     """
-    for name in COMMON_METADATA:
-        if results["about"][name] != about[name]:
+    for name in common:
+        if results["about"].get(name) != about[name]:
             raise ValueError(
-                f"resume: the existing results were measured with {name} {results['about'][name]!r}, this run has "
+                f"resume: the existing results were measured with {name} {results['about'].get(name)!r}, this run has "
                 f"{about[name]!r}; pass another output directory, or start a new run without resume"
             )
-    return {**results, "about": about}
+    return cast("ResultsType", {**results, "about": about})
 
 
 def is_complete(figures: Mapping[str, Figures], names: Iterable[str]) -> bool:

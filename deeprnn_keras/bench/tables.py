@@ -105,8 +105,8 @@ def first_call_table(results: Results) -> TextTable:
     names = [name for name in names if name != LOWER_BOUND]
     rows = []
     for case, figures in cases:
-        seconds = [(figures.get(name) or {}).get("first_call_s") for name in names]
-        rows.append([f"{case.cell} {case.size}", *[EMPTY if s is None else f"{s:.1f}" for s in seconds]])
+        cells = [_format_first_call(figures.get(name) or {}) for name in names]
+        rows.append([f"{case.cell} {case.size}", *cells])
     title = "Seconds of the first update, including compilation"
     return TextTable(title, ["case", *names], rows, "l" + "r" * len(names))
 
@@ -178,14 +178,19 @@ def _csv_row(case: Case, name: str, figures: Figures) -> Config:
 
 
 def _format_ms(figures: Figures | None, with_deviation: bool) -> str:
-    """Return the median and the largest deviation of a round, for example '12.3 ±4%'."""
+    """Return the median and the largest deviation of a round, for example '12.3 ±4%', or why there is none."""
     time, extremes = median_ms(figures), round_range(figures)
     if time is None or extremes is None:
-        return EMPTY if figures is None else "failed"
+        return EMPTY if figures is None else figures.get("unavailable", "failed")
     if not with_deviation:
         return _three_digits(time)
     deviation = max(time - extremes[0], extremes[1] - time) / time
     return f"{_three_digits(time)} ±{100 * deviation:.0f}%"
+
+
+def _format_first_call(figures: Figures) -> str:
+    seconds = figures.get("first_call_s")
+    return figures.get("unavailable", EMPTY) if seconds is None else f"{seconds:.1f}"
 
 
 def _three_digits(time: float) -> str:

@@ -1,6 +1,7 @@
 """Steps of PyTorch models: nn.LSTM, a linear head, and a plain loop, with the default number of threads.
 
-PyTorch is imported in the functions: it is an optional dependency.
+The model runs on a GPU if PyTorch sees one. As in the Keras models, the batch is in the memory of the host, so that
+each step copies it to the device. PyTorch is imported in the functions: it is an optional dependency.
 """
 
 from __future__ import annotations
@@ -22,11 +23,18 @@ def make_step(_: str, case: Case, seed: int) -> Step:
     import torch
 
     torch.manual_seed(seed)
-    model = build_model(case)
+    model = build_model(case).to(device())
     x = torch.randn(case.batch_size, case.steps, case.units)
     if case.mode == "infer":
         return predict_step(model, x)
     return train_step(model, x, torch.randn(case.batch_size, case.steps, 1))
+
+
+def device() -> torch.device:
+    """Return the GPU, or the CPU if PyTorch sees no GPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_model(case: Case) -> torch.nn.Module:
@@ -51,11 +59,11 @@ def train_step(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> Step
     import torch
 
     optimizer = torch.optim.Adam(model.parameters())
-    loss_function = torch.nn.MSELoss()
+    loss_function, target = torch.nn.MSELoss(), device()
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = loss_function(model(x), y)
+        loss = loss_function(model(x.to(target)), y.to(target))
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -68,9 +76,10 @@ def predict_step(model: torch.nn.Module, x: torch.Tensor) -> Step:
     import torch
 
     model.eval()
+    target = device()
 
     def step() -> np.ndarray:
         with torch.inference_mode():
-            return model(x).numpy()
+            return model(x.to(target)).cpu().numpy()
 
     return step

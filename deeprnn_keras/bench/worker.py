@@ -42,6 +42,21 @@ class Worker:
 
         return environment()
 
+    def sees_gpu(self) -> Config:
+        """Return whether the library of the implementation sees a GPU."""
+        if self.name == "torch":
+            import torch
+
+            return {"sees_gpu": torch.cuda.is_available()}
+        import tensorflow as tf
+
+        return {"sees_gpu": bool(tf.config.list_physical_devices("GPU"))}
+
+    def call(self, function: str, arguments: Config) -> Config:
+        """Return the result of "module:function", a dictionary, called with keyword arguments."""
+        module, _, name = function.partition(":")
+        return getattr(importlib.import_module(module), name)(**arguments)
+
     def prepare(self, case: Config, seed: int) -> Config:
         """Build a case and run its first 3 steps; the first one includes tracing and compilation."""
         from deeprnn_keras.bench.implementations import make_step

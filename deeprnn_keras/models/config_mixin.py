@@ -91,10 +91,10 @@ def check_memory(
     shape = {key: deep_rnn[key] for key in ("connection", "bidirectional") if key in deep_rnn}
     gates = {key: deep_rnn[key] for key in ("use_bias", "reset_after") if key in deep_rnn}
     cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(widths))]
-    weights = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
-    weights += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
+    num_params = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
+    num_params += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
     what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
-    limits.check_memory(what, weights)
+    limits.check_memory(what, num_params)
 
 
 def check_integer_ids(model: str, name: str, ids: Tensor) -> None:

@@ -64,5 +64,47 @@ class FakeWorker:
     __exit__ = lambda self, *_: self.close()  # noqa: E731
 
 
+GPU_ENVIRONMENT = {key: ABOUT[key] for key in ("device", "versions", "python")}
+GPU_ENVIRONMENT |= {"gpu": {"driver": "1", "cuda": "2"}}
+
+
+class FakeGpuWorker(FakeWorker):
+    """Fake worker whose GPU runs all layers on cuDNN; `requests` also has the arguments of calls."""
+
+    environment = GPU_ENVIRONMENT
+
+    def request(self, operation, **arguments):
+        values = super().request(operation, **arguments)
+        if operation != "call":
+            return {"environment": self.environment, "sees_gpu": {"sees_gpu": True}}.get(operation, values)
+        if arguments["function"].endswith("training_losses"):
+            return {"losses": [2.0, 1.0]}
+        return traced_entry() if "gpu_zoo" in arguments["function"] else comparison()
+
+
+def operators(cudnn=0, cudnn_backward=0, loops=0, executables=0):
+    return {
+        "cudnn": cudnn,
+        "cudnn_backward": cudnn_backward,
+        "loops": loops,
+        "executables": executables,
+        "gpu_events": 9,
+        "gpu_kernels": ["LSTM_elementWise"] if cudnn else [],
+    }
+
+
+def traced_entry(*claimed, **changes):
+    """Return the figures of a model whose layers run on cuDNN."""
+    layers = [{"path": f"deep_rnn/forward_{i}", "claimed": c, "card": c} for i, c in enumerate(claimed or ["cudnn"])]
+    count = len(layers)
+    figures = {"forward": operators(count), "train": operators(count, count), "jit_compile": False}
+    return {"layers": layers, **figures, **changes}
+
+
+def comparison(**changes):
+    figures = {"implementations": ["cudnn"], "values": 1e-6, "gradients": 2e-6, "operators": operators(1, 1)}
+    return {**figures, **changes}
+
+
 def settings(*cases, names=("keras", "torch", "DeepRNN"), rounds=3, **others):
     return Settings(cases or (TINY,), names, rounds, 0.1, **{"memory": None, **others})
