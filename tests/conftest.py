@@ -8,6 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # with the small matrices of the tests, threads spend more time waiting for each other than computing
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# each kernel runs a few times; .ci/long tests the default optimization level
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # subprocesses import the package from this checkout, even if another one is installed
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")])
@@ -15,6 +17,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 import numpy as np
 import pytest
+
+# with the default thresholds, collections of the many small objects of Keras models take a tenth of the time
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture

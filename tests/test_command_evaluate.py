@@ -55,8 +55,13 @@ def test_zoo_model_reaches_its_recorded_score():
     assert f"accuracy  {stored.value}" in result.stdout and "examples  397" in result.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*zoo.list_models(pretrained=True)} - {"digits_gru_2x64"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if name == "kjv_lstm_2x512" else pytest.mark.slow)
+        for name in sorted({*zoo.list_models(pretrained=True)} - {"digits_gru_2x64"})
+    ],
+)
 def test_every_trained_model_reaches_its_recorded_score(name):
     result = CliRunner().invoke(main, ["evaluate", name], env={"COLUMNS": "200"})
     (stored,) = (row for row in results.results_of(name) if row.metric != results.STEP_TIME)

@@ -68,7 +68,14 @@ def interrupted(monkeypatch, at, *arguments):
     return result
 
 
+@pytest.fixture
+def one_seed(monkeypatch):
+    """Train no configuration with further seeds, which `test_search_from_the_first_trial_to_the_preset` covers."""
+    monkeypatch.setattr("deeprnn_keras.tuning.search.NUM_SEEDS", 1)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_seed")
 def test_resumed_search_keeps_its_trials(base_options, monkeypatch, tmp_path):
     result = interrupted(monkeypatch, 2, "tune", NAME, *base_options)
     assert f"Resume with: deeprnn tune {NAME} --resume --output runs/tune_{NAME}" in result.stdout
@@ -88,6 +95,7 @@ def test_resumed_search_keeps_its_trials(base_options, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_seed")
 def test_interrupted_retraining_is_resumed(base_options, monkeypatch, tmp_path):
     def interrupt(self, batch, logs=None, on_train_batch_end=LossHistory.on_train_batch_end):
         on_train_batch_end(self, batch, logs)

@@ -85,6 +85,7 @@ def test_every_word_of_a_text_is_scored_once():
 # === Commands ===
 
 
+@pytest.mark.slow
 def test_run_with_an_official_split_is_scored_on_its_texts(texts, tmp_path):
     output = train(*texts)
     assert "validation text valid.txt; test text test.txt" in output
@@ -136,7 +137,7 @@ def test_evaluate_reduces_a_text_as_train_does(texts, tmp_path):
 # === Narrow terminals ===
 
 
-@pytest.mark.parametrize("command", ["train", "generate"])
+@pytest.mark.parametrize("command", [pytest.param("train", marks=pytest.mark.slow), "generate"])
 def test_characters_that_the_terminal_cannot_show_do_not_end_a_command(command, texts, tmp_path):
     from click.testing import CliRunner
 

@@ -133,13 +133,13 @@ def test_duplicate_name_is_rejected(monkeypatch):
 
 
 def examples(model):
-    """Return (x, y) of random sequences with 4 time steps, or the fixed length of the model."""
+    """Return (x, y) of random sequences with 2 time steps, or the fixed length of the model."""
     rng = np.random.default_rng(1)
     if isinstance(model, LanguageModel):
-        ids = rng.integers(model.vocabulary_size, size=(3, 5)).astype("int32")
+        ids = rng.integers(model.vocabulary_size, size=(3, 3)).astype("int32")
         stateful = model.get_layer("deep_rnn").stateful
         return ([ids[:, :-1], np.ones(3, bool)] if stateful else ids[:, :-1]), ids[:, 1:]
-    shape = [size or 4 for size in model.inputs[0].shape[1:]]
+    shape = [size or 2 for size in model.inputs[0].shape[1:]]
     ids = model.get_config()["embedding"] is not None
     x = rng.integers(50, size=(3, *shape)) if ids else rng.normal(size=(3, *shape)).astype("float32")
     outputs = model.output_shape[-1]
@@ -165,10 +165,10 @@ def assert_trains_and_reloads(config, model, path):
 
 @pytest.fixture(scope="module", params=NAMES)
 def entry(request):
-    """Return (configuration, model) with 6 units, 4 or 5 time steps, and a small vocabulary."""
+    """Return (configuration, model) with 6 units, 2 or 3 time steps, and a small vocabulary."""
     keras.utils.set_random_seed(11)
     config = zoo.info(request.param)
-    changes = {"units": 6, **({"length": 5} if config.length else {})}
+    changes = {"units": 6, **({"length": 3} if config.length else {})}
     changes |= {"vocabulary": 50, "bptt": 4} if config.task == "language" else {}
     config = zoo.info(request.param, **changes)
     return config, config.build()

@@ -142,23 +142,25 @@ NAMES = ["mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "deep_transition_rnn",
 NAMES += ["deep_transition_lstm", "rhn"]
 COMPILED_MARKS = [pytest.mark.compiled, pytest.mark.slow]
 DEFAULT_NAMES = {"deep_transition_lstm"}  # two states, several maps; the others are marked slow
-names = pytest.mark.parametrize(
-    "name",
-    [
-        *(pytest.param(name, marks=[] if name in DEFAULT_NAMES else pytest.mark.slow) for name in NAMES),
-        *(pytest.param(name, id=f"{name}-compiled", marks=COMPILED_MARKS) for name in NAMES),
-    ],
-)
+PLAIN = [pytest.param(name, marks=[] if name in DEFAULT_NAMES else pytest.mark.slow) for name in NAMES]
+OPTIONS = [
+    {"connection": "residual", "return_sequences": True},
+    {"connection": "skip", "bidirectional": True, "return_state": True},
+    {"go_backwards": True, "remat": True},
+]
+PLAIN_AND_COMPILED = [
+    *(pytest.param(name, OPTIONS, id=name, marks=param.marks) for name, param in zip(NAMES, PLAIN, strict=True)),
+    *(  # all options as plain graphs; compiled, every option with two or three cells
+        pytest.param(name, [OPTIONS[number % len(OPTIONS)]], id=f"{name}-compiled", marks=COMPILED_MARKS)
+        for number, name in enumerate(NAMES)
+    ),
+]
 
 
-@names
-def test_deep_rnn_options_equal_the_loop(rng, name):
+@pytest.mark.parametrize(("name", "all_options"), PLAIN_AND_COMPILED)
+def test_deep_rnn_options_equal_the_loop(rng, name, all_options):
     x, mask = rng.normal(size=(N, T, D)).astype("float32"), tf.constant(MASK)
-    for options in (
-        {"connection": "residual", "return_sequences": True},
-        {"connection": "skip", "bidirectional": True, "return_state": True},
-        {"go_backwards": True, "remat": True},
-    ):
+    for options in all_options:
         results = []
         for implementation in ("xla", "loop"):
             layer = DeepRNN(H, 2, name, implementation=implementation, **options)
@@ -174,7 +176,9 @@ def test_deep_rnn_options_equal_the_loop(rng, name):
             assert_close(actual, expected.numpy(), 2e-5)
 
 
-@names
+@pytest.mark.parametrize(
+    "name", [*PLAIN, pytest.param("deep_transition_lstm", id="deep_transition_lstm-compiled", marks=COMPILED_MARKS)]
+)
 def test_fit_updates_every_weight(rng, name):
     model = keras.Sequential(
         [keras.Input((None, D)), DeepRNN(H, 2, name, activation=["softsign", None]), keras.layers.Dense(1)]

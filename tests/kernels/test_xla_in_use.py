@@ -88,7 +88,10 @@ def compiled_shapes(monkeypatch):
 
 TRAINING = [("one", {}), ("stateful", {})]
 TRAINING += [pytest.param(*case, marks=pytest.mark.slow) for case in (("mixed", {}), ("one", {"run_eagerly": True}))]
-TRAINING += [pytest.param(pair, {"jit_compile": True}, marks=pytest.mark.slow) for pair in ("one", "mixed")]
+TRAINING += [
+    pytest.param("one", {"jit_compile": True}, marks=pytest.mark.slow),
+    pytest.param("mixed", {"jit_compile": True}, marks=pytest.mark.long),
+]
 
 
 def reset_states(model):

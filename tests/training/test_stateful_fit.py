@@ -101,6 +101,7 @@ def manual_losses(model, data, epochs, rate=0.5):
     return losses
 
 
+@pytest.mark.slow
 def test_fit_equals_manual_truncated_backpropagation():
     """`fit` is traced and compiled, as by default; validation between the epochs does not affect training."""
     model, stateless = language_models(implementation="auto")
