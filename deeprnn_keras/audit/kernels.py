@@ -12,7 +12,8 @@ from deeprnn_keras.audit.find_layers import recurrent_layers
 from deeprnn_keras.audit.kernel_report import ON_CPU, KernelReport, KernelRow
 from deeprnn_keras.audit.planned_kernels import planned_rows
 from deeprnn_keras.kernels import implementations
-from deeprnn_keras.kernels.selection import TENSORFLOW_ONLY, Choice, Machine
+from deeprnn_keras.kernels.contract import Machine
+from deeprnn_keras.kernels.selection import TENSORFLOW_ONLY, Choice
 
 if TYPE_CHECKING:
     import keras

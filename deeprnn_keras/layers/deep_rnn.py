@@ -28,7 +28,7 @@ from deeprnn_keras.kernels.contract import Connections, Implementation, StackCal
 from deeprnn_keras.layers import arguments
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
 from deeprnn_keras.layers.carried_state import CarriedState
-from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache
+from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache, UntrackedStack
 from deeprnn_keras.layers.recurrent_layer import (
     WEIGHT_ROLES,
     CellArguments,
@@ -303,6 +303,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             for level in range(self.num_layers)
             for direction in range(len(self.directions))
         ]
+        stack_of_layers = UntrackedStack(self.recurrent_layers)
+        for layer in self.recurrent_layers:
+            layer.stack_of_layer = stack_of_layers
         self.dropouts = [
             keras.layers.Dropout(
                 self.dropout, seed=self._layer_seed(level), dtype=self.dtype_policy, name=f"dropout_{level}"

@@ -158,9 +158,7 @@ def _check_inputs(layer: Layer, inputs: Inputs) -> _Sizes:
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type = np.float32) -> None:
     if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"{name} must be {np.dtype(dtype)} of shape {shape}, got {array.dtype} of shape {array.shape}"
-        )
+        raise ValueError(f"{name} must be {np.dtype(dtype)} of shape {shape}, got {array.dtype} of shape {array.shape}")
 
 
 def _sequence_shape(batch_major: bool, sizes: _Sizes, width: int) -> tuple[int, ...]:
