@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from deeprnn_keras import checks, freezing, limits
-from deeprnn_keras._types import CellSpec, Config, Initializer, Layer, Tensor
+from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
 from deeprnn_keras.keras_objects import check_config, plain_config
 from deeprnn_keras.layers.arguments import cell as layer_cell
 from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
@@ -46,11 +46,6 @@ class ConfigMixin:
         """
         check_config(config, f"{cls.__name__} config")
         return freezing.create_from_config(lambda arguments: cls(**arguments), config)
-
-
-def serialize_initializer(initializer: Initializer) -> Config | None:
-    """Return an initializer as JSON values, or None."""
-    return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
 
 
 def check_memory(
