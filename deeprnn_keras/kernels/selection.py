@@ -19,7 +19,7 @@ from deeprnn_keras.kernels.contract import Implementation, Machine, Traits
 AUTO = "auto"
 NO_GPU = "no GPU is visible to TensorFlow"
 TENSORFLOW_ONLY = "fast implementations require the TensorFlow backend, the current backend is {}"
-FOR_CPUS = "the implementation {!r} is for CPUs"
+FOR_CPUS = "this package's own implementations are for CPUs"
 CUDNN_SELECTED = "a GPU is visible, and cuDNN supports the layer"
 CUDNN_DISABLED = "use_cudnn=False disables cuDNN"
 
@@ -139,7 +139,7 @@ def _reasons_against(
     if implementation.backend not in (None, machine.backend):
         return [TENSORFLOW_ONLY.format(machine.backend)]
     if implementation.device == "cpu" and machine.gpu and not requested:
-        return [FOR_CPUS.format(implementation.name)]
+        return [FOR_CPUS]
     return [
         *([NO_GPU] if implementation.device == "gpu" and not machine.gpu else []),
         *([CUDNN_DISABLED] if implementation.name == "cudnn" and use_cudnn is False else []),

@@ -29,7 +29,7 @@ _POINTER = ctypes.c_void_p
 
 
 class Sequence(ctypes.Structure):
-    """One layer applied to a batch of sequences: `deeprnn_sequence` in src/deeprnn.h, where the fields are explained."""
+    """One layer applied to a batch of sequences; see `deeprnn_sequence` in src/deeprnn.h."""
 
     _fields_ = [
         ("abi", ctypes.c_int64),

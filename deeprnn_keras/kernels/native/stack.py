@@ -189,17 +189,17 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     initial = [tf.cast(state, tf.float32) for state in states]
     outputs, final_states = run_sequence(layer, x, prepared.weights, initial, mask, call.training)
     last = final_states[0]
-    if mask is not None:
-        mask = tf.reverse(mask, [1]) if call.go_backwards else mask  # in reading order
-        nonzero = mask[:, -1:] if call.zero_output_for_mask else tf.reduce_any(mask, 1, keepdims=True)
+    reading_mask = tf.reverse(mask, [1]) if mask is not None and call.go_backwards else mask
+    if reading_mask is not None:
+        nonzero = reading_mask[:, -1:] if call.zero_output_for_mask else tf.reduce_any(reading_mask, 1, keepdims=True)
         last = _zero_unless(nonzero, last)
     final_states = [tf.cast(state, call.compute_dtype) for state in final_states]
     last = tf.cast(last, call.compute_dtype)
     if outputs is None:
-        return last, last[:, None], final_states
+        return last, tf.expand_dims(last, 1), final_states
     outputs = tf.reverse(outputs, [1]) if call.go_backwards else outputs
-    if mask is not None:
-        nonzero = mask if call.zero_output_for_mask else _from_first_valid(mask)
+    if reading_mask is not None:
+        nonzero = reading_mask if call.zero_output_for_mask else _from_first_valid(reading_mask)
         outputs = _zero_unless(nonzero[:, :, None], outputs)
     return last, tf.cast(outputs, call.compute_dtype), final_states
 

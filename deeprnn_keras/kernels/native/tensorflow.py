@@ -138,8 +138,8 @@ class _Call:
             d_y = d_results[0] if self.layer.return_sequences else None
             d_states = list(d_results[len(d_results) - self.num_states :])
             x, *weights, states = sequences.backward(self.layer, read, saved, d_y, d_states, only_x or with_x)
-            gradients = [gradient for gradient in (*weights, *states) if gradient is not None]
-            return [x] if only_x else [x, *gradients] if with_x else gradients
+            gradients = [x] if only_x else [x, *weights, *states]  # x and the bias are None if not computed
+            return [gradient for gradient in gradients if gradient is not None]
 
         expected = list(inputs[:1] if only_x else inputs if with_x else inputs[1:])
         results = _numpy_function(run, [*inputs, *self.masks, *stored, *d_outputs], len(expected))
