@@ -38,7 +38,8 @@ def test_build_of_the_library(monkeypatch):
     build, implementations = map(stripped, report(monkeypatch))
     assert build["native library"] == "a.so" and build["compiler"] == "12.2.0" and build["threads"] == "2"
     assert build["instruction sets"] == "avx2, portable; selected: avx2"
-    assert implementations["native"] == "supported, selected by 'auto'" and implementations["cudnn"] == NO_GPU
+    assert implementations["native"].startswith("supported") and implementations["cudnn"] == NO_GPU
+    assert sum(value.endswith("selected by 'auto'") for value in implementations.values()) == 1
 
 
 def test_reason_why_the_library_is_missing(monkeypatch):
