@@ -34,7 +34,7 @@ def paragraph(result: Config, sample: str) -> str:
     bits = f"{', '.join(others)}, and {last}"
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if name != "deeprnn-keras")
     return (
-        f"`kjv_lstm_2x256` ({result['weights']:,} parameters) reaches "
+        f"`kjv_lstm_2x256` ({result['num_params']:,} parameters) reaches "
         f"**{validation['bits_per_character']:.3f} bits per character** (perplexity {validation['perplexity']:.2f}) on "
         f"{validation['characters']:,} held-out characters after {result['updates']:,} updates. On the "
         f"same text, general-purpose compressors reach {bits} bits per character. "

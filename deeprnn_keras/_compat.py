@@ -143,6 +143,21 @@ def in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(list(tensors)).tangents)
 
 
+def is_recorded(tensor: Tensor) -> bool:
+    """Return True if a `tf.GradientTape` of the current context watches the tensor."""
+    return private("tensorflow.python.pywrap_tfe:TFE_Py_TapeSetPossibleGradientTypes")([tensor]) != 0
+
+
+def is_compiled_by_xla() -> bool:
+    """Return True while a graph is traced for `tf.function(jit_compile=True)`."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    in_xla_context = private("tensorflow.python.ops.control_flow_util:GraphOrParentsInXlaContext")
+    return in_xla_context(tf.compat.v1.get_default_graph())
+
+
 def require(condition: Tensor, message: str) -> None:
     """Raise an error with this message unless a condition holds, on TensorFlow.
 

@@ -1,8 +1,8 @@
 """The attribute `trainable` of layers inside a layer or model: propagation, and storage in a configuration.
 
-Keras passes a change of `trainable` on to the layers inside, but not the argument of the constructor. A configuration
-contains the attribute of the layer itself, but not those of the layers inside. Every class of this package that
-contains layers therefore calls `propagate_trainable`, `trainable_config`, and `create_from_config`.
+Keras propagates an assignment to `trainable` to the layers inside a layer, but not the argument of the constructor.
+The configuration of a layer contains its own attribute, but not those of the layers inside. Every class of this package
+that contains layers therefore calls `propagate_trainable`, `trainable_config`, and `create_from_config`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def propagate_trainable(layer: Layer) -> None:
 
 
 def trainable_config(layer: Layer) -> Config:
-    """Return the part of a configuration that `create_from_config` needs: empty if all layers inside are as `layer`."""
+    """Return the entry of a configuration that `create_from_config` reads; empty if all inner layers are as `layer`."""
     flags = trainable_flags(layer)
     return {KEY: flags} if flags else {}
 
 
 def create_from_config(create: Callable[[Config], Created], config: Config) -> Created:
-    """Return `create(config)`, with the layers inside as frozen as those of the layer that has this configuration.
+    """Return `create(config)`, and restore `trainable` of the layers inside from the configuration.
 
     Args:
         create: Function that returns the layer or model of a configuration without `trainable_config`.
@@ -45,7 +45,7 @@ def create_from_config(create: Callable[[Config], Created], config: Config) -> C
 
 
 def trainable_flags(layer: Layer) -> dict[str, bool]:
-    """Return {path: trainable} of the layers inside a layer or model that differ from the layer around them.
+    """Return {path: trainable} of inner layers whose `trainable` differs from that of the layer that contains them.
 
     A path consists of names of layers. A recurrent layer and its cell count as one layer.
 
@@ -70,12 +70,12 @@ def set_trainable_flags(layer: Layer, flags: Mapping[str, bool]) -> None:
     """Set `trainable` of the layers inside a layer or model to the result of `trainable_flags`.
 
     Raises:
-        ValueError: If a value is not a bool, or if no layer has the path; nothing is then changed.
+        ValueError: If a value is not a bool, or if no layer has the path; no layer is changed in this case.
     """
     if not isinstance(flags, Mapping) or not all(isinstance(flag, bool) for flag in flags.values()):
         raise ValueError(f"{KEY} of {layer.name!r} must be {{path of a layer: True or False}}, got {flags!r}")
     for inner, flag in [(_layer_at(layer, path), flag) for path, flag in flags.items()]:
-        inner.trainable = not flag  # TensorFlow ignores the assignment of a value that an attribute has already
+        inner.trainable = not flag  # TensorFlow skips an assignment that does not change the value
         inner.trainable = flag
 
 

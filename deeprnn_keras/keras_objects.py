@@ -20,7 +20,7 @@ from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Config
 
 NOT_IN_REGISTRIES = {"deserialize", "get", "serialize"}
-# layers that run code, or load files, which a configuration names
+# layers that run code or load files named in their configuration
 CODE_LAYERS = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 # classes by which Keras encodes values that are not JSON
 ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__"}
@@ -34,8 +34,8 @@ SUPPORTED = (
 def check_config(config: object, where: str = "config") -> None:
     """Raise a ValueError if a configuration names an object that is not supported.
 
-    Supported are Keras' activations, initializers, regularizers, constraints, layers (without those that run code),
-    operations, dtype policies, optimizers, losses, and metrics, and everything that was registered by
+    The supported objects are Keras' activations, initializers, regularizers, constraints, layers (without those that
+    run code), operations, dtype policies, optimizers, losses, and metrics, and everything that was registered by
     `keras.saving.register_keras_serializable`. Keras' unsafe mode, for example `load_model(..., safe_mode=False)`,
     disables the check.
 
@@ -63,7 +63,7 @@ def check_config(config: object, where: str = "config") -> None:
 
 
 def plain_config(config: Config) -> Config:
-    """Return a copy of a configuration that consists of Python's own values and shares none with the original.
+    """Return a deep copy of a configuration that consists of values of Python's built-in types only.
 
     Keras replaces lists that are attributes of layers by lists that refer to the layer, which can neither be copied nor
     written as JSON. Objects and functions are replaced by their own configurations.
@@ -102,7 +102,7 @@ def _unsupported_name(reference: dict[str, object]) -> str | None:
     is_function = class_name == "function"
     name = reference.get("config") if is_function else class_name
     if isinstance(name, str) and (module is None or isinstance(module, str)):
-        # Keras looks a registered function up by its name, a class by its registered name
+        # Keras finds a registered function by its name, and a class by its registered name
         if is_registered(name if is_function else reference.get("registered_name", class_name)):
             return None
         if (module, name) in (keras_functions() if is_function else keras_classes()):
@@ -163,7 +163,7 @@ def keras_classes() -> frozenset[tuple[str | None, str]]:
 
 
 class ChecksConfig:
-    """Mixin for a Keras class, before it in the order of bases: `from_config` refuses names outside the registries."""
+    """Mixin whose `from_config` refuses names outside the registries; it precedes the Keras class among the bases."""
 
     @classmethod
     def from_config(cls, config: Config, *args: Any, **kwargs: Any) -> Self:

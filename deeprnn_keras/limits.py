@@ -61,7 +61,7 @@ def memory_limit() -> int:
 
 @contextmanager
 def limited_by_file(num_bytes: int) -> Iterator[None]:
-    """Limit the weights of models that are built in the block to what the file they are loaded from can hold.
+    """Limit the weights of models that are built in the block to those that fit in the file from which they are loaded.
 
     Args:
         num_bytes: Maximum memory of the weights, in bytes.
@@ -104,7 +104,15 @@ def memory_problem(what: str, num_params: int, dtype: str = "float32") -> str | 
 
 
 def check_num_layers(num_layers: int) -> None:
-    """Raise a ValueError if the layers themselves, without their weights, take more memory than the limit."""
+    """Raise a ValueError if the layers themselves, without their weights, take more memory than the limit.
+
+    While a file is loaded, each layer must have at least one byte of weights in it.
+    """
+    file_limit = _file_limit.get()
+    if file_limit is not None and num_layers > file_limit:
+        raise ValueError(f"num_layers={_count(num_layers)} has more layers than the file has bytes of weights")
+    if num_layers == 1:  # limited by its weights
+        return
     problem = _problem(f"num_layers={_count(num_layers)} takes", num_layers * LAYER_BYTES)
     if problem is not None:
         raise ValueError(problem)
@@ -134,14 +142,14 @@ def format_bytes(number: int) -> str:
 
 
 def shortened(values: Sequence[int]) -> str:
-    """Return a list of numbers, of which equal ones are shown once, as text for an error message."""
+    """Return a list of numbers as text for an error message; equal numbers are written as `[2] * 3`."""
     if len(set(values)) == 1 and len(values) > 1:
         return f"[{_count(values[0])}] * {len(values):,}"
     return f"[{', '.join(map(_count, values[:MAX_SHOWN]))}{', ...' if len(values) > MAX_SHOWN else ''}]"
 
 
 def _count(number: int) -> str:
-    """Return a number as text, in powers of ten if it has many digits."""
+    """Return a number as text; as a power of ten if it has more than 15 digits."""
     digits = len(str(number))
     return f"{number:,}" if digits <= 15 else f"about 10^{digits - 1}"
 

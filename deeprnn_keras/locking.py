@@ -21,7 +21,7 @@ _held: dict[Path, DirectoryLock] = {}
 
 
 class DirectoryInUseError(ValueError):
-    """Another process writes to the directory."""
+    """Error for a directory to which another process writes."""
 
 
 class DirectoryLock:

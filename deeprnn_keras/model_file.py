@@ -1,7 +1,7 @@
 """Check of a `.keras` file before Keras reads it.
 
-The HDF5 library, which reads the weights, may crash or never return if they are damaged. They are therefore read in a
-process of its own first. This module imports neither Keras nor TensorFlow.
+The HDF5 library, which reads the weights, may crash or never return if they are damaged. A child process therefore
+reads them first. This module imports neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 EXPECTED = "a .keras file"
-MAX_SPARSE_BYTES = 64 * 2**20  # size of a member or array of which the file may hold only a fraction
+MAX_SPARSE_BYTES = 64 * 2**20  # a larger member or array must not be much larger than its data in the file
 MAX_COMPRESSION = 100
 TIMEOUT = 60.0  # seconds, plus one for each 10 MB
-MEMORY = 2 * 2**30  # bytes of address space of the process that reads the weights, plus twice the size of the file
+MEMORY = 2 * 2**30  # address space of the child process in bytes, in addition to twice the size of the file
 
 
 def model_file(name: str, path: PathLike) -> Path:
@@ -63,7 +63,7 @@ def read_model_config(path: Path) -> tuple[Config, int]:
         config = parse_json(archive.read(CONFIG).decode("utf-8"))
         damaged = archive.testzip()
         if damaged is not None:
-            raise ValueError(f"{damaged} has another checksum")
+            raise ValueError(f"{damaged} does not match its checksum")
         _check_weights(path)
         return config, archive.getinfo(WEIGHTS).file_size
 
@@ -76,7 +76,10 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         raise ValueError(f"{CONFIG} is larger than {MAX_JSON_BYTES:,} bytes")
     for member in archive.infolist():
         if member.file_size > max(MAX_SPARSE_BYTES, MAX_COMPRESSION * member.compress_size):
-            raise ValueError(f"{member.filename} expands from {member.compress_size:,} to {member.file_size:,} bytes")
+            raise ValueError(
+                f"{member.filename} expands from {member.compress_size:,} to {member.file_size:,} bytes; at most "
+                f"{MAX_COMPRESSION} times as many are supported"
+            )
         if ".." in PurePosixPath(member.filename).parts or PurePosixPath(member.filename).is_absolute():
             raise ValueError(f"{member.filename!r} is not a path within the file")
 
@@ -117,7 +120,7 @@ def _read_group(group: h5py.Group) -> None:
         dict(group.attrs)
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{name!r} is a link to another place")
+                raise ValueError(f"{name!r} is a link, which is not supported")
             node = group[name]
             if isinstance(node, h5py.Group):
                 pending.append(node)

@@ -52,7 +52,7 @@ def columns(unit: str) -> list[ProgressColumn]:
 
 @contextmanager
 def shown(console: Console, description: str, unit: str) -> Iterator[None]:
-    """Show a bar while the block runs, fed by `report`; within another bar nothing is added.
+    """Show a bar, which `report` updates, while the block runs. If a bar is already shown, no other one is added.
 
     Args:
         console: Console for the bar, which is removed at the end. Nothing is shown if it is not a terminal.

@@ -1,4 +1,4 @@
-"""Reading of files that may be damaged or crafted: every reader reports damage as one exception type, with the path."""
+"""Readers of files that may be damaged or crafted. They report damage by one exception that names the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ READING_ERRORS = (
     LookupError,
     MemoryError,
     OSError,
-    RuntimeError,  # of zipfile for encrypted members
+    RuntimeError,  # raised by zipfile for encrypted members
     TypeError,
     ValueError,
     lzma.LZMAError,
@@ -43,7 +43,7 @@ RecordType = TypeVar("RecordType")
 
 
 class DamagedFileError(ValueError):
-    """A file is damaged, or its content is not what its reader supports.
+    """Error for a file that is damaged, or whose content its reader does not support.
 
     The message is "path: what is wrong". Readers raise it before they modify any object.
     """
@@ -77,7 +77,7 @@ def require_regular_file(path: PathLike) -> Path:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        DamagedFileError: If it is a directory, a pipe, or a device; the latter two may never end.
+        DamagedFileError: If it is a directory, a pipe, or a device; reading the latter two might never end.
     """
     path = Path(path)
     if not stat.S_ISREG(path.stat().st_mode):
@@ -185,7 +185,7 @@ def build_dataclass(
     """Build a dataclass from JSON values, checked against the annotations of its fields.
 
     Args:
-        dataclass_type: The dataclass. Annotations that include functions are supported: JSON has none.
+        dataclass_type: The dataclass. Function types in annotations are ignored, because JSON has no functions.
         values: Its fields as JSON values; lists become tuples where the annotation says so.
         converted: Fields that are not JSON values; they are passed unchecked.
 

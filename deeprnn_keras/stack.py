@@ -1,4 +1,4 @@
-"""Widths and weight counts of a deep RNN, computed from its arguments without building it or importing Keras."""
+"""Widths and parameter counts of a deep RNN, computed from its arguments without building it or importing Keras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import parse_cell
 
 CONNECTIONS = ("stack", "residual", "skip")
-MAX_LAYERS = 10_000  # a deeper stack takes minutes to build
 
 
 def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> list[int]:
@@ -30,13 +29,10 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
     [8, 8, 8]
     """
     num_layers = checks.positive_int_or_none("num_layers", num_layers)
-    if num_layers is not None:
-        limits.check_num_layers(num_layers)
-        if num_layers > MAX_LAYERS:
-            raise ValueError(f"num_layers must be at most {MAX_LAYERS:,}, got {num_layers:,}")
+    if isinstance(units, (list, tuple)) and not units:
+        raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
+    limits.check_num_layers(num_layers or (len(units) if isinstance(units, (list, tuple)) else 1))
     if isinstance(units, (list, tuple)):
-        if not units:
-            raise ValueError("units must be a positive integer or a list of them, one per layer, got an empty list")
         return [checks.positive_int("units", h) for h in checks.per_layer("units", units, num_layers or len(units))]
     return [checks.positive_int("units", units)] * (num_layers or 1)
 
@@ -117,7 +113,7 @@ def count_params(
 
     Raises:
         ValueError: If `DeepRNN` does not support the arguments, or a cell has no name or no equations. Build the layer
-            to count the weights of such a cell.
+            to count the parameters of such a cell.
 
     >>> from deeprnn_keras import count_params
     >>> count_params(input_dim=200, units=200, num_layers=2)      # Zaremba's small LSTM without embedding and softmax
@@ -140,7 +136,7 @@ def count_params(
 
 
 def count_known_params(input_dim: int, units: Sequence[int], cell: Sequence[CellSpec], **options: Any) -> int:
-    """Return `count_params` of a stack, or 0 if a cell has no equations, so that its weights are not known.
+    """Return `count_params` of a stack, or 0 if a cell has no equations, so that their number is unknown.
 
     Args:
         input_dim: As in `count_params`.
@@ -163,7 +159,7 @@ def count_head_params(
     tied: bool = False,
     head_units: Sequence[int] = (),
 ) -> int:
-    """Return the number of weights of a model outside its recurrent layers: embedding, projection, and head.
+    """Return the number of parameters of a model outside its recurrent layers: embedding, projection, and head.
 
     Args:
         inputs: Number of features d or, with an embedding, of ids.

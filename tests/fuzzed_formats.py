@@ -306,7 +306,7 @@ class FinishedRun(Format):
 
         config = zoo.info("d2l_rnn_2x32")
         recipe = {**asdict(config.recipe), "schedule": None}
-        result = {"model": config.name, "ending": "finished", "recipe": recipe, "weights": config.count_params()}
+        result = {"model": config.name, "ending": "finished", "recipe": recipe, "num_params": config.count_params()}
         result |= {"seed": 0, "updates": 3, "seconds": 2.5, "device": "x", "versions": {"keras": "3"}, "python": "3"}
         (directory / self.file).write_text(json.dumps(result))
         (directory / "run.json").write_text(json.dumps({"model": config.name, "data": None}))

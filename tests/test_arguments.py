@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 from source_files import SUBMODULES
 
-from deeprnn_keras import LSTM, DeepRNN, Equations, LanguageModel, Recipe, checks, data, optimizers, training, zoo
+from deeprnn_keras import (
+    LSTM,
+    DeepRNN,
+    Equations,
+    LanguageModel,
+    Recipe,
+    checks,
+    data,
+    limits,
+    optimizers,
+    training,
+    zoo,
+)
 from deeprnn_keras.tuning import HyperDeepRNN
 
 STREAM = np.arange(40) % 2
@@ -246,10 +258,16 @@ def test_schedules_have_a_factor(make, schedule):
     ],
     ids=["DeepRNN", "LanguageModel", "zoo"],
 )
-@pytest.mark.parametrize("number", [10_001, 10**30])
+@pytest.mark.parametrize("number", [10_001, 10**17, 10**30])
 def test_number_of_layers_is_limited(make, number):
-    with pytest.raises(ValueError, match="num_layers must be "):
-        make(number)
+    limits.set_memory_limit("1G")
+    try:
+        with pytest.raises(
+            ValueError, match=r"num_layers(=.* takes .*, more than the limit| must be .* below 2\*\*63)"
+        ):
+            make(number)
+    finally:
+        limits.set_memory_limit(None)
 
 
 @pytest.mark.parametrize(("name", "check"), [("size", checks.positive_int), ("seed", checks.seed)])

@@ -94,6 +94,23 @@ def test_arrays_have_rows(name):
         ArrayDataset(**arguments)
 
 
+@pytest.mark.parametrize("invalid", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", ["x", "y", "sample_weight"])
+def test_arrays_are_finite(name, dtype, invalid):
+    arguments = {"x": np.zeros((4, 2), dtype), "y": np.zeros((4, 3), dtype), "sample_weight": np.ones(4, dtype)}
+    arguments[name][2] = invalid
+    with pytest.raises(
+        ValueError, match=rf"{name} must be finite numbers, but \d are not: the first is {invalid} at row 2"
+    ):
+        ArrayDataset(**arguments)
+
+
+def test_structures_of_arrays_are_finite():
+    with pytest.raises(ValueError, match="x must be finite numbers, but 1 are not: the first is nan at row 1"):
+        ArrayDataset({"ids": np.arange(3), "features": np.array([0.0, np.nan, 1.0])}, np.zeros(3))
+
+
 def test_sample_weights_require_targets():
     with pytest.raises(ValueError, match="sample_weight requires y"):
         ArrayDataset(np.zeros((4, 2)), sample_weight=np.ones(4))

@@ -98,8 +98,18 @@ def test_recorded_results_are_those_of_the_model(monkeypatch):
         ),
         (
             ["generate", "kjv_lstm_2x256"],
-            "language models require --prompt TEXT and do not support --output and --notes, got no options",
+            "language models require --prompt, got no options",
         ),
+        (
+            ["generate", "kjv_lstm_2x256", "--prompt", "a", "--notes", "3", "--output", "a.mid", "--data", "a.txt"],
+            "language models do not support --notes, --output, --data; leave out --notes, --output, --data",
+        ),
+        (["generate", "bach_lstm_2x256", "--seed", "1"], "opening of a test piece, require --output, got --seed"),
+        (
+            ["generate", "bach_lstm_2x256", "--output", "a.mid", "--prompt", "a", "--skip-unknown"],
+            "opening of a test piece, do not support --prompt, --skip-unknown; leave out --prompt, --skip-unknown",
+        ),
+        (["evaluate", "digits_gru_2x64", "--skip-unknown"], "'classification' does not support --skip-unknown"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -69,7 +69,7 @@ def test_options_are_applied(trained):
     directory, output = trained
     result = json.loads((directory / "result.json").read_text())
     symbols = len(set(TEXT))
-    assert result["weights"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
+    assert result["num_params"] == 64 * symbols + 4 * 8 * (64 + 8 + 1) + 9 * symbols
     assert (result["recipe"]["batch_size"], result["recipe"]["bptt"], result["recipe"]["epochs"]) == (4, 8, 1)
     assert f"{len(TEXT):,} characters, vocabulary of {symbols}" in output
 

@@ -42,7 +42,7 @@ def test_search_from_the_first_trial_to_the_preset(base_options, tmp_path, monke
         assert part in result.stdout
     records = read_trials(directory / "search", "val_loss")
     assert len(records) == 2 and all(record.complete for record in records)
-    assert all(abs(record.metrics["weights"] - 2000) <= 60 for record in records)
+    assert all(abs(record.metrics["num_params"] - 2000) <= 60 for record in records)
     assert all(len(record.seeds) == 2 for record in records)
     model = zoo.create_model(directory / "preset")
     assert abs(model.count_params() - 2000) <= 60 and model.generate("in ", length=5).startswith("in ")
@@ -112,7 +112,7 @@ def test_interrupted_retraining_is_resumed(base_options, monkeypatch, tmp_path):
     assert resumed.exit_code == 0, resumed.output
     about = json.loads((tmp_path / "mine" / "best" / "result.json").read_text())
     assert about["ending"] == "finished" and about["resumed_at_update"] > 0
-    assert zoo.create_model(tmp_path / "mine" / "preset").count_params() == about["weights"]
+    assert zoo.create_model(tmp_path / "mine" / "preset").count_params() == about["num_params"]
 
 
 @pytest.mark.parametrize(

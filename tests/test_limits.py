@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, limits, zoo
 from deeprnn_keras.cli import main
+from deeprnn_keras.stack import layer_units
 
 HUGE = 10**18
 
@@ -64,6 +65,20 @@ def test_limit_can_be_changed(change, monkeypatch):
     assert limits.memory_limit() == 1024
     with pytest.raises(ValueError, match=r"units=\[20\] has 1,920 parameters, which take 7.7 KB, more than .* 1.0 KB"):
         DeepRNN(20).build((None, None, 3))
+
+
+@pytest.mark.parametrize("sizes", [{"units": 2, "num_layers": 10_001}, {"units": [2] * 10_001}], ids=list)
+def test_limit_of_the_number_of_layers_can_be_raised(sizes):
+    limits.set_memory_limit("1G")
+    with pytest.raises(ValueError, match=rf"num_layers=10,001 takes 2.0 GB, more than .*{limits.VARIABLE}"):
+        layer_units(**sizes)
+    limits.set_memory_limit("4G")
+    assert layer_units(**sizes) == [2] * 10_001
+
+
+def test_file_has_weights_for_every_layer():
+    with limits.limited_by_file(50), pytest.raises(ValueError, match="num_layers=51 has more layers than the file has"):
+        layer_units(2, 51)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,19 @@
-"""Packaging: installed files, names of the stubs, lazy imports, and the zoo in a wheel."""
+"""Packaging: installed files, names of the stubs, lazy imports, build of the native library, and the zoo in a wheel."""
 
 import importlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from source_files import MODULES, ROOT, STUBS, module_name
+
+import setup as build
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -60,16 +66,118 @@ def test_unknown_public_name_is_an_attribute_error():
         package.SeriesSplit  # noqa: B018
 
 
-@pytest.mark.slow
-def test_wheel_contains_the_zoo_and_works_outside_the_checkout(tmp_path):
-    source = tmp_path / "source"  # a copy, because a later build would read the directories that a build creates
+def fake_compiler(directory, monkeypatch, *lines):
+    """Set CC to a shell script of these lines, which logs its arguments, and return the log."""
+    calls, script = directory / "calls", directory / "compiler"
+    script.write_text("\n".join(["#!/bin/sh", f'echo "$@" >> {calls}', *lines]))
+    script.chmod(0o755)
+    monkeypatch.setenv("CC", str(script))
+    return calls
+
+
+SOURCES = [Path(f"{name}.c") for name in ("dispatch", "kernels", "pool")]
+
+
+@pytest.mark.parametrize("machine, names", [("x86_64", ["avx512", "avx2", "portable"]), ("aarch64", ["portable"])])
+def test_kernels_are_compiled_once_for_each_instruction_set(machine, names, tmp_path, monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-ffast-math")
+    calls = fake_compiler(tmp_path, monkeypatch, f'[ "$2" = -dM ] && echo "#define __{machine}__ 1"; exit 0')
+    build.build_library(SOURCES, tmp_path / "objects", tmp_path / "libdeeprnn.so")
+    commands = [line.split() for line in calls.read_text().splitlines() if " -c " in line]
+    kernels = {flag.removeprefix("-DISA="): line for line in commands for flag in line if flag.startswith("-DISA=")}
+    assert sorted(kernels) == sorted(names)
+    assert all(("-mavx512f" in line) == (name == "avx512") for name, line in kernels.items())
+    assert len(commands) == len(names) + 2
+    macros = {flag for line in commands for flag in line if flag.startswith("-DHAVE_")}
+    assert macros == {f"-DHAVE_{name.upper()}" for name in names if name != "portable"}
+    for line in commands:
+        assert line.index("-ffast-math") < line.index("-fno-fast-math"), line
+        assert not any(flag.startswith("-march") for flag in line), line
+    assert " -shared " in calls.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("exit 0", None),
+        (
+            "echo 'In function f:' >&2; echo 'f.c:3: error: no g' >&2; exit 1",
+            r"the C compiler failed .*: f.c:3: error: no g$",
+        ),
+        (
+            "case $* in *-shared*) echo 'ld: no g' >&2; echo 'collect2: error: 1' >&2; exit 1;; esac",
+            "linking .*: ld: no g$",
+        ),
+        ("exit 3", "exit status 3$"),
+    ],
+)
+def test_reason_is_the_first_error_of_the_compiler(line, reason, tmp_path, monkeypatch):
+    fake_compiler(tmp_path, monkeypatch, line)
+    with pytest.raises(build.NotBuiltError, match=reason) if reason else nullcontext():
+        build.build_library(SOURCES, tmp_path / "objects", tmp_path / "libdeeprnn.so")
+
+
+@pytest.mark.parametrize(
+    "variable, value, reason",
+    [("CC", "/nowhere/cc -O1", "/nowhere/cc: command not found"), ("PATH", "/nowhere", "cc: command not found")],
+)
+def test_missing_compiler_is_the_reason(variable, value, reason, tmp_path, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(build.NotBuiltError, match=rf"^no C compiler was found at installation \({reason}\)$"):
+        build.compiler()
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Copy what a build needs, because a later build would read the directories that a build creates."""
     for directory in ("deeprnn_keras", "zoo"):
-        shutil.copytree(ROOT / directory, source / directory, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, source)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
-    subprocess.run(build, check=True, capture_output=True, cwd=tmp_path)
-    (wheel,) = tmp_path.glob("*.whl")
+        ignored = shutil.ignore_patterns("__pycache__", "libdeeprnn.so", build.REASON)
+        shutil.copytree(ROOT / directory, tmp_path / "source" / directory, ignore=ignored)
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, tmp_path / "source")
+    return tmp_path / "source"
+
+
+def build_distribution(source, *options):
+    """Build into the directory above the sources and return the wheel."""
+    command = [sys.executable, "-m", "build", *options, "--no-isolation", "--outdir", str(source.parent), str(source)]
+    subprocess.run(command, check=True, capture_output=True, cwd=source.parent)
+    (wheel,) = source.parent.glob("*.whl")
+    return wheel
+
+
+def native_files(wheel):
+    with zipfile.ZipFile(wheel) as files:
+        return {Path(name).name: name for name in files.namelist() if Path(name).parts[1:3] == ("kernels", "native")}
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_wheel_contains_the_reason_and_the_sdist_the_sources(source, monkeypatch):
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    wheel = build_distribution(source)  # the sdist, and the wheel from it
+    assert wheel.name.endswith("-py3-none-any.whl")
+    files = native_files(wheel)
+    assert "libdeeprnn.so" not in files and not any(name.endswith((".c", ".h")) for name in files)
+    with zipfile.ZipFile(wheel) as archive:
+        assert b"no C compiler was found at installation (/nowhere/cc" in archive.read(files[build.REASON])
+    (sdist,) = source.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / build.SOURCES).iterdir()}
+    assert {"setup.py", *sources} <= names
+
+
+@pytest.mark.slow
+def test_wheel_contains_the_zoo_and_the_native_library_and_works_outside_the_checkout(source, tmp_path):
+    wheel = build_distribution(source, "--wheel")
+    try:
+        build.compiler()
+    except build.NotBuiltError:
+        assert wheel.name.endswith("-py3-none-any.whl") and build.REASON in native_files(wheel)
+    else:
+        assert "-py3-none-" in wheel.name and not wheel.name.endswith("-any.whl")
+        assert "libdeeprnn.so" in native_files(wheel) and build.REASON not in native_files(wheel)
     site = tmp_path / "site"
     shutil.unpack_archive(wheel, site, "zip")
     code = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import deeprnn_keras
-from deeprnn_keras import TextCorpus, king_james, zoo
+from deeprnn_keras import ArrayDataset, Resume, TextCorpus, king_james, zoo
 from deeprnn_keras.data import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,6 +102,23 @@ def test_resume_example_resumes(monkeypatch, tmp_path):
         names = {}
         exec(small, names)
         assert names["resume"].resumed_at == runs * 2 * len(names["train"])
+
+
+@pytest.mark.usefixtures("eager")
+def test_callback_state_example_restores_the_phase(tmp_path):
+    """The first run ends its epoch in the main phase; the second has nothing to train, and restores the phase."""
+    names, phases = {}, []
+    exec(example_of("docs/training.md", "class Phases"), names)
+    for _ in range(2):
+        data = ArrayDataset(np.zeros((4, 2)), np.zeros(4), batch_size=2, seed=0)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        callback = names["Phases"]()
+        resume = Resume(tmp_path, data, [callback])
+        phases.append(callback.phase)
+        model.fit(data, epochs=1, callbacks=[resume], shuffle=False, verbose=0)
+        phases.append(callback.phase)
+    assert phases == ["warm-up", "main"] * 2 and resume.resumed_at == 2
 
 
 @pytest.mark.slow

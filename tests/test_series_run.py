@@ -49,7 +49,7 @@ def test_finished_run_learns_and_saves_its_files(small_data, tmp_path):
     assert run.ending == "finished" and run.score["accuracy"] > 0.8
     assert {path.name for path in run.directory.glob("[!.]*")} == {"model.keras", "history.csv", "result.json"}
     result = json.loads((run.directory / "result.json").read_text())
-    assert result["score"] == run.score and result["updates"] % 15 == 0 and result["weights"] == model.count_params()
+    assert result["score"] == run.score and result["updates"] % 15 == 0 and result["num_params"] == model.count_params()
     loaded = keras.models.load_model(run.model_path)
     np.testing.assert_array_equal(
         loaded.predict_labels(small_data.test.series), model.predict_labels(small_data.test.series)

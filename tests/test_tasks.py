@@ -1,6 +1,7 @@
 """Task families: the inherited training run, and the registry."""
 
 import csv
+import inspect
 import json
 import warnings
 from importlib.metadata import EntryPoint
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from deeprnn_keras import Recipe, tasks, zoo
+from deeprnn_keras import Recipe, SequenceModel, data, tasks, zoo
 from deeprnn_keras.tasks import registry
 from deeprnn_keras.training.callbacks import EpochHistory
 
@@ -85,6 +86,50 @@ def test_quick_run_is_not_supported_by_default(tmp_path):
     with pytest.raises(ValueError, match="task family 'sums' does not support quick and updates"):
         train(tmp_path / "run", quick=True)
     assert not (tmp_path / "run").exists()
+
+
+def flags_of_methods():
+    """Yield (family, method, flag) of all methods with arguments whose annotation is bool."""
+    for family in [Sums(), *(tasks.families()[name] for name in tasks.families().names())]:
+        for method in ("train", "plan", "evaluate", "evaluate_data"):
+            for parameter in inspect.signature(getattr(family, method)).parameters.values():
+                if parameter.annotation == "bool":
+                    yield family, method, parameter.name
+
+
+@pytest.mark.parametrize("value", ["False", 0, 1, [], None], ids=repr)
+@pytest.mark.parametrize(
+    ("family", "method", "flag"), flags_of_methods(), ids=lambda value: getattr(value, "name", value)
+)
+def test_flags_of_methods_are_bools(family, method, flag, value):
+    """Flags are checked before the other arguments are used, which can therefore be missing."""
+    function = getattr(family, method)
+    required = [
+        None
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD
+    ]
+    seed = {"seed": 0} if method == "plan" else {}
+    with pytest.raises(ValueError, match=f"^{flag} must be True or False, got "):
+        function(*required, **seed, **{flag: value})
+
+
+@pytest.mark.parametrize("family", [Sums(), tasks.SequenceFamily()], ids=["arrays", "series"])
+def test_shuffle_is_a_bool(family):
+    model = SequenceModel(2, 2, units=2)
+    part = (
+        data.LabeledSeries([np.zeros((3, 2))], np.array([0]))
+        if hasattr(family, "kinds")
+        else Sums().load_data(None).train
+    )
+    with pytest.raises(ValueError, match=r"^shuffle must be True or False, got 1"):
+        family.batches(model, part, 5, shuffle=1)
+
+
+@pytest.mark.parametrize("updates", [0, 1.5, True, "3"], ids=repr)
+def test_updates_is_a_positive_integer(updates, tmp_path):
+    with pytest.raises(ValueError, match=r"^updates must be a positive integer, got "):
+        train(tmp_path / "run", updates=updates)
 
 
 # === Registry ===

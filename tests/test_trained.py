@@ -24,7 +24,7 @@ def run_directory(directory, config, **changes):
     directory.mkdir()
     model.save(directory / "model.keras")
     recipe = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
-    result = {"model": config.name, "weights": config.count_params(), "ending": "finished", "recipe": recipe}
+    result = {"model": config.name, "num_params": config.count_params(), "ending": "finished", "recipe": recipe}
     result |= {"quick": False, "seed": 3, "seconds": 90, "updates": 40, "device": "2 cores", "python": "3.11"}
     result |= {"versions": {"keras": "3.15"}}
     (directory / "result.json").write_text(json.dumps({**result, **changes}))
@@ -135,7 +135,7 @@ def test_damaged_record_is_rejected(published):
     [
         ({"ending": "interrupted"}, "ended as 'interrupted'"),
         ({"quick": True}, "shortened by --quick"),
-        ({"weights": 3}, "it differs in architecture"),
+        ({"num_params": 3}, "it differs in architecture"),
         ({"recipe": {}}, "it differs in optimizer, learning_rate"),
         ({"model": "small_texts"}, "unknown model 'small_texts'; did you mean 'small_text'"),
     ],

@@ -107,7 +107,7 @@ def test_result_is_consistent(finished):
     got, held_out = result(run), CORPUS.split().validation
     assert (got["ending"], got["text"], got["characters"]) == ("finished", "words.txt", len(CORPUS))
     assert (got["seed"], got["quick"], got["updates"]) == (4, False, int(history(run)[-1]["update"]))
-    assert got["weights"] == load_language_model(run.directory).count_params()
+    assert got["num_params"] == load_language_model(run.directory).count_params()
     assert got["recipe"]["learning_rate"] == 0.01 and "1000" in got["recipe"]["schedule"]
     assert got["validation"]["characters"] == sum(len(piece) - 1 for piece in held_out)
     nats = load_language_model(run.model_path).score(held_out).cross_entropy

@@ -186,7 +186,7 @@ figure.savefig(os.environ.get("TUTORIAL_FIGURE", "l_and_h.png"), dpi=120)
 
 # %%
 for name in zoo.list_models():
-    print(f"{name:16} {zoo.count_params(name):>11,} weights  {zoo.info(name).paper}")
+    print(f"{name:16} {zoo.count_params(name):>11,} parameters  {zoo.info(name).paper}")
 
 # %% [markdown]
 # On the command line, `deeprnn train kjv_lstm_2x256` trains a model of this kind with its complete recipe.

@@ -98,12 +98,12 @@ for name, options in variants.items() if FULL else [*variants.items()][-1:]:
     batches = model.dataset(data.train.series[:COUNT], data.train.targets[:COUNT], recipe.batch_size, seed=0)
     model.fit(batches, epochs=recipe.epochs, callbacks=recipe.callbacks(), shuffle=False, verbose=0)
     accuracy = np.mean(model.predict_labels(data.test.series[:COUNT]) == data.test.targets[:COUNT])
-    print(f"{name:28}{model.count_params():>8,} weights, accuracy {accuracy:.1%}")
+    print(f"{name:28}{model.count_params():>8,} parameters, accuracy {accuracy:.1%}")
 
 # %% [markdown]
 # One run, seed 0, 25 epochs, 32 units:
 #
-# | | weights | accuracy |
+# | | parameters | accuracy |
 # |---|---|---|
 # | one layer, unidirectional | 4,713 | 95.4% |
 # | two layers, unidirectional | 11,049 | 97.0% |

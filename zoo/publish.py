@@ -71,7 +71,7 @@ class FinishedRun:
         model: Name of the entry.
         ending: "finished", "interrupted", or "not finite".
         recipe: Fields of the recipe.
-        weights: Number of weights.
+        num_params: Number of parameters.
         seed: Random seed.
         updates: Number of updates.
         seconds: Duration.
@@ -84,7 +84,7 @@ class FinishedRun:
     model: str
     ending: str
     recipe: Config
-    weights: int
+    num_params: int
     seed: int
     updates: int
     seconds: float
@@ -128,7 +128,7 @@ def _check_unmodified(result: FinishedRun, config: Configuration, settings: Conf
     files = [str(settings[name]) for name in ("data", "valid", "test") if settings.get(name)]
     if config.family.data_included(config) and files:
         differences.append(f"data ({', '.join(files)})")
-    if result.weights != config.count_params():
+    if result.num_params != config.count_params():
         differences.append("architecture")
     if result.quick or differences:
         reason = "it was shortened by --quick" if result.quick else f"it differs in {', '.join(differences)}"

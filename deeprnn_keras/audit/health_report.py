@@ -83,9 +83,9 @@ class HealthReport:
     Attributes:
         layers: Descriptions of the layers, from the lowest up.
         connection: Connections between the layers.
-        hidden_norms: (L, lags): norms of the gradient of the last step's loss with respect to H, `lag` steps before
-            the last step; defined in `gradient_health`.
-        state_norms: (L, lags): the same with respect to all states of a layer together.
+        hidden_norms: Array (L, lags) of the norms of the gradient of the last step's loss with respect to H at `lag`
+            steps before the last one; defined in `gradient_health`.
+        state_norms: Array (L, lags) of the norms with respect to all states of a layer together.
         max_abs_hidden: Largest |H| of each layer.
         saturation: {gate: fraction of its values that are saturated} of each layer.
         dead_fraction: Fraction of units of each layer that are 0 in every row and at every step.
@@ -187,9 +187,8 @@ class HealthReport:
         self._plot_norms(left, _layer_colormap(pyplot))
         self._plot_fractions(right)
         for axes, columns in ((left, 5), (right, 2)):
-            if axes.get_legend_handles_labels()[
-                1
-            ]:  # below the label of the axis, at the same distance for every height
+            _, labels = axes.get_legend_handles_labels()
+            if labels:  # the legend is below the label of the axis; its distance does not depend on the height
                 position = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.6 / height)}
                 axes.legend(ncols=columns, frameon=False, fontsize=8, **position)
         set_title(figure, f"Gradient health: {self.verdict}")
@@ -249,7 +248,7 @@ class HealthReport:
         else:
             axes.set_yscale("log")
             axes.set_ylim(LOWEST_PLOTTED, 1)
-            note(axes, "no finite gradient other than 0")
+            note(axes, "all gradients are 0 or not finite")
 
     def _plot_fractions(self, axes: Axes) -> None:
         position, centers = 0.0, []

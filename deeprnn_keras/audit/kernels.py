@@ -6,12 +6,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from deeprnn_keras import _compat
 from deeprnn_keras._types import CellSpec
 from deeprnn_keras.audit.find_layers import recurrent_layers
 from deeprnn_keras.audit.kernel_report import ON_CPU, KernelReport, KernelRow
 from deeprnn_keras.audit.planned_kernels import planned_rows
 from deeprnn_keras.kernels import implementations
-from deeprnn_keras.kernels.selection import TENSORFLOW_ONLY, Choice, Machine
+from deeprnn_keras.kernels.contract import Machine
+from deeprnn_keras.kernels.selection import TENSORFLOW_ONLY, Choice
 
 if TYPE_CHECKING:
     import keras
@@ -59,7 +61,8 @@ def explain_kernels(model: keras.layers.Layer | HasRecurrences) -> KernelReport:
     "reset_after=False: cuDNN's GRU applies the reset gate after the product"
     """
     if _is_layer(model):
-        return KernelReport(_row(path, layer) for path, layer in recurrent_layers(model))
+        with_remat = _layers_with_remat(model)
+        return KernelReport(_row(path, layer, id(layer) in with_remat) for path, layer in recurrent_layers(model))
     if hasattr(model, "recurrences"):
         return KernelReport(planned_rows(model.recurrences()), ON_CPU)
     raise ValueError(f"model must be a Keras model or layer, or zoo.info(name), got {model!r}")
@@ -70,13 +73,30 @@ def _is_layer(model: object) -> bool:
     return keras is not None and isinstance(model, keras.layers.Layer)
 
 
-def _row(path: str, layer: keras.layers.RNN) -> KernelRow:
+def _layers_with_remat(model: keras.layers.Layer) -> set[int]:
+    """Return the ids of the layers inside a `DeepRNN` with `remat=True`."""
+    from deeprnn_keras.layers import DeepRNN
+
+    stacks = [layer for layer in _compat.flatten_layers(model) if isinstance(layer, DeepRNN)]
+    return {id(layer) for stack in stacks if stack.remat for layer in stack.recurrent_layers}
+
+
+def _row(path: str, layer: keras.layers.RNN, remat: bool) -> KernelRow:
     from deeprnn_keras.kernels.machine import this_machine
 
     machine = this_machine()
     here, gpu = _choice(layer, machine), _choice(layer, replace(machine, gpu=True))
     type_name = _type_name(layer)
-    return KernelRow(path, type_name, here.implementation, tuple(here.reasons), gpu.implementation, tuple(gpu.reasons))
+    return KernelRow(
+        path, type_name, here.implementation, _reasons(here, remat), gpu.implementation, _reasons(gpu, remat)
+    )
+
+
+def _reasons(choice: Choice, remat: bool) -> tuple[str, ...]:
+    from deeprnn_keras.layers.rematerialization import ignored_remat_reason
+
+    ignored = ignored_remat_reason(choice.implementation) if remat and choice.implementation != "error" else None
+    return tuple(choice.reasons) if ignored is None else (*choice.reasons, ignored)
 
 
 def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:

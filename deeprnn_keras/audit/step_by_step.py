@@ -149,7 +149,7 @@ class StepByStep:
         for step, step_offsets in enumerate(zip(*map(tf.unstack, offsets), strict=True)):
             new_output, new_states = layer.cell.call(inputs[step], states)
             new_states = list(new_states) if isinstance(new_states, (list, tuple)) else [new_states]
-            is_state = new_output is new_states[0]  # otherwise the offset affects the output only from the next step on
+            is_state = new_output is new_states[0]  # if not, the offset affects the outputs of later steps only
             new_states = [self._update(step, new, old) for new, old in zip(new_states, states, strict=True)]
             states = [state + offset for state, offset in zip(new_states, step_offsets, strict=True)]
             output = self._update(step, states[0] if is_state else new_output, output)
@@ -158,7 +158,7 @@ class StepByStep:
         return layer_pass
 
     def _update(self, step: int, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new`, with the rows in which the step is masked taken from `old`."""
+        """Return `new`, except in the rows where the step is masked, which keep their value in `old`."""
         import tensorflow as tf
 
         new = tf.cast(new, old.dtype)
@@ -181,7 +181,7 @@ def replaced_call(stack: DeepRNN, function: Callable[..., Any]) -> Iterator[None
 
 @contextmanager
 def restored_variables(model: keras.Model) -> Iterator[None]:
-    """Restore, after the block, variables that a forward pass may change: carried states, seeds, and metrics."""
+    """Restore variables that a forward pass may change (carried states, seeds, and metrics) at the end of the block."""
     variables = [*model.non_trainable_variables, *(v for metric in model.metrics for v in metric.variables)]
     values = [variable.numpy().copy() for variable in variables]
     try:

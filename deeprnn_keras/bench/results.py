@@ -21,10 +21,27 @@ CaseFigures: TypeAlias = "dict[str, Figures]"
 """Figures of each implementation by name."""
 
 
+class Options(TypedDict, total=False):
+    """Options of `deeprnn bench kernels`; those that were not passed are absent."""
+
+    sizes: list[str]
+    cells: list[str]
+    modes: list[str]
+    implementations: list[str]
+    rounds: int
+    seconds: float
+    seed: int
+    quick: bool
+    no_memory: bool
+    no_epoch: bool
+    epoch_updates: int
+
+
 class Results(TypedDict):
     """Content of the file.
 
     Attributes:
+        options: Options that the measurement was started with.
         about: Device, versions, settings, and date.
         cases: Figures of each case by key.
         memory: Figures of the memory measurement.
@@ -32,6 +49,7 @@ class Results(TypedDict):
         notes: Remarks for the report.
     """
 
+    options: Options
     about: Config
     cases: dict[str, CaseFigures]
     memory: CaseFigures
@@ -53,13 +71,14 @@ def run_metadata(settings: Settings, environment: Config) -> Config:
     return {**environment, **recorded, "date": date.today().isoformat()}
 
 
-def new_results(about: Config) -> Results:
+def new_results(about: Config, options: Options | None = None) -> Results:
     """Return results without measurements.
 
     Args:
         about: Metadata of the run.
+        options: Options of the command, or None if it was not used.
     """
-    return {"about": about, "cases": {}, "memory": {}, "epoch": {}, "notes": []}
+    return {"options": options or {}, "about": about, "cases": {}, "memory": {}, "epoch": {}, "notes": []}
 
 
 def load_results(directory: PathLike) -> Results | None:

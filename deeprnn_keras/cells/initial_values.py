@@ -53,7 +53,7 @@ def map_weights(
         default = DEFAULT_DIAGONAL_INITIALIZER if is_diagonal else DEFAULT_INITIALIZERS[named_map.role]
         initializer = initializers[named_map.role] or keras.initializers.get(default)
         if isinstance(initializer, CellAware):
-            initializer = initializer.for_cell("rnn")  # called for one block at a time, and "rnn" has one block
+            initializer = initializer.for_cell("rnn")  # it is called once for each block, and "rnn" has a single block
         initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
         weights[named_map.name] = WeightDescription(named_map.shape, initial_value, named_map.role)
     return weights

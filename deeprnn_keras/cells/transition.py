@@ -31,10 +31,15 @@ class DeepTransitionCell(RecurrentCell):
     recurrent product (Cho et al. 2014). With depth=1, the cell equals Keras' `SimpleRNNCell`,
     `GRUCell(reset_after=False)`, or `LSTMCell`.
 
-    Let G be the number of gates (1, 3, or 4), and S = D with shortcuts, else S = 1. The weights are `kernel` [W_1, ...,
-    W_S], (d, S G h); `recurrent_kernel` [U_1, ..., U_S], (h, S G h); `bias`, (S G h,); and, for k = 2, ..., D,
-    `transition_kernel_k` V_k, (h, G h), and without shortcuts `transition_bias_k`, (G h,). In total, these are
-    G h [(d + h) S + h (D - 1) + D] parameters.
+    The weights have these shapes, where G is the number of gates (1, 3, or 4), and S is D with shortcuts and 1 without:
+
+    - `kernel`: [W_1, ..., W_S], (d, S G h).
+    - `recurrent_kernel`: [U_1, ..., U_S], (h, S G h).
+    - `bias`: (S G h,).
+    - `transition_kernel_k`: V_k, (h, G h), for k = 2, ..., D.
+    - `transition_bias_k`: b_k, (G h,), for k = 2, ..., D, only without shortcuts.
+
+    The number of parameters is G h [(d + h) S + h (D - 1) + D].
 
     By default, the W_k are initialized with "glorot_uniform", and the U_k and V_k with "orthogonal", each gate
     separately, so that every stage preserves the norm of its input. The biases of the forget gates of LSTM stages are

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from deeprnn_keras.cli.option_types import format_start
 from deeprnn_keras.cli.output_directory import unused_directory
 
 if TYPE_CHECKING:
+    from deeprnn_keras.bench.results import Options, Results
     from deeprnn_keras.bench.settings import Settings
 
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
@@ -49,7 +51,7 @@ def bench() -> None:
     type=float,
     help="Duration of each measurement in seconds; at least 3 steps are run.  [default: 0.6]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for weights and data.")
+@click.option("--seed", type=int, help="Random seed for weights and data.  [default: 0]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -63,11 +65,11 @@ def bench() -> None:
 )
 @click.option("--no-memory", is_flag=True, help="Skip the memory measurement.")
 @click.option("--no-epoch", is_flag=True, help="Skip the measurement of training epochs on the King James Bible.")
+@click.option("--epoch-updates", type=int, help="Maximum number of updates measured per epoch.  [default: 300]")
 @click.option(
-    "--epoch-updates", type=int, default=300, show_default=True, help="Maximum number of updates measured per epoch."
+    "--resume", is_flag=True, help="Resume the interrupted measurement in --output with its original options."
 )
-@click.option("--resume", is_flag=True, help="Resume the interrupted measurement in --output.")
-def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> None:
+def kernels(output: Path | None, resume: bool, **options: Any) -> None:
     """Compare Keras, PyTorch, and deeprnn-keras layers on the CPU.
 
     --sizes, --cell, --mode, and --impl accept comma-separated values. By default, a standard grid of sizes, cells, and
@@ -84,15 +86,17 @@ def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> Non
     from deeprnn_keras.cli.exit_codes import INTERRUPTED
 
     console = Console()
-    settings, notes = _settings(seed=seed, **choices)
-    notes += load_notes()
+    passed: dict[str, Any] = {name: _to_json(value) for name, value in options.items() if not _is_default(value)}
     directory = _output_directory(output, resume)
+    existing = load_results(directory) if resume else None
+    started_with = passed if existing is None else _stored_options(directory, existing, passed)
+    settings, notes = _installed(_settings(**started_with))
+    notes += load_notes()
     for note in notes:
         console.print(note, highlight=False, markup=False)
     with console.status("starting TensorFlow"):
         about = run_metadata(settings, worker_environment())
-    existing = load_results(directory) if resume else None
-    results = resume_results(existing, about) if existing else new_results(about)
+    results = resume_results(existing, about) if existing else new_results(about, cast("Options", passed))
     results["notes"] = list(dict.fromkeys([*results["notes"], *notes]))
     interrupted = False
     try:
@@ -108,45 +112,82 @@ def kernels(seed: int, output: Path | None, resume: bool, **choices: Any) -> Non
     if interrupted:
         message = "Interrupted before the first measurement was completed."
         if has_results:
-            message = f"Interrupted. To continue, repeat the command with --resume --output {directory}"
+            message = f"Interrupted. Resume with: deeprnn bench kernels --resume --output {directory}"
         console.print(message, style="yellow", markup=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
 
 
+def _is_default(value: object) -> bool:
+    """Return True for the value of an option that was not passed."""
+    return value is None or value is False or value == ()
+
+
+def _to_json(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _stored_options(directory: Path, results: Results, passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the measurement to resume was started with.
+
+    Args:
+        directory: Output directory.
+        results: Its results.
+        passed: The options passed together with --resume.
+
+    Raises:
+        DamagedFileError: If a stored option is invalid.
+        ValueError: If an option differs from the one that the measurement was started with.
+    """
+    from deeprnn_keras.bench.results import FILE
+    from deeprnn_keras.reading import damage_reported
+
+    stored: dict[str, Any] = {**results["options"]}
+    with damage_reported(directory / FILE, "the results of a measurement"):
+        _settings(**stored)
+    for name, value in passed.items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"the measurement in {str(directory)!r} was started "
+                f"{format_start(name, stored.get(name), repr(stored.get(name)))}, got {name} = {value!r} with "
+                "--resume; leave the option out, or start a new measurement in another directory"
+            )
+    return stored
+
+
 def _settings(
-    sizes: tuple[str, ...],
-    cells: tuple[str, ...],
-    modes: tuple[str, ...],
-    implementations: tuple[str, ...],
-    rounds: int | None,
-    seconds: float | None,
-    quick: bool,
-    no_memory: bool,
-    no_epoch: bool,
-    epoch_updates: int,
-    seed: int,
-) -> tuple[Settings, list[str]]:
-    """Return the `Settings`, and a note for each implementation whose package is not installed."""
+    sizes: Sequence[str] = (),
+    cells: Sequence[str] = (),
+    modes: Sequence[str] = (),
+    implementations: Sequence[str] = (),
+    quick: bool = False,
+    no_memory: bool = False,
+    no_epoch: bool = False,
+    **numbers: Any,
+) -> Settings:
+    """Return the `Settings` for options of the command; `numbers` are rounds, seconds, seed, and epoch_updates."""
     from deeprnn_keras import zoo
     from deeprnn_keras.bench.case import CELLS, MODES, QUICK_SIZES, SIZES, grid
     from deeprnn_keras.bench.epoch import epoch_config
-    from deeprnn_keras.bench.implementations import COMPARED, missing_packages
+    from deeprnn_keras.bench.implementations import COMPARED
     from deeprnn_keras.bench.settings import LONG_SEQUENCES, Settings
 
     durations = {"rounds": QUICK_ROUNDS, "seconds": QUICK_SECONDS} if quick else {}
-    durations |= {key: value for key, value in (("rounds", rounds), ("seconds", seconds)) if value is not None}
     all_sizes, all_cells = (QUICK_SIZES, ("lstm",)) if quick else (SIZES, CELLS)
-    settings = Settings(
+    return Settings(
         cases=tuple(grid(sizes or all_sizes, cells or all_cells, modes or MODES)),
         implementations=tuple(dict.fromkeys(implementations)) or COMPARED,
         memory=None if no_memory or quick else LONG_SEQUENCES,
         epoch=None if no_epoch or quick else epoch_config(zoo.info("kjv_lstm_2x256")),
-        epoch_updates=epoch_updates,
-        seed=seed,
-        **durations,
+        **{**durations, **numbers},
     )
-    not_installed = missing_packages(settings.implementations)
-    return settings.without(not_installed), [f"{name} is skipped: {reason}" for name, reason in not_installed.items()]
+
+
+def _installed(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return the settings without implementations whose package is not installed, and a note for each of these."""
+    from deeprnn_keras.bench.implementations import missing_packages
+
+    missing = missing_packages(settings.implementations)
+    return settings.without(missing), [f"{name} is skipped: {reason}" for name, reason in missing.items()]
 
 
 def _output_directory(output: Path | None, resume: bool) -> Path:

@@ -21,7 +21,9 @@ OWN: Final = Own.OWN
 Number: TypeAlias = "int | float | str"
 RangeValue: TypeAlias = "Number | list[Number] | tuple[Number, Number] | Own | None"
 VALUES = {int: ("an integer", "integers"), float: ("a number", "numbers"), str: ("a name", "names")}
-FLAGS = {"num_layers": "--layers", "global_clipnorm": "--clipnorm"}  # flags that differ from the names of their values
+# flags that differ from the names of their values
+FLAGS = {"num_layers": "--layers", "global_clipnorm": "--clipnorm"}
+FLAGS |= {"cells": "--cell", "modes": "--mode", "implementations": "--impl"}
 
 
 class RangeOption(click.ParamType):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, Tensor
 from deeprnn_keras.data.batches import Batches, fingerprint, permutation, resolve_seed
+from deeprnn_keras.data.values import check_all
 
 
 class ArrayDataset(Batches):
@@ -29,7 +30,8 @@ class ArrayDataset(Batches):
         steps: Number of batches per epoch of `fit`. None: one pass over the examples.
 
     Raises:
-        ValueError: If there are no examples, or if the arrays have different numbers of rows.
+        ValueError: If there are no examples, if the arrays have different numbers of rows, or if they hold NaN,
+            infinite or complex numbers, dates, or objects.
 
     >>> import numpy as np
     >>> from deeprnn_keras import ArrayDataset
@@ -59,6 +61,8 @@ class ArrayDataset(Batches):
         arrays = tf.nest.map_structure(np.asarray, structure)
         flat = tf.nest.flatten(arrays)
         num_examples = _num_examples(flat)
+        for name, value in (("x", x), ("y", y), ("sample_weight", sample_weight)):
+            _check_finite(name, value)
         tensors = tf.nest.map_structure(tf.constant, arrays)
         seed = resolve_seed(seed) if shuffle else None
 
@@ -83,6 +87,13 @@ def _check_argument(name: str, value: ArrayLike) -> None:
     for array in arrays:
         if array.dtype.kind in "cmMO":
             raise ValueError(f"{name} must hold real numbers or text, got {array.dtype}")
+
+
+def _check_finite(name: str, value: ArrayLike) -> None:
+    """Raise a ValueError if a number is NaN or infinite; the message locates the first."""
+    for array in () if value is None else map(np.asarray, tf.nest.flatten(value)):
+        if array.dtype.kind == "f":
+            check_all(name, "finite numbers", ~np.isfinite(array), array, lambda row: f"row {row}")
 
 
 def _num_examples(arrays: Sequence[np.ndarray]) -> int:

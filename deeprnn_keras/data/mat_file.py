@@ -21,7 +21,7 @@ from deeprnn_keras._types import PathLike
 from deeprnn_keras.reading import DamagedFileError, require_regular_file
 
 MEMORY_LIMIT = 2**30  # bytes of address space of the child process
-MAX_BYTES = 2**28  # of all arrays, as float32
+MAX_BYTES = 2**28  # maximum size of all arrays as float32
 TIMEOUT = 120.0  # seconds
 
 

@@ -19,7 +19,7 @@ MAX_BYTES = 2**29
 def read_npz(path: PathLike, names: Sequence[str], max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
     """Return arrays of a NumPy archive by name.
 
-    The archive is not unpickled: it can contain numbers and strings only.
+    Only numbers and strings are supported: objects would have to be unpickled, which runs code.
 
     Args:
         path: The file.
@@ -53,7 +53,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 
 def _declared_bytes(file: IO[bytes]) -> int:
-    """Return the size of the array according to its header, and leave the file at the end of the header."""
+    """Return the size of the array that the header states, and position the file after the header."""
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the .npy format is not supported")

@@ -28,7 +28,7 @@ MARKS = {
 # positions, modulo 4, of the bytes that are 0 in most texts in these encodings
 ZERO_POSITIONS = {"UTF-32LE": (2, 3), "UTF-32BE": (0, 1), "UTF-16LE": (1, 3), "UTF-16BE": (0, 2)}
 SAMPLE_BYTES = 4096
-MANY, FEW = 0.5, 0.1  # fractions of zeros at these and at the other positions
+MANY, FEW = 0.5, 0.1  # minimum fraction of zeros at these positions, and maximum fraction at the others
 
 
 def read_text(path: PathLike) -> str:

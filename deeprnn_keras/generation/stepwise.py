@@ -31,7 +31,7 @@ _steppers: WeakKeyDictionary[keras.Model, tuple[list[Config], keras.Model]] = We
 
 
 def current_stepper(model: keras.Model) -> keras.Model:
-    """Return `with_state(model)` with the current weights, from a cache unless a layer has been reconfigured.
+    """Return `with_state(model)` with the current weights; the model is cached until a layer is reconfigured.
 
     A new model would be traced again, and TensorFlow does not release the memory of its graphs.
     """
@@ -94,9 +94,9 @@ def checked_logits(model: keras.Model, logits: np.ndarray) -> np.ndarray:
     """Return logits as float64 if symbols can be drawn from them.
 
     Raises:
-        ValueError: If they contain NaN or infinity, as those of a model whose weights are not finite do.
+        ValueError: If they contain NaN or infinity, for example because the weights are not finite.
     """
-    if not np.isfinite(logits.max()):  # -inf among the others excludes a symbol; NaN is the maximum of any array
+    if not np.isfinite(logits.max()):  # -inf excludes a symbol and is allowed; the maximum of an array with NaN is NaN
         raise ValueError(
             f"model {model.name!r} cannot generate: its outputs are not finite, because its weights are not, or "
             "because activations overflow; load weights of an earlier epoch or train it again"

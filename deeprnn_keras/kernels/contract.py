@@ -47,6 +47,7 @@ class Traits:
         type_name: Class name of the cell, for messages.
         has_equations: Whether the cell is a `RecurrentCell`.
         any_cell: Whether the layer is `RNN`, which accepts any cell.
+        compute_dtype: Dtype of the layer's inputs and outputs.
     """
 
     cell: str | None
@@ -61,6 +62,26 @@ class Traits:
     type_name: str = ""
     has_equations: bool = False
     any_cell: bool = False
+    compute_dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts about a machine, a process, and the graph being traced that determine the selection.
+
+    Attributes:
+        backend: Keras backend.
+        gpu: Whether a GPU is visible.
+        native_missing: Reason why the native library cannot be used; empty if it can.
+        exporting: Whether a graph is traced for export to a file.
+        compiled_by_xla: Whether XLA compiles the graph being traced.
+    """
+
+    backend: str = "tensorflow"
+    gpu: bool = False
+    native_missing: str = ""
+    exporting: bool = False
+    compiled_by_xla: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +193,7 @@ class Implementation:
             machine with a GPU; None for any device.
         unsupported_reasons: Traits -> reasons why such a layer is not supported; empty if it is supported.
         layer_runner: "module:function" of the `LayerRunner`.
+        machine_reasons: Machine -> further reasons why it cannot run there.
         stack_runner: "module:function" of the `StackRunner`; None if the layers of a stack run one by one.
     """
 
@@ -182,6 +204,7 @@ class Implementation:
     unsupported_reasons: Callable[[Traits], list[str]]
     layer_runner: str
     stack_runner: str | None = None
+    machine_reasons: Callable[[Machine], list[str]] = lambda machine: []
 
     @property
     def run_layer(self) -> LayerRunner:

@@ -1,8 +1,10 @@
-"""Facts about this machine: the Keras backend and whether a GPU is visible."""
+"""Facts about this machine, this process, and the graph being traced."""
 
 from __future__ import annotations
 
-from deeprnn_keras.kernels.selection import Machine
+from deeprnn_keras import _compat
+from deeprnn_keras.kernels.contract import Machine
+from deeprnn_keras.kernels.native import library
 
 
 def this_machine() -> Machine:
@@ -10,7 +12,10 @@ def this_machine() -> Machine:
     import keras
 
     backend = keras.backend.backend()
-    return Machine(backend, backend == "tensorflow" and has_gpu())
+    native_missing = library.unavailable_reason() or ""
+    if backend != "tensorflow":
+        return Machine(backend, native_missing=native_missing)
+    return Machine(backend, has_gpu(), native_missing, _compat.is_exporting(), _compat.is_compiled_by_xla())
 
 
 def has_gpu() -> bool:

@@ -9,32 +9,19 @@ that none exceeds 1.05.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from deeprnn_keras import checks
 from deeprnn_keras.kernels import implementations
-from deeprnn_keras.kernels.contract import Implementation, Traits
+from deeprnn_keras.kernels.contract import Implementation, Machine, Traits
 
 AUTO = "auto"
 NO_GPU = "no GPU is visible to TensorFlow"
 TENSORFLOW_ONLY = "fast implementations require the TensorFlow backend, the current backend is {}"
-FOR_CPUS = "the XLA implementation is for CPUs"
+FOR_CPUS = "this package's own implementations are for CPUs"
 CUDNN_SELECTED = "a GPU is visible, and cuDNN supports the layer"
 CUDNN_DISABLED = "use_cudnn=False disables cuDNN"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Facts about a machine that determine the selection.
-
-    Attributes:
-        backend: Keras backend.
-        gpu: Whether a GPU is visible.
-    """
-
-    backend: str = "tensorflow"
-    gpu: bool = False
 
 
 class Choice(NamedTuple):
@@ -75,7 +62,11 @@ def _unsupported_message(argument: str, reasons: list[str]) -> str:
 
 
 def choose(
-    traits: Traits, implementation: str = AUTO, use_cudnn: bool | str = "auto", machine: Machine | None = None
+    traits: Traits,
+    implementation: str = AUTO,
+    use_cudnn: bool | str = "auto",
+    machine: Machine | None = None,
+    stack: Sequence[Traits] = (),
 ) -> Choice:
     """Return the `Choice` for a layer.
 
@@ -84,6 +75,8 @@ def choose(
         implementation: The layer's argument.
         use_cudnn: Keras' argument: "auto", True, or False.
         machine: Machine to select for; None for TensorFlow on a CPU.
+        stack: Traits of all layers of the stack that the layer belongs to. An implementation that runs whole stacks is
+            selected for all of them or for none, unless no such implementation supports all.
 
     Raises:
         ValueError: If the requested implementation does not support the layer on this machine.
@@ -97,17 +90,37 @@ def choose(
         if reasons:
             raise ValueError(_unsupported_message(argument, reasons))
         return Choice(implementation, [f"requested by {argument}"])
-    return _choose_automatically(traits, use_cudnn, machine)
+    return _choose_automatically(traits, use_cudnn, machine, stack)
 
 
-def _choose_automatically(traits: Traits, use_cudnn: bool | str, machine: Machine) -> Choice:
+def reasons_against(implementation: Implementation, traits: Traits, machine: Machine) -> list[str]:
+    """Return the reasons why an implementation cannot run a layer on a machine; empty if it can when requested."""
+    return _reasons_against(implementation, traits, "auto", machine, requested=True)
+
+
+def _choose_automatically(traits: Traits, use_cudnn: bool | str, machine: Machine, stack: Sequence[Traits]) -> Choice:
     rejected: list[list[str]] = []
+    runs_stack = any(not _reasons_against_stack(each, stack, machine) for each in implementations().values())
     for name, implementation in implementations().items():
         reasons = _reasons_against(implementation, traits, use_cudnn, machine, requested=False)
+        if runs_stack and implementation.stack_runner and not reasons:
+            reasons = _reasons_against_stack(implementation, stack, machine)
         if not reasons:
             return Choice(name, _summarize_reasons(rejected))
         rejected.append(reasons)
     raise AssertionError("the loop supports every layer")
+
+
+def _reasons_against_stack(implementation: Implementation, stack: Sequence[Traits], machine: Machine) -> list[str]:
+    """Return the reasons why an implementation does not run a whole stack in one call."""
+    if implementation.stack_runner is None:
+        return ["it runs layers one by one"]
+    reasons = [
+        reason
+        for traits in stack
+        for reason in _reasons_against(implementation, traits, "auto", machine, requested=False)
+    ]
+    return [f"another layer of the stack: {reason}" for reason in dict.fromkeys(reasons)]
 
 
 def _summarize_reasons(rejected: list[list[str]]) -> list[str]:
@@ -130,5 +143,6 @@ def _reasons_against(
     return [
         *([NO_GPU] if implementation.device == "gpu" and not machine.gpu else []),
         *([CUDNN_DISABLED] if implementation.name == "cudnn" and use_cudnn is False else []),
+        *implementation.machine_reasons(machine),
         *implementation.unsupported_reasons(traits),
     ]

@@ -32,7 +32,7 @@ def check_mask(owner: str, name: str, mask: Tensor, sequences: Tensor, axes: int
 
     Raises:
         ValueError: If the mask has another number of axes, or an axis has another size.
-        tf.errors.InvalidArgumentError: The same, if it is found only while a graph runs.
+        tf.errors.InvalidArgumentError: For the same reasons, if the sizes are known only when a graph runs.
     """
     received, expected = tuple(mask.shape), tuple(sequences.shape)[:axes]
     message = f"{owner}: {name} must have shape {'(n, T)' if axes == 2 else '(n,)'}, the first axes of x, {expected}"
@@ -57,8 +57,8 @@ def check_ids(owner: str, inputs: Tensor, size: int) -> Tensor:
 
     Raises:
         ValueError: If an id is not an integer in [0, size).
-        tf.errors.InvalidArgumentError: The same, if it is found only while a graph runs. Graphs that are
-            compiled by XLA or exported are not checked.
+        tf.errors.InvalidArgumentError: For the same reason, if the ids are known only when a graph runs.
+            Graphs that are compiled by XLA or exported are not checked.
     """
     check_real(owner, inputs)
     ids = ops.cast(inputs, "int32")

@@ -58,14 +58,14 @@ class CarriedState:
             store.reset()
 
     def to_arrays(self) -> list[np.ndarray]:
-        """Return the states as arrays: evaluation first, then training."""
+        """Return the states of all replicas as arrays: evaluation first, then training."""
         return [array for store in self._stores for array in store.to_arrays()]
 
     def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
         """Restore the states from the result of `to_arrays`."""
         count = len(arrays) // len(self._stores)
         for index, store in enumerate(self._stores):
-            store.store(arrays[index * count : (index + 1) * count])
+            store.from_arrays(arrays[index * count : (index + 1) * count])
 
 
 class StateStore(ABC):
@@ -100,7 +100,11 @@ class StateStore(ABC):
 
     @abstractmethod
     def to_arrays(self) -> list[np.ndarray]:
-        """Return the states as arrays."""
+        """Return the states of all replicas as arrays."""
+
+    @abstractmethod
+    def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
+        """Restore the states from the result of `to_arrays`."""
 
 
 class FixedBatchStates(StateStore):
@@ -130,6 +134,10 @@ class FixedBatchStates(StateStore):
     @override
     def to_arrays(self) -> list[np.ndarray]:
         return [ops.convert_to_numpy(variable) for variable in self.variables]
+
+    @override
+    def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
+        self.store(arrays)
 
 
 class TensorFlowStates(StateStore):
@@ -204,7 +212,26 @@ class TensorFlowStates(StateStore):
 
     @override
     def to_arrays(self) -> list[np.ndarray]:
-        return [variable.numpy() for variable in self._states]
+        return [copy.numpy() for variable in self._states for copy in _copies(variable)]
+
+    @override
+    def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
+        copies = [copy for variable in self._states for copy in _copies(variable)]
+        for copy, array in zip(copies, arrays, strict=True):
+            copy.assign(array)
+        rows = _copies(self._rows)
+        for copy, array in zip(rows, arrays[: len(rows)], strict=True):  # those of the first state
+            copy.assign(np.shape(array)[0])
+
+
+def replica_copies(variable: Tensor) -> Sequence[tf.Variable]:
+    """Return the copies of a TensorFlow variable on the replicas of `tf.distribute`; none if it is not distributed."""
+    strategy = getattr(variable, "distribute_strategy", None)
+    return () if strategy is None else strategy.experimental_local_results(variable)
+
+
+def _copies(variable: tf.Variable) -> Sequence[tf.Variable]:
+    return replica_copies(variable) or [variable]
 
 
 def _variable(value: Tensor, shape: Shape) -> tf.Variable:

@@ -28,13 +28,14 @@ from deeprnn_keras.kernels.contract import Connections, Implementation, StackCal
 from deeprnn_keras.layers import arguments
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
 from deeprnn_keras.layers.carried_state import CarriedState
-from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache
+from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache, UntrackedStack
 from deeprnn_keras.layers.recurrent_layer import (
     WEIGHT_ROLES,
     CellArguments,
     check_arguments_have_effect,
     make_recurrent_layer,
 )
+from deeprnn_keras.layers.rematerialization import check_remat, warn_if_remat_is_ignored
 from deeprnn_keras.layers.sequences import Dilation, flip_time, last_valid, zero_masked
 from deeprnn_keras.layers.state_structure import pack_state, unpack_state
 
@@ -145,9 +146,10 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         implementation: "auto", "cudnn", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for eligible
             layers, XLA on a CPU, and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
-            storing them. This saves memory, but training steps take about 1.3 times as long. It has an effect only if
-            XLA runs the whole stack in a single call, that is, without dilation and with one implementation for all
-            layers.
+            storing them. This saves memory, but training steps take about 1.3 times as long. It requires that XLA runs
+            the whole stack in a single call: an argument or cell that excludes this on every machine is an error. With
+            `implementation="auto"` on a machine with a GPU, where cuDNN or the loop runs the layers one by one, the
+            option has no effect and a warning is issued.
         seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Layer l uses
             `seed + l` for dropout on its inputs and for recurrent dropout. If the layers run one by one, it draws the
             same numbers as Keras layers with this seed.
@@ -301,12 +303,17 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             for level in range(self.num_layers)
             for direction in range(len(self.directions))
         ]
+        stack_of_layers = UntrackedStack(self.recurrent_layers)
+        for layer in self.recurrent_layers:
+            layer.stack_of_layer = stack_of_layers
         self.dropouts = [
             keras.layers.Dropout(
                 self.dropout, seed=self._layer_seed(level), dtype=self.dtype_policy, name=f"dropout_{level}"
             )
             for level in range(1, self.num_layers)
         ]
+        if self.remat:
+            check_remat(self.recurrent_layers, self.implementation, self.dilation)
         freezing.propagate_trainable(self)
 
     def _activations(
@@ -415,6 +422,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         d = cast("int", d)  # `_check_sequences` rejects None
         self.batch_size, self.input_dim = n, d
         self._check_memory(d)
+        if self.remat:
+            warn_if_remat_is_ignored(self.name, self.recurrent_layers)
         input_dims = stack.layer_input_dims(self.units, d, self.connection, self.bidirectional)
         for level, input_dim in zip(self.levels, input_dims, strict=True):
             for layer in level:
@@ -425,7 +434,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
     def _check_memory(self, input_dim: int) -> None:
         """Raise a ValueError if the weights take more memory than the limit."""
-        weights = stack.count_known_params(
+        num_params = stack.count_known_params(
             input_dim,
             self.units,
             cell=self.cells,
@@ -434,7 +443,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             use_bias=self.use_bias,
             reset_after=self.reset_after,
         )
-        limits.check_memory(f"a DeepRNN with units={limits.shortened(self.units)}", weights, self.variable_dtype)
+        limits.check_memory(f"a DeepRNN with units={limits.shortened(self.units)}", num_params, self.variable_dtype)
 
     @override
     def call(

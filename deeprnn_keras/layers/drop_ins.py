@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -15,7 +17,7 @@ from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
 from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.kernels import implementations, selection
-from deeprnn_keras.kernels.contract import LayerCall, Traits
+from deeprnn_keras.kernels.contract import LayerCall, Machine, Traits
 from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
 
@@ -41,6 +43,17 @@ class UntrackedCache:
         self.content: dict[object, Any] = {}
 
 
+class UntrackedStack:
+    """The recurrent layers of a stack, for each of them; Keras would track a list as sublayers of the layer.
+
+    Args:
+        layers: The layers.
+    """
+
+    def __init__(self, layers: Sequence[SelectsImplementation]) -> None:
+        self.layers = layers
+
+
 class SelectsImplementation(ChecksConfig, KerasLayer):
     """Mixin for a Keras recurrent layer: adds the argument `implementation` and dispatches the inner loop to it.
 
@@ -51,11 +64,13 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
 
     Attributes:
         any_cell: Set by subclasses. True for a layer that accepts any cell.
+        stack_of_layer: Set by a `DeepRNN` on its layers, which then run in one call if an implementation supports all.
         cell: The Keras cell.
         implementation: The argument, with "auto" in place of Keras' values.
     """
 
     any_cell = False
+    stack_of_layer: UntrackedStack | None = None
     cell: Cell
     implementation: str
 
@@ -66,18 +81,24 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
         self._cache = UntrackedCache()
         freezing.propagate_trainable(self)
 
+    def _stack_traits(self) -> list[Traits]:
+        """Return the traits of all layers of the stack that this layer belongs to; empty without one."""
+        return [] if self.stack_of_layer is None else [layer.traits for layer in self.stack_of_layer.layers]
+
     @property
     def traits(self) -> Traits:
         """Traits on which the selection of an implementation depends."""
-        return cell_traits(self.cell, unroll=getattr(self, "unroll", False), any_cell=self.any_cell)
+        traits = cell_traits(self.cell, unroll=getattr(self, "unroll", False), any_cell=self.any_cell)
+        return replace(traits, compute_dtype=self.compute_dtype)
 
     def selected_implementation(self) -> str:
         """Return the name of the implementation that runs this layer on this machine."""
         return self.implementation_on(this_machine()).implementation
 
-    def implementation_on(self, machine: selection.Machine) -> selection.Choice:
+    def implementation_on(self, machine: Machine) -> selection.Choice:
         """Return the implementation that runs this layer on a machine, and the reasons."""
-        return selection.choose(self.traits, self.implementation, getattr(self, "use_cudnn", "auto"), machine)
+        use_cudnn = getattr(self, "use_cudnn", "auto")
+        return selection.choose(self.traits, self.implementation, use_cudnn, machine, self._stack_traits())
 
     @override
     def inner_loop(self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool = False) -> LoopResult:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from deeprnn_keras import checks, freezing, limits
-from deeprnn_keras._types import CellSpec, Config, Initializer, Layer, Tensor
+from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
 from deeprnn_keras.keras_objects import check_config, plain_config
 from deeprnn_keras.layers.arguments import cell as layer_cell
 from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
@@ -46,11 +46,6 @@ class ConfigMixin:
         """
         check_config(config, f"{cls.__name__} config")
         return freezing.create_from_config(lambda arguments: cls(**arguments), config)
-
-
-def serialize_initializer(initializer: Initializer) -> Config | None:
-    """Return an initializer as JSON values, or None."""
-    return None if initializer is None else keras.initializers.serialize(keras.initializers.get(initializer))
 
 
 def check_memory(
@@ -91,10 +86,10 @@ def check_memory(
     shape = {key: deep_rnn[key] for key in ("connection", "bidirectional") if key in deep_rnn}
     gates = {key: deep_rnn[key] for key in ("use_bias", "reset_after") if key in deep_rnn}
     cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(widths))]
-    weights = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
-    weights += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
+    num_params = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
+    num_params += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
     what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
-    limits.check_memory(what, weights)
+    limits.check_memory(what, num_params)
 
 
 def check_integer_ids(model: str, name: str, ids: Tensor) -> None:

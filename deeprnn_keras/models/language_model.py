@@ -14,9 +14,10 @@ from deeprnn_keras.data import TextCorpus
 from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, score
-from deeprnn_keras.layers import DeepOutput, DeepRNN, OneHot
+from deeprnn_keras.layers import DeepRNN, OneHot
 from deeprnn_keras.layers.tied_head import TiedHead
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, serialize_initializer
+from deeprnn_keras.models.common_arguments import CommonArguments
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
 from deeprnn_keras.stack import output_width
 
 
@@ -99,11 +100,18 @@ class LanguageModel(ConfigMixin, keras.Model):
         if size < 2:
             raise ValueError(f"vocabulary must have at least 2 symbols, got {vocabulary!r}")
         tied, trainable = checks.flags(tied=tied, trainable=trainable)
-        embedding = checks.positive_int_or_none("embedding", embedding)
+        common = CommonArguments(
+            embedding,
+            input_dropout,
+            output_dropout,
+            embeddings_initializer,
+            head_units,
+            head_activation,
+            head_initializer,
+            head_bias_initializer,
+            dtype,
+        )
         projection = checks.positive_int_or_none("projection", projection)
-        input_dropout = checks.rate("input_dropout", input_dropout)
-        output_dropout = checks.rate("output_dropout", output_dropout)
-        head_units = [checks.positive_int("head_units", width) for width in head_units]
         for option in ("return_state", "go_backwards", "bidirectional"):
             if deep_rnn.get(option):
                 raise ValueError(
@@ -112,35 +120,30 @@ class LanguageModel(ConfigMixin, keras.Model):
                 )
         check_memory(
             *("LanguageModel", size, size, units, num_layers, cell, deep_rnn),
-            embedding=embedding,
-            head_units=head_units,
+            embedding=common.embedding,
+            head_units=common.head_units,
             projection=projection,
             tied=tied,
         )
         # === Layers ===
-        embed = _embedding_layer(size, embedding, embeddings_initializer, dtype)
+        embed = _embedding_layer(size, common.embedding, embeddings_initializer, dtype)
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
         layers = [
             embed,
-            keras.layers.Dropout(input_dropout, dtype=dtype, name="input_dropout"),
+            common.dropout_layer("input_dropout"),
             DeepRNN(units, num_layers, cell, **rnn_options),
-            keras.layers.Dropout(output_dropout, dtype=dtype, name="output_dropout"),
+            common.dropout_layer("output_dropout"),
         ]
         width = output_width(layers[2].units, layers[2].connection)
         if projection is not None:
             width = projection
             options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
             layers.append(keras.layers.Dense(width, **options, name="projection"))
-        # logits in the precision of the weights: a softmax in half precision loses accuracy
-        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
-        head = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
         if tied:
-            _check_tied(embedding, width, head_units)
-            layers.append(TiedHead(embed, width, **head))
-        elif head_units:
-            layers.append(DeepOutput([*head_units, size], head_activation, kernel_initializer=head_initializer, **head))
+            _check_tied(common.embedding, width, common.head_units)
+            layers.append(TiedHead(embed, width, **common.head_options()))
         else:
-            layers.append(keras.layers.Dense(size, kernel_initializer=head_initializer, **head))
+            layers.append(common.head(size))
         # === Functional model ===
         inputs, outputs = _functional(layers, stateful=layers[2].stateful)
         super().__init__(inputs, outputs, name=name, trainable=trainable)
@@ -150,16 +153,9 @@ class LanguageModel(ConfigMixin, keras.Model):
         self.vocabulary_size = size
         self._config = {
             "vocabulary": size if text_vocabulary is None else serialize_vocabulary(text_vocabulary),
-            "embedding": embedding,
-            "input_dropout": input_dropout,
-            "output_dropout": output_dropout,
-            "embeddings_initializer": serialize_initializer(embeddings_initializer),
-            "head_units": head_units,
-            "head_activation": head_activation,
             "projection": projection,
             "tied": tied,
-            "head_initializer": serialize_initializer(head_initializer),
-            "head_bias_initializer": serialize_initializer(head_bias_initializer),
+            **common.config(),
         }
 
     @override

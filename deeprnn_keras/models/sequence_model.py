@@ -15,8 +15,9 @@ from deeprnn_keras.data.buckets import BucketedDataset, padded_batches
 from deeprnn_keras.data.values import numeric_array
 from deeprnn_keras.data.words import PADDING, UNKNOWN, WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
-from deeprnn_keras.layers import DeepOutput, DeepRNN
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, serialize_initializer
+from deeprnn_keras.layers import DeepRNN
+from deeprnn_keras.models.common_arguments import CommonArguments
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -119,47 +120,50 @@ class SequenceModel(ConfigMixin, keras.Model):
     ) -> None:
         inputs, outputs = checks.positive_int("inputs", inputs), checks.positive_int("outputs", outputs)
         length = checks.positive_int_or_none("length", length)
-        embedding = checks.positive_int_or_none("embedding", embedding)
-        head_units = [checks.positive_int("head_units", width) for width in head_units]
-        input_dropout = checks.rate("input_dropout", input_dropout)
-        output_dropout = checks.rate("output_dropout", output_dropout)
+        common = CommonArguments(
+            embedding,
+            input_dropout,
+            output_dropout,
+            embeddings_initializer,
+            head_units,
+            head_activation,
+            head_initializer,
+            head_bias_initializer,
+            dtype,
+        )
         per_step, masks, trainable = checks.flags(per_step=per_step, masks=masks, trainable=trainable)
         labels = None if labels is None else tuple(checks.to_python(list(labels)))
         output_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
         output_kind.check(kind, outputs, labels)
-        offset, scale = _standardization(offset, scale, inputs, embedding)
-        vocabulary = _word_vocabulary(words, inputs, embedding)
+        offset, scale = _standardization(offset, scale, inputs, common.embedding)
+        vocabulary = _word_vocabulary(words, inputs, common.embedding)
         per_step = per_step or output_kind.per_step
         check_memory(
             *("SequenceModel", inputs, outputs, units, num_layers, cell, deep_rnn),
-            embedding=embedding,
-            head_units=head_units,
+            embedding=common.embedding,
+            head_units=common.head_units,
         )
-        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         # === Layers ===
         rnn = DeepRNN(
             units, num_layers, cell, **{"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": per_step}
         )
-        head_options = {"bias_initializer": head_bias_initializer, "dtype": policy.variable_dtype, "name": "head"}
-        head_options["kernel_initializer"] = head_initializer
-        if head_units:
-            head = DeepOutput([*head_units, outputs], head_activation, **head_options)
-        else:
-            head = keras.layers.Dense(outputs, **head_options)
+        head = common.head(outputs)
         # === Functional model ===
-        if embedding is None:
+        if common.embedding is None:
             x = hidden = keras.Input((length, inputs), name="features")
             if np.any(np.not_equal(scale, 1.0)) or np.any(np.not_equal(offset, 0.0)):
                 shift = (np.asarray(offset) * np.asarray(scale)).tolist()
                 hidden = keras.layers.Rescaling(scale, shift, dtype=dtype, name="standard")(hidden)
         else:
             x = keras.Input((length,), dtype="int32", name="ids")
-            embed = keras.layers.Embedding(inputs, embedding, embeddings_initializer, dtype=dtype, name="embedding")
+            embed = keras.layers.Embedding(
+                inputs, common.embedding, embeddings_initializer, dtype=dtype, name="embedding"
+            )
             hidden = embed(x)
         mask = keras.Input((length,), dtype="bool", name="mask") if masks else None
-        hidden = keras.layers.Dropout(input_dropout, dtype=dtype, name="input_dropout")(hidden)
+        hidden = common.dropout_layer("input_dropout")(hidden)
         hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
-        hidden = keras.layers.Dropout(output_dropout, dtype=dtype, name="output_dropout")(hidden)
+        hidden = common.dropout_layer("output_dropout")(hidden)
         super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
         freezing.propagate_trainable(self)
         # === Configuration ===
@@ -173,19 +177,12 @@ class SequenceModel(ConfigMixin, keras.Model):
             "kind": kind,
             "per_step": per_step,
             "length": length,
-            "embedding": embedding,
             "words": None if words is None else list(words),
             "masks": masks,
             "offset": offset,
             "scale": scale,
             "labels": None if labels is None else list(labels),
-            "input_dropout": input_dropout,
-            "output_dropout": output_dropout,
-            "head_units": head_units,
-            "head_activation": head_activation,
-            "embeddings_initializer": serialize_initializer(embeddings_initializer),
-            "head_initializer": serialize_initializer(head_initializer),
-            "head_bias_initializer": serialize_initializer(head_bias_initializer),
+            **common.config(),
         }
 
     @override

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
-from deeprnn_keras import progress
+from deeprnn_keras import checks, progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
 from deeprnn_keras.data.data_files import DataFiles
 from deeprnn_keras.tasks.report import print_score
@@ -283,6 +283,8 @@ class Family:
         from deeprnn_keras.training.device import device_name
         from deeprnn_keras.training.files import save_json, save_model, save_table
 
+        quick, resume = checks.flags(quick=quick, resume=resume)
+        updates = checks.positive_int_or_none("updates", updates)
         directory, console, start = run_directory(directory, resume), console or Console(), time.monotonic()
         replace_unprintable()
         keras.utils.set_random_seed(seed)
@@ -296,7 +298,7 @@ class Family:
             self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
             result = {
                 "model": model.name,
-                "weights": model.count_params(),
+                "num_params": model.count_params(),
                 **self.data_record(data),
                 "ending": run.ending,
                 **self.score_record(run, data),
@@ -330,7 +332,7 @@ class Family:
         Raises:
             ValueError: If the data do not fit the model, or the family does not support `quick` or `updates`.
         """
-        if quick or updates is not None:
+        if checks.flag("quick", quick) or updates is not None:
             raise ValueError(f"task family {self.name!r} does not support quick and updates; leave them out")
         train = self.batches(model, data.train, recipe.batch_size, seed=seed)
         validation = None
@@ -420,8 +422,12 @@ class Family:
             config: The zoo's configuration of the same name, or None.
             path: File passed with --data, or None.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to skip symbols that are not in the model's vocabulary.
+            skip_unknown: Whether to skip symbols that are not in the model's vocabulary, if the family supports it.
+
+        Raises:
+            ValueError: As for `load_data` and `evaluate_data`.
         """
+        skip_unknown = checks.flag("skip_unknown", skip_unknown)
         self.evaluate_data(model, config, self.load_data(config, path), console, skip_unknown=skip_unknown)
 
     def evaluate_data(
@@ -440,8 +446,13 @@ class Family:
             config: The configuration of its run, or None.
             data: Data returned by `load_data` or `load_files`.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to skip symbols that are not in the model's vocabulary.
+            skip_unknown: Whether to skip symbols that are not in the model's vocabulary, if the family supports it.
+
+        Raises:
+            ValueError: If the family does not support `skip_unknown`; by default it does not.
         """
+        if checks.flag("skip_unknown", skip_unknown):
+            raise ValueError(f"task family {self.name!r} does not support --skip-unknown; leave it out")
         console.print(f"[bold]{model.name}[/] on {data.name}, test part")
         with progress.shown(console, "Scoring", "batches"):
             score = self.score(model, data.test)
@@ -527,6 +538,24 @@ class Family:
                 f"task family {self.name!r} of model {config.name!r} does not support {options_text}; leave out "
                 f"{options_text}"
             )
+
+
+def check_generation_options(
+    models: str, options: Mapping[str, Any], *, required: str, optional: Collection[str]
+) -> None:
+    """Raise a ValueError if the required option of `deeprnn generate` is missing, or an option has no effect.
+
+    Args:
+        models: Description of the models: "language models".
+        options: The options passed, by name.
+        required: Name of the option that must be passed.
+        optional: Names of the other options that have an effect.
+    """
+    unsupported = [name for name in options if name != required and name not in optional]
+    if unsupported:
+        raise ValueError(f"{models} do not support {flags(unsupported)}; leave out {flags(unsupported)}")
+    if required not in options:
+        raise ValueError(f"{models} require {flags([required])}, got {flags(options)}")
 
 
 def flags(names: Iterable[str]) -> str:

@@ -13,9 +13,15 @@ from rich.panel import Panel
 from rich.text import Text
 from typing_extensions import override
 
-from deeprnn_keras import progress
+from deeprnn_keras import checks, progress
 from deeprnn_keras.data.data_files import DataFiles
-from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
+from deeprnn_keras.tasks.family import (
+    Configuration,
+    ConfigurationT,
+    EvaluationRecord,
+    Family,
+    check_generation_options,
+)
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
 from deeprnn_keras.tasks.run import Plan, Run
@@ -172,6 +178,7 @@ class LanguageFamily(Family):
         Raises:
             ValueError: If the text is too short, or its vocabulary differs from the model's.
         """
+        quick = checks.flag("quick", quick)
         if data.vocabulary != model.vocabulary:
             raise ValueError(
                 f"{data.name} and model {model.name!r} have different vocabularies; use model.corpus(text)"
@@ -258,6 +265,7 @@ class LanguageFamily(Family):
         """
         from deeprnn_keras.data import TextCorpus
 
+        skip_unknown = checks.flag("skip_unknown", skip_unknown)
         if path is not None:
             corpus = TextCorpus.from_file(path)
             text = corpus.text if config is None else _reduce(cast(LanguageConfiguration, config), corpus.text)
@@ -282,6 +290,7 @@ class LanguageFamily(Family):
         skip_unknown: bool = False,
     ) -> None:
         """Print the score of a model on the held-out part of its text, and on the test text of an official split."""
+        skip_unknown = checks.flag("skip_unknown", skip_unknown)
         recipe = cast(Configuration, config).recipe
         name = f"{data.name}, held-out part" if data.validation is None else f"{data.validation.name}, validation text"
         _print_score(model, name, split_text(data, recipe).validation, console, skip_unknown)
@@ -295,12 +304,10 @@ class LanguageFamily(Family):
         """Print a continuation of the prompt.
 
         Raises:
-            ValueError: If --prompt is missing, or --output or --notes is passed.
+            ValueError: If --prompt is missing, or an option that has no effect is passed.
         """
-        if "prompt" not in options or options.keys() & {"output", "notes"}:
-            raise ValueError(
-                f"language models require --prompt TEXT and do not support --output and --notes, got {flags(options)}"
-            )
+        optional = ("length", "temperature", "seed", "skip_unknown")
+        check_generation_options("language models", options, required="prompt", optional=optional)
         sampling = {name: options[name] for name in ("temperature", "seed") if name in options}
         sampling = {"temperature": SAMPLE_TEMPERATURE, **sampling}
         unknown = "skip" if options.get("skip_unknown") else "error"

@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import progress
-from deeprnn_keras.tasks.family import Configuration, flags
+from deeprnn_keras.tasks.family import Configuration, check_generation_options
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.sequence import SequenceFamily
 
@@ -47,15 +47,13 @@ class MusicFamily(SequenceFamily):
         """Continue the opening of a test piece, which the seed selects, and write a MIDI file.
 
         Raises:
-            ValueError: If --output is missing, or --prompt is passed.
+            ValueError: If --output is missing, or an option that has no effect is passed.
         """
         from deeprnn_keras.data import write_midi
 
-        if "prompt" in options or "output" not in options:
-            raise ValueError(
-                "music models continue the opening of a test piece; they require --output FILE.mid and do not support "
-                f"--prompt, got {flags(options)}"
-            )
+        models = "music models, which continue the opening of a test piece,"
+        optional = ("length", "temperature", "notes", "seed", "data")
+        check_generation_options(models, options, required="output", optional=optional)
         pieces, seed = self.load_data(config, options.get("data")).test.series, options.get("seed")
         opening = pieces[(seed or 0) % len(pieces)][:OPENING_FRAMES]
         sampling = {"temperature": options.get("temperature", 0.9), "notes": options.get("notes"), "seed": seed}

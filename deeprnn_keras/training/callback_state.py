@@ -1,17 +1,22 @@
-"""State of callbacks in a checkpoint: the attributes that belong to it, and their types.
+"""State of callbacks in a checkpoint, that is, their attributes and the types of these; and settings of callbacks.
 
 A class declares the types of its attributes in `resumable_state`: a JSON type as for `msgspec.convert`, `Arrays`, or
-None for an attribute that is not state. For attributes without a declaration, the value at the start of training
-decides: a number stays a number, a list a list. Texts and paths are not state unless declared, because they name files
-that the script has chosen. Methods, properties, and private attributes are never state.
+None for an attribute that is not state. The type of an attribute without a declaration is that of its value at the
+start of training: a number is only replaced by a number, and a list by a list. Texts and paths are not state unless
+declared, because they name files that the script has chosen. Methods, properties, and private attributes are never
+state.
+
+Settings are the arguments of a callback. They are not restored, but compared with those of the interrupted run.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
 import keras
@@ -29,6 +34,16 @@ FUNCTIONS = {
     for name in ("less", "less_equal", "greater", "greater_equal")
 }
 
+NOT_SETTINGS = {"verbose"}  # arguments that do not affect the run
+PATH_ENDINGS = (
+    "path",
+    "file",
+    "filename",
+    "dir",
+    "directory",
+    "folder",
+)  # endings of the names of arguments that are paths
+SIGNED = {"min_delta"}  # arguments of Keras' callbacks that change their sign when training begins
 
 StateTypes: TypeAlias = Mapping[str, Any]
 """Types of the attributes of a callback, by name: a JSON type, `Arrays`, or None for an attribute that is not state."""
@@ -146,6 +161,39 @@ def describe_state(callback: keras.callbacks.Callback) -> CallbackState:
     return CallbackState(callback, types, others)
 
 
+def describe_settings(callback: keras.callbacks.Callback) -> Config:
+    """Return the settings of a callback: {name of an argument: value of the attribute of the same name}.
+
+    Settings are numbers, texts, lists, dictionaries, dataclasses, and functions. Paths may differ between an
+    interrupted run and its resumption, and are therefore not settings; nor are arguments that the class declares as
+    state.
+    """
+    state = {name for name, kind in _declared(callback).items() if kind is not None} - SIGNED
+    constructors = [vars(cls)["__init__"] for cls in type(callback).__mro__[:-1] if "__init__" in vars(cls)]
+    arguments = {name for constructor in constructors for name in inspect.signature(constructor).parameters}
+    return {
+        name: _setting(name, value)
+        for name, value in vars(callback).items()
+        if name in arguments - state - NOT_SETTINGS and not name.endswith(PATH_ENDINGS) and _is_setting(value)
+    }
+
+
+def _is_setting(value: object) -> bool:
+    return _is_json(value) or is_dataclass(value) or inspect.isroutine(value)
+
+
+def _setting(name: str, value: Any) -> object:  # noqa: ANN401 - a setting
+    """Return a setting as a JSON value that is the same in every process."""
+    if inspect.isroutine(value):
+        return value.__qualname__
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: _setting(field.name, getattr(value, field.name)) for field in fields(value)}
+        return {"class": type(value).__name__, **parts}
+    if not _is_json(value):
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return abs(value) if name in SIGNED and isinstance(value, (int, float)) else _to_json(value)
+
+
 def check_form(callback: keras.callbacks.Callback, prefix: str, values: object, arrays: Mapping[str, object]) -> None:
     """Check the state of a callback in a checkpoint before training begins, when its attributes are not all set.
 
@@ -166,7 +214,7 @@ def find_arrays(prefix: str, encoded: object, arrays: Mapping[str, Any]) -> list
     """Return the arrays to which an encoded value refers.
 
     Raises:
-        ValueError: If there are other arrays, or fewer.
+        ValueError: If an array is missing, or the number of arrays is invalid.
     """
     if not isinstance(encoded, dict) or not _refers_to_arrays(encoded):
         return []
@@ -196,7 +244,7 @@ def _data_names(callback: keras.callbacks.Callback) -> set[str]:
 
 
 def _is_public(callback: keras.callbacks.Callback, name: str) -> bool:
-    """Return True for names of data: not private, no attribute of every callback, no method, and no property."""
+    """Return True for the name of an attribute that is public, specific to the callback, and no method or property."""
     if name.startswith("_") or name in BASE_ATTRIBUTES:
         return False
     default = getattr(type(callback), name, None)
@@ -260,7 +308,7 @@ def _decode(encoded: Any, kind: Any, arrays: list[np.ndarray], current: object) 
 
 
 def _check_variables(arrays: list[np.ndarray], current: object) -> None:
-    """Raise a ValueError if the current value consists of variables of other shapes or dtypes than the arrays."""
+    """Raise a ValueError if the current value consists of variables whose shapes or dtypes differ from the arrays."""
     variables = [part for part in _as_list(current) if isinstance(part, keras.Variable)]
     expected = [(tuple(variable.shape), variable.dtype) for variable in variables]
     found = [(array.shape, array.dtype.name) for array in arrays]

@@ -40,7 +40,7 @@ def set_title(figure: Figure, title: str) -> None:
 
 
 def set_legend(figure: Figure, axes: Axes, location: Location = "outside lower center", columns: int = 3) -> None:
-    """Put the legend of `axes` outside of them, where it covers no data; without labels there is none."""
+    """Place the legend outside of `axes`, where it covers no data; axes without labels get no legend."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc=location, ncols=columns, frameon=False, fontsize=9)

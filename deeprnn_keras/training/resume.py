@@ -57,9 +57,10 @@ class Resume(keras.callbacks.Callback):
 
     A run that is interrupted and resumed on the same machine ends with the same weights, bit for bit, as an
     uninterrupted run. Each checkpoint holds the weights, optimizer variables, random seeds, position in the data,
-    carried recurrent states, metric totals, and the state of `callbacks`. A checkpoint is written after every `every`
-    updates and at the end of each epoch, first to a temporary file, which is then renamed; it contains a hash. The last
-    two are kept. If the newest is damaged, the previous one is used and a warning is issued.
+    carried recurrent states, metric totals, and the state of `callbacks`. With `tf.distribute`, it holds the states of
+    every replica. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
+    temporary file, which is then renamed; it contains a hash. The last two are kept. If the newest is damaged, the
+    previous one is used and a warning is issued.
 
     The first `fit` with an empty directory starts a run; running the same script again resumes it.
 
@@ -71,7 +72,9 @@ class Resume(keras.callbacks.Callback):
             to `fit`. Their state consists of the attributes that are numbers, lists, dictionaries, or arrays when
             training begins and whose names do not begin with an underscore. Other attributes, among them texts and
             paths, keep the value that the script sets, unless the class of the callback declares their types:
-            `resumable_state = {"phase": str}`; None excludes an attribute.
+            `resumable_state = {"phase": str}`; None excludes an attribute. The settings of callbacks, for example
+            `patience`, must match when resuming: the arguments that a callback stores in attributes of the same names,
+            except arrays, `verbose`, and names that end with path, file, filename, dir, directory, or folder.
         every: Number of updates between checkpoints.
         about: Additional settings that must match when resuming, for example the fields of a recipe.
 
@@ -82,7 +85,8 @@ class Resume(keras.callbacks.Callback):
         ValueError: If an argument is not supported; in `fit`, if it trains on other data than `data`, the number of
             updates per epoch is unknown, the directory could not be created or is in use by another process, the
             checkpoints are damaged (a `DamagedFileError`, raised before anything is restored), or the directory holds
-            a run with a different model, optimizer, dataset, callback, or `about` (the message lists the differences).
+            a run with a different model, optimizer, dataset, callback, setting of a callback, or `about` (the message
+            lists the differences).
         OSError: If writing a checkpoint fails: the disk is full, or the directory is read-only. Earlier
             checkpoints are kept.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Config
 from deeprnn_keras.optimizers.clipping import unwrap_optimizer
+from deeprnn_keras.training.callback_state import describe_settings
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +30,7 @@ def describe_run(
     Args:
         model: A compiled model before its first update.
         data: Training data; its attribute `about` is a dictionary of its settings.
-        callbacks: Callbacks whose state is part of the run.
+        callbacks: Callbacks whose settings and state are part of the run.
         params: Parameters that Keras passes to callbacks: epochs and steps.
         about: Additional entries.
 
@@ -37,6 +38,7 @@ def describe_run(
         A dictionary {setting: value}, whose values are bool, int, float, str, or None. It is the same in every process.
     """
     description: dict[str, object] = {"epochs": params["epochs"], "updates per epoch": params["steps"]}
+    description["replicas"] = _num_replicas(model)
     description |= {f"data, {key}": value for key, value in data.about.items()}
     for number, layer in enumerate(_compat.flatten_layers(model, include_self=False)):
         description |= _flatten(f"layer {number} ({type(layer).__name__})", _config(layer))
@@ -46,10 +48,18 @@ def describe_run(
     description["weights"] = " ".join("x".join(map(str, weight.shape)) or "1" for weight in model.weights)
     description["callbacks"] = " ".join(type(callback).__name__ for callback in callbacks)
     description |= {str(key): value for key, value in about.items()}
+    for number, callback in enumerate(callbacks):
+        description |= _flatten(f"callback {number} ({type(callback).__name__})", describe_settings(callback))
     return {
         key: value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
         for key, value in description.items()
     }
+
+
+def _num_replicas(model: keras.Model) -> int:
+    """Return the number of replicas of `tf.distribute`; 1 on other Keras backends."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
 def differences(before: Config, now: Config) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Config
+from deeprnn_keras.layers.carried_state import replica_copies
 
 if TYPE_CHECKING:
     from deeprnn_keras.layers.deep_rnn import DeepRNN
@@ -74,15 +75,41 @@ def stateful_layers(model: keras.Model) -> list[DeepRNN]:
 
 def capture(model: keras.Model, callbacks: Sequence[CallbackState]) -> tuple[dict[str, np.ndarray], Config]:
     """Return the state of a run as arrays by name and JSON values, for the `restore_` functions."""
-    arrays: dict[str, np.ndarray] = {
-        name: keras.ops.convert_to_numpy(variable) for name, variable in model_variables(model).items()
-    }
+    arrays: dict[str, np.ndarray] = {}
+    for name, variable in model_variables(model).items():
+        arrays |= _variable_arrays(name, variable)
     for number, layer in enumerate(stateful_layers(model)):
         arrays |= {f"carried/{number}/{k}": value for k, value in enumerate(layer.carried_state.to_arrays())}
     generator, keys, *rest = np.random.get_state()  # noqa: NPY002 - user-defined callbacks may use the global generator
     arrays["numpy"] = np.asarray(keys)
     states = [callback.capture(f"callback/{number}", arrays) for number, callback in enumerate(callbacks)]
     return arrays, {"python": random.getstate(), "numpy": [generator, *rest], "callbacks": states}
+
+
+def _variable_arrays(name: str, variable: keras.Variable) -> dict[str, np.ndarray]:
+    """Return the value of a variable; if it differs between the replicas of `tf.distribute`, that of each replica."""
+    copies = [keras.ops.convert_to_numpy(copy) for copy in _independent_copies(name, variable)]
+    if all(np.array_equal(copy, copies[0], equal_nan=copy.dtype.kind == "f") for copy in copies):
+        return {name: keras.ops.convert_to_numpy(variable)}
+    return {f"{name}/{k}": copy for k, copy in enumerate(copies)}
+
+
+def _independent_copies(name: str, variable: keras.Variable) -> Sequence[Any]:
+    """Return the copies of a variable on the replicas, unless TensorFlow keeps them equal."""
+    return () if variable.trainable or name.startswith("optimizer/") else replica_copies(variable.value)
+
+
+def _stored_names(name: str, variable: keras.Variable, arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of the arrays that `_variable_arrays` has created for a variable."""
+    copies = _independent_copies(name, variable)
+    return [f"{name}/{k}" for k in range(len(copies))] if copies and name not in arrays else [name]
+
+
+def _assign(name: str, variable: keras.Variable, arrays: Mapping[str, np.ndarray]) -> None:
+    names = _stored_names(name, variable, arrays)
+    targets = [variable] if names == [name] else _independent_copies(name, variable)
+    for target, stored in zip(targets, names, strict=True):
+        target.assign(arrays[stored])
 
 
 def check_model_state(model: keras.Model, arrays: Mapping[str, np.ndarray], values: Config) -> None:
@@ -95,7 +122,8 @@ def check_model_state(model: keras.Model, arrays: Mapping[str, np.ndarray], valu
     random.Random().setstate(_python_state(state))
     np.random.RandomState().set_state(_numpy_state(state, arrays))
     for name, variable in model_variables(model).items():
-        _check_array(name, arrays, tuple(variable.shape), variable.dtype)
+        for part in _stored_names(name, variable, arrays):
+            _check_array(part, arrays, tuple(variable.shape), variable.dtype)
     for number, layer in enumerate(stateful_layers(model)):
         for k, current in enumerate(layer.carried_state.to_arrays()):
             name = f"carried/{number}/{k}"
@@ -114,7 +142,7 @@ def _check_array(name: str, arrays: Mapping[str, np.ndarray], shape: tuple[int, 
 def restore_model(model: keras.Model, arrays: Mapping[str, np.ndarray], values: Config) -> None:
     """Restore weights, optimizer, metrics, and random states, but neither carried states nor callbacks."""
     for name, variable in model_variables(model).items():
-        variable.assign(arrays[name])
+        _assign(name, variable, arrays)
     state = msgspec.convert(values, ModelState)
     random.setstate(_python_state(state))
     np.random.set_state(_numpy_state(state, arrays))  # noqa: NPY002
@@ -138,7 +166,7 @@ def restore_epoch(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Restore what Keras resets when an epoch begins: metrics and carried states."""
     for name, variable in model_variables(model).items():
         if name.startswith(("metric/", "state/")):
-            variable.assign(arrays[name])
+            _assign(name, variable, arrays)
     for number, layer in enumerate(stateful_layers(model)):
         count = len(layer.carried_state.to_arrays())
         layer.carried_state.from_arrays([arrays[f"carried/{number}/{k}"] for k in range(count)])

@@ -101,6 +101,8 @@ def optuna_objective(
 ) -> Callable[[optuna.Trial], float]:
     """Return an objective function for `optuna.Study.optimize`, which trains a model and reports every epoch.
 
+    The number of parameters of the model is stored in the attribute `num_params` of the trial.
+
     Args:
         hyper: The hypermodel.
         *args: Arguments of `HyperDeepRNN.fit`.
@@ -135,7 +137,7 @@ def optuna_objective(
         keras.utils.set_random_seed(seed)
         hp = hyper.suggest(trial)
         model = hyper.build(hp)
-        trial.set_user_attr("weights", model.count_params())
+        trial.set_user_attr("num_params", model.count_params())
         callback = _PruningCallback(trial, objective)
         history = hyper.fit(hp, model, *args, seed=seed, callbacks=[callback], **kwargs).history
         if callback.pruned:

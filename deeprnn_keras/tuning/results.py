@@ -136,7 +136,7 @@ class SearchResults:
         seeds = record.seeds or [(None, score) for score in [record.score] if score is not None]
         scores = tuple((seed, self._factor * score) for seed, score in seeds)
         values = [score for _, score in scores]
-        num_params = record.metrics.get("weights", candidate.num_params)
+        num_params = record.metrics.get("num_params", candidate.num_params)
         return Row(
             record.trial_id,
             record.status,

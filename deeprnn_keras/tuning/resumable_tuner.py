@@ -314,7 +314,7 @@ class ResumableTuner(keras_tuner.Tuner):
         self.oracle.update_trial(trial.trial_id, {SEED_PREFIX + self.oracle.objective.name: best.value}, step=seed)
         step_time = {} if timer.median_ms is None else {"ms_per_step": timer.median_ms}
         seconds = time.perf_counter() - started_at
-        return {**best.metrics(), "weights": model.count_params(), **step_time, "seconds": seconds}
+        return {**best.metrics(), "num_params": model.count_params(), **step_time, "seconds": seconds}
 
     def _hyperband_callback(self, trial: Trial, first: bool, fit_options: dict[str, Any]) -> keras.callbacks.Callback:
         """Return the callback of a Hyperband round, and set the first and last epoch in `fit_options`."""

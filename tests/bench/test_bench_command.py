@@ -1,10 +1,14 @@
 """Command `deeprnn bench kernels`, with fake worker processes."""
 
+import json
+import re
+
 import pytest
 from bench_fakes import ABOUT
 from click.testing import CliRunner
 
 from deeprnn_keras.bench import environment, implementations, run
+from deeprnn_keras.bench.results import load_results
 from deeprnn_keras.cli import main
 
 
@@ -58,6 +62,60 @@ def test_command_measures_and_saves_reports(workers, tmp_path, monkeypatch):
     assert "lstm 1x4x2x3 train" in result.stdout and "steps.png" in result.stdout
     result = bench_kernels(*options)
     assert result.exit_code == 1 and "exists and is not empty" in result.stderr
+
+
+@pytest.fixture
+def interrupted(workers, tmp_path, monkeypatch):
+    """Directory of a measurement that was interrupted in its measurement of the memory."""
+    monkeypatch.setattr(
+        environment, "worker_environment", lambda: {k: ABOUT[k] for k in ("device", "versions", "python")}
+    )
+    monkeypatch.setattr(run.run, "__defaults__", (None, workers))
+    workers.failures["DeepRNN", "memory"] = KeyboardInterrupt()
+    options = ["--sizes", "1x4x2x3", "--cell", "gru", "--impl", "DeepRNN", "--rounds", "2", "--no-epoch"]
+    result = bench_kernels(*options, "--output", tmp_path / "run")
+    assert result.exit_code == 130 and "Resume with: deeprnn bench kernels --resume --output" in result.stdout
+    workers.failures, workers.requests = {}, []
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("repeated", [[], ["--rounds", "2", "--no-epoch", "--cell", "gru"]], ids=["none", "same"])
+def test_resumed_measurement_has_the_options_of_the_interrupted_one(interrupted, workers, repeated):
+    result = bench_kernels("--resume", "--output", interrupted, *repeated)
+    assert result.exit_code == 0, result.output
+    assert workers.requests == [("DeepRNN", "memory"), ("DeepRNN remat", "memory")]
+    results = load_results(interrupted)
+    assert list(results["cases"]) == ["gru 1x4x2x3 train", "gru 1x4x2x3 infer"] and results["epoch"] == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--cell", "lstm"], r"with cells = \['gru'\], got cells = \['lstm'\]"),
+        (["--mode", "train"], r"without --mode, got modes = \['train'\]"),
+        (["--sizes", "1x4x2x5"], r"with sizes = \['1x4x2x3'\], got sizes = \['1x4x2x5'\]"),
+        (["--impl", "keras"], r"with implementations = \['DeepRNN'\], got implementations = \['keras'\]"),
+        (["--rounds", "3"], "with rounds = 2, got rounds = 3"),
+        (["--seconds", "0.5"], "without --seconds, got seconds = 0.5"),
+        (["--seed", "0"], "without --seed, got seed = 0"),
+        (["--epoch-updates", "7"], "without --epoch-updates, got epoch_updates = 7"),
+        (["--quick"], "without --quick, got quick = True"),
+        (["--no-memory"], "without --no-memory, got no_memory = True"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_resumed_measurement_refuses_other_options(interrupted, workers, option, message):
+    result = bench_kernels("--resume", "--output", interrupted, *option)
+    assert result.exit_code == 1 and workers.requests == []
+    assert re.search(f"was started {message} with --resume; leave the option out", result.stderr), result.stderr
+
+
+@pytest.mark.parametrize("options", [{"rounds": "2"}, {"sizes": ["1x2"]}, {"implementations": ["x"]}, []], ids=str)
+def test_damaged_options_of_a_measurement_name_the_file(interrupted, options):
+    path = interrupted / "results.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "options": options}))
+    result = bench_kernels("--resume", "--output", interrupted)
+    assert result.exit_code == 1 and "results.json: not the results of a measurement, or damaged:" in result.stderr
 
 
 def test_load_of_other_programs_is_noted(monkeypatch):

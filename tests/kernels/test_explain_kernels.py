@@ -214,7 +214,7 @@ def test_every_reason_is_listed():
     assert all(part in "; ".join(row.reasons) for part in for_both)
     assert all(part in "; ".join(row.gpu_reasons) for part in for_both + for_gpu)
     assert not any(part in "; ".join(row.reasons) for part in for_gpu)
-    assert len(set(row.gpu_reasons)) == len(row.gpu_reasons) == 8 and len(row.reasons) == 3
+    assert len(set(row.gpu_reasons)) == len(row.gpu_reasons) == 8 and len(row.reasons) == 5
     assert not any("XLA supports activations" in reason for reason in row.gpu_reasons)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import re
 import warnings
 from typing import ClassVar
 
@@ -9,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import ArrayDataset, Resume
+from deeprnn_keras import ArrayDataset, Recipe, Resume
 from deeprnn_keras.reading import DamagedFileError
-from deeprnn_keras.training import NTASGD, NonFiniteGuard, checkpoint_files
+from deeprnn_keras.training import NTASGD, CosineDecay, LearningRate, NonFiniteGuard, checkpoint_files
 from deeprnn_keras.training.callback_state import describe_state
 from deeprnn_keras.training.callbacks import BestCheckpoint, LossHistory
+from deeprnn_keras.training.run_description import describe_run, differences
 
 pytestmark = pytest.mark.usefixtures("eager")
 X = np.random.default_rng(0).normal(size=(12, 2)).astype("float32")
@@ -173,6 +175,98 @@ def test_resumed_csv_log_has_one_header(tmp_path):
             model.fit(**fit)
     with (tmp_path / "log.csv").open(newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["epoch", "0", "1"]
+
+
+# === Settings ===
+
+
+class Configured(keras.callbacks.Callback):
+    """Callback that stores its arguments."""
+
+    def __init__(self, rate=1, function=len, log_dir="here", count=0, schedule=None, verbose=0, names=("a",)):
+        super().__init__()
+        self.rate, self.function, self.log_dir, self.count = rate, function, log_dir, count
+        self.schedule, self.verbose, self.names = schedule, verbose, names
+        self.other = rate
+
+
+class Inherited(Configured):
+    """Callback whose arguments are those of its base class; `count` is state."""
+
+    resumable_state: ClassVar = {"count": int}
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
+
+EARLY, PLATEAU = keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau
+CHANGED = {
+    "patience": (EARLY(patience=3), EARLY(patience=2), "patience: 3 before, 2 now"),
+    "metric": (EARLY(), EARLY(monitor="loss"), "monitor: 'val_loss' before, 'loss' now"),
+    "least change": (EARLY(min_delta=0.1), EARLY(min_delta=0.2), "min_delta: 0.1 before, 0.2 now"),
+    "flag": (EARLY(), EARLY(restore_best_weights=True), "restore_best_weights: False before, True now"),
+    "factor": (PLATEAU(factor=0.1), PLATEAU(factor=0.5), "factor: 0.1 before, 0.5 now"),
+    "averaging": (NTASGD(2), NTASGD(3), "nonmono: 2 before, 3 now"),
+    "guard": (NonFiniteGuard(), NonFiniteGuard(action="skip"), "action: 'stop' before, 'skip' now"),
+    "learning rate": (LearningRate(0.1), LearningRate(0.2), "base: 0.1 before, 0.2 now"),
+    "recipe": (NonFiniteGuard(recipe=Recipe()), NonFiniteGuard(recipe=Recipe(epochs=9)), "recipe epochs: .* 9 now"),
+    "schedule": (
+        LearningRate(0.1, CosineDecay(0.1)),
+        LearningRate(0.1, CosineDecay(0.2)),
+        "schedule final: 0.1 before, 0.2 now",
+    ),
+    "function": (Configured(function=len), Configured(function=sum), "function: 'len' before, 'sum' now"),
+    "list": (Configured(), Configured(names=["a", "b"]), r"names: \"\['a'\]\" before, \"\['a', 'b'\]\" now"),
+    "inherited": (Inherited(rate=1), Inherited(rate=2), "rate: 1 before, 2 now"),
+}
+
+
+@pytest.mark.parametrize(("before", "now", "message"), CHANGED.values(), ids=CHANGED)
+def test_changed_setting_is_reported(before, now, message):
+    """Attributes that are not arguments, such as `other`, are state."""
+    (difference,) = differences(_flat(before), _flat(now))
+    assert re.fullmatch(rf"callback 0 \({type(now).__name__}\) {message}", difference)
+
+
+def _flat(callback):
+    model, fit = training("unused", [callback])
+    return describe_run(model, fit["x"], [callback], {"epochs": 2, "steps": 4}, {})
+
+
+UNCHANGED = {
+    "NumPy number": (EARLY(patience=3), EARLY(patience=np.int64(3))),
+    "path": (Configured(log_dir="here"), Configured(log_dir="there")),
+    "verbosity": (EARLY(verbose=0), EARLY(verbose=1)),
+    "declared state": (Inherited(count=0), Inherited(count=5)),
+    "file": (BestCheckpoint("a.keras"), BestCheckpoint("b.keras")),
+    "table": (keras.callbacks.CSVLogger("a.csv"), keras.callbacks.CSVLogger("b.csv")),
+    "list or tuple": (Configured(names=("a",)), Configured(names=["a"])),
+}
+
+
+@pytest.mark.parametrize(("before", "now"), UNCHANGED.values(), ids=UNCHANGED)
+def test_arguments_that_are_no_settings_may_change(before, now):
+    assert differences(_flat(before), _flat(now)) == []
+
+
+def test_changed_setting_is_refused_and_changes_nothing(tmp_path):
+    interrupt(tmp_path, [EARLY(monitor="loss", patience=3)])
+    model, fit = training(tmp_path, [EARLY(monitor="loss", patience=2)])
+    weights = model.get_weights()
+    with pytest.raises(
+        ValueError, match=r"different run: callback 0 \(EarlyStopping\) patience: 3 before, 2 now\. Res"
+    ):
+        model.fit(**fit)
+    np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+
+
+def test_same_callback_resumes_in_the_same_process(tmp_path):
+    """Keras changes the sign of min_delta when training begins."""
+    callback = EARLY(monitor="loss", min_delta=0.1, patience=9)
+    interrupt(tmp_path, [callback])
+    model, fit = training(tmp_path, [callback])
+    model.fit(**fit)
+    assert fit["callbacks"][0].resumed_at == 2 and callback.min_delta == -0.1
 
 
 # === Crafted checkpoints ===

@@ -45,7 +45,7 @@ def test_study_in_sqlite_is_resumed(tmp_path):
         study = optuna.create_study(storage=storage, study_name="depth", load_if_exists=True)
         study.optimize(optuna_objective(hyper(), X, Y, validation_data=(X, Y), epochs=1), n_trials=2)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
-    assert all(trial.user_attrs["weights"] > 0 for trial in study.trials)
+    assert all(trial.user_attrs["num_params"] > 0 for trial in study.trials)
     assert study.best_value == min(trial.value for trial in study.trials)
 
 

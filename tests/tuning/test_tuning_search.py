@@ -61,7 +61,7 @@ def test_seeds_are_recorded_and_trials_repeated(search, tmp_path):
     values = dict(record.seeds)
     assert values[0] == first.oracle.trials["0"].score and values[0] != values[1]
     assert record.score == pytest.approx(np.mean(list(values.values())))
-    assert record.metrics["weights"] == hyper().resolve(record.values).num_params
+    assert record.metrics["num_params"] == hyper().resolve(record.values).num_params
     assert record.metrics["ms_per_step"] > 0
     seeds.repeat("0", 5, X, Y, validation_data=(X, Y), epochs=1)
     (record,) = read_trials(tmp_path / "seeds", "val_loss")

@@ -1,0 +1,365 @@
+"""Forward and backward pass of a layer over whole sequences on NumPy arrays, computed by the library.
+
+Every array is checked before its address reaches C. No framework is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from deeprnn_keras.kernels.native import library
+
+CELLS = {"rnn": 0, "gru": 1, "gru_reset_before": 2, "lstm": 3}
+ACTIVATIONS = {"linear": 0, "tanh": 1, "sigmoid": 2, "relu": 3, "hard_sigmoid": 4}
+NUM_GATES = {"rnn": 1, "gru": 3, "gru_reset_before": 3, "lstm": 4}
+STORED_BLOCKS = {"rnn": 0, "gru": 4, "gru_reset_before": 4, "lstm": 4}
+ALIGNMENT = 64  # bytes; TensorFlow takes arrays over without a copy if they are aligned
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Facts about a layer that do not depend on its inputs.
+
+    Attributes:
+        cell: "rnn", "gru", "gru_reset_before", or "lstm".
+        activation: Name of the activation.
+        recurrent_activation: Name of the gates' activation.
+        reverse: Read sequences from their end; outputs keep the positions of their inputs.
+        x_batch_major: x is (n, T, d), else feature-major, (T, d, `columns(n)`).
+        y_batch_major: The same for the outputs.
+        return_sequences: Return the outputs of all steps, not only the final states.
+        remat: Recompute the gates in the backward pass instead of storing them.
+    """
+
+    cell: str
+    activation: str = "tanh"
+    recurrent_activation: str = "sigmoid"
+    reverse: bool = False
+    x_batch_major: bool = True
+    y_batch_major: bool = True
+    return_sequences: bool = True
+    remat: bool = False
+
+    @property
+    def num_states(self) -> int:
+        """Number of states."""
+        return 2 if self.cell == "lstm" else 1
+
+    @property
+    def num_gates(self) -> int:
+        """Number of gates G."""
+        return NUM_GATES[self.cell]
+
+
+class Inputs(NamedTuple):
+    """Arrays that a layer reads.
+
+    Attributes:
+        x: Sequences, in the layout of `Layer.x_batch_major`.
+        kernel: W, (d, G h).
+        recurrent_kernel: U, (h, G h).
+        bias: (G h,), (2, G h) for a GRU that resets after the product, or None.
+        states: Initial states, (n, h) each.
+        mask: (n, T) of bool, or None.
+    """
+
+    x: np.ndarray
+    kernel: np.ndarray
+    recurrent_kernel: np.ndarray
+    bias: np.ndarray | None
+    states: list[np.ndarray]
+    mask: np.ndarray | None
+
+
+class Outputs(NamedTuple):
+    """Results of the forward pass.
+
+    Attributes:
+        y: Outputs of all steps; None without `return_sequences`.
+        states: Final states, (n, h) each.
+        stored: Arrays for the backward pass; empty if none were asked for.
+    """
+
+    y: np.ndarray | None
+    states: list[np.ndarray]
+    stored: list[np.ndarray]
+
+
+class Gradients(NamedTuple):
+    """Results of the backward pass, each of the shape of its input.
+
+    Attributes:
+        x: None if it was not asked for.
+        kernel: dW.
+        recurrent_kernel: dU.
+        bias: None without bias.
+        states: Gradients of the initial states.
+    """
+
+    x: np.ndarray | None
+    kernel: np.ndarray
+    recurrent_kernel: np.ndarray
+    bias: np.ndarray | None
+    states: list[np.ndarray]
+
+
+def columns(batch_size: int) -> int:
+    """Return the number of columns of a feature-major array for a batch size."""
+    return library.load().deeprnn_columns(batch_size)
+
+
+def empty(*shape: int) -> np.ndarray:
+    """Return an uninitialized float32 array whose memory is aligned to 64 bytes."""
+    count = int(np.prod(shape, dtype=np.int64))
+    memory = np.empty(count + ALIGNMENT // 4, np.float32)
+    start = -memory.ctypes.data % ALIGNMENT // 4
+    return memory[start : start + count].reshape(shape)
+
+
+class _Sizes(NamedTuple):
+    batch_size: int
+    steps: int
+    inputs: int
+    units: int
+    columns: int
+
+
+def _check_inputs(layer: Layer, inputs: Inputs) -> _Sizes:
+    """Return the sizes.
+
+    Raises:
+        ValueError: If an array has another shape or dtype than the layer needs.
+    """
+    if inputs.x.ndim != 3:
+        raise ValueError(f"x must have rank 3, got shape {inputs.x.shape}")
+    states = inputs.states
+    if len(states) != layer.num_states or states[0].ndim != 2:
+        raise ValueError(f"states must be {layer.num_states} arrays (n, h), got {[state.shape for state in states]}")
+    batch_size, units = states[0].shape
+    ld = columns(batch_size) if batch_size else 0
+    steps, inputs_width = (inputs.x.shape[1], inputs.x.shape[2]) if layer.x_batch_major else inputs.x.shape[:2]
+    sizes = _Sizes(batch_size, steps, inputs_width, units, ld)
+    width = layer.num_gates * units
+    _check("x", inputs.x, _sequence_shape(layer.x_batch_major, sizes, inputs_width))
+    _check("kernel", inputs.kernel, (inputs_width, width))
+    _check("recurrent_kernel", inputs.recurrent_kernel, (units, width))
+    if inputs.bias is not None:
+        _check("bias", inputs.bias, (2, width) if layer.cell == "gru" else (width,))
+    for state in states:
+        _check("states", state, (batch_size, units))
+    if inputs.mask is not None:
+        _check("mask", inputs.mask, (batch_size, steps), np.bool_)
+    return sizes
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type = np.float32) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name} must be {np.dtype(dtype)} of shape {shape}, got {array.dtype} of shape {array.shape}")
+
+
+def _sequence_shape(batch_major: bool, sizes: _Sizes, width: int) -> tuple[int, ...]:
+    return (sizes.batch_size, sizes.steps, width) if batch_major else (sizes.steps, width, sizes.columns)
+
+
+def _address(array: np.ndarray | None) -> int | None:
+    """Return the address of a contiguous array."""
+    if array is None:
+        return None
+    assert array.flags.c_contiguous
+    return array.ctypes.data
+
+
+def _pair(arrays: list[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * 2)(*[_address(array) for array in arrays])
+
+
+def _contiguous(inputs: Inputs) -> Inputs:
+    x, kernel, recurrent_kernel = (np.ascontiguousarray(array) for array in inputs[:3])
+    bias = None if inputs.bias is None else np.ascontiguousarray(inputs.bias)
+    mask = None if inputs.mask is None else np.ascontiguousarray(inputs.mask)
+    return Inputs(x, kernel, recurrent_kernel, bias, [np.ascontiguousarray(state) for state in inputs.states], mask)
+
+
+def _call(layer: Layer, inputs: Inputs, sizes: _Sizes, store: bool) -> library.Sequence:
+    return library.Sequence(
+        abi=library.ABI,
+        T=sizes.steps,
+        n=sizes.batch_size,
+        d=sizes.inputs,
+        h=sizes.units,
+        cell=CELLS[layer.cell],
+        activation=ACTIVATIONS[layer.activation],
+        recurrent_activation=ACTIVATIONS[layer.recurrent_activation],
+        store=store,
+        reverse=layer.reverse,
+        x_batch_major=layer.x_batch_major,
+        y_batch_major=layer.y_batch_major,
+        threads=library.threads(),
+        x=_address(inputs.x),
+        W=_address(inputs.kernel),
+        U=_address(inputs.recurrent_kernel),
+        b=_address(inputs.bias),
+        state=_pair(inputs.states),
+        mask=_address(inputs.mask),
+    )
+
+
+def forward(layer: Layer, inputs: Inputs, training: bool) -> Outputs:
+    """Run a layer over sequences.
+
+    Args:
+        layer: The layer.
+        inputs: What it reads.
+        training: Store what `backward` needs.
+
+    Raises:
+        ValueError: If an array has another shape or dtype than the layer needs.
+        MemoryError: If the library cannot allocate its working memory.
+    """
+    sizes = _check_inputs(layer, inputs)
+    if not sizes.batch_size:
+        return _empty_outputs(layer, sizes, training)
+    inputs = _contiguous(inputs)
+    n, steps, _, units, ld = sizes
+    store = training and not layer.remat
+    returns_columns = layer.return_sequences and not layer.y_batch_major
+    all_outputs = empty(steps, units, ld) if training or returns_columns else None
+    all_cells = None
+    if layer.cell == "lstm" and training:
+        chunks = library.load().deeprnn_chunks(steps, n, units, CELLS[layer.cell])
+        all_cells = empty(steps if store else chunks, units, ld)
+    blocks = STORED_BLOCKS[layer.cell]
+    gates = empty(steps, blocks * units, ld) if store and blocks else None
+    y = empty(n, steps, units) if layer.return_sequences and layer.y_batch_major else None
+    states = [empty(n, units) for _ in inputs.states]
+    call = _call(layer, inputs, sizes, store)
+    call.H, call.C, call.G, call.y = map(_address, (all_outputs, all_cells, gates, y))
+    call.last = _pair(states)
+    library.run("deeprnn_forward", call)
+    stored = [array for array in (all_outputs, all_cells, gates) if array is not None] if training else []
+    return Outputs(all_outputs if returns_columns else y, states, stored)
+
+
+def num_stored(layer: Layer) -> int:
+    """Return the number of arrays that `forward` stores in training."""
+    return 1 + (layer.cell == "lstm") + (STORED_BLOCKS[layer.cell] > 0 and not layer.remat)
+
+
+def _empty_outputs(layer: Layer, sizes: _Sizes, training: bool) -> Outputs:
+    y = empty(*_sequence_shape(layer.y_batch_major, sizes, sizes.units)) if layer.return_sequences else None
+    stored = [empty(0, 0, 0) for _ in range(num_stored(layer))] if training else []
+    return Outputs(y, [empty(0, sizes.units) for _ in range(layer.num_states)], stored)
+
+
+def backward(
+    layer: Layer,
+    inputs: Inputs,
+    stored: list[np.ndarray],
+    d_y: np.ndarray | None,
+    d_states: list[np.ndarray],
+    needs_x: bool,
+) -> Gradients:
+    """Return the gradients of a layer.
+
+    Args:
+        layer: The layer.
+        inputs: What it read in the forward pass.
+        stored: `Outputs.stored` of the forward pass.
+        d_y: Gradient of `Outputs.y`; None without `return_sequences`.
+        d_states: Gradients of the final states.
+        needs_x: Compute the gradient of x, too.
+
+    Raises:
+        ValueError: If an array has another shape or dtype than the layer needs.
+        MemoryError: If the library cannot allocate its working memory.
+    """
+    sizes = _check_inputs(layer, inputs)
+    if d_y is not None:
+        _check("d_y", d_y, _sequence_shape(layer.y_batch_major, sizes, sizes.units))
+    for d_state in d_states:
+        _check("d_states", d_state, (sizes.batch_size, sizes.units))
+    if not sizes.batch_size:
+        return _zero_gradients(inputs, needs_x)
+    inputs = _contiguous(inputs)
+    store = not layer.remat
+    stored = _check_stored(layer, stored, sizes)
+    gradients = Gradients(
+        empty(*inputs.x.shape) if needs_x else None,
+        empty(*inputs.kernel.shape),
+        empty(*inputs.recurrent_kernel.shape),
+        None if inputs.bias is None else empty(*inputs.bias.shape),
+        [empty(*state.shape) for state in inputs.states],
+    )
+    d_y = None if d_y is None else np.ascontiguousarray(d_y)
+    d_states = [np.ascontiguousarray(d_state) for d_state in d_states]
+    call = _call(layer, inputs, sizes, store)
+    remaining = list(stored)
+    call.H = _address(remaining.pop(0))
+    call.C = _address(remaining.pop(0)) if layer.cell == "lstm" else None
+    call.G = _address(remaining.pop(0)) if remaining else None
+    call.dy, call.d_last = _address(d_y), _pair(d_states)
+    call.dx, call.dW, call.dU, call.db = map(_address, gradients[:4])
+    call.d_state = _pair(gradients.states)
+    library.run("deeprnn_backward", call)
+    return gradients
+
+
+def _check_stored(layer: Layer, stored: list[np.ndarray], sizes: _Sizes) -> list[np.ndarray]:
+    rows, ld = sizes.units, sizes.columns
+    shapes = [(sizes.steps, rows, ld)]
+    if layer.cell == "lstm":
+        chunks = library.load().deeprnn_chunks(sizes.steps, sizes.batch_size, rows, CELLS[layer.cell])
+        shapes.append((chunks if layer.remat else sizes.steps, rows, ld))
+    if STORED_BLOCKS[layer.cell] and not layer.remat:
+        shapes.append((sizes.steps, STORED_BLOCKS[layer.cell] * rows, ld))
+    for array, shape in zip(stored, shapes, strict=True):
+        _check("stored", array, shape)
+    return [np.ascontiguousarray(array) for array in stored]
+
+
+def _zero_gradients(inputs: Inputs, needs_x: bool) -> Gradients:
+    zeros = [None if array is None else np.zeros_like(array) for array in inputs[:4]]
+    x, kernel, recurrent_kernel, bias = zeros
+    assert kernel is not None and recurrent_kernel is not None
+    return Gradients(x if needs_x else None, kernel, recurrent_kernel, bias, [np.zeros_like(s) for s in inputs.states])
+
+
+def to_columns(x: np.ndarray, mask: np.ndarray | None, clear_masked: bool) -> np.ndarray:
+    """Return sequences (n, T, d) feature-major, (T, d, `columns(n)`), with 0 in the padding.
+
+    Args:
+        x: (n, T, d).
+        mask: (n, T) of bool, or None. Columns are in the order in which a layer with this mask processes them.
+        clear_masked: Replace masked steps by 0.
+    """
+    n, steps, width = x.shape
+    result = empty(steps, width, columns(n) if n else 0)
+    return _convert(x, mask, n, "H", result, clear_masked)
+
+
+def from_columns(x: np.ndarray, mask: np.ndarray | None, batch_size: int) -> np.ndarray:
+    """Return feature-major sequences (T, d, `columns(n)`) as (n, T, d): the inverse of `to_columns`."""
+    steps, width, _ = x.shape
+    return _convert(x, mask, batch_size, "y", empty(batch_size, steps, width), False)
+
+
+def _convert(
+    x: np.ndarray, mask: np.ndarray | None, batch_size: int, field: str, result: np.ndarray, clear_masked: bool
+) -> np.ndarray:
+    steps, width = (x.shape[1], x.shape[2]) if field == "H" else x.shape[:2]
+    sizes = _Sizes(batch_size, steps, width, 1, columns(batch_size) if batch_size else 0)
+    _check("x", x, _sequence_shape(field == "H", sizes, width))
+    if mask is not None:
+        _check("mask", mask, (batch_size, steps), np.bool_)
+    if not result.size:
+        return result
+    x, mask = np.ascontiguousarray(x), None if mask is None else np.ascontiguousarray(mask)
+    call = library.Sequence(abi=library.ABI, T=steps, n=batch_size, d=width, h=1, threads=library.threads())
+    call.clear_masked, call.x, call.mask = clear_masked, _address(x), _address(mask)
+    setattr(call, field, _address(result))
+    library.run("deeprnn_convert", call)
+    return result

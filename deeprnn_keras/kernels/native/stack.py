@@ -1,0 +1,223 @@
+"""Execution of stacks and layers in native code, feature-major between the first and the last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeprnn_keras import _compat
+from deeprnn_keras._types import Tensor
+from deeprnn_keras.equations import GRUEquations, LSTMEquations, SimpleRNNEquations
+from deeprnn_keras.kernels.contract import LayerCall, LayerResult, StackCall, StackResult
+from deeprnn_keras.kernels.native.sequences import Layer
+from deeprnn_keras.kernels.native.tensorflow import LayerWeights, from_columns, run_sequence, to_columns
+from deeprnn_keras.kernels.xla import stack as xla_stack
+
+CELLS = {SimpleRNNEquations: "rnn", GRUEquations: "gru", LSTMEquations: "lstm"}
+
+
+class PreparedLayer(NamedTuple):
+    """A layer that is ready to run.
+
+    Attributes:
+        layer: Facts about it.
+        weights: Its weights.
+    """
+
+    layer: Layer
+    weights: LayerWeights
+
+
+def _prepare(call: LayerCall, remat: bool) -> PreparedLayer:
+    assert call.recurrence is not None  # the native code supports cells with equations only
+    equations, activations = call.recurrence.equations, dict(call.recurrence.activations)
+    cell = CELLS[type(equations)]
+    if isinstance(equations, GRUEquations) and not equations.reset_after:
+        cell = "gru_reset_before"
+    layer = Layer(
+        cell,
+        str(activations["activation"]),
+        str(activations.get("recurrent_activation", "sigmoid")),
+        return_sequences=True,
+        remat=remat,
+    )
+    # The only read of each weight in an update: see `xla/stack.py`.
+    stored = {name: tf.cast(tf.convert_to_tensor(weight), tf.float32) for name, weight in call.weights().items()}
+    return PreparedLayer(layer, LayerWeights(stored["kernel"], stored["recurrent_kernel"], stored.get("bias")))
+
+
+# === A stack ===
+
+
+@tf.autograph.experimental.do_not_convert
+def run_stack(
+    call: StackCall, sequences: Tensor, states: Sequence[Sequence[Tensor]], mask: Tensor | None
+) -> StackResult:
+    """Return the outputs of a stack, one or one per level, and the final states of each level.
+
+    Args:
+        call: The stack.
+        sequences: (n, T, d).
+        states: Initial states (n, h) of each level, forward then backward.
+        mask: (n, T), or None.
+    """
+    if _is_watched_in_forward_mode([sequences, *[state for level in states for state in level]], call.levels):
+        return xla_stack.run_stack(call, sequences, states, mask)
+    run = _StackRun(call, sequences, mask)
+    for level, level_states in enumerate(states):
+        run.run_level(level, [tf.cast(state, tf.float32) for state in level_states])
+    compute_dtype = call.levels[0][0].compute_dtype
+    outputs = [tf.cast(output, compute_dtype) for output in run.outputs()]
+    return outputs, [[tf.cast(state, compute_dtype) for state in level] for level in run.final_states]
+
+
+class _StackRun:
+    """One run of a stack, level by level.
+
+    Attributes:
+        final_states: Final states of the levels so far.
+    """
+
+    def __init__(self, call: StackCall, sequences: Tensor, mask: Tensor | None) -> None:
+        self.call, self.connections = call, call.connections
+        self.bidirectional = len(call.levels[0]) == 2
+        self.mask = None if mask is None else tf.cast(mask, tf.bool)
+        self.x = tf.cast(sequences, tf.float32)
+        self.batch_size = tf.shape(sequences)[0] if sequences.shape[0] is None else sequences.shape[0]
+        self.x_columns = to_columns(self.x, self.mask) if self.connections.kind == "skip" else None
+        self.sequences: list[Tensor | None] = []  # of the levels so far, feature-major
+        self.last: list[Tensor] = []  # outputs of the last step, (n, width)
+        self.final_states: list[list[Tensor]] = []
+        self.top: Tensor | None = None  # (n, T, width), if the top level returns it directly
+
+    def run_level(self, level: int, states: list[Tensor]) -> None:
+        """Run the layers of a level."""
+        call, layers = self.call, self.call.levels[level]
+        x, x_batch_major = self._input(level)
+        is_top = level == len(call.levels) - 1
+        direct = is_top and call.return_sequences and self._returns_top_only(level)
+        count = len(states) // len(layers)
+        outputs, final_states = [], []
+        for direction, layer_call in enumerate(layers):
+            prepared = _prepare(layer_call, call.remat)
+            layer = replace(
+                prepared.layer,
+                reverse=direction == 1,
+                x_batch_major=x_batch_major,
+                y_batch_major=direct,
+                return_sequences=call.return_sequences or not is_top,
+            )
+            initial = states[direction * count : (direction + 1) * count]
+            output, final = run_sequence(layer, x, prepared.weights, initial, self.mask, call.training)
+            outputs.append(output)
+            final_states.append(final)
+        self.final_states.append([state for final in final_states for state in final])
+        self.last.append(self._with_shortcut(level, self._last_output(final_states), self.last))
+        if direct:
+            self.top = outputs[0] if len(outputs) == 1 else tf.concat(outputs, -1)
+            return
+        joined = outputs[0] if len(outputs) == 1 or outputs[0] is None else tf.concat(outputs, 1)
+        self.sequences.append(self._with_shortcut(level, joined, self.sequences))
+
+    def _input(self, level: int) -> tuple[Tensor, bool]:
+        """Return the input of a level, and whether it is batch-major."""
+        if level == 0:
+            return (self.x, True) if self.x_columns is None else (self.x_columns, False)
+        dropped = self.call.dropouts[level - 1](self.sequences[-1])
+        if self.connections.reads_input(level):
+            return tf.concat([dropped, self.x_columns], 1), False
+        return dropped, False
+
+    def _returns_top_only(self, level: int) -> bool:
+        connections = self.connections
+        return connections.kind != "skip" and not connections.all_layers and connections.shortcut_source(level) is None
+
+    def _with_shortcut(self, level: int, output: Tensor | None, below: Sequence[Tensor | None]) -> Tensor | None:
+        source = self.connections.shortcut_source(level)
+        return output if source is None or output is None else output + below[source]
+
+    def _last_output(self, final_states: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Return the output of the last step: 0 for examples without a valid step."""
+        states = [final[0] for final in final_states]
+        last = states[0] if len(states) == 1 else tf.concat(states, -1)
+        return last if self.mask is None else _zero_unless(tf.reduce_any(self.mask, 1, keepdims=True), last)
+
+    def outputs(self) -> list[Tensor]:
+        """Return the outputs of the stack, with zeros where Keras has them."""
+        if not self.call.return_sequences:
+            return self._selected(self.last, -1)
+        if self.top is not None:
+            return [self._zeroed(self.top)]
+        columns = self._selected([output for output in self.sequences if output is not None], 1)
+        return [self._zeroed(from_columns(output, self.mask, self.batch_size)) for output in columns]
+
+    def _selected(self, levels: Sequence[Tensor], axis: int) -> list[Tensor]:
+        if self.connections.all_layers:
+            return list(levels)
+        return [tf.concat(levels, axis) if self.connections.kind == "skip" else levels[-1]]
+
+    def _zeroed(self, outputs: Tensor) -> Tensor:
+        """Return (n, T, width) with 0 before the first valid step, or at every masked step with two directions."""
+        if self.mask is None:
+            return outputs
+        nonzero = self.mask if self.bidirectional else _from_first_valid(self.mask)
+        return _zero_unless(nonzero[:, :, None], outputs)
+
+
+# === A layer ===
+
+
+@tf.autograph.experimental.do_not_convert
+def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None) -> LayerResult:
+    """Return the last output (n, h), the outputs (n, T, h) or the last one (n, 1, h), and the final states of a layer.
+
+    Args:
+        call: The layer.
+        sequences: (n, T, d).
+        states: Initial states, (n, h) each.
+        mask: (n, T), or None.
+    """
+    if _is_watched_in_forward_mode([sequences, *states], [[call]]):
+        return xla_stack.run_layer(call, sequences, states, mask)
+    x = tf.cast(call.input_dropout(sequences), tf.float32)
+    mask = None if mask is None else tf.cast(mask, tf.bool)
+    prepared = _prepare(call, remat=False)
+    layer = replace(prepared.layer, reverse=call.go_backwards, return_sequences=call.return_sequences)
+    initial = [tf.cast(state, tf.float32) for state in states]
+    outputs, final_states = run_sequence(layer, x, prepared.weights, initial, mask, call.training)
+    last = final_states[0]
+    reading_mask = tf.reverse(mask, [1]) if mask is not None and call.go_backwards else mask
+    if reading_mask is not None:
+        nonzero = reading_mask[:, -1:] if call.zero_output_for_mask else tf.reduce_any(reading_mask, 1, keepdims=True)
+        last = _zero_unless(nonzero, last)
+    final_states = [tf.cast(state, call.compute_dtype) for state in final_states]
+    last = tf.cast(last, call.compute_dtype)
+    if outputs is None:
+        return last, tf.expand_dims(last, 1), final_states
+    outputs = tf.reverse(outputs, [1]) if call.go_backwards else outputs
+    if reading_mask is not None:
+        nonzero = reading_mask if call.zero_output_for_mask else _from_first_valid(reading_mask)
+        outputs = _zero_unless(nonzero[:, :, None], outputs)
+    return last, tf.cast(outputs, call.compute_dtype), final_states
+
+
+# === Shared by stacks and layers ===
+
+
+def _is_watched_in_forward_mode(tensors: Sequence[Tensor], levels: Sequence[Sequence[LayerCall]]) -> bool:
+    """Return whether a `ForwardAccumulator`, which native code does not support, watches an input or a weight."""
+    if not tf.executing_eagerly():
+        return False
+    weights = [tf.convert_to_tensor(weight) for level in levels for call in level for weight in call.weights().values()]
+    return _compat.in_forward_mode([*tensors, *weights])
+
+
+def _zero_unless(condition: Tensor, x: Tensor) -> Tensor:
+    return tf.where(condition, x, tf.zeros((), x.dtype))
+
+
+def _from_first_valid(mask: Tensor) -> Tensor:
+    return tf.cumsum(tf.cast(mask, tf.int32), 1) > 0
