@@ -24,11 +24,13 @@
 #define OUTER_COLUMNS 128      /* columns of one update of the weight gradients; they fit into the first cache */
 #define MIN_STEP_WORK 100000   /* multiplications per step and thread, below which a barrier costs more than it gains */
 #define MIN_CALL_WORK 1000000  /* multiplications per call and thread, below which waking a thread costs more */
-#define GRU_SLOTS 4            /* blocks of z: z, r, product with h, product with x */
+#define SLOTS 4                /* blocks of z of a GRU: z, r, product with h, product with x */
+#define FLAT_UNITS 64          /* units whose sums are computed at the same time if there are few columns */
 
 typedef struct {
   const deeprnn_sequence *q;
   long T, n, d, h, ld, blocks, input_blocks, chunk, ring;
+  long wide_ld; /* with few columns: columns of all steps of a chunk side by side */
   int gates, stored, dz_blocks, threads, by_columns, fused;
   long *order, *active;
   int32_t *mask;
@@ -36,6 +38,7 @@ typedef struct {
   float *packed_dh, *packed_dx;               /* panels for the backward pass */
   float *h_start, *c_start, *h_ring, *c_ring, *g_ring, *x_chunk, *projected;
   float *dh, *dc, *dz, *dy_chunk, *dx_chunk, *c_chunk, *g_chunk, *zeros;
+  float *wide; /* (d, wide_ld) of x, or (gates h, wide_ld) of dz */
   char *thread_memory;
   size_t thread_bytes;
   deeprnn_barrier barrier;
@@ -93,12 +96,11 @@ static void *take(arena *A, size_t count, size_t size) {
 static float *take_floats(arena *A, size_t count) { return take(A, count + VL, sizeof(float)); }
 
 static void lay_out_thread(const job *J, arena *A, part *P) {
-  long group = 4, units = group * PR;
-  P->z = take_floats(A, larger(GRU_SLOTS * PR * TW, units * GRU_SLOTS * larger(J->n, 1)));
+  P->z = take_floats(A, larger(SLOTS * PR * TW, is_flat(J) ? SLOTS * FLAT_UNITS * J->n : 0));
   P->strip = take_floats(A, (OUTER_COLUMNS + TW) * TW);
   P->in = take(A, larger(larger(J->n, TW), PR) + 8, sizeof(float *));
   P->out = take(A, larger(larger(J->d, J->h), larger(OUTER_COLUMNS, J->n)) + 8, sizeof(float *));
-  P->flat_mask = take(A, units * MAX_ROW_COLUMNS + VL, sizeof(int32_t));
+  P->flat_mask = take(A, FLAT_UNITS * MAX_ROW_COLUMNS + VL, sizeof(int32_t));
 }
 
 /* What conversions need, too */
@@ -134,7 +136,9 @@ static void lay_out_forward(job *J, arena *A) {
   J->h_ring = q->H ? NULL : take_floats(A, J->ring * rows);
   J->c_ring = q->cell == CELL_LSTM && !q->store ? take_floats(A, 2 * rows) : NULL;
   J->g_ring = q->cell == CELL_GRU_RESET_BEFORE && !q->store ? take_floats(A, J->stored * rows) : NULL;
-  J->projected = J->fused ? NULL : take_floats(A, (size_t)J->chunk * J->blocks * J->gates * PR * J->ld);
+  size_t columns = is_flat(J) ? (size_t)J->wide_ld : (size_t)J->chunk * J->ld;
+  J->projected = J->fused ? NULL : take_floats(A, columns * J->blocks * J->gates * PR);
+  J->wide = is_flat(J) ? take_floats(A, J->d * J->wide_ld) : NULL;
 }
 
 static void lay_out_backward(job *J, arena *A) {
@@ -147,7 +151,10 @@ static void lay_out_backward(job *J, arena *A) {
   J->dc = q->cell == CELL_LSTM ? take_floats(A, padded_rows) : NULL;
   J->dz = take_floats(A, J->chunk * J->dz_blocks * rows);
   J->dy_chunk = q->dy && q->y_batch_major ? take_floats(A, J->chunk * rows) : NULL;
-  J->dx_chunk = q->dx && q->x_batch_major ? take_floats(A, (size_t)J->chunk * J->input_blocks * PR * J->ld) : NULL;
+  size_t columns = is_flat(J) ? (size_t)J->wide_ld : (size_t)J->chunk * J->ld;
+  int whole_blocks = q->x_batch_major || is_flat(J);
+  J->dx_chunk = q->dx && whole_blocks ? take_floats(A, columns * J->input_blocks * PR) : NULL;
+  J->wide = q->dx && is_flat(J) ? take_floats(A, J->gates * J->h * J->wide_ld) : NULL;
   J->g_chunk = q->store ? NULL : take_floats(A, J->chunk * J->stored * rows);
   J->c_chunk = q->store || q->cell != CELL_LSTM ? NULL : take_floats(A, (J->chunk + 1) * rows);
 }
@@ -209,7 +216,8 @@ static void plan(job *J, const deeprnn_sequence *q) {
   J->threads = deeprnn_available_threads(threads);
   if (J->threads == 1) J->by_columns = 0;
   long own = weights * (long)sizeof(float) / (J->by_columns ? 1 : J->threads);
-  J->fused = own <= cache_bytes() / 4 * 3;
+  J->fused = !is_flat(J) && own <= cache_bytes() / 4 * 3;
+  J->wide_ld = (J->chunk * J->n + VL - 1) / VL * VL;
   J->barrier.threads = J->threads;
   atomic_init(&J->barrier.count, 0);
   atomic_init(&J->barrier.sense, 0);
@@ -327,8 +335,8 @@ static void pack_forward(part *P) {
 
 /* Features [f0, f1) and columns [j0, j1) of step t of a batch-major array, to (width, ld); padding becomes 0. With
  * `clear_masked` so do masked steps, since a NaN there must not spread. */
-static void columns_in(part *P, float *to, const float *from, long width, long t, int clear_masked, long j0, long j1,
-                       long f0, long f1) {
+static void columns_in(part *P, float *to, long ld, const float *from, long width, long t, int clear_masked, long j0,
+                       long j1, long f0, long f1) {
   const job *J = P->J;
   long end = smaller(j1, J->n);
   for (long j = j0; j < end; j++) {
@@ -336,21 +344,22 @@ static void columns_in(part *P, float *to, const float *from, long width, long t
     int cleared = clear_masked && J->mask && !J->q->mask[row * J->T + t];
     P->in[j - j0] = cleared ? J->zeros : from + (row * J->T + t) * width + f0;
   }
-  for (long f = f0; f < f1; f++) P->out[f - f0] = to + f * J->ld + j0;
+  for (long f = f0; f < f1; f++) P->out[f - f0] = to + f * ld + j0;
   if (end > j0) transpose(P->in, end - j0, f1 - f0, P->out);
   for (long f = f0; f < f1; f++)
-    for (long j = larger(end, j0); j < j1; j++) to[f * J->ld + j] = 0.f;
+    for (long j = larger(end, j0); j < j1; j++) to[f * ld + j] = 0.f;
 }
 
 /* The same features and columns of (width, ld) to step t of a batch-major array, without the padding */
-static void columns_out(part *P, float *to, const float *from, long width, long t, long j0, long j1, long f0, long f1) {
+static void columns_out(part *P, float *to, const float *from, long ld, long width, long t, long j0, long j1, long f0,
+                        long f1) {
   const job *J = P->J;
   long end = smaller(j1, J->n);
   if (end <= j0) return;
   for (long j = j0; j < end; j++) P->out[j - j0] = to + (J->order[j] * J->T + t) * width + f0;
   for (long f = f0; f < f1; f += TW) {
     long f_end = smaller(f1, f + TW);
-    for (long i = f; i < f_end; i++) P->in[i - f] = from + i * J->ld + j0;
+    for (long i = f; i < f_end; i++) P->in[i - f] = from + i * ld + j0;
     transpose(P->in, f_end - f, end - j0, P->out);
     for (long j = j0; j < end; j++) P->out[j - j0] += f_end - f;
   }
@@ -366,7 +375,7 @@ static void x_in(part *P, long s0, long s1) {
     to = s0 + share(s1 - s0, P->id + 1, J->threads);
   }
   for (long s = from; s < to; s++)
-    columns_in(P, J->x_chunk + (s - s0) * J->d * J->ld, J->q->x, J->d, time_of(J, s), 1, P->j0, P->j1, 0, J->d);
+    columns_in(P, J->x_chunk + (s - s0) * J->d * J->ld, J->ld, J->q->x, J->d, time_of(J, s), 1, P->j0, P->j1, 0, J->d);
   meet_in_step(P);
 }
 
@@ -422,23 +431,24 @@ static void block_products(const job *J, const forward_step *S, float *z, long l
   int cell = J->q->cell;
   long panel = b * J->gates;
   int from = S->projected ? FROM_ARRAY : FROM_ROWS;
-  const float *init = S->projected ? S->projected + panel * PR * J->ld + j : J->bias + panel * PR;
-  long init_step = S->projected ? PR * J->ld : PR;
+  long ldi = is_flat(J) ? J->wide_ld : J->ld;
+  const float *init = S->projected ? S->projected + panel * PR * ldi + j : J->bias + panel * PR;
+  long init_step = S->projected ? PR * ldi : PR;
   factor none = {0};
   factor x = {J->packed_x + panel * PR * J->d, S->x + j, S->projected ? 0 : J->d, PR * J->d};
   factor h = {J->packed_h + panel * PR * J->h, S->h_before + j, J->h, PR * J->h};
   if (cell == CELL_RNN || cell == CELL_LSTM) {
-    product(J->gates, z, ldz, from, init, J->ld, x, h, J->ld, width);
+    product(J->gates, z, ldz, from, init, ldi, x, h, J->ld, width);
     return;
   }
-  if (half == 0) product(2, z, ldz, from, init, J->ld, x, h, J->ld, width);
+  if (half == 0) product(2, z, ldz, from, init, ldi, x, h, J->ld, width);
   x.a += 2 * x.stride, h.a += 2 * h.stride, init += 2 * init_step;
   if (cell == CELL_GRU) {
     product(1, z + 2 * PR * ldz, ldz, FROM_ROWS, J->bias_h + b * PR, 0, none, h, J->ld, width);
-    product(1, z + 3 * PR * ldz, ldz, from, init, J->ld, x, none, J->ld, width);
+    product(1, z + 3 * PR * ldz, ldz, from, init, ldi, x, none, J->ld, width);
   } else if (half == 1) {
     h.b = S->g + 3 * J->h * J->ld + j;
-    product(1, z + 2 * PR * ldz, ldz, from, init, J->ld, x, h, J->ld, width);
+    product(1, z + 2 * PR * ldz, ldz, from, init, ldi, x, h, J->ld, width);
   }
 }
 
@@ -474,24 +484,55 @@ static const int32_t *flat_mask(part *P, const int32_t *mask, long units) {
   return P->flat_mask;
 }
 
-/* Few columns: all units of a block are one range of elements, and the lanes of products are rows. */
+/* z of a GRU's block for few columns: three sums at the same time */
+static void flat_gru_products(const job *J, const forward_step *S, float *z, long b) {
+  long n = J->n, panel = b * J->gates, slot = PR * n;
+  const float *bias = J->bias + panel * PR, *init = S->projected + panel * PR * J->wide_ld;
+  factor x = {J->packed_x + panel * PR * J->d, S->x, J->d, PR * J->d}, none = {0};
+  factor h = {J->packed_h + panel * PR * J->h, S->h_before, J->h, PR * J->h};
+  if (S->projected) {
+    row_starts(2, z, slot, n, FROM_ARRAY, init, J->wide_ld, n);
+    row_starts(1, z + 3 * slot, slot, n, FROM_ARRAY, init + 2 * PR * J->wide_ld, J->wide_ld, n);
+  } else {
+    product(J->gates, z, n, FROM_ROWS, bias, 0, x, none, n, n);
+    memcpy(z + 3 * slot, z + 2 * slot, slot * sizeof(float));
+  }
+  row_starts(1, z + 2 * slot, slot, n, FROM_ROWS, J->bias_h + b * PR, 0, n);
+  row_panels(J->gates, z, slot, n, h, n, n);
+}
+
+/* z of some blocks for few columns; the blocks follow each other. */
+static void flat_products(const job *J, const forward_step *S, float *z, long b, long blocks, int half) {
+  long n = J->n, panel = b * J->gates;
+  if (J->q->cell == CELL_GRU) {
+    flat_gru_products(J, S, z, b);
+    return;
+  }
+  if (J->q->cell == CELL_GRU_RESET_BEFORE) {
+    block_products(J, S, z, n, b, 0, n, half);
+    return;
+  }
+  factor x = {J->packed_x + panel * PR * J->d, S->x, S->projected ? 0 : J->d, PR * J->d};
+  factor h = {J->packed_h + panel * PR * J->h, S->h_before, J->h, PR * J->h};
+  const float *init = S->projected ? S->projected + panel * PR * J->wide_ld : J->bias + panel * PR;
+  product(blocks * J->gates, z, n, S->projected ? FROM_ARRAY : FROM_ROWS, init, J->wide_ld, x, h, n, n);
+}
+
+/* Few columns: all units of a block are one range of elements, and the lanes of products are rows. Several sums at a
+ * time hide the latency of each: eight blocks of a plain RNN, two of an LSTM. */
 static void forward_flat(part *P, const forward_step *S, int half) {
   job *J = P->J;
-  long n = J->n, group = J->gates == 1 ? 4 : 1; /* several sums at a time hide the latency of each */
-  const int32_t *mask = flat_mask(P, S->mask, group * PR);
+  long n = J->n, group = J->gates == 1 ? FLAT_UNITS / PR : J->gates == 4 ? 2 : 1;
+  const int32_t *mask = flat_mask(P, S->mask, FLAT_UNITS);
   for (long b = P->b0; b < P->b1; b += group) {
-    long blocks = smaller(group, P->b1 - b), units = smaller(blocks * PR, J->h - b * PR);
-    if (group == 1) {
-      block_products(J, S, P->z, n, b, 0, n, half);
-    } else {
-      factor x = {J->packed_x + b * PR * J->d, S->x, S->projected ? 0 : J->d, PR * J->d};
-      factor h = {J->packed_h + b * PR * J->h, S->h_before, J->h, PR * J->h};
-      const float *init = S->projected ? S->projected + b * PR * J->ld : J->bias + b * PR;
-      product(blocks, P->z, n, S->projected ? FROM_ARRAY : FROM_ROWS, init, J->ld, x, h, J->ld, n);
+    long blocks = smaller(group, P->b1 - b), at_once = J->gates == 1 ? blocks : 1;
+    flat_products(J, S, P->z, b, blocks, half);
+    for (long i = 0; i < blocks; i += at_once) {
+      long first = (b + i) * PR, units = smaller(at_once * PR, J->h - first);
+      forward_cell cell = cell_at(J, S, P->z + i * J->gates * PR * n, PR * n, first * n);
+      cell.mask = mask;
+      run_cell(&cell, half, units * n);
     }
-    forward_cell cell = cell_at(J, S, P->z, PR * n, b * PR * n);
-    cell.mask = mask;
-    run_cell(&cell, half, units * n);
   }
 }
 
@@ -504,11 +545,42 @@ static void run_forward_step(part *P, const forward_step *S) {
   }
 }
 
+/* to (width, wide_ld) = rows [first, first + width) of (rows, n) of each step: the columns of all steps side by side */
+static void widen(const job *J, float *to, const float *(*at)(const job *, long, long), long s0, long s1, long r0, long r1) {
+  long n = J->n;
+  for (long s = s0; s < s1; s++) {
+    const float *from = at(J, s, s0);
+    float *columns = to + (s - s0) * n;
+    for (long r = r0; r < r1; r++)
+      for (long j = 0; j < n; j++) columns[r * J->wide_ld + j] = from[r * n + j];
+  }
+}
+
+/* Products of x for a chunk of steps at a time, with few columns: those of all steps together are many. */
+static void project_wide(part *P, long s0, long s1) {
+  job *J = P->J;
+  long count = (s1 - s0) * J->n, panels = J->gates;
+  factor none = {0};
+  widen(J, J->wide, x_at, s0, s1, share(J->d, P->id, J->threads), share(J->d, P->id + 1, J->threads));
+  meet(P);
+  for (long b = P->b0; b < P->b1; b++)
+    for (long j = 0, width; j < count; j += width) {
+      width = tile_width(j, count);
+      factor x = {J->packed_x + b * panels * PR * J->d, J->wide + j, J->d, PR * J->d};
+      product(panels, J->projected + b * panels * PR * J->wide_ld + j, J->wide_ld, FROM_ROWS, J->bias + b * panels * PR, 0,
+              x, none, J->wide_ld, width);
+    }
+}
+
 /* Products of x for a chunk of steps: each panel is read once. */
 static void project_chunk(part *P, long s0, long s1) {
   job *J = P->J;
   long panels = J->gates;
   factor none = {0};
+  if (is_flat(J)) {
+    project_wide(P, s0, s1);
+    return;
+  }
   for (long b = P->b0; b < P->b1; b++)
     for (long s = s0; s < s1; s++) {
       long end = smaller(P->j1, J->active[s]);
@@ -519,6 +591,12 @@ static void project_chunk(part *P, long s0, long s1) {
         product(panels, to + j, J->ld, FROM_ROWS, J->bias + b * panels * PR, 0, x, none, J->ld, width);
       }
     }
+}
+
+/* The products of x of a step */
+static const float *projected_at(const job *J, long s, long s0) {
+  if (!J->projected) return NULL;
+  return J->projected + (s - s0) * (is_flat(J) ? J->n : J->blocks * J->gates * PR * J->ld);
 }
 
 static float *forward_c_at(const job *J, long s) {
@@ -549,7 +627,7 @@ static void forward_chunk(part *P, long s0, long s1) {
     long t = time_of(J, s);
     forward_step S = {
         .x = x_at(J, s, s0),
-        .projected = J->projected ? J->projected + (s - s0) * J->blocks * J->gates * PR * J->ld : NULL,
+        .projected = projected_at(J, s, s0),
         .h_before = h_at(J, s - 1),
         .c_before = forward_c_at(J, s - 1),
         .h = h_at(J, s),
@@ -563,7 +641,7 @@ static void forward_chunk(part *P, long s0, long s1) {
     meet_in_step(P);
   }
   for (long s = s0; q->y && s < s1; s++)
-    columns_out(P, q->y, h_at(J, s), J->h, time_of(J, s), P->j0, P->j1, P->b0 * PR, smaller(P->b1 * PR, J->h));
+    columns_out(P, q->y, h_at(J, s), J->ld, J->h, time_of(J, s), P->j0, P->j1, P->b0 * PR, smaller(P->b1 * PR, J->h));
 }
 
 static void forward_thread(void *argument, int id) {
@@ -619,8 +697,8 @@ static void run_gradient(const backward_cell *cell, int half, long count) {
 static void backward_cells(part *P, const backward_step *S) {
   job *J = P->J;
   if (is_flat(J)) {
-    long n = J->n, group = 4;
-    const int32_t *mask = flat_mask(P, S->mask, group * PR);
+    long n = J->n, group = FLAT_UNITS / PR;
+    const int32_t *mask = flat_mask(P, S->mask, FLAT_UNITS);
     for (long b = P->b0; b < P->b1; b += group) {
       long units = smaller(smaller(group, P->b1 - b) * PR, J->h - b * PR);
       backward_cell cell = gradient_at(J, S, b * PR * n);
@@ -720,33 +798,68 @@ static void run_backward_step(part *P, const backward_step *S) {
 
 /* === Backward: gradients of inputs and weights of a chunk === */
 
+static const float *dz_at(const job *J, long s, long s0) { return J->dz + (s - s0) * J->dz_blocks * J->h * J->ld; }
+
+/* dx of blocks [b0, b1) of 8 inputs for few columns: those of all steps of the chunk together are many. */
+static void wide_input_gradient(part *P, long s0, long s1, long b0, long b1) {
+  job *J = P->J;
+  long width = J->gates * J->h, count = (s1 - s0) * J->n;
+  factor none = {0};
+  widen(J, J->wide, dz_at, s0, s1, share(width, P->id, J->threads), share(width, P->id + 1, J->threads));
+  meet(P);
+  for (long b = b0; b < b1; b++)
+    for (long j = 0, step; j < count; j += step) {
+      step = tile_width(j, count);
+      factor dz = {J->packed_dx + b * width * PR, J->wide + j, width, 0};
+      product(1, J->dx_chunk + b * PR * J->wide_ld + j, J->wide_ld, FROM_ZERO, J->zeros, 0, dz, none, J->wide_ld, step);
+    }
+  for (long s = s0; b0 < b1 && s < s1; s++) {
+    const float *from = J->dx_chunk + (s - s0) * J->n;
+    long t = time_of(J, s), f1 = smaller(b1 * PR, J->d);
+    if (J->q->x_batch_major) {
+      columns_out(P, J->q->dx, from, J->wide_ld, J->d, t, 0, J->n, b0 * PR, f1);
+      continue;
+    }
+    for (long f = b0 * PR; f < f1; f++)
+      memcpy(J->q->dx + (t * J->d + f) * J->n, from + f * J->wide_ld, J->n * sizeof(float));
+  }
+}
+
+/* dx of a step for one block of 8 inputs: `rows` of them exist */
+static void block_input_gradient(part *P, float *to, long s, long s0, long b, long rows) {
+  job *J = P->J;
+  long width = J->gates * J->h;
+  factor none = {0};
+  for (long j = 0, step; j < J->active[s]; j += step) {
+    step = tile_width(j, J->active[s]);
+    factor dz = {J->packed_dx + b * width * PR, dz_at(J, s, s0) + j, width, 0};
+    if (J->dx_chunk || rows == PR) {
+      product(1, to + j, J->ld, FROM_ZERO, J->zeros, 0, dz, none, J->ld, step);
+      continue;
+    }
+    product(1, P->z, TW, FROM_ZERO, J->zeros, 0, dz, none, J->ld, step);
+    for (long r = 0; r < rows; r++) memcpy(to + r * J->ld + j, P->z + r * TW, step * sizeof(float));
+  }
+  for (long r = 0; r < rows; r++)
+    for (long j = J->active[s]; j < J->ld; j++) to[r * J->ld + j] = 0.f;
+}
+
 static void input_gradient(part *P, long s0, long s1) {
   job *J = P->J;
-  long width = J->gates * J->h, rows = J->h * J->ld;
   long b0 = share(J->input_blocks, P->id, J->threads), b1 = share(J->input_blocks, P->id + 1, J->threads);
-  factor none = {0};
-  for (long b = b0; b < b1; b++) {
-    long inputs = smaller(PR, J->d - b * PR);
+  if (is_flat(J)) {
+    wide_input_gradient(P, s0, s1, b0, b1);
+    return;
+  }
+  for (long b = b0; b < b1; b++)
     for (long s = s0; s < s1; s++) {
       float *to = J->dx_chunk ? J->dx_chunk + ((s - s0) * J->input_blocks + b) * PR * J->ld
                               : J->q->dx + (time_of(J, s) * J->d + b * PR) * J->ld;
-      for (long j = 0, step; j < J->active[s]; j += step) {
-        step = tile_width(j, J->active[s]);
-        factor dz = {J->packed_dx + b * width * PR, J->dz + (s - s0) * J->dz_blocks * rows + j, width, 0};
-        if (J->dx_chunk || inputs == PR) {
-          product(1, to + j, J->ld, FROM_ZERO, J->zeros, 0, dz, none, J->ld, step);
-          continue;
-        }
-        product(1, P->z, TW, FROM_ZERO, J->zeros, 0, dz, none, J->ld, step);
-        for (long r = 0; r < inputs; r++) memcpy(to + r * J->ld + j, P->z + r * TW, step * sizeof(float));
-      }
-      for (long r = 0; r < inputs; r++)
-        for (long j = J->active[s]; j < J->ld; j++) to[r * J->ld + j] = 0.f;
+      block_input_gradient(P, to, s, s0, b, smaller(PR, J->d - b * PR));
     }
-  }
   for (long s = s0; J->dx_chunk && b0 < b1 && s < s1; s++)
-    columns_out(P, J->q->dx, J->dx_chunk + (s - s0) * J->input_blocks * PR * J->ld, J->d, time_of(J, s), 0, J->ld, b0 * PR,
-                smaller(b1 * PR, J->d));
+    columns_out(P, J->q->dx, J->dx_chunk + (s - s0) * J->input_blocks * PR * J->ld, J->ld, J->d, time_of(J, s), 0, J->ld,
+                b0 * PR, smaller(b1 * PR, J->d));
 }
 
 /* One gate: the rows of dz and the weights that their outer products belong to */
@@ -797,7 +910,7 @@ static int next_columns(const job *J, cursor *at, long s0, column_set *set) {
       set->x[i] = x_at(J, at->s, s0) + at->j;
       set->h[i] = h_at(J, at->s - 1) + at->j;
       set->reset_h[i] = g ? g + 3 * J->h * J->ld + at->j : NULL;
-      set->dz[i] = J->dz + (at->s - s0) * J->dz_blocks * J->h * J->ld + at->j;
+      set->dz[i] = dz_at(J, at->s, s0) + at->j;
       set->counts[i] = count;
       set->columns += count;
       set->segments++;
@@ -880,7 +993,7 @@ static void dy_in(part *P, long s0, long s1) {
   job *J = P->J;
   if (!J->dy_chunk) return;
   for (long s = s0; s < s1; s++)
-    columns_in(P, J->dy_chunk + (s - s0) * J->h * J->ld, J->q->dy, J->h, time_of(J, s), 0, P->j0, P->j1, P->b0 * PR,
+    columns_in(P, J->dy_chunk + (s - s0) * J->h * J->ld, J->ld, J->q->dy, J->h, time_of(J, s), 0, P->j0, P->j1, P->b0 * PR,
                smaller(P->b1 * PR, J->h));
 }
 
@@ -969,8 +1082,8 @@ static void convert_thread(void *argument, int id) {
   part P = part_of(J, id);
   long rows = J->d * J->ld;
   for (long t = share(J->T, id, J->threads); t < share(J->T, id + 1, J->threads); t++) {
-    if (J->q->y) columns_out(&P, J->q->y, J->q->x + t * rows, J->d, t, 0, J->n, 0, J->d);
-    else columns_in(&P, J->q->H + t * rows, J->q->x, J->d, t, J->q->clear_masked, 0, J->ld, 0, J->d);
+    if (J->q->y) columns_out(&P, J->q->y, J->q->x + t * rows, J->ld, J->d, t, 0, J->n, 0, J->d);
+    else columns_in(&P, J->q->H + t * rows, J->ld, J->q->x, J->d, t, J->q->clear_masked, 0, J->ld, 0, J->d);
   }
 }
 

@@ -89,7 +89,7 @@ static void column_tile(int panels, float *out, long ldo, int from, const float 
 
 /* For P panels and N columns: out[p][r ldo + c] += sum over k of a (k, 8)[:, r] b (k, ld)[:, c] */
 INLINE void row_sums(const int P, const int N, float *out, long panel_step, long ldo, factor f, long ld) {
-  v8 sum[4][4];
+  v8 sum[8][4];
   for (int p = 0; p < P; p++)
     for (int c = 0; c < N; c++) {
       const float *from = out + p * panel_step + c;
@@ -110,6 +110,8 @@ INLINE void row_sums(const int P, const int N, float *out, long panel_step, long
     }
 }
 
+NOINLINE void row_sums_8x1(float *out, long step, long ldo, factor f, long ld) { row_sums(8, 1, out, step, ldo, f, ld); }
+NOINLINE void row_sums_3x1(float *out, long step, long ldo, factor f, long ld) { row_sums(3, 1, out, step, ldo, f, ld); }
 NOINLINE void row_sums_4x1(float *out, long step, long ldo, factor f, long ld) { row_sums(4, 1, out, step, ldo, f, ld); }
 NOINLINE void row_sums_2x4(float *out, long step, long ldo, factor f, long ld) { row_sums(2, 4, out, step, ldo, f, ld); }
 NOINLINE void row_sums_1x4(float *out, long step, long ldo, factor f, long ld) { row_sums(1, 4, out, step, ldo, f, ld); }
@@ -122,13 +124,15 @@ static void row_panels(int panels, float *out, long step, long ldo, factor f, lo
   if (!f.k) return;
   for (long c = 0; c < width;) {
     int columns = width - c >= 4 ? 4 : width - c >= 2 ? 2 : 1;
-    int at_once = columns == 4 ? 2 : 4;
+    int at_once = columns == 4 ? 2 : columns == 2 ? 4 : panels >= 8 ? 8 : panels == 3 ? 3 : 4;
     int p = 0;
     for (; p + at_once <= panels; p += at_once) {
       factor part = {f.a + p * f.stride, f.b + c, f.k, f.stride};
       float *to = out + p * step + c;
       if (columns == 4) row_sums_2x4(to, step, ldo, part, ld);
       else if (columns == 2) row_sums_4x2(to, step, ldo, part, ld);
+      else if (at_once == 8) row_sums_8x1(to, step, ldo, part, ld);
+      else if (at_once == 3) row_sums_3x1(to, step, ldo, part, ld);
       else row_sums_4x1(to, step, ldo, part, ld);
     }
     for (; p < panels; p++) {
