@@ -35,6 +35,7 @@ IMPLEMENTATIONS = {
     "torch": Implementation("with_torch", "torch", "torch.nn.LSTM, GRU, or RNN with num_layers=L"),
     "drop-ins": Implementation("with_keras", "keras", "deeprnn_keras.LSTM, GRU, or SimpleRNN, stacked"),
     "DeepRNN": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN"),
+    "DeepRNN XLA": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN with implementation='xla'"),
     "DeepRNN remat": Implementation("with_keras", "keras", "deeprnn_keras.DeepRNN with remat=True"),
     "DeepRNN right-padded": Implementation("with_keras", "keras", "DeepRNN with a mask at the end of the rows"),
     "DeepRNN with gaps": Implementation("with_keras", "keras", "DeepRNN with a mask at random steps"),
@@ -42,7 +43,7 @@ IMPLEMENTATIONS = {
     "DeepRNN mixed_bfloat16": Implementation("with_keras", "keras", "DeepRNN with the dtype policy mixed_bfloat16"),
     "products": Implementation("with_products", "tensorflow", "the matrix products alone, with tf.matmul"),
 }
-COMPARED = ("keras", "torch", "drop-ins", "DeepRNN")
+COMPARED = ("keras", "torch", "drop-ins", "DeepRNN XLA", "DeepRNN")
 MEMORY_COMPARED = ("keras", "torch", "DeepRNN", "DeepRNN remat")
 MASKED = ("DeepRNN", "DeepRNN right-padded", "DeepRNN with gaps")
 MIXED = ("DeepRNN", "DeepRNN mixed_float16", "DeepRNN mixed_bfloat16")

@@ -21,7 +21,7 @@ CLASSES = {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}
 Arrays: TypeAlias = "np.ndarray | tuple[np.ndarray, ...]"
 """Input of a model: one array, or a tuple of arrays."""
 
-DEEP: dict[str, Config] = {"DeepRNN remat": {"remat": True}}
+DEEP: dict[str, Config] = {"DeepRNN remat": {"remat": True}, "DeepRNN XLA": {"implementation": "xla"}}
 MASKS = {"DeepRNN right-padded": "right-padded", "DeepRNN with gaps": "gaps"}
 POLICIES = {"DeepRNN mixed_float16": "mixed_float16", "DeepRNN mixed_bfloat16": "mixed_bfloat16"}
 
