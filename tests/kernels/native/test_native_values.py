@@ -1,14 +1,10 @@
 """Values and gradients of the native library against a reference in NumPy, for each instruction set."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import sequence_oracle
 from native_cases import CELLS, INSTRUCTION_SETS, MASKS, assert_equal_to_reference, random_case
+from native_processes import run_python
 
 from deeprnn_keras.kernels.native import SUPPORTED_ACTIVATIONS, library, sequences
 from deeprnn_keras.kernels.native.sequences import Layer
@@ -21,7 +17,15 @@ SIZES = [
     *FEW_SIZES,
     *[(1, 7, 3, 5), (2, 5, 1, 8), (4, 2, 7, 9), (5, 6, 4, 20), (7, 3, 5, 7), (8, 3, 33, 24), (13, 4, 5, 40)],
     *[(15, 3, 8, 10), (16, 3, 7, 16), (17, 1, 6, 3), (25, 6, 3, 12), (31, 2, 5, 15), (32, 4, 16, 31), (33, 5, 17, 64)],
-    *[(40, 20, 10, 12), (63, 3, 9, 16), (70, 6, 20, 30), (130, 4, 3, 10), (300, 3, 5, 8), (1, 150, 4, 8), (2, 90, 5, 70)],
+    *[
+        (40, 20, 10, 12),
+        (63, 3, 9, 16),
+        (70, 6, 20, 30),
+        (130, 4, 3, 10),
+        (300, 3, 5, 8),
+        (1, 150, 4, 8),
+        (2, 90, 5, 70),
+    ],
 ]
 OPTIONS = {
     "plain": {},
@@ -70,10 +74,7 @@ def test_environment_variable_selects_instruction_set(instruction_set, name):
         "print(library.describe()['instruction_set'])\n"
         "for cell in t.CELLS: t.check_grid(cell, [(5, 3, 2, 9), (37, 2, 3, 9)])"
     )
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parents[1]), os.environ["PYTHONPATH"]]
-    environment = os.environ | {library.INSTRUCTION_SET_VARIABLE: name, "PYTHONPATH": os.pathsep.join(paths)}
-    process = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    process = run_python(program, **{library.INSTRUCTION_SET_VARIABLE: name})
     assert process.returncode == 0, process.stderr
     assert process.stdout.strip() == name
 
