@@ -30,6 +30,9 @@ LAYERS = {
     ),
 }  # fmt: skip
 SOME_LAYERS = ["lstm", "deep"]
+EAGER_AND_TRACED = pytest.mark.parametrize(
+    "traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "traced"]
+)
 
 
 def pair(name):
@@ -51,12 +54,14 @@ def as_arrays(tensors):
 
 
 def assert_equal_to_loop(name, function, traced=False):
-    """Assert that a function of a layer is the same in native code and in the loop."""
+    """Assert that a function of a layer is the same in native code and in the loop, relative to its largest number."""
     native, loop = pair(name)
-    run = tf.function(lambda: function(native)) if traced else lambda: function(native)
-    actual, expected = as_arrays(run()), as_arrays(function(loop))
+    run = tf.function(function) if traced else function
+    actual, expected = as_arrays(run(native)), as_arrays(function(loop))
     assert max(np.abs(array).max(initial=0) for array in expected) > 1e-4
-    assert_close(actual, expected)
+    for one, other in zip(actual, expected, strict=True):
+        scale = max(1.0, np.abs(other).max(initial=0))
+        assert_close(one / scale, other / scale)
 
 
 def sources(layer, x):
@@ -70,14 +75,14 @@ def loss_of(outputs):
 # === Second derivatives ===
 
 
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@EAGER_AND_TRACED
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradient_penalty_equals_loop(x, name, mask, traced):
     assert_equal_to_loop(name, lambda layer: squared_gradient_norm([layer], x, MASKS[mask]), traced)
 
 
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@EAGER_AND_TRACED
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_jacobian_products_equal_loop(x, name, mask, traced):
@@ -96,7 +101,7 @@ def hessian_vector_product(layer, x, mask):
     return outer.gradient(product, sources(layer, x))
 
 
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@EAGER_AND_TRACED
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_hessian_vector_product_equals_loop(x, name, mask, traced):
@@ -115,7 +120,7 @@ def test_third_derivative_equals_loop(x, name):
     assert_equal_to_loop(name, third)
 
 
-@pytest.mark.parametrize("name", SOME_LAYERS)
+@pytest.mark.parametrize("name", ["lstm", pytest.param("deep", marks=pytest.mark.slow)])
 def test_forward_over_reverse_equals_loop(x, name):
     def product(layer):
         with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as accumulator:
@@ -169,24 +174,25 @@ def test_tape_around_a_function_gets_the_gradient_of_x(x, name, training):
     )
 
 
-@pytest.mark.parametrize("name", SOME_LAYERS)
-def test_tape_around_a_function_with_a_tape_inside(x, name):
+def test_tape_around_a_function_with_a_tape_inside(x):
     """The function itself computes a gradient with respect to weights; the tape outside differentiates it by x."""
 
     def derivative(layer):
         @tf.function
         def penalty(x):
-            weights = sources(layer, x)[1:]
             with tf.GradientTape() as tape:
                 loss = loss_of(layer(x, training=True))
-            return tf.add_n([tf.reduce_sum(g**2) for g in tape.gradient(loss, weights)])
+            return tf.add_n([tf.reduce_sum(g**2) for g in tape.gradient(loss, sources(layer, x)[1:])])
 
-        return first_derivatives(layer, x, penalty)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            norm = penalty(x)
+        return tape.gradient(norm, sources(layer, x))
 
-    assert_equal_to_loop(name, derivative)
+    assert_equal_to_loop("lstm", derivative)
 
 
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@EAGER_AND_TRACED
 @pytest.mark.parametrize("name", SOME_LAYERS)
 def test_persistent_tape_serves_several_gradients(x, name, traced):
     def gradients(layer):
@@ -199,7 +205,7 @@ def test_persistent_tape_serves_several_gradients(x, name, traced):
     assert_equal_to_loop(name, gradients, traced)
 
 
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@EAGER_AND_TRACED
 @pytest.mark.parametrize("name", SOME_LAYERS)
 def test_gradient_of_gathered_outputs_equals_loop(x, name, traced):
     """TensorFlow passes the gradient of `tf.gather` as slices."""
@@ -243,7 +249,7 @@ def recomputed(layer, x):
 
 
 @pytest.mark.parametrize("call", [in_a_loop, in_a_branch, recomputed])
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@EAGER_AND_TRACED
 def test_control_flow_and_recomputation(x, call, traced):
     converted = tf.autograph.to_graph(call) if traced else call
     assert_equal_to_loop("lstm", lambda layer: first_derivatives(layer, x, lambda x: converted(layer, x)), traced)
@@ -280,10 +286,11 @@ def test_unknown_batch_size_and_length(rng, name):
         traces.append(1)
         return first_derivatives(native, x, lambda x: native(x, mask=mask, training=True))
 
-    for n, steps in [(2, 5), (1, 1), (17, 3), (0, 4)]:
+    for n, steps in [(2, 5), (1, 1), (17, 3)]:
         x, mask = tf.constant(rng.normal(size=(n, steps, D)), "float32"), tf.constant(rng.random((n, steps)) < 0.7)
         expected = first_derivatives(loop, x, lambda x: loop(x, mask=mask))  # noqa: B023 - called at once
         assert_close(as_arrays(gradients(x, mask)), as_arrays(expected))
+    assert gradients(tf.zeros((0, 4, D)), tf.zeros((0, 4), tf.bool))[0].shape == (0, 4, D)
     assert len(traces) == 1
 
 
@@ -325,13 +332,11 @@ def test_python_threads_share_a_layer(x):
     from concurrent.futures import ThreadPoolExecutor
 
     layer, _ = pair("deep")
-    traced = tf.function(lambda: first_derivatives(layer, x))
-    expected = as_arrays(first_derivatives(layer, x))
-
-    def run(index):
-        return as_arrays(traced() if index % 2 else first_derivatives(layer, x))
+    functions = [tf.function(lambda: first_derivatives(layer, x)), lambda: first_derivatives(layer, x)]
+    expected = [as_arrays(function()) for function in functions]
 
     with ThreadPoolExecutor(8) as pool:
-        for result in pool.map(run, range(32)):
-            for actual, array in zip(result, expected, strict=True):
-                np.testing.assert_array_equal(actual, array)
+        results = list(pool.map(lambda index: as_arrays(functions[index % 2]()), range(32)))
+    for index, result in enumerate(results):
+        for actual, array in zip(result, expected[index % 2], strict=True):
+            np.testing.assert_array_equal(actual, array)
