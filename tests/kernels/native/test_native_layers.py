@@ -30,6 +30,7 @@ LAYERS = {
     ),
 }  # fmt: skip
 SOME_LAYERS = ["lstm", "deep"]
+LSTM_AND_SLOW_DEEP = ["lstm", pytest.param("deep", marks=pytest.mark.slow)]
 EAGER_AND_TRACED = pytest.mark.parametrize(
     "traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "traced"]
 )
@@ -108,7 +109,7 @@ def test_hessian_vector_product_equals_loop(x, name, mask, traced):
     assert_equal_to_loop(name, lambda layer: hessian_vector_product(layer, x, MASKS[mask]), traced)
 
 
-@pytest.mark.parametrize("name", SOME_LAYERS)
+@pytest.mark.parametrize("name", LSTM_AND_SLOW_DEEP)
 def test_third_derivative_equals_loop(x, name):
     def third(layer):
         with tf.GradientTape() as tape:
@@ -120,7 +121,7 @@ def test_third_derivative_equals_loop(x, name):
     assert_equal_to_loop(name, third)
 
 
-@pytest.mark.parametrize("name", ["lstm", pytest.param("deep", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", LSTM_AND_SLOW_DEEP)
 def test_forward_over_reverse_equals_loop(x, name):
     def product(layer):
         with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as accumulator:
@@ -166,7 +167,7 @@ def first_derivatives(layer, x, call=None):
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ["gru", "gru_reset_before", "rnn", *LSTM_AND_SLOW_DEEP])
 def test_tape_around_a_function_gets_the_gradient_of_x(x, name, training):
     """No tape watches x while the function is traced."""
     assert_equal_to_loop(
@@ -174,6 +175,7 @@ def test_tape_around_a_function_gets_the_gradient_of_x(x, name, training):
     )
 
 
+@pytest.mark.slow
 def test_tape_around_a_function_with_a_tape_inside(x):
     """The function itself computes a gradient with respect to weights; the tape outside differentiates it by x."""
 

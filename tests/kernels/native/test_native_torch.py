@@ -32,7 +32,7 @@ def torch_weights(cell, inputs):
 
 def run_torch(cell, case):
     """Return the values and gradients of PyTorch."""
-    n, _, d = case.inputs.x.shape
+    d = case.inputs.x.shape[2]
     module = CLASSES[cell](d, case.d_states[0].shape[1], batch_first=True)
     parameters = list(module.parameters())
     with torch.no_grad():
