@@ -54,7 +54,7 @@ def as_arrays(tensors):
     return [None if tensor is None else tf.convert_to_tensor(tensor).numpy() for tensor in tf.nest.flatten(tensors)]
 
 
-def assert_equal_to_loop(name, function, traced=False):
+def assert_equal_to_loop(name, function, traced=False, tolerance=1e-5):
     """Assert that a function of a layer is the same in native code and in the loop, relative to its largest number."""
     native, loop = pair(name)
     run = tf.function(function) if traced else function
@@ -62,7 +62,7 @@ def assert_equal_to_loop(name, function, traced=False):
     assert max(np.abs(array).max(initial=0) for array in expected) > 1e-4
     for one, other in zip(actual, expected, strict=True):
         scale = max(1.0, np.abs(other).max(initial=0))
-        assert_close(one / scale, other / scale)
+        assert_close(one / scale, other / scale, tolerance)
 
 
 def sources(layer, x):
@@ -118,10 +118,11 @@ def test_third_derivative_equals_loop(x, name):
             size = tf.add_n([tf.reduce_sum(slope**2) for slope in slopes])
         return tape.gradient(size, sources(layer, x))
 
-    assert_equal_to_loop(name, third)
+    assert_equal_to_loop(name, third, tolerance=1e-4)
 
 
-@pytest.mark.parametrize("name", LSTM_AND_SLOW_DEEP)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOME_LAYERS)
 def test_forward_over_reverse_equals_loop(x, name):
     def product(layer):
         with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as accumulator:
