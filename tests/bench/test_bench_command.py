@@ -135,6 +135,6 @@ def test_missing_implementation_is_skipped(workers, tmp_path, monkeypatch):
     result = bench_kernels("--sizes", "1x4x2x3", "--output", tmp_path / "new", "--quick")
     assert result.exit_code == 0 and "torch is skipped: torch is not installed: pip install" in result.stdout
     assert "torch is skipped" in (tmp_path / "new" / "results.md").read_text()
-    assert {name for name, _ in workers.requests} == {"keras", "drop-ins", "DeepRNN", "products"}
+    assert {name for name, _ in workers.requests} == {"keras", "drop-ins", "DeepRNN XLA", "DeepRNN", "products"}
     result = bench_kernels("--impl", "torch", "--output", tmp_path / "other")
     assert result.exit_code == 1 and "no implementation remains to be measured: torch" in result.stderr
