@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deeprnn_keras.cli.build_report import print_build
 from deeprnn_keras.cli.model_argument import is_zoo_name
 from deeprnn_keras.cli.option_types import ParameterCount
 
@@ -95,10 +96,15 @@ def _fold(text: str, width: int) -> str:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--kernels", is_flag=True, help="Also show which implementation runs each recurrent layer, and why.")
-def info(model: str, kernels: bool) -> None:
-    """Show the card of a zoo model.
+@click.option(
+    "--build",
+    is_flag=True,
+    help="Show the build of the native library and which implementations run on this machine; without MODEL.",
+)
+def info(model: str | None, kernels: bool, build: bool) -> None:
+    """Show the card of a zoo model, or the build of this installation.
 
     The card of MODEL states its architecture, recipe, source, and the differences from the source. With --kernels,
     MODEL may also be a .keras file or the output directory of a run. To pass a directory that has the name of a zoo
@@ -107,6 +113,16 @@ def info(model: str, kernels: bool) -> None:
     from rich.console import Console
 
     console = Console()
+    if build:
+        if model is not None or kernels:
+            raise click.UsageError("--build describes the installation; omit MODEL and --kernels")
+        return print_build(console)
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL'; pass a model (deeprnn list) or --build")
+    return _print_model(model, kernels, console)
+
+
+def _print_model(model: str, kernels: bool, console: Console) -> None:
     if not is_zoo_name(model):
         keras_model = _load_model(model, kernels, console)
     else:

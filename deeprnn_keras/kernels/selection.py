@@ -93,6 +93,11 @@ def choose(
     return _choose_automatically(traits, use_cudnn, machine, stack)
 
 
+def reasons_against(implementation: Implementation, traits: Traits, machine: Machine) -> list[str]:
+    """Return the reasons why an implementation cannot run a layer on a machine; empty if it can when requested."""
+    return _reasons_against(implementation, traits, "auto", machine, requested=True)
+
+
 def _choose_automatically(traits: Traits, use_cudnn: bool | str, machine: Machine, stack: Sequence[Traits]) -> Choice:
     rejected: list[list[str]] = []
     runs_stack = any(not _reasons_against_stack(each, stack, machine) for each in implementations().values())

@@ -7,6 +7,7 @@ from benchmarks import gpu_report, gpu_run
 from benchmarks.gpu_plan import make_plan
 
 ON_XLA = {"forward": operators(executables=2), "train": operators(executables=4)}
+ON_NATIVE = {"forward": operators(native=1), "train": operators(native=2)}
 ON_LOOP = {"forward": operators(loops=1), "train": operators(loops=2)}
 IN_PROGRAM = {"forward": operators(executables=1), "train": operators(executables=1)}
 
@@ -22,6 +23,7 @@ def results():
     [
         (traced_entry("cudnn", "cudnn"), []),
         (traced_entry("xla", **ON_XLA), []),
+        (traced_entry("native", **ON_NATIVE), []),
         (traced_entry("loop", **ON_LOOP), []),
         (traced_entry("loop", **IN_PROGRAM, jit_compile=True), []),
         ({"error": "boom"}, []),
@@ -31,6 +33,7 @@ def results():
         (traced_entry("loop"), ["0 layers are claimed", "no loop ran", "0 layers", "0 layers", "no loop ran"]),
         (traced_entry("loop", **IN_PROGRAM), ["no loop ran", "no loop ran"]),
         (traced_entry("xla", **ON_LOOP), ["no program of XLA ran"] * 2),
+        (traced_entry("native", **ON_XLA), ["no native code ran"] * 2),
         (traced_entry("error", **ON_LOOP), ["'error' has no known operator"] * 2),
         (
             traced_entry(layers=[{"path": "p", "claimed": "cudnn", "card": "loop"}]),
