@@ -75,7 +75,7 @@ def test_disagreement_and_failure_end_with_status_1(gpu_workers, tmp_path, monke
     assert "Disagreement: d2l_gru_2x32: forward pass: 1 layers are claimed to run on cuDNN, 0 oper" in result.output
 
 
-OPERATORS = {"cudnn": 0, "cudnn_backward": 0, "executables": 0, "gpu_events": 0, "gpu_kernels": []}
+OPERATORS = {"cudnn": 0, "cudnn_backward": 0, "native": 0, "executables": 0, "gpu_events": 0, "gpu_kernels": []}
 
 
 def test_deadline_stops_the_run_and_lists_what_is_missing(gpu_workers, tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_page_lists_disagreements_failures_and_missing_parts(results):
     results["variants"] = {"lstm 1x4x3x5 train": times}
     text = gpu_report.page(results)
     assert "a: forward pass: 1 layers are claimed to run on cuDNN, 0 operators" in text
-    assert "| a | 1 cudnn | 1 cudnn | 0 | 0 + 0 | 1, 2 | 0, 0 | - | disagrees |" in text
+    assert "| a | 1 cudnn | 1 cudnn | 0 | 0 + 0 | 1, 2 | 0, 0 | 0, 0 | - | disagrees |" in text
     assert "| operators: b | DeepRNN | out of memory |" in text and "driver 1.2" in text
     assert "- masks, 1 of 2: lstm, right-padded\n- precision, 1 of 2: lstm, mixed_float16\n- cases, 1 of 1: l" in text
     assert "| lstm, gaps | 1 cudnn | 1 + 1 | 1.0e-06 | 2.0e-06 | agrees |" in text
