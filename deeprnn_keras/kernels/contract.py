@@ -72,7 +72,7 @@ class Machine:
     Attributes:
         backend: Keras backend.
         gpu: Whether a GPU is visible.
-        native_missing: Reason why the native library is not used; empty if it is available.
+        native_missing: Reason why the native library is unavailable; empty if it is available.
         exporting: Whether a graph is traced for export to a file.
         compiled_by_xla: Whether XLA compiles the graph being traced.
     """

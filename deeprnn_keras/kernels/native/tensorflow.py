@@ -201,9 +201,17 @@ def _second_gradients(
         with tf.GradientTape() as inner:
             inner.watch(inputs)
             outputs = plain_layer(call.layer, call.has_bias, inputs, call.mask)
-        gradients = inner.gradient(outputs, inputs, output_gradients=d_outputs, unconnected_gradients="zero")
+        gradients = _dense_gradients(inner, outputs, inputs, d_outputs)
         selected = gradients[:1] if only_x else gradients if with_x else gradients[1:]
-    return outer.gradient(selected, tensors, output_gradients=upstream, unconnected_gradients="zero")
+    return _dense_gradients(outer, selected, tensors, upstream)
+
+
+def _dense_gradients(
+    tape: tf.GradientTape, outputs: Sequence[Tensor], sources: Sequence[Tensor], d_outputs: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return gradients, none of them an `IndexedSlices`, which `tf.gather` yields and which a tape does not record."""
+    gradients = tape.gradient(outputs, sources, output_gradients=d_outputs, unconnected_gradients="zero")
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 # === Layout ===
