@@ -105,8 +105,9 @@ def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bid
             weights, units, cell=cells, return_state=True, return_sequences=return_sequences,
             remat=number % 3 == 0, **options,
         )  # fmt: skip
-        in_float32 = [tf.cast(x, "float32"), state and [tf.cast(part, "float32") for part in tf.nest.flatten(state)]]
-        assert_equal(with_gradients(native, *in_float32, mask), of_loop, 1e-5)
+        x32 = tf.cast(x, "float32")
+        state32 = state and keras.tree.map_structure(lambda part: tf.cast(part, "float32"), state)
+        assert_equal(with_gradients(native, x32, state32, mask), of_loop, 1e-5)
     expected = oracles.deep_rnn(x, weights, cells, units, initial_state=state, mask=mask, **options)
     assert_equal(actual[0], [expected.outputs if return_sequences else expected.last, *expected.states])
 
