@@ -208,7 +208,8 @@ def test_per_gate_dropout_fails_in_training_if_reported(name, arguments):
 # === Reasons ===
 
 
-def test_every_reason_is_listed():
+def test_every_reason_is_listed(monkeypatch):
+    monkeypatch.setattr(machine.library, "unavailable_reason", lambda: None)
     layer = deeprnn_keras.GRU(
         2, "relu", "silu", use_bias=False, reset_after=False, unroll=True, recurrent_dropout=0.2, use_cudnn=False,
     )  # fmt: skip
