@@ -143,9 +143,11 @@ def operator_problems(claimed: Sequence[str], operators: Config, backward: bool,
             found.append(f"{text} in the backward pass" if kind == "cudnn_backward" else text)
     if "xla" in claimed and not operators["executables"]:
         found.append(f"{claimed.count('xla')} layers are claimed to run on XLA, no program of XLA ran")
+    if "native" in claimed and not operators["native"]:
+        found.append(f"{claimed.count('native')} layers are claimed to run in native code, no native code ran")
     if "loop" in claimed and not (operators["loops"] or (jit_compile and operators["executables"])):
         found.append(f"{claimed.count('loop')} layers are claimed to run in a loop, no loop ran")
-    unknown = sorted(set(claimed) - {"cudnn", "xla", "loop"})
+    unknown = sorted(set(claimed) - {"cudnn", "native", "xla", "loop"})
     return found + [f"the claim {name!r} has no known operator" for name in unknown]
 
 
@@ -200,7 +202,7 @@ def operator_table(results: GpuResults) -> TextTable:
     rows = []
     for name, figures in sorted(results["operators"].items()):
         if "error" in figures:
-            rows.append([name, "failed", *[EMPTY] * 7])
+            rows.append([name, "failed", *[EMPTY] * 8])
             continue
         claims = [_count_names([layer[key] for layer in figures["layers"]]) for key in ("claimed", "card")]
         forward, train = figures["forward"], figures["train"]
@@ -211,13 +213,14 @@ def operator_table(results: GpuResults) -> TextTable:
                 str(forward["cudnn"]),
                 f"{train['cudnn']} + {train['cudnn_backward']}",
                 f"{forward['loops']}, {train['loops']}",
+                f"{forward['native']}, {train['native']}",
                 f"{forward['executables']}, {train['executables']}{' (jit)' * figures['jit_compile']}",
                 ", ".join(train["gpu_kernels"]) or EMPTY,
                 "disagrees" if entry_problems(figures) else "agrees",
             ]
         )
-    headings = ["model", "claimed", "card", "cuDNN forward", "cuDNN training", "loops", "XLA", "GPU kernels", "verdict"]
-    return TextTable("", headings, rows, "lllrrrrll")
+    headings = ["model", "claimed", "card", "cuDNN forward", "cuDNN training", "loops", "native", "XLA", "GPU kernels"]
+    return TextTable("", [*headings, "verdict"], rows, "lllrrrrrll")
 
 
 def _count_names(names: Sequence[str]) -> str:

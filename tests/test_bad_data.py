@@ -197,7 +197,8 @@ def test_mask_of_unknown_shape_is_checked_when_the_graph_runs(make):
     signature = [tf.TensorSpec((None, None, 4)), tf.TensorSpec((None, None), "bool")]
     call = tf.function(lambda x, mask: layer(x, mask=mask), input_signature=signature)
     assert call(BATCH, np.ones((2, 3), bool)).shape == (2, 3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="mask must have shape"):
+    # TensorFlow does not order the layer's check and that of native code
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"mask must (have|be bool of) shape"):
         call(BATCH, np.ones((2, 4), bool))
 
 

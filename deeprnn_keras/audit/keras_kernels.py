@@ -1,4 +1,4 @@
-"""Implementations of stock Keras layers on TensorFlow, according to Keras' rules; XLA is not among them."""
+"""Implementations of stock Keras layers on TensorFlow, according to Keras' rules: cuDNN and the loop."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deeprnn_keras.kernels import implementations
-from deeprnn_keras.kernels.contract import Traits
-from deeprnn_keras.kernels.selection import CUDNN_DISABLED, CUDNN_SELECTED, NO_GPU, Choice
+from deeprnn_keras.kernels.contract import Machine, Traits
+from deeprnn_keras.kernels.selection import CUDNN_DISABLED, CUDNN_SELECTED, NO_GPU, Choice, choose
 
 if TYPE_CHECKING:
     import keras
 
+IN_WORDS = {"native": "in native code", "xla": "on XLA"}
 DROP_INS = {"rnn": "deeprnn_keras.SimpleRNN", "gru": "deeprnn_keras.GRU", "lstm": "deeprnn_keras.LSTM"}
 
 
-def stock_choice(layer: keras.layers.RNN, gpu: bool) -> Choice:
+def stock_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     """Return the `Choice` for a `keras.layers.LSTM` or `GRU`: cuDNN if Keras' `cudnn_ok` and `inner_loop` permit it.
 
     Args:
         layer: The layer, or one of a subclass that inherits `inner_loop`.
-        gpu: Whether a GPU is visible.
+        machine: The machine.
     """
     against_cudnn = [
-        *([] if gpu else [NO_GPU]),
+        *([] if machine.gpu else [NO_GPU]),
         *([CUDNN_DISABLED] if layer.use_cudnn is False else []),
         *implementations()["cudnn"].unsupported_reasons(_traits_for_cudnn(layer)),
     ]
@@ -32,12 +33,14 @@ def stock_choice(layer: keras.layers.RNN, gpu: bool) -> Choice:
         return Choice("error", [reason])
     if not against_cudnn:
         return Choice("cudnn", [CUDNN_SELECTED, *_training_failures(layer)])
-    return Choice("loop", [*(against_cudnn if gpu else _cpu_reasons(traits(layer))), *_training_failures(layer)])
+    reasons = against_cudnn if machine.gpu else _cpu_reasons(traits(layer), machine)
+    return Choice("loop", [*reasons, *_training_failures(layer)])
 
 
-def looping_choice(layer: keras.layers.RNN, gpu: bool) -> Choice:
+def looping_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     """Return the `Choice` for a layer with the `inner_loop` of `keras.layers.RNN`: the loop and faster layers."""
-    return Choice("loop", _gpu_reasons(traits(layer)) if gpu else _cpu_reasons(traits(layer)))
+    layer_traits = traits(layer)
+    return Choice("loop", _gpu_reasons(layer_traits) if machine.gpu else _cpu_reasons(layer_traits, machine))
 
 
 def _gpu_reasons(layer_traits: Traits) -> list[str]:
@@ -53,16 +56,18 @@ def _gpu_reasons(layer_traits: Traits) -> list[str]:
     ]
 
 
-def _cpu_reasons(layer_traits: Traits) -> list[str]:
+def _cpu_reasons(layer_traits: Traits, machine: Machine) -> list[str]:
     """Return the reasons why the loop runs on a CPU, and which layer would be faster."""
     # The layers of this package accept implementation=1 as "auto".
-    against_xla = implementations()["xla"].unsupported_reasons(replace(layer_traits, implementation=2))
+    drop_in_traits = replace(layer_traits, implementation=2)
+    against_xla = implementations()["xla"].unsupported_reasons(drop_in_traits)
     if layer_traits.cell is None:
         return [*against_xla, *_stacked_cells_advice(layer_traits)]
     drop_in = DROP_INS[layer_traits.cell]
     if against_xla:
-        return [f"Keras uses its loop on a CPU; {drop_in} runs on XLA, but not with these arguments", *against_xla]
-    return [f"Keras uses its loop on a CPU; {drop_in} with the same arguments would run on XLA"]
+        return [f"Keras uses its loop on a CPU; {drop_in} runs faster, but not with these arguments", *against_xla]
+    selected = choose(drop_in_traits, machine=machine).implementation
+    return [f"Keras uses its loop on a CPU; {drop_in} with the same arguments would run {IN_WORDS[selected]}"]
 
 
 def _stacked_cells_advice(layer_traits: Traits) -> list[str]:
@@ -78,7 +83,7 @@ def traits(layer: keras.layers.RNN) -> Traits:
     from deeprnn_keras.cells.keras_cells import cell_traits
 
     if type(layer.cell) in (keras.layers.SimpleRNNCell, keras.layers.GRUCell, keras.layers.LSTMCell):
-        return cell_traits(layer.cell, unroll=layer.unroll)
+        return replace(cell_traits(layer.cell, unroll=layer.unroll), compute_dtype=layer.compute_dtype)
     return Traits(cell=None, type_name=type(layer.cell).__name__)
 
 

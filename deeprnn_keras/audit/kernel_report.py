@@ -12,7 +12,8 @@ ON_GPU, ON_CPU = "on a GPU", "on a CPU"
 GAP = 2
 LABEL_WIDTH = len(ON_GPU) + GAP
 NO_LAYER = "no recurrent layer"
-DISPLAY_NAMES = {"cudnn": "cuDNN", "xla": "XLA", "loop": "Keras' loop"}
+DISPLAY_NAMES = {"cudnn": "cuDNN", "native": "native", "xla": "XLA", "loop": "Keras' loop"}
+FASTEST = ("cudnn", "native")
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class KernelRow:
         path: Path of the layer in the model, for example "encoder/deep_rnn/forward_1".
         type: Class of the layer, for example "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in
             Keras' general layer.
-        kernel: Implementation that runs it on this machine: "cudnn", "xla", or "loop"; "custom" if its class defines an
-            `inner_loop`; "error" if it requests an implementation that is not supported.
+        kernel: Implementation that runs it on this machine: "cudnn", "native", "xla", or "loop"; "custom" if its class
+            defines an `inner_loop`; "error" if it requests an implementation that is not supported.
         reasons: Reasons why no faster implementation is used.
         gpu_kernel: Implementation on a machine with a GPU.
         gpu_reasons: Reasons for `gpu_kernel`.
@@ -94,7 +95,10 @@ class KernelReport(list[KernelRow]):
         ]
 
     def summary(self) -> str:
-        """Return one line, for example "on a GPU cuDNN; on a CPU XLA", with the reasons unless cuDNN or XLA is used."""
+        """Return one line, for example "on a GPU cuDNN; on a CPU native".
+
+        The reasons follow for implementations that are not the fastest of their device.
+        """
         paths_by_text: dict[str, list[str]] = {}
         for row in self:
             gpu, here = _describe(row.gpu_kernel, row.gpu_reasons), _describe(row.kernel, row.reasons)
@@ -105,7 +109,7 @@ class KernelReport(list[KernelRow]):
 
 
 def _describe(kernel: str, reasons: Iterable[str]) -> str:
-    explanation = "" if kernel in ("cudnn", "xla") else f" ({'; '.join(reasons)})"
+    explanation = "" if kernel in FASTEST else f" ({'; '.join(reasons)})"
     return DISPLAY_NAMES.get(kernel, kernel) + explanation
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import keras
 
 
+FAST = ("cudnn", "native", "xla")
+
+
 class HasRecurrences(Protocol):
     """Configuration of a model that has not been built, for example `zoo.info(name)`."""
 
@@ -31,9 +34,9 @@ def explain_kernels(model: keras.layers.Layer | HasRecurrences) -> KernelReport:
     """Report which implementation runs each recurrent layer of a model, and what rules out a faster one.
 
     Each layer has one entry for this machine and one for a machine with a GPU. Implementations are "cudnn" (NVIDIA's,
-    on a GPU), "xla" (of this package, on a CPU; both compute the sequence as one operation), and "loop" (Keras' loop
-    over the steps). Layers are found in nested models, in wrappers (`Bidirectional`), in a `DeepRNN`, and in lists; a
-    shared layer is listed once.
+    on a GPU), "native" and "xla" (of this package, on a CPU; all three compute the sequence as one operation), and
+    "loop" (Keras' loop over the steps). Layers are found in nested models, in wrappers (`Bidirectional`), in a
+    `DeepRNN`, and in lists; a shared layer is listed once.
 
     For layers of this package, every reason against a faster implementation is listed; for stock layers also what the
     layer of the same name in `deeprnn_keras` would use. Masks are not considered, since they depend on the data: on
@@ -41,7 +44,7 @@ def explain_kernels(model: keras.layers.Layer | HasRecurrences) -> KernelReport:
 
     Args:
         model: Keras model or layer, built or not; or the configuration of a zoo model, `zoo.info(name)`. For a
-            configuration nothing is built, neither Keras nor TensorFlow is imported, and `kernel` refers to a CPU.
+            configuration nothing is built, neither Keras nor TensorFlow is imported, and `kernel` refers to the CPU.
 
     Returns:
         `KernelReport`, a list of rows with `path`, `type`, `kernel`, `reasons`, `gpu_kernel`, and `gpu_reasons` that
@@ -112,9 +115,9 @@ def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     if inner_loop is SelectsImplementation.inner_loop:
         return _drop_in_choice(layer, machine)
     if inner_loop in (keras.layers.LSTM.inner_loop, keras.layers.GRU.inner_loop):
-        return stock_choice(layer, machine.gpu)
+        return stock_choice(layer, machine)
     if inner_loop is keras.layers.RNN.inner_loop:
-        return looping_choice(layer, machine.gpu)
+        return looping_choice(layer, machine)
     return Choice("custom", [f"{type(layer).__name__} defines its own inner_loop"])
 
 
@@ -125,9 +128,9 @@ def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
         return Choice("error", [str(error)])
     if choice.implementation != "loop":
         return choice
-    # List what rules out the fast implementation of this machine, even if the loop was requested.
-    cudnn, xla = (implementations()[name].unsupported_reasons(layer.traits) for name in ("cudnn", "xla"))
-    relevant, irrelevant = (cudnn, xla) if machine.gpu else (xla, cudnn)
+    # List what rules out the fast implementations of this machine, even if the loop was requested.
+    cudnn, native, xla = (implementations()[name].unsupported_reasons(layer.traits) for name in FAST)
+    relevant, irrelevant = (cudnn, [*native, *xla]) if machine.gpu else ([*native, *xla], cudnn)
     reasons = [reason for reason in choice.reasons if reason not in irrelevant]
     return Choice("loop", list(dict.fromkeys([*reasons, *relevant])))
 

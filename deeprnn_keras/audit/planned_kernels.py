@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from deeprnn_keras._types import Activation, CellSpec
 from deeprnn_keras.audit.kernel_report import KernelRow
-from deeprnn_keras.kernels import implementations
-from deeprnn_keras.kernels.contract import Traits
-from deeprnn_keras.kernels.selection import CUDNN_SELECTED, FOR_CPUS
+from deeprnn_keras.kernels.contract import Machine, Traits
+from deeprnn_keras.kernels.native import library
+from deeprnn_keras.kernels.selection import NO_GPU, choose
 from deeprnn_keras.specs import RegisteredCell, parse_cell
 
 LAYER_NAMES = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
@@ -18,13 +19,37 @@ def planned_rows(recurrences: Iterable[tuple[str, CellSpec, Activation]]) -> lis
     """Return a `KernelRow` for each layer of this package on TensorFlow; `kernel` refers to a CPU.
 
     Args:
-        recurrences: (path, cell, activation) of each layer. The cell is as in `DeepRNN`; the activation is a name, a
-            function, or None for the default of the cell.
+        recurrences: (path, cell, activation) of each layer; layers with the same parent form a stack. The cell is as in
+            `DeepRNN`; the activation is a name, a function, or None for the default of the cell.
     """
-    return [_row(*recurrence) for recurrence in recurrences]
+    planned = [(path, *_describe(cell, activation)) for path, cell, activation in recurrences]
+    stacks: dict[str, list[Traits]] = {}
+    for path, _, traits in planned:
+        stacks.setdefault(_stack(path), []).append(traits)
+    return [_row(path, type_name, traits, stacks[_stack(path)]) for path, type_name, traits in planned]
 
 
-def _row(path: str, cell: CellSpec, activation: Activation) -> KernelRow:
+def _stack(path: str) -> str:
+    """Return the path of the stack that a layer belongs to."""
+    return path.rpartition("/")[0]
+
+
+def _row(path: str, type_name: str, traits: Traits, stack: Sequence[Traits]) -> KernelRow:
+    cpu = Machine(native_missing=library.unavailable_reason() or "")
+    here, gpu = (choose(traits, machine=machine, stack=stack) for machine in (cpu, replace(cpu, gpu=True)))
+    reasons = [reason for reason in here.reasons if reason != NO_GPU]
+    return KernelRow(
+        path,
+        type_name,
+        here.implementation,
+        tuple(reasons or [f"the {here.implementation} implementation supports the layer"]),
+        gpu.implementation,
+        tuple(gpu.reasons),
+    )
+
+
+def _describe(cell: CellSpec, activation: Activation) -> tuple[str, Traits]:
+    """Return the name of the class of a layer, and its traits."""
     spec, options = parse_cell(cell)
     layer_name = LAYER_NAMES.get(spec.name)
     traits = Traits(
@@ -36,16 +61,7 @@ def _row(path: str, cell: CellSpec, activation: Activation) -> KernelRow:
         has_equations=layer_name is None and spec.equations is not None,
         recurrent_dropout=options.get("recurrent_dropout", 0.0),
     )
-    against_xla, against_cudnn = (implementations()[name].unsupported_reasons(traits) for name in ("xla", "cudnn"))
-    against_cudnn += [FOR_CPUS] if against_cudnn else []
-    return KernelRow(
-        path,
-        f"deeprnn_keras.{layer_name or f'RNN({_equations_name(spec)})'}",
-        "loop" if against_xla else "xla",
-        tuple(against_xla or ["XLA supports the layer"]),
-        "loop" if against_cudnn else "cudnn",
-        tuple(against_cudnn or [CUDNN_SELECTED]),
-    )
+    return f"deeprnn_keras.{layer_name or f'RNN({_equations_name(spec)})'}", traits
 
 
 def _activation_name(activation: Activation) -> str | None:

@@ -15,6 +15,7 @@ from deeprnn_keras._types import Config
 HOST_TRACER_LEVEL = 3
 OPERATOR = re.compile(r"([^\s;]+):([A-Za-z_]\w*)")  # scope/name:Type
 LOOP = re.compile(r"((?:.*?/)?while\w*)/(?:body|cond)/")
+NATIVE = "PyFuncStateless"  # through which TensorFlow calls native code
 EXECUTABLE = re.compile(r"(?:Cpu|Gpu)Executable::Execute")
 GPU_KERNEL = re.compile(r"rnn|lstm|gru", re.IGNORECASE)
 MAX_KERNELS = 5  # names of kernels that are kept
@@ -29,8 +30,9 @@ def trace(function: Callable[[], object]) -> Config:
 
     Returns:
         {"cudnn": number of cuDNN's forward operators (CudnnRNNV3), "cudnn_backward": of its backward operators,
-        "loops": number of loops over steps, "executables": number of programs of XLA that ran, "gpu_events": number of
-        events on the GPU, "gpu_kernels": names of up to 5 kernels of the GPU for recurrent layers}.
+        "native": number of operators that call native code, "loops": number of loops over steps, "executables": number
+        of programs of XLA that ran, "gpu_events": number of events on the GPU, "gpu_kernels": names of up to 5 kernels
+        of the GPU for recurrent layers}.
     """
     import tensorflow as tf
 
@@ -68,6 +70,7 @@ def summarize(profile: Any) -> Config:  # noqa: ANN401 - a protocol buffer
     return {
         "cudnn": sum("Backprop" not in kind for kind in cudnn),
         "cudnn_backward": sum("Backprop" in kind for kind in cudnn),
+        "native": sum(kind == NATIVE for _, kind in operators),
         "loops": len({match[1] for name, _ in operators if (match := LOOP.match(name))}),
         "executables": sum(EXECUTABLE.match(name) is not None for name in on_host),
         "gpu_events": len(on_gpu),

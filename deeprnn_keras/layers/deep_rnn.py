@@ -77,8 +77,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     O_t = g(H_t^(L)) is computed by a head that follows the layer, for example `keras.layers.Dense`.
 
     The stack consists of L complete recurrent layers, unlike `keras.layers.RNN(keras.layers.StackedRNNCells(...))`.
-    Each of them can therefore use a fast implementation: cuDNN on a GPU, or XLA on a CPU. XLA can run the whole stack
-    in a single call.
+    Each of them can therefore use a fast implementation: cuDNN on a GPU, native code or XLA on a CPU. The latter two
+    can run the whole stack in a single call.
 
     Args:
         units: Number of hidden units h, or a list [h_1, ..., h_L] with one entry per layer, lowest layer first.
@@ -143,13 +143,14 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             and of each call of `evaluate`, and by `reset_state()`. `TBPTTDataset` provides batches in the required
             order.
         go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
-        implementation: "auto", "cudnn", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for eligible
-            layers, XLA on a CPU, and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
+        implementation: "auto", "cudnn", "native", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for
+            eligible layers; on a CPU native code if it supports all layers, otherwise XLA; and Keras' loop otherwise.
+            `explain_kernels` shows the selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
-            storing them. This saves memory, but training steps take about 1.3 times as long. It requires that XLA runs
-            the whole stack in a single call: an argument or cell that excludes this on every machine is an error. With
-            `implementation="auto"` on a machine with a GPU, where cuDNN or the loop runs the layers one by one, the
-            option has no effect and a warning is issued.
+            storing them. This saves memory, but training steps take about 1.3 times as long. It requires that native
+            code or XLA runs the whole stack in a single call: an argument or cell that excludes this on every machine
+            is an error. With `implementation="auto"` on a machine with a GPU, where cuDNN or the loop runs the layers
+            one by one, the option has no effect and a warning is issued.
         seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Layer l uses
             `seed + l` for dropout on its inputs and for recurrent dropout. If the layers run one by one, it draws the
             same numbers as Keras layers with this seed.

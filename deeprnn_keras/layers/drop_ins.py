@@ -59,7 +59,8 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
 
     Args:
         args: Positional arguments of the Keras layer; NumPy's scalars are converted to Python's.
-        implementation: "auto", "cudnn", "xla", "loop", or one of Keras' values 0, 1, and 2, which mean "auto".
+        implementation: "auto", "cudnn", "native", "xla", "loop", or one of Keras' values 0, 1, and 2 for
+            "auto".
         kwargs: Keyword arguments of the Keras layer.
 
     Attributes:
@@ -183,8 +184,10 @@ class LSTM(SelectsImplementation, keras.layers.LSTM):
 
     Args:
         args: Positional arguments of `keras.layers.LSTM`.
-        implementation: "auto", "cudnn", "xla", or "loop". "auto" selects cuDNN on a GPU if the layer is eligible, XLA
-            on a CPU, and Keras' loop otherwise. Keras' own values 0, 1, and 2 are accepted and mean "auto".
+        implementation: "auto", "cudnn", "native", "xla", or "loop". "auto" selects cuDNN on a GPU if the layer is
+            eligible, native code or else XLA on a CPU, and Keras' loop otherwise. "native" is not supported in exported
+            graphs and with `jit_compile=True`; "auto" selects XLA or the loop there. Keras' own values 0, 1, and 2 are
+            accepted and mean "auto".
         kwargs: Keyword arguments of `keras.layers.LSTM`.
 
     Call arguments:
@@ -226,7 +229,7 @@ class GRU(SelectsImplementation, keras.layers.GRU):
 
     Args:
         args: Positional arguments of `keras.layers.GRU`.
-        implementation: "auto", "cudnn", "xla", or "loop", as in `LSTM`.
+        implementation: "auto", "cudnn", "native", "xla", or "loop", as in `LSTM`.
         kwargs: Keyword arguments of `keras.layers.GRU`.
 
     Raises:
@@ -251,7 +254,7 @@ class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
 
     Args:
         args: Positional arguments of `keras.layers.SimpleRNN`.
-        implementation: "auto", "xla", or "loop", as in `LSTM`. Keras has no cuDNN path for this layer.
+        implementation: "auto", "native", "xla", or "loop", as in `LSTM`. Keras has no cuDNN path for this layer.
         kwargs: Keyword arguments of `keras.layers.SimpleRNN`.
 
     Raises:
@@ -272,13 +275,14 @@ class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
 class RNN(SelectsImplementation, keras.layers.RNN):
     """Drop-in replacement for `keras.layers.RNN` that is faster for Keras' cells and for `RecurrentCell`.
 
-    On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) and Keras' LSTM, GRU, and simple
-    RNN cells run on XLA. On a GPU or on another backend, a `RecurrentCell` runs in the loop, but all terms that do not
-    depend on the state are computed for all steps at once. Any other cell runs as in Keras.
+    On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) run on XLA, and Keras' LSTM,
+    GRU, and simple RNN cells in native code or on XLA. On a GPU or on another backend, a `RecurrentCell` runs in the
+    loop, but all terms that do not depend on the state are computed for all steps at once. Any other cell runs as in
+    Keras.
 
     Args:
         cell: A Keras cell, or a list of cells, as in `keras.layers.RNN`.
-        implementation: "auto", "xla", or "loop", as in `LSTM`.
+        implementation: "auto", "native", "xla", or "loop", as in `LSTM`.
         args: Further positional arguments of `keras.layers.RNN`.
         kwargs: Keyword arguments of `keras.layers.RNN`.
 

@@ -36,12 +36,17 @@ def _one_by_one_reasons(layers: Sequence[keras.layers.RNN], implementation: str,
     reasons = [f"dilation={list(dilation)} interleaves the states of a layer"] if max(dilation) > 1 else []
     if any(getattr(layer.cell, "dropout", 0.0) for layer in layers):
         reasons.append("a cell has input dropout; use the argument dropout of DeepRNN or keras.layers.Dropout instead")
-    stack_runners = [one for one in implementations().values() if runs_stack(one.name)]
-    return list(
-        dict.fromkeys(
-            [*reasons, *(r for layer in layers for one in stack_runners for r in one.unsupported_reasons(layer.traits))]
-        )
-    )
+    return list(dict.fromkeys([*reasons, *_reasons_against_one_call(layers, implementation)]))
+
+
+def _reasons_against_one_call(layers: Sequence[keras.layers.RNN], implementation: str) -> list[str]:
+    """Return the reasons why no implementation runs all layers in one call; empty if one does."""
+    names = [name for name in implementations() if runs_stack(name) and implementation in (AUTO, name)]
+    rejected = [
+        [reason for layer in layers for reason in implementations()[name].unsupported_reasons(layer.traits)]
+        for name in names
+    ]
+    return [reason for reasons in rejected for reason in reasons] if all(rejected) else []
 
 
 def runs_stack(implementation: str) -> bool:
@@ -53,7 +58,10 @@ def ignored_remat_reason(implementation: str) -> str | None:
     """Return why an implementation that was selected for a layer ignores `remat=True`, or None if it does not."""
     if runs_stack(implementation):
         return None
-    return f"remat=True has no effect: {implementation} runs the layers of a stack one by one, XLA in a single call"
+    return (
+        f"remat=True has no effect: {implementation} runs the layers of a stack one by one, "
+        "native code and XLA in a single call"
+    )
 
 
 def warn_if_remat_is_ignored(name: str, layers: Sequence[keras.layers.RNN]) -> None:

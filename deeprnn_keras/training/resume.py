@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from deeprnn_keras.locking import DirectoryLock
 from deeprnn_keras.reading import DamagedFileError, damage_reported
 from deeprnn_keras.training import checkpoint_files, snapshot
 from deeprnn_keras.training.callback_state import CallbackState, check_form, describe_state
-from deeprnn_keras.training.run_description import describe_run, differences
+from deeprnn_keras.training.run_description import describe_rounding, describe_run, differences
 
 if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
@@ -40,7 +39,7 @@ class RunState(snapshot.ModelState):
     Attributes:
         position: Epoch, batch, and number of updates.
         description: Description of the run; see `describe_run`.
-        versions: Versions of the frameworks.
+        versions: Versions and implementations on which rounding depends; see `describe_rounding`.
         history: Epochs and metrics of Keras' `History`.
         time: Unix time.
     """
@@ -60,7 +59,8 @@ class Resume(keras.callbacks.Callback):
     carried recurrent states, metric totals, and the state of `callbacks`. With `tf.distribute`, it holds the states of
     every replica. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
     temporary file, which is then renamed; it contains a hash. The last two are kept. If the newest is damaged, the
-    previous one is used and a warning is issued.
+    previous one is used and a warning is issued. A warning is also issued if other versions or implementations of the
+    layers run than when the checkpoint was written: bits then differ.
 
     The first `fit` with an empty directory starts a run; running the same script again resumes it.
 
@@ -162,6 +162,7 @@ class Resume(keras.callbacks.Callback):
             self.model.optimizer.build(self.model.trainable_variables)
         checkpoint = checkpoint_files.read_newest(self.directory)
         self._description = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
+        self._rounding = describe_rounding(self.model)
         if checkpoint is None:
             self._forward("on_train_begin", logs)
             self._callback_states = [describe_state(callback) for callback in self.callbacks]
@@ -217,7 +218,7 @@ class Resume(keras.callbacks.Callback):
             ) from error
 
     def _check_same_run(self, checkpoint: checkpoint_files.Checkpoint) -> None:
-        """Raise a ValueError if the checkpoint is of a different run; warn if it was written with other versions."""
+        """Raise a ValueError if the checkpoint is of a different run; warn if rounding differs from that run."""
         found = differences(checkpoint.values["description"], self._description)
         if found:
             more = f" (and {len(found) - MAX_DIFFERENCES} more)" if len(found) > MAX_DIFFERENCES else ""
@@ -225,10 +226,11 @@ class Resume(keras.callbacks.Callback):
                 f"directory {str(self.directory)!r} holds a different run: {'; '.join(found[:MAX_DIFFERENCES])}{more}. "
                 "Resume with the settings of that run, or pass a new directory"
             )
-        changed = differences(checkpoint.values["versions"], _versions())
+        changed = differences(checkpoint.values["versions"], self._rounding)
         if changed:
             warnings.warn(
-                f"{checkpoint.path.name} was written with other versions: {', '.join(changed)}; results may differ",
+                f"{checkpoint.path.name} was written with other versions or implementations "
+                f"({', '.join(changed)}), so that the resumed run is not bit-identical to an uninterrupted one.",
                 stacklevel=2,
             )
 
@@ -307,7 +309,7 @@ class Resume(keras.callbacks.Callback):
         values |= {
             "position": [next_epoch, next_batch, self._updates],
             "description": self._description,
-            "versions": _versions(),
+            "versions": self._rounding,
             "history": self._history(finished_epoch, logs),
             "time": time.time(),
         }
@@ -334,8 +336,3 @@ class Resume(keras.callbacks.Callback):
 
 def _are_callbacks(value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(part, keras.callbacks.Callback) for part in value)
-
-
-def _versions() -> dict[str, str]:
-    names = ("keras", keras.backend.backend(), "numpy")
-    return {name: version(name) for name in names}

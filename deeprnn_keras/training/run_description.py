@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Config
+from deeprnn_keras.kernels.native import library
 from deeprnn_keras.optimizers.clipping import unwrap_optimizer
 from deeprnn_keras.training.callback_state import describe_settings
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.batches import Batches
 
 _ABSENT = object()
+_OMITTED = ("name", "registered_name", "module", "implementation")
+"""Entries of configurations that are not compared: generated names, which differ between equal models (dense_1), and
+implementations, which `describe_rounding` describes."""
 
 
 def describe_run(
@@ -56,6 +62,39 @@ def describe_run(
     }
 
 
+def describe_rounding(model: keras.Model) -> dict[str, str]:
+    """Return the versions and implementations on which the rounding of a run depends, and so whether bits are equal.
+
+    "recurrent layers" is the implementation that runs the layers of this package, or one per layer if they differ.
+    """
+    import keras
+
+    names = ("deeprnn-keras", "keras", keras.backend.backend(), "numpy")
+    found = {name: version(name) for name in names}
+    selected = _implementations(model)
+    return found | ({"recurrent layers": " ".join(selected)} if selected else {})
+
+
+def _implementations(model: keras.Model) -> list[str]:
+    """Return the implementation of each layer, or a single one if all are equal."""
+    from deeprnn_keras.kernels.machine import this_machine
+
+    machine = replace(this_machine(), compiled_by_xla=model.jit_compile is True)
+    selected = [
+        _with_instruction_set(layer.implementation_on(machine).implementation)
+        for layer in _compat.flatten_layers(model)
+        if hasattr(layer, "implementation_on")
+    ]
+    return selected[:1] if len(set(selected)) == 1 else selected
+
+
+def _with_instruction_set(implementation: str) -> str:
+    """Add the instruction set to "native", because the order of sums depends on it."""
+    if implementation != "native":
+        return implementation
+    return f"native/{library.describe()['instruction_set']}"
+
+
 def _num_replicas(model: keras.Model) -> int:
     """Return the number of replicas of `tf.distribute`; 1 on other Keras backends."""
     strategy = getattr(model, "distribute_strategy", None)
@@ -87,12 +126,12 @@ def _config(instance: keras.layers.Layer | keras.optimizers.Optimizer) -> Config
 
 
 def _flatten(name: str, value: object) -> dict[str, object]:
-    """Flatten nested dictionaries and omit generated names (dense_1), which differ between equal models."""
+    """Flatten nested dictionaries without the entries in `_OMITTED`."""
     if not isinstance(value, dict):
         return {name: value}
     flat: dict[str, object] = {}
     for key, part in value.items():
-        if key not in ("name", "registered_name", "module"):
+        if key not in _OMITTED:
             flat |= _flatten(f"{name} {key}", part)
     return flat
 

@@ -82,10 +82,11 @@ class FakeGpuWorker(FakeWorker):
         return traced_entry() if "gpu_zoo" in arguments["function"] else comparison()
 
 
-def operators(cudnn=0, cudnn_backward=0, loops=0, executables=0):
+def operators(cudnn=0, cudnn_backward=0, loops=0, executables=0, native=0):
     return {
         "cudnn": cudnn,
         "cudnn_backward": cudnn_backward,
+        "native": native,
         "loops": loops,
         "executables": executables,
         "gpu_events": 9,

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from benchmarks import gpu, gpu_run
 from deeprnn_keras.bench import implementations
 from deeprnn_keras.bench.process import WorkerError
+from deeprnn_keras.kernels.native import library
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = ("d2l_gru_2x32", "d2l_lstm_2x256", "d2l_rnn_2x32")
@@ -74,7 +75,7 @@ def test_disagreement_and_failure_end_with_status_1(gpu_workers, tmp_path, monke
     assert "Disagreement: d2l_gru_2x32: forward pass: 1 layers are claimed to run on cuDNN, 0 oper" in result.output
 
 
-OPERATORS = {"cudnn": 0, "cudnn_backward": 0, "executables": 0, "gpu_events": 0, "gpu_kernels": []}
+OPERATORS = {"cudnn": 0, "cudnn_backward": 0, "native": 0, "executables": 0, "gpu_events": 0, "gpu_kernels": []}
 
 
 def test_deadline_stops_the_run_and_lists_what_is_missing(gpu_workers, tmp_path, monkeypatch):
@@ -119,6 +120,7 @@ def test_whole_script_runs_on_the_cpu(tmp_path):
     assert "complete, 0 disagreements, 0 failures" in process.stdout
     results = read(tmp_path / "new")
     (layer, _) = results["operators"]["d2l_rnn_2x32"]["layers"]
-    assert layer == {"path": "deep_rnn/forward_1", "claimed": "xla", "card": "xla"}
+    implementation = "xla" if library.unavailable_reason() else "native"
+    assert layer == {"path": "deep_rnn/forward_1", "claimed": implementation, "card": implementation}
     assert all(0 < figures["gradients"] < 1e-5 for figures in results["masks"].values())
     assert 1e-5 < results["precision"]["lstm, mixed_float16"]["values"] < 5e-3

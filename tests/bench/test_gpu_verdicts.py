@@ -7,6 +7,7 @@ from benchmarks import gpu_report, gpu_run
 from benchmarks.gpu_plan import make_plan
 
 ON_XLA = {"forward": operators(executables=2), "train": operators(executables=4)}
+ON_NATIVE = {"forward": operators(native=1), "train": operators(native=2)}
 ON_LOOP = {"forward": operators(loops=1), "train": operators(loops=2)}
 IN_PROGRAM = {"forward": operators(executables=1), "train": operators(executables=1)}
 
@@ -22,6 +23,7 @@ def results():
     [
         (traced_entry("cudnn", "cudnn"), []),
         (traced_entry("xla", **ON_XLA), []),
+        (traced_entry("native", **ON_NATIVE), []),
         (traced_entry("loop", **ON_LOOP), []),
         (traced_entry("loop", **IN_PROGRAM, jit_compile=True), []),
         ({"error": "boom"}, []),
@@ -31,6 +33,7 @@ def results():
         (traced_entry("loop"), ["0 layers are claimed", "no loop ran", "0 layers", "0 layers", "no loop ran"]),
         (traced_entry("loop", **IN_PROGRAM), ["no loop ran", "no loop ran"]),
         (traced_entry("xla", **ON_LOOP), ["no program of XLA ran"] * 2),
+        (traced_entry("native", **ON_XLA), ["no native code ran"] * 2),
         (traced_entry("error", **ON_LOOP), ["'error' has no known operator"] * 2),
         (
             traced_entry(layers=[{"path": "p", "claimed": "cudnn", "card": "loop"}]),
@@ -89,7 +92,7 @@ def test_page_lists_disagreements_failures_and_missing_parts(results):
     results["variants"] = {"lstm 1x4x3x5 train": times}
     text = gpu_report.page(results)
     assert "a: forward pass: 1 layers are claimed to run on cuDNN, 0 operators" in text
-    assert "| a | 1 cudnn | 1 cudnn | 0 | 0 + 0 | 1, 2 | 0, 0 | - | disagrees |" in text
+    assert "| a | 1 cudnn | 1 cudnn | 0 | 0 + 0 | 1, 2 | 0, 0 | 0, 0 | - | disagrees |" in text
     assert "| operators: b | DeepRNN | out of memory |" in text and "driver 1.2" in text
     assert "- masks, 1 of 2: lstm, right-padded\n- precision, 1 of 2: lstm, mixed_float16\n- cases, 1 of 1: l" in text
     assert "| lstm, gaps | 1 cudnn | 1 + 1 | 1.0e-06 | 2.0e-06 | agrees |" in text

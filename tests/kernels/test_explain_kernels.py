@@ -10,11 +10,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fast_implementations import FASTEST
 from keras import layers
 
 import deeprnn_keras
 from deeprnn_keras import explain_kernels
 from deeprnn_keras.kernels import machine
+from deeprnn_keras.kernels.native import stack as native_stack
+from deeprnn_keras.kernels.xla import stack as xla_stack
 
 keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")  # the package has a function of the same name
 X = np.random.default_rng(3).normal(size=(2, 5, 3)).astype("float32")
@@ -63,8 +66,6 @@ def gpu(monkeypatch):
 @pytest.fixture
 def run_and_record(monkeypatch):
     """Function that returns the implementation that a call of a layer reaches first, or "error"."""
-    from deeprnn_keras.kernels.xla import stack
-
     reached = []
 
     def stop_at(target, name, implementation):
@@ -74,7 +75,8 @@ def run_and_record(monkeypatch):
 
         monkeypatch.setattr(target, name, stop)
 
-    stop_at(stack, "run_layer", "xla")
+    stop_at(native_stack, "run_layer", "native")
+    stop_at(xla_stack, "run_layer", "xla")
     stop_at(keras_rnn, "_cudnn_lstm", "cudnn")
     stop_at(keras_rnn, "_cudnn_gru", "cudnn")
     stop_at(keras.src.backend, "rnn", "loop")
@@ -112,6 +114,7 @@ ARGUMENTS = [
     {"use_cudnn": True, "use_bias": False},
     {"use_cudnn": False},
     {"implementation": "loop"},
+    {"implementation": "native"},
     {"implementation": "xla"},
     {"implementation": "cudnn"},
     {"implementation": "xla", "use_cudnn": True},
@@ -183,8 +186,9 @@ def test_stock_layers_follow_the_rule_of_keras(name, gpu):
 def test_advice_to_use_the_drop_in_is_correct(name, arguments):
     stock, drop_in = make_layer(layers, name, arguments), make_layer(deeprnn_keras, name, arguments)
     if stock and drop_in and explain(stock).kernel == "loop":
-        advice = f"deeprnn_keras.{name} with the same arguments would run on XLA"
-        assert (advice in explain(stock).reasons[0]) == (explain(drop_in).kernel == "xla")
+        advice = f"deeprnn_keras.{name} with the same arguments would run "
+        words = {"native": "in native code", "xla": "on XLA"}.get(explain(drop_in).kernel)
+        assert explain(stock).reasons[0].endswith(f"{advice}{words}") == (words is not None)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"use_cudnn": False}, {"recurrent_dropout": 0.2}, {"implementation": 2}])
@@ -204,7 +208,8 @@ def test_per_gate_dropout_fails_in_training_if_reported(name, arguments):
 # === Reasons ===
 
 
-def test_every_reason_is_listed():
+def test_every_reason_is_listed(monkeypatch):
+    monkeypatch.setattr(machine.library, "unavailable_reason", lambda: None)
     layer = deeprnn_keras.GRU(
         2, "relu", "silu", use_bias=False, reset_after=False, unroll=True, recurrent_dropout=0.2, use_cudnn=False,
     )  # fmt: skip
@@ -221,9 +226,50 @@ def test_every_reason_is_listed():
 def test_requested_loop_lists_further_reasons():
     row = explain(deeprnn_keras.LSTM(2, implementation="loop", recurrent_dropout=0.2))
     assert row.reasons[0] == "requested by implementation='loop'"
-    assert [reason.split(" ")[0] for reason in row.reasons[1:]] == ["recurrent_dropout=0.2"]
+    assert [reason.split(":")[0] for reason in row.reasons[1:]] == [
+        f"recurrent_dropout=0.2 rules out {name}" for name in ("the native code", "XLA")
+    ]
     assert "cuDNN" in row.gpu_reasons[1] and len(row.gpu_reasons) == 2
     assert explain(deeprnn_keras.LSTM(2, implementation="loop")).reasons == ("requested by implementation='loop'",)
+
+
+MISSING = "the native library was not built: no C compiler was found"
+
+
+@pytest.mark.parametrize(
+    ("reason", "arguments", "kernel", "explanation"),
+    [
+        (None, {}, "native", "no GPU is visible to TensorFlow"),
+        (None, {"activation": "elu"}, "xla", "activation='elu': the native code supports hard_sigmoid, linear, relu"),
+        (None, {"dtype": "float64"}, "xla", "dtype float64: the native code computes in float32"),
+        (MISSING, {}, "xla", MISSING),
+        (MISSING, {"implementation": "native"}, "error", MISSING),
+        (MISSING, {"unroll": True}, "loop", MISSING),
+    ],
+)
+def test_reason_why_native_code_does_not_run(monkeypatch, reason, arguments, kernel, explanation):
+    monkeypatch.setattr(machine.library, "unavailable_reason", lambda: reason)
+    row = explain(deeprnn_keras.LSTM(2, **arguments))
+    assert row.kernel == kernel and explanation in row.reasons[0]
+    stock = explain(layers.LSTM(2)).reasons[0]
+    assert stock.endswith("would run on XLA" if reason else "would run in native code")
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("options", [{}, {"remat": True}], ids=str)
+def test_stack_with_a_layer_without_native_code_runs_on_xla(monkeypatch, number, options):
+    """One call runs the whole stack; the report lists why its other layers do not run in native code."""
+    monkeypatch.setattr(machine.library, "unavailable_reason", lambda: None)
+    activations = [None, None, None]
+    activations[number] = "elu"
+    stack = deeprnn_keras.DeepRNN(2, 3, activation=activations, **options)
+    assert [row.kernel for row in explain_kernels(stack)] == ["xla"] * 3
+    prefixes = ["" if level == number else "another layer of the stack: " for level in range(3)]
+    for row, prefix in zip(explain_kernels(stack), prefixes, strict=True):
+        assert row.reasons[0].startswith(f"{prefix}activation='elu': the native code supports")
+    calls, run_stack = [], xla_stack.run_stack
+    monkeypatch.setattr(xla_stack, "run_stack", lambda *arguments: calls.append(1) or run_stack(*arguments))
+    assert stack(X).shape == (2, 2) and calls == [1]
 
 
 def test_unsupported_implementation_is_reported_as_error():
@@ -273,7 +319,7 @@ def test_layers_that_only_the_loop_supports(layer, type_name, cpu_reason, gpu_re
 def test_subclass_is_classified_by_its_inner_loop():
     assert (explain(LSTMWithInnerLoop(2)).kernel, explain(LSTMWithInnerLoop(2)).gpu_kernel) == ("custom", "custom")
     assert "LSTMWithInnerLoop defines its own inner_loop" in explain(LSTMWithInnerLoop(2)).reasons[0]
-    assert (explain(LSTMSubclass(2)).kernel, explain(LSTMSubclass(2)).gpu_kernel) == ("xla", "cudnn")
+    assert (explain(LSTMSubclass(2)).kernel, explain(LSTMSubclass(2)).gpu_kernel) == (FASTEST, "cudnn")
     assert explain(LSTMSubclass(2)).type == f"{__name__}.LSTMSubclass"
 
 

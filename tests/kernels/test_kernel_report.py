@@ -11,9 +11,16 @@ from keras import layers
 import deeprnn_keras
 from deeprnn_keras import DeepRNN, LanguageModel, explain_kernels, zoo
 from deeprnn_keras.cli import main
+from deeprnn_keras.kernels.native import library
 
+MISSING = "the native library was not built: no C compiler was found"
 REASON = "recurrent_dropout=0.2 rules out cuDNN"
 LONG_NAME = "a_layer_name_that_exceeds_the_width_of_a_terminal_and_is_nevertheless_printed_in_one_piece_unbroken"
+
+
+@pytest.fixture(autouse=True)
+def library_is_available(monkeypatch):
+    monkeypatch.setattr(library, "unavailable_reason", lambda: None)
 
 
 def paths(model):
@@ -87,7 +94,8 @@ def test_layers_in_containers_and_plain_layers_are_found():
 
 
 def test_report_is_the_same_before_and_after_build():
-    model = keras.Sequential([deeprnn_keras.LSTM(2, return_sequences=True, name="a"), layers.GRU(2, name="b")])
+    first = deeprnn_keras.LSTM(2, implementation="xla", return_sequences=True, name="a")
+    model = keras.Sequential([first, layers.GRU(2, name="b")])
     before = explain_kernels(model)
     model(np.zeros((1, 2, 3)))
     assert explain_kernels(model) == before and len(before) == 2
@@ -144,12 +152,12 @@ def test_equal_neighbors_share_their_reasons():
         [deeprnn_keras.LSTM(2, return_sequences=True, name="first"), deeprnn_keras.LSTM(2, name="second")]
     )
     assert str(explain_kernels(model)).splitlines() == [
-        "here  on a GPU  recurrent layer",
+        "here    on a GPU  recurrent layer",
         "",
-        "xla   cudnn     first   deeprnn_keras.LSTM",
-        "xla   cudnn     second  deeprnn_keras.LSTM",
-        "      here      no GPU is visible to TensorFlow",
-        "      on a GPU  a GPU is visible, and cuDNN supports the layer",
+        "native  cudnn     first   deeprnn_keras.LSTM",
+        "native  cudnn     second  deeprnn_keras.LSTM",
+        "        here      no GPU is visible to TensorFlow",
+        "        on a GPU  a GPU is visible, and cuDNN supports the layer",
     ]
 
 
@@ -165,7 +173,7 @@ def test_each_reason_starts_a_line_and_label_is_printed_once():
 
 def test_path_and_type_that_fit_are_on_one_line():
     lines = explain_kernels(various_layers()).text(80).splitlines()
-    assert "loop   loop      cells  keras.layers.RNN(StackedRNNCells)" in lines
+    assert "loop    loop      cells  keras.layers.RNN(StackedRNNCells)" in lines
     assert any(line.endswith(LONG_NAME) for line in lines)
 
 
@@ -183,7 +191,7 @@ def test_model_without_recurrent_layer(model):
 
 def test_rows_are_hashable_and_frozen():
     row = explain_kernels(deeprnn_keras.LSTM(2, name="a"))[0]
-    assert (row.path, row.type, row.kernel, row.gpu_kernel) == ("a", "deeprnn_keras.LSTM", "xla", "cudnn")
+    assert (row.path, row.type, row.kernel, row.gpu_kernel) == ("a", "deeprnn_keras.LSTM", "native", "cudnn")
     assert {row} == {explain_kernels(deeprnn_keras.LSTM(2, name="a"))[0]}
     with pytest.raises(AttributeError):
         row.kernel = "loop"
@@ -201,7 +209,7 @@ def test_card_equals_report_of_built_model(name):
     for row, other in zip(built, planned, strict=True):
         assert (row.path, row.type, row.kernel) == (other.path, other.type, other.kernel)
         assert (row.gpu_kernel, row.gpu_reasons) == (other.gpu_kernel, other.gpu_reasons)
-    names = {"xla": "XLA", "cudnn": "cuDNN", "loop": "Keras' loop"}
+    names = {"native": "native", "xla": "XLA", "cudnn": "cuDNN", "loop": "Keras' loop"}
     card = dict(zoo.info(name).card())["kernels"]
     for row in built:
         assert f"on a GPU {names[row.gpu_kernel]}" in card and f"on a CPU {names[row.kernel]}" in card
@@ -223,9 +231,26 @@ def test_card_of_mixed_cells_lists_each_layer():
     card = dict(config.card())["kernels"]
     assert "deep_rnn/forward_1: on a GPU Keras' loop (Keras has no cuDNN path" in card
     assert "deep_rnn/forward_2: on a GPU Keras' loop (activation='silu'" in card
-    assert "deep_rnn/forward_3: on a GPU cuDNN; on a CPU XLA" in card
+    assert "deep_rnn/forward_3: on a GPU cuDNN; on a CPU native" in card
     built = explain_kernels(zoo.create_model("kjv_lstm_2x256", **overrides))
     assert [(r.kernel, r.gpu_kernel) for r in built] == [(r.kernel, r.gpu_kernel) for r in explain_kernels(config)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "activation", "on_cpu"),
+    [
+        (None, None, "on a CPU native"),
+        (MISSING, None, f"on a CPU XLA ({MISSING})"),
+        (None, [None, "elu"], "deep_rnn/forward_1: on a GPU cuDNN; on a CPU XLA (another layer of the stack: activ"),
+    ],
+)
+def test_card_explains_why_not_native(monkeypatch, reason, activation, on_cpu):
+    monkeypatch.setattr(library, "unavailable_reason", lambda: reason)
+    overrides = {"units": 3, "activation": activation}
+    config = zoo.info("kjv_lstm_2x256", **overrides)
+    assert on_cpu in dict(config.card())["kernels"]
+    built = explain_kernels(zoo.create_model("kjv_lstm_2x256", **overrides))
+    assert [row.kernel for row in built] == [row.kernel for row in explain_kernels(config)]
 
 
 # === The command line ===

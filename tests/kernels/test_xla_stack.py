@@ -1,4 +1,4 @@
-"""`DeepRNN` on XLA against Keras' loop and the NumPy reference; memory, dropout, invalid arguments."""
+"""`DeepRNN` on XLA and in native code against Keras' loop and NumPy; memory, dropout, invalid arguments."""
 
 import gc
 import itertools
@@ -10,6 +10,7 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
+from fast_implementations import FASTEST, NATIVE_MISSING
 from oracles import assert_close
 from without_xla import uncompiled
 
@@ -18,7 +19,6 @@ from deeprnn_keras.kernels.xla import plan, stack
 from deeprnn_keras.kernels.xla.sequence import shared_passes
 
 CONNECTIONS = ("stack", "residual", "skip")
-IMPLEMENTATIONS = {"auto": "xla", "loop": "loop"}  # argument, and implementation selected on a CPU
 N, T, D = 3, 4, 2
 MASKS = {
     "no mask": None,
@@ -30,13 +30,24 @@ MASKS = {
 CASES = list(itertools.product(CONNECTIONS, (False, True), MASKS))
 
 
+def without_remat(options):
+    return {name: value for name, value in options.items() if name != "remat"}
+
+
+def native_layer(weights, units, n=None, d=D, **options):
+    """Return a layer in native code, in float32, with the weights."""
+    layer = DeepRNN(units, implementation="native", **options)
+    layer.build((n, None, d))
+    layer.set_weights(weights)
+    return layer
+
+
 def build_pair(rng, units, d=D, n=None, **options):
     """Build a layer on XLA and one in Keras' loop, with the same random weights, in float64."""
-    layers = [DeepRNN(units, implementation=name, **{"dtype": "float64", **options}) for name in IMPLEMENTATIONS]
+    layers = [DeepRNN(units, implementation="xla", dtype="float64", **options)]
+    layers.append(DeepRNN(units, implementation="loop", dtype="float64", **without_remat(options)))
     for layer in layers:
         layer.build((n, None, d))
-        selected = {part.selected_implementation() for part in layer.recurrent_layers}
-        assert selected == {IMPLEMENTATIONS[layer.implementation]}
     weights = [rng.normal(size=w.shape, scale=0.6) for w in layers[0].get_weights()]
     for layer in layers:
         layer.set_weights(weights)
@@ -87,8 +98,16 @@ def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bid
     )
     x, mask = tf.constant(rng.normal(size=(N, T, D))), mask_array(mask)
     state = random_state(rng, layer, N) if has_state else None
-    actual = with_gradients(layer, x, state, mask)
-    assert_equal(actual, with_gradients(loop, x, state, mask))
+    actual, of_loop = with_gradients(layer, x, state, mask), with_gradients(loop, x, state, mask)
+    assert_equal(actual, of_loop)
+    if not NATIVE_MISSING:
+        native = native_layer(
+            weights, units, cell=cells, return_state=True, return_sequences=return_sequences,
+            remat=number % 3 == 0, **options,
+        )  # fmt: skip
+        x32 = tf.cast(x, "float32")
+        state32 = state and keras.tree.map_structure(lambda part: tf.cast(part, "float32"), state)
+        assert_equal(with_gradients(native, x32, state32, mask), of_loop, 1e-5)
     expected = oracles.deep_rnn(x, weights, cells, units, initial_state=state, mask=mask, **options)
     assert_equal(actual[0], [expected.outputs if return_sequences else expected.last, *expected.states])
 
@@ -127,16 +146,23 @@ def test_unknown_sizes_equal_loop(rng, monkeypatch, n, remat, bidirectional, mas
     """The first length is rounded up; the second is, with remat, below the number of chunks for an unknown T."""
     monkeypatch.setattr(plan, "REMAT_CHUNKS", 4)
     width = 4 if bidirectional else 2  # both layers have inputs of the same width, so that XLA compiles once for both
-    layer, loop, _ = build_pair(rng, 2, width, num_layers=2, remat=remat, bidirectional=bidirectional)
+    options = {"num_layers": 2, "bidirectional": bidirectional}
+    layer, loop, weights = build_pair(rng, 2, width, remat=remat, **options)
+    layers = [layer, loop]
+    if not NATIVE_MISSING:
+        layers.append(native_layer(weights, 2, d=width, remat=remat, **options))
     specs = [tf.TensorSpec((n, None, width), "float64"), tf.TensorSpec((n, None), "bool")]
 
     @tf.function(input_signature=specs, autograph=False)
-    def both(x, mask):
-        return [with_gradients(each, x, mask=mask if masked else None) for each in (layer, loop)]
+    def run(x, mask):
+        return [with_gradients(each, tf.cast(x, each.compute_dtype), mask=mask if masked else None) for each in layers]
 
     for rows, steps in ((n or 1, 37 if remat else 9), (n or 2, 3)):
         mask = rng.random((rows, steps)) < 0.7
-        assert_equal(*both(tf.constant(rng.normal(size=(rows, steps, width))), tf.constant(mask)))
+        on_xla, of_loop, *native = run(tf.constant(rng.normal(size=(rows, steps, width))), tf.constant(mask))
+        assert_equal(on_xla, of_loop)
+        for actual in native:
+            assert_equal(actual, of_loop, 1e-5)
 
 
 @pytest.mark.slow
@@ -149,15 +175,17 @@ def test_chunks_of_time_equal_loop(rng, remat):
 
 
 def test_stateful_layer_carries_states_between_batches(rng):
-    layer, loop, _ = build_pair(rng, [3, 3], n=N, stateful=True, cell=["lstm", "gru"])
+    options = {"n": N, "stateful": True, "cell": ["lstm", "gru"]}
+    layer, loop, weights = build_pair(rng, [3, 3], **options)
+    layers = [(layer, 1e-11)] + [(native_layer(weights, [3, 3], **options), 1e-5)] * (not NATIVE_MISSING)
     for mask in map(mask_array, ("no mask", "any", "empty row")):
         x = tf.constant(rng.normal(size=(N, T, D)))
-        assert_equal(with_gradients(layer, x, mask=mask), with_gradients(loop, x, mask=mask))
-        states = [each.carried_state.to_arrays() for each in (layer, loop)]
-        assert_equal(*states)
-        assert all(np.any(state) for state in states[0][-3:]), (
-            "a training state is 0: h or c of the LSTM, or h of the GRU"
-        )
+        expected = with_gradients(loop, x, mask=mask)
+        states = loop.carried_state.to_arrays()
+        for each, tolerance in layers:
+            assert_equal(with_gradients(each, tf.cast(x, each.compute_dtype), mask=mask), expected, tolerance)
+            assert_equal(each.carried_state.to_arrays(), states, tolerance)
+        assert all(np.any(state) for state in states[-3:]), "a training state is 0: h or c of the LSTM, or h of the GRU"
 
 
 # === Memory ===
@@ -318,11 +346,11 @@ def test_unsupported_arguments_are_rejected(arguments, message):
         DeepRNN(2, 2, **arguments)
 
 
-def test_auto_selects_per_layer_if_xla_does_not_support_all(rng):
-    """XLA runs the layers that it supports, the loop runs the others."""
+def test_auto_selects_per_layer_if_none_supports_all(rng):
+    """The fastest implementation runs the layers that it supports, the loop runs the others."""
     layer, loop = (DeepRNN(2, 2, "gru", ["silu", None], implementation=name) for name in ("auto", "loop"))
     x = rng.normal(size=(N, T, D)).astype("float32")
     assert layer(x).shape == loop(x).shape
     loop.set_weights(layer.get_weights())
-    assert [part.selected_implementation() for part in layer.recurrent_layers] == ["loop", "xla"]
+    assert [part.selected_implementation() for part in layer.recurrent_layers] == ["loop", FASTEST]
     assert_close(layer(x), loop(x).numpy(), 1e-6)

@@ -1,8 +1,8 @@
-"""Values and gradients of `LSTM`, `GRU`, and `SimpleRNN` on XLA, compared with `keras.layers` and NumPy.
+"""Values and gradients of `LSTM`, `GRU`, and `SimpleRNN` in native code and on XLA, compared with Keras and NumPy.
 
-The reference is Keras' loop. Our layers run in several modes: "xla", compiled by XLA; "padded", compiled for a length
-to which T is rounded up; "plain", as a graph that is not compiled; and "one step", for T = 1. The tests also check the
-plan that each run selects.
+The reference is Keras' loop. Our layers run in several modes: "native", in native code; "xla", compiled by XLA;
+"padded", compiled for a length to which T is rounded up; "plain", as a graph that is not compiled; and "one step", for
+T = 1. The tests also check the implementation and the plan that each run selects.
 """
 
 import itertools
@@ -12,10 +12,12 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
+from fast_implementations import NATIVE_MISSING, each_fast_implementation
 from without_xla import uncompiled
 
 import deeprnn_keras
-from deeprnn_keras.kernels import machine
+from deeprnn_keras.kernels import machine, native
+from deeprnn_keras.kernels.native import stack as native_stack
 from deeprnn_keras.kernels.xla import SUPPORTED_ACTIVATIONS, plan, stack
 
 T, D, H = 4, 3, 2
@@ -31,9 +33,9 @@ FEW_ROWS = np.array(
     [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 1]], bool
 )
 MANY_ROWS = np.concatenate([FEW_ROWS, ~FEW_ROWS[3:5]])
-# (compiled, padded) in the plan of each mode. A single step is not compiled.
+# (compiled, padded) in the plan of each mode on XLA. A single step is not compiled.
 PLANS = {"xla": (True, False), "padded": (True, True), "plain": (False, False), "one step": (False, False)}
-XLA_AND_PLAIN, PLAIN = ("xla", "plain"), ("plain",)
+ALL, UNCOMPILED, PLAIN = ("native", "xla", "plain"), ("native", "plain"), ("plain",)
 ARGUMENTS = ("go_backwards", "return_sequences", "zero_output_for_mask")
 OPTIONS = [dict(zip(ARGUMENTS, values, strict=True)) for values in itertools.product([False, True], repeat=3)]
 # Covers all four combinations of values of any two arguments.
@@ -45,30 +47,40 @@ cells = pytest.mark.parametrize("cell", CELLS)
 def run_in_modes(monkeypatch):
     """Return a generator function that calls a function in one mode after another and yields the results."""
     monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    run_native_sequence = native_stack.run_sequence
 
-    def results(function, modes=XLA_AND_PLAIN):
+    def results(function, modes=ALL):
         for mode in modes:
-            plans = []
+            if mode == "native" and NATIVE_MISSING:
+                continue
+            used = set()
 
             def make_plan(*arguments):
                 xla_plan = plan.make_plan(*arguments[:-1], {})  # with an empty cache of lengths
-                plans.append(uncompiled(xla_plan) if mode == "plain" else xla_plan)  # noqa: B023
-                return plans[-1]  # noqa: B023
+                xla_plan = uncompiled(xla_plan) if mode == "plain" else xla_plan  # noqa: B023
+                used.add((xla_plan.compiled, xla_plan.padded))  # noqa: B023
+                return xla_plan
+
+            def run_sequence(*arguments):
+                used.add("native")  # noqa: B023
+                return run_native_sequence(*arguments)
 
             with monkeypatch.context() as patch:
+                patch.setattr(native.library, "unavailable_reason", lambda: None if mode == "native" else "not built")  # noqa: B023
+                patch.setattr(native_stack, "run_sequence", run_sequence)
                 patch.setattr(stack, "make_plan", make_plan)
                 patch.setattr(plan, "MAX_LENGTHS", 0 if mode == "padded" else 8)
                 yield function()
-            assert {(xla_plan.compiled, xla_plan.padded) for xla_plan in plans} == {PLANS[mode]}
+            assert used == {PLANS.get(mode, mode)}
 
     return results
 
 
-def pair(rng, cell, units=H, width=D, n=None, **options):
+def pair(rng, cell, units=H, width=D, n=None, implementation="auto", **options):
     """Return our layer and Keras' layer with equal random weights, including biases."""
     name, cell_options = CELLS[cell]
     options = {**cell_options, **options}
-    ours = getattr(deeprnn_keras, name)(units, **options)
+    ours = getattr(deeprnn_keras, name)(units, implementation=implementation, **options)
     stock = getattr(keras.layers, name)(units, **options, **({} if cell == "rnn" else {"use_cudnn": False}))
     for layer in (ours, stock):
         layer.build((n, None, width))
@@ -115,7 +127,7 @@ def assert_near(got, expected, tolerance=1e-5):
 # === Cells, masks, and directions ===
 
 
-def check(rng, run_in_modes, cell, mask, options, modes=XLA_AND_PLAIN, training=False, n=None, tolerance=1e-5):
+def check(rng, run_in_modes, cell, mask, options, modes=ALL, training=False, n=None, tolerance=1e-5):
     """Assert that all results and gradients of our layer equal those of Keras' layer."""
     ours, stock = pair(rng, cell, return_state=True, **options)
     x, states = inputs(rng, ours, *((n, T) if mask is None else mask.shape))
@@ -135,7 +147,7 @@ def test_values_and_gradients_with_masks(rng, run_in_modes, cell):
 @pytest.mark.parametrize("mask", [None, FEW_ROWS], ids=["no mask", "mask"])
 @cells
 def test_values_and_gradients_with_few_rows(rng, run_in_modes, cell, mask):
-    modes = XLA_AND_PLAIN if mask is None and cell == "gru" else PLAIN
+    modes = ALL if mask is None and cell == "gru" else UNCOMPILED
     check(rng, run_in_modes, cell, mask, {"return_sequences": True, "go_backwards": True}, modes, True, len(FEW_ROWS))
 
 
@@ -158,9 +170,9 @@ ALL_MASKS = {"few rows": FEW_ROWS, "many rows": MANY_ROWS, "T rounded up": np.ti
 @cells
 def test_all_options_masks_and_modes(rng, run_in_modes, monkeypatch, cell, mask, training):
     for options in OPTIONS:
-        check(rng, run_in_modes, cell, mask, options, ["xla", "padded", "plain"], training)
+        check(rng, run_in_modes, cell, mask, options, ["native", "xla", "padded", "plain"], training)
     monkeypatch.setattr(plan, "CHUNK_STEPS", 9)
-    check(rng, run_in_modes, cell, np.tile(mask, 9)[:, :18], options, ["xla", "padded", "plain"], training)
+    check(rng, run_in_modes, cell, np.tile(mask, 9)[:, :18], options, ["native", "xla", "padded", "plain"], training)
 
 
 @cells
@@ -172,13 +184,15 @@ def test_fully_masked_without_initial_or_returned_states(rng, run_in_modes, cell
         assert_near(got, expected)
 
 
+@pytest.mark.parametrize(("mode", "dtype", "tolerance"), [("native", "float32", 1e-6), ("plain", "float64", 1e-12)])
 @cells
-def test_values_equal_numpy(rng, run_in_modes, cell):
-    ours, _ = pair(rng, cell, dtype="float64", return_sequences=True, return_state=True)
+def test_values_equal_numpy(rng, run_in_modes, cell, mode, dtype, tolerance):
+    ours, _ = pair(rng, cell, dtype=dtype, return_sequences=True, return_state=True)
     x, states = inputs(rng, ours)
     outputs, final = oracles.recurrence(x, cell, ours.get_weights(), H, [s.numpy() for s in states], MANY_ROWS)
-    (got,) = run_in_modes(lambda: ours(x, initial_state=states, mask=MANY_ROWS), PLAIN)
-    assert_near(got, [outputs, *final], 1e-12)
+    expected = [np.asarray(each, dtype) for each in (outputs, *final)]
+    for got in run_in_modes(lambda: ours(x, initial_state=states, mask=MANY_ROWS), [mode]):
+        assert_near(got, expected, tolerance)
 
 
 # === Options ===
@@ -186,7 +200,7 @@ def test_values_equal_numpy(rng, run_in_modes, cell):
 
 @cells
 def test_without_bias(rng, run_in_modes, cell):
-    check(rng, run_in_modes, cell, MANY_ROWS, {"use_bias": False}, PLAIN)
+    check(rng, run_in_modes, cell, MANY_ROWS, {"use_bias": False}, UNCOMPILED)
 
 
 @cells
@@ -197,8 +211,8 @@ def test_double_precision(rng, run_in_modes, cell):
 @cells
 def test_time_in_chunks(rng, run_in_modes, monkeypatch, cell):
     monkeypatch.setattr(plan, "CHUNK_STEPS", 3)
-    check(rng, run_in_modes, cell, MANY_ROWS, {"return_sequences": True, "go_backwards": True}, PLAIN, training=True)
-    check(rng, run_in_modes, cell, None, {}, PLAIN, n=len(MANY_ROWS))
+    check(rng, run_in_modes, cell, MANY_ROWS, {"return_sequences": True, "go_backwards": True}, UNCOMPILED, True)
+    check(rng, run_in_modes, cell, None, {}, UNCOMPILED, n=len(MANY_ROWS))
 
 
 @pytest.mark.parametrize("activation", SUPPORTED_ACTIVATIONS)
@@ -220,14 +234,17 @@ def check_activations(rng, run_in_modes, cell, activation, recurrent_activation)
 
 
 @pytest.mark.parametrize("activation", SUPPORTED_ACTIVATIONS)
-def test_derivatives_of_activations_far_from_zero(run_in_modes, activation):
-    """Derivatives close to 0 or 1 must not suffer from rounding."""
+@each_fast_implementation
+def test_derivatives_of_activations_far_from_zero(implementation, activation):
+    """Derivatives close to 0 or 1 must not suffer from rounding; native code computes 1 - h^2 from its own tanh."""
+    if implementation == "native" and activation not in native.SUPPORTED_ACTIVATIONS:
+        pytest.skip("native code does not support the activation")
     x = tf.constant([[[z]] for z in (-12.0, -5.0, -0.1, 0.1, 5.0)])
     derivatives = []
-    for layers in (deeprnn_keras, keras.layers):
-        layer = layers.SimpleRNN(1, activation=activation, kernel_initializer="ones")
+    for layers, options in ((deeprnn_keras, {"implementation": implementation}), (keras.layers, {})):
+        layer = layers.SimpleRNN(1, activation=activation, kernel_initializer="ones", **options)
         derivatives.append(with_gradients(layer, x)[1][0] / _factors(x))
-    np.testing.assert_allclose(*derivatives, rtol=1e-5)
+    np.testing.assert_allclose(*derivatives, rtol=1e-5, atol=1e-6 if implementation == "native" else 0)
 
 
 @pytest.mark.parametrize(("n", "steps", "width", "units"), [(2, 1, 3, 2), (1, 1, 1, 1), (1, 2, 1, 1)])
@@ -236,7 +253,7 @@ def test_smallest_sizes(rng, run_in_modes, cell, n, steps, width, units):
     ours, stock = pair(rng, cell, units, width, return_sequences=True, return_state=True)
     x, states = inputs(rng, ours, n, steps, width)
     for mask in (None, np.eye(n, steps, dtype=bool)):
-        modes = ["one step"] if steps == 1 else XLA_AND_PLAIN if cell == "rnn" and mask is None else PLAIN
+        modes = ["native", "one step"] if steps == 1 else ALL if cell == "rnn" and mask is None else UNCOMPILED
         expected = with_gradients(stock, x, states, mask)
         for got in run_in_modes(lambda: with_gradients(ours, x, states, mask, True), modes):  # noqa: B023
             assert_near(got, expected)
@@ -251,16 +268,17 @@ def test_half_precision_rounds_float32_results_once(rng, run_in_modes, cell):
     exact.set_weights(stock.get_weights())
     x_and_states = inputs(rng, ours)
     expected = with_gradients(exact, *tf.nest.map_structure(lambda t: tf.cast(t, "float32"), x_and_states), MANY_ROWS)
-    (got,) = run_in_modes(lambda: with_gradients(ours, *x_and_states, MANY_ROWS), PLAIN)
-    results, errors = (got, with_gradients(stock, *x_and_states, MANY_ROWS), expected), []
-    for one, other, reference in zip(*map(tf.nest.flatten, results), strict=True):
-        assert one.dtype == other.dtype
-        rounding = 1e-5 if one.dtype == "float32" else {"float16": 2**-11, "bfloat16": 2**-8}[half]
-        one, other = (np.asarray(tf.cast(t, "float32")) for t in (one, other))
-        largest = np.abs(reference).max()
-        np.testing.assert_allclose(one, reference, rtol=1.01 * rounding, atol=1e-5 * largest)
-        errors.append([np.linalg.norm(result - reference) / largest for result in (one, other)])
-    assert np.less(*np.sum(errors, axis=0))  # the total error is smaller than that of Keras' layer
+    of_keras = with_gradients(stock, *x_and_states, MANY_ROWS)
+    for got in run_in_modes(lambda: with_gradients(ours, *x_and_states, MANY_ROWS), UNCOMPILED):
+        errors = []
+        for one, other, reference in zip(*map(tf.nest.flatten, (got, of_keras, expected)), strict=True):
+            assert one.dtype == other.dtype
+            rounding = 1e-5 if one.dtype == "float32" else {"float16": 2**-11, "bfloat16": 2**-8}[half]
+            one, other = (np.asarray(tf.cast(t, "float32")) for t in (one, other))
+            largest = np.abs(reference).max()
+            np.testing.assert_allclose(one, reference, rtol=1.01 * rounding, atol=1e-5 * largest)
+            errors.append([np.linalg.norm(result - reference) / largest for result in (one, other)])
+        assert np.less(*np.sum(errors, axis=0))  # the total error is smaller than that of Keras' layer
 
 
 # === Stateful, bidirectional, and in graphs ===
@@ -279,8 +297,9 @@ def test_stateful(rng, run_in_modes, cell):
         layer.reset_state()
         return [*results, layer(batches[0][0])]
 
-    (got,) = run_in_modes(lambda: run_batches(ours), PLAIN)
-    assert_near(got, run_batches(stock))
+    expected = run_batches(stock)
+    for got in run_in_modes(lambda: run_batches(ours), UNCOMPILED):
+        assert_near(got, expected)
 
 
 @cells
@@ -295,10 +314,10 @@ def test_bidirectional(rng, run_in_modes, cell):
     assert type(ours.backward_layer) is type(layers[0])
     x, forward = inputs(rng, ours.forward_layer)
     states = [*forward, *inputs(rng, ours.forward_layer)[1]]
-    for got in run_in_modes(
-        lambda: with_gradients(ours, x, states, MANY_ROWS), XLA_AND_PLAIN if cell == "rnn" else PLAIN
-    ):
-        assert_near(got, with_gradients(stock, x, states, MANY_ROWS))
+    expected = with_gradients(stock, x, states, MANY_ROWS)
+    modes = ALL if cell == "rnn" else UNCOMPILED
+    for got in run_in_modes(lambda: with_gradients(ours, x, states, MANY_ROWS), modes):
+        assert_near(got, expected)
 
 
 GRAPHS = [("lstm", None), ("rnn", T)]
@@ -311,9 +330,15 @@ def test_graph_with_unknown_sizes(rng, run_in_modes, cell, steps):
     ours, stock = pair(rng, cell, go_backwards=True, return_sequences=True, return_state=True)
     signature = [tf.TensorSpec((None, steps, D)), [tf.TensorSpec((None, H))] * len(inputs(rng, ours)[1])]
     signature += [tf.TensorSpec((None, steps), "bool")] if steps else []
-    run = tf.function(lambda x, states, *mask: with_gradients(ours, x, states, *mask, training=True))
-    (run,) = run_in_modes(lambda: run.get_concrete_function(*signature), ["xla" if steps else "padded"])
+
+    def trace():
+        run = tf.function(lambda x, states, *mask: with_gradients(ours, x, states, *mask, training=True))
+        return run.get_concrete_function(*signature)
+
+    traced = list(run_in_modes(trace, ["native", "xla" if steps else "padded"]))
     for n in (9, 1):
         x, states = inputs(rng, ours, n, steps or n)
         mask = [MANY_ROWS[:n]] if steps else []
-        assert_near(run(x, states, *mask), with_gradients(stock, x, states, *mask))
+        expected = with_gradients(stock, x, states, *mask)
+        for run in traced:
+            assert_near(run(x, states, *mask), expected)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fast_implementations import FASTEST, NATIVE_MISSING, each_fast_implementation
 from test_drop_ins import MANY_ROWS, D, T, assert_near, cells, inputs, pair, with_gradients
 
 import deeprnn_keras
@@ -47,10 +48,11 @@ def assert_equal_dropout(rng, layers, tolerance):
         assert_near(*(with_gradients(layer, x, states, MANY_ROWS, training=True) for layer in layers), tolerance)
 
 
+@each_fast_implementation
 @cells
-def test_input_dropout_equals_keras(rng, cell):
-    layers = pair(rng, cell, dropout=0.4, seed=3, return_sequences=True, return_state=True)
-    assert layers[0].selected_implementation() == "xla"
+def test_input_dropout_equals_keras(rng, cell, implementation):
+    options = {"dropout": 0.4, "seed": 3, "return_sequences": True, "return_state": True}
+    layers = pair(rng, cell, implementation=implementation, **options)
     assert_equal_dropout(rng, layers, 1e-5)
     x, _ = inputs(rng, layers[0])
     assert np.any(layers[0](x, training=True)[0] != layers[0](x, training=True)[0])
@@ -67,7 +69,7 @@ def test_options_that_only_the_loop_supports_run_on_it(rng, cell, options):
 # === Selection of an implementation ===
 
 
-@pytest.mark.parametrize(("implementation", "selected"), [("auto", "xla"), ("xla", "xla"), ("loop", "loop")])
+@pytest.mark.parametrize(("implementation", "selected"), [("auto", FASTEST), ("xla", "xla"), ("loop", "loop")])
 @cells
 def test_all_implementations_return_the_same(rng, cell, implementation, selected):
     stock = pair(rng, cell)[1]
@@ -95,6 +97,8 @@ def test_all_implementations_return_the_same(rng, cell, implementation, selected
         ("LSTM", {"implementation": "xla", "activation": "gelu"}, "activation='gelu'.*hard_sigmoid"),
         ("GRU", {"implementation": "xla", "recurrent_dropout": 0.25}, "recurrent_dropout=0.25 rules out XLA"),
         ("SimpleRNN", {"implementation": "xla", "unroll": True}, "unroll=True"),
+        ("LSTM", {"implementation": "native", "activation": "elu"}, "activation='elu': the native code supports"),
+        ("GRU", {"implementation": "native", "dtype": "float64"}, "float64: the native code computes in float32"),
         ("LSTM", {"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'?"),
         (
             "GRU",
@@ -143,6 +147,7 @@ SELECTED_WITH_GPU = {
         {"implementation": "loop"},
     ],
     "xla": [{"implementation": "xla"}, {"implementation": "xla", "use_cudnn": True}],
+    "native": [] if NATIVE_MISSING else [{"implementation": "native"}],
 }
 
 
@@ -264,7 +269,7 @@ WITH_GAPS, RIGHT_PADDED = [[1, 1, 0, 1], [1, 0, 0, 1]], [[1, 1, 1, 0], [1, 1, 0,
 SHORT, LONG, WIDE = (2, 4, 3), (3, 6, 4), (2, 3, 4)
 PUBLISHED = [  # layer, units, shape of x, arguments, and the output of each example, or of each example and unit
     ("LSTM", 3, LONG, {}, [0.6288687, 0.86899155, 0.9460773]),
-    ("LSTM", 3, LONG, {"go_backwards": True, "implementation": 1}, [0.35622165, 0.74789524, 0.8872726]),
+    ("LSTM", 3, LONG, {"go_backwards": True}, [0.35622165, 0.74789524, 0.8872726]),
     ("LSTM", 3, LONG, {"unit_forget_bias": False}, [0.57019705, 0.8661914, 0.9459622]),
     ("LSTM", 3, LONG, {"use_bias": False}, [0.54986924, 0.86226785, 0.9443936]),
     ("GRU", 3, LONG, {}, [0.5217289, 0.6371659, 0.39384964]),
@@ -285,16 +290,16 @@ PUBLISHED = [  # layer, units, shape of x, arguments, and the output of each exa
 ]
 
 
+@each_fast_implementation
 @pytest.mark.parametrize(("name", "units", "shape", "options", "expected"), PUBLISHED)
-def test_published_values(name, units, shape, options, expected):
+def test_published_values(name, units, shape, options, expected, implementation):
     x = np.arange(np.prod(shape), dtype="float32").reshape(shape)
-    options = dict(options)
+    options = {**options, "implementation": implementation}
     states = [np.arange(2.0 * units).reshape(2, units)] * options.pop("initial_state", 0)
     mask = options.pop("mask", None)
     for role, value in {"kernel": 0.01, "recurrent": 0.02, "bias": 0.03}.items():
         options[f"{role}_initializer"] = keras.initializers.Constant(value)
     layer = make_layer(name, units, **options)
-    assert layer.selected_implementation() == "xla"
     for _ in range(2):
         if layer.stateful:
             layer.reset_state()

@@ -50,6 +50,8 @@ def test_report_names_the_option_that_is_ignored():
     """Only on a machine with a GPU; layers of another stack are not concerned."""
     model = keras.Sequential([DeepRNN(3, 2, remat=True, return_sequences=True), DeepRNN(3)])
     rows = explain_kernels(model)
-    ignored = "remat=True has no effect: cudnn runs the layers of a stack one by one, XLA in a single call"
+    ignored = (
+        "remat=True has no effect: cudnn runs the layers of a stack one by one, native code and XLA in a single call"
+    )
     assert [ignored in row.gpu_reasons for row in rows] == [True, True, False]
     assert not any(ignored in row.reasons for row in rows)

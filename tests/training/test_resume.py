@@ -15,7 +15,7 @@ import tensorflow as tf
 from eagerly import eagerly
 from resumable import resumable_run
 
-from deeprnn_keras import ArrayDataset, Resume, token_windows
+from deeprnn_keras import ArrayDataset, DeepRNN, Resume, token_windows
 from deeprnn_keras.locking import DirectoryInUseError
 from deeprnn_keras.training import checkpoint_files
 from deeprnn_keras.training.checkpoint_files import newest_first, read_newest
@@ -162,6 +162,28 @@ def test_finished_run_is_not_trained_again(tmp_path):
     assert resume.resumed_at == 14 and len(history.history["loss"]) == 2
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_resuming_with_another_implementation_warns(tmp_path):
+    """The rounding differs: the run continues, but its bits are not those of an uninterrupted run."""
+    data = ArrayDataset(np.ones((8, 2, 2), "float32"), np.ones(8, "float32"), batch_size=2, seed=0)
+
+    def fit(implementation, *callbacks):
+        stack = DeepRNN(2, num_layers=2, cell="rnn", implementation=implementation)
+        model = keras.Sequential([keras.Input((2, 2)), stack, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        resume = Resume(tmp_path, data, every=1)
+        model.fit(data, callbacks=[resume, *callbacks], shuffle=False, verbose=0)
+        return resume.resumed_at
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("loop", Interrupt(2))
+    message = (
+        r"updates-000000002.safetensors was written with other versions or implementations "
+        r"\(recurrent layers: 'loop' before, 'xla' now\), so that the resumed run is not bit-identical"
+    )
+    with pytest.warns(UserWarning, match=message):
+        assert fit("xla") == 2
 
 
 # === Files ===

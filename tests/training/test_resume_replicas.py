@@ -12,7 +12,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 STREAM = np.random.default_rng(0).normal(size=(49, 2)).astype("float32")
 LAYERS = {
-    "DeepRNN": lambda: DeepRNN(2, 2, "gru", stateful=True, return_sequences=True, dropout=0.3, implementation="loop"),
+    "DeepRNN": lambda: DeepRNN(2, 2, "gru", stateful=True, return_sequences=True, dropout=0.3),
     "LSTM": lambda: keras.layers.LSTM(2, stateful=True, return_sequences=True),
 }
 

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import ArrayDataset
-from deeprnn_keras.training.run_description import describe_run, differences
+from deeprnn_keras import LSTM, ArrayDataset
+from deeprnn_keras.kernels.native import library
+from deeprnn_keras.training.run_description import describe_rounding, describe_run, differences
 
 
 def description(loss, units=2):
@@ -56,3 +57,23 @@ def test_classes_without_config_are_compared_by_name():
 
     assert differences(describe(Scaled(2)), describe(Scaled(2))) == []
     assert any("(Scaled)" in text for text in differences(describe(Scaled(2)), describe(Shifted(2))))
+
+
+NATIVE = "xla" if library.unavailable_reason() else f"native/{library.describe()['instruction_set']}"
+
+
+@pytest.mark.parametrize(
+    ("implementations", "jit_compile", "expected"),
+    [
+        (["auto", "auto"], False, NATIVE),
+        (["auto"], True, "xla"),
+        (["loop", "xla"], False, "loop xla"),
+        ([], False, None),
+    ],
+)
+def test_implementations_of_recurrent_layers_are_described(implementations, jit_compile, expected):
+    layers = [LSTM(1, return_sequences=True, implementation=implementation) for implementation in implementations]
+    model = keras.Sequential([keras.Input((2, 1)), *layers, keras.layers.LSTM(1)])
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    described = describe_rounding(model)
+    assert described.get("recurrent layers") == expected and {"deeprnn-keras", "keras"} <= described.keys()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 
 import keras
 import keras_tuner
@@ -12,7 +13,7 @@ from eagerly import eagerly
 from deeprnn_keras import Recipe, TBPTTDataset, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.training.step_time import first_batch, step_ms
-from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch
+from deeprnn_keras.tuning import Hyperband, HyperDeepRNN, RandomSearch, Workers
 from deeprnn_keras.tuning.trial_records import read_trials
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -262,3 +263,11 @@ def test_diverging_trial_has_no_infinite_score(tmp_path):
     assert trial.status in ("FAILED", "COMPLETED")
     if trial.status == "COMPLETED":
         assert np.isfinite(trial.score)
+
+
+def test_cores_are_divided_among_the_native_code_of_workers(tmp_path):
+    code = "from deeprnn_keras.kernels.native import library; print('threads:', library.threads())"
+    with Workers([sys.executable, "-c", code], 2, tmp_path, cores=2) as workers:
+        workers.wait()
+    for name in ("worker0", "worker1"):
+        assert (tmp_path / f"{name}.log").read_text() == "threads: 1\n"

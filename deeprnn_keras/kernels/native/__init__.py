@@ -55,7 +55,7 @@ def machine_reasons(machine: Machine) -> list[str]:
 
 IMPLEMENTATION = Implementation(
     name="native",
-    preference=5,
+    preference=20,
     backend="tensorflow",
     device="cpu",
     unsupported_reasons=unsupported_reasons,
