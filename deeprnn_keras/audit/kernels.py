@@ -107,7 +107,7 @@ def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     from deeprnn_keras.layers.drop_ins import SelectsImplementation
 
     inner_loop = type(layer).inner_loop
-    if machine.backend != "tensorflow":
+    if machine.backend != "tensorflow" and not _runs_on_backend(layer, machine):
         return Choice("loop", [f"{TENSORFLOW_ONLY.format(machine.backend)}; Keras' own code runs the layer"])
     if inner_loop is SelectsImplementation.inner_loop:
         return _drop_in_choice(layer, machine)
@@ -118,6 +118,16 @@ def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     return Choice("custom", [f"{type(layer).__name__} defines its own inner_loop"])
 
 
+def _runs_on_backend(layer: keras.layers.RNN, machine: Machine) -> bool:
+    """Return whether a layer may run in an implementation of this package on a backend other than TensorFlow."""
+    from deeprnn_keras.layers.drop_ins import SelectsImplementation
+
+    if type(layer).inner_loop is not SelectsImplementation.inner_loop:
+        return False
+    requested = implementations().get(layer.implementation)
+    return requested is None or (requested.backends is not None and machine.backend in requested.backends)
+
+
 def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     try:
         choice: Choice = layer.implementation_on(machine)
@@ -126,6 +136,8 @@ def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     if choice.implementation != "loop":
         return choice
     # List what rules out the fast implementation of this machine, even if the loop was requested.
+    if machine.backend != "tensorflow":
+        return Choice("loop", [*choice.reasons, "Keras' own code runs the layer"])
     cudnn, xla = (implementations()[name].unsupported_reasons(layer.traits) for name in ("cudnn", "xla"))
     relevant, irrelevant = (cudnn, xla) if machine.gpu else (xla, cudnn)
     reasons = [reason for reason in choice.reasons if reason not in irrelevant]

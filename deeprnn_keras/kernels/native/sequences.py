@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.native import library
 
 CELLS = {"rnn": 0, "gru": 1, "gru_reset_before": 2, "lstm": 3}
@@ -53,6 +54,20 @@ class Layer:
     def num_gates(self) -> int:
         """Number of gates G."""
         return NUM_GATES[self.cell]
+
+
+class LayerWeights(NamedTuple):
+    """Weights of a layer as float32 tensors.
+
+    Attributes:
+        kernel: (d, G h).
+        recurrent_kernel: (h, G h).
+        bias: (G h,) or (2, G h); None without bias.
+    """
+
+    kernel: Tensor
+    recurrent_kernel: Tensor
+    bias: Tensor | None
 
 
 class Inputs(NamedTuple):
