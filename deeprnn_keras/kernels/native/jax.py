@@ -18,11 +18,13 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jax.interpreters import ad, batching, mlir
 
+from deeprnn_keras._compat import FrameworkObject
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.native import sequences, xla_ffi
 from deeprnn_keras.kernels.native.sequences import Gradients, Inputs, Layer, LayerWeights, Results
 
 TARGET = "deeprnn_keras_native"
+ZERO_BEFORE_FIRST_VALID = False  # Keras' loop on JAX returns the initial state there
 USE_LOOP = "pass implementation='loop'"
 
 
@@ -112,7 +114,7 @@ def _abstract(*_: Tensor, text: str, shapes: tuple[tuple[int, ...], ...]) -> lis
 
 
 @functools.cache
-def _compiled(text: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
+def _compiled(text: str, shapes: tuple[tuple[int, ...], ...]) -> FrameworkObject:
     return jax.jit(lambda *arrays: NATIVE.bind(*arrays, text=text, shapes=shapes))
 
 
@@ -121,7 +123,7 @@ def _execute(*arrays: Tensor, text: str, shapes: tuple[tuple[int, ...], ...]) ->
     return _compiled(text, shapes)(*arrays)
 
 
-def _lower(context: Any, *operands: Any, text: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
+def _lower(context: FrameworkObject, *operands: Any, text: str, shapes: tuple[tuple[int, ...], ...]) -> FrameworkObject:
     return jax.ffi.ffi_lowering(TARGET)(context, *operands, text=text)
 
 
@@ -177,20 +179,20 @@ def run_sequence(
 
 
 @functools.cache
-def _differentiable(layer: Layer) -> Any:
+def _differentiable(layer: Layer) -> FrameworkObject:
     """Return the function (Inputs) -> (y, final states) with a custom backward pass."""
 
     @jax.custom_vjp
     def run(inputs: Inputs) -> tuple[Tensor | None, list[Tensor]]:
         return _forward(layer, inputs, training=False)[0]
 
-    def forward(primals: Any) -> tuple[Any, Any]:
+    def forward(primals: FrameworkObject) -> tuple[Any, Any]:
         inputs = Inputs(*jax.tree.map(lambda primal: primal.value, tuple(primals), is_leaf=_is_primal))
         results, stored = _forward(layer, inputs, training=True)
         needs_x = () if primals.x.perturbed else None  # a static fact: only the structure of residuals may hold it
         return results, (inputs, stored, needs_x)
 
-    def backward(residuals: Any, d_results: Any) -> tuple[Inputs]:
+    def backward(residuals: FrameworkObject, d_results: FrameworkObject) -> tuple[Inputs]:
         inputs, stored, needs_x = residuals
         return (_backward(layer, inputs, stored, d_results, needs_x is not None),)
 
@@ -198,13 +200,11 @@ def _differentiable(layer: Layer) -> Any:
     return run
 
 
-def _is_primal(value: Any) -> bool:
+def _is_primal(value: FrameworkObject) -> bool:
     return hasattr(value, "perturbed")
 
 
-def _forward(
-    layer: Layer, inputs: Inputs, training: bool
-) -> tuple[tuple[Tensor | None, list[Tensor]], list[Tensor]]:
+def _forward(layer: Layer, inputs: Inputs, training: bool) -> tuple[tuple[Tensor | None, list[Tensor]], list[Tensor]]:
     """Return (y, final states), and the stored arrays."""
     batch_size, units = inputs.states[0].shape
     steps, columns = (inputs.x.shape[1], _columns(batch_size)) if layer.x_batch_major else inputs.x.shape[::2]
@@ -218,27 +218,26 @@ def _forward(
     return (y, final), stored
 
 
-def _backward(
-    layer: Layer, inputs: Inputs, stored: list[Tensor], d_results: tuple[Any, list[Any]], needs_x: bool
-) -> Inputs:
+def _backward(layer: Layer, inputs: Inputs, stored: list[Tensor], d_results: FrameworkObject, needs_x: bool) -> Inputs:
+    """Return the gradients in the structure of the inputs, None for those that are not computed."""
     d_y, d_states = d_results
     one = _Pass("backward", layer, inputs.bias is not None, inputs.mask is not None, needs_x)
     d_outputs = [_instantiated(d) for d in (d_y, *d_states) if d is not None]
     differentiated = [*inputs[0 if needs_x else 1 : 4], *inputs.states]
     shapes = [array.shape for array in differentiated if array is not None]
     results = _bind(one, [*inputs[:4], *inputs.states, *stored, *d_outputs, inputs.mask], shapes)
-    d_x = results.pop(0) if needs_x else None
+    d_x: FrameworkObject = results.pop(0) if needs_x else None
     d_kernel, d_recurrent_kernel, *rest = results
     d_bias = rest.pop(0) if inputs.bias is not None else None
     return Inputs(d_x, d_kernel, d_recurrent_kernel, d_bias, rest, None)
 
 
-def _instantiated(gradient: Any) -> Tensor:
+def _instantiated(gradient: FrameworkObject) -> Tensor:
     is_zero = isinstance(gradient, SymbolicZero)
     return jax.numpy.zeros(gradient.shape, gradient.dtype) if is_zero else gradient
 
 
-def _columns(batch_size: Any) -> Any:
+def _columns(batch_size: FrameworkObject) -> FrameworkObject:
     """Return the number of columns; of a symbolic batch size, with which no pass runs, the size itself."""
     return (sequences.columns(batch_size) if batch_size else 0) if isinstance(batch_size, int) else batch_size
 
@@ -257,7 +256,7 @@ def from_columns(x: Tensor, mask: Tensor | None, batch_size: int) -> Tensor:
 
 
 @functools.cache
-def _differentiable_conversion(function: str, batch_size: int) -> Any:
+def _differentiable_conversion(function: str, batch_size: int) -> FrameworkObject:
     """Return the function (x, mask) -> converted x, whose gradient is the conversion back."""
     back = "from_columns" if function == "to_columns" else "to_columns"
 

@@ -285,9 +285,7 @@ def forward(layer: Layer, inputs: Inputs, training: bool) -> Outputs:
         MemoryError: If the library cannot allocate its working memory.
     """
     sizes = _check_inputs(layer, inputs)
-    stored, y, states = output_shapes(
-        layer, sizes.batch_size, sizes.steps, sizes.units, sizes.columns, training
-    )
+    stored, y, states = output_shapes(layer, sizes.batch_size, sizes.steps, sizes.units, sizes.columns, training)
     results = Results(
         [empty(*shape) for shape in stored],
         None if y is None else empty(*y),

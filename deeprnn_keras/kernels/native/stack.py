@@ -1,7 +1,7 @@
 """Execution of stacks and layers in native code, feature-major between the first and the last layer.
 
 The code is the same for all backends. What differs is in one module per backend, each with
-`run_sequence`, `to_columns`, and `from_columns`.
+`run_sequence`, `to_columns`, `from_columns`, and `ZERO_BEFORE_FIRST_VALID`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from deeprnn_keras.kernels.contract import LayerCall, LayerResult, StackCall, St
 from deeprnn_keras.kernels.native.sequences import Layer, LayerWeights
 
 CELLS = {SimpleRNNEquations: "rnn", GRUEquations: "gru", LSTMEquations: "lstm"}
-
-
 
 
 @functools.cache
@@ -158,7 +156,7 @@ class _StackRun:
         """Return the output of the last step: 0 for examples without a valid step."""
         states = [final[0] for final in final_states]
         last = states[0] if len(states) == 1 else ops.concatenate(states, -1)
-        return last if self.mask is None else _zero_unless(ops.any(self.mask, 1, keepdims=True), last)
+        return last if self.mask is None else _zero_unless(_any_valid(self.mask), last)
 
     def outputs(self) -> list[Tensor]:
         """Return the outputs of the stack, with zeros where Keras has them."""
@@ -178,8 +176,8 @@ class _StackRun:
         """Return (n, T, width) with 0 before the first valid step, or at every masked step with two directions."""
         if self.mask is None:
             return outputs
-        nonzero = self.mask if self.bidirectional else _from_first_valid(self.mask)
-        return _zero_unless(nonzero[:, :, None], outputs)
+        nonzero = self.mask[:, :, None] if self.bidirectional else _from_first_valid(self.mask)
+        return _zero_unless(nonzero, outputs)
 
 
 # === A layer ===
@@ -207,7 +205,7 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     last = final_states[0]
     reading_mask = ops.flip(mask, 1) if mask is not None and call.go_backwards else mask
     if reading_mask is not None:
-        nonzero = reading_mask[:, -1:] if call.zero_output_for_mask else ops.any(reading_mask, 1, keepdims=True)
+        nonzero = reading_mask[:, -1:] if call.zero_output_for_mask else _any_valid(reading_mask)
         last = _zero_unless(nonzero, last)
     final_states = [ops.cast(state, call.compute_dtype) for state in final_states]
     last = ops.cast(last, call.compute_dtype)
@@ -215,8 +213,8 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
         return last, ops.expand_dims(last, 1), final_states
     outputs = ops.flip(outputs, 1) if call.go_backwards else outputs
     if reading_mask is not None:
-        nonzero = reading_mask if call.zero_output_for_mask else _from_first_valid(reading_mask)
-        outputs = _zero_unless(nonzero[:, :, None], outputs)
+        nonzero = reading_mask[:, :, None] if call.zero_output_for_mask else _from_first_valid(reading_mask)
+        outputs = _zero_unless(nonzero, outputs)
     return last, ops.cast(outputs, call.compute_dtype), final_states
 
 
@@ -230,15 +228,25 @@ def _xla_in_forward_mode(tensors: Sequence[Tensor], levels: Sequence[Sequence[La
     """
     if keras.backend.backend() != "tensorflow" or not _compat.executes_eagerly():
         return None
-    weights = [ops.convert_to_tensor(weight) for level in levels for call in level for weight in call.weights().values()]
+    weights = [
+        ops.convert_to_tensor(weight) for level in levels for call in level for weight in call.weights().values()
+    ]
     if not _compat.in_forward_mode([*tensors, *weights]):
         return None
     return importlib.import_module("deeprnn_keras.kernels.xla.stack")
 
 
-def _zero_unless(condition: Tensor, x: Tensor) -> Tensor:
+def _zero_unless(condition: Tensor | None, x: Tensor) -> Tensor:
+    if condition is None:
+        return x
     return ops.where(condition, x, 0.0)
 
 
-def _from_first_valid(mask: Tensor) -> Tensor:
-    return ops.cumsum(ops.cast(mask, "int32"), 1) > 0
+def _from_first_valid(mask: Tensor) -> Tensor | None:
+    """Return (n, T, 1), False before the first valid step of a row; None if outputs are not 0 there."""
+    return ops.cumsum(ops.cast(mask, "int32"), 1)[:, :, None] > 0 if _backend().ZERO_BEFORE_FIRST_VALID else None
+
+
+def _any_valid(mask: Tensor) -> Tensor | None:
+    """Return (n, 1), whether a row has a valid step; None if the last output is not 0 without one."""
+    return ops.any(mask, 1, keepdims=True) if _backend().ZERO_BEFORE_FIRST_VALID else None

@@ -21,6 +21,8 @@ from deeprnn_keras.kernels.native.sequences import Inputs, Layer, LayerWeights
 
 Arrays: TypeAlias = "list[np.ndarray]"
 
+ZERO_BEFORE_FIRST_VALID = True  # as the outputs of Keras' loop
+
 
 def run_sequence(
     layer: Layer, x: Tensor, weights: LayerWeights, states: Sequence[Tensor], mask: Tensor | None, training: bool

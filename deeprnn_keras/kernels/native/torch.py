@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from deeprnn_keras._compat import FrameworkObject
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.native import sequences
 from deeprnn_keras.kernels.native.sequences import Inputs, Layer, LayerWeights
 
+ZERO_BEFORE_FIRST_VALID = True  # as the outputs of Keras' loop
 USE_LOOP = "pass implementation='loop'"
 
 
@@ -80,7 +82,7 @@ class _Sequence(torch.autograd.Function):
         return tuple(torch.from_numpy(array) for array in arrays)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: FrameworkObject, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         call, *tensors = inputs
         count = call.layer.return_sequences + call.layer.num_states
         stored = output[count:]
@@ -90,7 +92,7 @@ class _Sequence(torch.autograd.Function):
         ctx.save_for_backward(*tensors, *([output[0]] if _stores_y(call) else []), *stored)
 
     @staticmethod
-    def backward(ctx: Any, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: FrameworkObject, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         call, saved, needs_x = ctx.call, ctx.saved_tensors, ctx.needs_input_grad[1]
         first = int(call.layer.return_sequences)
         states = saved[3 + call.has_bias :][: call.layer.num_states]
@@ -137,11 +139,11 @@ class _Gradients(torch.autograd.Function):
         return tuple(torch.from_numpy(array) for array in arrays if array is not None)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: FrameworkObject, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Save nothing: there are no second derivatives."""
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> NoReturn:
+    def backward(ctx: FrameworkObject, *_: Tensor) -> NoReturn:
         raise NotImplementedError(
             f"the native implementation has first derivatives only on the PyTorch backend; for second ones, {USE_LOOP}"
         )
@@ -184,11 +186,11 @@ class _Conversion(torch.autograd.Function):
         return torch.from_numpy(sequences.from_columns(array, mask_array, batch_size))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: FrameworkObject, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, ctx.mask, ctx.batch_size, ctx.to, _ = inputs
 
     @staticmethod
-    def backward(ctx: Any, d_result: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: FrameworkObject, d_result: Tensor) -> tuple[Tensor | None, ...]:
         # Masked steps of x were cleared: their gradient, which layers leave at 0, has no effect either.
         return _Conversion.apply(d_result, ctx.mask, ctx.batch_size, not ctx.to, False), None, None, None, None
 
