@@ -161,6 +161,11 @@ def _bind(one: _Pass, arguments: Sequence[Tensor | None], shapes: Sequence[tuple
 # === A layer ===
 
 
+def read_weight(weight: Tensor) -> Tensor:
+    """Return the value of a variable of the backend in float32."""
+    return weight.astype("float32")
+
+
 def run_sequence(
     layer: Layer, x: Tensor, weights: LayerWeights, states: Sequence[Tensor], mask: Tensor | None, training: bool
 ) -> tuple[Tensor | None, list[Tensor]]:

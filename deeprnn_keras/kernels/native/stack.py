@@ -1,7 +1,7 @@
 """Execution of stacks and layers in native code, feature-major between the first and the last layer.
 
 The code is the same for all backends. What differs is in one module per backend, each with
-`run_sequence`, `to_columns`, `from_columns`, and `ZERO_BEFORE_FIRST_VALID`.
+`read_weight`, `run_sequence`, `to_columns`, `from_columns`, and `ZERO_BEFORE_FIRST_VALID`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _prepare(call: LayerCall, remat: bool) -> PreparedLayer:
         remat=remat,
     )
     # The only read of each weight in an update: see `xla/stack.py`.
-    stored = {name: ops.cast(ops.convert_to_tensor(weight), "float32") for name, weight in call.weights().items()}
+    stored = {name: _backend().read_weight(weight) for name, weight in call.weights().items()}
     return PreparedLayer(layer, LayerWeights(stored["kernel"], stored["recurrent_kernel"], stored.get("bias")))
 
 
@@ -229,7 +229,7 @@ def _xla_in_forward_mode(tensors: Sequence[Tensor], levels: Sequence[Sequence[La
     if keras.backend.backend() != "tensorflow" or not _compat.executes_eagerly():
         return None
     weights = [
-        ops.convert_to_tensor(weight) for level in levels for call in level for weight in call.weights().values()
+        _backend().read_weight(weight) for level in levels for call in level for weight in call.weights().values()
     ]
     if not _compat.in_forward_mode([*tensors, *weights]):
         return None

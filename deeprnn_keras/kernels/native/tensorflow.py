@@ -24,6 +24,11 @@ Arrays: TypeAlias = "list[np.ndarray]"
 ZERO_BEFORE_FIRST_VALID = True  # as the outputs of Keras' loop
 
 
+def read_weight(weight: Tensor) -> Tensor:
+    """Return the value of a variable of the backend in float32."""
+    return tf.cast(tf.convert_to_tensor(weight), tf.float32)
+
+
 def run_sequence(
     layer: Layer, x: Tensor, weights: LayerWeights, states: Sequence[Tensor], mask: Tensor | None, training: bool
 ) -> tuple[Tensor | None, list[Tensor]]:

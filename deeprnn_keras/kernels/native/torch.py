@@ -50,6 +50,11 @@ class _Call:
         return Inputs(x, kernel, recurrent_kernel, bias, rest, mask)
 
 
+def read_weight(weight: Tensor) -> Tensor:
+    """Return the value of a variable of the backend in float32."""
+    return weight.to(torch.float32)
+
+
 def run_sequence(
     layer: Layer, x: Tensor, weights: LayerWeights, states: Sequence[Tensor], mask: Tensor | None, training: bool
 ) -> tuple[Tensor | None, list[Tensor]]:
