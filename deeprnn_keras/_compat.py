@@ -34,6 +34,7 @@ MEMBERS = {
     "keras_tuner:Tuner": ("_get_checkpoint_fname", "_get_tuner_fname", "_populate_initial_space"),
     "keras_tuner.oracles:BayesianOptimizationOracle": ("_nonfixed_space",),
     "keras_tuner.oracles:GridSearchOracle": ("_get_next_combination",),
+    "keras_tuner.oracles:HyperbandOracle": ("_get_num_brackets",),
     "keras_tuner:Oracle": (
         "_duplicate",
         "_get_trial_dir",

@@ -165,10 +165,10 @@ def assert_trains_and_reloads(config, model, path):
 
 @pytest.fixture(scope="module", params=NAMES)
 def entry(request):
-    """Return (configuration, model) with 6 units, 2 or 3 time steps, and a small vocabulary."""
+    """Return (configuration, model) with 6 units, 2 to 5 time steps, and a small vocabulary."""
     keras.utils.set_random_seed(11)
     config = zoo.info(request.param)
-    changes = {"units": 6, **({"length": 3} if config.length else {})}
+    changes = {"units": 6, **({"length": 5} if config.length else {})}
     changes |= {"vocabulary": 50, "bptt": 4} if config.task == "language" else {}
     config = zoo.info(request.param, **changes)
     return config, config.build()

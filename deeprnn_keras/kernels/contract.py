@@ -72,7 +72,7 @@ class Machine:
     Attributes:
         backend: Keras backend.
         gpu: Whether a GPU is visible to the backend.
-        native_missing: Reason why the native library cannot be used; empty if it can.
+        native_missing: Reason why the native library is unavailable; empty if it is available.
         exporting: Whether a graph is traced for export to a file.
         compiled_by_xla: Whether TensorFlow's XLA compiles the graph being traced.
         compiled_by_torch: Whether `torch.compile` or `torch.export` traces the current call.

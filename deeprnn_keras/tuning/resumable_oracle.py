@@ -35,6 +35,9 @@ from deeprnn_keras.tuning.trial_records import (
 RUNNING, IDLE, STOPPED, COMPLETED, FAILED = "RUNNING", "IDLE", "STOPPED", "COMPLETED", "FAILED"
 MAX_REJECTED_SAMPLES = 2_000  # consecutive samples outside the budget after which the search ends
 DAMAGED = "the record of the trial is damaged"
+# fields of the state that are empty at the start, or repeat arguments, which search.json is compared with
+NOT_RESTORED = ("ongoing_trials", "retry_queue", "display", "seed", "num_initial_points", "alpha", "beta")
+NOT_RESTORED += ("hyperband_iterations", "max_epochs", "min_epochs", "factor")
 EXTRA_FIELDS = ("began", "seconds", "pruned_after")  # added to keras-tuner's record of a trial
 
 
@@ -57,6 +60,7 @@ class ResumableOracle(keras_tuner.Oracle):
         stop_reason: "failures" or "deadline" if the search has ended early, otherwise None.
         failure: Description of the consecutive failures that have ended the search, or None.
         damaged_trials: IDs of the trials whose records are damaged.
+        declared: State of the hyperparameters that were declared in advance, or None if trials declare them.
     """
 
     # attributes of keras_tuner.Oracle
@@ -89,6 +93,7 @@ class ResumableOracle(keras_tuner.Oracle):
         self.stop_reason: str | None = None
         self.failure: str | None = None
         self.damaged_trials: list[str] = []
+        self.declared: list[Config] | None = None
         self._last_heartbeats: dict[str, float] = {}  # by tuner ID
         self._extra_fields: dict[str, dict[str, Any]] = {}  # by trial ID
         self.verbose = 0
@@ -264,9 +269,9 @@ class ResumableOracle(keras_tuner.Oracle):
     @override
     def reload(self) -> None:
         """Resume a search; trials that have started but not ended are repeated."""
-        path, state = load_oracle(self._project_dir)
+        path, state = load_oracle(self._project_dir, self.check_state)
         self.trials = {trial_id: self._load_trial(trial_id, state) for trial_id in state["start_order"]}
-        state["ongoing_trials"] = {}
+        state |= {name: value for name, value in self.get_state().items() if name in NOT_RESTORED}
         with damage_reported(path, EXPECTED_ORACLE):
             self.set_state(state)
         ended = [trial_id for trial_id, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
@@ -276,11 +281,24 @@ class ResumableOracle(keras_tuner.Oracle):
         self._tried_so_far -= {self._id_to_hash[trial_id] for trial_id in self.damaged_trials}
         self.max_trials = self.max_trials and self.max_trials + len(self.damaged_trials)
 
+    def check_state(self, state: Config) -> None:
+        """Raise an error if the oracle does not support a state, whose common fields are checked already."""
+        self._check_declared(state)
+
+    def check_trial(self, state: Config) -> None:
+        """Raise an error if the oracle does not support the record of a trial, which is checked already."""
+        self._check_declared(state)
+
+    def _check_declared(self, state: Config) -> None:
+        if self.declared is not None and state["hyperparameters"]["space"][: len(self.declared)] != self.declared:
+            raise ValueError("its hyperparameters are not those of the search")
+
     def _load_trial(self, trial_id: str, oracle_state: Config) -> Trial:
         path = Path(self._get_trial_dir(trial_id)) / TRIAL_FILE
         try:
             state = read_trial_state(path)
             with damage_reported(path, "the record of a trial"):
+                self.check_trial(state)
                 trial = _compat.tuner_trial().from_state(copy.deepcopy(state))  # keras-tuner modifies the state
         except (FileNotFoundError, DamagedFileError) as error:
             rename_damaged_record(path, error)

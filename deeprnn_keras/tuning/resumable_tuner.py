@@ -144,17 +144,26 @@ class ResumableTuner(keras_tuner.Tuner):
     @override
     def reload(self) -> None:
         if not is_worker():
+            declared = self._declared_space()
+            self.oracle.declared = declared and declared.get_config()["space"]
             self.oracle.reload()
 
     @override
     def _populate_initial_space(self) -> None:
         """Declare all hyperparameters, without building models if the hypermodel supports it."""
-        if not hasattr(self.hypermodel, "declare"):
+        declared = self._declared_space()
+        if declared is None:
             super()._populate_initial_space()
-            return
+        else:
+            self.oracle.update_space(declared)
+
+    def _declared_space(self) -> keras_tuner.HyperParameters | None:
+        """Return the hyperparameters, or None if the hypermodel declares them only when it builds models."""
+        if not hasattr(self.hypermodel, "declare"):
+            return None
         space = self.oracle.get_space()
         self.hypermodel.declare(space)
-        self.oracle.update_space(space)
+        return space
 
     # === Search ===
     @override

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
@@ -23,17 +24,14 @@ EXPECTED_ORACLE = "the state of a search"
 class OracleState(TypedDict):
     """State of an oracle, as in keras-tuner, and the failures that have ended the search."""
 
-    ongoing_trials: dict[str, str]
     hyperparameters: SpaceState
     start_order: list[str]
     end_order: list[str]
-    run_times: dict[str, int]
-    retry_queue: list[str]
+    run_times: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
     seed: int
-    seed_state: int
+    seed_state: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     tried_so_far: list[str]
     id_to_hash: dict[str, str | None]
-    display: dict[str, Any]
     failure: NotRequired[str | None]
 
 
@@ -46,8 +44,12 @@ def save_oracle(state: Config, directory: PathLike) -> None:
     write_json(state, path)
 
 
-def load_oracle(directory: PathLike) -> tuple[Path, Config]:
+def load_oracle(directory: PathLike, check: Callable[[Config], None] = lambda state: None) -> tuple[Path, Config]:
     """Return the file and the state of an oracle; if the newest is damaged, the previous one, with a warning.
+
+    Args:
+        directory: Directory of the search.
+        check: Function that raises an error if the oracle does not support a state.
 
     Raises:
         ValueError: If both are damaged.
@@ -59,9 +61,9 @@ def load_oracle(directory: PathLike) -> tuple[Path, Config]:
             state = read_record(path, dict[str, Any], EXPECTED_ORACLE, non_finite=True)
             with damage_reported(path, EXPECTED_ORACLE):
                 checked = msgspec.convert(state, OracleState)
-                check_space(checked["hyperparameters"])
-                for trial_id in (*checked["start_order"], *checked["end_order"]):
-                    check_trial_id(trial_id)
+                check_space(state["hyperparameters"])
+                _check_trial_ids(checked["start_order"], checked["end_order"])
+                check(state)
         except (FileNotFoundError, DamagedFileError) as error:
             damaged.append(str(error))
             continue
@@ -72,6 +74,16 @@ def load_oracle(directory: PathLike) -> tuple[Path, Config]:
         f"the search in {str(directory)!r} could not be resumed; pass another directory, or overwrite=True: "
         f"{'; '.join(damaged)}"
     )
+
+
+def _check_trial_ids(start_order: Sequence[str], end_order: Sequence[str]) -> None:
+    """Raise a ValueError if the trials are not numbered from 0, or trials have ended that have not started."""
+    for trial_id in start_order:
+        check_trial_id(trial_id)
+    if [int(trial_id) for trial_id in start_order] != list(range(len(start_order))):
+        raise ValueError(f"start_order must be the numbers from 0 to {len(start_order) - 1}, got {start_order}")
+    if len(set(end_order)) != len(end_order) or not set(end_order) <= set(start_order):
+        raise ValueError(f"end_order must be a part of start_order, {start_order}, got {end_order}")
 
 
 def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - any JSON value

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import DamagedFileError, damage_reported, read_record
+
+if TYPE_CHECKING:
+    from keras_tuner import HyperParameters
 
 TRIAL_FILE = "trial.json"
 EPOCH_PREFIX, LAST_EPOCH_PREFIX, SEED_PREFIX = "epoch/", "last/", "seed/"  # prefixes of the metrics of a running trial
@@ -29,20 +34,34 @@ class HyperParameterState(TypedDict):
     """State of a hyperparameter of keras-tuner."""
 
     class_name: Literal["Boolean", "Choice", "Fixed", "Float", "Int"]
-    config: dict[str, Any]
+    config: HyperParameterConfig
+
+
+class HyperParameterConfig(TypedDict):
+    """Fields that all hyperparameters of keras-tuner have in common; their classes check the others."""
+
+    name: str
+    conditions: list[ConditionState]
 
 
 class ConditionState(TypedDict):
     """State of a condition of a hyperparameter of keras-tuner."""
 
     class_name: Literal["Parent"]
-    config: dict[str, Any]
+    config: ParentConfig
+
+
+class ParentConfig(TypedDict):
+    """Hyperparameter on which another depends, and the values for which the other is active."""
+
+    name: str
+    values: list[bool | int | float | str]
 
 
 class Observation(TypedDict):
     """Values of a metric at a step."""
 
-    value: list[float]
+    value: Annotated[list[float], msgspec.Meta(min_length=1)]
     step: int
 
 
@@ -50,7 +69,7 @@ class MetricHistory(TypedDict):
     """Values of a metric in the course of a trial."""
 
     direction: Literal["min", "max"]
-    observations: list[Observation]
+    observations: Annotated[list[Observation], msgspec.Meta(min_length=1)]
 
 
 class Metrics(TypedDict):
@@ -123,17 +142,36 @@ def read_trial_state(path: Path) -> Config:
     state = read_record(path, dict[str, Any], "the record of a trial", non_finite=True)
     with damage_reported(path, "the record of a trial"):
         checked = msgspec.convert(state, TrialState)
-        check_space(checked["hyperparameters"])
+        hyperparameters = check_space(state["hyperparameters"])
         check_trial_id(checked["trial_id"])
+        if checked["status"] != "FAILED":
+            _check_values(hyperparameters)
+        if checked["status"] == "COMPLETED" and (checked["score"] is None or math.isnan(checked["score"])):
+            raise ValueError(f"a completed trial must have a score, got {checked['score']}")
         if path.parent.name != f"trial_{checked['trial_id']}":
             raise ValueError(f"it is the record of trial {checked['trial_id']}")
     return state
 
 
-def check_space(state: SpaceState) -> None:
-    """Raise a ValueError if the conditions of a hyperparameter are not those of keras-tuner."""
-    for hyperparameter in state["space"]:
-        msgspec.convert(hyperparameter["config"].get("conditions", []), list[ConditionState])
+def check_space(state: Config) -> HyperParameters:
+    """Return the hyperparameters in `state`; raise an error if keras-tuner does not restore or sample them."""
+    from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
+
+    hyperparameters = keras_tuner.HyperParameters.from_config(copy.deepcopy(state))
+    for hyperparameter in hyperparameters.space:
+        hyperparameter.random_sample(0)
+    return hyperparameters
+
+
+def _check_values(hyperparameters: HyperParameters) -> None:
+    """Raise an error if an active hyperparameter has no value, or one that is far outside its range.
+
+    Values at a bound may be outside the range because values are rounded.
+    """
+    for hyperparameter in filter(hyperparameters.is_active, hyperparameters.space):
+        value = hyperparameters.values[hyperparameter.name]
+        if not -1 <= hyperparameter.value_to_prob(value) <= 2:
+            raise ValueError(f"{value!r} is outside the range of {hyperparameter}")
 
 
 def check_trial_id(trial_id: str) -> None:

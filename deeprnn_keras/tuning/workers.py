@@ -19,6 +19,7 @@ from deeprnn_keras._types import PathLike
 MAX_RESTARTS = 3  # restarts of each worker after failures
 POLL_SECONDS = 0.5
 TERMINATION_TIMEOUT_SECONDS = 10.0
+LATE_WORKER_SECONDS = 30.0  # time to end after the chief has ended; a worker that starts later waits for it forever
 PARENT_VARIABLE = "DEEPRNN_KERAS_PARENT"
 TRIALS_PER_PROCESS = 25  # limits memory: XLA keeps its compiled programs, about 30 MB per trial
 EXIT_RESTART_REQUESTED = 75
@@ -53,6 +54,7 @@ class Workers:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: dict[str, int] = {}
         self._finished: set[str] = set()
+        self._chief_ended_at: float | None = None
 
     def start(self) -> Self:
         """Start the chief and the workers."""
@@ -99,14 +101,27 @@ class Workers:
                 self._on_exit(name, code)
         if self._chief_failed():
             raise RuntimeError(f"the chief exited before its workers; the end of its log:\n{self._log_tail('chief')}")
+        if self._search_ended():
+            self._terminate_late_workers()
+
+    def _search_ended(self) -> bool:
+        """Return whether the chief has ended without an error: no worker has a trial to run."""
+        return self._processes["chief"].poll() == 0
+
+    def _terminate_late_workers(self) -> None:
+        self._chief_ended_at = self._chief_ended_at or time.monotonic()
+        if time.monotonic() - self._chief_ended_at > LATE_WORKER_SECONDS:
+            for name in set(self._worker_names()) - self._finished:
+                self._processes[name].terminate()
+                self._finished.add(name)
 
     def _on_exit(self, name: str, code: int) -> None:
-        if code == 0:
+        if code == EXIT_TRIALS_FAILED:
+            raise RuntimeError(f"the search failed; the end of the log of {name}:\n{self._log_tail(name)}")
+        if code == 0 or self._search_ended():
             self._finished.add(name)
         elif code == EXIT_RESTART_REQUESTED:
             self._start(name)
-        elif code == EXIT_TRIALS_FAILED:
-            raise RuntimeError(f"the search failed; the end of the log of {name}:\n{self._log_tail(name)}")
         elif self._chief_failed() or self._restarts.get(name, 0) >= MAX_RESTARTS:
             raise RuntimeError(f"{name} exited with code {code}; the end of its log:\n{self._log_tail(name)}")
         else:

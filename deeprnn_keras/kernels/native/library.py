@@ -53,7 +53,7 @@ class NativeLibraryError(RuntimeError):
 
 @functools.cache
 def unavailable_reason() -> str | None:
-    """Return the reason why the library cannot be used in this process, or None if it can."""
+    """Return the reason why this process is unable to use the library, or None if it is able to."""
     try:
         load()
     except NativeLibraryError as error:
@@ -75,7 +75,7 @@ def load() -> ctypes.CDLL:
         library = ctypes.CDLL(str(LIBRARY_FILE))
         abi = library.deeprnn_abi
     except (OSError, AttributeError) as error:
-        raise NativeLibraryError(f"{LIBRARY_FILE.name} cannot be loaded on this machine: {error}") from error
+        raise NativeLibraryError(f"{LIBRARY_FILE.name} does not load on this machine: {error}") from error
     abi.restype = ctypes.c_int64
     if abi() != ABI:
         raise NativeLibraryError(

@@ -1,6 +1,9 @@
 /* Entry points of the library: the implementation for the best instruction set of this CPU, or for a requested one. */
 #include "deeprnn.h"
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -23,15 +26,29 @@ static const deeprnn_kernels *const compiled[] = {
 };
 #define COMPILED (int)(sizeof compiled / sizeof *compiled)
 
+#if defined(__x86_64__)
+/* The bits of Intel's manual (CPUID, XGETBV); not __builtin_cpu_supports, which some compilers answer with 0. */
+#define HAS(bits, bit) (((bits) >> (bit)) & 1)
+
+/* 2 with AVX-512 (F, DQ, BW, VL), 1 with AVX2 and FMA, else 0; also the operating system must save the registers. */
+static int vector_level(void) {
+  unsigned a, b, c, d, features;
+  if (!__get_cpuid(1, &a, &b, &features, &d) || !HAS(features, 27)) return 0;
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+  if (!HAS(features, 12) || !HAS(b, 5) || (low & 0x6) != 0x6) return 0;
+  int avx512 = HAS(b, 16) && HAS(b, 17) && HAS(b, 30) && HAS(b, 31) && (low & 0xe6) == 0xe6;
+  return avx512 ? 2 : 1;
+}
+#endif
+
 static int runs_here(const deeprnn_kernels *kernels) {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (!strcmp(kernels->name, "avx2")) return avx2;
-  if (!strcmp(kernels->name, "avx512"))
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  if (!strcmp(kernels->name, "avx2")) return vector_level() >= 1;
+  if (!strcmp(kernels->name, "avx512")) return vector_level() >= 2;
 #endif
+  (void)kernels;
   return 1;
 }
 
@@ -46,7 +63,12 @@ static const deeprnn_kernels *kernels(void) {
 }
 
 EXPORT int64_t deeprnn_abi(void) { return DEEPRNN_ABI; }
-EXPORT const char *deeprnn_compiler(void) { return __VERSION__; }
+#if defined(__clang__)
+#define COMPILER __VERSION__
+#else
+#define COMPILER "GCC " __VERSION__
+#endif
+EXPORT const char *deeprnn_compiler(void) { return COMPILER; }
 /* The name of the i-th compiled instruction set, best first, or NULL */
 EXPORT const char *deeprnn_compiled(int i) { return i >= 0 && i < COMPILED ? compiled[i]->name : NULL; }
 EXPORT const char *deeprnn_instruction_set(void) { return kernels()->name; }

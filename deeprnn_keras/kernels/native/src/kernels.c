@@ -20,7 +20,7 @@
 #define TEXT_(text) #text
 #define TEXT(text) TEXT_(text)
 
-#define CHUNK_BYTES (1l << 20) /* of the gradients of the products of a chunk */
+#define CHUNK_BYTES (1l << 18) /* of the gradients of the products of a chunk */
 #define OUTER_COLUMNS 128      /* columns of one update of the weight gradients; they fit into the first cache */
 #define MIN_STEP_WORK 100000   /* multiplications per step and thread, below which a barrier costs more than it gains */
 #define MIN_CALL_WORK 1000000  /* multiplications per call and thread, below which waking a thread costs more */
@@ -73,9 +73,21 @@ typedef struct {
   size_t used;
 } arena;
 
+/* Under AddressSanitizer a gap that must not be touched follows each array. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define GAP 64
+#else
+#define GAP 0
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)0)
+#endif
+
 static void *take(arena *A, size_t count, size_t size) {
   void *at = A->base ? A->base + A->used : NULL;
   A->used += (count * size + 63) / 64 * 64;
+  if (at) ASAN_POISON_MEMORY_REGION(A->base + A->used, GAP);
+  A->used += GAP;
   return at;
 }
 static float *take_floats(arena *A, size_t count) { return take(A, count + VL, sizeof(float)); }
@@ -979,6 +991,7 @@ static int run(const deeprnn_sequence *q, void (*lay_out)(job *, arena *), void 
   if (J.dh) state_in(&J, J.dh, q->d_last[0]);
   if (J.dc) state_in(&J, J.dc, q->d_last[1]);
   deeprnn_run(J.threads, thread, &J);
+  ASAN_UNPOISON_MEMORY_REGION(A.base, A.used);
   deeprnn_give_memory(A.base);
   return DEEPRNN_OK;
 }
