@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ REASON_FILE = DIRECTORY / "not_built.txt"
 
 INSTRUCTION_SET_VARIABLE = "DEEPRNN_INSTRUCTION_SET"
 """Environment variable that selects one of the compiled instruction sets: avx512, avx2, or portable."""
+
+ELF_64_BIT_LITTLE_ENDIAN, ELF_HEADER_BYTES = b"\x7fELF\2\1", 64
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 MAX_THREADS = 64
@@ -66,11 +69,13 @@ def load() -> ctypes.CDLL:
     """Return the library.
 
     Raises:
-        NativeLibraryError: If it was not built, was built for another machine or another version of this package, or
-            lacks the instruction set that DEEPRNN_INSTRUCTION_SET names.
+        NativeLibraryError: If it was not built, is truncated, was built for another machine or another version of this
+            package, or lacks the instruction set that DEEPRNN_INSTRUCTION_SET names.
     """
     if not LIBRARY_FILE.exists():
         raise NativeLibraryError(_missing_message())
+    if _is_truncated(LIBRARY_FILE):
+        raise NativeLibraryError(f"{LIBRARY_FILE.name} is truncated; install the package again")
     try:
         library = ctypes.CDLL(str(LIBRARY_FILE))
         abi = library.deeprnn_abi
@@ -91,6 +96,21 @@ def _missing_message() -> str:
     if REASON_FILE.exists():
         return f"the native library was not built: {REASON_FILE.read_text(encoding='utf-8').strip()}"
     return "the native library was not built; install the package again on a machine with a C compiler"
+
+
+def _is_truncated(path: Path) -> bool:
+    """Return whether an ELF file lacks its end, which would end the process (SIGBUS) instead of raising an error.
+
+    The table of sections is the last part of the file.
+    """
+    with path.open("rb") as file:
+        header = file.read(ELF_HEADER_BYTES)
+    if header[:6] != ELF_64_BIT_LITTLE_ENDIAN:
+        return False
+    if len(header) < ELF_HEADER_BYTES:
+        return True
+    (start,), (entry_bytes, count) = struct.unpack_from("<Q", header, 0x28), struct.unpack_from("<HH", header, 0x3A)
+    return path.stat().st_size < start + entry_bytes * count
 
 
 def _declare(library: ctypes.CDLL) -> None:

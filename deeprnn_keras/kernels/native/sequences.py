@@ -147,7 +147,7 @@ def _check_inputs(layer: Layer, inputs: Inputs) -> _Sizes:
     """Return the sizes.
 
     Raises:
-        ValueError: If an array has another shape or dtype than the layer needs.
+        ValueError: If an array has another shape or dtype than the layer needs, or if there is no step.
     """
     if inputs.x.ndim != 3:
         raise ValueError(f"x must have rank 3, got shape {inputs.x.shape}")
@@ -157,6 +157,8 @@ def _check_inputs(layer: Layer, inputs: Inputs) -> _Sizes:
     batch_size, units = states[0].shape
     ld = columns(batch_size) if batch_size else 0
     steps, inputs_width = (inputs.x.shape[1], inputs.x.shape[2]) if layer.x_batch_major else inputs.x.shape[:2]
+    if not min(steps, inputs_width, units):
+        raise ValueError(f"T, d, and h must be at least 1, got T={steps}, d={inputs_width}, h={units}")
     sizes = _Sizes(batch_size, steps, inputs_width, units, ld)
     width = layer.num_gates * units
     _check("x", inputs.x, _sequence_shape(layer.x_batch_major, sizes, inputs_width))
@@ -184,7 +186,7 @@ def _address(array: np.ndarray | None) -> int | None:
     """Return the address of a contiguous array."""
     if array is None:
         return None
-    assert array.flags.c_contiguous
+    assert array.flags.c_contiguous and array.flags.aligned
     return array.ctypes.data
 
 
@@ -192,11 +194,21 @@ def _pair(arrays: list[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * 2)(*[_address(array) for array in arrays])
 
 
-def _contiguous(inputs: Inputs) -> Inputs:
-    x, kernel, recurrent_kernel = (np.ascontiguousarray(array) for array in inputs[:3])
-    bias = None if inputs.bias is None else np.ascontiguousarray(inputs.bias)
-    mask = None if inputs.mask is None else np.ascontiguousarray(inputs.mask)
-    return Inputs(x, kernel, recurrent_kernel, bias, [np.ascontiguousarray(state) for state in inputs.states], mask)
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    """Return an array, or a copy of it, that is contiguous and aligned to its elements."""
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
+
+
+def _contiguous_inputs(inputs: Inputs) -> Inputs:
+    x, kernel, recurrent_kernel, bias, states, mask = inputs
+    return Inputs(
+        _contiguous(x),
+        _contiguous(kernel),
+        _contiguous(recurrent_kernel),
+        None if bias is None else _contiguous(bias),
+        [_contiguous(state) for state in states],
+        None if mask is None else _contiguous(mask),
+    )
 
 
 def _call(layer: Layer, inputs: Inputs, sizes: _Sizes, store: bool) -> library.Sequence:
@@ -317,7 +329,7 @@ def forward_into(layer: Layer, inputs: Inputs, training: bool, results: Results)
         _check("results", array, shape)
     if not sizes.batch_size:
         return
-    inputs = _contiguous(inputs)
+    inputs = _contiguous_inputs(inputs)
     call = _call(layer, inputs, sizes, training and not layer.remat)
     stored = list(results.stored)
     call.H = _address(stored.pop(0)) if stored else None
@@ -404,10 +416,10 @@ def backward_into(
             if gradient is not None:
                 gradient[...] = 0
         return
-    inputs = _contiguous(inputs)
+    inputs = _contiguous_inputs(inputs)
     stored = _check_stored(layer, stored, sizes)
-    d_y = None if d_y is None else np.ascontiguousarray(d_y)
-    d_states = [np.ascontiguousarray(d_state) for d_state in d_states]
+    d_y = None if d_y is None else _contiguous(d_y)
+    d_states = [_contiguous(d_state) for d_state in d_states]
     call = _call(layer, inputs, sizes, not layer.remat)
     remaining = list(stored)
     call.H = _address(remaining.pop(0))
@@ -423,7 +435,7 @@ def _check_stored(layer: Layer, stored: list[np.ndarray], sizes: _Sizes) -> list
     shapes = output_shapes(layer, sizes.batch_size, sizes.steps, sizes.units, sizes.columns, training=True).stored
     for array, shape in zip(stored, shapes, strict=True):
         _check("stored", array, shape)
-    return [np.ascontiguousarray(array) for array in stored]
+    return [_contiguous(array) for array in stored]
 
 
 # === Layout ===
@@ -472,7 +484,7 @@ def _convert(
         _check("mask", mask, (batch_size, steps), np.bool_)
     if not result.size:
         return
-    x, mask = np.ascontiguousarray(x), None if mask is None else np.ascontiguousarray(mask)
+    x, mask = _contiguous(x), None if mask is None else _contiguous(mask)
     call = library.Sequence(abi=library.ABI, T=steps, n=batch_size, d=width, h=1, threads=library.threads())
     call.clear_masked, call.x, call.mask = clear_masked, _address(x), _address(mask)
     setattr(call, field, _address(result))

@@ -54,7 +54,7 @@ def run_sequence(
         outputs, stored = results[: call.num_outputs], results[call.num_outputs :]
 
         def gradient(*d_outputs: Tensor) -> list[Tensor | None]:
-            return _gradients(call, needs_x, inputs, stored, d_outputs)
+            return _gradients(call, needs_x, inputs, stored, _dense(d_outputs))
 
         return outputs, gradient
 
@@ -194,9 +194,14 @@ def _second_gradients(
         with tf.GradientTape() as inner:
             inner.watch(inputs)
             outputs = plain_layer(call.layer, call.has_bias, inputs, call.mask)
-        gradients = inner.gradient(outputs, inputs, output_gradients=d_outputs, unconnected_gradients="zero")
+        gradients = _dense(inner.gradient(outputs, inputs, output_gradients=d_outputs, unconnected_gradients="zero"))
         selected = gradients[:1] if only_x else gradients if with_x else gradients[1:]
-    return outer.gradient(selected, tensors, output_gradients=upstream, unconnected_gradients="zero")
+    return _dense(outer.gradient(selected, tensors, output_gradients=_dense(upstream), unconnected_gradients="zero"))
+
+
+def _dense(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients as tensors; those of a gathered tensor are `tf.IndexedSlices`."""
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 # === Layout ===
@@ -229,6 +234,7 @@ def _convert(x: Tensor, mask: Tensor | None, batch_size: Tensor | int, to: bool,
             result.set_shape((batch_size if isinstance(batch_size, int) else None, x.shape[0], x.shape[1]))
 
         def gradient(d_result: Tensor) -> Tensor:
+            (d_result,) = _dense([d_result])
             # Masked steps of x were cleared: their gradient, which layers leave at 0, has no effect either.
             d_x = _convert(d_result, mask, batch_size, not to, clear_masked=False)
             d_x.set_shape(x.shape)
