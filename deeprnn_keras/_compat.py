@@ -143,9 +143,47 @@ def in_forward_mode(tensors: Sequence[Tensor]) -> bool:
     return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(list(tensors)).tangents)
 
 
+def executes_eagerly() -> bool:
+    """Return whether TensorFlow executes operations eagerly."""
+    import tensorflow as tf
+
+    return tf.executing_eagerly()
+
+
+def without_autograph(function: Callable[..., FrameworkObject]) -> Callable[..., FrameworkObject]:
+    """Return a function that TensorFlow's AutoGraph does not convert; on other backends, the function itself."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
+
+
 def is_recorded(tensor: Tensor) -> bool:
     """Return True if a `tf.GradientTape` of the current context watches the tensor."""
     return private("tensorflow.python.pywrap_tfe:TFE_Py_TapeSetPossibleGradientTypes")([tensor]) != 0
+
+
+def jax_platform() -> str:
+    """Return the platform of JAX's default device, for example "cpu"."""
+    import jax
+
+    device = jax.config.jax_default_device
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
+
+
+def torch_device() -> str:
+    """Return the type of the device on which Keras creates tensors on the PyTorch backend, for example "cpu"."""
+    return private("keras.src.backend.torch.core:get_device")().partition(":")[0]
+
+
+def is_compiled_by_torch() -> bool:
+    """Return True while `torch.compile` or `torch.export` traces a call."""
+    import torch
+
+    return torch.compiler.is_compiling()
 
 
 def is_compiled_by_xla() -> bool:
@@ -420,11 +458,12 @@ def install_export_hooks() -> None:
     """Wrap the entry points of exports so that layers are traced for export, even if they were traced before.
 
     The entry points are `keras.export.ExportArchive`, `tf.saved_model.save`, and `tf.lite.TFLiteConverter`. On backends
-    other than TensorFlow, nothing is wrapped.
+    other than TensorFlow, only `keras.Model.export` is wrapped.
     """
     import keras
 
     if keras.backend.backend() != "tensorflow":
+        _wrap_model_export()
         return
     _record_source_functions()
     _wrap_archive()
@@ -457,6 +496,23 @@ def _within_exporting(function: Callable[..., FrameworkObject]) -> Callable[...,
             return function(*args, **kwargs)
 
     return wrapped
+
+
+def _wrap_model_export() -> None:
+    """Wrap `keras.Model.export` so that layers are traced for export on a backend other than TensorFlow."""
+    import keras
+
+    method = keras.Model.export
+
+    @functools.wraps(method)
+    def export(self: keras.Model, *args: Any, **kwargs: Any) -> FrameworkObject:
+        token = _exporting.set(True)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            _exporting.reset(token)
+
+    keras.Model.export = export
 
 
 def _wrap_archive() -> None:

@@ -47,7 +47,7 @@ IMPORT_ORDER = [
 TENSORFLOW_MODULES = [f"deeprnn_keras.data.{name}" for name in ("arrays", "batches", "buckets", "tbptt", "windows")]
 TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
 TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]
-TENSORFLOW_MODULES += [f"deeprnn_keras.kernels.native.{name}" for name in ("plain", "stack", "tensorflow")]
+TENSORFLOW_MODULES += [f"deeprnn_keras.kernels.native.{name}" for name in ("plain", "tensorflow", "jax", "torch")]
 TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn")
 
 

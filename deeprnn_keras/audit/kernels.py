@@ -110,7 +110,7 @@ def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     from deeprnn_keras.layers.drop_ins import SelectsImplementation
 
     inner_loop = type(layer).inner_loop
-    if machine.backend != "tensorflow":
+    if machine.backend != "tensorflow" and not _runs_on_backend(layer, machine):
         return Choice("loop", [f"{TENSORFLOW_ONLY.format(machine.backend)}; Keras' own code runs the layer"])
     if inner_loop is SelectsImplementation.inner_loop:
         return _drop_in_choice(layer, machine)
@@ -121,6 +121,16 @@ def _choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     return Choice("custom", [f"{type(layer).__name__} defines its own inner_loop"])
 
 
+def _runs_on_backend(layer: keras.layers.RNN, machine: Machine) -> bool:
+    """Return whether a layer may run in an implementation of this package on a backend other than TensorFlow."""
+    from deeprnn_keras.layers.drop_ins import SelectsImplementation
+
+    if type(layer).inner_loop is not SelectsImplementation.inner_loop:
+        return False
+    requested = implementations().get(layer.implementation)
+    return requested is None or (requested.backends is not None and machine.backend in requested.backends)
+
+
 def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     try:
         choice: Choice = layer.implementation_on(machine)
@@ -128,6 +138,8 @@ def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
         return Choice("error", [str(error)])
     if choice.implementation != "loop":
         return choice
+    if machine.backend != "tensorflow":
+        return Choice("loop", [*choice.reasons, "Keras' own code runs the layer"])
     # List what rules out the fast implementations of this machine, even if the loop was requested.
     cudnn, native, xla = (implementations()[name].unsupported_reasons(layer.traits) for name in FAST)
     relevant, irrelevant = (cudnn, [*native, *xla]) if machine.gpu else ([*native, *xla], cudnn)

@@ -71,10 +71,11 @@ class Machine:
 
     Attributes:
         backend: Keras backend.
-        gpu: Whether a GPU is visible.
+        gpu: Whether a GPU is visible to the backend.
         native_missing: Reason why the native library is unavailable; empty if it is available.
         exporting: Whether a graph is traced for export to a file.
-        compiled_by_xla: Whether XLA compiles the graph being traced.
+        compiled_by_xla: Whether TensorFlow's XLA compiles the graph being traced.
+        compiled_by_torch: Whether `torch.compile` or `torch.export` traces the current call.
     """
 
     backend: str = "tensorflow"
@@ -82,6 +83,7 @@ class Machine:
     native_missing: str = ""
     exporting: bool = False
     compiled_by_xla: bool = False
+    compiled_by_torch: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class Implementation:
     Attributes:
         name: Value of the argument in `DeepRNN(implementation=...)`.
         preference: "auto" selects the supported implementation with the highest preference.
-        backend: Required Keras backend, or None for any.
+        backends: Supported Keras backends, or None for any.
         device: "gpu" if it requires a GPU; "cpu" if it is optimized for CPUs, so that "auto" does not select it on a
             machine with a GPU; None for any device.
         unsupported_reasons: Traits -> reasons why such a layer is not supported; empty if it is supported.
@@ -199,7 +201,7 @@ class Implementation:
 
     name: str
     preference: int
-    backend: str | None
+    backends: tuple[str, ...] | None
     device: str | None
     unsupported_reasons: Callable[[Traits], list[str]]
     layer_runner: str

@@ -14,8 +14,14 @@ def this_machine() -> Machine:
     backend = keras.backend.backend()
     native_missing = library.unavailable_reason() or ""
     if backend != "tensorflow":
-        return Machine(backend, native_missing=native_missing)
+        return _machine_of_other_backend(backend, native_missing)
     return Machine(backend, has_gpu(), native_missing, _compat.is_exporting(), _compat.is_compiled_by_xla())
+
+
+def _machine_of_other_backend(backend: str, native_missing: str) -> Machine:
+    gpu = {"jax": _compat.jax_platform, "torch": _compat.torch_device}.get(backend, lambda: "cpu")() != "cpu"
+    compiled = backend == "torch" and _compat.is_compiled_by_torch()
+    return Machine(backend, gpu, native_missing, _compat.is_exporting(), compiled_by_torch=compiled)
 
 
 def has_gpu() -> bool:

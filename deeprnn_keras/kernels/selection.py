@@ -18,7 +18,7 @@ from deeprnn_keras.kernels.contract import Implementation, Machine, Traits
 
 AUTO = "auto"
 NO_GPU = "no GPU is visible to TensorFlow"
-TENSORFLOW_ONLY = "fast implementations require the TensorFlow backend, the current backend is {}"
+TENSORFLOW_ONLY = "cuDNN and XLA require the TensorFlow backend, the current backend is {}"
 FOR_CPUS = "this package's own implementations are for CPUs"
 CUDNN_SELECTED = "a GPU is visible, and cuDNN supports the layer"
 CUDNN_DISABLED = "use_cudnn=False disables cuDNN"
@@ -136,7 +136,7 @@ def _reasons_against(
     implementation: Implementation, traits: Traits, use_cudnn: bool | str, machine: Machine, requested: bool
 ) -> list[str]:
     """Return the reasons why an implementation is not used on a machine."""
-    if implementation.backend not in (None, machine.backend):
+    if implementation.backends is not None and machine.backend not in implementation.backends:
         return [TENSORFLOW_ONLY.format(machine.backend)]
     if implementation.device == "cpu" and machine.gpu and not requested:
         return [FOR_CPUS]

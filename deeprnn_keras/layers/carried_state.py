@@ -118,7 +118,8 @@ class FixedBatchStates(StateStore):
 
     @override
     def read(self, batch_size: Tensor, reset_mask: Tensor | None) -> list[Tensor]:
-        states = [ops.convert_to_tensor(variable) for variable in self.variables]
+        # Copies: PyTorch overwrites variables in place, and the backward pass reads the states after `store`.
+        states = [ops.copy(ops.convert_to_tensor(variable)) for variable in self.variables]
         return states if reset_mask is None else [ops.where(reset_mask[:, None], 0.0, state) for state in states]
 
     @override
@@ -129,7 +130,7 @@ class FixedBatchStates(StateStore):
     @override
     def reset(self) -> None:
         for variable in self.variables:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
 
     @override
     def to_arrays(self) -> list[np.ndarray]:

@@ -17,7 +17,7 @@ from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
 from deeprnn_keras.keras_objects import ChecksConfig
 from deeprnn_keras.kernels import implementations, selection
-from deeprnn_keras.kernels.contract import LayerCall, Machine, Traits
+from deeprnn_keras.kernels.contract import Implementation, LayerCall, Machine, Traits
 from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
 
@@ -103,15 +103,28 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
 
     @override
     def inner_loop(self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool = False) -> LoopResult:
-        if keras.backend.backend() != "tensorflow":
+        implementation = self._selected_on_this_backend()
+        if implementation is None:
             return self._run_on_other_backend(sequences, initial_state, mask, training)
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         if mask is not None and len(mask.shape) == 3 and mask.shape[-1] == 1:  # Keras' loop accepts (n, T, 1), too
             mask = keras.ops.squeeze(mask, -1)
         self._check_inputs(sequences, mask)
         states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
-        implementation = implementations()[self.selected_implementation()]
         return implementation.run_layer(self.layer_call(training), sequences, states, mask)
+
+    def _selected_on_this_backend(self) -> Implementation | None:
+        """Return the selected implementation, or None if Keras' own code runs the layer on a backend not TensorFlow.
+
+        On such a backend, a request for an implementation that requires TensorFlow has no effect, so that a model runs
+        on any backend.
+        """
+        backend = keras.backend.backend()
+        requested = implementations().get(self.implementation)
+        if requested is not None and requested.backends is not None and backend not in requested.backends:
+            return None
+        implementation = implementations()[self.selected_implementation()]
+        return implementation if backend == "tensorflow" or implementation.backends is not None else None
 
     def _check_inputs(self, sequences: Tensor, mask: Tensor | None) -> None:
         """Raise a ValueError if the sequences are complex, or if the mask has another shape."""

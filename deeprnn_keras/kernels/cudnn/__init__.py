@@ -43,7 +43,7 @@ def unsupported_reasons(traits: Traits) -> list[str]:
 IMPLEMENTATION = Implementation(
     name="cudnn",
     preference=30,
-    backend="tensorflow",
+    backends=("tensorflow",),
     device="gpu",
     unsupported_reasons=unsupported_reasons,
     layer_runner="deeprnn_keras.kernels.cudnn.layer:run_layer",

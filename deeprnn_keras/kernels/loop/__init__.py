@@ -16,7 +16,7 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
 IMPLEMENTATION = Implementation(
     name="loop",
     preference=0,
-    backend=None,
+    backends=None,
     device=None,
     unsupported_reasons=lambda traits: [],
     layer_runner="deeprnn_keras.kernels.loop:run_layer",

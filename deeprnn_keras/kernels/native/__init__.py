@@ -3,8 +3,9 @@
 - `src/`: the C code; built at installation into one library with code for AVX-512, AVX2, and any other CPU.
 - `library.py`: loads the library; says why it is missing.
 - `sequences.py`: a layer's forward and backward pass on NumPy arrays.
-- `tensorflow.py`: the same as differentiable TensorFlow operations.
-- `stack.py`: runs a stack or a layer (`run_stack`, `run_layer`).
+- `tensorflow.py`, `jax.py`, `torch.py`: the same as differentiable operations of a backend. JAX calls the library
+  through `xla_ffi.py`.
+- `stack.py`: runs a stack or a layer (`run_stack`, `run_layer`) on the current backend.
 """
 
 from __future__ import annotations
@@ -47,16 +48,21 @@ def machine_reasons(machine: Machine) -> list[str]:
         *([machine.native_missing] if machine.native_missing else []),
         *reason_unless(
             not machine.exporting,
-            "a graph that is exported to a file can hold TensorFlow operations only, no native code",
+            "a graph that is exported to a file can hold operations of its framework only, no native code",
         ),
         *reason_unless(not machine.compiled_by_xla, "jit_compile=True: XLA cannot compile a call of native code"),
+        *reason_unless(not machine.compiled_by_torch, "torch.compile and torch.export cannot compile native code"),
+        *reason_unless(
+            machine.backend == "tensorflow" or not machine.gpu,
+            f"on the {machine.backend} backend, the native code runs only if Keras' default device is a CPU",
+        ),
     ]
 
 
 IMPLEMENTATION = Implementation(
     name="native",
     preference=20,
-    backend="tensorflow",
+    backends=("tensorflow", "jax", "torch"),
     device="cpu",
     unsupported_reasons=unsupported_reasons,
     machine_reasons=machine_reasons,

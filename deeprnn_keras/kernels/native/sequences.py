@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.native import library
 
 CELLS = {"rnn": 0, "gru": 1, "gru_reset_before": 2, "lstm": 3}
@@ -53,6 +54,20 @@ class Layer:
     def num_gates(self) -> int:
         """Number of gates G."""
         return NUM_GATES[self.cell]
+
+
+class LayerWeights(NamedTuple):
+    """Weights of a layer as float32 tensors.
+
+    Attributes:
+        kernel: (d, G h).
+        recurrent_kernel: (h, G h).
+        bias: (G h,) or (2, G h); None without bias.
+    """
+
+    kernel: Tensor
+    recurrent_kernel: Tensor
+    bias: Tensor | None
 
 
 class Inputs(NamedTuple):
@@ -220,6 +235,55 @@ def _call(layer: Layer, inputs: Inputs, sizes: _Sizes, store: bool) -> library.S
     )
 
 
+class Shapes(NamedTuple):
+    """Shapes of the arrays that the forward pass writes.
+
+    Attributes:
+        stored: Arrays for the backward pass: outputs, cell states of an LSTM, gates. Without `training`, only the
+            outputs if they are feature-major and returned.
+        y: Batch-major outputs of all steps; None if they are feature-major, the first of `stored`, or not returned.
+        states: Final states.
+    """
+
+    stored: list[tuple[int, ...]]
+    y: tuple[int, ...] | None
+    states: list[tuple[int, ...]]
+
+
+def output_shapes(layer: Layer, batch_size: int, steps: int, units: int, ld: int, training: bool) -> Shapes:
+    """Return the shapes of the arrays that `forward` writes.
+
+    Args:
+        layer: The layer.
+        batch_size: n.
+        steps: T.
+        units: h.
+        ld: `columns(n)`.
+        training: Store what `backward` needs.
+    """
+    returns_columns = layer.return_sequences and not layer.y_batch_major
+    y = (batch_size, steps, units) if layer.return_sequences and layer.y_batch_major else None
+    states = [(batch_size, units)] * layer.num_states
+    if not training:
+        return Shapes([(steps, units, ld)] if returns_columns else [], y, states)
+    stored = [(steps, units, ld)]
+    if layer.cell == "lstm":
+        least = max(batch_size, 1)  # an empty batch stores nothing
+        chunks = library.load().deeprnn_chunks(steps, least, units, CELLS[layer.cell]) if layer.remat else steps
+        stored.append((chunks, units, ld))
+    if STORED_BLOCKS[layer.cell] and not layer.remat:
+        stored.append((steps, STORED_BLOCKS[layer.cell] * units, ld))
+    return Shapes(stored, y, states)
+
+
+class Results(NamedTuple):
+    """Arrays that the forward pass writes; their shapes are those of `Shapes`."""
+
+    stored: list[np.ndarray]
+    y: np.ndarray | None
+    states: list[np.ndarray]
+
+
 def forward(layer: Layer, inputs: Inputs, training: bool) -> Outputs:
     """Run a layer over sequences.
 
@@ -233,38 +297,55 @@ def forward(layer: Layer, inputs: Inputs, training: bool) -> Outputs:
         MemoryError: If the library cannot allocate its working memory.
     """
     sizes = _check_inputs(layer, inputs)
-    if not sizes.batch_size:
-        return _empty_outputs(layer, sizes, training)
-    inputs = _contiguous_inputs(inputs)
-    n, steps, _, units, ld = sizes
-    store = training and not layer.remat
+    stored, y, states = output_shapes(layer, sizes.batch_size, sizes.steps, sizes.units, sizes.columns, training)
+    results = Results(
+        [empty(*shape) for shape in stored],
+        None if y is None else empty(*y),
+        [empty(*shape) for shape in states],
+    )
+    forward_into(layer, inputs, training, results)
     returns_columns = layer.return_sequences and not layer.y_batch_major
-    all_outputs = empty(steps, units, ld) if training or returns_columns else None
-    all_cells = None
-    if layer.cell == "lstm" and training:
-        chunks = library.load().deeprnn_chunks(steps, n, units, CELLS[layer.cell])
-        all_cells = empty(steps if store else chunks, units, ld)
-    blocks = STORED_BLOCKS[layer.cell]
-    gates = empty(steps, blocks * units, ld) if store and blocks else None
-    y = empty(n, steps, units) if layer.return_sequences and layer.y_batch_major else None
-    states = [empty(n, units) for _ in inputs.states]
-    call = _call(layer, inputs, sizes, store)
-    call.H, call.C, call.G, call.y = map(_address, (all_outputs, all_cells, gates, y))
-    call.last = _pair(states)
+    return Outputs(
+        results.stored[0] if returns_columns else results.y, results.states, results.stored if training else []
+    )
+
+
+def forward_into(layer: Layer, inputs: Inputs, training: bool, results: Results) -> None:
+    """Run a layer over sequences and write the results into the given arrays.
+
+    Args:
+        layer: The layer.
+        inputs: What it reads.
+        training: Store what `backward` needs.
+        results: Contiguous arrays to write.
+
+    Raises:
+        ValueError: If an array has another shape or dtype than the layer needs.
+        MemoryError: If the library cannot allocate its working memory.
+    """
+    sizes = _check_inputs(layer, inputs)
+    shapes = output_shapes(layer, sizes.batch_size, sizes.steps, sizes.units, sizes.columns, training)
+    for array, shape in zip(_flat(results), _flat(shapes), strict=True):
+        _check("results", array, shape)
+    if not sizes.batch_size:
+        return
+    inputs = _contiguous_inputs(inputs)
+    call = _call(layer, inputs, sizes, training and not layer.remat)
+    stored = list(results.stored)
+    call.H = _address(stored.pop(0)) if stored else None
+    call.C = _address(stored.pop(0)) if stored and layer.cell == "lstm" else None
+    call.G = _address(stored.pop(0)) if stored else None
+    call.y, call.last = _address(results.y), _pair(results.states)
     library.run("deeprnn_forward", call)
-    stored = [array for array in (all_outputs, all_cells, gates) if array is not None] if training else []
-    return Outputs(all_outputs if returns_columns else y, states, stored)
+
+
+def _flat(results: Results | Shapes) -> list[Any]:
+    return [*results.stored, *([] if results.y is None else [results.y]), *results.states]
 
 
 def num_stored(layer: Layer) -> int:
     """Return the number of arrays that `forward` stores in training."""
     return 1 + (layer.cell == "lstm") + (STORED_BLOCKS[layer.cell] > 0 and not layer.remat)
-
-
-def _empty_outputs(layer: Layer, sizes: _Sizes, training: bool) -> Outputs:
-    y = empty(*_sequence_shape(layer.y_batch_major, sizes, sizes.units)) if layer.return_sequences else None
-    stored = [empty(0, 0, 0) for _ in range(num_stored(layer))] if training else []
-    return Outputs(y, [empty(0, sizes.units) for _ in range(layer.num_states)], stored)
 
 
 def backward(
@@ -289,16 +370,6 @@ def backward(
         ValueError: If an array has another shape or dtype than the layer needs.
         MemoryError: If the library cannot allocate its working memory.
     """
-    sizes = _check_inputs(layer, inputs)
-    if d_y is not None:
-        _check("d_y", d_y, _sequence_shape(layer.y_batch_major, sizes, sizes.units))
-    for d_state in d_states:
-        _check("d_states", d_state, (sizes.batch_size, sizes.units))
-    if not sizes.batch_size:
-        return _zero_gradients(inputs, needs_x)
-    inputs = _contiguous_inputs(inputs)
-    store = not layer.remat
-    stored = _check_stored(layer, stored, sizes)
     gradients = Gradients(
         empty(*inputs.x.shape) if needs_x else None,
         empty(*inputs.kernel.shape),
@@ -306,9 +377,50 @@ def backward(
         None if inputs.bias is None else empty(*inputs.bias.shape),
         [empty(*state.shape) for state in inputs.states],
     )
+    backward_into(layer, inputs, stored, d_y, d_states, gradients)
+    return gradients
+
+
+def backward_into(
+    layer: Layer,
+    inputs: Inputs,
+    stored: list[np.ndarray],
+    d_y: np.ndarray | None,
+    d_states: list[np.ndarray],
+    gradients: Gradients,
+) -> None:
+    """Compute the gradients of a layer and write them into the given arrays.
+
+    Args:
+        layer: The layer.
+        inputs: What it read in the forward pass.
+        stored: `Outputs.stored` of the forward pass.
+        d_y: Gradient of `Outputs.y`; None without `return_sequences`.
+        d_states: Gradients of the final states.
+        gradients: Contiguous arrays to write, each of the shape of its input; without x, its gradient is not computed.
+
+    Raises:
+        ValueError: If an array has another shape or dtype than the layer needs.
+        MemoryError: If the library cannot allocate its working memory.
+    """
+    sizes = _check_inputs(layer, inputs)
+    if d_y is not None:
+        _check("d_y", d_y, _sequence_shape(layer.y_batch_major, sizes, sizes.units))
+    for d_state in d_states:
+        _check("d_states", d_state, (sizes.batch_size, sizes.units))
+    for result, read in zip([*gradients[:4], *gradients.states], [*inputs[:4], *inputs.states], strict=True):
+        if result is not None and read is not None:
+            _check("gradients", result, read.shape)
+    if not sizes.batch_size:
+        for gradient in (gradients.kernel, gradients.recurrent_kernel, gradients.bias):
+            if gradient is not None:
+                gradient[...] = 0
+        return
+    inputs = _contiguous_inputs(inputs)
+    stored = _check_stored(layer, stored, sizes)
     d_y = None if d_y is None else _contiguous(d_y)
     d_states = [_contiguous(d_state) for d_state in d_states]
-    call = _call(layer, inputs, sizes, store)
+    call = _call(layer, inputs, sizes, not layer.remat)
     remaining = list(stored)
     call.H = _address(remaining.pop(0))
     call.C = _address(remaining.pop(0)) if layer.cell == "lstm" else None
@@ -317,27 +429,16 @@ def backward(
     call.dx, call.dW, call.dU, call.db = map(_address, gradients[:4])
     call.d_state = _pair(gradients.states)
     library.run("deeprnn_backward", call)
-    return gradients
 
 
 def _check_stored(layer: Layer, stored: list[np.ndarray], sizes: _Sizes) -> list[np.ndarray]:
-    rows, ld = sizes.units, sizes.columns
-    shapes = [(sizes.steps, rows, ld)]
-    if layer.cell == "lstm":
-        chunks = library.load().deeprnn_chunks(sizes.steps, sizes.batch_size, rows, CELLS[layer.cell])
-        shapes.append((chunks if layer.remat else sizes.steps, rows, ld))
-    if STORED_BLOCKS[layer.cell] and not layer.remat:
-        shapes.append((sizes.steps, STORED_BLOCKS[layer.cell] * rows, ld))
+    shapes = output_shapes(layer, sizes.batch_size, sizes.steps, sizes.units, sizes.columns, training=True).stored
     for array, shape in zip(stored, shapes, strict=True):
         _check("stored", array, shape)
     return [_contiguous(array) for array in stored]
 
 
-def _zero_gradients(inputs: Inputs, needs_x: bool) -> Gradients:
-    zeros = [None if array is None else np.zeros_like(array) for array in inputs[:4]]
-    x, kernel, recurrent_kernel, bias = zeros
-    assert kernel is not None and recurrent_kernel is not None
-    return Gradients(x if needs_x else None, kernel, recurrent_kernel, bias, [np.zeros_like(s) for s in inputs.states])
+# === Layout ===
 
 
 def to_columns(x: np.ndarray, mask: np.ndarray | None, clear_masked: bool) -> np.ndarray:
@@ -350,28 +451,41 @@ def to_columns(x: np.ndarray, mask: np.ndarray | None, clear_masked: bool) -> np
     """
     n, steps, width = x.shape
     result = empty(steps, width, columns(n) if n else 0)
-    return _convert(x, mask, n, "H", result, clear_masked)
+    to_columns_into(x, mask, clear_masked, result)
+    return result
+
+
+def to_columns_into(x: np.ndarray, mask: np.ndarray | None, clear_masked: bool, result: np.ndarray) -> None:
+    """Write sequences feature-major into a contiguous array; see `to_columns`."""
+    _convert(x, mask, x.shape[0], "H", result, clear_masked)
 
 
 def from_columns(x: np.ndarray, mask: np.ndarray | None, batch_size: int) -> np.ndarray:
     """Return feature-major sequences (T, d, `columns(n)`) as (n, T, d): the inverse of `to_columns`."""
     steps, width, _ = x.shape
-    return _convert(x, mask, batch_size, "y", empty(batch_size, steps, width), False)
+    result = empty(batch_size, steps, width)
+    from_columns_into(x, mask, result)
+    return result
+
+
+def from_columns_into(x: np.ndarray, mask: np.ndarray | None, result: np.ndarray) -> None:
+    """Write feature-major sequences batch-major into a contiguous array; see `from_columns`."""
+    _convert(x, mask, result.shape[0], "y", result, False)
 
 
 def _convert(
     x: np.ndarray, mask: np.ndarray | None, batch_size: int, field: str, result: np.ndarray, clear_masked: bool
-) -> np.ndarray:
+) -> None:
     steps, width = (x.shape[1], x.shape[2]) if field == "H" else x.shape[:2]
     sizes = _Sizes(batch_size, steps, width, 1, columns(batch_size) if batch_size else 0)
     _check("x", x, _sequence_shape(field == "H", sizes, width))
+    _check("result", result, _sequence_shape(field != "H", sizes, width))
     if mask is not None:
         _check("mask", mask, (batch_size, steps), np.bool_)
     if not result.size:
-        return result
+        return
     x, mask = _contiguous(x), None if mask is None else _contiguous(mask)
     call = library.Sequence(abi=library.ABI, T=steps, n=batch_size, d=width, h=1, threads=library.threads())
     call.clear_masked, call.x, call.mask = clear_masked, _address(x), _address(mask)
     setattr(call, field, _address(result))
     library.run("deeprnn_convert", call)
-    return result

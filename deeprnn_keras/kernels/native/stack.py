@@ -1,22 +1,34 @@
-"""Execution of stacks and layers in native code, feature-major between the first and the last layer."""
+"""Execution of stacks and layers in native code, feature-major between the first and the last layer.
+
+The code is the same for all backends. What differs is in one module per backend, each with
+`read_weight`, `run_sequence`, `to_columns`, `from_columns`, and `ZERO_BEFORE_FIRST_VALID`.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import NamedTuple
 
-import tensorflow as tf
+import keras
+from keras import ops
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import GRUEquations, LSTMEquations, SimpleRNNEquations
 from deeprnn_keras.kernels.contract import LayerCall, LayerResult, StackCall, StackResult
-from deeprnn_keras.kernels.native.sequences import Layer
-from deeprnn_keras.kernels.native.tensorflow import LayerWeights, from_columns, run_sequence, to_columns
-from deeprnn_keras.kernels.xla import stack as xla_stack
+from deeprnn_keras.kernels.native.sequences import Layer, LayerWeights
 
 CELLS = {SimpleRNNEquations: "rnn", GRUEquations: "gru", LSTMEquations: "lstm"}
+
+
+@functools.cache
+def _backend() -> ModuleType:
+    """Return the module with the operations of the current Keras backend."""
+    return importlib.import_module(f"deeprnn_keras.kernels.native.{keras.backend.backend()}")
 
 
 class PreparedLayer(NamedTuple):
@@ -45,14 +57,14 @@ def _prepare(call: LayerCall, remat: bool) -> PreparedLayer:
         remat=remat,
     )
     # The only read of each weight in an update: see `xla/stack.py`.
-    stored = {name: tf.cast(tf.convert_to_tensor(weight), tf.float32) for name, weight in call.weights().items()}
+    stored = {name: _backend().read_weight(weight) for name, weight in call.weights().items()}
     return PreparedLayer(layer, LayerWeights(stored["kernel"], stored["recurrent_kernel"], stored.get("bias")))
 
 
 # === A stack ===
 
 
-@tf.autograph.experimental.do_not_convert
+@_compat.without_autograph
 def run_stack(
     call: StackCall, sequences: Tensor, states: Sequence[Sequence[Tensor]], mask: Tensor | None
 ) -> StackResult:
@@ -64,14 +76,15 @@ def run_stack(
         states: Initial states (n, h) of each level, forward then backward.
         mask: (n, T), or None.
     """
-    if _is_watched_in_forward_mode([sequences, *[state for level in states for state in level]], call.levels):
+    xla_stack = _xla_in_forward_mode([sequences, *[state for level in states for state in level]], call.levels)
+    if xla_stack is not None:
         return xla_stack.run_stack(call, sequences, states, mask)
     run = _StackRun(call, sequences, mask)
     for level, level_states in enumerate(states):
-        run.run_level(level, [tf.cast(state, tf.float32) for state in level_states])
+        run.run_level(level, [ops.cast(state, "float32") for state in level_states])
     compute_dtype = call.levels[0][0].compute_dtype
-    outputs = [tf.cast(output, compute_dtype) for output in run.outputs()]
-    return outputs, [[tf.cast(state, compute_dtype) for state in level] for level in run.final_states]
+    outputs = [ops.cast(output, compute_dtype) for output in run.outputs()]
+    return outputs, [[ops.cast(state, compute_dtype) for state in level] for level in run.final_states]
 
 
 class _StackRun:
@@ -84,10 +97,10 @@ class _StackRun:
     def __init__(self, call: StackCall, sequences: Tensor, mask: Tensor | None) -> None:
         self.call, self.connections = call, call.connections
         self.bidirectional = len(call.levels[0]) == 2
-        self.mask = None if mask is None else tf.cast(mask, tf.bool)
-        self.x = tf.cast(sequences, tf.float32)
-        self.batch_size = tf.shape(sequences)[0] if sequences.shape[0] is None else sequences.shape[0]
-        self.x_columns = to_columns(self.x, self.mask) if self.connections.kind == "skip" else None
+        self.mask = None if mask is None else ops.cast(mask, "bool")
+        self.x = ops.cast(sequences, "float32")
+        self.batch_size = ops.shape(sequences)[0]
+        self.x_columns = _backend().to_columns(self.x, self.mask) if self.connections.kind == "skip" else None
         self.sequences: list[Tensor | None] = []  # of the levels so far, feature-major
         self.last: list[Tensor] = []  # outputs of the last step, (n, width)
         self.final_states: list[list[Tensor]] = []
@@ -111,15 +124,15 @@ class _StackRun:
                 return_sequences=call.return_sequences or not is_top,
             )
             initial = states[direction * count : (direction + 1) * count]
-            output, final = run_sequence(layer, x, prepared.weights, initial, self.mask, call.training)
+            output, final = _backend().run_sequence(layer, x, prepared.weights, initial, self.mask, call.training)
             outputs.append(output)
             final_states.append(final)
         self.final_states.append([state for final in final_states for state in final])
         self.last.append(self._with_shortcut(level, self._last_output(final_states), self.last))
         if direct:
-            self.top = outputs[0] if len(outputs) == 1 else tf.concat(outputs, -1)
+            self.top = outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, -1)
             return
-        joined = outputs[0] if len(outputs) == 1 or outputs[0] is None else tf.concat(outputs, 1)
+        joined = outputs[0] if len(outputs) == 1 or outputs[0] is None else ops.concatenate(outputs, 1)
         self.sequences.append(self._with_shortcut(level, joined, self.sequences))
 
     def _input(self, level: int) -> tuple[Tensor, bool]:
@@ -128,7 +141,7 @@ class _StackRun:
             return (self.x, True) if self.x_columns is None else (self.x_columns, False)
         dropped = self.call.dropouts[level - 1](self.sequences[-1])
         if self.connections.reads_input(level):
-            return tf.concat([dropped, self.x_columns], 1), False
+            return ops.concatenate([dropped, self.x_columns], 1), False
         return dropped, False
 
     def _returns_top_only(self, level: int) -> bool:
@@ -142,8 +155,8 @@ class _StackRun:
     def _last_output(self, final_states: Sequence[Sequence[Tensor]]) -> Tensor:
         """Return the output of the last step: 0 for examples without a valid step."""
         states = [final[0] for final in final_states]
-        last = states[0] if len(states) == 1 else tf.concat(states, -1)
-        return last if self.mask is None else _zero_unless(tf.reduce_any(self.mask, 1, keepdims=True), last)
+        last = states[0] if len(states) == 1 else ops.concatenate(states, -1)
+        return last if self.mask is None else _zero_unless(_any_valid(self.mask), last)
 
     def outputs(self) -> list[Tensor]:
         """Return the outputs of the stack, with zeros where Keras has them."""
@@ -152,25 +165,25 @@ class _StackRun:
         if self.top is not None:
             return [self._zeroed(self.top)]
         columns = self._selected([output for output in self.sequences if output is not None], 1)
-        return [self._zeroed(from_columns(output, self.mask, self.batch_size)) for output in columns]
+        return [self._zeroed(_backend().from_columns(output, self.mask, self.batch_size)) for output in columns]
 
     def _selected(self, levels: Sequence[Tensor], axis: int) -> list[Tensor]:
         if self.connections.all_layers:
             return list(levels)
-        return [tf.concat(levels, axis) if self.connections.kind == "skip" else levels[-1]]
+        return [ops.concatenate(levels, axis) if self.connections.kind == "skip" else levels[-1]]
 
     def _zeroed(self, outputs: Tensor) -> Tensor:
         """Return (n, T, width) with 0 before the first valid step, or at every masked step with two directions."""
         if self.mask is None:
             return outputs
-        nonzero = self.mask if self.bidirectional else _from_first_valid(self.mask)
-        return _zero_unless(nonzero[:, :, None], outputs)
+        nonzero = self.mask[:, :, None] if self.bidirectional else _from_first_valid(self.mask)
+        return _zero_unless(nonzero, outputs)
 
 
 # === A layer ===
 
 
-@tf.autograph.experimental.do_not_convert
+@_compat.without_autograph
 def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask: Tensor | None) -> LayerResult:
     """Return the last output (n, h), the outputs (n, T, h) or the last one (n, 1, h), and the final states of a layer.
 
@@ -180,44 +193,60 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
         states: Initial states, (n, h) each.
         mask: (n, T), or None.
     """
-    if _is_watched_in_forward_mode([sequences, *states], [[call]]):
+    xla_stack = _xla_in_forward_mode([sequences, *states], [[call]])
+    if xla_stack is not None:
         return xla_stack.run_layer(call, sequences, states, mask)
-    x = tf.cast(call.input_dropout(sequences), tf.float32)
-    mask = None if mask is None else tf.cast(mask, tf.bool)
+    x = ops.cast(call.input_dropout(sequences), "float32")
+    mask = None if mask is None else ops.cast(mask, "bool")
     prepared = _prepare(call, remat=False)
     layer = replace(prepared.layer, reverse=call.go_backwards, return_sequences=call.return_sequences)
-    initial = [tf.cast(state, tf.float32) for state in states]
-    outputs, final_states = run_sequence(layer, x, prepared.weights, initial, mask, call.training)
+    initial = [ops.cast(state, "float32") for state in states]
+    outputs, final_states = _backend().run_sequence(layer, x, prepared.weights, initial, mask, call.training)
     last = final_states[0]
-    reading_mask = tf.reverse(mask, [1]) if mask is not None and call.go_backwards else mask
+    reading_mask = ops.flip(mask, 1) if mask is not None and call.go_backwards else mask
     if reading_mask is not None:
-        nonzero = reading_mask[:, -1:] if call.zero_output_for_mask else tf.reduce_any(reading_mask, 1, keepdims=True)
+        nonzero = reading_mask[:, -1:] if call.zero_output_for_mask else _any_valid(reading_mask)
         last = _zero_unless(nonzero, last)
-    final_states = [tf.cast(state, call.compute_dtype) for state in final_states]
-    last = tf.cast(last, call.compute_dtype)
+    final_states = [ops.cast(state, call.compute_dtype) for state in final_states]
+    last = ops.cast(last, call.compute_dtype)
     if outputs is None:
-        return last, tf.expand_dims(last, 1), final_states
-    outputs = tf.reverse(outputs, [1]) if call.go_backwards else outputs
+        return last, ops.expand_dims(last, 1), final_states
+    outputs = ops.flip(outputs, 1) if call.go_backwards else outputs
     if reading_mask is not None:
-        nonzero = reading_mask if call.zero_output_for_mask else _from_first_valid(reading_mask)
-        outputs = _zero_unless(nonzero[:, :, None], outputs)
-    return last, tf.cast(outputs, call.compute_dtype), final_states
+        nonzero = reading_mask[:, :, None] if call.zero_output_for_mask else _from_first_valid(reading_mask)
+        outputs = _zero_unless(nonzero, outputs)
+    return last, ops.cast(outputs, call.compute_dtype), final_states
 
 
 # === Shared by stacks and layers ===
 
 
-def _is_watched_in_forward_mode(tensors: Sequence[Tensor], levels: Sequence[Sequence[LayerCall]]) -> bool:
-    """Return whether a `ForwardAccumulator`, which native code does not support, watches an input or a weight."""
-    if not tf.executing_eagerly():
-        return False
-    weights = [tf.convert_to_tensor(weight) for level in levels for call in level for weight in call.weights().values()]
-    return _compat.in_forward_mode([*tensors, *weights])
+def _xla_in_forward_mode(tensors: Sequence[Tensor], levels: Sequence[Sequence[LayerCall]]) -> ModuleType | None:
+    """Return XLA's module if a `ForwardAccumulator`, which native code does not support, watches an input or a weight.
+
+    Only TensorFlow's implementation of XLA supports it; the other backends raise an error in forward mode.
+    """
+    if keras.backend.backend() != "tensorflow" or not _compat.executes_eagerly():
+        return None
+    weights = [
+        _backend().read_weight(weight) for level in levels for call in level for weight in call.weights().values()
+    ]
+    if not _compat.in_forward_mode([*tensors, *weights]):
+        return None
+    return importlib.import_module("deeprnn_keras.kernels.xla.stack")
 
 
-def _zero_unless(condition: Tensor, x: Tensor) -> Tensor:
-    return tf.where(condition, x, tf.zeros((), x.dtype))
+def _zero_unless(condition: Tensor | None, x: Tensor) -> Tensor:
+    if condition is None:
+        return x
+    return ops.where(condition, x, 0.0)
 
 
-def _from_first_valid(mask: Tensor) -> Tensor:
-    return tf.cumsum(tf.cast(mask, tf.int32), 1) > 0
+def _from_first_valid(mask: Tensor) -> Tensor | None:
+    """Return (n, T, 1), False before the first valid step of a row; None if outputs are not 0 there."""
+    return ops.cumsum(ops.cast(mask, "int32"), 1)[:, :, None] > 0 if _backend().ZERO_BEFORE_FIRST_VALID else None
+
+
+def _any_valid(mask: Tensor) -> Tensor | None:
+    """Return (n, 1), whether a row has a valid step; None if the last output is not 0 without one."""
+    return ops.any(mask, 1, keepdims=True) if _backend().ZERO_BEFORE_FIRST_VALID else None

@@ -8,7 +8,7 @@ from plain TensorFlow operations (`plain.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -17,23 +17,16 @@ from deeprnn_keras import _compat
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.native import sequences
 from deeprnn_keras.kernels.native.plain import plain_layer
-from deeprnn_keras.kernels.native.sequences import Inputs, Layer
+from deeprnn_keras.kernels.native.sequences import Inputs, Layer, LayerWeights
 
 Arrays: TypeAlias = "list[np.ndarray]"
 
+ZERO_BEFORE_FIRST_VALID = True  # as the outputs of Keras' loop
 
-class LayerWeights(NamedTuple):
-    """Weights of a layer as float32 tensors.
 
-    Attributes:
-        kernel: (d, G h).
-        recurrent_kernel: (h, G h).
-        bias: (G h,) or (2, G h); None without bias.
-    """
-
-    kernel: Tensor
-    recurrent_kernel: Tensor
-    bias: Tensor | None
+def read_weight(weight: Tensor) -> Tensor:
+    """Return the value of a variable of the backend in float32."""
+    return tf.cast(tf.convert_to_tensor(weight), tf.float32)
 
 
 def run_sequence(

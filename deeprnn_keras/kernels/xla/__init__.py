@@ -60,7 +60,7 @@ def unsupported_reasons(traits: Traits) -> list[str]:
 IMPLEMENTATION = Implementation(
     name="xla",
     preference=10,
-    backend="tensorflow",
+    backends=("tensorflow",),
     device="cpu",
     unsupported_reasons=unsupported_reasons,
     layer_runner="deeprnn_keras.kernels.xla.stack:run_layer",
