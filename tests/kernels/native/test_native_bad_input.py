@@ -1,4 +1,4 @@
-"""Invalid arrays, exhausted memory, NaN, and libraries that cannot be used."""
+"""Invalid arrays, exhausted memory, NaN, and unusable libraries."""
 
 import shutil
 import subprocess
@@ -186,12 +186,12 @@ def test_failed_allocation_is_a_memory_error():
     assert "Unable to allocate" in second
 
 
-# === Libraries that cannot be used ===
+# === Unusable libraries ===
 
 
 @pytest.fixture
 def reload(monkeypatch, tmp_path):
-    """Return a function that loads another file as the library and returns the reason why it cannot be used."""
+    """Return a function that loads another file as the library and returns the reason why it is unusable."""
 
     def reason_for(path):
         monkeypatch.setattr(library, "LIBRARY_FILE", path)
