@@ -14,7 +14,11 @@ from deeprnn_keras.training import Perplexity
 
 
 def test_table_contains_every_registered_class():
-    for name in MODULES:
+    optional = {
+        "deeprnn_keras.kernels.native.jax",
+        "deeprnn_keras.kernels.native.torch",
+    }  # other frameworks; no classes
+    for name in MODULES.keys() - optional:
         if not name.endswith("__main__"):
             importlib.import_module(name)
     registered = {

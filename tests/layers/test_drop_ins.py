@@ -17,7 +17,7 @@ from without_xla import uncompiled
 
 import deeprnn_keras
 from deeprnn_keras.kernels import machine, native
-from deeprnn_keras.kernels.native import stack as native_stack
+from deeprnn_keras.kernels.native import tensorflow as native_operations
 from deeprnn_keras.kernels.xla import SUPPORTED_ACTIVATIONS, plan, stack
 
 T, D, H = 4, 3, 2
@@ -47,7 +47,7 @@ cells = pytest.mark.parametrize("cell", CELLS)
 def run_in_modes(monkeypatch):
     """Return a generator function that calls a function in one mode after another and yields the results."""
     monkeypatch.setattr(machine, "has_gpu", lambda: False)
-    run_native_sequence = native_stack.run_sequence
+    run_native_sequence = native_operations.run_sequence
 
     def results(function, modes=ALL):
         for mode in modes:
@@ -67,7 +67,7 @@ def run_in_modes(monkeypatch):
 
             with monkeypatch.context() as patch:
                 patch.setattr(native.library, "unavailable_reason", lambda: None if mode == "native" else "not built")  # noqa: B023
-                patch.setattr(native_stack, "run_sequence", run_sequence)
+                patch.setattr(native_operations, "run_sequence", run_sequence)
                 patch.setattr(stack, "make_plan", make_plan)
                 patch.setattr(plan, "MAX_LENGTHS", 0 if mode == "padded" else 8)
                 yield function()
