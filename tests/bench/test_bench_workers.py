@@ -181,7 +181,7 @@ def test_models_of_keras_and_torch_have_equal_sizes(tiny_text):
 # === Real workers ===
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_command_measures_with_real_workers(tmp_path):
     command = [
         sys.executable,

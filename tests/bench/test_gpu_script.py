@@ -110,7 +110,7 @@ def test_run_that_is_not_possible_is_refused(gpu_workers, tmp_path, monkeypatch,
     assert result.exit_code == 1 and message in result.output and not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whole_script_runs_on_the_cpu(tmp_path):
     command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--quick", "--entries", "d2l_rnn*"]
     process = subprocess.run(

@@ -97,7 +97,7 @@ def test_trial_of_a_lost_worker_is_reassigned(tmp_path):
     assert [record.status for record in records(tmp_path)] == ["COMPLETED"] * 12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_worker_restarts_after_many_trials(tmp_path):
     arguments = [SCRIPT, "random", str(tmp_path), "0", "none"]
     code = "from deeprnn_keras.tuning import workers; workers.TRIALS_PER_PROCESS = 5; import runpy, sys; "
