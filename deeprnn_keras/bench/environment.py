@@ -60,13 +60,22 @@ def worker_environment(start: StartWorker = WorkerProcess) -> Config:
 def environment() -> Config:
     """Return the device, package versions, and Python version; imports TensorFlow to identify the device.
 
-    On a machine with a GPU, "gpu" contains the versions of the driver, CUDA, and cuDNN.
+    On a machine with a GPU, "gpu" contains the versions of the driver, CUDA, and cuDNN; otherwise, the device is
+    followed by the instruction set of the native code.
     """
     from deeprnn_keras.training.device import device_name
 
-    about = {"device": device_name(), "versions": installed_versions(), "python": platform.python_version()}
     gpu = gpu_versions()
+    device = device_name() if gpu else f"{device_name()}, {instruction_set()}"
+    about = {"device": device, "versions": installed_versions(), "python": platform.python_version()}
     return {**about, "gpu": gpu} if gpu else about
+
+
+def instruction_set() -> str:
+    """Return the instruction set that the native code uses, for example 'avx512', or 'no native code'."""
+    from deeprnn_keras.kernels.native import library
+
+    return library.describe()["instruction_set"] if library.unavailable_reason() is None else "no native code"
 
 
 def gpu_versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-ABI = 1
+ABI = 2
 OK, NO_MEMORY, BAD_ARGUMENT = range(3)
 
 DIRECTORY = Path(__file__).parent
@@ -121,6 +121,8 @@ def _declare(library: ctypes.CDLL) -> None:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_int64] * count, ctypes.c_int64
     library.deeprnn_chunks.argtypes = [ctypes.c_int64] * 3 + [ctypes.c_int]
+    library.deeprnn_take_memory.argtypes, library.deeprnn_take_memory.restype = [ctypes.c_size_t], _POINTER
+    library.deeprnn_give_memory.argtypes, library.deeprnn_give_memory.restype = [_POINTER, ctypes.c_size_t], None
     for name in ("deeprnn_forward", "deeprnn_backward", "deeprnn_convert"):
         getattr(library, name).argtypes = [ctypes.POINTER(Sequence)]
 

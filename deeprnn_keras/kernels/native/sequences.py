@@ -13,12 +13,12 @@ import numpy as np
 
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.kernels.native import library
+from deeprnn_keras.kernels.native.memory import empty
 
 CELLS = {"rnn": 0, "gru": 1, "gru_reset_before": 2, "lstm": 3}
 ACTIVATIONS = {"linear": 0, "tanh": 1, "sigmoid": 2, "relu": 3, "hard_sigmoid": 4}
 NUM_GATES = {"rnn": 1, "gru": 3, "gru_reset_before": 3, "lstm": 4}
 STORED_BLOCKS = {"rnn": 0, "gru": 4, "gru_reset_before": 4, "lstm": 4}
-ALIGNMENT = 64  # bytes; TensorFlow takes arrays over without a copy if they are aligned
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,6 @@ class Gradients(NamedTuple):
 def columns(batch_size: int) -> int:
     """Return the number of columns of a feature-major array for a batch size."""
     return library.load().deeprnn_columns(batch_size)
-
-
-def empty(*shape: int) -> np.ndarray:
-    """Return an uninitialized float32 array whose memory is aligned to 64 bytes."""
-    count = int(np.prod(shape, dtype=np.int64))
-    memory = np.empty(count + ALIGNMENT // 4, np.float32)
-    start = -memory.ctypes.data % ALIGNMENT // 4
-    return memory[start : start + count].reshape(shape)
 
 
 class _Sizes(NamedTuple):

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEEPRNN_ABI 1
+#define DEEPRNN_ABI 2
 
 enum { CELL_RNN, CELL_GRU, CELL_GRU_RESET_BEFORE, CELL_LSTM };
 enum { ACTIVATION_LINEAR, ACTIVATION_TANH, ACTIVATION_SIGMOID, ACTIVATION_RELU, ACTIVATION_HARD_SIGMOID };
@@ -64,9 +64,11 @@ typedef struct {
 /* pool.c */
 void deeprnn_run(int threads, void (*run)(void *, int), void *argument); /* run(argument, 0 ... threads - 1) */
 void deeprnn_meet(deeprnn_barrier *barrier, int *sense);                  /* wait for the others */
-void *deeprnn_take_memory(size_t bytes);                                  /* aligned to 64 bytes, or NULL */
-void deeprnn_give_memory(void *memory);
 int deeprnn_available_threads(int wanted);                                /* how many of them a call may use */
 #define DEEPRNN_MAX_THREADS 64
+
+/* memory.c */
+__attribute__((visibility("default"))) void *deeprnn_take_memory(size_t bytes); /* aligned to 64 bytes, or NULL */
+__attribute__((visibility("default"))) void deeprnn_give_memory(void *memory, size_t bytes);
 
 #endif

@@ -5,7 +5,7 @@
 #include "layout.h"
 
 typedef struct {
-  const float *x, *projected; /* (d, ld), or its products (blocks, gates, 8, ld) */
+  const float *x, *projected; /* (d, ld), or its products: (blocks, gates, 8, ld), or (n, row_values) for few columns */
   const float *h_before, *c_before;
   float *h, *c, *g;
   const int32_t *mask;
@@ -40,14 +40,17 @@ static void run_cell(const forward_cell *cell, int half, long count) {
   }
 }
 
+/* Values of a column of the products of x: panels of 8 rows */
+static long row_values(const job *J) { return J->blocks * J->gates * PR; }
+
 /* z of block b, columns [j, j + width): slots of (8, ldz) */
 static void block_products(const job *J, const forward_step *S, float *z, long ldz, long b, long j, long width, int half) {
   int cell = J->q->cell;
   long panel = b * J->gates;
-  int from = S->projected ? FROM_ARRAY : FROM_ROWS;
-  long ldi = is_flat(J) ? J->wide_ld : J->ld;
-  const float *init = S->projected ? S->projected + panel * PR * ldi + j : J->bias + panel * PR;
-  long init_step = S->projected ? PR * ldi : PR;
+  int from = !S->projected ? FROM_ROWS : is_flat(J) ? FROM_COLUMNS : FROM_ARRAY;
+  long ldi = is_flat(J) ? row_values(J) : J->ld;
+  long init_step = from == FROM_ARRAY ? PR * ldi : PR;
+  const float *init = (S->projected ? S->projected + j : J->bias) + panel * init_step;
   factor none = {0};
   factor x = {J->packed_x + panel * PR * J->d, S->x + j, S->projected ? 0 : J->d, PR * J->d};
   factor h = {J->packed_h + panel * PR * J->h, S->h_before + j, J->h, PR * J->h};
@@ -101,12 +104,12 @@ static const int32_t *flat_mask(part *P, const int32_t *mask, long units) {
 /* z of a GRU's block for few columns: three sums at the same time */
 static void flat_gru_products(const job *J, const forward_step *S, float *z, long b) {
   long n = J->n, panel = b * J->gates, slot = PR * n;
-  const float *bias = J->bias + panel * PR, *init = S->projected + panel * PR * J->wide_ld;
+  const float *bias = J->bias + panel * PR, *init = S->projected + panel * PR;
   factor x = {J->packed_x + panel * PR * J->d, S->x, J->d, PR * J->d}, none = {0};
   factor h = {J->packed_h + panel * PR * J->h, S->h_before, J->h, PR * J->h};
   if (S->projected) {
-    row_starts(2, z, slot, n, FROM_ARRAY, init, J->wide_ld, n);
-    row_starts(1, z + 3 * slot, slot, n, FROM_ARRAY, init + 2 * PR * J->wide_ld, J->wide_ld, n);
+    row_starts(2, z, slot, n, FROM_COLUMNS, init, row_values(J), n);
+    row_starts(1, z + 3 * slot, slot, n, FROM_COLUMNS, init + 2 * PR, row_values(J), n);
   } else {
     product(J->gates, z, n, FROM_ROWS, bias, 0, x, none, n, n);
     memcpy(z + 3 * slot, z + 2 * slot, slot * sizeof(float));
@@ -128,8 +131,8 @@ static void flat_products(const job *J, const forward_step *S, float *z, long b,
   }
   factor x = {J->packed_x + panel * PR * J->d, S->x, S->projected ? 0 : J->d, PR * J->d};
   factor h = {J->packed_h + panel * PR * J->h, S->h_before, J->h, PR * J->h};
-  const float *init = S->projected ? S->projected + panel * PR * J->wide_ld : J->bias + panel * PR;
-  product(blocks * J->gates, z, n, S->projected ? FROM_ARRAY : FROM_ROWS, init, J->wide_ld, x, h, n, n);
+  const float *init = (S->projected ? S->projected : J->bias) + panel * PR;
+  product(blocks * J->gates, z, n, S->projected ? FROM_COLUMNS : FROM_ROWS, init, row_values(J), x, h, n, n);
 }
 
 /* Few columns: all units of a block are one range of elements, and the lanes of products are rows. Several sums at a
@@ -159,20 +162,21 @@ static void run_forward_step(part *P, const forward_step *S) {
   }
 }
 
-
-/* Products of x for a chunk of steps at a time, with few columns: those of all steps together are many. */
+/* Products of x for a chunk of steps at a time, with few columns: those of all steps together are many. The result is
+ * transposed, (columns, row_values), since a step reads all rows of its columns. */
 static void project_wide(part *P, long s0, long s1) {
   job *J = P->J;
-  long count = (s1 - s0) * J->n, panels = J->gates;
+  long count = (s1 - s0) * J->n, rows = J->gates * PR;
   factor none = {0};
-  widen(J, J->wide, x_at, s0, s1, share(J->d, P->id, J->threads), share(J->d, P->id + 1, J->threads));
-  meet(P);
+  widen(P, x_at, s0, s1, J->d);
   for (long b = P->b0; b < P->b1; b++)
     for (long j = 0, width; j < count; j += width) {
       width = tile_width(j, count);
-      factor x = {J->packed_x + b * panels * PR * J->d, J->wide + j, J->d, PR * J->d};
-      product(panels, J->projected + b * panels * PR * J->wide_ld + j, J->wide_ld, FROM_ROWS, J->bias + b * panels * PR, 0,
-              x, none, J->wide_ld, width);
+      factor x = {J->packed_x + b * rows * J->d, J->wide + j, J->d, PR * J->d};
+      product(J->gates, P->z, TW, FROM_ROWS, J->bias + b * rows, 0, x, none, J->wide_ld, width);
+      for (long r = 0; r < rows; r++) P->in[r] = P->z + r * TW;
+      for (long c = 0; c < width; c++) P->out[c] = J->projected + (j + c) * row_values(J) + b * rows;
+      transpose(P->in, rows, width, P->out);
     }
 }
 
@@ -200,7 +204,7 @@ static void project_chunk(part *P, long s0, long s1) {
 /* The products of x of a step */
 static const float *projected_at(const job *J, long s, long s0) {
   if (!J->projected) return NULL;
-  return J->projected + (s - s0) * (is_flat(J) ? J->n : J->blocks * J->gates * PR * J->ld);
+  return J->projected + (s - s0) * row_values(J) * J->ld;
 }
 
 static float *forward_c_at(const job *J, long s) {

@@ -11,8 +11,7 @@ static void wide_input_gradient(part *P, long s0, long s1, long b0, long b1) {
   job *J = P->J;
   long width = J->gates * J->h, count = (s1 - s0) * J->n;
   factor none = {0};
-  widen(J, J->wide, dz_at, s0, s1, share(width, P->id, J->threads), share(width, P->id + 1, J->threads));
-  meet(P);
+  widen(P, dz_at, s0, s1, width);
   for (long b = b0; b < b1; b++)
     for (long j = 0, step; j < count; j += step) {
       step = tile_width(j, count);

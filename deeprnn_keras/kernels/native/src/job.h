@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES (1l << 18) /* of the gradients of the products of a chunk */
-#define OUTER_COLUMNS 128      /* columns of one update of the weight gradients; they fit into the first cache */
-#define MIN_STEP_WORK 100000   /* multiplications per step and thread, below which a barrier costs more than it gains */
+#define OUTER_COLUMNS 1024     /* of one update of the weight gradients, which are larger than the caches */
+#define MIN_STEP_WORK 50000   /* multiplications per step and thread, below which a barrier costs more than it gains */
 #define MIN_CALL_WORK 1000000  /* multiplications per call and thread, below which waking a thread costs more */
 #define SLOTS 4                /* blocks of z of a GRU: z, r, product with h, product with x */
 #define FLAT_UNITS 64          /* units whose sums are computed at the same time if there are few columns */
@@ -84,8 +84,8 @@ static float *take_floats(arena *A, size_t count) { return take(A, count + VL, s
 static void lay_out_thread(const job *J, arena *A, part *P) {
   P->z = take_floats(A, larger(SLOTS * PR * TW, is_flat(J) ? SLOTS * FLAT_UNITS * J->n : 0));
   P->strip = take_floats(A, (OUTER_COLUMNS + TW) * TW);
-  P->in = take(A, larger(larger(J->n, TW), PR) + 8, sizeof(float *));
-  P->out = take(A, larger(larger(J->d, J->h), larger(OUTER_COLUMNS, J->n)) + 8, sizeof(float *));
+  P->in = take(A, larger(larger(J->n, TW), SLOTS * PR) + 8, sizeof(float *));
+  P->out = take(A, larger(larger(J->d, J->gates * J->h), larger(OUTER_COLUMNS, J->n)) + 8, sizeof(float *));
   P->flat_mask = take(A, FLAT_UNITS * MAX_ROW_COLUMNS + VL, sizeof(int32_t));
 }
 
@@ -195,8 +195,7 @@ static void plan(job *J, const deeprnn_sequence *q) {
   int threads = q->threads;
   threads = smaller(threads, larger(1, step / MIN_STEP_WORK));
   threads = smaller(threads, larger(1, step * q->T / MIN_CALL_WORK));
-  J->by_columns = q->n >= 2 * VL && q->n / q->threads >= VL &&
-                  (q->n / q->threads >= TW || weights * (long)sizeof(float) <= cache_bytes());
+  J->by_columns = q->n >= 2 * VL && q->n / q->threads >= VL && weights * (long)sizeof(float) <= cache_bytes();
   if (J->by_columns) threads = smaller(q->threads, larger(1, step * q->T / MIN_CALL_WORK));
   else threads = smaller(threads, J->blocks);
   J->threads = deeprnn_available_threads(threads);

@@ -37,7 +37,8 @@ static int run(const deeprnn_sequence *q, void (*lay_out)(job *, arena *), void 
   plan(&J, q);
   arena A = {0};
   lay_out(&J, &A);
-  A = (arena){deeprnn_take_memory(A.used), 0};
+  size_t bytes = A.used;
+  A = (arena){deeprnn_take_memory(bytes), 0};
   if (!A.base) return DEEPRNN_NO_MEMORY;
   lay_out(&J, &A);
   memset(J.zeros, 0, larger(larger(J.d, J.h), J.ld) * sizeof(float));
@@ -48,7 +49,7 @@ static int run(const deeprnn_sequence *q, void (*lay_out)(job *, arena *), void 
   if (J.dc) state_in(&J, J.dc, q->d_last[1]);
   deeprnn_run(J.threads, thread, &J);
   ASAN_UNPOISON_MEMORY_REGION(A.base, A.used);
-  deeprnn_give_memory(A.base);
+  deeprnn_give_memory(A.base, bytes);
   return DEEPRNN_OK;
 }
 

@@ -169,15 +169,23 @@ static float *h_at(const job *J, long s) {
   return J->q->H ? J->q->H + time_of(J, s) * rows : J->h_ring + s % J->ring * rows;
 }
 
-/* to (width, wide_ld) = rows [first, first + width) of (rows, n) of each step: the columns of all steps side by side */
-static void widen(const job *J, float *to, const float *(*at)(const job *, long, long), long s0, long s1, long r0, long r1) {
-  long n = J->n;
-  for (long s = s0; s < s1; s++) {
+/* wide (rows, wide_ld) = (rows, n) of each step: the columns of all steps side by side. The threads share the rows. */
+static void widen(part *P, const float *(*at)(const job *, long, long), long s0, long s1, long rows) {
+  job *J = P->J;
+  long n = J->n, r0 = share(rows, P->id, J->threads), r1 = share(rows, P->id + 1, J->threads);
+  for (long s = s0; n > 1 && s < s1; s++) {
     const float *from = at(J, s, s0);
-    float *columns = to + (s - s0) * n;
+    float *columns = J->wide + (s - s0) * n;
     for (long r = r0; r < r1; r++)
       for (long j = 0; j < n; j++) columns[r * J->wide_ld + j] = from[r * n + j];
   }
+  for (long s = s0; n == 1 && s < s1; s += TW) {
+    long steps = smaller(TW, s1 - s);
+    for (long i = 0; i < steps; i++) P->in[i] = at(J, s + i, s0) + r0;
+    for (long r = r0; r < r1; r++) P->out[r - r0] = J->wide + r * J->wide_ld + s - s0;
+    transpose(P->in, steps, r1 - r0, P->out);
+  }
+  meet(P);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* Threads that live as long as the process, a barrier, and memory that is reused from call to call. */
+/* Threads that live as long as the process, and a barrier. */
 #define _GNU_SOURCE
 #include "deeprnn.h"
 #include <pthread.h>
@@ -36,6 +36,7 @@ typedef struct {
   void (*run)(void *, int);
   void *argument;
   int id;
+  int cpu; /* on which the caller runs, or -1 */
 } task;
 
 static task tasks[DEEPRNN_MAX_THREADS];
@@ -44,6 +45,22 @@ static atomic_int turn, done;
 static pthread_mutex_t tasks_lock = PTHREAD_MUTEX_INITIALIZER; /* of `tasks` and `turn` */
 static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;  /* one call at a time uses the pool */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+
+/* The scheduler likes to wake a thread on the CPU of the thread that wakes it, and takes milliseconds to notice that
+ * this one goes on running: until then both would share that CPU. */
+#ifdef __linux__
+static int current_cpu(void) { return sched_getcpu(); }
+static void leave_cpu(int cpu) {
+  cpu_set_t allowed, others;
+  if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(0, sizeof allowed, &allowed)) return;
+  others = allowed;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+static int current_cpu(void) { return -1; }
+static void leave_cpu(int cpu) { (void)cpu; }
+#endif
 
 typedef struct {
   int index, turn;
@@ -60,7 +77,10 @@ static void *work(void *argument) {
     seen = atomic_load_explicit(&turn, memory_order_relaxed);
     task mine = tasks[first.index];
     pthread_mutex_unlock(&tasks_lock);
-    if (mine.run) mine.run(mine.argument, mine.id);
+    if (mine.run) {
+      leave_cpu(mine.cpu);
+      mine.run(mine.argument, mine.id);
+    }
     atomic_fetch_add_explicit(&done, 1, memory_order_release);
   }
   return NULL;
@@ -94,9 +114,9 @@ void deeprnn_run(int threads, void (*run)(void *, int), void *argument) {
     return;
   }
   pthread_mutex_lock(&call_lock);
-  int extra = threads - 1;
+  int extra = threads - 1, cpu = current_cpu();
   pthread_mutex_lock(&tasks_lock);
-  for (int i = 0; i < pool_size; i++) tasks[i] = (task){i < extra ? run : NULL, argument, i + 1};
+  for (int i = 0; i < pool_size; i++) tasks[i] = (task){i < extra ? run : NULL, argument, i + 1, cpu};
   atomic_store_explicit(&done, 0, memory_order_relaxed);
   atomic_fetch_add_explicit(&turn, 1, memory_order_release);
   pthread_cond_broadcast(&wake);
@@ -139,36 +159,4 @@ static void after_fork_in_child(void) {
 }
 __attribute__((constructor)) static void watch_forks(void) {
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
-/* === Memory ===
- * Fresh memory costs a page fault per 4 KB, as much as the arithmetic on it, so the last block is kept. */
-#define LARGEST_KEPT ((size_t)256 << 20)
-#define HEADER 64
-
-typedef struct {
-  size_t bytes;
-} header;
-
-static _Atomic(header *) kept;
-
-void *deeprnn_take_memory(size_t bytes) {
-  header *block = atomic_exchange(&kept, NULL);
-  if (block && block->bytes < bytes) {
-    free(block);
-    block = NULL;
-  }
-  if (!block) {
-    size_t rounded = (bytes + 4095) / 4096 * 4096;
-    if (rounded < bytes || posix_memalign((void **)&block, HEADER, rounded + HEADER)) return NULL;
-    block->bytes = rounded;
-  }
-  return (char *)block + HEADER;
-}
-
-void deeprnn_give_memory(void *memory) {
-  if (!memory) return;
-  header *block = (header *)((char *)memory - HEADER);
-  header *other = block->bytes <= LARGEST_KEPT ? atomic_exchange(&kept, block) : block;
-  free(other);
 }

@@ -20,8 +20,8 @@
 #define MR 4
 #endif
 
-/* How a sum begins: at zero, at a value per row, or at what an array holds. */
-enum { FROM_ZERO, FROM_ROWS, FROM_ARRAY };
+/* How a sum begins: at zero, at a value per row, or at what an array holds, (rows, ldi) or (columns, ldi). */
+enum { FROM_ZERO, FROM_ROWS, FROM_ARRAY, FROM_COLUMNS };
 
 typedef struct {
   const float *a; /* panels of the first factor, `stride` apart */
@@ -146,17 +146,30 @@ static void row_panels(int panels, float *out, long step, long ldo, factor f, lo
   }
 }
 
-/* Fill the start of the sums of `row_panels`. */
-static void row_starts(int panels, float *out, long step, long ldo, int from, const float *init, long ldi, long width) {
-  for (int p = 0; p < panels; p++)
-    for (int r = 0; r < PR; r++)
-      for (long c = 0; c < width; c++)
-        out[p * step + r * ldo + c] = from == FROM_ARRAY  ? init[(p * PR + r) * ldi + c]
-                                      : from == FROM_ROWS ? init[p * PR + r]
-                                                          : 0.f;
+INLINE float start_of(int from, const float *init, long ldi, long row, long column) {
+  switch (from) {
+    case FROM_ROWS: return init[row];
+    case FROM_ARRAY: return init[row * ldi + column];
+    case FROM_COLUMNS: return init[column * ldi + row];
+    default: return 0.f;
+  }
 }
 
-/* out (panels 8, width): the same for any width up to TW */
+/* Fill the start of the sums of `row_panels`. */
+static void row_starts(int panels, float *out, long step, long ldo, int from, const float *init, long ldi, long width) {
+  int contiguous = width == 1 && ldo == 1 && from != FROM_ARRAY;
+  for (int p = 0; p < panels; p++) {
+    float *to = out + p * step;
+    if (contiguous) {
+      store8(to, from == FROM_ZERO ? splat8(0.f) : load8(init + p * PR));
+      continue;
+    }
+    for (int r = 0; r < PR; r++)
+      for (long c = 0; c < width; c++) to[r * ldo + c] = start_of(from, init, ldi, p * PR + r, c);
+  }
+}
+
+/* out (panels 8, width): the same for any width up to TW; FROM_COLUMNS for few columns only */
 static void product(int panels, float *out, long ldo, int from, const float *init, long ldi, factor x, factor h, long ld,
                     long width) {
   if (width > MAX_ROW_COLUMNS) {
