@@ -12,7 +12,7 @@ from deeprnn_keras.bench.report import environment_line, markdown_table
 from deeprnn_keras.bench.results import Figures, new_results
 from deeprnn_keras.bench.summary import ratio
 from deeprnn_keras.bench.tables import EMPTY, TextTable, case_table, failure_table, first_call_table, group_table
-from deeprnn_keras.training.files import save_text
+from deeprnn_keras.writing import save_text
 
 PAGE = "results.md"
 MASK_LIMIT = 1e-4

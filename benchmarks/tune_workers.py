@@ -71,7 +71,7 @@ def compare(widths: str) -> dict[str, Any]:
 def main(*widths: str) -> None:
     """Measure the given cases of `WIDTHS`, or all of them, and save the results."""
     from deeprnn_keras.bench.environment import environment, load_notes
-    from deeprnn_keras.training.files import save_json
+    from deeprnn_keras.writing import save_json
 
     notes = load_notes()
     print(*notes, sep="\n")

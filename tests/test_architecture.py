@@ -22,6 +22,7 @@ IMPORT_ORDER = [
     "reading",
     "model_file",
     "locking",
+    "writing",
     "progress",
     "terminal",
     "optimizers",
@@ -33,6 +34,8 @@ IMPORT_ORDER = [
     "cells",
     "layers",
     "data",
+    "program",
+    "streaming",
     "generation",
     "models",
     "training",
@@ -85,7 +88,7 @@ def test_zoo_uses_only_public_names(module):
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}
-    public |= {f"deeprnn_keras.training.files.{name}" for name in ("save_bytes", "save_text")}
+    public |= {f"deeprnn_keras.writing.{name}" for name in ("save_bytes", "save_text")}
     public |= {f"deeprnn_keras.freezing.{name}" for name in ("set_trainable_flags", "trainable_config")}
     public |= {f"deeprnn_keras.reading.{name}" for name in vars(importlib.import_module("deeprnn_keras.reading"))}
     public |= {f"deeprnn_keras._types.{name}" for name in vars(importlib.import_module("deeprnn_keras._types"))}

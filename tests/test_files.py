@@ -2,7 +2,7 @@
 
 import pytest
 
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.writing import atomic_write
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):

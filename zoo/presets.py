@@ -15,7 +15,7 @@ from deeprnn_keras.reading import DamagedFileError, build_dataclass, damage_repo
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.tasks import families
 from deeprnn_keras.training import CosineDecay, GeometricDecay, PlateauDecay, StepDecay
-from deeprnn_keras.training.files import save_text
+from deeprnn_keras.writing import save_text
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.weight_file import check_finite, read_arrays, set_weights, write_weights

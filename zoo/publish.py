@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import build_dataclass, damage_reported, read_bytes, read_json
-from deeprnn_keras.training.files import save_text
+from deeprnn_keras.writing import save_text
 from deeprnn_keras.zoo import trained
 from deeprnn_keras.zoo.registry import info
 from deeprnn_keras.zoo.weight_file import check_finite, write_weights

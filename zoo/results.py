@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from deeprnn_keras.reading import build_dataclass, damage_reported, read_bytes
-from deeprnn_keras.training.files import save_text
+from deeprnn_keras.writing import save_text
 
 FILE = Path(__file__).with_name("results.csv")
 STEP_TIME = "ms per update"

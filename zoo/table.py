@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeprnn_keras.tasks import families
-from deeprnn_keras.training.files import save_text
+from deeprnn_keras.writing import save_text
 from deeprnn_keras.zoo.registry import info, list_models
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
 

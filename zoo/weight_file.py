@@ -11,7 +11,7 @@ import numpy as np
 
 from deeprnn_keras._types import PathLike, Shape
 from deeprnn_keras.reading import DamagedFileError, damage_reported, parse_safetensors, read_bytes
-from deeprnn_keras.training.files import save_bytes
+from deeprnn_keras.writing import save_bytes
 
 if TYPE_CHECKING:
     import keras

@@ -19,7 +19,7 @@ from deeprnn_keras.audit.health import ModelInput, gradient_health
 from deeprnn_keras.audit.health_report import HealthReport
 from deeprnn_keras.optimizers.clipping import global_clipnorm_of, unwrap_optimizer
 from deeprnn_keras.training.callback_state import Arrays, StateTypes
-from deeprnn_keras.training.files import save_text
+from deeprnn_keras.writing import save_text
 
 
 class GradientHealth(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.bench.plot import plot_step_times
 from deeprnn_keras.bench.results import Results
 from deeprnn_keras.bench.tables import TextTable, all_tables, csv_rows
-from deeprnn_keras.training.files import save_table, save_text
+from deeprnn_keras.writing import save_table, save_text
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod

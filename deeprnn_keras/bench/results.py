@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import read_record
-from deeprnn_keras.training.files import save_json
+from deeprnn_keras.writing import save_json
 
 if TYPE_CHECKING:
     from deeprnn_keras.bench.settings import Settings

@@ -135,7 +135,7 @@ def tune(
     from rich.console import Console
 
     from deeprnn_keras.locking import DirectoryLock
-    from deeprnn_keras.training.files import save_json
+    from deeprnn_keras.writing import save_json
 
     console = Console()
     options = {key: value for key, value in options.items() if value is not None}

@@ -281,7 +281,7 @@ class Family:
         from rich.console import Console
 
         from deeprnn_keras.training.device import device_name
-        from deeprnn_keras.training.files import save_json, save_model, save_table
+        from deeprnn_keras.writing import save_json, save_model, save_table
 
         quick, resume = checks.flags(quick=quick, resume=resume)
         updates = checks.positive_int_or_none("updates", updates)

@@ -421,7 +421,7 @@ def _print_score(model: LanguageModel, name: str, pieces: Sequence[str], console
 def _score_and_sample(
     run: LanguageRun, model: LanguageModel, corpus: TextCorpus, split: TextSplit, seed: int, console: Console
 ) -> None:
-    from deeprnn_keras.training.files import save_text
+    from deeprnn_keras.writing import save_text
 
     with progress.shown(console, "Scoring the validation text", "batches"):
         run.score = model.score(split.validation)

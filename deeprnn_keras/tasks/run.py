@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deeprnn_keras import checks
 from deeprnn_keras._types import DataPart, PathLike
 from deeprnn_keras.locking import DirectoryLock
-from deeprnn_keras.training.files import save_json
+from deeprnn_keras.writing import save_json
 
 if TYPE_CHECKING:
     import keras

@@ -13,7 +13,7 @@ from typing_extensions import override
 from deeprnn_keras import progress
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training.callback_state import Arrays, StateTypes
-from deeprnn_keras.training.files import save_model
+from deeprnn_keras.writing import save_model
 
 if TYPE_CHECKING:
     from rich.console import Console

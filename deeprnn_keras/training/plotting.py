@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.training.files import atomic_write
+from deeprnn_keras.writing import atomic_write
 
 if TYPE_CHECKING:
     from types import ModuleType

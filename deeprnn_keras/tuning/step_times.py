@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.reading import read_record
-from deeprnn_keras.training.files import save_json
+from deeprnn_keras.writing import save_json
 
 
 class Measurement(TypedDict):

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.reading import read_record
-from deeprnn_keras.training.files import save_json
+from deeprnn_keras.writing import save_json
 
 STORE_INTERVAL_SECONDS = 5.0
 

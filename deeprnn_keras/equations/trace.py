@@ -1,0 +1,301 @@
+"""`trace`: equations as data, a list of instructions over a closed set of primitives.
+
+`Equations.project_inputs` and `Equations.step` are evaluated on symbols instead of arrays; each operation on a symbol
+appends an instruction. Interpreters, emitters, and the C code execute the list and know nothing else of a recurrence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from deeprnn_keras import checks
+from deeprnn_keras.equations.contract import Equations
+from deeprnn_keras.equations.maps import DiagonalMap, Linear, NamedMap
+
+UNARY = ("negate", "sigmoid", "tanh", "relu", "hard_sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt")
+"""Primitives of one operand that act elementwise."""
+
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "greater")
+"""Primitives of two operands that act elementwise; an operand of width 1 is repeated. greater is 1 or 0."""
+
+PRIMITIVES = (
+    *UNARY,
+    *BINARY,
+    "where",  # the second operand where the first is not 0, else the third
+    "mean",  # over the features
+    "split",  # features `start` to `start + width`
+    "concatenate",
+    "constant",
+    "affine",  # the product with columns of a weight, plus those of a bias
+    "diagonal",  # blocks of a weight times the operand, plus those of a bias
+)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """Application of a primitive.
+
+    Attributes:
+        primitive: One of `PRIMITIVES`.
+        operands: Indices of the operands among the values of the trace.
+        width: Number of features of the result.
+        start: First feature, for "split".
+        number: Value, for "constant".
+        weight: Name of the weight, for "affine" and "diagonal".
+        bias: Name of its bias, or None.
+        columns: Ranges of the last axis of weight and bias, (start, stop) each, whose concatenation is applied.
+    """
+
+    primitive: str
+    operands: tuple[int, ...]
+    width: int
+    start: int = 0
+    number: float = 0.0
+    weight: str | None = None
+    bias: str | None = None
+    columns: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A recurrence, or an elementwise function, as a list of instructions.
+
+    The values are numbered: first the inputs, then the result of each instruction.
+
+    Attributes:
+        inputs: Widths of the inputs: x, then the states before the step.
+        instructions: The instructions, in an order in which each uses only earlier values.
+        outputs: Indices of the results: the states after the step, the output first.
+        projected: Number of leading instructions that depend on x only. They can be evaluated for all steps at once.
+
+    >>> from deeprnn_keras.equations import SimpleRNNEquations
+    >>> from deeprnn_keras.equations.trace import trace
+    >>> print(trace(SimpleRNNEquations(units=4), input_dim=3))
+    v0 = x, width 3
+    v1 = state 0, width 4
+    v2 = affine(v0; kernel + bias), width 4
+    v3 = affine(v1; recurrent_kernel), width 4
+    v4 = add(v2, v3), width 4
+    v5 = tanh(v4), width 4
+    states after the step: v5
+    """
+
+    inputs: tuple[int, ...]
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[int, ...]
+    projected: int = 0
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of all values."""
+        return (*self.inputs, *(one.width for one in self.instructions))
+
+    def __str__(self) -> str:
+        names = ["x", *(f"state {index}" for index in range(len(self.inputs) - 1))]
+        lines = [f"v{index} = {name}, width {self.inputs[index]}" for index, name in enumerate(names)]
+        lines += [
+            f"v{index} = {_call(one)}, width {one.width}"
+            for index, one in enumerate(self.instructions, start=len(self.inputs))
+        ]
+        outputs = ", ".join(f"v{index}" for index in self.outputs)
+        return "\n".join([*lines, f"{'states after the step' if len(names) > 1 else 'result'}: {outputs}"])
+
+
+def _call(one: Instruction) -> str:
+    arguments = ", ".join(f"v{index}" for index in one.operands)
+    if one.primitive == "constant":
+        return f"{one.number:g}"
+    if one.primitive == "split":
+        arguments += f"[{one.start}:{one.start + one.width}]"
+    if one.weight is not None:
+        arguments += f"; {one.weight}" + (f" + {one.bias}" if one.bias else "")
+        if len(one.columns) > 1 or one.columns[0][0]:
+            arguments += ", columns " + " and ".join(f"{start}:{stop}" for start, stop in one.columns)
+    return f"{one.primitive}({arguments})"
+
+
+@dataclass
+class _Recorder:
+    widths: list[int] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+
+    def input(self, width: int) -> Symbol:
+        self.widths.append(width)
+        return Symbol(self, len(self.widths) - 1)
+
+    def append(self, primitive: str, operands: Sequence[Symbol], width: int, **details: Any) -> Symbol:
+        indices = tuple(operand.index for operand in operands)
+        self.instructions.append(Instruction(primitive, indices, width, **details))
+        self.widths.append(width)
+        return Symbol(self, len(self.widths) - 1)
+
+
+class UntraceableError(TypeError):
+    """Equations use an operation that is not one of the primitives."""
+
+
+class Symbol:
+    """A value of a step: supports arithmetic, comparison with `>`, slices of the features, and `primitives`."""
+
+    __array_ufunc__ = None  # so that NumPy scalars leave arithmetic to the symbol
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, recorder: _Recorder, index: int) -> None:
+        self.recorder, self.index = recorder, index
+
+    @property
+    def shape(self) -> tuple[None, int]:
+        """(None, width): the batch size is not known."""
+        return None, self.recorder.widths[self.index]
+
+    def apply(self, primitive: str, *others: object) -> Symbol:
+        """Append an elementwise primitive with this symbol as the first operand."""
+        operands = [self, *(self._lifted(primitive, other) for other in others)]
+        widths = {operand.shape[1] for operand in operands} - {1}
+        if len(widths) > 1:
+            raise UntraceableError(f"{primitive} of widths {' and '.join(map(str, sorted(widths)))}")
+        return self.recorder.append(primitive, operands, widths.pop() if widths else 1)
+
+    def _lifted(self, primitive: str, value: object) -> Symbol:
+        if isinstance(value, Symbol):
+            return value
+        if not checks.is_number(value) or not math.isfinite(value):  # pyright: ignore[reportArgumentType]
+            raise UntraceableError(f"{primitive} with {type(value).__name__}; only numbers and results are supported")
+        return self.recorder.append("constant", [], 1, number=float(value))  # pyright: ignore[reportArgumentType]
+
+    def __add__(self, other: object) -> Symbol:
+        return self if _is(other, 0) else self.apply("add", other)
+
+    def __radd__(self, other: object) -> Symbol:
+        return self if _is(other, 0) else self._lifted("add", other).apply("add", self)  # sum() starts at 0
+
+    def __sub__(self, other: object) -> Symbol:
+        return self.apply("subtract", other)
+
+    def __rsub__(self, other: object) -> Symbol:
+        return self._lifted("subtract", other).apply("subtract", self)
+
+    def __mul__(self, other: object) -> Symbol:
+        return self.apply("multiply", other)
+
+    def __rmul__(self, other: object) -> Symbol:
+        return self._lifted("multiply", other).apply("multiply", self)
+
+    def __truediv__(self, other: object) -> Symbol:
+        return self.apply("divide", other)
+
+    def __rtruediv__(self, other: object) -> Symbol:
+        return self._lifted("divide", other).apply("divide", self)
+
+    def __neg__(self) -> Symbol:
+        return self.apply("negate")
+
+    def __gt__(self, other: object) -> Symbol:
+        return self.apply("greater", other)
+
+    def __lt__(self, other: object) -> Symbol:
+        return self._lifted("greater", other).apply("greater", self)
+
+    def __getitem__(self, key: object) -> Symbol:
+        width = self.shape[1]
+        if not (isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)):
+            raise UntraceableError(f"indexing with {key!r}; only slices of the features, a[..., start:stop], are supported")
+        start, stop, step = key[1].indices(width)
+        if step != 1 or stop <= start:
+            raise UntraceableError(f"indexing with {key!r} of {width} features")
+        return self if stop - start == width else self.recorder.append("split", [self], stop - start, start=start)
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise UntraceableError("control flow that depends on values, or conversion of a value to an array")
+
+    __bool__ = __len__ = __iter__ = __array__ = __float__ = __int__ = __eq__ = __ne__ = _refuse
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise UntraceableError(f"attribute {name!r} of a value")
+
+
+def _is(value: object, number: int) -> bool:
+    return not isinstance(value, Symbol) and checks.is_number(value) and value == number
+
+
+def trace(equations: Equations, input_dim: int, activations: Mapping[str, Any] | None = None) -> Trace:
+    """Return the instructions of a recurrence.
+
+    Args:
+        equations: The recurrence.
+        input_dim: Number of features of x.
+        activations: {name in f: name of a Keras activation, or function of a value}; the default activations are
+            those of the equations.
+
+    Raises:
+        UntraceableError: If the equations use an operation that is not one of `PRIMITIVES`.
+    """
+    from deeprnn_keras.equations.activations import activation
+
+    recorder = _Recorder()
+    x = recorder.input(input_dim)
+    states = [recorder.input(equations.units) for _ in equations.states]
+    functions = {name: activation(one) for name, one in {**equations.activations, **(activations or {})}.items()}
+    linear = Linear(equations.maps(input_dim), _record_product)
+    f = SimpleNamespace(**functions)
+    projected = equations.project_inputs(x, linear, f)
+    count = len(recorder.instructions)
+    results = equations.step(projected, list(states), linear, f)
+    if len(results) != len(states) or not all(isinstance(one, Symbol) for one in results):
+        raise UntraceableError(f"a step returns {len(states)} states, got {results!r}")
+    for one in results:
+        if one.shape[1] != equations.units:
+            raise UntraceableError(f"a state has width {equations.units}, got {one.shape[1]}")
+    inputs = tuple(recorder.widths[: 1 + len(states)])
+    return Trace(inputs, tuple(recorder.instructions), tuple(one.index for one in results), count)
+
+
+def trace_function(function: Any, width: int) -> Trace:  # noqa: ANN401 - a name or a function
+    """Return the instructions of an elementwise function, a Keras activation by name or a function of a value.
+
+    Raises:
+        UntraceableError: If the function uses an operation that is not one of `PRIMITIVES`.
+    """
+    from deeprnn_keras.equations.activations import activation
+
+    recorder = _Recorder()
+    result = activation(function)(recorder.input(width))
+    if not isinstance(result, Symbol) or result.shape[1] != width:
+        raise UntraceableError(f"a function of {width} features returns as many, got {result!r}")
+    return Trace((width,), tuple(recorder.instructions), (result.index,))
+
+
+def _record_product(named_map: NamedMap, blocks: tuple[str, ...], a: Symbol) -> Symbol:
+    columns: list[tuple[int, int]] = []
+    for block in blocks:
+        part = named_map.columns(block)
+        if columns and columns[-1][1] == part.start:
+            columns[-1] = (columns[-1][0], part.stop)
+        else:
+            columns.append((part.start, part.stop))
+    if a.shape[1] != named_map.input_dim:
+        raise UntraceableError(f"{named_map.name} has inputs of width {named_map.input_dim}, got {a.shape[1]}")
+    return a.recorder.append(
+        "diagonal" if isinstance(named_map, DiagonalMap) else "affine",
+        [a],
+        named_map.width * len(blocks),
+        weight=named_map.name,
+        bias=named_map.bias,
+        columns=tuple(columns),
+    )
+
+
+def concatenated(values: Sequence[Symbol]) -> Symbol:
+    """Return the features of several values side by side."""
+    return values[0].recorder.append("concatenate", values, sum(value.shape[1] for value in values))
+
+
+def mean(value: Symbol) -> Symbol:
+    """Return the mean over the features, of width 1."""
+    return value.recorder.append("mean", [value], 1)
+
+
