@@ -9,6 +9,7 @@ from . import (
     layers,
     models,
     optimizers,
+    streaming,
     tasks,
     training,
     tuning,
@@ -23,6 +24,7 @@ from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
 from .specs import register_cell
 from .stack import count_params
+from .streaming import Stream
 from .training import Recipe, Resume
 
 __version__: str
@@ -42,6 +44,7 @@ __all__ = [
     "Resume",
     "SequenceModel",
     "SimpleRNN",
+    "Stream",
     "TBPTTDataset",
     "TextCorpus",
     "audit",
@@ -62,6 +65,7 @@ __all__ = [
     "probe_levels",
     "register_cell",
     "series_windows",
+    "streaming",
     "tasks",
     "token_windows",
     "training",

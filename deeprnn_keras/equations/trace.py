@@ -203,7 +203,9 @@ class Symbol:
     def __getitem__(self, key: object) -> Symbol:
         width = self.shape[1]
         if not (isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)):
-            raise UntraceableError(f"indexing with {key!r}; only slices of the features, a[..., start:stop], are supported")
+            raise UntraceableError(
+                f"indexing with {key!r}; only slices of the features, a[..., start:stop], are supported"
+            )
         start, stop, step = key[1].indices(width)
         if step != 1 or stop <= start:
             raise UntraceableError(f"indexing with {key!r} of {width} features")
@@ -297,5 +299,3 @@ def concatenated(values: Sequence[Symbol]) -> Symbol:
 def mean(value: Symbol) -> Symbol:
     """Return the mean over the features, of width 1."""
     return value.recorder.append("mean", [value], 1)
-
-

@@ -31,27 +31,43 @@ def run(
     Returns:
         The outputs, (n, T, width), or (n, width) after a `Last`; and the states after the last step.
     """
-    interpreter = _Interpreter(program, dtype)
-    values = dict(zip((one.name for one in program.inputs), inputs, strict=True))
-    values = {name: value if value.ndim == 2 else value.astype(dtype) for name, value in values.items()}
-    batch_size = len(next(iter(values.values())))
-    before = program.zero_states(batch_size) if states is None else states
-    after = {name: np.array(state, dtype) for name, state in before.items()}
-    for operation in program.operations:
-        arrays = [values[name] for name in operation.inputs]
-        values[operation.name] = interpreter.execute(operation, arrays, after)
-    return [values[name] for name in program.outputs], after
+    return Interpreter(program, dtype).run(inputs, states)
 
 
-class _Interpreter:
-    def __init__(self, program: Program, dtype: type[np.floating]) -> None:
+class Interpreter:
+    """A program that NumPy executes.
+
+    Args:
+        program: The program.
+        dtype: Type of the arithmetic.
+        streaming: Return the value of each step, (n, T, width), after a `Last`, too.
+    """
+
+    def __init__(self, program: Program, dtype: type[np.floating] = np.float32, streaming: bool = False) -> None:
+        self.program, self.dtype, self.streaming = program, dtype, streaming
         self.weights = {name: array.astype(dtype, copy=False) for name, array in program.weights.items()}
-        self.dtype = dtype
+        self._steps: dict[str, tuple[Callable, Callable]] = {}
+
+    def run(
+        self, inputs: Sequence[np.ndarray], states: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """Run over sequences and return the outputs and final states, as `run` does."""
+        values = dict(zip((one.name for one in self.program.inputs), inputs, strict=True))
+        values = {name: value if value.ndim == 2 else value.astype(self.dtype) for name, value in values.items()}
+        batch_size = len(next(iter(values.values())))
+        before = self.program.zero_states(batch_size) if states is None else states
+        after = {name: np.array(state, self.dtype) for name, state in before.items()}
+        for operation in self.program.operations:
+            arrays = [values[name] for name in operation.inputs]
+            values[operation.name] = self.execute(operation, arrays, after)
+        return [values[name] for name in self.program.outputs], after
 
     def execute(self, operation: op.Operation, x: list[np.ndarray], states: dict[str, np.ndarray]) -> np.ndarray:
         """Return the value of an operation; replace the states that it carries."""
         if isinstance(operation, op.Recurrence):
             return self._recurrence(operation, x[0], states)
+        if isinstance(operation, op.Last) and self.streaming:
+            return x[0]
         return _FUNCTIONS[type(operation)](self, operation, x)
 
     def weight(self, name: str | None, default: float) -> np.ndarray | float:
@@ -90,7 +106,9 @@ class _Interpreter:
             current = [state[:, None] for state in current]  # (n, rate, h)
         steps = range(x.shape[1])
         outputs = np.empty((*x.shape[:2], operation.width), self.dtype)
-        project, step = self._step(operation)
+        if operation.name not in self._steps:
+            self._steps[operation.name] = self._step(operation)
+        project, step = self._steps[operation.name]
         projected = project(x)
         for t in reversed(steps) if operation.reverse else steps:
             new = step(projected, t, [state[:, 0] for state in current])
@@ -125,9 +143,7 @@ class _Interpreter:
         return project, step
 
 
-def standard_trace(
-    operation: op.Recurrent, weights: Mapping[str, np.ndarray]
-) -> tuple[Trace, dict[str, np.ndarray]]:
+def standard_trace(operation: op.Recurrent, weights: Mapping[str, np.ndarray]) -> tuple[Trace, dict[str, np.ndarray]]:
     """Return the instructions of a standard cell and its weights by the names in them."""
     from deeprnn_keras.equations import GRUEquations, LSTMEquations, SimpleRNNEquations
     from deeprnn_keras.equations.trace import trace
@@ -148,13 +164,13 @@ def standard_trace(
 
 
 _FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
-    op.Embedding: _Interpreter.embedding,
-    op.OneHot: _Interpreter.one_hot,
-    op.Dense: _Interpreter.dense,
-    op.Elementwise: _Interpreter.elementwise,
-    op.Softmax: _Interpreter.softmax,
-    op.Scale: _Interpreter.scale,
-    op.LayerNormalization: _Interpreter.layer_normalization,
+    op.Embedding: Interpreter.embedding,
+    op.OneHot: Interpreter.one_hot,
+    op.Dense: Interpreter.dense,
+    op.Elementwise: Interpreter.elementwise,
+    op.Softmax: Interpreter.softmax,
+    op.Scale: Interpreter.scale,
+    op.LayerNormalization: Interpreter.layer_normalization,
     op.Concatenate: lambda _, __, x: np.concatenate(x, axis=-1),
     op.Add: lambda _, __, x: sum(x[1:], start=x[0]),
     op.Reverse: lambda _, __, x: x[0][:, ::-1],
@@ -166,7 +182,11 @@ _FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
 
 
 def evaluate(
-    trace: Trace, known: Sequence[np.ndarray], weights: Mapping[str, np.ndarray], start: int = 0, stop: int | None = None
+    trace: Trace,
+    known: Sequence[np.ndarray],
+    weights: Mapping[str, np.ndarray],
+    start: int = 0,
+    stop: int | None = None,
 ) -> list[np.ndarray]:
     """Return the values of a trace: `known`, followed by the results of instructions `start` to `stop`."""
     values = list(known)
