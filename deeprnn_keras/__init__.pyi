@@ -9,6 +9,7 @@ from . import (
     layers,
     models,
     optimizers,
+    program,
     streaming,
     tasks,
     training,
@@ -22,6 +23,7 @@ from .equations import AffineMap, DiagonalMap, Equations
 from .generation import generate
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
+from .program import Program, lower
 from .specs import register_cell
 from .stack import count_params
 from .streaming import Stream
@@ -39,6 +41,7 @@ __all__ = [
     "DiagonalMap",
     "Equations",
     "LanguageModel",
+    "Program",
     "Recipe",
     "RecurrentCell",
     "Resume",
@@ -60,9 +63,11 @@ __all__ = [
     "initializers",
     "king_james",
     "layers",
+    "lower",
     "models",
     "optimizers",
     "probe_levels",
+    "program",
     "register_cell",
     "series_windows",
     "streaming",

@@ -284,7 +284,7 @@ class _Encoder:
                 self.gates(one, order)
                 for one, order in zip((kernel, recurrent_kernel), _gate_orders(operation.cell), strict=True)
             ]
-        W, U = (self.matrix(one, strip) for one in matrices)  # noqa: N806 - symbols
+        W, U = (self.matrix(one, strip) for one in matrices)
         bias = self.strip_biases(operation)
         self.sums = max(self.sums, bias.size)
         return self.append(

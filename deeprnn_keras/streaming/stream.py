@@ -74,7 +74,7 @@ class Stream:
 
     @property
     def implementation(self) -> str:
-        """ "native" for the native library, "numpy" for NumPy."""
+        """Name of the code that executes the program: "native" or "numpy"."""
         return self._runtime.implementation
 
     # === Steps ===
@@ -212,8 +212,8 @@ class Stream:
         """
         if self._model is None:
             raise ValueError(
-                "refresh() is not supported for a stream of a Program: a program is a copy of the weights of its model; "
-                "lower the model again, or pass the model to Stream"
+                "refresh() is not supported for a stream of a Program: a program is a copy of the weights of its "
+                "model; lower the model again, or pass the model to Stream"
             )
         states = self.state
         self._start(_lowered(self._model, self.batch_size), self.batch_size)
