@@ -105,9 +105,7 @@ def penalized(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarra
         return logits
     largest = np.finfo(np.float64).max
     with np.errstate(over="ignore"):
-        reduced = np.where(
-            logits > 0, np.minimum(logits / penalty, largest), np.maximum(logits * penalty, -largest)
-        )
+        reduced = np.where(logits > 0, np.minimum(logits / penalty, largest), np.maximum(logits * penalty, -largest))
     return np.where(seen, reduced, logits)
 
 
