@@ -9,6 +9,7 @@ from . import (
     layers,
     models,
     optimizers,
+    program,
     tasks,
     training,
     tuning,
@@ -21,6 +22,7 @@ from .equations import AffineMap, DiagonalMap, Equations
 from .generation import generate, generate_stream
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
+from .program import Program, lower
 from .specs import register_cell
 from .stack import count_params
 from .training import Recipe, Resume
@@ -37,6 +39,7 @@ __all__ = [
     "DiagonalMap",
     "Equations",
     "LanguageModel",
+    "Program",
     "Recipe",
     "RecurrentCell",
     "Resume",
@@ -58,9 +61,11 @@ __all__ = [
     "initializers",
     "king_james",
     "layers",
+    "lower",
     "models",
     "optimizers",
     "probe_levels",
+    "program",
     "register_cell",
     "series_windows",
     "tasks",

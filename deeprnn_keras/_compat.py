@@ -103,6 +103,30 @@ def keras_mask(tensor: Tensor) -> Tensor | None:
     return getattr(tensor, "_keras_mask", None)
 
 
+class FunctionalNode(NamedTuple):
+    """Call of a layer or of an operation in a functional model.
+
+    Attributes:
+        operation: The layer or operation.
+        args: Positional arguments; tensors are symbolic.
+        kwargs: Keyword arguments.
+        outputs: The symbolic tensors that it returns.
+    """
+
+    operation: FrameworkObject
+    args: tuple[FrameworkObject, ...]
+    kwargs: dict[str, FrameworkObject]
+    outputs: Sequence[FrameworkObject]
+
+
+def functional_nodes(model: keras.Model) -> Iterator[FunctionalNode]:
+    """Yield the calls in a functional model, each after those whose outputs it reads."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if not node.is_input:
+                yield FunctionalNode(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
+
+
 def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Return the moving averages of an optimizer with `use_ema=True`, one per trainable variable."""
     return optimizer._model_variables_moving_average

@@ -6,8 +6,11 @@ appends an instruction. Interpreters, emitters, and the C code execute the list 
 
 from __future__ import annotations
 
+import linecache
 import math
-from collections.abc import Mapping, Sequence
+import operator
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -141,7 +144,6 @@ class UntraceableError(TypeError):
 class Symbol:
     """A value of a step: supports arithmetic, comparison with `>`, slices of the features, and `primitives`."""
 
-    __array_ufunc__ = None  # so that NumPy scalars leave arithmetic to the symbol
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: _Recorder, index: int) -> None:
@@ -203,11 +205,22 @@ class Symbol:
     def __getitem__(self, key: object) -> Symbol:
         width = self.shape[1]
         if not (isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)):
-            raise UntraceableError(f"indexing with {key!r}; only slices of the features, a[..., start:stop], are supported")
+            raise UntraceableError(
+                f"indexing with {key!r}; only slices of the features, a[..., start:stop], are supported"
+            )
         start, stop, step = key[1].indices(width)
         if step != 1 or stop <= start:
             raise UntraceableError(f"indexing with {key!r} of {width} features")
         return self if stop - start == width else self.recorder.append("split", [self], stop - start, start=start)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **_: Any) -> Symbol:  # noqa: ANN401 - NumPy's
+        function = _ARITHMETIC.get(ufunc.__name__) if method == "__call__" else None
+        if function is None:
+            raise UntraceableError(f"numpy.{ufunc.__name__}")
+        return function(*(one.item() if hasattr(one, "item") and one.ndim == 0 else one for one in operands))
+
+    def __array_function__(self, function: Any, *_: Any) -> NoReturn:  # noqa: ANN401 - NumPy's
+        raise UntraceableError(f"numpy.{function.__name__}")
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise UntraceableError("control flow that depends on values, or conversion of a value to an array")
@@ -216,6 +229,35 @@ class Symbol:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise UntraceableError(f"attribute {name!r} of a value")
+
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+    "greater": operator.gt,
+    "less": operator.lt,
+}
+"""NumPy's functions for arithmetic with one of its numbers on the left."""
+
+
+def explain(error: Exception) -> str:
+    """Return why equations could not be traced, with the operation and the line of the equations."""
+    reason = str(error) if isinstance(error, UntraceableError) else f"{type(error).__name__}: {error}"
+    text = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] == "keras":
+            reason = f"keras.ops.{frame.f_code.co_name}"
+            break
+        if module not in _OWN_MODULES:
+            text = linecache.getline(frame.f_code.co_filename, line).strip()
+    return f"{reason}, in `{text}`" if text else reason
+
+
+_OWN_MODULES = (__name__, *(f"deeprnn_keras.equations.{name}" for name in ("primitives", "maps", "activations")))
 
 
 def _is(value: object, number: int) -> bool:
@@ -297,5 +339,3 @@ def concatenated(values: Sequence[Symbol]) -> Symbol:
 def mean(value: Symbol) -> Symbol:
     """Return the mean over the features, of width 1."""
     return value.recorder.append("mean", [value], 1)
-
-

@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks, freezing
-from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Layer, Tensor
+from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Config, Initializer, Layer, Tensor
 from deeprnn_keras.data import TextCorpus
 from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
@@ -169,6 +169,10 @@ class LanguageModel(ConfigMixin, keras.Model):
             tokens = inputs["tokens"] if isinstance(inputs, dict) else inputs[0]
         check_integer_ids(self.name, "tokens", tokens)
         return super().__call__(inputs, *args, **kwargs)
+
+    def program_attributes(self) -> Config:
+        """Return the attributes of the `Program` of this model: its kind, and its vocabulary, or V if it reads ids."""
+        return {"kind": "language", "vocabulary": self._config["vocabulary"]}
 
     @staticmethod
     def loss_function() -> keras.losses.Loss:

@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks, freezing, progress
-from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Initializer, Tensor
+from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Config, Initializer, Tensor
 from deeprnn_keras.data.buckets import BucketedDataset, padded_batches
 from deeprnn_keras.data.values import numeric_array
 from deeprnn_keras.data.words import PADDING, UNKNOWN, WordVocabulary, plain_words
@@ -193,6 +193,10 @@ class SequenceModel(ConfigMixin, keras.Model):
                 ids = inputs["ids"] if isinstance(inputs, dict) else inputs[0]
             check_integer_ids(self.name, "ids", ids)
         return super().__call__(inputs, *args, **kwargs)
+
+    def program_attributes(self) -> Config:
+        """Return the attributes of the `Program` of this model: the kind of its outputs, its labels, and its words."""
+        return {name: self._config[name] for name in ("kind", "per_step", "labels", "words")}
 
     # === Training ===
 

@@ -125,9 +125,7 @@ class _Interpreter:
         return project, step
 
 
-def standard_trace(
-    operation: op.Recurrent, weights: Mapping[str, np.ndarray]
-) -> tuple[Trace, dict[str, np.ndarray]]:
+def standard_trace(operation: op.Recurrent, weights: Mapping[str, np.ndarray]) -> tuple[Trace, dict[str, np.ndarray]]:
     """Return the instructions of a standard cell and its weights by the names in them."""
     from deeprnn_keras.equations import GRUEquations, LSTMEquations, SimpleRNNEquations
     from deeprnn_keras.equations.trace import trace
@@ -166,7 +164,11 @@ _FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
 
 
 def evaluate(
-    trace: Trace, known: Sequence[np.ndarray], weights: Mapping[str, np.ndarray], start: int = 0, stop: int | None = None
+    trace: Trace,
+    known: Sequence[np.ndarray],
+    weights: Mapping[str, np.ndarray],
+    start: int = 0,
+    stop: int | None = None,
 ) -> list[np.ndarray]:
     """Return the values of a trace: `known`, followed by the results of instructions `start` to `stop`."""
     values = list(known)

@@ -18,6 +18,9 @@ STANDARD_CELLS = {"rnn": ("h",), "gru": ("h",), "gru_reset_before": ("h",), "lst
 STANDARD_ACTIVATIONS = ("linear", "tanh", "sigmoid", "relu", "hard_sigmoid")
 """Activations of the cells of `Recurrent`."""
 
+NO_STEP = Trace((), (), ())
+"""Default of a field that follows fields with defaults."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -258,7 +261,7 @@ class Cell(Recurrence):
         weights: Pairs (name in the instructions, name in the program).
     """
 
-    step: Trace = Trace((), (), ())
+    step: Trace = NO_STEP
     state_names: tuple[str, ...] = ("h",)
     weights: tuple[tuple[str, str], ...] = ()
 

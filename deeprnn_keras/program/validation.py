@@ -75,7 +75,9 @@ def _check_inputs(operation: Operation, widths: Mapping[str, int], ids: set[str]
     reads_ids = isinstance(operation, (Embedding, OneHot))
     for name in operation.inputs:
         if (name in ids) != reads_ids:
-            raise ValueError(f"{operation.name!r} reads {name!r}, which is {'not ' if reads_ids else ''}a sequence of ids")
+            raise ValueError(
+                f"{operation.name!r} reads {name!r}, which is {'not ' if reads_ids else ''}a sequence of ids"
+            )
     several = isinstance(operation, (Add, Concatenate))
     if not several and len(operation.inputs) != 1:
         raise ValueError(f"{operation.name!r} must read one value, got {operation.inputs}")
@@ -140,7 +142,9 @@ def _weight_shapes(operation: Operation, inputs: int) -> dict[str, tuple[tuple[i
 
 def _recurrent_shapes(operation: Recurrent, inputs: int) -> dict[str | None, tuple[tuple[int, ...], ...]]:
     if operation.cell not in STANDARD_CELLS:
-        raise ValueError(f"{operation.name!r} must have one of the cells {tuple(STANDARD_CELLS)}, got {operation.cell!r}")
+        raise ValueError(
+            f"{operation.name!r} must have one of the cells {tuple(STANDARD_CELLS)}, got {operation.cell!r}"
+        )
     for name in (operation.activation, operation.recurrent_activation):
         if name not in STANDARD_ACTIVATIONS:
             raise ValueError(f"{operation.name!r} must have activations from {STANDARD_ACTIVATIONS}, got {name!r}")
@@ -166,7 +170,9 @@ def _check_trace(
             raise ValueError(f"instruction {number} of {operation.name!r} reads a later value")
         given = [widths[index] for index in one.operands]
         if one.width != _instruction_width(one, given, weights):
-            raise ValueError(f"instruction {number} of {operation.name!r}, {one.primitive}, has a wrong width or operand")
+            raise ValueError(
+                f"instruction {number} of {operation.name!r}, {one.primitive}, has a wrong width or operand"
+            )
         widths.append(one.width)
     if not all(0 <= index < len(widths) and widths[index] == operation.width for index in trace.outputs):
         raise ValueError(f"{operation.name!r} returns values that do not exist or have another width")

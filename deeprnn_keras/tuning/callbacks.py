@@ -14,9 +14,9 @@ from typing_extensions import override
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.reading import damage_reported
 from deeprnn_keras.training import checkpoint_files, snapshot
-from deeprnn_keras.writing import atomic_write
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.trial_records import EPOCH_PREFIX, LAST_EPOCH_PREFIX
+from deeprnn_keras.writing import atomic_write
 
 
 class ReportObjective(keras.callbacks.Callback):

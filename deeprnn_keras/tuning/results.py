@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.writing import save_table
 from deeprnn_keras.tuning.hyperparameters import round_value
 from deeprnn_keras.tuning.trial_records import TrialRecord
+from deeprnn_keras.writing import save_table
 
 if TYPE_CHECKING:
     import keras_tuner

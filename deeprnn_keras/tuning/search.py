@@ -15,7 +15,6 @@ from deeprnn_keras import progress
 from deeprnn_keras._types import Config
 from deeprnn_keras.reading import read_record
 from deeprnn_keras.tasks.run import CHECKPOINTS, Run
-from deeprnn_keras.writing import save_json
 from deeprnn_keras.training.step_time import first_batch, step_ms
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.progress import SearchProgress
@@ -24,6 +23,7 @@ from deeprnn_keras.tuning.time_budget import TimeBudget
 from deeprnn_keras.tuning.trial_records import read_trials
 from deeprnn_keras.tuning.tuners import TUNERS
 from deeprnn_keras.tuning.workers import Workers
+from deeprnn_keras.writing import save_json
 
 if TYPE_CHECKING:
     import keras

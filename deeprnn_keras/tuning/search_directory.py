@@ -13,8 +13,8 @@ import msgspec
 
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import DamagedFileError, damage_reported, read_json, read_record
-from deeprnn_keras.writing import atomic_write, save_json
 from deeprnn_keras.tuning.trial_records import SpaceState, check_space, check_trial_id
+from deeprnn_keras.writing import atomic_write, save_json
 
 ORACLE_FILE, PREVIOUS_ORACLE_FILE = "oracle.json", "oracle.previous.json"
 SETTINGS_FILE = "search.json"
