@@ -117,7 +117,7 @@ def test_generate_with_unknown_characters(trained):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--length", "0"), ("--temperature", "0"), ("--temperature", "-1"), ("--prompt", "")]
+    ("option", "value"), [("--length", "0"), ("--top-k", "0"), ("--temperature", "-1"), ("--prompt", "")]
 )
 def test_invalid_generate_option_is_named(trained, option, value):
     options = {"--prompt": "in", option: value}

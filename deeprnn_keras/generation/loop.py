@@ -8,12 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from deeprnn_keras import progress
+from deeprnn_keras.generation.native_sampler import NativeSampler
 from deeprnn_keras.generation.random_numbers import uniforms
-from deeprnn_keras.generation.sampling import Sampling, sample
-from deeprnn_keras.program.interpreter import run
+from deeprnn_keras.generation.sampling import Sampling, not_finite_message, sample
 from deeprnn_keras.program.operations import Softmax
 from deeprnn_keras.program.program import Program
+from deeprnn_keras.streaming import Stream
+from deeprnn_keras.streaming.native import NativeRuntime
+from deeprnn_keras.streaming.runtime import Runtime, create_runtime
 
+STEPS_PER_PUSH = 512  # of the prompt: bounds the memory of its logits
 LARGEST_CHUNK = 32  # steps between which text is printed and Ctrl-C is noticed
 
 
@@ -25,33 +29,68 @@ class Loop:
         prompt: Ids of the prompt, (T,).
         sampling: The distribution of the next id.
         seed: Seed of the random numbers.
-        rows: Numbers of the rows, (n,). Symbol t of row i is drawn with random number 0 at position t of row i, and
-            does not depend on the other rows.
+        rows: Numbers of the rows, uint64 (n,). Symbol t of row i is drawn with random number 0 at position t of row i,
+            and does not depend on the other rows.
     """
 
     def __init__(self, program: Program, prompt: np.ndarray, sampling: Sampling, seed: int, rows: np.ndarray) -> None:
         self._name, self._sampling, self._seed, self._rows = program.name, sampling, seed, rows
-        self._position = 0
         self._seen = np.zeros((len(rows), program.inputs[0].width), np.uint8)
         self._seen[:, prompt] = 1
-        self._step, self._logits = _start(program, prompt, len(rows))
-        self._ids = np.empty(len(rows), np.int32)
+        self._runtime = create_runtime(program, len(rows))
+        (self._ids,), (self._logits,) = self._runtime.inputs, self._runtime.outputs
+        self._read(program, prompt)
+        if isinstance(self._runtime, NativeRuntime):
+            self._advance = self._native_loop(self._runtime)
+        else:
+            self._advance = self._numpy_loop(self._runtime)
+
+    def _read(self, program: Program, prompt: np.ndarray) -> None:
+        """Read the prompt once and repeat the states and the logits after it for each row."""
+        stream = Stream(program)
+        for start in range(0, len(prompt), STEPS_PER_PUSH):
+            logits = stream.push(prompt[None, start : start + STEPS_PER_PUSH])
+            self._logits[...] = np.asarray(logits)[0, -1]
+        n = len(self._rows)
+        self._runtime.set_states({name: np.repeat(state, n, axis=0) for name, state in stream.state.items()})
 
     def advance(self, count: int) -> np.ndarray:
-        """Return the next `count` ids of each row, (n, count).
+        """Return the next `count` ids of each row, int32 (n, count).
 
         Raises:
             ValueError: If the logits are not finite.
         """
-        numbers = uniforms(self._seed, np.arange(self._position, self._position + count), self._rows)
-        ids = np.empty((len(self._rows), count), np.int32)
-        for number in range(count):
-            if self._position:
-                self._logits = self._step(self._ids)
-            self._ids = sample(self._sampling, self._name, self._logits, self._seen, numbers[number, :, 0])
-            ids[:, number] = self._ids
-            self._position += 1
-        return ids
+        return self._advance(count).T.astype(np.int32)
+
+    def _native_loop(self, runtime: NativeRuntime) -> Callable[[int], np.ndarray]:
+        """Return a function that generates ids (count, n) in one call of the native library."""
+        sampler = NativeSampler(self._sampling, self._seed, self._rows, self._logits, self._seen, self._ids)
+
+        def advance(count: int) -> np.ndarray:
+            ids, finite = sampler.generate(runtime.structure, count)
+            if not finite:
+                raise ValueError(not_finite_message(self._name))
+            return ids
+
+        return advance
+
+    def _numpy_loop(self, runtime: Runtime) -> Callable[[int], np.ndarray]:
+        """Return a function that generates ids (count, n) in NumPy."""
+        position = 0
+
+        def advance(count: int) -> np.ndarray:
+            nonlocal position
+            numbers = uniforms(self._seed, np.arange(position, position + count), self._rows)[..., 0]
+            ids = np.empty((count, len(self._rows)), np.int64)
+            for number in range(count):
+                if position:
+                    runtime.step()
+                self._ids[...] = sample(self._sampling, self._name, self._logits, self._seen, numbers[number])
+                ids[number] = self._ids
+                position += 1
+            return ids
+
+        return advance
 
     def chunks(self, length: int) -> Iterator[np.ndarray]:
         """Yield `length` ids of each row in chunks, the first ones small, (n, chunk)."""
@@ -63,19 +102,6 @@ class Loop:
             done, size = done + size, min(2 * size, LARGEST_CHUNK)
             progress.report(done, length)
             yield ids
-
-
-def _start(program: Program, prompt: np.ndarray, n: int) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    (outputs,), states = run(program, [prompt[None]])
-    logits = np.repeat(outputs.reshape(1, -1, outputs.shape[-1])[:, -1], n, axis=0)
-    states = {name: np.repeat(state, n, axis=0) for name, state in states.items()}
-
-    def step(ids: np.ndarray) -> np.ndarray:
-        nonlocal states
-        (outputs,), states = run(program, [ids[:, None]], states)
-        return outputs.reshape(n, -1)
-
-    return step, logits
 
 
 def logits_of(program: Program) -> Program:

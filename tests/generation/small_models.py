@@ -1,9 +1,8 @@
-"""Small language models with random weights, and outputs computed in chunks."""
+"""Small language models with random weights."""
 
 import numpy as np
 
 from deeprnn_keras import LanguageModel
-from deeprnn_keras.generation.stepwise import zero_state
 
 V = 5
 
@@ -20,13 +19,3 @@ def small_model(rng, **options):
 
 def ids(rng, *shape):
     return rng.integers(V, size=shape).astype("int32")
-
-
-def in_chunks(stepper, x, sizes):
-    """Return the outputs (n, T, ...) of `stepper`, which reads chunks of `sizes` steps."""
-    assert sum(sizes) == x.shape[1]
-    state, outputs = zero_state(stepper, len(x)), []
-    for chunk in np.split(x, np.cumsum(sizes)[:-1], axis=1):
-        output, *state = stepper.predict_on_batch([chunk, *state])
-        outputs.append(output)
-    return np.concatenate(outputs, axis=1)

@@ -1,14 +1,13 @@
 """Distributions of top-k, top-p, min-p, temperature, and penalty compared with direct computation; C with NumPy."""
 
-import ctypes
-
 import numpy as np
 import pytest
 
+from deeprnn_keras.generation.native_sampler import NativeSampler
 from deeprnn_keras.generation.random_numbers import uniforms
 from deeprnn_keras.generation.sampling import Sampling, draw, penalized, sample, weights
 from deeprnn_keras.kernels.native import library
-from deeprnn_keras.kernels.native.sampling import NOT_FINITE, Sampler, functions
+from deeprnn_keras.kernels.native.sampling import functions
 
 needs_library = pytest.mark.skipif(library.unavailable_reason() is not None, reason="requires the native library")
 
@@ -63,20 +62,11 @@ def normalized(p):
     return {i: share / sum(p.values()) for i, share in p.items() if share > 0}
 
 
-def sampler(options, logits, seen, seed=0, rows=None):
-    """Return the state of the sampling in C and the arrays that it refers to."""
-    n, size = logits.shape
-    defaults = {"temperature": 1.0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0, "top_k": 0}
-    arrays = {
-        "rows": np.arange(n, dtype="uint64") if rows is None else rows,
-        "logits": np.ascontiguousarray(logits),
-        "seen": seen.copy(),
-        "ids": np.empty(n, "int32"),
-        "weights": np.empty(size),
-        "order": np.empty(size, "int32"),
-    }
-    pointers = {name: array.ctypes.data for name, array in arrays.items()}
-    return Sampler(n=n, V=size, seed=seed, **{**defaults, **options}, **pointers), arrays
+def sampler(options, logits, seen, seed=0):
+    """Return a sampler in C, the array of its ids, and that of the ids that have occurred."""
+    n, ids = len(logits), np.empty(len(logits), "int64")
+    seen = seen.copy()
+    return NativeSampler(Sampling(**options), seed, np.arange(n, dtype="uint64"), logits.copy(), seen, ids), ids, seen
 
 
 # === Distributions ===
@@ -182,14 +172,14 @@ def test_samples_in_c_equal_those_in_numpy(rng, options, size):
     logits = rng.normal(scale=2.0, size=(9, size)).round(1).astype("float32")  # rounded: with equal ones
     logits[0, 0] = -np.inf
     seen = rng.integers(2, size=logits.shape).astype("uint8")
-    state, arrays = sampler(options, logits, seen, seed=11)
+    in_c, drawn, seen_in_c = sampler(options, logits, seen, seed=11)
     for position in range(4):
         numbers = uniforms(11, np.array([position]), np.arange(9))[0, :, 0]
         expected = sample(Sampling(**options), "m", logits, seen, numbers)
-        assert functions().deeprnn_sample(ctypes.byref(state)) == library.OK
-        np.testing.assert_array_equal(arrays["ids"], expected)
-        np.testing.assert_array_equal(arrays["seen"], seen)
-    assert state.position == 4
+        assert in_c.sample()
+        np.testing.assert_array_equal(drawn, expected)
+        np.testing.assert_array_equal(seen_in_c, seen)
+    assert in_c.structure.position == 4
 
 
 @needs_library
@@ -197,12 +187,12 @@ def test_samples_in_c_equal_those_in_numpy(rng, options, size):
 def test_kept_ids_in_c_equal_those_in_numpy(options):
     if options.get("temperature") == 0:
         return
-    state, arrays = sampler(options, LOGITS[None], SEEN[None])
-    assert functions().deeprnn_sample(ctypes.byref(state)) == library.OK
+    in_c, *_ = sampler(options, LOGITS[None], SEEN[None])
+    assert in_c.sample()
     expected = expected_distribution(options)
-    assert set(np.flatnonzero(arrays["weights"])) == set(expected)
-    total = arrays["weights"].sum()
-    np.testing.assert_allclose([arrays["weights"][i] / total for i in expected], list(expected.values()), rtol=1e-12)
+    assert set(np.flatnonzero(in_c.weights)) == set(expected)
+    total = in_c.weights.sum()
+    np.testing.assert_allclose([in_c.weights[i] / total for i in expected], list(expected.values()), rtol=1e-12)
 
 
 @needs_library
@@ -210,5 +200,4 @@ def test_kept_ids_in_c_equal_those_in_numpy(options):
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_c_refuses_logits_that_are_not_finite(value, temperature):
     logits = np.array([[0, value, 1]], "float32")
-    state, _ = sampler({"temperature": temperature}, logits, np.zeros((1, 3), "uint8"))
-    assert functions().deeprnn_sample(ctypes.byref(state)) == NOT_FINITE
+    assert not sampler({"temperature": temperature}, logits, np.zeros((1, 3), "uint8"))[0].sample()

@@ -7,8 +7,6 @@ import functools
 
 from deeprnn_keras.kernels.native import library
 
-NOT_FINITE = 16
-
 _INT64, _UINT64, _DOUBLE, _POINTER = ctypes.c_int64, ctypes.c_uint64, ctypes.c_double, ctypes.c_void_p
 
 
@@ -29,6 +27,7 @@ def functions() -> ctypes.CDLL:
     """Return the library with the declarations of its functions for sampling."""
     loaded = library.load()
     loaded.deeprnn_sample.argtypes = [ctypes.POINTER(Sampler)]
+    loaded.deeprnn_generate.argtypes = [_POINTER, ctypes.POINTER(Sampler), _INT64, _POINTER]
     loaded.deeprnn_draw.argtypes, loaded.deeprnn_draw.restype = [_POINTER, _INT64, _DOUBLE], _INT64
     loaded.deeprnn_philox.argtypes, loaded.deeprnn_philox.restype = [_POINTER] * 3, None
     return loaded

@@ -7,6 +7,7 @@
 #include "random.h"
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -114,10 +115,22 @@ EXPORT int deeprnn_sample(deeprnn_sampler *s) {
   for (int64_t row = 0; row < s->n; row++) {
     int64_t id = next_id(s, row);
     if (id < 0) return DEEPRNN_NOT_FINITE;
-    s->ids[row] = (int32_t)id;
+    s->ids[row] = id;
     s->seen[row * s->V + id] = 1;
   }
   s->position++;
+  return DEEPRNN_OK;
+}
+
+/* Generate `count` ids of each row, (count, n). The stream reads the ids of the sampler and writes its logits; those for
+ * position 0 are there already. DEEPRNN_NOT_FINITE: the logits have a NaN, or their maximum is infinite. */
+EXPORT int deeprnn_generate(deeprnn_stream *stream, deeprnn_sampler *s, int64_t count, int64_t *ids) {
+  for (int64_t t = 0; t < count; t++) {
+    int code = s->position ? deeprnn_step(stream) : DEEPRNN_OK;
+    if (code == DEEPRNN_OK) code = deeprnn_sample(s);
+    if (code != DEEPRNN_OK) return code;
+    memcpy(ids + t * s->n, s->ids, s->n * sizeof *ids);
+  }
   return DEEPRNN_OK;
 }
 

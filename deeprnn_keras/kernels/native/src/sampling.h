@@ -4,8 +4,6 @@
 
 #include "deeprnn.h"
 
-enum { DEEPRNN_NOT_FINITE = 16 }; /* the logits have a NaN, or their maximum is infinite */
-
 typedef struct {
   int64_t n, V;                /* number of rows and of ids */
   double temperature;          /* 0: the largest logit */
@@ -16,11 +14,12 @@ typedef struct {
   const uint64_t *rows;        /* (n) numbers of the rows */
   const float *logits;         /* (n, V) */
   uint8_t *seen;               /* (n, V), 1 for ids of the prompt and for generated ones, which are added */
-  int32_t *ids;                /* (n) generated ids */
+  int64_t *ids;                /* (n) generated ids */
   double *weights;             /* (V) working memory: proportional to the probabilities of the last row */
   int32_t *order;              /* (V) working memory */
 } deeprnn_sampler;
 
 int deeprnn_sample(deeprnn_sampler *s);
+int deeprnn_generate(deeprnn_stream *stream, deeprnn_sampler *s, int64_t count, int64_t *ids);
 
 #endif
