@@ -10,6 +10,7 @@ from . import (
     models,
     optimizers,
     program,
+    streaming,
     tasks,
     training,
     tuning,
@@ -25,6 +26,7 @@ from .models import LanguageModel, SequenceModel
 from .program import Program, lower
 from .specs import register_cell
 from .stack import count_params
+from .streaming import Stream
 from .training import Recipe, Resume
 
 __version__: str
@@ -45,6 +47,7 @@ __all__ = [
     "Resume",
     "SequenceModel",
     "SimpleRNN",
+    "Stream",
     "TBPTTDataset",
     "TextCorpus",
     "audit",
@@ -68,6 +71,7 @@ __all__ = [
     "program",
     "register_cell",
     "series_windows",
+    "streaming",
     "tasks",
     "token_windows",
     "training",

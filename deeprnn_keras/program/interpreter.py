@@ -31,57 +31,73 @@ def run(
     Returns:
         The outputs, (n, T, width), or (n, width) after a `Last`; and the states after the last step.
     """
-    interpreter = _Interpreter(program, dtype)
-    values = dict(zip((one.name for one in program.inputs), inputs, strict=True))
-    values = {name: value if value.ndim == 2 else value.astype(dtype) for name, value in values.items()}
-    batch_size = len(next(iter(values.values())))
-    before = program.zero_states(batch_size) if states is None else states
-    after = {name: np.array(state, dtype) for name, state in before.items()}
-    for operation in program.operations:
-        arrays = [values[name] for name in operation.inputs]
-        values[operation.name] = interpreter.execute(operation, arrays, after)
-    return [values[name] for name in program.outputs], after
+    return Interpreter(program, dtype).run(inputs, states)
 
 
-class _Interpreter:
-    def __init__(self, program: Program, dtype: type[np.floating]) -> None:
+class Interpreter:
+    """A program that NumPy executes.
+
+    Args:
+        program: The program.
+        dtype: Type of the arithmetic.
+        streaming: Return the value of each step, (n, T, width), after a `Last`, too.
+    """
+
+    def __init__(self, program: Program, dtype: type[np.floating] = np.float32, streaming: bool = False) -> None:
+        self.program, self.dtype, self.streaming = program, dtype, streaming
         self.weights = {name: array.astype(dtype, copy=False) for name, array in program.weights.items()}
-        self.dtype = dtype
+        self._steps: dict[str, tuple[Callable, Callable]] = {}
 
-    def execute(self, operation: op.Operation, x: list[np.ndarray], states: dict[str, np.ndarray]) -> np.ndarray:
+    def run(
+        self, inputs: Sequence[np.ndarray], states: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """Run over sequences and return the outputs and final states, as `run` does."""
+        values = dict(zip((one.name for one in self.program.inputs), inputs, strict=True))
+        values = {name: value if value.ndim == 2 else value.astype(self.dtype) for name, value in values.items()}
+        batch_size = len(next(iter(values.values())))
+        before = self.program.zero_states(batch_size) if states is None else states
+        after = {name: np.array(state, self.dtype) for name, state in before.items()}
+        for operation in self.program.operations:
+            arrays = [values[name] for name in operation.inputs]
+            values[operation.name] = self._execute(operation, arrays, after)
+        return [values[name] for name in self.program.outputs], after
+
+    def _execute(self, operation: op.Operation, x: list[np.ndarray], states: dict[str, np.ndarray]) -> np.ndarray:
         """Return the value of an operation; replace the states that it carries."""
         if isinstance(operation, op.Recurrence):
             return self._recurrence(operation, x[0], states)
+        if isinstance(operation, op.Last) and self.streaming:
+            return x[0]
         return _FUNCTIONS[type(operation)](self, operation, x)
 
-    def weight(self, name: str | None, default: float) -> np.ndarray | float:
+    def _weight(self, name: str | None, default: float) -> np.ndarray | float:
         return default if name is None else self.weights[name]
 
-    def embedding(self, operation: op.Embedding, x: list[np.ndarray]) -> np.ndarray:
+    def _embedding(self, operation: op.Embedding, x: list[np.ndarray]) -> np.ndarray:
         return self.weights[operation.weight][x[0]]
 
-    def one_hot(self, operation: op.OneHot, x: list[np.ndarray]) -> np.ndarray:
+    def _one_hot(self, operation: op.OneHot, x: list[np.ndarray]) -> np.ndarray:
         return np.eye(operation.width, dtype=self.dtype)[x[0]]
 
-    def dense(self, operation: op.Dense, x: list[np.ndarray]) -> np.ndarray:
+    def _dense(self, operation: op.Dense, x: list[np.ndarray]) -> np.ndarray:
         kernel = self.weights[operation.kernel]
-        return x[0] @ (kernel.T if operation.transposed else kernel) + self.weight(operation.bias, 0.0)
+        return x[0] @ (kernel.T if operation.transposed else kernel) + self._weight(operation.bias, 0.0)
 
-    def elementwise(self, operation: op.Elementwise, x: list[np.ndarray]) -> np.ndarray:
+    def _elementwise(self, operation: op.Elementwise, x: list[np.ndarray]) -> np.ndarray:
         return evaluate(operation.function, x, {})[operation.function.outputs[0]]
 
-    def softmax(self, operation: op.Softmax, x: list[np.ndarray]) -> np.ndarray:
+    def _softmax(self, operation: op.Softmax, x: list[np.ndarray]) -> np.ndarray:
         shifted = x[0] - x[0].max(-1, keepdims=True)
         logarithm = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
         return logarithm if operation.logarithm else np.exp(logarithm)
 
-    def scale(self, operation: op.Scale, x: list[np.ndarray]) -> np.ndarray:
-        return x[0] * self.weight(operation.scale, 1.0) + self.weight(operation.offset, 0.0)
+    def _scale(self, operation: op.Scale, x: list[np.ndarray]) -> np.ndarray:
+        return x[0] * self._weight(operation.scale, 1.0) + self._weight(operation.offset, 0.0)
 
-    def layer_normalization(self, operation: op.LayerNormalization, x: list[np.ndarray]) -> np.ndarray:
+    def _layer_normalization(self, operation: op.LayerNormalization, x: list[np.ndarray]) -> np.ndarray:
         centered = x[0] - x[0].mean(-1, keepdims=True) if operation.centered else x[0]
         root = np.sqrt(np.square(centered).mean(-1, keepdims=True) + operation.epsilon)
-        return centered / root * self.weight(operation.gamma, 1.0) + self.weight(operation.beta, 0.0)
+        return centered / root * self._weight(operation.gamma, 1.0) + self._weight(operation.beta, 0.0)
 
     def _recurrence(self, operation: op.Recurrence, x: np.ndarray, states: dict[str, np.ndarray]) -> np.ndarray:
         names = [state.name for state in operation.states]
@@ -90,7 +106,9 @@ class _Interpreter:
             current = [state[:, None] for state in current]  # (n, rate, h)
         steps = range(x.shape[1])
         outputs = np.empty((*x.shape[:2], operation.width), self.dtype)
-        project, step = self._step(operation)
+        if operation.name not in self._steps:
+            self._steps[operation.name] = self._step(operation)
+        project, step = self._steps[operation.name]
         projected = project(x)
         for t in reversed(steps) if operation.reverse else steps:
             new = step(projected, t, [state[:, 0] for state in current])
@@ -146,13 +164,13 @@ def standard_trace(operation: op.Recurrent, weights: Mapping[str, np.ndarray]) -
 
 
 _FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
-    op.Embedding: _Interpreter.embedding,
-    op.OneHot: _Interpreter.one_hot,
-    op.Dense: _Interpreter.dense,
-    op.Elementwise: _Interpreter.elementwise,
-    op.Softmax: _Interpreter.softmax,
-    op.Scale: _Interpreter.scale,
-    op.LayerNormalization: _Interpreter.layer_normalization,
+    op.Embedding: Interpreter._embedding,
+    op.OneHot: Interpreter._one_hot,
+    op.Dense: Interpreter._dense,
+    op.Elementwise: Interpreter._elementwise,
+    op.Softmax: Interpreter._softmax,
+    op.Scale: Interpreter._scale,
+    op.LayerNormalization: Interpreter._layer_normalization,
     op.Concatenate: lambda _, __, x: np.concatenate(x, axis=-1),
     op.Add: lambda _, __, x: sum(x[1:], start=x[0]),
     op.Reverse: lambda _, __, x: x[0][:, ::-1],

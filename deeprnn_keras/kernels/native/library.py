@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-ABI = 2
-OK, NO_MEMORY, BAD_ARGUMENT = range(3)
+ABI = 3
+OK, NO_MEMORY, BAD_ARGUMENT, BAD_ID, BUSY = range(5)
 
 DIRECTORY = Path(__file__).parent
 LIBRARY_FILE = DIRECTORY / "libdeeprnn.so"
@@ -121,6 +121,9 @@ def _declare(library: ctypes.CDLL) -> None:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_int64] * count, ctypes.c_int64
     library.deeprnn_chunks.argtypes = [ctypes.c_int64] * 3 + [ctypes.c_int]
+    library.deeprnn_lanes.restype = ctypes.c_int64
+    library.deeprnn_push.argtypes = [_POINTER, _POINTER, ctypes.c_int64]
+    library.deeprnn_step.argtypes = [_POINTER]
     library.deeprnn_take_memory.argtypes, library.deeprnn_take_memory.restype = [ctypes.c_size_t], _POINTER
     library.deeprnn_give_memory.argtypes, library.deeprnn_give_memory.restype = [_POINTER, ctypes.c_size_t], None
     for name in ("deeprnn_forward", "deeprnn_backward", "deeprnn_convert"):

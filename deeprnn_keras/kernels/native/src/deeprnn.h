@@ -12,11 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEEPRNN_ABI 2
+#define DEEPRNN_ABI 3
 
 enum { CELL_RNN, CELL_GRU, CELL_GRU_RESET_BEFORE, CELL_LSTM };
 enum { ACTIVATION_LINEAR, ACTIVATION_TANH, ACTIVATION_SIGMOID, ACTIVATION_RELU, ACTIVATION_HARD_SIGMOID };
-enum { DEEPRNN_OK, DEEPRNN_NO_MEMORY, DEEPRNN_BAD_ARGUMENT };
+enum { DEEPRNN_OK, DEEPRNN_NO_MEMORY, DEEPRNN_BAD_ARGUMENT, DEEPRNN_BAD_ID, DEEPRNN_BUSY };
 
 /* One layer applied to a batch of sequences. Pointers may be NULL where "or NULL" is written. */
 typedef struct {
@@ -44,6 +44,97 @@ typedef struct {
   float *d_state[2];           /* gradients of the initial states (n, h), or NULL */
 } deeprnn_sequence;
 
+/* === Programs: lists of operations over sequences that are read step by step; see program.h === */
+
+enum {
+  OPERATION_COPY, /* columns of an operand to columns of the result */
+  OPERATION_GATHER,
+  OPERATION_ONE_HOT,
+  OPERATION_AFFINE,
+  OPERATION_DIAGONAL,
+  OPERATION_SOFTMAX,
+  OPERATION_LOG_SOFTMAX,
+  OPERATION_NORMALIZE,
+  OPERATION_MEAN,
+  OPERATION_RECURRENT, /* RNN, GRU that resets after the product, LSTM */
+  OPERATION_CELL,      /* a recurrence that is given by the operations of a step */
+  OPERATION_NEGATE,    /* from here on: elementwise */
+  OPERATION_SIGMOID,
+  OPERATION_TANH,
+  OPERATION_RELU,
+  OPERATION_HARD_SIGMOID,
+  OPERATION_EXP,
+  OPERATION_LOG,
+  OPERATION_SOFTPLUS,
+  OPERATION_SQRT,
+  OPERATION_RSQRT,
+  OPERATION_ADD,
+  OPERATION_SUBTRACT,
+  OPERATION_MULTIPLY,
+  OPERATION_DIVIDE,
+  OPERATION_MAXIMUM,
+  OPERATION_GREATER,
+  OPERATION_WHERE,
+};
+
+/* A matrix (rows, columns) in strips of columns: each (rows, VL vectors), one after the other; the last one may have
+ * fewer vectors. */
+typedef struct {
+  const float *packed;
+  int64_t rows, vectors, strip; /* vectors: of all columns; strip: of a strip that is not the last one */
+} deeprnn_matrix;
+
+/* A value: row i of step t is at data + t step + i row, in bytes. */
+typedef struct {
+  void *data;
+  int64_t step, row;
+  int64_t width;    /* features; for ids, their number */
+  int64_t ring;     /* a state: it holds this number of steps, and step t is the position (time + t) % ring; else 0 */
+  int32_t ids;      /* int64 instead of floats */
+  int32_t of_call;  /* t counts from the begin of the call, not from that of the chunk */
+} deeprnn_value;
+
+/* Operands, results, and states are indices of values. */
+typedef struct deeprnn_operation {
+  int32_t kind, result, operands[3];
+  int32_t cell, activation, recurrent_activation;
+  int32_t first_state;           /* its states follow each other */
+  int32_t num_states;
+  int64_t rate;                  /* step t follows step t - rate */
+  int64_t from, to, count;       /* columns of a copy */
+  deeprnn_matrix W, U;
+  const float *scale, *offset;   /* vectors with padding: biases of strips; gamma and beta */
+  double epsilon;
+  int64_t centered;
+  const struct deeprnn_operation *steps; /* operations of a step of a cell */
+  int64_t num_steps;
+  const int32_t *new_states;     /* values */
+} deeprnn_operation;
+
+/* An array of the caller: an input or an output. */
+typedef struct {
+  void *data;
+  int64_t step, row;
+} deeprnn_array;
+
+/* A program with its states, for n rows that are computed at the same time. */
+typedef struct {
+  int64_t abi; /* DEEPRNN_ABI */
+  int64_t lanes; /* VL of the packed matrices */
+  int64_t n;
+  int64_t chunk;   /* steps that fit into the memory of the values */
+  int64_t time;    /* steps since the begin */
+  int64_t threads; /* at most */
+  int64_t products;        /* multiplications of weights in a step of one row */
+  int64_t smallest_shared; /* multiplications from which on threads share a step */
+  int64_t num_operations, num_values, num_arrays;
+  const deeprnn_operation *operations;
+  deeprnn_value *values;   /* the first are the arrays of the caller: inputs, then outputs */
+  const deeprnn_array *arrays; /* those of `deeprnn_step` */
+  float *sums;             /* memory of the products of recurrences */
+  atomic_int busy;
+} deeprnn_stream;
+
 /* Functions of one instruction set; see kernels.c. */
 typedef struct {
   const char *name;
@@ -53,6 +144,7 @@ typedef struct {
   int (*convert)(const deeprnn_sequence *); /* x (n, T, d) to H (T, d, ld), or x (T, d, ld) to y (n, T, d) */
   long (*columns)(long n);                              /* ld */
   long (*chunks)(long T, long n, long h, int cell);     /* number of cell states in C without `store` */
+  int (*run_stream)(deeprnn_stream *, const deeprnn_array *, long T);
 } deeprnn_kernels;
 
 /* Reusable barrier for a few threads that all run. */
@@ -63,6 +155,7 @@ typedef struct {
 
 /* pool.c */
 void deeprnn_run(int threads, void (*run)(void *, int), void *argument); /* run(argument, 0 ... threads - 1) */
+int deeprnn_run_if_free(int threads, void (*run)(void *, int), void *argument); /* 0 if the threads are in use */
 void deeprnn_meet(deeprnn_barrier *barrier, int *sense);                  /* wait for the others */
 int deeprnn_available_threads(int wanted);                                /* how many of them a call may use */
 #define DEEPRNN_MAX_THREADS 64

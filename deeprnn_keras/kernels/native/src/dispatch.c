@@ -102,3 +102,17 @@ EXPORT int deeprnn_convert(const deeprnn_sequence *q) {
   if (!usable(q) || !q->y == !q->H) return DEEPRNN_BAD_ARGUMENT;
   return kernels()->convert(q);
 }
+
+EXPORT int64_t deeprnn_lanes(void) { return kernels()->lanes; }
+
+static int usable_stream(const deeprnn_stream *s) {
+  return s->abi == DEEPRNN_ABI && s->lanes == kernels()->lanes && s->n > 0 && s->chunk > 0 && s->threads > 0;
+}
+
+/* Run a program for T steps with arrays of the caller, inputs, then outputs; DEEPRNN_BAD_ID changes no state. */
+EXPORT int deeprnn_push(deeprnn_stream *s, const deeprnn_array *arrays, int64_t T) {
+  if (!usable_stream(s) || T < 1) return DEEPRNN_BAD_ARGUMENT;
+  return kernels()->run_stream(s, arrays, T);
+}
+/* One step with the arrays of the stream */
+EXPORT int deeprnn_step(deeprnn_stream *s) { return deeprnn_push(s, s->arrays, 1); }

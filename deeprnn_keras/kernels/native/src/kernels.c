@@ -12,6 +12,7 @@
  */
 #include "backward.h"
 #include "forward.h"
+#include "program.h"
 
 #define NAME_OF_(name, isa) name##_##isa
 #define NAME_OF(name, isa) NAME_OF_(name, isa)
@@ -62,4 +63,5 @@ static long chunks(long T, long n, long h, int cell) {
   return (T + steps - 1) / steps;
 }
 
-const deeprnn_kernels NAME_OF(deeprnn_kernels, ISA) = {TEXT(ISA), VL, forward, backward, convert, columns, chunks};
+const deeprnn_kernels NAME_OF(deeprnn_kernels, ISA) = {TEXT(ISA), VL, forward, backward, convert, columns, chunks,
+                                                       run_stream};

@@ -107,14 +107,9 @@ static int grow(int wanted) {
   return pool_size;
 }
 
-/* The tasks of one call meet at barriers, so all of them must run at the same time. */
-void deeprnn_run(int threads, void (*run)(void *, int), void *argument) {
-  if (threads == 1) {
-    run(argument, 0);
-    return;
-  }
-  pthread_mutex_lock(&call_lock);
-  int extra = threads - 1, cpu = current_cpu();
+/* Run a task on the caller and on threads of the pool; `call_lock` is held. */
+static void run_tasks(int extra, void (*run)(void *, int), void *argument) {
+  int cpu = current_cpu();
   pthread_mutex_lock(&tasks_lock);
   for (int i = 0; i < pool_size; i++) tasks[i] = (task){i < extra ? run : NULL, argument, i + 1, cpu};
   atomic_store_explicit(&done, 0, memory_order_relaxed);
@@ -126,7 +121,27 @@ void deeprnn_run(int threads, void (*run)(void *, int), void *argument) {
     relax();
     if (spins > SPINS) sched_yield();
   }
+}
+
+/* The tasks of one call meet at barriers, so all of them must run at the same time. */
+void deeprnn_run(int threads, void (*run)(void *, int), void *argument) {
+  if (threads == 1) {
+    run(argument, 0);
+    return;
+  }
+  pthread_mutex_lock(&call_lock);
+  run_tasks(threads - 1, run, argument);
   pthread_mutex_unlock(&call_lock);
+}
+
+/* The same for a short task that is better run by the caller alone than delayed: return 0, and run nothing, if another
+ * call uses the threads, or if they do not exist. */
+int deeprnn_run_if_free(int threads, void (*run)(void *, int), void *argument) {
+  if (pthread_mutex_trylock(&call_lock)) return 0;
+  int enough = grow(threads - 1) >= threads - 1;
+  if (enough) run_tasks(threads - 1, run, argument);
+  pthread_mutex_unlock(&call_lock);
+  return enough;
 }
 
 /* Return how many of the wanted threads a call may use. */

@@ -1,0 +1,5 @@
+"""Streaming: a trained model that reads one step at a time."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
