@@ -39,9 +39,7 @@ if TYPE_CHECKING:
     "--repetition-penalty", type=float, help="Above 1, symbols of the prompt and of the text become less probable."
 )
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be repeated.")
-@click.option(
-    "--num-samples", type=int, help="Number of continuations, which are printed at the end.  [default: 1]"
-)
+@click.option("--num-samples", type=int, help="Number of continuations, which are printed at the end.  [default: 1]")
 @click.option(
     "--notes", type=int, help="For music, a fixed number of notes per frame.  [default: each note is sampled]"
 )
@@ -67,7 +65,9 @@ def generate(model: str, **options: Any) -> None:
     """
     from rich.console import Console
 
-    passed = {name: value for name, value in options.items() if value is not None and value is not False and value != ()}
+    passed = {
+        name: value for name, value in options.items() if value is not None and value is not False and value != ()
+    }
     try:
         _generate(model, passed, Console(stderr=True))
     except KeyboardInterrupt:

@@ -115,7 +115,7 @@ class Vocabulary:
             unknown: "error", or "skip" to omit characters that are not in the vocabulary.
 
         Raises:
-            ValueError: If `unknown` is "error" and the text has unknown characters; the message lists, counts, and locates them.
+            ValueError: If `unknown` is "error" and the text has unknown characters; the message lists them.
         """
         check_unknown(unknown)
         codes = _code_points(text)
@@ -157,14 +157,12 @@ def check_unknown(unknown: str) -> None:
 
 
 def describe_unknown(symbols: Sequence[str], unknown: Sequence[bool] | np.ndarray) -> str:
-    """Return the unknown symbols, their counts, and their first positions for an error message, most frequent first."""
+    """Return the unknown symbols, their counts, and the first position for an error message, most frequent first."""
     positions = np.flatnonzero(unknown).tolist()
-    first = {symbols[position]: position for position in reversed(positions)}
     counts = Counter(symbols[position] for position in positions).most_common()
-    listed = ", ".join(
-        f"{symbol!r} ({count} times, first at position {first[symbol]})" for symbol, count in counts[:MAX_LISTED]
-    )
-    return listed + (f" and {len(counts) - MAX_LISTED} others" if len(counts) > MAX_LISTED else "")
+    listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in counts[:MAX_LISTED])
+    others = f" and {len(counts) - MAX_LISTED} others" if len(counts) > MAX_LISTED else ""
+    return f"{listed}{others}, the first at position {positions[0]}"
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -118,7 +118,7 @@ class WordVocabulary:
             unknown: "error", or "skip" to omit unknown words. It has no effect if the vocabulary contains "<unk>".
 
         Raises:
-            ValueError: If `unknown` is "error" and the text has unknown words; the message lists, counts, and locates them.
+            ValueError: If `unknown` is "error" and the text has unknown words; the message lists them.
         """
         check_unknown(unknown)
         if END_OF_LINE in self._ids:
@@ -129,8 +129,8 @@ class WordVocabulary:
             if any(unknown_words):
                 raise ValueError(
                     f"text must contain only the {len(self)} words of the vocabulary, got "
-                    f"{describe_unknown(words, unknown_words)}; add the word '<unk>' to the vocabulary to represent them, or "
-                    "skip them with unknown='skip'"
+                    f"{describe_unknown(words, unknown_words)}; add the word '<unk>' to the vocabulary to represent "
+                    "them, or skip them with unknown='skip'"
                 )
         ids = (self._ids.get(word, unknown_id) for word in words)
         return np.array([word_id for word_id in ids if word_id is not None], "int32")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def generate(
 ) -> str | list[str] | np.ndarray:
     """Return `prompt` continued by `length` symbols, each drawn given all symbols before it.
 
-        p(w_{t+1} | w_1, ..., w_t) = softmax(O_t / temperature), without the symbols that top_k, top_p, and min_p exclude
+        p(w_{t+1} | w_1, ..., w_t) = softmax(O_t / temperature), without the symbols that top_k, top_p, min_p exclude
 
     The options apply in this order: repetition_penalty, temperature, top_k, top_p, min_p. The random numbers are those
     of Philox, a counter-based generator: symbol t of sample i is drawn with a number that is a function of the seed, t,

@@ -78,9 +78,9 @@ def generate_notes(
     if notes is not None and notes > num_keys:
         raise ValueError(f"notes must be at most {num_keys}, the number of outputs of the model, got {notes}")
     stream, frames = Stream(program), []
-    logits = stream.push(start[None])[0, -1]
+    logits = np.asarray(stream.push(start[None]))[0, -1]
     for numbers in progress.tracked(_numbers(seed, length, num_keys), length):
-        logits = stream(frames[-1][None])[0] if frames else logits
+        logits = np.asarray(stream(frames[-1][None]))[0] if frames else logits
         frames.append(_frame(checked_logits(program.name, logits), notes, temperature, numbers))
     return np.concatenate([start, frames])
 

@@ -71,10 +71,8 @@ def sample(sampling: Sampling, name: str, logits: np.ndarray, seen: np.ndarray, 
         ValueError: If the logits are not finite.
     """
     logits = penalized(checked_logits(name, logits), seen, sampling.repetition_penalty)
-    if sampling.temperature == 0:
-        ids = np.argmax(logits, axis=-1)
-    else:
-        ids = draw(weights(sampling, logits), uniform)
+    greedy = sampling.temperature == 0
+    ids = np.argmax(logits, axis=-1) if greedy else draw(weights(sampling, logits), uniform)
     seen[np.arange(len(seen)), ids] = 1
     return ids.astype(np.int32)
 

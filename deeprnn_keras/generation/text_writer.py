@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,9 +85,10 @@ def checked_stops(stop: Any) -> tuple[str, ...]:  # noqa: ANN401 - it is checked
     Raises:
         ValueError: If it is neither None, nor a text, nor several, or if one is empty.
     """
-    stops = () if stop is None else (stop,) if isinstance(stop, str) else stop
-    valid = isinstance(stops, Iterable) and not isinstance(stops, (bytes, dict))
-    stops = tuple(stops) if valid else ()
-    if not valid or not all(isinstance(one, str) and one for one in stops):
+    if stop is None:
+        return ()
+    several = isinstance(stop, Iterable) and not isinstance(stop, (str, bytes, Mapping))
+    stops = tuple(stop) if several else (stop,)
+    if not all(isinstance(one, str) and one for one in stops):
         raise ValueError(f"stop must be a non-empty string, a list of them, or None, got {stop!r}")
     return stops

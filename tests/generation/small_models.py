@@ -1,7 +1,5 @@
 """Small language models with random weights."""
 
-import numpy as np
-
 from deeprnn_keras import LanguageModel
 
 V = 5

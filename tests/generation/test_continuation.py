@@ -9,6 +9,7 @@ from small_programs import fixed_program, small_program
 from deeprnn_keras import generate, generate_stream
 from deeprnn_keras.data import Vocabulary
 from deeprnn_keras.generation import loop
+from deeprnn_keras.kernels.native import library
 from deeprnn_keras.program import interpreter
 
 ABC = Vocabulary("abcde")
@@ -75,6 +76,46 @@ def test_chunks_do_not_matter(rng, sizes):
     np.testing.assert_array_equal(chunks, loop.Loop(program, ids, options, 9, rows).advance(12))
 
 
+@pytest.fixture
+def without_library(monkeypatch):
+    """Return a function that makes the native library unavailable until the end of the test."""
+    return lambda: monkeypatch.setattr(library, "unavailable_reason", lambda: "not built")
+
+
+OPTIONS = [
+    {"temperature": 0},
+    {"top_k": 3},
+    {"top_p": 0.8, "temperature": 1.5},
+    {"repetition_penalty": 1.4, "min_p": 0.1},
+]
+
+
+@pytest.mark.skipif(library.unavailable_reason() is not None, reason="requires the native library")
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_texts_are_the_same_without_the_native_library(rng, options, without_library):
+    program, arguments = small_program(rng, scale=0.7), {"seed": 3, "num_samples": 5, **options}
+    texts = generate(program, "abe", 80, **arguments)
+    without_library()
+    assert generate(program, "abe", 80, **arguments) == texts
+
+
+def test_long_prompts_are_read_in_parts(rng, monkeypatch):
+    program = small_program(rng)
+    text = generate(program, "abcde" * 7, 20, seed=0)
+    monkeypatch.setattr(loop, "STEPS_PER_PUSH", 4)
+    assert generate(program, "abcde" * 7, 20, seed=0) == text
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}], ids=str)
+def test_logits_that_are_not_finite_are_an_error(native, options, without_library):
+    native or without_library()
+    program = fixed_program([np.nan, 0.0], "ab")
+    for length in (1, 5):
+        with pytest.raises(ValueError, match="model 'fixed' cannot generate: its outputs are not finite"):
+            generate(program, "a", length, **options)
+
+
 @pytest.mark.parametrize("symbols", ["abcde", ["<eos>", "a", "b", "c"], {"kind": "bytes"}], ids=str)
 @pytest.mark.parametrize("options", [{}, {"stop": "a"}, {"stop": ["bb", " c a", "\n"]}], ids=str)
 def test_pieces_joined_are_the_text(rng, symbols, options):
@@ -126,7 +167,7 @@ def test_texts_follow_the_softmax_at_the_temperature(temperature):
 
 def test_unknown_characters_of_the_prompt(rng):
     program = small_program(rng)
-    with pytest.raises(ValueError, match=r"'x' \(2 times, first at position 1\)"):
+    with pytest.raises(ValueError, match=r"'x' \(2 times\), the first at position 1;"):
         generate(program, "axbx", length=2)
     assert generate(program, "axbx", length=2, unknown="skip").startswith("ab")
     with pytest.raises(ValueError, match="at least 1 symbol of the model's vocabulary, got 'xyz'"):
@@ -176,5 +217,5 @@ def test_models_that_do_not_predict_ids_are_refused(rng):
 
     weights = {"V": np.ones((3, 2), "float32")}
     program = Program("numbers", (Input("x", 3),), (Dense("head", ("x",), 2, "V"),), ("head",), weights)
-    with pytest.raises(ValueError, match="'numbers' must read ids .* it reads 3 features and returns 2 features"):
+    with pytest.raises(ValueError, match=r"'numbers' must read ids .* it reads 3 features and returns 2 features"):
         generate(program, [0])

@@ -19,6 +19,9 @@ typedef struct {
   int32_t *order;              /* (V) working memory */
 } deeprnn_sampler;
 
+/* dispatch.c: one step of a program with the arrays of the stream */
+int deeprnn_step(deeprnn_stream *stream);
+
 int deeprnn_sample(deeprnn_sampler *s);
 int deeprnn_generate(deeprnn_stream *stream, deeprnn_sampler *s, int64_t count, int64_t *ids);
 
