@@ -46,8 +46,8 @@ static pthread_mutex_t tasks_lock = PTHREAD_MUTEX_INITIALIZER; /* of `tasks` and
 static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;  /* one call at a time uses the pool */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 
-/* The scheduler likes to wake a thread on the CPU of the thread that wakes it, and takes milliseconds to notice that
- * this one goes on running: until then both would share that CPU. */
+/* The scheduler often wakes a thread on the CPU of the thread that wakes it. Since the caller keeps running, both would
+ * share that CPU for milliseconds, until the scheduler moves one of them. */
 #ifdef __linux__
 static int current_cpu(void) { return sched_getcpu(); }
 static void leave_cpu(int cpu) {
