@@ -88,7 +88,7 @@ def checked_stops(stop: Any) -> tuple[str, ...]:  # noqa: ANN401 - it is checked
     if stop is None:
         return ()
     several = isinstance(stop, Iterable) and not isinstance(stop, (str, bytes, Mapping))
-    stops = tuple(stop) if several else (stop,)
+    stops: tuple[Any, ...] = tuple(stop) if several else (stop,)
     if not all(isinstance(one, str) and one for one in stops):
         raise ValueError(f"stop must be a non-empty string, a list of them, or None, got {stop!r}")
     return stops
