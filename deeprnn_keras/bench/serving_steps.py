@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -43,8 +43,8 @@ def build_program(case: ServingCase, seed: int) -> Program:
         for key in ("kernel", "recurrent_kernel"):
             weights[f"{name}/{key}"] = rng.normal(size=(h, 4 * h), scale=h**-0.5)
         weights[f"{name}/bias"] = rng.normal(size=4 * h, scale=0.1)
-        names = {key: f"{name}/{key}" for key in ("kernel", "recurrent_kernel", "bias")}
-        operations.append(Recurrent(name, (source,), h, cell="lstm", **names))
+        kernel, recurrent_kernel, bias = (f"{name}/{key}" for key in ("kernel", "recurrent_kernel", "bias"))
+        operations.append(Recurrent(name, (source,), h, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias))
         source = name
     operations.append(Dense("head", (source,), 1, "head/kernel", "head/bias"))
     arrays = {name: array.astype(np.float32) for name, array in weights.items()}
@@ -117,7 +117,8 @@ def stream_step(program: Program, case: ServingCase, _: int) -> Step:
     """Return the step of a `Stream`; it reads the number of threads from OMP_NUM_THREADS."""
     from deeprnn_keras.streaming import Stream
 
-    return Stream(program, case.batch_size)
+    stream: Any = Stream(program, case.batch_size)  # a step with one input returns one array
+    return stream
 
 
 def torch_step(program: Program, case: ServingCase, threads: int) -> Step:
@@ -158,13 +159,13 @@ def onnx_step(program: Program, case: ServingCase, threads: int) -> Step:
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(_onnx_model(program, case), options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()[1:]]
-    feeds = {name: np.zeros((1, case.batch_size, case.units), np.float32) for name in names}
+    feeds: dict[str, Any] = {name: np.zeros((1, case.batch_size, case.units), np.float32) for name in names}
 
     def step(x: np.ndarray) -> np.ndarray:
         feeds["x"] = x[None]
         y, *states = session.run(None, feeds)
         feeds.update(zip(names, states, strict=True))
-        return y
+        return np.asarray(y)
 
     return step
 
