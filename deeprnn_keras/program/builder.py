@@ -74,20 +74,10 @@ class Builder:
 
     def apply(self, layer: KerasLayer, inputs: list[Value], name: str) -> list[Value]:
         """Append the operations of a layer and return its outputs."""
-        found = next((one for one in type(layer).__mro__ if one.__name__ in RULES and is_of_keras(one)), None)
-        if found is None:
-            refuse_class(layer, ", ".join(sorted(RULES)))
-        if type(layer).call is not found.call:  # pyright: ignore[reportAttributeAccessIssue] - a class of layers
-            refuse(layer, f"its class overrides `call` of {found.__name__}, and Python code cannot be lowered")
-        if getattr(layer, "quantization_mode", None):
-            refuse(layer, f"its weights are quantized to {layer.quantization_mode}; lower the model before quantizing")
+        kind = supported_class(layer)
         for value in inputs:
-            if value.kind in ("mask", "state"):
-                what = "a mask" if value.kind == "mask" else "a final state, which is not a value of a program"
-                refuse(layer, f"it reads {value.name!r}, {what}")
-            if value.kind == "ids" and found.__name__ not in ("Embedding", "OneHot", *PASS_THROUGH):
-                refuse(layer, f"it reads ids (n, T), {value.name!r}; only Embedding and OneHot do")
-        outputs = RULES[found.__name__](self, layer, inputs, name)
+            _check_is_read(layer, value, may_read_ids=kind in (*READ_IDS, *PASS_THROUGH, *MODEL_KINDS))
+        outputs = RULES[kind](self, layer, inputs, name)
         return outputs if isinstance(outputs, list) else [outputs]
 
     # === Operations ===
@@ -201,11 +191,41 @@ class Builder:
         return free
 
 
+MODEL_KINDS = ("Sequential", "Functional")
+"""Classes of models, which can be layers of another model."""
+
+READ_IDS = ("Embedding", "OneHot")
+"""Classes of layers that read ids."""
+
 PASS_THROUGH = (
     *("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
     *("ActivityRegularization", "Identity"),
 )
 """Classes of layers that return their input when they do not train."""
+
+
+def supported_class(layer: KerasLayer) -> str:
+    """Return the name of the class by which a layer is lowered.
+
+    Raises:
+        ValueError: If its class is not supported.
+    """
+    found = next((one for one in type(layer).__mro__ if one.__name__ in RULES and is_of_keras(one)), None)
+    if found is None:
+        refuse_class(layer, ", ".join(sorted(RULES)))
+    if type(layer).call is not found.call:  # pyright: ignore[reportAttributeAccessIssue] - a class of layers
+        refuse(layer, f"its class overrides `call` of {found.__name__}, and Python code cannot be lowered")
+    if getattr(layer, "quantization_mode", None):
+        refuse(layer, f"its weights are quantized to {layer.quantization_mode}; lower the model before quantizing")
+    return found.__name__
+
+
+def _check_is_read(layer: KerasLayer, value: Value, may_read_ids: bool) -> None:
+    if value.kind in ("mask", "state"):
+        what = "a mask" if value.kind == "mask" else "a final state, which is not a value of a program"
+        refuse(layer, f"it reads {value.name!r}, {what}")
+    if value.kind == "ids" and not may_read_ids:
+        refuse(layer, f"it reads ids (n, T), {value.name!r}; only Embedding and OneHot do")
 
 
 def is_of_keras(one: type) -> bool:
