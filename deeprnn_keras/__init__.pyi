@@ -20,7 +20,7 @@ from .audit import explain_kernels, gradient_health, probe_levels
 from .cells import RecurrentCell
 from .data import ArrayDataset, TBPTTDataset, TextCorpus, king_james, series_windows, token_windows
 from .equations import AffineMap, DiagonalMap, Equations
-from .generation import generate
+from .generation import generate, generate_stream
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
 from .program import Program, lower
@@ -58,6 +58,7 @@ __all__ = [
     "equations",
     "explain_kernels",
     "generate",
+    "generate_stream",
     "generation",
     "gradient_health",
     "initializers",

@@ -118,8 +118,9 @@ def _call(one: Instruction) -> str:
         arguments += f"[{one.start}:{one.start + one.width}]"
     if one.weight is not None:
         arguments += f"; {one.weight}" + (f" + {one.bias}" if one.bias else "")
-        if len(one.columns) > 1 or one.columns[0][0]:
-            arguments += ", columns " + " and ".join(f"{start}:{stop}" for start, stop in one.columns)
+        columns = " and ".join(f"{start}:{stop}" for start, stop in one.columns)
+        if " " in columns or not columns.startswith("0:"):
+            arguments += f", columns {columns}"
     return f"{one.primitive}({arguments})"
 
 

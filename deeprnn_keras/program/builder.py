@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -44,14 +44,16 @@ class Value:
 Rule: TypeAlias = Callable[["Builder", KerasLayer, list[Value], str], Value | list[Value]]
 """Function (builder, layer, inputs, name) that appends the operations of a layer and returns its outputs."""
 
+RuleType = TypeVar("RuleType", bound=Rule)
+
 RULES: dict[str, Rule] = {}
 """{name of a class of Keras or of this package: rule}."""
 
 
-def rule(*classes: str) -> Callable[[Rule], Rule]:
+def rule(*classes: str) -> Callable[[RuleType], RuleType]:
     """Return a decorator that registers a rule for layers of classes of Keras or of this package."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: RuleType) -> RuleType:
         RULES.update(dict.fromkeys(classes, function))
         return function
 

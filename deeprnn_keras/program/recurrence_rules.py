@@ -56,7 +56,7 @@ def _recurrence(
         refuse(
             layer, f"the equations of its cell {type(cell).__name__} are not composed of primitives: {explain(error)}"
         )
-    used = {one for instruction in step.instructions for one in (instruction.weight, instruction.bias)} - {None}
+    used = {name for one in step.instructions for name in (one.weight, one.bias) if name is not None}
     stored = _stored(b, cell, equations, name)
     weights = tuple((key, stored[key]) for key in sorted(used))
     options |= {"step": step, "state_names": equations.states, "weights": weights}
