@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -172,7 +173,7 @@ _FUNCTIONS: dict[type[op.Operation], Callable[..., Any]] = {
     op.Scale: Interpreter._scale,
     op.LayerNormalization: Interpreter._layer_normalization,
     op.Concatenate: lambda _, __, x: np.concatenate(x, axis=-1),
-    op.Add: lambda _, __, x: sum(x[1:], start=x[0]),
+    op.Add: lambda _, __, x: functools.reduce(np.add, x),
     op.Reverse: lambda _, __, x: x[0][:, ::-1],
     op.Last: lambda _, __, x: x[0][:, -1],
 }

@@ -21,6 +21,8 @@ ArrayLike: TypeAlias = Any
 Arrays: TypeAlias = np.ndarray | tuple[np.ndarray, ...]
 
 FLOAT32 = np.dtype(np.float32)
+ndarray = np.ndarray
+"""The class, for the checks of each step."""
 
 
 class Stream:
@@ -92,10 +94,10 @@ class Stream:
         """
         if not self._single:
             return self._several(x, out)
-        if type(x) is not np.ndarray or x.shape != self._input_shape or x.dtype is not self._input_dtype:
+        if type(x) is not ndarray or x.shape != self._input_shape or x.dtype is not self._input_dtype:
             x = _as_input(self.program.inputs[0], x, self._input_shape)
         if out is not None and (
-            type(out) is not np.ndarray
+            type(out) is not ndarray
             or out.shape != self._output_shape
             or out.dtype is not FLOAT32
             or not out.flags.writeable
@@ -105,7 +107,7 @@ class Stream:
         self._step()
         if out is None:
             return self._output.copy()
-        np.copyto(out, self._output)  # pyright: ignore[reportArgumentType]
+        out[...] = self._output  # pyright: ignore[reportIndexIssue]
         return out
 
     def _several(self, x: ArrayLike, out: Arrays | None) -> Arrays:
