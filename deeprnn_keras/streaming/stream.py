@@ -46,12 +46,12 @@ class Stream:
 
     >>> import keras
     >>> from deeprnn_keras import LSTM, Stream
-    >>> model = keras.Sequential([keras.Input((None, 3)), LSTM(4, return_sequences=True), keras.layers.Dense(2)])
+    >>> model = keras.Sequential([keras.Input((None, 3)), LSTM(4, return_sequences=True, name="lstm")])
     >>> stream = Stream(model)
     >>> stream([[0.1, 0.2, 0.3]]).shape                   # one step, (n, d)
-    (1, 2)
+    (1, 4)
     >>> stream.push([[[0.1, 0.2, 0.3]] * 5]).shape        # five steps, (n, T, d)
-    (1, 5, 2)
+    (1, 5, 4)
     >>> {name: state.shape for name, state in stream.state.items()}
     {'lstm/h': (1, 4), 'lstm/c': (1, 4)}
     >>> stream.reset()
@@ -249,7 +249,8 @@ def _lowered(model: keras.Model, batch_size: int) -> Program:
 def _check(program: Program, batch_size: int) -> None:
     if program.looking_ahead is not None:
         raise ValueError(
-            f"program {program.name!r} cannot be streamed: {program.looking_ahead.name!r} needs the whole sequence"
+            f"streaming is not supported for program {program.name!r}: {program.looking_ahead.name!r} needs the whole "
+            "sequence"
         )
     if program.batch_size not in (None, batch_size):
         raise ValueError(
