@@ -9,6 +9,7 @@ from program_checks import assert_lowers
 import deeprnn_keras
 from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, lower
 from deeprnn_keras.cells import MLPGateGRUCell, RHNCell
+from deeprnn_keras.equations import primitives
 from deeprnn_keras.equations.activations import ACTIVATIONS
 from deeprnn_keras.layers import DeepInput, DeepOutput, OneHot
 
@@ -310,6 +311,12 @@ def test_functional_graphs(graph):
 
 def test_custom_cell_in_keras_rnn_and_deep_rnn():
     assert_lowers(sequential(layers.RNN(RHNCell(4, depth=3), return_sequences=True), DeepRNN(3, cell=RHNCell)))
+
+
+def test_cells_with_functions_of_primitives():
+    cell = MLPGateGRUCell(4, (3,), activation=lambda a: 0.5 * primitives.tanh(a))
+    lstm = layers.LSTM(3, activation=lambda a: primitives.maximum(a, 0.1 * a))
+    assert_lowers(sequential(layers.RNN(cell, return_sequences=True), lstm))
 
 
 def test_several_inputs():
