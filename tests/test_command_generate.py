@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from deeprnn_keras import LanguageModel, SequenceModel, generate, generate_stream, lower
+from deeprnn_keras import LanguageModel, SequenceModel, generate, generate_stream, lower, zoo
 from deeprnn_keras.cli import exit_codes, main, model_argument
 from deeprnn_keras.generation import loop
 from deeprnn_keras.program import Program
@@ -67,6 +67,13 @@ def test_keras_file_is_used_without_a_current_program(tmp_path):
     lower(LanguageModel("xyz", units=2)).save(tmp_path / "model.program.safetensors")
     os.utime(tmp_path / "model.program.safetensors", (1, 1))  # older than the model
     assert deeprnn(*arguments).stdout == expected
+
+
+@pytest.mark.usefixtures("without_keras")
+def test_model_of_the_zoo():
+    result = deeprnn("generate", "kjv_gru_2x256", "--prompt", "And he", "--length", 20, "--seed", 1)
+    expected = generate(zoo.load_program("kjv_gru_2x256"), "And he", 20, temperature=0.7, seed=1)
+    assert result.stdout == expected + "\n"
 
 
 @pytest.mark.usefixtures("without_keras")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -164,7 +164,7 @@ def standard_trace(operation: op.Recurrent, weights: Mapping[str, np.ndarray]) -
     return trace(equations, len(kernel), functions), equations.from_keras(local)
 
 
-_FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
+_FUNCTIONS: dict[type[op.Operation], Callable[..., Any]] = {
     op.Embedding: Interpreter._embedding,
     op.OneHot: Interpreter._one_hot,
     op.Dense: Interpreter._dense,

@@ -105,7 +105,7 @@ class Stream:
         self._step()
         if out is None:
             return self._output.copy()
-        out[...] = self._output
+        np.copyto(out, self._output)  # pyright: ignore[reportArgumentType]
         return out
 
     def _several(self, x: ArrayLike, out: Arrays | None) -> Arrays:
@@ -116,7 +116,7 @@ class Stream:
         self._step()
         if given is None:
             results = tuple(one.copy() for one in self._outputs)
-            return results if len(results) > 1 else results[0]
+            return results[0] if len(results) == 1 else results
         for array, buffer in zip(given, self._outputs, strict=True):
             array[...] = buffer
         assert out is not None
@@ -132,7 +132,7 @@ class Stream:
         Raises:
             ValueError: If an array has a wrong shape or dtype, or an id is out of range; the states are unchanged.
         """
-        steps = _num_steps(x[0] if len(self._inputs) > 1 and isinstance(x, (tuple, list)) and len(x) else x)
+        steps = _num_steps(x[0] if len(self._inputs) > 1 and isinstance(x, (tuple, list)) and x else x)
         arrays = self._as_inputs(x, [(one.shape[0], steps, *one.shape[1:]) for one in self._inputs])
         shapes = [(one.shape[0], steps, *one.shape[1:]) for one in self._outputs]
         results = [np.empty(shape, np.float32) for shape in shapes] if out is None else self._as_outputs(out, shapes)
