@@ -56,7 +56,7 @@ def test_standard_cells_with_options(layer, options):
     assert program.num_weights == model.count_params()
 
 
-@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"return_sequences": True}, {"unroll": True}])
+@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"unroll": True}], ids=str)
 @pytest.mark.parametrize("options_2", [{}, {"return_sequences": True}], ids=["last", "all"])
 @pytest.mark.parametrize("package", [layers, deeprnn_keras], ids=["keras", "deeprnn_keras"])
 def test_recurrent_layers_of_both_packages(package, options, options_2):
@@ -91,7 +91,11 @@ CELLS += ["deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm"]
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"activation": "softsign"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, *(pytest.param({"activation": name}, marks=pytest.mark.slow) for name in ("relu", "softsign"))],
+    ids=str,
+)
 def test_cells_of_deep_rnn(cell, options):
     stack = DeepRNN(4, 2, cell, return_sequences=True, implementation="loop", **options)
     program = assert_lowers(sequential(stack, layers.Dense(2)))
