@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeprnn_keras._types import PathLike, Shape
+from deeprnn_keras.program import metadata
 from deeprnn_keras.reading import DamagedFileError, damage_reported, parse_json, parse_safetensors, read_bytes
 from deeprnn_keras.writing import save_bytes
 
@@ -63,7 +64,7 @@ def write_weights(model: keras.Model, path: PathLike, dtype: str | None = None, 
     if program is not None:
         others = {name: array for name, array in program.weights.items() if name not in arrays}
         arrays |= {name: np.ascontiguousarray(array) for name, array in others.items()}
-        described = {**program.metadata(), ONLY_IN_PROGRAM: json.dumps(sorted(others))}
+        described = {**metadata(program), ONLY_IN_PROGRAM: json.dumps(sorted(others))}
     data = save(arrays, described)
     save_bytes(data, path)
     return hashlib.sha256(data).hexdigest()

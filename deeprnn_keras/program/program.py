@@ -37,16 +37,15 @@ class Program:
 
     >>> import keras
     >>> from deeprnn_keras import DeepRNN, lower
-    >>> deep_rnn = DeepRNN(4, num_layers=2, return_sequences=True, name="deep_rnn")
-    >>> layers = [keras.Input((None, 3)), deep_rnn, keras.layers.Dense(1, name="head")]
+    >>> layers = [keras.Input((None, 3)), DeepRNN(4, num_layers=2, return_sequences=True), keras.layers.Dense(1)]
     >>> program = lower(keras.Sequential(layers, name="small"))
     >>> print(program)
     small: 277 weights
     input               features, width 3
     deep_rnn/forward_1  Recurrent(input), width 4: cell=lstm
     deep_rnn/forward_2  Recurrent(deep_rnn/forward_1), width 4: cell=lstm
-    head                Dense(deep_rnn/forward_2), width 1
-    outputs: head
+    dense               Dense(deep_rnn/forward_2), width 1
+    outputs: dense
     """
 
     name: str
@@ -79,12 +78,6 @@ class Program:
         from deeprnn_keras.program.files import save
 
         save(self, path)
-
-    def metadata(self) -> dict[str, str]:
-        """Return the metadata that make a safetensors file with the weights the file of this program."""
-        from deeprnn_keras.program.files import metadata
-
-        return metadata(self)
 
     @cached_property
     def states(self) -> dict[str, State]:
