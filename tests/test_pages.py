@@ -143,6 +143,13 @@ def test_kernels_section_is_that_of_benchmarks():
     assert replace_section(text_of(README), build_section()) == text_of(README)
 
 
+def test_serving_section_is_that_of_benchmarks():
+    from benchmarks.serving import build_section, replace_section
+
+    assert replace_section(text_of(README), build_section()) == text_of(README)
+    assert build_section() in text_of(README)
+
+
 def test_result_is_that_of_benchmarks():
     from benchmarks.king_james import build_paragraph, replace_paragraph
 

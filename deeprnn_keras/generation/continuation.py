@@ -239,7 +239,7 @@ def program_vocabulary(program: Program) -> TextVocabulary:
         )
     if len(vocabulary) != size:
         raise ValueError(
-            f"program {program.name!r} has a vocabulary of {len(vocabulary)} symbols, but reads ids below {size}; lower "
-            "the model again"
+            f"program {program.name!r} has a vocabulary of {len(vocabulary)} symbols, but reads ids below {size}; "
+            "lower the model again"
         )
     return vocabulary

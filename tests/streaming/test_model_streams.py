@@ -96,5 +96,7 @@ def test_method_of_models(native, rng):
 def test_layer_that_looks_ahead():
     x = keras.Input((None, 3))
     model = keras.Model(x, layers.Bidirectional(layers.LSTM(2, return_sequences=True), name="both")(x))
-    with pytest.raises(ValueError, match=r"cannot be streamed: 'both/.*' needs the whole sequence"):
+    with pytest.raises(
+        ValueError, match=r"streaming is not supported for program .*: 'both/.*' needs the whole sequence"
+    ):
         Stream(model)

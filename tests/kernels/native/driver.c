@@ -5,6 +5,7 @@
  * driver callers  8 threads that call the library at the same time
  * driver fork     forks while another thread calls the library; the children call it, too
  * driver one_cpu  several threads on one CPU
+ * driver programs streams, by step and by chunk, on each instruction set and with 1 to 3 threads
  * driver samples  sampling of ids with every option, for several sizes
  */
 #define _GNU_SOURCE
@@ -55,7 +56,7 @@ static const struct {
                    {{200, 10, 9, 30}, CELLS},  {{20, 10, 5, 330}, CELLS}, {{33, 60, 3, 150}, 1}};
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 #define VARIANTS 8
-#define MAX_ARRAYS 24
+#define MAX_ARRAYS 160
 
 enum { INPUT, RESULT, SCRATCH };
 
@@ -265,6 +266,17 @@ static int one_cpu(void) {
   return 0;
 }
 
+/* === Programs === */
+
+#include "driver_programs.h"
+
+static int programs(void) {
+  const char *name;
+  for (int i = 0; (name = deeprnn_compiled(i)); i++)
+    if (deeprnn_use(name) == DEEPRNN_OK) compare_all_networks();
+  return 0;
+}
+
 /* === Several callers === */
 
 #define CALLERS 8
@@ -389,9 +401,9 @@ int main(int count, char **arguments) {
     const char *name;
     int (*run)(void);
   } modes[] = {{"sizes", sizes}, {"threads", threads}, {"callers", callers}, {"fork", fork_in_the_middle},
-               {"one_cpu", one_cpu}, {"samples", samples}};
+               {"one_cpu", one_cpu}, {"programs", programs}, {"samples", samples}};
   for (int i = 0; count == 2 && i < COUNT(modes); i++)
     if (!strcmp(arguments[1], modes[i].name)) return modes[i].run();
-  fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu|samples\n");
+  fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu|programs|samples\n");
   return 2;
 }
