@@ -37,8 +37,8 @@ class Program:
 
     >>> import keras
     >>> from deeprnn_keras import DeepRNN, lower
-    >>> stack = DeepRNN(4, num_layers=2, return_sequences=True, name="deep_rnn")
-    >>> layers = [keras.Input((None, 3)), stack, keras.layers.Dense(1, name="head")]
+    >>> rnn = DeepRNN(4, num_layers=2, return_sequences=True, name="deep_rnn")
+    >>> layers = [keras.Input((None, 3)), rnn, keras.layers.Dense(1, name="head")]
     >>> program = lower(keras.Sequential(layers, name="small"))
     >>> print(program)
     small: 277 weights
