@@ -1,0 +1,1 @@
+"""NumPy target: one readable Python file."""
