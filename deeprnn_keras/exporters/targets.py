@@ -11,6 +11,7 @@ from deeprnn_keras.exporters.target import Target
 _MODULES = {
     "c": (".c", "deeprnn_keras.exporters.c.target", "CTarget"),
     "numpy": (".py", "deeprnn_keras.exporters.numpy.target", "NumPyTarget"),
+    "onnx": (".onnx", "deeprnn_keras.exporters.onnx.target", "ONNXTarget"),
 }
 """{format: (suffix, module, class)}."""
 

@@ -63,9 +63,9 @@ class Graph:
         self.nodes.append(helper.make_node(operator, inputs, results, name=results[0], domain=domain, **attributes))
         return results
 
-    def rename(self, value: str, name: str) -> None:
-        """Append a node that gives a value a second, reserved name."""
-        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+    def output(self, operator: str, value: str, name: str, **attributes: Any) -> None:
+        """Append a node whose result has a reserved name, that of an output."""
+        self.nodes.append(helper.make_node(operator, [value], [name], name=name, **attributes))
 
     def weight(self, name: str, array: np.ndarray, part: object = None) -> str:
         """Return the name of a constant; it is added once per name and part.
@@ -94,7 +94,7 @@ class Graph:
 
     def _add(self, name: str, array: np.ndarray) -> str:
         name = self.unique(name)
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
     def slice(self, value: str, start: int, stop: int, axis: int, step: int = 1) -> str:

@@ -54,7 +54,9 @@ def _write(graph: Graph, one: Instruction, operands: list[str], widths: list[int
     if one.primitive in OPERATORS:
         return graph.node(OPERATORS[one.primitive], *operands)
     if one.primitive == "affine":
-        return _with_bias(graph, one, graph.node("MatMul", operands[0], _columns(graph, one, one.weight, weights)), weights)
+        return _with_bias(
+            graph, one, graph.node("MatMul", operands[0], _columns(graph, one, one.weight, weights)), weights
+        )
     if one.primitive == "diagonal":
         repeated = _repeated(graph, operands[0], one.width // widths[0])
         return _with_bias(graph, one, graph.node("Mul", repeated, _columns(graph, one, one.weight, weights)), weights)

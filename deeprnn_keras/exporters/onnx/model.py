@@ -69,12 +69,10 @@ class _Writer:
             self.values[operation.name] = self._write(operation, inputs)
         names = output_names(program)
         for name, source in zip(names, program.outputs, strict=True):
-            if self._is_vector(source):
-                graph.rename(self.values[source], name)
-            else:
-                graph.rename(graph.node("Transpose", self.values[source], perm=[1, 0, 2]), name)
+            operator, options = ("Identity", {}) if self._is_vector(source) else ("Transpose", {"perm": [1, 0, 2]})
+            graph.output(operator, self.values[source], name, **options)
         for name, value in self.states.items():
-            graph.rename(value, next_state(name))
+            graph.output("Identity", value, next_state(name))
         return self._finished(names)
 
     def _is_vector(self, name: str) -> bool:

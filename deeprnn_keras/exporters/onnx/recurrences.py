@@ -68,8 +68,8 @@ def write_recurrence(
 def _fused(
     graph: Graph, program: Program, operation: op.Recurrent, x: str, states: list[str], quantize: bool
 ) -> tuple[str, list[str]]:
-    name, axis = operation.name, graph.integers(0)
-    before = tuple(graph.node("Unsqueeze", state, axis, name=f"{state}/before") for state in states)
+    name = operation.name
+    before = tuple(graph.node("Unsqueeze", one, graph.integers(0), name=f"{one}/before") for one in states)
     names = (f"{name}/directions", *(f"{state}/after" for state in states))
     attributes: dict[str, Any] = {"hidden_size": operation.width, **_activations(operation)}
     if operation.reverse:
@@ -83,7 +83,7 @@ def _fused(
         if operation.cell in ("gru", "gru_reset_before"):
             attributes["linear_before_reset"] = int(operation.cell == "gru")
     y, *after = graph.nodes_of(operator, inputs, names, domain, **attributes)
-    squeezed = [graph.node("Squeeze", state, axis) for state in after]
+    squeezed = [graph.node("Squeeze", state, graph.integers(0)) for state in after]
     return graph.node("Squeeze", y, graph.integers(1), name=name), squeezed
 
 
@@ -169,16 +169,14 @@ def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, qua
 # === Scan ===
 
 
-def _scan(
-    graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str]
-) -> tuple[str, list[str]]:
+def _scan(graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str]) -> tuple[str, list[str]]:
     """Append a Scan whose body is the step; what depends on the input only is computed before it, for all steps."""
     trace, weights = _step(program, operation)
     first = len(trace.inputs)
     known = write_instructions(graph, trace, [x, *[""] * (first - 1)], weights, stop=trace.projected)
     read = _sequences_read(trace)
     before = states or [_zeros(graph, x, state.shape(1)[1:]) for state in operation.states]
-    body, after_names, y_name = _body(graph, operation, trace, weights, known, read)
+    body = _body(graph, operation, trace, weights, known, read)
     names = (*(f"{state.name}/after" for state in operation.states), operation.name)
     attributes: dict[str, Any] = {"num_scan_inputs": len(read), "body": body}
     if operation.reverse:
