@@ -30,7 +30,7 @@ OPERATORS = {
 }
 """Primitives that are one node without attributes."""
 
-HARD_SIGMOID = {"alpha": 1 / 6, "beta": 0.5}
+HARD_SIGMOID = (1 / 6, 0.5)
 """Slope and offset of Keras' hard sigmoid."""
 
 
@@ -70,7 +70,7 @@ def _write(graph: Graph, one: Instruction, operands: list[str], widths: list[int
 def _composed(graph: Graph, primitive: str, operands: list[str]) -> str:
     """Append a primitive that needs attributes or several nodes."""
     if primitive == "hard_sigmoid":
-        return graph.node("HardSigmoid", *operands, **HARD_SIGMOID)
+        return graph.node("HardSigmoid", *operands, alpha=HARD_SIGMOID[0], beta=HARD_SIGMOID[1])
     if primitive == "rsqrt":
         return graph.node("Reciprocal", graph.node("Sqrt", *operands))
     if primitive == "greater":

@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
     "sigmoid": ("Sigmoid", None, None),
     "relu": ("Relu", None, None),
     "linear": ("Affine", 1.0, 0.0),
-    "hard_sigmoid": ("HardSigmoid", HARD_SIGMOID["alpha"], HARD_SIGMOID["beta"]),
+    "hard_sigmoid": ("HardSigmoid", *HARD_SIGMOID),
 }
 """{activation of a standard cell: (name in ONNX, alpha, beta)}."""
 

@@ -36,4 +36,4 @@ class ONNXRunner(Runner):
 
     def _run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         cast = [one.astype(np.int32) if one.dtype.kind == "i" else one for one in arrays]
-        return list(self._session.run(None, dict(zip(self._names, cast, strict=True))))
+        return [np.asarray(one) for one in self._session.run(None, dict(zip(self._names, cast, strict=True)))]
