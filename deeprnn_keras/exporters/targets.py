@@ -9,8 +9,8 @@ from deeprnn_keras import checks
 from deeprnn_keras.exporters.target import Target
 
 _MODULES = {
-    "c": (".c", "deeprnn_keras.exporters.c.target", "CTarget"),
-    "numpy": (".py", "deeprnn_keras.exporters.numpy.target", "NumPyTarget"),
+    "c": (".c", "deeprnn_keras.exporters.c_source.target", "CTarget"),
+    "numpy": (".py", "deeprnn_keras.exporters.numpy_source.target", "NumPyTarget"),
 }
 """{format: (suffix, module, class)}."""
 
