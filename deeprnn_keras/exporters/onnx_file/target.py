@@ -36,7 +36,7 @@ class ONNXTarget(Target):
 
     @override
     def write(self, program: Program, path: Path, options: Options) -> list[Path]:
-        from deeprnn_keras.exporters.onnx.model import make_model
+        from deeprnn_keras.exporters.onnx_file.model import make_model
 
         path.write_bytes(make_model(program, options).SerializeToString())
         return [path]
@@ -47,7 +47,7 @@ class ONNXTarget(Target):
 
     @override
     def runner(self, path: Path, program: Program, options: Options) -> Runner:
-        from deeprnn_keras.exporters.onnx.runner import ONNXRunner
+        from deeprnn_keras.exporters.onnx_file.runner import ONNXRunner
 
         return ONNXRunner(path, program, options)
 
@@ -73,7 +73,7 @@ class ONNXTarget(Target):
 
 
 def _is_fused(operation: op.Recurrence, options: Options) -> bool:
-    from deeprnn_keras.exporters.onnx.recurrences import is_fused
+    from deeprnn_keras.exporters.onnx_file.recurrences import is_fused
 
     return is_fused(operation, options.streaming)
 

@@ -11,8 +11,8 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from deeprnn_keras.equations.trace import Trace
-from deeprnn_keras.exporters.onnx.graph import Graph
-from deeprnn_keras.exporters.onnx.instructions import HARD_SIGMOID, Weights, write_instructions
+from deeprnn_keras.exporters.onnx_file.graph import Graph
+from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, Weights, write_instructions
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.interpreter import standard_trace
 from deeprnn_keras.program.program import Program

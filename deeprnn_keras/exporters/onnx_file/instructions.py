@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from deeprnn_keras.equations.trace import Instruction, Trace
-from deeprnn_keras.exporters.onnx.graph import Graph
+from deeprnn_keras.exporters.onnx_file.graph import Graph
 
 Weights = Mapping[str, tuple[str, np.ndarray]]
 """{name in the instructions: (name in the file, array)}."""

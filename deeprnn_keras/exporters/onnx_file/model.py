@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
 
-from deeprnn_keras import __version__
-from deeprnn_keras.exporters.onnx.graph import IR_VERSION, OPSET, Graph
-from deeprnn_keras.exporters.onnx.instructions import write_instructions
-from deeprnn_keras.exporters.onnx.recurrences import write_recurrence
+from deeprnn_keras.exporters.onnx_file.graph import IR_VERSION, OPSET, Graph
+from deeprnn_keras.exporters.onnx_file.instructions import write_instructions
+from deeprnn_keras.exporters.onnx_file.recurrences import write_recurrence
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
@@ -173,7 +173,7 @@ class _Writer:
         if any(node.domain for node in graph.node):
             versions.append(helper.make_opsetid("com.microsoft", 1))
         model = helper.make_model(graph, opset_imports=versions, ir_version=IR_VERSION)
-        model.producer_name, model.producer_version = "deeprnn-keras", __version__
+        model.producer_name, model.producer_version = "deeprnn-keras", version("deeprnn-keras")
         helper.set_model_props(model, self._metadata())
         checker.check_model(model, full_check=True)
         return model

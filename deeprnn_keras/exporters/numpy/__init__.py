@@ -1,1 +1,0 @@
-"""NumPy target: one readable Python file."""
