@@ -22,7 +22,7 @@ from .cells import RecurrentCell
 from .data import ArrayDataset, TBPTTDataset, TextCorpus, king_james, series_windows, token_windows
 from .equations import AffineMap, DiagonalMap, Equations
 from .exporters import export
-from .generation import generate
+from .generation import generate, generate_stream
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
 from .program import Program, lower
@@ -62,6 +62,7 @@ __all__ = [
     "export",
     "exporters",
     "generate",
+    "generate_stream",
     "generation",
     "gradient_health",
     "initializers",

@@ -309,11 +309,11 @@ def with_weights(model, value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_models_with_non_finite_weights_generate_nothing(value):
-    with pytest.raises(ValueError, match="cannot generate: its outputs are not finite"):
+    with pytest.raises(ValueError, match="must be finite, got NaN or infinity; load weights of an earlier epoch"):
         with_weights(LanguageModel("abc", 2), value).generate("ab", 3, seed=0)
     model = with_weights(SequenceModel(4, 4, 2, kind="notes"), value)
     for notes in (None, 2):
-        with pytest.raises(ValueError, match="cannot generate: its outputs are not finite"):
+        with pytest.raises(ValueError, match="must be finite, got NaN or infinity; load weights of an earlier epoch"):
             model.generate(np.zeros((2, 4)), 2, seed=0, notes=notes)
 
 

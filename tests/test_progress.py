@@ -36,7 +36,6 @@ def score_with_keras():
 
 COMPUTATIONS = {
     "score": (lambda: language_model().score("ab" * 900), 1),
-    "generate": (lambda: language_model().generate("a", 7), 7),
     "generate notes": (lambda: SequenceModel(4, 4, units=2, kind="notes").generate(np.zeros((2, 4)), 6), 6),
     "predict labels": (lambda: SequenceModel(2, 3, units=2).predict_labels(SERIES, batch_size=2), 3),
     "score of a family": (score_with_keras, 6),
@@ -57,6 +56,11 @@ def test_computation_reports_each_part(name, reports):
     compute, total = COMPUTATIONS[name]
     compute()
     assert reports == [(completed, total) for completed in range(total + 1)]
+
+
+def test_generation_reports_its_chunks(reports):
+    language_model().generate("a", 9)
+    assert reports == [(completed, 9) for completed in (0, 1, 3, 7, 9)]
 
 
 @pytest.mark.usefixtures("eager")

@@ -12,7 +12,7 @@
 # A recurrent network is made for signals that arrive step by step: it needs only its state and the newest value. This
 # tutorial trains a deep LSTM to predict a sensor, lowers it to a program that runs without Keras, and lets it read the
 # sensor value by value while the plot grows. In the middle the process stops; its state is saved, and another process
-# continues as if nothing had happened. It takes two minutes on two CPU cores. With `TUTORIAL_SCALE=0.01` it runs in
+# continues as if nothing had happened. It takes a minute on two CPU cores. With `TUTORIAL_SCALE=0.01` it runs in
 # seconds, and its results are meaningless.
 
 # %%
@@ -37,7 +37,7 @@ from deeprnn_keras import DeepRNN, Program, Stream, lower
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 STEPS = 24_000 if FULL else 1_500
-EPOCHS = 8 if FULL else 1
+EPOCHS = 30 if FULL else 1
 UNITS = 48 if FULL else 4
 WINDOW = 96
 SHOWN = 400 if FULL else 60  # steps of the live plot

@@ -26,6 +26,8 @@ class Commands(click.Group):
         replace_unprintable()
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of the output has ended, for example `head`; click exits silently
+            raise
         except (ValueError, OSError, ImportError) as error:
             if ctx.params["debug"]:
                 raise

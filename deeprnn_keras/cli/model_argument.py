@@ -1,4 +1,4 @@
-"""The argument MODEL of the commands that use a trained model, and functions that load the model."""
+"""The argument MODEL of the commands that use a trained model, and functions that load the model or its program."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     import keras
     from rich.console import Console
 
+    from deeprnn_keras.program import Program
     from deeprnn_keras.tasks import Family
     from deeprnn_keras.zoo import Configuration
 
+PROGRAM_SUFFIX = ".program.safetensors"
 MODEL_ARGUMENT = click.argument("model", metavar="MODEL")
 VALID_OPTION, TEST_OPTION = (
     click.option(
@@ -47,6 +49,69 @@ class LoadedModel:
     config: Configuration | None
 
 
+@dataclass(frozen=True)
+class LoadedProgram:
+    """The program of a trained model, its task family, and its configuration.
+
+    Attributes:
+        program: The program.
+        family: Its task family.
+        config: The zoo's configuration of the same name, or None.
+    """
+
+    program: Program
+    family: Family
+    config: Configuration | None
+
+
+def load_program(model: str) -> LoadedProgram | None:
+    """Load the program of a model, which takes no import of TensorFlow.
+
+    Args:
+        model: Name of a zoo model, path of a .keras file, path of the directory of a run, or path of a program.
+
+    Returns:
+        The program; None if there is none, if it is older than the .keras file beside it, or if no task family uses
+        programs of its kind.
+
+    Raises:
+        ValueError: If the name is unknown, the zoo model has no trained weights, or the file is not a program.
+    """
+    from deeprnn_keras import zoo
+    from deeprnn_keras.tasks import families
+
+    program = None if is_zoo_name(model) else _stored_program(Path(model).expanduser())
+    if program is None:
+        return None
+    config = zoo.info(program.name) if program.name in zoo.list_models() else None
+    kind = program.attributes.get("kind")
+    family = next((family for family in families() if kind in family.program_kinds), None)
+    return None if family is None else LoadedProgram(program, family, config)
+
+
+def _stored_program(path: Path) -> Program | None:
+    """Return the program at a path, or beside a .keras file."""
+    from deeprnn_keras.program import Program
+
+    if path.name.endswith(PROGRAM_SUFFIX):
+        return Program.load(path)
+    keras_path = path / "model.keras" if path.is_dir() else path
+    program_path = keras_path.with_suffix(PROGRAM_SUFFIX)
+    if not program_path.is_file():
+        return None
+    if keras_path.exists() and program_path.stat().st_mtime < keras_path.stat().st_mtime:
+        return None  # the model was trained further
+    return Program.load(program_path)
+
+
+def _check_pretrained(name: str) -> None:
+    from deeprnn_keras import zoo
+
+    if name not in zoo.list_models(pretrained=True):
+        zoo.info(name)  # if the name is unknown, raises an error that suggests similar names
+        raise ValueError(f"{name} has no trained weights; train it, and pass the output directory of the run")
+
+
 def load(model: str, console: Console) -> LoadedModel:
     """Load a model from the zoo with its trained weights, from a .keras file, or from the directory of a run.
 
@@ -65,9 +130,7 @@ def load(model: str, console: Console) -> LoadedModel:
 
     is_name = is_zoo_name(model)
     if is_name:
-        if model not in zoo.list_models(pretrained=True):
-            zoo.info(model)  # if the name is unknown, raises an error that suggests similar names
-            raise ValueError(f"{model} has no trained weights; train it, and pass the output directory of the run")
+        _check_pretrained(model)
     else:
         model_file("model", model)  # reports a missing file before the slow import of TensorFlow
     start_tensorflow(console)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -115,7 +115,7 @@ class Vocabulary:
             unknown: "error", or "skip" to omit characters that are not in the vocabulary.
 
         Raises:
-            ValueError: If `unknown` is "error" and the text has unknown characters; the message lists and counts them.
+            ValueError: If `unknown` is "error" and the text has unknown characters; the message lists them.
         """
         check_unknown(unknown)
         codes = _code_points(text)
@@ -124,7 +124,7 @@ class Vocabulary:
         if not known.all() and unknown == "error":
             raise ValueError(
                 f"text must contain only the {len(self)} characters of the vocabulary, got "
-                f"{describe_unknown(map(chr, codes[~known]))}; remove them, or skip them with unknown='skip' "
+                f"{describe_unknown(text, ~known)}; remove them, or skip them with unknown='skip' "
                 "(on the command line: --skip-unknown)"
             )
         return self._order[positions[known]].astype("int32")
@@ -156,11 +156,13 @@ def check_unknown(unknown: str) -> None:
         raise ValueError(f"unknown must be 'error' or 'skip', got {unknown!r}")
 
 
-def describe_unknown(symbols: Iterable[str]) -> str:
-    """Return the unknown symbols and their counts for an error message, the most frequent first."""
-    counts = Counter(symbols).most_common()
+def describe_unknown(symbols: Sequence[str], unknown: Sequence[bool] | np.ndarray) -> str:
+    """Return the unknown symbols, their counts, and the first position for an error message, most frequent first."""
+    positions = np.flatnonzero(unknown).tolist()
+    counts = Counter(symbols[position] for position in positions).most_common()
     listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in counts[:MAX_LISTED])
-    return listed + (f" and {len(counts) - MAX_LISTED} others" if len(counts) > MAX_LISTED else "")
+    others = f" and {len(counts) - MAX_LISTED} others" if len(counts) > MAX_LISTED else ""
+    return f"{listed}{others}, the first at position {positions[0]}"
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -118,19 +118,19 @@ class WordVocabulary:
             unknown: "error", or "skip" to omit unknown words. It has no effect if the vocabulary contains "<unk>".
 
         Raises:
-            ValueError: If `unknown` is "error" and the text has unknown words; the message lists and counts them.
+            ValueError: If `unknown` is "error" and the text has unknown words; the message lists them.
         """
         check_unknown(unknown)
         if END_OF_LINE in self._ids:
             text = text.replace("\n", f" {END_OF_LINE} ")
         words, unknown_id = text.split(), self._ids.get(UNKNOWN)
         if unknown_id is None and unknown == "error":
-            unknown_words = [word for word in words if word not in self._ids]
-            if unknown_words:
+            unknown_words = [word not in self._ids for word in words]
+            if any(unknown_words):
                 raise ValueError(
                     f"text must contain only the {len(self)} words of the vocabulary, got "
-                    f"{describe_unknown(unknown_words)}; add the word '<unk>' to the vocabulary to represent them, or "
-                    "skip them with unknown='skip'"
+                    f"{describe_unknown(words, unknown_words)}; add the word '<unk>' to the vocabulary to represent "
+                    "them, or skip them with unknown='skip'"
                 )
         ids = (self._ids.get(word, unknown_id) for word in words)
         return np.array([word_id for word_id in ids if word_id is not None], "int32")

@@ -1,12 +1,11 @@
+from .continuation import generate, generate_stream
 from .notes import generate_notes
-from .sampling import generate
 from .scoring import Score, score
-from .stepwise import with_state
 
 __all__ = [
     "Score",
     "generate",
     "generate_notes",
+    "generate_stream",
     "score",
-    "with_state",
 ]

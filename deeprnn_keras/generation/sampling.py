@@ -1,76 +1,142 @@
-"""`generate`: sample text from a language model."""
+"""Sampling of the next ids from logits in NumPy; `kernels/native/src/sampling.c` is the same in C."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from deeprnn_keras import checks, progress
-from deeprnn_keras.generation.stepwise import checked_logits, current_stepper, zero_state
-
-if TYPE_CHECKING:
-    import keras
-
-    from deeprnn_keras.data.vocabulary import TextVocabulary
+from deeprnn_keras import checks
 
 
-def generate(
-    model: keras.Model,
-    vocabulary: TextVocabulary,
-    prompt: str,
-    length: int = 200,
-    *,
-    temperature: float = 1.0,
-    seed: int | None = None,
-    unknown: str = "error",
-) -> str:
-    """Return `prompt` continued by `length` symbols, each drawn from softmax(logits / temperature).
+@dataclass(frozen=True)
+class Sampling:
+    """Distribution from which the next symbol is drawn, given its logits.
 
-    The recurrent states are carried from step to step, so that the running time is proportional to the length.
+    The options apply in the order of the attributes.
 
-    Args:
-        model: Model from ids (n, T) to logits (n, T, V), a chain of layers supported by `with_state`.
-        vocabulary: Vocabulary of the V symbols.
-        prompt: Text to continue, at least one symbol.
-        length: Number of symbols to generate: characters, words, or bytes, according to the vocabulary.
-        temperature: Sampling temperature, > 0. Values below 1 sharpen the distribution.
-        seed: Random seed, or None for a different text in every call.
-        unknown: "error", or "skip" to omit symbols of the prompt that are not in the vocabulary.
-
-    Returns:
-        The prompt, without skipped symbols, and its continuation.
+    Attributes:
+        repetition_penalty: Positive logits of the ids that have occurred are divided by it, negative ones multiplied
+            (Keskar et al. 2019); 1 for none.
+        temperature: The logits are divided by it. 0 selects the largest logit, of equal ones that of the lowest id.
+        top_k: Number of the most probable ids that are kept, of equally probable ones those with the lowest ids; None
+            for all.
+        top_p: Nucleus sampling (Holtzman et al. 2020): keep the smallest set of the most probable ids whose probability
+            reaches it; None for all.
+        min_p: Keep the ids whose probability is at least this fraction of the largest; None for all.
 
     Raises:
-        ValueError: If an argument is out of range, if the prompt is empty or has unknown symbols, or if the outputs of
-            the model are not finite.
-
-    >>> from deeprnn_keras import LanguageModel, generate
-    >>> from deeprnn_keras.data import Vocabulary
-    >>> model = LanguageModel("abc", units=8, num_layers=2)
-    >>> len(generate(model, Vocabulary("abc"), "ab", length=5, seed=0))
-    7
+        ValueError: If an option is out of range.
     """
-    length = checks.positive_int("length", length)
-    temperature = checks.positive("temperature", temperature)
-    rng = np.random.default_rng(checks.generator_seed("seed", seed))
-    if not prompt:
-        raise ValueError("prompt must have at least 1 character, got ''")
-    ids = vocabulary.encode(prompt, unknown)
-    if not len(ids):
-        raise ValueError(f"prompt must have at least 1 symbol of the model's vocabulary, got {prompt!r}")
-    stepper = current_stepper(model)
-    generated: list[int] = []
-    state, inputs = zero_state(stepper, 1), ids
-    for _ in progress.tracked(range(length), length):
-        logits, *state = stepper.predict_on_batch([inputs[None], *state])
-        generated.append(_draw(checked_logits(model, logits[0, -1]), temperature, rng))
-        inputs = np.array(generated[-1:], "int32")
-    return vocabulary.decode([*ids, *generated])
+
+    repetition_penalty: float = 1.0
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def __post_init__(self) -> None:
+        checks.store(
+            self,
+            repetition_penalty=checks.positive("repetition_penalty", self.repetition_penalty),
+            temperature=checks.non_negative("temperature", self.temperature),
+            top_k=checks.positive_int_or_none("top_k", self.top_k),
+            top_p=_share_or_none("top_p", self.top_p),
+            min_p=_share_or_none("min_p", self.min_p),
+        )
 
 
-def _draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
-    # Gumbel-max trick: the index of the largest of logits + noise is a draw from the softmax
+def _share_or_none(name: str, value: Any) -> float | None:  # noqa: ANN401 - it is checked here
+    if value is None:
+        return None
+    return checks.number(name, value, 0.0, math.nextafter(1.0, 2.0), "a number in (0, 1] or None")
+
+
+def sample(sampling: Sampling, name: str, logits: np.ndarray, seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return the next ids and mark them as seen.
+
+    Args:
+        sampling: The distribution.
+        name: Name of the model, for the error message.
+        logits: float32 (n, V).
+        seen: Whether each id has occurred, (n, V), uint8.
+        uniform: Random numbers in [0, 1), (n,).
+
+    Returns:
+        The ids, int32 (n,).
+
+    Raises:
+        ValueError: If the logits are not finite.
+    """
+    logits = penalized(checked_logits(name, logits), seen, sampling.repetition_penalty)
+    greedy = sampling.temperature == 0
+    ids = np.argmax(logits, axis=-1) if greedy else draw(weights(sampling, logits), uniform)
+    seen[np.arange(len(seen)), ids] = 1
+    return ids.astype(np.int32)
+
+
+def checked_logits(name: str, logits: np.ndarray) -> np.ndarray:
+    """Return logits as float64 if symbols can be drawn from them.
+
+    Raises:
+        ValueError: If they contain NaN or infinity, for example because the weights are not finite.
+    """
+    # -inf excludes a symbol and is allowed; the maximum of an array with NaN is NaN
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise ValueError(not_finite_message(name))
+    return np.asarray(logits, np.float64)
+
+
+def not_finite_message(name: str) -> str:
+    """Return the message of the error for logits that are not finite."""
+    return (
+        f"model {name!r} cannot generate: its outputs are not finite, because its weights are not, or because "
+        "activations overflow; load weights of an earlier epoch or train it again"
+    )
+
+
+def penalized(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:
+    """Return logits (n, V) after the repetition penalty."""
+    if penalty == 1:
+        return logits
+    largest = np.finfo(np.float64).max
+    with np.errstate(over="ignore"):
+        reduced = np.where(logits > 0, np.minimum(logits / penalty, largest), np.maximum(logits * penalty, -largest))
+    return np.where(seen, reduced, logits)
+
+
+def weights(sampling: Sampling, logits: np.ndarray) -> np.ndarray:
+    """Return numbers that are proportional to the probabilities of the ids, 0 for excluded ones, float64 (n, V).
+
+    The weight of the most probable id is 1. `logits` are those after the repetition penalty.
+    """
     with np.errstate(over="ignore"):  # at temperatures near 0, all but the largest logits become -inf
-        scaled = (logits - logits.max()) / temperature
-    return int(np.argmax(scaled + rng.gumbel(size=len(logits))))
+        result = np.exp((logits - logits.max(axis=-1, keepdims=True)) / sampling.temperature)
+    if sampling.top_k is not None and sampling.top_k < result.shape[-1]:
+        order = _decreasing(result)
+        np.put_along_axis(result, order[:, sampling.top_k :], 0.0, axis=-1)
+    if sampling.top_p is not None and sampling.top_p < 1:
+        order = _decreasing(result)
+        reached = np.cumsum(np.take_along_axis(result, order, axis=-1), axis=-1)
+        enough = sampling.top_p * np.cumsum(result, axis=-1)[:, -1:]
+        excluded = np.zeros(result.shape, bool)
+        excluded[:, 1:] = reached[:, :-1] >= enough
+        np.put_along_axis(result, order, np.where(excluded, 0.0, np.take_along_axis(result, order, -1)), axis=-1)
+    return result if sampling.min_p is None else np.where(result < sampling.min_p, 0.0, result)
+
+
+def _decreasing(values: np.ndarray) -> np.ndarray:
+    """Return the ids in decreasing order of their values, of equal ones the lowest first, (n, V)."""
+    return np.argsort(-values, axis=-1, kind="stable")
+
+
+def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return ids (n,) that are drawn with probabilities proportional to `weights`, float64 (n, V).
+
+    An id is the first at which the cumulative sum of the weights exceeds u times their sum. Sums are made in float64
+    in the order of the ids.
+    """
+    reached = np.cumsum(weights, axis=-1)
+    return np.argmax(reached > (uniform * reached[:, -1])[:, None], axis=-1)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from deeprnn_keras import progress
 from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.data.values import token_ids
+
+if TYPE_CHECKING:
+    import keras
 
 CONTEXT = 128  # steps at the start of a window that only update the states
 HOP = 384  # following steps, whose targets are counted
@@ -64,6 +67,8 @@ def score(
         TypeError: If the ids are not integers.
         ValueError: If no piece has at least two symbols.
     """
+    import keras
+
     windows = [window for piece in pieces for window in _windows(token_ids("pieces", piece))]
     if not windows:
         raise ValueError("pieces must contain a text of at least 2 symbols, got none; there is nothing to predict")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks, freezing
-from deeprnn_keras._types import Activation, CellSpec, Config, Initializer, Layer, Tensor
+from deeprnn_keras._types import Activation, ArrayLike, CellSpec, Config, Initializer, Layer, Tensor
 from deeprnn_keras.data import TextCorpus
 from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
-from deeprnn_keras.generation import Score, generate, score
+from deeprnn_keras.generation import Score, generate, generate_stream, score
 from deeprnn_keras.layers import DeepRNN, OneHot
 from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.models.common_arguments import CommonArguments
@@ -178,15 +179,28 @@ class LanguageModel(ConfigMixin, keras.Model):
         """Return the loss for `compile`: cross-entropy from logits, in nats per symbol."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy")
 
-    def generate(self, prompt: str, length: int = 200, **options: Any) -> str:
-        """Return `prompt` continued by `length` symbols.
+    def generate(self, prompt: str | ArrayLike, length: int = 200, **options: Any) -> str | list[str] | np.ndarray:
+        """Return `prompt` continued by `length` symbols; see `deeprnn_keras.generate`.
 
         Args:
-            prompt: Text to continue, at least one symbol.
+            prompt: Text to continue, at least one symbol, or ids.
             length: Number of symbols to generate.
-            **options: Arguments of `deeprnn_keras.generate`: `temperature`, `seed`, `unknown`.
+            **options: Arguments of `deeprnn_keras.generate`: `temperature`, `top_k`, `top_p`, `min_p`,
+                `repetition_penalty`, `seed`, `stop`, `num_samples`, `unknown`.
         """
-        return generate(self, self.require_vocabulary(), prompt, length, **options)
+        return generate(self, prompt, length, **options)
+
+    def generate_stream(
+        self, prompt: str | ArrayLike, length: int = 200, **options: Any
+    ) -> Iterator[str] | Iterator[np.ndarray]:
+        """Return an iterator over the pieces of the continuation; see `deeprnn_keras.generate_stream`.
+
+        Args:
+            prompt: Text to continue, or ids.
+            length: Number of symbols to generate.
+            **options: Arguments of `deeprnn_keras.generate_stream`: those of `generate` without `num_samples`.
+        """
+        return generate_stream(self, prompt, length, **options)
 
     def score(self, text: str | Iterable[str], unknown: str = "error", **options: Any) -> Score:
         """Return the `Score` of the model on a text.

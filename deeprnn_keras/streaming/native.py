@@ -112,7 +112,7 @@ class NativeRuntime(Runtime):
     def push(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Compute T steps; the last axis of features must be contiguous."""
         for structure, array in zip(self._push_arrays, (*inputs, *outputs), strict=True):
-            structure.data = array.ctypes.data
+            structure.data = array.__array_interface__["data"][0]  # array.ctypes would leave a cycle of references
             structure.row, structure.step = array.strides[:2]
         code = self._push(self._reference, self._push_reference, inputs[0].shape[1])
         if code:

@@ -95,7 +95,10 @@ class Stream:
         if type(x) is not np.ndarray or x.shape != self._input_shape or x.dtype is not self._input_dtype:
             x = _as_input(self.program.inputs[0], x, self._input_shape)
         if out is not None and (
-            type(out) is not np.ndarray or out.shape != self._output_shape or out.dtype is not FLOAT32
+            type(out) is not np.ndarray
+            or out.shape != self._output_shape
+            or out.dtype is not FLOAT32
+            or not out.flags.writeable
         ):
             _check_out(out, self._output_shape)
         self._input[...] = x

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deeprnn_keras.data.batches import Batches
+    from deeprnn_keras.program import Program
     from deeprnn_keras.training.recipe import Recipe
 
 VALIDATION_BATCH_SIZE = 64
@@ -117,6 +118,7 @@ class Family:
         intended_use: Intended use of the models, for their cards.
         limits: Limitations of the models, for their cards.
         unsupported_options: Options of `deeprnn train` that the family does not support.
+        program_kinds: Kinds of the programs that `generate` supports: `attributes["kind"]` of a `Program`.
         files: `(label, file name)` of the files that the report of a finished run lists.
 
     >>> import keras, numpy as np, tempfile
@@ -142,6 +144,7 @@ class Family:
     intended_use: ClassVar[str] = "comparison of recurrent networks"
     limits: ClassVar[str] = ""
     unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", "valid", "test")
+    program_kinds: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model", "model.keras"),
         ("history", HISTORY),
@@ -459,14 +462,19 @@ class Family:
         print_score(score, console)
 
     def generate(
-        self, model: keras.Model, config: Configuration | None, options: Mapping[str, Any], console: Console
+        self,
+        model: keras.Model | Program,
+        config: Configuration | None,
+        options: Mapping[str, Any],
+        console: Console,
     ) -> None:
         """Generate a continuation, for `deeprnn generate`.
 
         Args:
-            model: A trained model.
+            model: A trained model; the program of one if its kind is in `program_kinds`.
             config: The zoo's configuration of the same name, or None.
-            options: The options passed, by name: prompt, length, temperature, notes, seed, output, data, skip_unknown.
+            options: The options passed, by name: prompt, length, temperature, top_k, top_p, min_p, repetition_penalty,
+                stop, num_samples, notes, seed, output, data, skip_unknown.
             console: A `rich.console.Console` for messages.
 
         Raises:

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from deeprnn_keras.data.vocabulary import TextVocabulary
     from deeprnn_keras.generation import Score
     from deeprnn_keras.models import LanguageModel
+    from deeprnn_keras.program import Program
     from deeprnn_keras.training.recipe import Recipe
 
 SAMPLE_PROMPT_LENGTH, SAMPLE_LENGTH = 40, 400  # in symbols
 SAMPLE_TEMPERATURE = 0.7
+GENERATION_OPTIONS = ("length", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
 
 
 class LanguageConfiguration(Configuration, Protocol):
@@ -93,6 +95,7 @@ class LanguageFamily(Family):
     intended_use = "scoring and continuation of text similar to the training text; comparison of recurrent networks"
     limits = "Generated text is plausible rather than factual, and reproduces the biases of the training text."
     unsupported_options = ()
+    program_kinds = ("language",)
     files = (("model", "model.keras"), ("learning curve", "curve.png"), ("results", "result.json"))
 
     # === Models and data ===
@@ -299,22 +302,31 @@ class LanguageFamily(Family):
 
     @override
     def generate(
-        self, model: LanguageModel, config: Configuration | None, options: Mapping[str, Any], console: Console
+        self,
+        model: LanguageModel | Program,
+        config: Configuration | None,
+        options: Mapping[str, Any],
+        console: Console,
     ) -> None:
-        """Print a continuation of the prompt.
+        """Print a continuation of the prompt piece by piece, or several, separated by lines "---", at the end.
 
         Raises:
             ValueError: If --prompt is missing, or an option that has no effect is passed.
         """
-        optional = ("length", "temperature", "seed", "skip_unknown")
+        from deeprnn_keras.generation import generate
+
+        optional = (*GENERATION_OPTIONS, "num_samples", "skip_unknown")
         check_generation_options("language models", options, required="prompt", optional=optional)
-        sampling = {name: options[name] for name in ("temperature", "seed") if name in options}
-        sampling = {"temperature": SAMPLE_TEMPERATURE, **sampling}
-        unknown = "skip" if options.get("skip_unknown") else "error"
-        length = options.get("length", SAMPLE_LENGTH)
+        arguments = {name: options[name] for name in GENERATION_OPTIONS if name in options}
+        arguments = {"length": SAMPLE_LENGTH, "temperature": SAMPLE_TEMPERATURE, **arguments}
+        arguments["unknown"] = "skip" if options.get("skip_unknown") else "error"
+        num_samples = options.get("num_samples", 1)
+        if num_samples == 1:
+            _print_continuation(model, options["prompt"], arguments)
+            return
         with progress.shown(console, "Generating", "symbols"):
-            text = model.generate(options["prompt"], length, unknown=unknown, **sampling)
-        print(text)
+            texts = generate(model, options["prompt"], num_samples=num_samples, **arguments)
+        print("\n---\n".join(cast(list[str], texts)))
 
     @override
     def evaluation_record(self, config: Configuration, model: LanguageModel, path: Path | None) -> EvaluationRecord:
@@ -356,6 +368,22 @@ class LanguageFamily(Family):
     def objective_unit(self, data: TextCorpus) -> tuple[str, float]:
         """Return bits per symbol as the objective."""
         return f"bits per {data.vocabulary.unit}", 1 / math.log(2)
+
+
+def _print_continuation(model: LanguageModel | Program, prompt: str, arguments: Mapping[str, Any]) -> None:
+    """Print a prompt, without skipped symbols, and its continuation while it is generated."""
+    from deeprnn_keras.generation import generate_stream
+    from deeprnn_keras.generation.continuation import as_program, program_vocabulary
+
+    program = as_program(model)
+    pieces = generate_stream(program, prompt, **arguments)  # checks the arguments before anything is printed
+    vocabulary = program_vocabulary(program)
+    print(vocabulary.decode(vocabulary.encode(prompt, arguments["unknown"])), end="", flush=True)
+    try:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+    finally:  # Ctrl-C, too, ends the line
+        print()
 
 
 def _included_text(name: str) -> TextCorpus:
@@ -430,7 +458,7 @@ def _score_and_sample(
             run.test_score = model.score(corpus.test.text)
     with progress.shown(console, "Generating a sample", "symbols"):
         run.prompt = corpus.prefix(split.validation[0], SAMPLE_PROMPT_LENGTH)
-        run.sample = model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed)
+        run.sample = cast(str, model.generate(run.prompt, SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed))
     save_text(f"{run.sample}\n", run.directory / "sample.txt")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.data.series import LabeledSeries
     from deeprnn_keras.models import SequenceModel
+    from deeprnn_keras.program import Program
 
 OPENING_FRAMES = 8  # length of the opening of a test piece that the model continues
 
@@ -29,7 +30,7 @@ class MusicFamily(SequenceFamily):
     name = "music"
     intended_use = "scoring and continuation of pieces similar to the training data; comparison of recurrent networks"
     limits = "The notes of a frame are predicted independently of each other, given the previous frames."
-    kinds = ("notes",)
+    kinds = program_kinds = ("notes",)
 
     @override
     def score(self, model: SequenceModel, part: LabeledSeries) -> dict[str, float | int]:
@@ -42,7 +43,11 @@ class MusicFamily(SequenceFamily):
 
     @override
     def generate(
-        self, model: SequenceModel, config: Configuration | None, options: Mapping[str, Any], console: Console
+        self,
+        model: SequenceModel | Program,
+        config: Configuration | None,
+        options: Mapping[str, Any],
+        console: Console,
     ) -> None:
         """Continue the opening of a test piece, which the seed selects, and write a MIDI file.
 
@@ -50,6 +55,7 @@ class MusicFamily(SequenceFamily):
             ValueError: If --output is missing, or an option that has no effect is passed.
         """
         from deeprnn_keras.data import write_midi
+        from deeprnn_keras.generation import generate_notes
 
         models = "music models, which continue the opening of a test piece,"
         optional = ("length", "temperature", "notes", "seed", "data")
@@ -58,6 +64,6 @@ class MusicFamily(SequenceFamily):
         opening = pieces[(seed or 0) % len(pieces)][:OPENING_FRAMES]
         sampling = {"temperature": options.get("temperature", 0.9), "notes": options.get("notes"), "seed": seed}
         with progress.shown(console, "Generating", "frames"):
-            roll = model.generate(opening, options.get("length", 128), **sampling)
+            roll = generate_notes(model, opening, options.get("length", 128), **sampling)
         write_midi(roll, options["output"])
         console.print(f"{len(roll)} frames saved to {options['output']}", soft_wrap=True, highlight=False)

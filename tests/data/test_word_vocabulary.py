@@ -38,7 +38,8 @@ def test_line_ends_round_trip(text):
 def test_vocabulary_without_an_unknown_word():
     words = WordVocabulary(["a", "b"])
     assert words.encode("b a").tolist() == [1, 0] and words.encode("b x a", "skip").tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"only the 2 words of the vocabulary, got 'x' \(2 times\), 'y' \(1 times\)"):
+    listed = r"'x' \(2 times\), 'y' \(1 times\), the first at position 0;"
+    with pytest.raises(ValueError, match=f"only the 2 words of the vocabulary, got {listed}"):
         words.encode("x a y x")
     with pytest.raises(ValueError, match="unknown must be 'error' or 'skip', got 'drop'"):
         words.encode("a", "drop")

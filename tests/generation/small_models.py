@@ -1,9 +1,6 @@
-"""Small language models with random weights, and outputs computed in chunks."""
-
-import numpy as np
+"""Small language models with random weights."""
 
 from deeprnn_keras import LanguageModel
-from deeprnn_keras.generation.stepwise import zero_state
 
 V = 5
 
@@ -20,13 +17,3 @@ def small_model(rng, **options):
 
 def ids(rng, *shape):
     return rng.integers(V, size=shape).astype("int32")
-
-
-def in_chunks(stepper, x, sizes):
-    """Return the outputs (n, T, ...) of `stepper`, which reads chunks of `sizes` steps."""
-    assert sum(sizes) == x.shape[1]
-    state, outputs = zero_state(stepper, len(x)), []
-    for chunk in np.split(x, np.cumsum(sizes)[:-1], axis=1):
-        output, *state = stepper.predict_on_batch([chunk, *state])
-        outputs.append(output)
-    return np.concatenate(outputs, axis=1)

@@ -1,13 +1,11 @@
-"""Generation with every head, and repeated generation, which reuses the graphs of the first."""
+"""Generation with Keras models: every head, current weights, layers that look ahead, and Keras' own layers."""
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from small_models import randomized
 
-from deeprnn_keras import LanguageModel, SequenceModel
-from deeprnn_keras.generation.stepwise import current_stepper
+from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, generate
 
 HEADS = {
     "dense": {},
@@ -17,21 +15,23 @@ HEADS = {
     "hidden layers": {"head_units": [3, 3]},
     "hidden layers and projection": {"head_units": [3], "projection": 2, "embedding": 3},
     "mixed precision": {"embedding": 4, "tied": True, "dtype": "mixed_bfloat16"},
+    "dilation": {"num_layers": 2, "dilation": [1, 2]},
 }
 LAST = 50.0  # a bias that makes a symbol certain
 
+pytestmark = pytest.mark.usefixtures("eager")
 
-@pytest.mark.usefixtures("eager")
+
 @pytest.mark.parametrize("options", HEADS.values(), ids=HEADS.keys())
 def test_text_follows_the_logits_of_the_whole_model(options, rng):
     model = randomized(LanguageModel("abcde", 4, **options), rng)
     ids = list(model.vocabulary.encode("abc"))
     for _ in range(3):
         ids.append(int(np.argmax(model(np.array([ids]))[0, -1])))
-    assert model.generate("abc", 3, temperature=1e-6, seed=0) == model.vocabulary.decode(ids)
+    assert model.generate("abc", 3, temperature=0) == model.vocabulary.decode(ids)
+    assert "abc" + "".join(model.generate_stream("abc", 3, temperature=0)) == model.vocabulary.decode(ids)
 
 
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("options", [{"offset": -0.5, "scale": 2.0}, {"head_units": [3]}], ids=str)
 def test_notes_follow_the_logits_of_the_whole_model(options, rng):
     model = randomized(SequenceModel(4, 4, 3, kind="notes", **options), rng, scale=2.0)
@@ -42,50 +42,27 @@ def test_notes_follow_the_logits_of_the_whole_model(options, rng):
     np.testing.assert_array_equal(generated, roll)
 
 
-def test_dilation_is_rejected_briefly():
-    with pytest.raises(ValueError, match=r"layer 'deep_rnn' has dilation=\[1, 2\]"):
-        LanguageModel("abc", 2, 2, dilation=[1, 2]).generate("a", 2)
+def test_keras_model_with_probabilities_of_the_last_step(rng):
+    """A model that Keras' tutorials train on windows."""
+    layers = [keras.Input((None,)), keras.layers.Embedding(5, 3), keras.layers.LSTM(4)]
+    model = randomized(keras.Sequential([*layers, keras.layers.Dense(5, activation="softmax")]), rng)
+    ids = [1, 4]
+    for _ in range(4):
+        ids.append(int(np.argmax(model(np.array([ids]))[0])))
+    np.testing.assert_array_equal(generate(model, [1, 4], 4, temperature=0), ids)
+    assert len(set(generate(model, [1, 4], 200, seed=0).tolist())) == 5
 
 
-def graphs_made(monkeypatch, call):
-    """Return the number of graphs that TensorFlow traces during a call."""
-    made, begin = [], tf.__internal__.FuncGraph.__init__
-
-    def counted(self, *args, **kwargs):
-        made.append(self)
-        begin(self, *args, **kwargs)
-
-    monkeypatch.setattr(tf.__internal__.FuncGraph, "__init__", counted)
-    call()
-    return len(made)
-
-
-@pytest.mark.parametrize("options", [{}, HEADS["tied"]], ids=["dense", "tied"])
-def test_repeated_generation_traces_nothing_and_uses_current_weights(options, monkeypatch):
-    model = LanguageModel("abcde", 4, **options)
-    for _ in range(2):
-        model.generate("abc", 3, seed=0)
+def test_current_weights_are_used():
+    model = LanguageModel("abcde", 4)
+    model.generate("abc", 3, seed=0)
     head = model.get_layer("head")
-    head.bias.assign([0, 0, 0, LAST, 0])
-    head.weights[0].assign(0 * head.weights[0])
-    head.bias.assign([0, 0, 0, LAST, 0])
-    found = []
-    assert not graphs_made(monkeypatch, lambda: found.append(model.generate("abc", 3, seed=1)))
-    assert found == ["abcddd"]
+    head.set_weights([0 * head.weights[0], np.array([0, 0, 0, LAST, 0])])
+    assert model.generate("abc", 3, seed=1) == "abcddd"
 
 
-def test_repeated_predictions_trace_nothing(monkeypatch):
-    model = SequenceModel(3, 2, 2, masks=True)
-    series = [np.zeros((length, 3), "float32") for length in (4, 6)]
-    for _ in range(2):
-        model.predict_labels(series)
-    assert not graphs_made(monkeypatch, lambda: model.predict_labels(series))
-
-
-def test_stepper_is_rebuilt_if_a_layer_changes():
-    model = LanguageModel("abc", 2)
-    first = current_stepper(model)
-    assert current_stepper(model) is first
-    model.get_layer("head").activation = keras.activations.relu
-    assert current_stepper(model) is not first
-    assert current_stepper(LanguageModel("abc", 2)) is not current_stepper(model)
+def test_layer_that_looks_ahead_is_refused_by_name():
+    layers = [keras.Input((None,)), keras.layers.Embedding(5, 3)]
+    layers += [DeepRNN(2, bidirectional=True, return_sequences=True, name="both_ways"), keras.layers.Dense(5)]
+    with pytest.raises(ValueError, match="both_ways"):
+        generate(keras.Sequential(layers), [1], 3)

@@ -33,7 +33,7 @@ def test_generated_music_continues_the_learned_pattern(trained_model):
 def test_notes_are_drawn_with_their_probabilities(rng):
     logits = np.array([-2.0, 0.0, 1.0])
     for temperature in (1.0, 0.5):
-        drawn = np.mean([notes._draw(logits / temperature, rng) for _ in range(3000)], axis=0)
+        drawn = np.mean([notes._draw(logits / temperature, rng.random(3)) for _ in range(3000)], axis=0)
         np.testing.assert_allclose(drawn, 1 / (1 + np.exp(-logits / temperature)), atol=0.04)
 
 
@@ -44,7 +44,7 @@ def test_fixed_number_of_notes_follows_the_conditional_distribution(rng, count):
     frames = [np.isin(range(5), keys) for keys in itertools.combinations(range(5), count)]
     weight = np.array([np.exp(logits[frame].sum()) for frame in frames])
     expected = (weight[:, None] * frames).sum(0) / weight.sum()
-    drawn = np.array([notes._draw_notes(logits, count, rng) for _ in range(3000)])
+    drawn = np.array([notes._draw_notes(logits, count, rng.random(5)) for _ in range(3000)])
     assert (drawn.sum(1) == count).all()
     np.testing.assert_allclose(drawn.mean(0), expected, atol=0.04)
 

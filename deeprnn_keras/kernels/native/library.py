@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ABI = 3
-OK, NO_MEMORY, BAD_ARGUMENT, BAD_ID, BUSY = range(5)
+OK, NO_MEMORY, BAD_ARGUMENT, BAD_ID, BUSY, NOT_FINITE = range(6)
 
 DIRECTORY = Path(__file__).parent
 LIBRARY_FILE = DIRECTORY / "libdeeprnn.so"
