@@ -62,10 +62,7 @@ class Evaluation:
         interpreter = Interpreter(self.program)
         expected = self._outputs(lambda inputs: interpreter.run(inputs)[0], ROWS)
         with closing(target.runner(path, self.program, options)) as runner:
-            if options.streaming:
-                run = _stepwise(runner.step, self.program)
-            else:
-                run = runner.run
+            run = _stepwise(runner.step, self.program) if options.streaming else runner.run
             outputs = self._outputs(run, options.batch_size or ROWS)
         return Loss(self.name, self.function(self.y, expected), self.function(self.y, outputs))
 

@@ -35,9 +35,13 @@ class Names:
     def __getitem__(self, name: str) -> str:
         """Return the identifier of a name, the same for the same name."""
         if name not in self._known:
-            text = ascii_identifier(name) or "value"
-            self._known[name] = self.new("value" if set(text) == {"_"} else text.strip("_"))
+            self._known[name] = self.new(self.plain(name))
         return self._known[name]
+
+    @staticmethod
+    def plain(name: str) -> str:
+        """Return an identifier that resembles a name and may be taken."""
+        return (ascii_identifier(name) or "").strip("_") or "value"
 
     def new(self, text: str) -> str:
         """Return an identifier that is not taken: `text`, possibly with a number."""
