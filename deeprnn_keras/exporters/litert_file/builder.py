@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ TYPES = {
 FILE_IDENTIFIER = b"TFL3"
 MAX_DEPRECATED_CODE = 127
 """Largest code of an operator in the field that old runtimes read."""
+
+ALIGNMENT = 16
+"""Alignment of weights in bytes."""
 
 ANY = -1
 """Size of an axis that the caller sets by resizing an input."""
@@ -39,14 +43,22 @@ class Tensor:
     dtype: Any = np.float32
 
 
+class _AlignedBuilder(flatbuffers.Builder):
+    """A builder that aligns weights to 16 bytes, as the runtime's vector instructions expect."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
+        """Begin a vector."""
+        return super().StartVector(elemSize, numElems, max(alignment, ALIGNMENT))
+
+
 class FileBuilder:
     """Buffers, operator codes, and subgraphs of a file."""
 
     def __init__(self) -> None:
-        self.buffers = [schema.BufferT()]  # the first is empty, that of all tensors without data
+        self.buffers: list[Any] = [schema.BufferT()]  # the first is empty, that of all tensors without data
         self.subgraphs: list[Subgraph] = []
         self._codes: dict[tuple[str, int], int] = {}
-        self._known: dict[tuple[object, ...], int] = {}
+        self._known: dict[bytes, int] = {}  # {digest of the data: number of its buffer}
 
     def subgraph(self, name: str) -> Subgraph:
         """Append an empty subgraph; the first is the main one."""
@@ -55,7 +67,7 @@ class FileBuilder:
 
     def buffer(self, data: bytes) -> int:
         """Append a buffer and return its number."""
-        one = schema.BufferT()
+        one: Any = schema.BufferT()
         one.data = np.frombuffer(data, np.uint8)
         self.buffers.append(one)
         return len(self.buffers) - 1
@@ -63,11 +75,10 @@ class FileBuilder:
     def array_buffer(self, array: np.ndarray) -> int:
         """Return the number of a buffer with the values of an array; equal arrays share it."""
         data = np.ascontiguousarray(array).tobytes()
-        key = (array.dtype.str, hash(data), len(data))
-        if key in self._known and self.buffers[self._known[key]].data.tobytes() == data:
-            return self._known[key]
-        self._known[key] = self.buffer(data)
-        return self._known[key]
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._known:
+            self._known[digest] = self.buffer(data)
+        return self._known[digest]
 
     def code(self, operator: str, version: int) -> int:
         """Return the number of an operator, a name in the schema."""
@@ -83,7 +94,7 @@ class FileBuilder:
         model.operatorCodes = [self._operator_code(*key) for key in self._codes]
         model.subgraphs = [one.content for one in self.subgraphs]
         model.signatureDefs = [self._signature()]
-        builder = flatbuffers.Builder(1024)
+        builder = _AlignedBuilder(1024)
         builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
         return bytes(builder.Output())
 
@@ -102,7 +113,8 @@ class FileBuilder:
 
     def _signature(self) -> Any:  # noqa: ANN401 - an object of the schema
         """Return the names of inputs and outputs of the main subgraph."""
-        content, signature = self.subgraphs[0].content, schema.SignatureDefT()
+        content = self.subgraphs[0].content
+        signature: Any = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = "serving_default", 0
         signature.inputs, signature.outputs = (
             [self._named(content.tensors[index].name, index) for index in indices]
@@ -122,7 +134,7 @@ class Subgraph:
 
     def __init__(self, file: FileBuilder, name: str) -> None:
         self.file, self.number = file, len(file.subgraphs)
-        self.content = schema.SubGraphT()
+        self.content: Any = schema.SubGraphT()
         self.content.name = name
         self.content.tensors, self.content.operators, self.content.inputs, self.content.outputs = [], [], [], []
         self._constants: dict[object, Tensor] = {}

@@ -22,12 +22,13 @@ class LiteRTRunner(Runner):
         self._states = passed_states(program, options)
         self._interpreter = Interpreter(str(path))
         self._interpreter.allocate_tensors()
-        self._inputs = [one["index"] for one in self._interpreter.get_input_details()]
+        details = self._interpreter.get_input_details()
+        self._inputs = [one["index"] for one in details]
+        self._shapes = [tuple(one["shape"]) for one in details]
         self._outputs = [one["index"] for one in self._interpreter.get_output_details()]
 
     @override
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        self._resize(inputs)
         self._interpreter.reset_all_variables()
         return self._invoke(inputs)
 
@@ -43,15 +44,13 @@ class LiteRTRunner(Runner):
         outputs, after = results[: self._count], results[self._count :]
         return [one[:, 0] for one in outputs], dict(zip(self._states, after, strict=True))
 
-    def _resize(self, inputs: Sequence[np.ndarray]) -> None:
-        details = self._interpreter.get_input_details()
-        if all(tuple(one["shape"]) == array.shape for one, array in zip(details, inputs, strict=True)):
-            return
-        for index, array in zip(self._inputs, inputs, strict=True):
-            self._interpreter.resize_tensor_input(index, array.shape)
-        self._interpreter.allocate_tensors()
-
     def _invoke(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        shapes = [one.shape for one in arrays]
+        if shapes != self._shapes:
+            for index, shape in zip(self._inputs, shapes, strict=True):
+                self._interpreter.resize_tensor_input(index, shape)
+            self._interpreter.allocate_tensors()
+            self._shapes = shapes
         for index, array in zip(self._inputs, arrays, strict=True):
             self._interpreter.set_tensor(index, array.astype(np.int32) if array.dtype.kind == "i" else array)
         self._interpreter.invoke()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -67,7 +67,7 @@ class LiteRTTarget(Target):
         from ai_edge_litert import schema_py_generated as schema
 
         names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-        model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        model: Any = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
         codes = [names[code.builtinCode] for code in model.operatorCodes]
         counts = Counter(codes[one.opcodeIndex] for subgraph in model.subgraphs for one in subgraph.operators)
         return dict(sorted(counts.items()))
