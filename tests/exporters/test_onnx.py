@@ -203,8 +203,7 @@ def test_padded_sequences_equal_those_of_keras(make, tmp_path):
 
 def test_model_whose_layers_do_not_all_read_the_mask_has_no_lengths(tmp_path):
     x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
-    hidden = keras.layers.LSTM(4, return_sequences=True)(x, mask=mask)
-    program = lower(keras.Model([x, mask], keras.layers.LSTM(4, return_sequences=True)(hidden)))
+    program = lower(keras.Model([x, mask], [keras.layers.LSTM(4)(x, mask=mask), keras.layers.LSTM(4)(x)]))
     path = assert_whole(TARGET, program, tmp_path)
     assert len(onnx.load(path).graph.input) == 1
 
