@@ -17,10 +17,14 @@ from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.highway import RecurrentHighway
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
 from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations, StandardEquations
+from deeprnn_keras.equations.trace import explain, trace
 from deeprnn_keras.equations.transition import TransitionGRU, TransitionLSTM, TransitionRNN
 from deeprnn_keras.registry import Registry
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Any])
+
+TRACED_UNITS, TRACED_INPUTS = 4, 3
+"""Sizes with which the equations of a cell are checked when it is registered."""
 
 DROPOUT_OPTIONS = {"dropout", "recurrent_dropout", "seed"}
 """Options that every cell with equations accepts."""
@@ -201,7 +205,8 @@ def register_cell(
         `constructor`, or the decorator.
 
     Raises:
-        ValueError: If the name is taken, or `constructor` is not callable.
+        ValueError: If the name is taken, `constructor` is not callable, or the equations use an operation that is not
+            one of the primitives of `deeprnn_keras.equations.trace`; the message names it.
 
     >>> from functools import partial
     >>> from deeprnn_keras import DeepRNN, register_cell
@@ -230,4 +235,23 @@ def _described(name: str, constructor: Callable[..., Cell]) -> RegisteredCell:
         return RegisteredCell(name, constructor=constructor)
     sizes = _field_names(equations)
     with_sizes = partial(equations, **{key: options[key] for key in options.keys() & sizes})
+    if not equations.__abstractmethods__:  # else the cell raises an error when it is created
+        _check_traceable(name, with_sizes)
     return RegisteredCell(name, with_sizes, constructor)
+
+
+def _check_traceable(name: str, equations: Callable[..., Equations]) -> None:
+    """Raise a ValueError if equations use anything but primitives, so that models with them could not be exported."""
+    try:
+        example = equations(TRACED_UNITS)
+    except TypeError as error:
+        raise ValueError(
+            f"cell {name!r}: its equations must have defaults for all fields but units: {error}"
+        ) from error
+    try:
+        trace(example, TRACED_INPUTS)
+    except Exception as error:  # user-defined equations may raise any
+        raise ValueError(
+            f"cell {name!r}: its equations must use only arithmetic, the activations in f, linear, slices of the "
+            f"features, and the functions of deeprnn_keras.equations.primitives, got {explain(error)}"
+        ) from error

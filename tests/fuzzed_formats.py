@@ -159,6 +159,45 @@ class PresetHash(PresetConfig):
         return _equal(result, original)
 
 
+class ProgramFile(Format):
+    """File of a program, run after it was loaded."""
+
+    file = "model.program.safetensors"
+
+    def create(self, directory):
+        from deeprnn_keras import LanguageModel, lower
+
+        options = {"embedding": 3, "head_units": [5], "dilation": [1, 2], "activation": ["tanh", "elu"]}
+        lower(LanguageModel("abc ", 4, 2, ["gru", "mlp_gate_lstm"], **options)).save(directory / self.file)
+
+    def read(self, directory):
+        from deeprnn_keras import Program
+        from deeprnn_keras.program.interpreter import run
+
+        program = Program.load(directory / self.file)
+        steps = np.zeros((1, 2), "int32")
+        inputs = [steps if one.ids else np.zeros((1, 2, one.width), "float32") for one in program.inputs]
+        with np.errstate(all="ignore"):
+            return run(program, inputs)[0]
+
+
+class ProgramListing(ProgramFile):
+    """List of operations of a program, of which the weights are whole."""
+
+    mutate = staticmethod(mutated_json)
+
+    def change(self, directory, rng):
+        from safetensors.numpy import load, save
+
+        from deeprnn_keras.program.files import KEY
+
+        data = (directory / self.file).read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        stored = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
+        listing = self.mutate(stored.encode(), rng).decode("utf-8", "replace")
+        (directory / self.file).write_bytes(save(load(data), {KEY: listing}))
+
+
 class ModelFile(Format):
     """`.keras` file."""
 
@@ -456,6 +495,7 @@ FORMATS = {
     format_class.__name__: format_class
     for format_class in (
         *(PresetConfig, PresetWeights, PresetHash, ModelFile, ModelConfig, ModelWeights, SequenceModelConfig),
+        *(ProgramFile, ProgramListing),
         *(Checkpoint, CheckpointContent, RunSettings, FinishedRun, SearchDescription),
         *(TrialRecord, GridTrialRecord, HyperbandTrialRecord, OracleState, BayesianOracleState, HyperbandOracleState),
         *(PianoRolls, CompressedPianoRolls, Digits, CompressedDigits, Text),

@@ -121,9 +121,8 @@ def test_generate_with_unknown_characters(trained):
 )
 def test_invalid_generate_option_is_named(trained, option, value):
     options = {"--prompt": "in", option: value}
-    assert option[2:].replace("-", "_") in error_of(
-        "generate", trained[0], *(part for pair in options.items() for part in pair)
-    )
+    message = error_of("generate", trained[0], *(part for pair in options.items() for part in pair))
+    assert option[2:].replace("-", "_") in message
 
 
 def test_diverging_run_fails_with_advice(text, tmp_path):

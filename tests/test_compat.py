@@ -48,6 +48,15 @@ def test_no_autocast():
             assert keras.ops.convert_to_tensor(variable).dtype == tf.float32, "AutocastScope(None) casts variables"
 
 
+def test_functional_nodes():
+    a, b = keras.Input((3,)), keras.Input((3,))
+    model = keras.Model([a, b], keras.layers.Dense(2, name="head")(keras.layers.Add(name="sum")([a, b]) * 2.0))
+    nodes = list(_compat.functional_nodes(model))
+    assert [type(node.operation).__name__ for node in nodes] == ["Add", "Multiply", "Dense"]
+    assert [id(one) for one in nodes[0].args[0]] == [id(a), id(b)] and nodes[2].outputs[0] is model.outputs[0]
+    assert nodes[1].args[0] is nodes[0].outputs[0] and nodes[1].args[1] == 2.0 and nodes[1].kwargs == {}
+
+
 def test_profile_message():
     profile = _compat.profile_message()()
     profile.planes.add(name="/host:CPU").event_metadata[1].name = "MatMul"

@@ -65,7 +65,8 @@ SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem n
 @pytest.mark.parametrize(
     "code", [code for _, code in SHORT], ids=[f"{path.stem}-{number}" for number, (path, _) in enumerate(SHORT)]
 )
-def test_example_of_docs_runs(code):
+def test_example_of_docs_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # examples write files
     exec(code, {"__name__": "example"})
 
 
@@ -140,6 +141,13 @@ def test_kernels_section_is_that_of_benchmarks():
     from benchmarks.kernels import build_section, replace_section
 
     assert replace_section(text_of(README), build_section()) == text_of(README)
+
+
+def test_serving_section_is_that_of_benchmarks():
+    from benchmarks.serving import build_section, replace_section
+
+    assert replace_section(text_of(README), build_section()) == text_of(README)
+    assert build_section() in text_of(README)
 
 
 def test_result_is_that_of_benchmarks():

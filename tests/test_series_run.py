@@ -47,7 +47,12 @@ def test_finished_run_learns_and_saves_its_files(small_data, tmp_path):
     model = build_model()
     run = CLASSIFICATION.train(model, small_data, Recipe("adam", 0.03, batch_size=8, epochs=15), tmp_path / "run")
     assert run.ending == "finished" and run.score["accuracy"] > 0.8
-    assert {path.name for path in run.directory.glob("[!.]*")} == {"model.keras", "history.csv", "result.json"}
+    assert {path.name for path in run.directory.glob("[!.]*")} == {
+        "model.keras",
+        "model.program.safetensors",
+        "history.csv",
+        "result.json",
+    }
     result = json.loads((run.directory / "result.json").read_text())
     assert result["score"] == run.score and result["updates"] % 15 == 0 and result["num_params"] == model.count_params()
     loaded = keras.models.load_model(run.model_path)

@@ -90,6 +90,7 @@ def test_train_and_evaluate_agree(outputs):
     files = {path.name for path in outputs["run"].glob("[!.]*")}
     assert files == {
         "model.keras",
+        "model.program.safetensors",
         "history.csv",
         "result.json",
         "run.json",

@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import io
 import json
 import warnings
 from importlib.metadata import EntryPoint
@@ -40,6 +41,14 @@ def train(directory, recipe=RECIPE, **options):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
     return Sums().train(model, Sums().load_data(None), recipe, directory, console=Console(quiet=True), **options), model
+
+
+def test_model_that_cannot_be_lowered_is_saved_without_a_program(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    run = Sums().train(model, Sums().load_data(None), Recipe("sgd", 0.1, epochs=1), tmp_path / "run", console=console)
+    assert run.ending == "finished" and not run.program_path.exists()
+    assert "The model is saved without a program: " in console.file.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from deeprnn_keras import zoo
+from deeprnn_keras import lower, zoo
+from deeprnn_keras.program.interpreter import run
+from deeprnn_keras.program.refusal import refuse
+from deeprnn_keras.reading import DamagedFileError
 from deeprnn_keras.zoo import registry, trained
 from deeprnn_keras.zoo.publish import publish
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
@@ -70,6 +73,51 @@ def test_published_weights_load_by_name(entries, index, tmp_path):
     assert (record.seed, record.updates, record.minutes, record.log[1]) == (3, 40, 1.5, {"epoch": 2, "loss": 0.25})
     assert record.command == f"deeprnn train {config.name} --seed 3 --publish zoo/weights"
     assert str(record) in dict(config.card())["trained weights"]
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["text", "series"])
+def test_published_file_is_that_of_the_program(entries, index, tmp_path, rng):
+    config = entries[index]
+    if index:
+        config = replace(config, name="scaled_series", offset=1.0, scale=0.3)
+        registry.register(config)
+    run_directory(tmp_path / "run", config)
+    publish(tmp_path / "run", trained.DIRECTORY)
+    program, model = zoo.load_program(config.name), zoo.create_model(config.name, pretrained=True)
+    assert program.operations == lower(model).operations and program.attributes == lower(model).attributes
+    x = trained.golden_input(config)
+    inputs = x if isinstance(x, np.ndarray) else x[0]
+    np.testing.assert_allclose(run(program, [inputs])[0][0], model(x), atol=1e-5)
+    stored = load((trained.DIRECTORY / f"{config.name}.safetensors").read_bytes())
+    assert stored.keys() - {weight.path for weight in model.weights} == (
+        {"standard/offset", "standard/scale"} if index else set()
+    )
+
+
+def test_model_that_cannot_be_lowered_is_published_without_its_program(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr("deeprnn_keras.zoo.publish.lower", lambda model: refuse(model.layers[1], "a reason"))
+    run_directory(tmp_path / "run", entries[0])
+    with pytest.warns(UserWarning, match="small_text is published without its program: layer 'embedding' .*a reason"):
+        publish(tmp_path / "run", trained.DIRECTORY)
+    assert zoo.create_model("small_text", pretrained=True).vocabulary_size == 3
+    with pytest.raises(DamagedFileError, match="contains weights, but no list of operations"):
+        zoo.load_program("small_text")
+
+
+def test_programs_of_models_without_weights_are_refused():
+    with pytest.raises(ValueError, match="zaremba_small has no trained weights; models with trained weights: bach_"):
+        zoo.load_program("zaremba_small")
+    with pytest.raises(ValueError, match="unknown model 'kjv_lstm'; did you mean"):
+        zoo.load_program("kjv_lstm")
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_shipped_file_is_that_of_the_program(name):
+    program, config = zoo.load_program(name), zoo.info(name)
+    x = trained.golden_input(config)
+    (output,), _ = run(program, [x if isinstance(x, np.ndarray) else x[0]])
+    golden = trained.read_record(name).golden
+    np.testing.assert_allclose(output.reshape(-1, output.shape[-1])[-1, :8], golden, atol=2e-4)
 
 
 def test_only_fields_that_weights_do_not_depend_on_may_be_overridden(published):

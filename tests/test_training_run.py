@@ -23,7 +23,7 @@ from deeprnn_keras.training.compressors import compressed_bits
 WORDS = "in the beginning was a word and then there were many words of all sorts é"
 CORPUS = TextCorpus(" ".join(np.random.default_rng(5).choice(WORDS.split(), size=900)), "words.txt")
 SMALL = {"learning_rate": 0.01, "batch_size": 16, "bptt": 8}
-FILES = ["curve.png", "history.csv", "model.keras", "result.json"]
+FILES = ["curve.png", "history.csv", "model.keras", "model.program.safetensors", "result.json"]
 
 
 def new_model(recipe, seed=0):
@@ -71,6 +71,18 @@ def test_files_of_a_finished_run(finished):
     run, _ = finished
     assert run.ending == "finished" and run.advice is None
     assert sorted(path.name for path in run.directory.glob("[!.]*")) == [*FILES, "sample.txt"]
+
+
+def test_program_of_a_finished_run_is_that_of_the_saved_model(finished):
+    from deeprnn_keras import Program, lower
+    from deeprnn_keras.models import load_model
+
+    run, printed = finished
+    program, expected = Program.load(run.program_path), lower(load_model(run.model_path))
+    assert program.operations == expected.operations and program.attributes == expected.attributes
+    for name, array in expected.weights.items():
+        np.testing.assert_array_equal(program.weights[name], array)
+    assert "without a program" not in printed
 
 
 def test_curve_is_a_png(finished):

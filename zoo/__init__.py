@@ -15,7 +15,7 @@ from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.presets import save_preset
-from deeprnn_keras.zoo.registry import card, count_params, create_model, info, list_models, register
+from deeprnn_keras.zoo.registry import card, count_params, create_model, info, list_models, load_program, register
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
 for _module in pkgutil.iter_modules(__path__):  # importing a module registers its entries
@@ -32,6 +32,7 @@ __all__ = [
     "create_model",
     "info",
     "list_models",
+    "load_program",
     "register",
     "save_preset",
 ]

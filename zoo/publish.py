@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deeprnn_keras import Program, lower
 from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import build_dataclass, damage_reported, read_bytes, read_json
 from deeprnn_keras.writing import save_text
@@ -17,6 +19,8 @@ from deeprnn_keras.zoo.registry import info
 from deeprnn_keras.zoo.weight_file import check_finite, write_weights
 
 if TYPE_CHECKING:
+    import keras
+
     from deeprnn_keras.zoo.configuration import Configuration
 
 SETTINGS, RESULT = "run.json", "result.json"
@@ -41,8 +45,8 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     model = load_model(directory, compile=False)
     into.mkdir(parents=True, exist_ok=True)
     check_finite(model)
-    sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype)
     model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])
+    sha256 = write_weights(model, into / f"{config.name}.safetensors", dtype, _program(model))
     record = trained.TrainedWeights(
         name=config.name,
         sha256=sha256,
@@ -61,6 +65,15 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
     save_text(text + "\n", into / f"{config.name}.json")
     return record
+
+
+def _program(model: keras.Model) -> Program | None:
+    """Return the program of a model, or None if it cannot be lowered."""
+    try:
+        return lower(model)
+    except ValueError as error:
+        warnings.warn(f"{model.name} is published without its program: {error}", stacklevel=2)
+        return None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from deeprnn_keras.zoo.configuration import Configuration
 if TYPE_CHECKING:
     import keras
 
+    from deeprnn_keras import Program
+
 MODELS: Registry[Configuration] = Registry("model")  # use `models()`, which adds those of task families
 _families_added: set[str] = set()
 
@@ -147,6 +149,24 @@ def create_model(name: PathLike, pretrained: bool = False, **overrides: Any) -> 
     if weights is not None:
         weights.load(model)
     return model
+
+
+def load_program(name: str) -> Program:
+    """Return the trained model `name` as a `Program`, which runs without Keras; nothing is imported or downloaded.
+
+    Args:
+        name: One of `list_models(pretrained=True)`.
+
+    Raises:
+        ValueError: If the name is unknown (the closest name is suggested), or the model has no trained weights or no
+            program, or its file is damaged.
+
+    >>> from deeprnn_keras import zoo
+    >>> program = zoo.load_program("kjv_gru_2x256")
+    >>> program.attributes["kind"], program.looking_ahead
+    ('language', None)
+    """
+    return _trained_weights(info(name)).load_program()
 
 
 def _trained_weights(config: Configuration) -> trained.TrainedWeights:

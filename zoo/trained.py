@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deeprnn_keras import Program
 from deeprnn_keras._types import Config
 from deeprnn_keras.reading import build_dataclass, damage_reported, read_json
 from deeprnn_keras.zoo.weight_file import read_arrays, set_weights
@@ -77,6 +78,16 @@ class TrainedWeights:
         """Verify the SHA-256 and load the weights into a model of this architecture."""
         path = DIRECTORY / f"{self.name}.safetensors"
         set_weights(model, read_arrays(path, self.sha256), path)
+
+    def load_program(self) -> Program:
+        """Verify the SHA-256 and return the program of the model.
+
+        Raises:
+            DamagedFileError: If the file is damaged, or contains no program.
+        """
+        path = DIRECTORY / f"{self.name}.safetensors"
+        read_arrays(path, self.sha256)
+        return Program.load(path)
 
 
 def read_record(name: str) -> TrainedWeights | None:

@@ -1,8 +1,13 @@
-"""Weights of a model in a safetensors file with a known SHA-256. Loading runs no code and loads all weights or none."""
+"""Weights of a model in a safetensors file with a known SHA-256. Loading runs no code and loads all weights or none.
+
+The file may also be the file of the model's `Program`: the weights have the same names, and the metadata lists the
+operations. Arrays that only the program reads are listed in the metadata, too.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeprnn_keras._types import PathLike, Shape
-from deeprnn_keras.reading import DamagedFileError, damage_reported, parse_safetensors, read_bytes
+from deeprnn_keras.program import metadata
+from deeprnn_keras.reading import DamagedFileError, damage_reported, parse_json, parse_safetensors, read_bytes
 from deeprnn_keras.writing import save_bytes
 
 if TYPE_CHECKING:
     import keras
 
+    from deeprnn_keras import Program
+
 EXPECTED = "a safetensors file"
+ONLY_IN_PROGRAM = "deeprnn_keras.only_in_program"
+"""Key of the metadata: the names of arrays that are not weights of the model, as a JSON list."""
 
 
 def check_finite(model: keras.Model) -> None:
@@ -29,7 +39,7 @@ def check_finite(model: keras.Model) -> None:
             )
 
 
-def write_weights(model: keras.Model, path: PathLike, dtype: str | None = None) -> str:
+def write_weights(model: keras.Model, path: PathLike, dtype: str | None = None, program: Program | None = None) -> str:
     """Write the weights of a model, by path, to a file in one atomic step, and return the SHA-256 of the file.
 
     Args:
@@ -37,6 +47,7 @@ def write_weights(model: keras.Model, path: PathLike, dtype: str | None = None) 
         path: Output file, .safetensors.
         dtype: Data type of the stored weights. None stores every weight exactly. "float16" halves the size of the file
             and rounds the weights to 11 significant bits.
+        program: The program of the model, so that `Program.load` reads the file, too.
 
     Raises:
         ValueError: If two weights have the same path.
@@ -49,7 +60,12 @@ def write_weights(model: keras.Model, path: PathLike, dtype: str | None = None) 
     }
     if len(arrays) != len(model.weights):
         raise ValueError(f"model {model.name!r} has weights with equal paths; give its layers different names")
-    data = save(arrays)
+    described = {}
+    if program is not None:
+        others = {name: array for name, array in program.weights.items() if name not in arrays}
+        arrays |= {name: np.ascontiguousarray(array) for name, array in others.items()}
+        described = {**metadata(program), ONLY_IN_PROGRAM: json.dumps(sorted(others))}
+    data = save(arrays, described)
     save_bytes(data, path)
     return hashlib.sha256(data).hexdigest()
 
@@ -61,7 +77,7 @@ def _stored_dtype(weight: keras.Variable) -> str:
 
 
 def read_arrays(path: PathLike, sha256: str) -> dict[str, np.ndarray]:
-    """Return the arrays in a file of weights by path.
+    """Return the weights in a file by path, without arrays that only the program of the model reads.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -74,7 +90,9 @@ def read_arrays(path: PathLike, sha256: str) -> dict[str, np.ndarray]:
     if digest != sha256:
         raise DamagedFileError(path, f"damaged: expected SHA-256 {sha256}, got {digest}; no weights were loaded")
     with damage_reported(path, EXPECTED):
-        return parse_safetensors(data)[0]
+        arrays, described = parse_safetensors(data)
+        others = parse_json(described.get(ONLY_IN_PROGRAM, "[]"), list)
+        return {name: array for name, array in arrays.items() if name not in others}
 
 
 def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], path: PathLike) -> None:

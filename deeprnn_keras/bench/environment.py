@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from deeprnn_keras._types import Config
@@ -13,6 +14,7 @@ from deeprnn_keras.bench.process import StartWorker, WorkerError, WorkerProcess
 
 MAX_LOAD_PER_CORE = 0.3
 PACKAGES = ("deeprnn-keras", "keras", "tensorflow", "torch", "numpy")
+SERVING_PACKAGES = ("deeprnn-keras", "numpy", "torch", "onnxruntime")
 
 
 def load_notes() -> list[str]:
@@ -30,10 +32,10 @@ def load_notes() -> list[str]:
     ]
 
 
-def installed_versions() -> dict[str, str]:
+def installed_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Return {package: version} of the installed packages."""
     versions = {}
-    for name in PACKAGES:
+    for name in names:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
@@ -69,6 +71,14 @@ def environment() -> Config:
     device = device_name() if gpu else f"{device_name()}, {instruction_set()}"
     about = {"device": device, "versions": installed_versions(), "python": platform.python_version()}
     return {**about, "gpu": gpu} if gpu else about
+
+
+def serving_environment() -> Config:
+    """Return the CPU with the instruction set of the native code, package versions, and Python version."""
+    from deeprnn_keras.training.device import cpu_name
+
+    device = f"{cpu_name()}, {instruction_set()}"
+    return {"device": device, "versions": installed_versions(SERVING_PACKAGES), "python": platform.python_version()}
 
 
 def instruction_set() -> str:

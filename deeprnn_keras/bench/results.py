@@ -87,7 +87,7 @@ def load_results(directory: PathLike) -> Results | None:
     return read_record(path, Results, "the results of a measurement") if path.exists() else None
 
 
-def save_results(results: Results, directory: PathLike) -> None:
+def save_results(results: Mapping[str, object], directory: PathLike) -> None:
     """Write the results in one atomic step."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

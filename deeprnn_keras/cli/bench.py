@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from deeprnn_keras.cli.bench_options import list_option
+from deeprnn_keras.cli.bench_serving import serving
 from deeprnn_keras.cli.option_types import format_start
 from deeprnn_keras.cli.output_directory import unused_directory
 
@@ -18,31 +20,22 @@ if TYPE_CHECKING:
 
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _split_commas(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Convert ('a,b', 'c') to ('a', 'b', 'c')."""
-    return tuple(part for value in values for part in value.split(","))
-
-
-def _list_option(flag: str, target: str, metavar: str, description: str) -> Callable[[Command], Command]:
-    """Return an option that accepts comma-separated values and may be repeated."""
-    return click.option(flag, target, multiple=True, callback=_split_commas, metavar=metavar, help=description)
-
 
 @click.group()
 def bench() -> None:
     """Run benchmarks on this machine."""
 
 
+bench.add_command(serving)
+
+
 @bench.command()
-@_list_option(
+@list_option(
     "--sizes", "sizes", "LxhxnxT", "Layers L, units h, batch size n, and time steps T, for example 2x256x32x35."
 )
-@_list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
-@_list_option("--mode", "modes", "MODE", "train or infer.")
-@_list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
+@list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
+@list_option("--mode", "modes", "MODE", "train or infer.")
+@list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
 @click.option(
     "--rounds", type=int, help="Rounds per case; each round measures every implementation once.  [default: 5]"
 )

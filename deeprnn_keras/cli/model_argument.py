@@ -80,7 +80,11 @@ def load_program(model: str) -> LoadedProgram | None:
     from deeprnn_keras import zoo
     from deeprnn_keras.tasks import families
 
-    program = None if is_zoo_name(model) else _stored_program(Path(model).expanduser())
+    if is_zoo_name(model):
+        _check_pretrained(model)
+        program = zoo.load_program(model)
+    else:
+        program = _stored_program(Path(model).expanduser())
     if program is None:
         return None
     config = zoo.info(program.name) if program.name in zoo.list_models() else None

@@ -52,7 +52,8 @@ def print_end(family: Family, run: Run, model: keras.Model, console: Console) ->
         console.print(f"The last model with finite weights is saved in {path}", soft_wrap=True)
         return FAILED
     family.report(run, model, console)
-    print_files([(label, run.directory / file) for label, file in family.files], console)
+    paths = [(label, run.directory / file) for label, file in family.files]
+    print_files([(label, path) for label, path in paths if path.exists()], console)
     return 0
 
 

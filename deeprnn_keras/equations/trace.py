@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+import numpy as np
+
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.maps import DiagonalMap, Linear, NamedMap
@@ -116,8 +118,9 @@ def _call(one: Instruction) -> str:
         arguments += f"[{one.start}:{one.start + one.width}]"
     if one.weight is not None:
         arguments += f"; {one.weight}" + (f" + {one.bias}" if one.bias else "")
-        if len(one.columns) > 1 or one.columns[0][0]:
-            arguments += ", columns " + " and ".join(f"{start}:{stop}" for start, stop in one.columns)
+        columns = " and ".join(f"{start}:{stop}" for start, stop in one.columns)
+        if " " in columns or not columns.startswith("0:"):
+            arguments += f", columns {columns}"
     return f"{one.primitive}({arguments})"
 
 
@@ -217,7 +220,7 @@ class Symbol:
         function = _ARITHMETIC.get(ufunc.__name__) if method == "__call__" else None
         if function is None:
             raise UntraceableError(f"numpy.{ufunc.__name__}")
-        return function(*(one.item() if hasattr(one, "item") and one.ndim == 0 else one for one in operands))
+        return function(*(one.item() if isinstance(one, np.generic) else one for one in operands))
 
     def __array_function__(self, function: Any, *_: Any) -> NoReturn:  # noqa: ANN401 - NumPy's
         raise UntraceableError(f"numpy.{function.__name__}")

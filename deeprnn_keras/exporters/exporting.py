@@ -79,7 +79,7 @@ def export(
         raise ImportError(missing)
     program = model if isinstance(model, Program) else _lowered(model)
     keras_model = None if isinstance(model, Program) else model
-    options = _with_batch_size(options, program)
+    options = _with_batch_size(options, program, target)
     _check_program(target, program, options)
     evaluation = None if evaluate is None else Evaluation(program, keras_model, evaluate)
     return _written(target, path, program, options, keras_model if verify else None, verify, evaluation)
@@ -139,16 +139,15 @@ def _check_path(target: Target, path: Path, overwrite: bool) -> None:
             raise FileExistsError(f"path {str(one)!r} exists; pass another path or overwrite=True")
 
 
-def _with_batch_size(options: Options, program: Program) -> Options:
-    """Return options with the batch size for which the program was lowered."""
-    if program.batch_size is None or options.batch_size == program.batch_size:
-        return options
-    if options.batch_size is None:
-        return Options(options.streaming, program.batch_size, options.quantize)
-    raise ValueError(
-        f"batch_size must be {program.batch_size}, for which program {program.name!r} was lowered, got "
-        f"{options.batch_size}"
-    )
+def _with_batch_size(options: Options, program: Program, target: Target) -> Options:
+    """Return options with the batch size for which the program was lowered, or else the default of the target."""
+    if program.batch_size is not None and options.batch_size not in (None, program.batch_size):
+        raise ValueError(
+            f"batch_size must be {program.batch_size}, for which program {program.name!r} was lowered, got "
+            f"{options.batch_size}"
+        )
+    batch_size = options.batch_size or program.batch_size or target.default_batch_size
+    return Options(options.streaming, batch_size, options.quantize)
 
 
 def _check_program(target: Target, program: Program, options: Options) -> None:

@@ -93,6 +93,7 @@ class Target(ABC):
         packages: Modules that `write` imports.
         runtime_packages: Modules that `runner` imports.
         quantizations: Supported values of `Options.quantize`.
+        default_batch_size: Batch size of a file whose options have none; None for any.
         always_streams: The file executes both whole sequences and steps, whatever `Options.streaming` is.
     """
 
@@ -103,6 +104,7 @@ class Target(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     runtime_packages: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[tuple[str, ...]] = ()
+    default_batch_size: ClassVar[int | None] = None
     always_streams: ClassVar[bool] = False
 
     @abstractmethod

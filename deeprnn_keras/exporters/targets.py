@@ -11,6 +11,7 @@ from deeprnn_keras.exporters.target import Target
 _MODULES = {
     "c": (".c", "deeprnn_keras.exporters.c_source.target", "CTarget"),
     "numpy": (".py", "deeprnn_keras.exporters.numpy_source.target", "NumPyTarget"),
+    "litert": (".tflite", "deeprnn_keras.exporters.litert_file.target", "LiteRTTarget"),
     "onnx": (".onnx", "deeprnn_keras.exporters.onnx_file.target", "ONNXTarget"),
 }
 """{format: (suffix, module, class)}."""

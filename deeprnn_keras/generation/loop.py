@@ -105,7 +105,7 @@ class Loop:
 
 
 def logits_of(program: Program) -> Program:
-    """Return the program whose output are logits: that of a softmax ends before it.
+    """Return the program whose output are logits, for any batch size: that of a softmax ends before it.
 
     Raises:
         ValueError: If the program does not read ids, or does not return one logit for each.
@@ -114,6 +114,8 @@ def logits_of(program: Program) -> Program:
     last = by_name.get(program.outputs[0])
     if isinstance(last, Softmax) and not last.logarithm:  # log-probabilities are logits
         program = replace(program, outputs=last.inputs)
+    if program.batch_size is not None:
+        program = replace(program, batch_size=None)
     shape = (len(program.inputs), program.inputs[0].ids, len(program.outputs))
     if shape != (1, True, 1) or program.widths[program.outputs[0]] != program.inputs[0].width:
         inputs = ", ".join(f"{one.width} {'ids' if one.ids else 'features'}" for one in program.inputs)

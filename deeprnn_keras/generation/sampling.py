@@ -104,7 +104,7 @@ def penalized(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarra
     largest = np.finfo(np.float64).max
     with np.errstate(over="ignore"):
         reduced = np.where(logits > 0, np.minimum(logits / penalty, largest), np.maximum(logits * penalty, -largest))
-    return np.where(seen, reduced, logits)
+    return np.where(np.logical_and(seen, np.isfinite(logits)), reduced, logits)
 
 
 def weights(sampling: Sampling, logits: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ class TextWriter:
 
     def __init__(self, vocabulary: TextVocabulary, prompt: np.ndarray, stops: Sequence[str]) -> None:
         self.stopped = False
-        self._decode = _byte_decoder(prompt) if vocabulary.unit == "byte" else _symbol_decoder(vocabulary, prompt)
+        self._decode = _decoder(vocabulary, prompt)
         self._stops = stops
         self._held = ""
 
@@ -59,6 +59,15 @@ def _overlap(text: str, stop: str) -> int:
     return next((length for length in lengths if text.endswith(stop[:length])), 0)
 
 
+def _decoder(vocabulary: TextVocabulary, prompt: np.ndarray) -> Callable[[np.ndarray, bool], str]:
+    """Return a function of the next ids, and whether they are the last, that returns their text."""
+    if vocabulary.unit == "byte":
+        return _byte_decoder(prompt)
+    if vocabulary.unit == "character":
+        return lambda ids, _: vocabulary.decode(ids)
+    return _word_decoder(vocabulary, prompt)
+
+
 def _byte_decoder(prompt: np.ndarray) -> Callable[[np.ndarray, bool], str]:
     """Return a function that decodes bytes in chunks; a character may extend over several."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -66,11 +75,11 @@ def _byte_decoder(prompt: np.ndarray) -> Callable[[np.ndarray, bool], str]:
     return lambda ids, final: decoder.decode(ids.astype(np.uint8).tobytes(), final)
 
 
-def _symbol_decoder(vocabulary: TextVocabulary, prompt: np.ndarray) -> Callable[[np.ndarray, bool], str]:
-    """Return a function that decodes symbols in chunks; the separator of words depends on the symbol before."""
+def _word_decoder(vocabulary: TextVocabulary, prompt: np.ndarray) -> Callable[[np.ndarray, bool], str]:
+    """Return a function that decodes words in chunks; the separator before a word depends on the word before it."""
     last = prompt[-1:]
 
-    def decode(ids: np.ndarray, final: bool) -> str:
+    def decode(ids: np.ndarray, _: bool) -> str:
         nonlocal last
         text = vocabulary.decode(np.concatenate([last, ids]))[len(vocabulary.decode(last)) :]
         last = ids[-1:] if len(ids) else last

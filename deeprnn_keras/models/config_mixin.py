@@ -13,6 +13,7 @@ from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
 from deeprnn_keras.keras_objects import check_config, plain_config
 from deeprnn_keras.layers.arguments import cell as layer_cell
 from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
+from deeprnn_keras.streaming import Stream
 
 NOT_FROM_DEEP_RNN = {"name", "trainable", "return_sequences", freezing.KEY}
 
@@ -46,6 +47,17 @@ class ConfigMixin:
         """
         check_config(config, f"{cls.__name__} config")
         return freezing.create_from_config(lambda arguments: cls(**arguments), config)
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """Return a stream, which reads sequences one step at a time.
+
+        Args:
+            batch_size: Number of sequences that are read at the same time.
+
+        Raises:
+            ValueError: If the model needs whole sequences, for example because it is bidirectional.
+        """
+        return Stream(self, batch_size)  # pyright: ignore[reportArgumentType] - a mixin of models
 
 
 def check_memory(

@@ -1,4 +1,5 @@
+from .files import metadata
 from .lowering import lower
 from .program import Program
 
-__all__ = ["Program", "lower"]
+__all__ = ["Program", "lower", "metadata"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -44,14 +44,16 @@ class Value:
 Rule: TypeAlias = Callable[["Builder", KerasLayer, list[Value], str], Value | list[Value]]
 """Function (builder, layer, inputs, name) that appends the operations of a layer and returns its outputs."""
 
+RuleType = TypeVar("RuleType", bound=Rule)
+
 RULES: dict[str, Rule] = {}
 """{name of a class of Keras or of this package: rule}."""
 
 
-def rule(*classes: str) -> Callable[[Rule], Rule]:
+def rule(*classes: str) -> Callable[[RuleType], RuleType]:
     """Return a decorator that registers a rule for layers of classes of Keras or of this package."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: RuleType) -> RuleType:
         RULES.update(dict.fromkeys(classes, function))
         return function
 
@@ -74,20 +76,10 @@ class Builder:
 
     def apply(self, layer: KerasLayer, inputs: list[Value], name: str) -> list[Value]:
         """Append the operations of a layer and return its outputs."""
-        found = next((one for one in type(layer).__mro__ if one.__name__ in RULES and is_of_keras(one)), None)
-        if found is None:
-            refuse_class(layer, ", ".join(sorted(RULES)))
-        if type(layer).call is not found.call:  # pyright: ignore[reportAttributeAccessIssue] - a class of layers
-            refuse(layer, f"its class overrides `call` of {found.__name__}, and Python code cannot be lowered")
-        if getattr(layer, "quantization_mode", None):
-            refuse(layer, f"its weights are quantized to {layer.quantization_mode}; lower the model before quantizing")
+        kind = supported_class(layer)
         for value in inputs:
-            if value.kind in ("mask", "state"):
-                what = "a mask" if value.kind == "mask" else "a final state, which is not a value of a program"
-                refuse(layer, f"it reads {value.name!r}, {what}")
-            if value.kind == "ids" and found.__name__ not in ("Embedding", "OneHot", *PASS_THROUGH):
-                refuse(layer, f"it reads ids (n, T), {value.name!r}; only Embedding and OneHot do")
-        outputs = RULES[found.__name__](self, layer, inputs, name)
+            _check_is_read(layer, value, may_read_ids=kind in (*READ_IDS, *PASS_THROUGH, *MODEL_KINDS))
+        outputs = RULES[kind](self, layer, inputs, name)
         return outputs if isinstance(outputs, list) else [outputs]
 
     # === Operations ===
@@ -201,11 +193,41 @@ class Builder:
         return free
 
 
+MODEL_KINDS = ("Sequential", "Functional")
+"""Classes of models, which can be layers of another model."""
+
+READ_IDS = ("Embedding", "OneHot")
+"""Classes of layers that read ids."""
+
 PASS_THROUGH = (
     *("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
     *("ActivityRegularization", "Identity"),
 )
 """Classes of layers that return their input when they do not train."""
+
+
+def supported_class(layer: KerasLayer) -> str:
+    """Return the name of the class by which a layer is lowered.
+
+    Raises:
+        ValueError: If its class is not supported.
+    """
+    found = next((one for one in type(layer).__mro__ if one.__name__ in RULES and is_of_keras(one)), None)
+    if found is None:
+        refuse_class(layer, ", ".join(sorted(RULES)))
+    if type(layer).call is not found.call:  # pyright: ignore[reportAttributeAccessIssue] - a class of layers
+        refuse(layer, f"its class overrides `call` of {found.__name__}, and Python code cannot be lowered")
+    if getattr(layer, "quantization_mode", None):
+        refuse(layer, f"its weights are quantized to {layer.quantization_mode}; lower the model before quantizing")
+    return found.__name__
+
+
+def _check_is_read(layer: KerasLayer, value: Value, may_read_ids: bool) -> None:
+    if value.kind in ("mask", "state"):
+        what = "a mask" if value.kind == "mask" else "a final state, which is not a value of a program"
+        refuse(layer, f"it reads {value.name!r}, {what}")
+    if value.kind == "ids" and not may_read_ids:
+        refuse(layer, f"it reads ids (n, T), {value.name!r}; only Embedding and OneHot do")
 
 
 def is_of_keras(one: type) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -163,7 +164,7 @@ def standard_trace(operation: op.Recurrent, weights: Mapping[str, np.ndarray]) -
     return trace(equations, len(kernel), functions), equations.from_keras(local)
 
 
-_FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
+_FUNCTIONS: dict[type[op.Operation], Callable[..., Any]] = {
     op.Embedding: Interpreter._embedding,
     op.OneHot: Interpreter._one_hot,
     op.Dense: Interpreter._dense,
@@ -172,7 +173,7 @@ _FUNCTIONS: dict[type[op.Operation], Callable[..., np.ndarray]] = {
     op.Scale: Interpreter._scale,
     op.LayerNormalization: Interpreter._layer_normalization,
     op.Concatenate: lambda _, __, x: np.concatenate(x, axis=-1),
-    op.Add: lambda _, __, x: sum(x[1:], start=x[0]),
+    op.Add: lambda _, __, x: functools.reduce(np.add, x),
     op.Reverse: lambda _, __, x: x[0][:, ::-1],
     op.Last: lambda _, __, x: x[0][:, -1],
 }

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import _compat, checks
 from deeprnn_keras.program import layer_rules, recurrence_rules  # noqa: F401 - registers the rules
-from deeprnn_keras.program.builder import Builder, KerasLayer, Value, flat, is_of_keras, rule
+from deeprnn_keras.program.builder import (
+    MODEL_KINDS,
+    Builder,
+    KerasLayer,
+    Value,
+    flat,
+    is_of_keras,
+    rule,
+    supported_class,
+)
 from deeprnn_keras.program.operations import Input
 from deeprnn_keras.program.program import Program
 from deeprnn_keras.program.refusal import refuse
@@ -18,7 +27,6 @@ if TYPE_CHECKING:
     import keras
 
 AUTOMATIC_NAME = re.compile(r"(input_layer|keras_tensor)(_\d+)?")
-MODEL_KINDS = ("Sequential", "Functional")
 
 
 def lower(model: keras.Model, batch_size: int | None = None) -> Program:
@@ -138,11 +146,17 @@ def _run_model(b: Builder, model: KerasLayer, inputs: list[Value], prefix: str) 
         name = f"{prefix}{node.operation.name}"
         if _is_layer(node.operation):
             results = b.apply(node.operation, _layer_inputs(node.operation, arguments, options), name)
+            results += _final_states(name, len(node.outputs) - len(results))
         else:
             constants = {key: value for key, value in options.items() if value is not None}
             results = layer_rules.apply_operation(b, node.operation, arguments, constants, name)
         values |= {id(tensor): value for tensor, value in zip(node.outputs, results, strict=True)}
     return [values[id(tensor)] for tensor in model.outputs]
+
+
+def _final_states(name: str, count: int) -> list[Value]:
+    """Return stand-ins for the final states of a layer, which later layers and the outputs must not read."""
+    return [Value(f"{name}, final state {number}", kind="state") for number in range(1, count + 1)]
 
 
 def _is_layer(operation: KerasLayer) -> bool:
@@ -154,23 +168,19 @@ def _replaced(structure: Any, values: Mapping[int, Value]) -> Any:  # noqa: ANN4
     if isinstance(structure, Mapping):
         return {key: _replaced(one, values) for key, one in structure.items()}
     if isinstance(structure, (list, tuple)):
-        return (
-            [_replaced(one, values) for one in structure]
-            if isinstance(structure, list)
-            else tuple(_replaced(one, values) for one in structure)
-        )
+        return type(structure)(_replaced(one, values) for one in structure)
     return values.get(id(structure), structure)
 
 
 def _layer_inputs(layer: KerasLayer, arguments: Sequence[Any], options: Mapping[str, Any]) -> list[Value]:
-    """Return the inputs of the call of a layer; masks are left out, other arguments are refused."""
+    """Return the inputs of the call of a supported layer; masks are left out, other arguments are refused."""
+    supported_class(layer)
     bound = inspect.signature(layer.call).bind_partial(*arguments, **options).arguments
     bound |= bound.pop("kwargs", {})
     first = next(iter(bound))
     for name, value in bound.items():
-        if name == first or value is None or name in ("mask", "reset_mask"):
-            continue
-        if name == "training" and not value:
+        is_mask = name in ("mask", "reset_mask") and all(getattr(one, "kind", "mask") == "mask" for one in flat(value))
+        if name == first or value is None or is_mask or (name == "training" and not value):
             continue
         if name == "initial_state":
             refuse(layer, "it is called with initial_state; a program starts from zero states or from given ones")

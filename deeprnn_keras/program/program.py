@@ -40,7 +40,7 @@ class Program:
     >>> layers = [keras.Input((None, 3)), DeepRNN(4, num_layers=2, return_sequences=True), keras.layers.Dense(1)]
     >>> program = lower(keras.Sequential(layers, name="small"))
     >>> print(program)
-    small: 261 weights
+    small: 277 weights
     input               features, width 3
     deep_rnn/forward_1  Recurrent(input), width 4: cell=lstm
     deep_rnn/forward_2  Recurrent(deep_rnn/forward_1), width 4: cell=lstm

@@ -56,7 +56,7 @@ def _recurrence(
         refuse(
             layer, f"the equations of its cell {type(cell).__name__} are not composed of primitives: {explain(error)}"
         )
-    used = {one for instruction in step.instructions for one in (instruction.weight, instruction.bias)} - {None}
+    used = {name for one in step.instructions for name in (one.weight, one.bias) if name is not None}
     stored = _stored(b, cell, equations, name)
     weights = tuple((key, stored[key]) for key in sorted(used))
     options |= {"step": step, "state_names": equations.states, "weights": weights}
@@ -86,8 +86,8 @@ def _cells(layer: KerasLayer, name: str) -> list[tuple[Any, str]]:
 
 
 @rule("RNN", "LSTM", "GRU", "SimpleRNN")
-def _rnn(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> list[Value]:
-    return [_as_returned(b, layer, inputs[0], name), *_final_states(layer, name)]
+def _rnn(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> Value:
+    return _as_returned(b, layer, inputs[0], name)
 
 
 def _as_returned(b: Builder, layer: KerasLayer, value: Value, name: str, flip: bool = False) -> Value:
@@ -107,23 +107,12 @@ def _as_returned(b: Builder, layer: KerasLayer, value: Value, name: str, flip: b
     return value if layer.return_sequences else b.last(value, f"{name}/last")
 
 
-def _final_states(layer: KerasLayer, name: str) -> list[Value]:
-    """Return stand-ins for the final states of a layer, which later layers and the outputs must not read."""
-    if not layer.return_state:
-        return []
-    return [Value(f"{name}, final state {number}", kind="state") for number in range(1, len(layer.output))]
-
-
 @rule("Bidirectional")
 def _bidirectional(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> list[Value]:
     both = [
         _as_returned(b, one, inputs[0], f"{name}/{one.name}", flip)
         for one, flip in ((layer.forward_layer, False), (layer.backward_layer, True))
     ]
-    return [*_merged(b, layer, both, name), *_final_states(layer, name)]
-
-
-def _merged(b: Builder, layer: KerasLayer, both: list[Value], name: str) -> list[Value]:
     mode = layer.merge_mode
     if mode is None:
         return both
@@ -150,7 +139,7 @@ def _deep_rnn(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> 
         output = [b.concatenate(stack.outputs, f"{name}/concatenate")]
     if not layer.return_sequences:
         output = stack.last_outputs()
-    return [*output, *_final_states(layer, name)]
+    return output
 
 
 class _Stack:

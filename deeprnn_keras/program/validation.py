@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deeprnn_keras import checks
 from deeprnn_keras.equations.trace import BINARY, PRIMITIVES, UNARY, Instruction, Trace
 from deeprnn_keras.program.operations import (
     STANDARD_ACTIVATIONS,
@@ -34,6 +35,7 @@ MAX_WIDTH = 2**31 - 1
 
 def check(program: Program) -> None:
     """Raise a ValueError if a program contradicts itself; the message names the operation."""
+    checks.positive_int_or_none("batch_size", program.batch_size)
     widths: dict[str, int] = {}
     ids: set[str] = set()
     for one in program.inputs:

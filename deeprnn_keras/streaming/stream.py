@@ -21,6 +21,8 @@ ArrayLike: TypeAlias = Any
 Arrays: TypeAlias = np.ndarray | tuple[np.ndarray, ...]
 
 FLOAT32 = np.dtype(np.float32)
+ndarray = np.ndarray
+"""The class, for the checks of each step."""
 
 
 class Stream:
@@ -44,12 +46,12 @@ class Stream:
 
     >>> import keras
     >>> from deeprnn_keras import LSTM, Stream
-    >>> model = keras.Sequential([keras.Input((None, 3)), LSTM(4, return_sequences=True), keras.layers.Dense(2)])
+    >>> model = keras.Sequential([keras.Input((None, 3)), LSTM(4, return_sequences=True, name="lstm")])
     >>> stream = Stream(model)
     >>> stream([[0.1, 0.2, 0.3]]).shape                   # one step, (n, d)
-    (1, 2)
+    (1, 4)
     >>> stream.push([[[0.1, 0.2, 0.3]] * 5]).shape        # five steps, (n, T, d)
-    (1, 5, 2)
+    (1, 5, 4)
     >>> {name: state.shape for name, state in stream.state.items()}
     {'lstm/h': (1, 4), 'lstm/c': (1, 4)}
     >>> stream.reset()
@@ -92,10 +94,10 @@ class Stream:
         """
         if not self._single:
             return self._several(x, out)
-        if type(x) is not np.ndarray or x.shape != self._input_shape or x.dtype is not self._input_dtype:
+        if type(x) is not ndarray or x.shape != self._input_shape or x.dtype is not self._input_dtype:
             x = _as_input(self.program.inputs[0], x, self._input_shape)
         if out is not None and (
-            type(out) is not np.ndarray
+            type(out) is not ndarray
             or out.shape != self._output_shape
             or out.dtype is not FLOAT32
             or not out.flags.writeable
@@ -105,7 +107,7 @@ class Stream:
         self._step()
         if out is None:
             return self._output.copy()
-        out[...] = self._output
+        out[...] = self._output  # pyright: ignore[reportIndexIssue]
         return out
 
     def _several(self, x: ArrayLike, out: Arrays | None) -> Arrays:
@@ -116,7 +118,7 @@ class Stream:
         self._step()
         if given is None:
             results = tuple(one.copy() for one in self._outputs)
-            return results if len(results) > 1 else results[0]
+            return results[0] if len(results) == 1 else results
         for array, buffer in zip(given, self._outputs, strict=True):
             array[...] = buffer
         assert out is not None
@@ -132,7 +134,7 @@ class Stream:
         Raises:
             ValueError: If an array has a wrong shape or dtype, or an id is out of range; the states are unchanged.
         """
-        steps = _num_steps(x[0] if len(self._inputs) > 1 and isinstance(x, (tuple, list)) and len(x) else x)
+        steps = _num_steps(x[0] if len(self._inputs) > 1 and isinstance(x, (tuple, list)) and x else x)
         arrays = self._as_inputs(x, [(one.shape[0], steps, *one.shape[1:]) for one in self._inputs])
         shapes = [(one.shape[0], steps, *one.shape[1:]) for one in self._outputs]
         results = [np.empty(shape, np.float32) for shape in shapes] if out is None else self._as_outputs(out, shapes)
@@ -247,7 +249,8 @@ def _lowered(model: keras.Model, batch_size: int) -> Program:
 def _check(program: Program, batch_size: int) -> None:
     if program.looking_ahead is not None:
         raise ValueError(
-            f"program {program.name!r} cannot be streamed: {program.looking_ahead.name!r} needs the whole sequence"
+            f"streaming is not supported for program {program.name!r}: {program.looking_ahead.name!r} needs the whole "
+            "sequence"
         )
     if program.batch_size not in (None, batch_size):
         raise ValueError(

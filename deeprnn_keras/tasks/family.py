@@ -18,6 +18,8 @@ from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import (
     CHECKPOINTS,
     HISTORY,
+    MODEL,
+    PROGRAM,
     RESULT,
     Plan,
     Run,
@@ -25,6 +27,7 @@ from deeprnn_keras.tasks.run import (
     locked_run_directory,
     recipe_record,
     run_directory,
+    save_program,
 )
 from deeprnn_keras.terminal import replace_unprintable
 
@@ -100,9 +103,9 @@ class Family:
 
     - Batches consist of shuffled examples.
     - The score consists of the loss and metrics on the test part.
-    - A run saves model.keras, history.csv, and result.json. It can be interrupted and resumed. The weights of the epoch
-      with the lowest validation loss are restored at the end. If the loss becomes non-finite, the run stops and
-      reports suggested changes.
+    - A run saves model.keras, its program (see `deeprnn_keras.lower`), history.csv, and result.json. It can be
+      interrupted and resumed. The weights of the epoch with the lowest validation loss are restored at the end. If the
+      loss becomes non-finite, the run stops and reports suggested changes.
     - Generation and `deeprnn tune` are not supported. To support them, override `generate`, or `check_tunable` and
       `trial_batches`.
 
@@ -146,7 +149,8 @@ class Family:
     unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", "valid", "test")
     program_kinds: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("model", "model.keras"),
+        ("model", MODEL),
+        ("program", PROGRAM),
         ("history", HISTORY),
         ("results", RESULT),
     )
@@ -297,6 +301,8 @@ class Family:
             run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
             fit(run, model, plan, history, displays, deadline)
             save_model(model, run.model_path)
+            if (reason := save_program(model, run.program_path)) is not None:
+                console.print(f"The model is saved without a program: {reason}", markup=False, soft_wrap=True)
             save_table(history.epochs, directory / HISTORY)
             self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
             result = {

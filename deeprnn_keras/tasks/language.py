@@ -24,7 +24,7 @@ from deeprnn_keras.tasks.family import (
 )
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import score_table
-from deeprnn_keras.tasks.run import Plan, Run
+from deeprnn_keras.tasks.run import MODEL, PROGRAM, Plan, Run
 from deeprnn_keras.tasks.text_batches import split_text, text_batches, text_plan
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class LanguageFamily(Family):
     limits = "Generated text is plausible rather than factual, and reproduces the biases of the training text."
     unsupported_options = ()
     program_kinds = ("language",)
-    files = (("model", "model.keras"), ("learning curve", "curve.png"), ("results", "result.json"))
+    files = (("model", MODEL), ("program", PROGRAM), ("learning curve", "curve.png"), ("results", "result.json"))
 
     # === Models and data ===
     @override

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deeprnn_keras import checks
 from deeprnn_keras._types import DataPart, PathLike
 from deeprnn_keras.locking import DirectoryLock
+from deeprnn_keras.program import lower
 from deeprnn_keras.writing import save_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 SETTINGS = "run.json"
 MODEL = "model.keras"
+PROGRAM = "model.program.safetensors"
 HISTORY = "history.csv"
 RESULT = "result.json"
 
@@ -89,6 +91,21 @@ class Run:
     def model_path(self) -> Path:
         """Path of the saved model."""
         return self.directory / MODEL
+
+    @property
+    def program_path(self) -> Path:
+        """Path of the program of the model."""
+        return self.directory / PROGRAM
+
+
+def save_program(model: keras.Model, path: Path) -> str | None:
+    """Write the program of a model; return None, or the reason why the model cannot be lowered."""
+    try:
+        lower(model).save(path)
+    except ValueError as error:
+        path.unlink(missing_ok=True)  # that of an interrupted run
+        return str(error)
+    return None
 
 
 def run_directory(path: PathLike, resume: bool) -> Path:

@@ -15,11 +15,13 @@ def device_name() -> str:
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return ", ".join(detail.get("device_name", "GPU") for detail in details)
-    return f"{os.cpu_count()} cores, {_cpu_name()}"
+    return cpu_name()
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Return the CPU and its number of cores: '2 cores, AMD EPYC'."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{os.cpu_count()} cores, {name}"

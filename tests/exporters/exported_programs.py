@@ -101,18 +101,20 @@ def assert_close(actual, expected, atol=1e-5):
         np.testing.assert_allclose(one, other, rtol=0, atol=atol * max(1.0, np.abs(other).max()))
 
 
-def assert_whole(target, program, directory, lengths=(1, 7, 100), batch_size=2, **options):
+def assert_whole(target, program, directory, lengths=(1, 7, 100), batch_size=None, **options):
     """Compare a file with the reference for whole sequences and return its path."""
-    path, runner = written(target, program, directory, **options)
+    path, runner = written(target, program, directory, batch_size=batch_size, **options)
+    batch_size = batch_size or target.default_batch_size or 2
     for steps in lengths:
         inputs = random_inputs(program, batch_size, steps)
         assert_close(runner.run(inputs), Interpreter(program, np.float64).run(inputs)[0])
     return path
 
 
-def assert_streamed(target, program, directory, steps=1000, batch_size=1, **options):
+def assert_streamed(target, program, directory, steps=1000, batch_size=None, **options):
     """Compare a file with the reference over streamed steps, outputs and returned states, and return its path."""
-    path, runner = written(target, program, directory, streaming=True, **options)
+    path, runner = written(target, program, directory, streaming=True, batch_size=batch_size, **options)
+    batch_size = batch_size or target.default_batch_size or 2
     inputs = random_inputs(program, batch_size, steps)
     outputs, states = [], None
     for t in range(steps):

@@ -1,6 +1,7 @@
 """`generate` and `generate_stream` on programs: texts, ids, reproducibility, chunks, samples, and bad input."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ def test_probabilities_are_sampled_like_their_logits(rng):
     programs = [small_program(np.random.default_rng(seed), softmax=softmax) for softmax in (False, True)]
     options = {"length": 40, "seed": 2, "temperature": 0.7, "repetition_penalty": 1.2}
     assert generate(programs[0], "ab", **options) == generate(programs[1], "ab", **options)
+
+
+def test_batch_size_of_a_program_does_not_matter(rng):
+    program = small_program(rng)
+    texts = generate(program, "ab", 20, seed=0, num_samples=3)
+    assert generate(replace(program, batch_size=2), "ab", 20, seed=0, num_samples=3) == texts
 
 
 def test_samples_are_independent_rows(rng):

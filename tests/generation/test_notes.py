@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import SequenceModel
+from deeprnn_keras import SequenceModel, lower
 from deeprnn_keras.generation import notes
 
 
@@ -80,6 +80,14 @@ def test_seed_determines_the_music(trained_model):
 def test_invalid_arguments_are_rejected(trained_model, start, options, message):
     with pytest.raises(ValueError, match=message):
         trained_model[0].generate(start, **options)
+
+
+def test_frames_do_not_depend_on_the_length_or_on_keras(rng):
+    model = SequenceModel(5, 5, units=4, kind="notes")
+    start = rng.integers(2, size=(3, 5))
+    roll = notes.generate_notes(model, start, 70, seed=1)
+    np.testing.assert_array_equal(notes.generate_notes(lower(model), start, 9, seed=1), roll[:12])
+    assert np.any(notes.generate_notes(model, start, 9, seed=2) != roll[:12])
 
 
 def test_generate_is_supported_for_notes_only():

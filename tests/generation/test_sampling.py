@@ -197,7 +197,20 @@ def test_kept_ids_in_c_equal_those_in_numpy(options):
 
 @needs_library
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_c_refuses_logits_that_are_not_finite(value, temperature):
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {}, {"repetition_penalty": 1.5}], ids=str)
+@pytest.mark.parametrize("seen", [0, 1])
+def test_c_refuses_logits_that_are_not_finite(value, options, seen):
     logits = np.array([[0, value, 1]], "float32")
-    assert not sampler({"temperature": temperature}, logits, np.zeros((1, 3), "uint8"))[0].sample()
+    assert not sampler(options, logits, np.full((1, 3), seen, "uint8"))[0].sample()
+
+
+@needs_library
+def test_extreme_penalties_in_c_equal_those_in_numpy():
+    logits = np.array([[3.0, -3.0, -np.inf, 1.0]], "float32")
+    for penalty in (5e-324, 1e308):
+        options, seen = {"repetition_penalty": penalty, "temperature": 1e308}, np.ones((1, 4), "uint8")
+        in_c, *_ = sampler(options, logits, seen)
+        assert in_c.sample()
+        expected = weights(Sampling(**options), penalized(logits.astype("float64"), seen, penalty))
+        np.testing.assert_allclose(in_c.weights, expected[0], rtol=1e-12)
+        assert expected[0, 2] == 0

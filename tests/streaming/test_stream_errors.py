@@ -136,7 +136,9 @@ def test_states(stream):
 
 def test_program_that_looks_ahead():
     program = stack("lstm", 4, num_layers=1, reverse=True)
-    with pytest.raises(ValueError, match="program 'stack' cannot be streamed: 'layer_1' needs the whole sequence"):
+    with pytest.raises(
+        ValueError, match="streaming is not supported for program 'stack': 'layer_1' needs the whole sequence"
+    ):
         Stream(program)
     reverse = op.Reverse("reverse", ("x",), 3)
     with pytest.raises(ValueError, match="'reverse' needs the whole sequence"):

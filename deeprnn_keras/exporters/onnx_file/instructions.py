@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 from onnx import TensorProto
 
 from deeprnn_keras.equations.trace import Instruction, Trace
 from deeprnn_keras.exporters.onnx_file.graph import Graph
-
-Weights = Mapping[str, tuple[str, np.ndarray]]
-"""{name in the instructions: (name in the file, array)}."""
+from deeprnn_keras.exporters.traced_steps import Weights, columns
 
 OPERATORS = {
     "negate": "Neg",
@@ -93,8 +90,4 @@ def _with_bias(graph: Graph, one: Instruction, product: str, weights: Weights) -
 
 def _columns(graph: Graph, one: Instruction, local: str | None, weights: Weights) -> str:
     """Return the constant with the columns of a weight, or of a bias, that an instruction reads."""
-    name, array = weights[local or ""]
-    if one.columns == ((0, array.shape[-1]),):
-        return graph.weight(name, array)
-    parts = [array[..., start:stop] for start, stop in one.columns]
-    return graph.weight(name, np.concatenate(parts, axis=-1), one.columns)
+    return graph.weight(*columns(one, local, weights))

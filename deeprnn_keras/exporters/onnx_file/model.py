@@ -14,27 +14,12 @@ from deeprnn_keras.exporters.onnx_file.graph import IR_VERSION, OPSET, Graph
 from deeprnn_keras.exporters.onnx_file.instructions import write_instructions
 from deeprnn_keras.exporters.onnx_file.recurrences import write_recurrence
 from deeprnn_keras.exporters.target import Options
+from deeprnn_keras.exporters.value_names import next_state, output_names
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
 PREFIX = "deeprnn_keras."
 """Prefix of the keys of the metadata."""
-
-
-def next_state(name: str) -> str:
-    """Return the name of the output with a state after the last step."""
-    return f"{name}/next"
-
-
-def output_names(program: Program) -> list[str]:
-    """Return the names of the outputs of the file: those of the program, unless they are inputs or used twice."""
-    used = {one.name for one in program.inputs} | set(program.states) | {next_state(name) for name in program.states}
-    names: list[str] = []
-    for name in program.outputs:
-        candidates = (name, *(f"{name}/output_{number}" for number in range(1, len(program.outputs) + 1)))
-        names.append(next(one for one in candidates if one not in used))
-        used.add(names[-1])
-    return names
 
 
 def make_model(program: Program, options: Options) -> ModelProto:

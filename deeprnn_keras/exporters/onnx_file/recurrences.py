@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 
 from deeprnn_keras.equations.trace import Trace
 from deeprnn_keras.exporters.onnx_file.graph import Graph
-from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, Weights, write_instructions
+from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
+from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
-from deeprnn_keras.program.interpreter import standard_trace
 from deeprnn_keras.program.program import Program
 
 OPERATORS = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU", "rnn": "RNN"}
@@ -171,10 +171,10 @@ def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, qua
 
 def _scan(graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str]) -> tuple[str, list[str]]:
     """Append a Scan whose body is the step; what depends on the input only is computed before it, for all steps."""
-    trace, weights = _step(program, operation)
+    trace, weights = traced_step(program, operation)
     first = len(trace.inputs)
     known = write_instructions(graph, trace, [x, *[""] * (first - 1)], weights, stop=trace.projected)
-    read = _sequences_read(trace)
+    read = sequences_read(trace)
     before = states or [_zeros(graph, x, state.shape(1)[1:]) for state in operation.states]
     body = _body(graph, operation, trace, weights, known, read)
     names = (*(f"{state.name}/after" for state in operation.states), operation.name)
@@ -184,26 +184,6 @@ def _scan(graph: Graph, program: Program, operation: op.Recurrence, x: str, stat
     inputs = (*before, *(known[index] for index in read))
     *after, y = graph.nodes_of("Scan", inputs, names, **attributes)
     return y, after if states else []
-
-
-def _step(program: Program, operation: op.Recurrence) -> tuple[Trace, Weights]:
-    """Return the instructions of a recurrence and its weights."""
-    if isinstance(operation, op.Cell):
-        return operation.step, {local: (name, program.weights[name]) for local, name in operation.weights}
-    assert isinstance(operation, op.Recurrent)
-    trace, arrays = standard_trace(operation, program.weights)
-    return trace, {local: (f"{operation.name}/{local}", array) for local, array in arrays.items()}
-
-
-def _sequences_read(trace: Trace) -> list[int]:
-    """Return the indices of the values of all steps that the step reads, at least x."""
-    first = len(trace.inputs)
-    sequences = {0}
-    for index, one in enumerate(trace.instructions[: trace.projected], start=first):
-        if sequences.intersection(one.operands):
-            sequences.add(index)
-    read = {index for one in trace.instructions[trace.projected :] for index in one.operands} | set(trace.outputs)
-    return sorted(sequences & read) or [0]
 
 
 def _body(

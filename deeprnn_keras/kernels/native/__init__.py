@@ -3,6 +3,7 @@
 - `src/`: the C code; built at installation into one library with code for AVX-512, AVX2, and any other CPU.
 - `library.py`: loads the library; says why it is missing.
 - `sequences.py`: a layer's forward and backward pass on NumPy arrays.
+- `programs.py`, `sampling.py`: structures for programs, which are executed step by step, and for the sampling of ids.
 - `tensorflow.py`, `jax.py`, `torch.py`: the same as differentiable operations of a backend. JAX calls the library
   through `xla_ffi.py`.
 - `stack.py`: runs a stack or a layer (`run_stack`, `run_layer`) on the current backend.

@@ -5,9 +5,12 @@
  * driver callers  8 threads that call the library at the same time
  * driver fork     forks while another thread calls the library; the children call it, too
  * driver one_cpu  several threads on one CPU
+ * driver programs streams, by step and by chunk, on each instruction set and with 1 to 3 threads
+ * driver samples  sampling of ids with every option, for several sizes
  */
 #define _GNU_SOURCE
 #include "deeprnn.h"
+#include "sampling.h"
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -53,7 +56,7 @@ static const struct {
                    {{200, 10, 9, 30}, CELLS},  {{20, 10, 5, 330}, CELLS}, {{33, 60, 3, 150}, 1}};
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 #define VARIANTS 8
-#define MAX_ARRAYS 24
+#define MAX_ARRAYS 160
 
 enum { INPUT, RESULT, SCRATCH };
 
@@ -263,6 +266,17 @@ static int one_cpu(void) {
   return 0;
 }
 
+/* === Programs === */
+
+#include "driver_programs.h"
+
+static int programs(void) {
+  const char *name;
+  for (int i = 0; (name = deeprnn_compiled(i)); i++)
+    if (deeprnn_use(name) == DEEPRNN_OK) compare_all_networks();
+  return 0;
+}
+
 /* === Several callers === */
 
 #define CALLERS 8
@@ -338,13 +352,57 @@ static int fork_in_the_middle(void) {
   return 0;
 }
 
+/* === Sampling === */
+
+static void *exact(size_t bytes) {
+  void *memory = malloc(bytes);
+  CHECK(memory);
+  return memory;
+}
+
+static void sample_with(int64_t n, int64_t V, deeprnn_sampler options) {
+  deeprnn_sampler s = options;
+  float *logits = exact(n * V * sizeof *logits);
+  uint64_t *rows = exact(n * sizeof *rows);
+  s.n = n, s.V = V, s.logits = logits, s.rows = rows;
+  s.seen = exact(n * V), s.ids = exact(n * sizeof *s.ids);
+  s.weights = exact(V * sizeof *s.weights), s.order = exact(V * sizeof *s.order);
+  for (int64_t i = 0; i < n * V; i++) logits[i] = (float)(i * 7919 % 23) / 3 - 4, s.seen[i] = i % 3 == 0;
+  for (int64_t i = 0; i < n; i++) rows[i] = i;
+  for (int t = 0; t < 20; t++) {
+    CHECK(deeprnn_sample(&s) == DEEPRNN_OK);
+    for (int64_t i = 0; i < n; i++) CHECK(s.ids[i] >= 0 && s.ids[i] < V && s.seen[i * V + s.ids[i]]);
+  }
+  CHECK(s.position == 20);
+  logits[V - 1] = NAN;
+  CHECK(deeprnn_sample(&s) == DEEPRNN_NOT_FINITE);
+  free(logits), free(rows), free(s.seen), free(s.ids), free(s.weights), free(s.order);
+}
+
+static int samples(void) {
+  static const int64_t top_k[] = {0, 1, 3, 1000};
+  static const double temperature[] = {0, 1e-310, 1}, top_p[] = {1, 0.6, 1e-300}, min_p[] = {0, 0.5}, penalty[] = {1, 1.7};
+  static const int64_t sizes_of[][2] = {{1, 1}, {1, 2}, {3, 5}, {2, 300}};
+  for (int z = 0; z < COUNT(sizes_of); z++)
+    for (int k = 0; k < COUNT(top_k); k++)
+      for (int i = 0; i < COUNT(temperature) * COUNT(top_p) * COUNT(min_p) * COUNT(penalty); i++)
+        sample_with(sizes_of[z][0], sizes_of[z][1],
+                    (deeprnn_sampler){.top_k = top_k[k],
+                                      .temperature = temperature[i % 3],
+                                      .top_p = top_p[i / 3 % 3],
+                                      .min_p = min_p[i / 9 % 2],
+                                      .repetition_penalty = penalty[i / 18]});
+  return 0;
+}
+
 int main(int count, char **arguments) {
   static const struct {
     const char *name;
     int (*run)(void);
-  } modes[] = {{"sizes", sizes}, {"threads", threads}, {"callers", callers}, {"fork", fork_in_the_middle}, {"one_cpu", one_cpu}};
+  } modes[] = {{"sizes", sizes}, {"threads", threads}, {"callers", callers}, {"fork", fork_in_the_middle}, {"one_cpu", one_cpu},
+               {"programs", programs}, {"samples", samples}};
   for (int i = 0; count == 2 && i < COUNT(modes); i++)
     if (!strcmp(arguments[1], modes[i].name)) return modes[i].run();
-  fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu\n");
+  fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu|programs|samples\n");
   return 2;
 }

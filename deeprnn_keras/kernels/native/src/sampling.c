@@ -11,18 +11,24 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Write logits after the repetition penalty to `weights` and return the largest; NaN if one of them is NaN. */
-static double penalized(const deeprnn_sampler *s, const float *logits, const uint8_t *seen) {
+static double penalized(double logit, double penalty) {
+  if (logit > 0) return fmin(logit / penalty, DBL_MAX);
+  return isinf(logit) ? logit : fmax(logit * penalty, -DBL_MAX);
+}
+
+/* Write logits after the repetition penalty to the weights and return the largest; NaN if the logits are not finite.
+ * A logit of minus infinity excludes an id. */
+static double read_logits(const deeprnn_sampler *s, const float *logits, const uint8_t *seen) {
   double largest = -INFINITY, *l = s->weights;
+  float largest_before = -INFINITY;
   int valid = 1;
   for (int64_t v = 0; v < s->V; v++) {
-    l[v] = logits[v];
-    if (seen[v] && s->repetition_penalty != 1)
-      l[v] = l[v] > 0 ? fmin(l[v] / s->repetition_penalty, DBL_MAX) : fmax(l[v] * s->repetition_penalty, -DBL_MAX);
-    valid &= l[v] == l[v];
+    valid &= logits[v] == logits[v];
+    if (logits[v] > largest_before) largest_before = logits[v];
+    l[v] = seen[v] ? penalized(logits[v], s->repetition_penalty) : logits[v];
     if (l[v] > largest) largest = l[v];
   }
-  return valid ? largest : NAN;
+  return valid && isfinite(largest_before) ? largest : NAN;
 }
 
 /* === Order: a heap of ids, the largest weight first, of equal weights the lowest id === */
@@ -101,7 +107,7 @@ static int64_t first_of(const double *values, int64_t V, double value) {
 
 /* Return the next id of a row, -1 if its logits are not finite. */
 static int64_t next_id(const deeprnn_sampler *s, int64_t row) {
-  double largest = penalized(s, s->logits + row * s->V, s->seen + row * s->V), *w = s->weights;
+  double largest = read_logits(s, s->logits + row * s->V, s->seen + row * s->V), *w = s->weights;
   if (!isfinite(largest)) return -1;
   if (s->temperature == 0) return first_of(w, s->V, largest);
   for (int64_t v = 0; v < s->V; v++) w[v] = exp((w[v] - largest) / s->temperature);

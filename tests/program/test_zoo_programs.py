@@ -1,0 +1,43 @@
+"""Every model of the zoo as a program, built with 6 units."""
+
+import keras
+import numpy as np
+import pytest
+from program_checks import assert_lowers, random_inputs
+
+from deeprnn_keras import Program, lower, zoo
+from deeprnn_keras.program.interpreter import run
+
+NAMES = zoo.list_models()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def entry(request):
+    """Return (configuration, model) with 6 units, at most 5 time steps, and a small vocabulary; run by Keras' loop."""
+    keras.utils.set_random_seed(11)
+    config = zoo.info(request.param)
+    changes = {"units": 6, **({"length": 5} if config.length else {})}
+    changes |= {"vocabulary": 50, "bptt": 4} if config.task == "language" else {}
+    config = zoo.info(request.param, **changes)
+    model = config.build()
+    return config, type(model).from_config({**model.get_config(), "implementation": "loop"})
+
+
+def test_program_equals_the_model(entry):
+    config, model = entry
+    program = assert_lowers(model, [(3, config.length or 7), (1, config.length or 1)])
+    assert (program.looking_ahead is None) == (not getattr(config, "bidirectional", False))
+    assert program.name == config.name and program.attributes["kind"] == getattr(config, "kind", "language")
+    variables = {weight.path: weight.shape for weight in model.weights}
+    assert {name: array.shape for name, array in program.weights.items() if "standard/" not in name} == variables
+
+
+def test_saved_program_is_equal_to_the_bit(entry, tmp_path):
+    program = lower(entry[1])
+    program.save(tmp_path / "p.safetensors")
+    loaded = Program.load(tmp_path / "p.safetensors")
+    assert (str(loaded), loaded.attributes, loaded.inputs) == (str(program), program.attributes, program.inputs)
+    assert loaded.operations == program.operations
+    inputs = random_inputs(program, 2, 5)
+    for one, other in zip(run(program, inputs)[0], run(loaded, inputs)[0], strict=True):
+        np.testing.assert_array_equal(one, other)
