@@ -36,12 +36,13 @@ class Options:
     quantize: str | None = None
 
     def __post_init__(self) -> None:
-        quantize = self.quantize
+        if self.quantize is not None and self.quantize not in QUANTIZATIONS:
+            supported = ", ".join(map(repr, QUANTIZATIONS))
+            raise ValueError(f"quantize must be {supported}, or None, got {self.quantize!r}")
         checks.store(
             self,
             streaming=checks.flag("streaming", self.streaming),
             batch_size=checks.positive_int_or_none("batch_size", self.batch_size),
-            quantize=None if quantize is None else checks.one_of("quantize", quantize, QUANTIZATIONS),
         )
 
 

@@ -75,9 +75,9 @@ class Verification:
             if not self.options.streaming:
                 for steps in LENGTHS:
                     self._compare_sequence(runner, self._inputs(generator, steps))
-                self._compare_with_keras(runner, generator)
             if self._streams():
                 self._compare_steps(runner, self._inputs(generator, STEPS))
+            self._compare_with_keras(runner, generator)
         return self._largest
 
     def _streams(self) -> bool:
@@ -105,18 +105,20 @@ class Verification:
         self._compare(outputs, *self._references(inputs, streaming=False), where)
 
     def _compare_steps(self, runner: Runner, inputs: list[np.ndarray]) -> None:
-        steps, states = [], None
-        for t in range(STEPS):
-            outputs, states = self._executed(lambda t=t, s=states: runner.step([one[:, t] for one in inputs], s))
-            steps.append(outputs)
-        outputs = [np.stack(one, axis=1) for one in zip(*steps, strict=True)]
-        expected, rounded = self._references(inputs, streaming=True)
-        self._compare(outputs, expected, rounded, f"for {STEPS} streamed steps")
-        names = list(states or {})
-        exact, rough = (
+        outputs, states = self._streamed(runner, inputs)
+        self._compare(outputs, *self._references(inputs, streaming=True), f"for {STEPS} streamed steps")
+        exact, rounded = (
             Interpreter(self.program, dtype, streaming=True).run(inputs)[1] for dtype in (np.float64, np.float32)
         )
-        self._compare([states[name] for name in names] if states else [], *_selected(names, exact, rough), "in states")
+        self._compare(*([one[name] for name in states] for one in (states, exact, rounded)), "in states")
+
+    def _streamed(self, runner: Runner, inputs: list[np.ndarray]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """Return the outputs of all steps, (n, T, width) each, and the last states."""
+        steps, states = [], None
+        for t in range(inputs[0].shape[1]):
+            outputs, states = self._executed(lambda t=t, s=states: runner.step([one[:, t] for one in inputs], s))
+            steps.append(outputs)
+        return [np.stack(one, axis=1) for one in zip(*steps, strict=True)], states or {}
 
     def _references(self, inputs: list[np.ndarray], streaming: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return the outputs of the reference in float64 and in float32."""
@@ -128,8 +130,16 @@ class Verification:
     def _compare_with_keras(self, runner: Runner, generator: np.random.Generator) -> None:
         if self.model is None:
             return
-        inputs = self._inputs(generator, self.model.inputs[0].shape[1] or LENGTHS[1])
-        outputs = self._executed(lambda: runner.run(inputs))
+        streaming = self.options.streaming
+        steps = self.model.inputs[0].shape[1] or (STEPS if streaming else LENGTHS[1])
+        inputs = self._inputs(generator, steps)
+        if streaming:
+            outputs = [
+                one[:, -1] if name in self.program.final else one
+                for name, one in zip(self.program.outputs, self._streamed(runner, inputs)[0], strict=True)
+            ]
+        else:
+            outputs = self._executed(lambda: runner.run(inputs))
         expected = _flat(self.model(_packed(self.model, inputs), training=False))
         self._compare(outputs, expected, self._references(inputs, streaming=False)[0], "from those of Keras")
 
@@ -188,10 +198,6 @@ class Verification:
             return None
         packed, model = _packed(self.model, inputs), self.model
         return _median_ms(lambda: model.predict_on_batch(packed))
-
-
-def _selected(names: list[str], *states: dict[str, np.ndarray]) -> list[list[np.ndarray]]:
-    return [[one[name] for name in names] for one in states]
 
 
 def random_inputs(program: Program, generator: np.random.Generator, batch_size: int, steps: int) -> list[np.ndarray]:

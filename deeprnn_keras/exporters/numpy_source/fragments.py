@@ -38,7 +38,8 @@ STANDARD_STEPS = {
     h_z, h_r = np.split(h @ U[:, :{two}], 2, axis=-1)
     z = S(x_z + h_z)
     r = S(x_r + h_r)
-    g = A(x_g + (r * h) @ U[:, {two}:])
+    kept = r * h
+    g = A(x_g + kept @ U[:, {two}:])
     return (z * h + (1 - z) * g,)
 """,
     ),

@@ -296,8 +296,6 @@ def _instructions(
 
 
 def _result(expressions: Expressions, one: Instruction, weights: dict[str, str]) -> str:
-    if one.primitive == "constant":
-        return f"np.full(1, {one.number!r}, np.float32)"
     if one.primitive not in ("affine", "diagonal", "mean", "concatenate"):
         return expressions.expression(one).text
     operands = [expressions.operand(index) for index in one.operands]
