@@ -1,7 +1,9 @@
 """Export to ONNX: values in ONNX Runtime and in the reference evaluator, operators, metadata, refusals."""
 
 import json
+from functools import partial
 
+import keras
 import numpy as np
 import pytest
 from exported_programs import (
@@ -15,7 +17,7 @@ from exported_programs import (
     zoo_program,
 )
 
-from deeprnn_keras import Program, export, lower, zoo
+from deeprnn_keras import Program, SequenceModel, export, lower, zoo
 from deeprnn_keras.exporters.onnx_file.target import ONNXTarget
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program import operations as op
@@ -23,7 +25,7 @@ from deeprnn_keras.program.interpreter import Interpreter
 
 onnx = pytest.importorskip("onnx")
 reference = pytest.importorskip("onnx.reference")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 TARGET = ONNXTarget()
 SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn")
@@ -162,3 +164,52 @@ def test_king_james_models_at_full_size(name, streaming, tmp_path):
     check = assert_streamed if streaming else assert_whole
     path = check(TARGET, program, tmp_path)
     assert operators(path, program)["GRU" if "gru" in name else "LSTM"] == 2
+
+
+def masked_model(cell, bidirectional, per_step):
+    options = {"masks": True, "per_step": per_step, "bidirectional": bidirectional, "implementation": "loop"}
+    return SequenceModel(3, 2, units=5, num_layers=2, cell=cell, **options)
+
+
+def masked_keras_layers():
+    x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+    hidden = keras.layers.LSTM(4, return_sequences=True)(x, mask=mask)
+    hidden = keras.layers.Bidirectional(keras.layers.GRU(4, return_sequences=True))(hidden, mask=mask)
+    return keras.Model([x, mask], [hidden, keras.layers.SimpleRNN(4)(hidden, mask=mask)])
+
+
+MASKED = {
+    f"{cell}, bidirectional={both}, per_step={per_step}": partial(masked_model, cell, both, per_step)
+    for cell in ("lstm", "gru", "mlp_gate_lstm")
+    for both in (False, True)
+    for per_step in (False, True)
+}
+
+
+@pytest.mark.parametrize("make", [*MASKED.values(), masked_keras_layers], ids=[*MASKED, "keras_layers"])
+def test_padded_sequences_equal_those_of_keras(make, tmp_path):
+    model = make()
+    path, _ = written(TARGET, lower(model), tmp_path)
+    x = random_inputs(lower(model), 4, 7)[0]
+    lengths = np.array([7, 1, 4, 6], "int32")
+    mask = np.arange(7) < lengths[:, None]
+    session = onnxruntime.InferenceSession(path)
+    names = [one.name for one in session.get_inputs()]
+    assert names[1:] == ["lengths"]
+    outputs = session.run(None, dict(zip(names, (x, lengths), strict=True)))
+    expected = model([x, mask])
+    assert_close(outputs, [np.asarray(one) for one in (expected if isinstance(expected, list) else [expected])])
+
+
+def test_model_whose_layers_do_not_all_read_the_mask_has_no_lengths(tmp_path):
+    x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+    program = lower(keras.Model([x, mask], [keras.layers.LSTM(4)(x, mask=mask), keras.layers.LSTM(4)(x)]))
+    path = assert_whole(TARGET, program, tmp_path)
+    assert len(onnx.load(path).graph.input) == 1
+
+
+def test_report_names_the_input_of_lengths(tmp_path):
+    report = export(masked_model("lstm", True, False), tmp_path / "m.onnx")
+    assert any("is the input 'lengths' (n,)" in note for note in report.notes)
+    report = export(masked_model("lstm", False, False), tmp_path / "s.onnx", streaming=True)
+    assert not any("lengths" in note for note in report.notes)

@@ -12,6 +12,13 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
 
 from deeprnn_keras.exporters.onnx_file.graph import IR_VERSION, OPSET, Graph
 from deeprnn_keras.exporters.onnx_file.instructions import write_instructions
+from deeprnn_keras.exporters.onnx_file.masks import (
+    Padding,
+    lengths_name,
+    write_padding,
+    write_zeros,
+    zeroed_recurrences,
+)
 from deeprnn_keras.exporters.onnx_file.recurrences import write_recurrence
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.exporters.value_names import next_state, output_names
@@ -25,7 +32,8 @@ PREFIX = "deeprnn_keras."
 def make_model(program: Program, options: Options) -> ModelProto:
     """Return the model of a program, checked.
 
-    Its inputs are those of the program, followed by the states if `options.streaming`; so are its outputs.
+    Its inputs are those of the program, followed by the states if `options.streaming`; so are its outputs. If the
+    Keras model reads a mask, the last input are the lengths of the sequences.
     """
     return _Writer(program, options).model()
 
@@ -36,29 +44,42 @@ class _Writer:
     options: Options
     values: dict[str, str] = field(default_factory=dict)  # {value of the program: value of the graph, time-major}
     states: dict[str, str] = field(default_factory=dict)  # {state: its value after the last step}
+    zeros: dict[str, str] = field(default_factory=dict)  # {value: the value with zeros in the padding}
+    padding: Padding | None = None
 
     def __post_init__(self) -> None:
         program = self.program
         names = [one.name for one in program.inputs] + output_names(program)
         if self.options.streaming:
             names += [*program.states, *map(next_state, program.states)]
-        self.graph = Graph(tuple(names))
+        self.lengths, self.zeroed = lengths_name(program, self.options), zeroed_recurrences(program)
+        self.graph = Graph((*names, *([self.lengths] if self.lengths else [])))
 
     def model(self) -> ModelProto:
         """Return the model."""
         graph, program = self.graph, self.program
         for one in program.inputs:
             self.values[one.name] = graph.node("Transpose", one.name, perm=[1, 0] if one.ids else [1, 0, 2])
+        if self.lengths is not None:
+            self.padding = write_padding(graph, self.lengths, self.values[program.inputs[0].name])
         for operation in program.operations:
-            inputs = [self.values[name] for name in operation.inputs]
-            self.values[operation.name] = self._write(operation, inputs)
+            read = self.values.__getitem__ if isinstance(operation, op.Last) else self._value
+            self.values[operation.name] = self._write(operation, [read(name) for name in operation.inputs])
         names = output_names(program)
         for name, source in zip(names, program.outputs, strict=True):
             operator, options = ("Identity", {}) if self._is_vector(source) else ("Transpose", {"perm": [1, 0, 2]})
-            graph.output(operator, self.values[source], name, **options)
+            graph.output(operator, self._value(source), name, **options)
         for name, value in self.states.items():
             graph.output("Identity", value, next_state(name))
         return self._finished(names)
+
+    def _value(self, name: str) -> str:
+        """Return a value as all operations but `Last` read it."""
+        if self.padding is None or name not in self.zeroed:
+            return self.values[name]
+        if name not in self.zeros:
+            self.zeros[name] = write_zeros(self.graph, self.padding, self.values[name])
+        return self.zeros[name]
 
     def _is_vector(self, name: str) -> bool:
         return name in self.program.final and not self.options.streaming
@@ -67,7 +88,9 @@ class _Writer:
         if isinstance(operation, op.Recurrence):
             before = [state.name for state in operation.states] if self.options.streaming else []
             quantize = self.options.quantize is not None
-            value, after = write_recurrence(self.graph, self.program, operation, inputs[0], before, quantize)
+            value, after = write_recurrence(
+                self.graph, self.program, operation, inputs[0], before, quantize, self.padding
+            )
             self.states.update(zip(before, after, strict=True))
             return value
         if isinstance(operation, op.Last) and self.options.streaming:
@@ -148,6 +171,8 @@ class _Writer:
             _info(name, size, *(() if self._is_vector(source) else ("T",)), program.widths[source])
             for name, source in zip(names, program.outputs, strict=True)
         ]
+        if self.lengths is not None:
+            inputs.append(helper.make_tensor_value_info(self.lengths, TensorProto.INT32, [size]))
         if streaming:
             shapes = {name: state.shape(1)[1:] for name, state in program.states.items()}
             inputs += [_info(name, size, *shape) for name, shape in shapes.items()]

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from deeprnn_keras.equations.trace import Trace
 from deeprnn_keras.exporters.onnx_file.graph import Graph
 from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
+from deeprnn_keras.exporters.onnx_file.masks import Padding
 from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
@@ -42,7 +43,13 @@ def is_fused(operation: op.Operation, streaming: bool) -> bool:
 
 
 def write_recurrence(
-    graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str], quantize: bool
+    graph: Graph,
+    program: Program,
+    operation: op.Recurrence,
+    x: str,
+    states: list[str],
+    quantize: bool,
+    padding: Padding | None = None,
 ) -> tuple[str, list[str]]:
     """Append a recurrence and return its value and, if it reads given states, the states after the last step.
 
@@ -53,12 +60,14 @@ def write_recurrence(
         x: Its input, (T, n, inputs).
         states: Its states before the first step, as in `Program.states`; empty for zero states.
         quantize: Store the weights of an LSTM as int8.
+        padding: Lengths of the sequences. In the padding, the states do not change and the value is the first state,
+            as in Keras.
     """
     if not is_fused(operation, bool(states)):
-        return _scan(graph, program, operation, x, states)
+        return _scan(graph, program, operation, x, states, padding)
     assert isinstance(operation, op.Recurrent)
     if operation.rate == 1:
-        return _fused(graph, program, operation, x, states, quantize)
+        return _fused(graph, program, operation, x, states, quantize, padding)
     return _folded(graph, program, operation, x, quantize), []
 
 
@@ -66,25 +75,37 @@ def write_recurrence(
 
 
 def _fused(
-    graph: Graph, program: Program, operation: op.Recurrent, x: str, states: list[str], quantize: bool
+    graph: Graph,
+    program: Program,
+    operation: op.Recurrent,
+    x: str,
+    states: list[str],
+    quantize: bool,
+    padding: Padding | None = None,
 ) -> tuple[str, list[str]]:
-    name = operation.name
+    name, lengths = operation.name, padding.lengths if padding else ""
     before = tuple(graph.node("Unsqueeze", one, graph.integers(0), name=f"{one}/before") for one in states)
-    names = (f"{name}/directions", *(f"{state}/after" for state in states))
+    repeat = padding is not None and not operation.reverse  # zeros are right where no step has been read
+    names = (
+        f"{name}/directions",
+        *(f"{state}/after" for state in states or [one.name for one in operation.states][:repeat]),
+    )
     attributes: dict[str, Any] = {"hidden_size": operation.width, **_activations(operation)}
     if operation.reverse:
         attributes["direction"] = "reverse"
     if quantize:
         operator, domain, inputs = "DynamicQuantizeLSTM", "com.microsoft", _quantized(graph, program, operation)
-        inputs = (x, *inputs[:3], "", *(before or ("", "")), "", *inputs[3:])
+        inputs = (x, *inputs[:3], lengths, *(before or ("", "")), "", *inputs[3:])
     else:
         operator, domain = OPERATORS[operation.cell], ""
-        inputs = (x, *_weights(graph, program, operation), *(("", *before) if before else ()))
+        inputs = (x, *_weights(graph, program, operation), lengths, *before)
         if operation.cell in ("gru", "gru_reset_before"):
             attributes["linear_before_reset"] = int(operation.cell == "gru")
     y, *after = graph.nodes_of(operator, inputs, names, domain, **attributes)
-    squeezed = [graph.node("Squeeze", state, graph.integers(0)) for state in after]
-    return graph.node("Squeeze", y, graph.integers(1), name=name), squeezed
+    value = graph.node("Squeeze", y, graph.integers(1), name=name)
+    if padding is not None and repeat:
+        return graph.node("Where", padding.mask, value, after[0]), []
+    return value, [graph.node("Squeeze", state, graph.integers(0)) for state in after]
 
 
 def _activations(operation: op.Recurrent) -> dict[str, Any]:
@@ -169,47 +190,58 @@ def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, qua
 # === Scan ===
 
 
-def _scan(graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str]) -> tuple[str, list[str]]:
+def _scan(
+    graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str], padding: Padding | None
+) -> tuple[str, list[str]]:
     """Append a Scan whose body is the step; what depends on the input only is computed before it, for all steps."""
     trace, weights = traced_step(program, operation)
-    first = len(trace.inputs)
-    known = write_instructions(graph, trace, [x, *[""] * (first - 1)], weights, stop=trace.projected)
-    read = sequences_read(trace)
-    before = states or [_zeros(graph, x, state.shape(1)[1:]) for state in operation.states]
-    body = _body(graph, operation, trace, weights, known, read)
-    names = (*(f"{state.name}/after" for state in operation.states), operation.name)
-    attributes: dict[str, Any] = {"num_scan_inputs": len(read), "body": body}
+    known = write_instructions(graph, trace, [x, *[""] * (len(trace.inputs) - 1)], weights, stop=trace.projected)
+    read = {index: graph.unique(f"{operation.name}/step") for index in sequences_read(trace)}
+    mask = graph.unique(f"{operation.name}/mask") if padding else None
+    body = graph.body()
+    state_names = [graph.unique(f"{state.name}/state") for state in operation.states]
+    values = [read.get(index, name) for index, name in enumerate(known)]
+    results = _step(body, operation, trace, weights, values, state_names, mask)
+    infos = [_info(name, *state.shape(1)[1:]) for name, state in zip(state_names, operation.states, strict=True)]
+    infos += [_info(name, trace.widths[index]) for index, name in read.items()]
+    outputs = [_info(name, *state.shape(1)[1:]) for name, state in zip(results, operation.states, strict=False)]
+    outputs += [_info(results[-1], operation.width)]
+    sequences = [known[index] for index in read]
+    if padding is not None and mask is not None:
+        infos.append(helper.make_tensor_value_info(mask, TensorProto.BOOL, [None, 1]))
+        sequences.append(padding.mask)
+    attributes: dict[str, Any] = {"num_scan_inputs": len(sequences)}
+    attributes["body"] = helper.make_graph(body.nodes, f"{operation.name}/step", infos, outputs)
     if operation.reverse:
-        attributes |= {"scan_input_directions": [1] * len(read), "scan_output_directions": [1]}
-    inputs = (*before, *(known[index] for index in read))
-    *after, y = graph.nodes_of("Scan", inputs, names, **attributes)
+        attributes |= {"scan_input_directions": [1] * len(sequences), "scan_output_directions": [1]}
+    before = states or [_zeros(graph, x, state.shape(1)[1:]) for state in operation.states]
+    names = (*(f"{state.name}/after" for state in operation.states), operation.name)
+    *after, y = graph.nodes_of("Scan", (*before, *sequences), names, **attributes)
     return y, after if states else []
 
 
-def _body(
-    graph: Graph, operation: op.Recurrence, trace: Trace, weights: Weights, known: list[str], read: list[int]
-) -> Any:  # noqa: ANN401
-    """Return the body of a Scan: it reads the states and one step, and returns the states and the output."""
-    body = graph.body()
-    states = operation.states
-    state_names = [graph.unique(f"{state.name}/state") for state in states]
-    step_names = {index: graph.unique(f"{operation.name}/step") for index in read}
-    current = state_names
+def _step(
+    graph: Graph,
+    operation: op.Recurrence,
+    trace: Trace,
+    weights: Weights,
+    known: list[str],
+    states: list[str],
+    mask: str | None,
+) -> list[str]:
+    """Append one step and return the new states and the output; where the mask is False, the states do not change."""
+    current = states
     if operation.rate > 1:
-        current = [body.node("Gather", name, graph.constant(0, np.int64), axis=1) for name in state_names]
-    values = [step_names.get(index, name) for index, name in enumerate(known)]
-    values[1 : len(trace.inputs)] = current
-    values = write_instructions(body, trace, values, weights, start=trace.projected)
-    new = [body.node("Identity", values[index]) for index in trace.outputs]
-    output = body.node("Identity", values[trace.outputs[0]])
+        current = [graph.node("Gather", name, graph.constant(0, np.int64), axis=1) for name in states]
+    values = [known[0], *current, *known[len(trace.inputs) :]]
+    values = write_instructions(graph, trace, values, weights, start=trace.projected)
+    new = [values[index] for index in trace.outputs]
+    if mask is not None:
+        new = [graph.node("Where", mask, one, old) for one, old in zip(new, current, strict=True)]
+    output = new[0]
     if operation.rate > 1:
-        new = [_pushed(body, name, one, operation.rate) for name, one in zip(state_names, new, strict=True)]
-    widths = trace.widths
-    inputs = [_info(name, *state.shape(1)[1:]) for name, state in zip(state_names, states, strict=True)]
-    inputs += [_info(step_names[index], widths[index]) for index in read]
-    outputs = [_info(name, *state.shape(1)[1:]) for name, state in zip(new, states, strict=True)]
-    outputs += [_info(output, operation.width)]
-    return helper.make_graph(body.nodes, f"{operation.name}/step", inputs, outputs)
+        new = [_pushed(graph, name, one, operation.rate) for name, one in zip(states, new, strict=True)]
+    return [graph.node("Identity", one) for one in (*new, output)]
 
 
 def _pushed(graph: Graph, state: str, new: str, rate: int) -> str:

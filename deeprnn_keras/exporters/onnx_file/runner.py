@@ -23,7 +23,9 @@ class ONNXRunner(Runner):
 
     @override
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return self._run(inputs)
+        n, steps = inputs[0].shape[:2]
+        reads_lengths = len(self._names) > len(inputs)
+        return self._run([*inputs, np.full(n, steps)] if reads_lengths else inputs)
 
     @override
     def step(

@@ -65,11 +65,19 @@ class ONNXTarget(Target):
 
     @override
     def notes(self, program: Program, options: Options) -> list[str]:
-        return [
+        from deeprnn_keras.exporters.onnx_file.masks import lengths_name
+
+        notes = [
             f"{operation.name!r} is a Scan over its equations: {_reason(operation)}."
             for operation in program.operations
             if isinstance(operation, op.Recurrence) and not _is_fused(operation, options)
         ]
+        lengths = lengths_name(program, options)
+        if lengths is not None:
+            notes.append(
+                f"The mask of the model is the input {lengths!r} (n,), the numbers of steps before the padding."
+            )
+        return notes
 
 
 def _is_fused(operation: op.Recurrence, options: Options) -> bool:
