@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, load
+from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -44,4 +44,4 @@ def export(model: str, path: Path, no_verify: bool, **options: Any) -> None:
 def _load(model: str, console: Console) -> keras.Model | Program:
     from deeprnn_keras.program import Program
 
-    return Program.load(model) if model.endswith(PROGRAM_SUFFIX) else load(model, console).model
+    return Program.load(model) if model.endswith(PROGRAM_SUFFIX) else load_keras(model, console)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from deeprnn_keras.equations.trace import Instruction, Trace
 
@@ -49,7 +50,7 @@ class Syntax(ABC):
         functions: {primitive: function call, with {} for each operand}.
     """
 
-    functions: Mapping[str, str]
+    functions: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def number(self, value: float) -> str:

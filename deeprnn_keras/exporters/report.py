@@ -43,6 +43,15 @@ class Latency:
 class ExportReport:
     """Result of `export`.
 
+    >>> from pathlib import Path
+    >>> from deeprnn_keras.exporters import ExportReport
+    >>> print(ExportReport(Path("small.py"), (Path("small.py"), Path("small.npz")), "numpy", {"LSTM": 2}, size=4096))
+    File:                   small.py (with small.npz)
+    Format:                 numpy
+    Size:                   4.1 kB
+    Operators:              2 LSTM
+    Largest absolute error: not verified
+
     Attributes:
         path: The file.
         files: All files that were written, `path` first.
@@ -83,8 +92,6 @@ class ExportReport:
 
 
 def _size(count: int) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000 or unit == "MB":
-            break
-        count /= 1000
-    return f"{count} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"

@@ -110,7 +110,8 @@ class Verification:
         exact, rounded = (
             Interpreter(self.program, dtype, streaming=True).run(inputs)[1] for dtype in (np.float64, np.float32)
         )
-        self._compare(*([one[name] for name in states] for one in (states, exact, rounded)), "in states")
+        given, exact, rounded = ([one[name] for name in states] for one in (states, exact, rounded))
+        self._compare(given, exact, rounded, "in states")
 
     def _streamed(self, runner: Runner, inputs: list[np.ndarray]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         """Return the outputs of all steps, (n, T, width) each, and the last states."""

@@ -40,7 +40,7 @@ class CSyntax(Syntax):
         arrays: {index of a value: expression of its array}.
     """
 
-    functions: ClassVar = {
+    functions: ClassVar[Mapping[str, str]] = {
         "sigmoid": "sigmoid({})",
         "tanh": "hyperbolic_tangent({})",
         "relu": "rectified({})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import override
@@ -28,7 +28,7 @@ class NumPySyntax(Syntax):
         widths: Widths of the values.
     """
 
-    functions: ClassVar = {
+    functions: ClassVar[Mapping[str, str]] = {
         "sigmoid": "sigmoid({})",
         "tanh": "np.tanh({})",
         "relu": "np.maximum({}, 0)",
