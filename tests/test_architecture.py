@@ -38,6 +38,7 @@ IMPORT_ORDER = [
     "streaming",
     "generation",
     "models",
+    "exporters",
     "training",
     "audit",
     "tasks",

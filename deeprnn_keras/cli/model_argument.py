@@ -129,6 +129,15 @@ def load(model: str, console: Console) -> LoadedModel:
             task family.
     """
     from deeprnn_keras import zoo
+
+    keras_model = load_keras(model, console)
+    config = zoo.info(keras_model.name) if keras_model.name in zoo.list_models() else None
+    return LoadedModel(keras_model, _find_family(keras_model, config, model), config)
+
+
+def load_keras(model: str, console: Console) -> keras.Model:
+    """Load a Keras model as `load` does, also one that no task family supports."""
+    from deeprnn_keras import zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
     from deeprnn_keras.model_file import model_file
 
@@ -138,9 +147,7 @@ def load(model: str, console: Console) -> LoadedModel:
     else:
         model_file("model", model)  # reports a missing file before the slow import of TensorFlow
     start_tensorflow(console)
-    keras_model = zoo.create_model(model, pretrained=True) if is_name else load_file(model)
-    config = zoo.info(keras_model.name) if keras_model.name in zoo.list_models() else None
-    return LoadedModel(keras_model, _find_family(keras_model, config, model), config)
+    return zoo.create_model(model, pretrained=True) if is_name else load_file(model)
 
 
 def load_file(path: PathLike, compile: bool = True) -> keras.Model:

@@ -68,6 +68,7 @@ class Builder:
         self.operations: list[Operation] = []
         self.weights: dict[str, np.ndarray] = {}
         self.dropped_inputs: list[str] = []
+        self.masked: dict[str, list[str]] = {}  # {mask of steps: recurrences that read it}
         self._names: set[str] = set()
         self._weight_names: dict[int, str] = {}
         self._kept: list[object] = []  # so that the ids of variables stay unique

@@ -19,7 +19,7 @@ from deeprnn_keras.program.builder import (
     rule,
     supported_class,
 )
-from deeprnn_keras.program.operations import Input
+from deeprnn_keras.program.operations import Input, Recurrence
 from deeprnn_keras.program.program import Program
 from deeprnn_keras.program.refusal import refuse
 
@@ -35,7 +35,8 @@ def lower(model: keras.Model, batch_size: int | None = None) -> Program:
     Sequential and functional models are supported, nested and with branches, of the recurrent layers of Keras and of
     this package and of layers that act on each step. Dropout is removed. Weights are copied as float32: a program does
     not change when the model is trained further. Sequences are read without padding: a mask is removed from the inputs,
-    and stateful layers start from zero states. A removed input is recorded in `attributes["dropped_inputs"]`.
+    and stateful layers start from zero states. A removed input is recorded in `attributes["dropped_inputs"]`, and
+    `attributes["masked"]` contains the names of the recurrences that read a mask of steps.
 
     Args:
         model: The model, built.
@@ -73,6 +74,8 @@ def lower(model: keras.Model, batch_size: int | None = None) -> Program:
     attributes = dict(model.program_attributes()) if hasattr(model, "program_attributes") else {}
     if b.dropped_inputs:
         attributes["dropped_inputs"] = b.dropped_inputs
+    if b.masked:
+        attributes["masked"] = b.masked
     inputs = tuple(_complete(model, name, one) for name, one in b.inputs.items())
     names = tuple(value.name for value in outputs)
     return Program(model.name, inputs, tuple(b.operations), names, b.weights, attributes, batch_size)
@@ -145,13 +148,22 @@ def _run_model(b: Builder, model: KerasLayer, inputs: list[Value], prefix: str) 
         arguments, options = _replaced(node.args, values), _replaced(node.kwargs, values)
         name = f"{prefix}{node.operation.name}"
         if _is_layer(node.operation):
+            first = len(b.operations)
             results = b.apply(node.operation, _layer_inputs(node.operation, arguments, options), name)
+            _record_mask(b, node.operation, options.get("mask"), first)
             results += _final_states(name, len(node.outputs) - len(results))
         else:
             constants = {key: value for key, value in options.items() if value is not None}
             results = layer_rules.apply_operation(b, node.operation, arguments, constants, name)
         values |= {id(tensor): value for tensor, value in zip(node.outputs, results, strict=True)}
     return [values[id(tensor)] for tensor in model.outputs]
+
+
+def _record_mask(b: Builder, layer: KerasLayer, mask: Any, first: int) -> None:  # noqa: ANN401 - an argument of a call
+    """Record the recurrences of a layer that reads a mask of steps, those from operation `first` on."""
+    if isinstance(mask, Value) and _model_kind(layer) is None:
+        names = [one.name for one in b.operations[first:] if isinstance(one, Recurrence)]
+        b.masked.setdefault(mask.name, []).extend(names)
 
 
 def _final_states(name: str, count: int) -> list[Value]:

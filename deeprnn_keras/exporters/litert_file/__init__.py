@@ -1,0 +1,1 @@
+"""Export to LiteRT, written from the operations of a program, without a converter."""

@@ -1,0 +1,91 @@
+"""`LiteRTTarget`: export to LiteRT."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from deeprnn_keras.exporters.target import Options, Runner, Target
+from deeprnn_keras.program import operations as op
+from deeprnn_keras.program.program import Program
+
+MAX_BYTES = 2**31 - 2**20
+"""Largest size of the weights of one file: flatbuffers allow 2 GiB in all."""
+
+
+class LiteRTTarget(Target):
+    """Files of LiteRT (TensorFlow Lite), verified with its interpreter."""
+
+    name: ClassVar[str] = "litert"
+    title: ClassVar[str] = "LiteRT"
+    suffix: ClassVar[str] = ".tflite"
+    extra: ClassVar[str | None] = "litert"
+    packages: ClassVar[tuple[str, ...]] = ("flatbuffers", "ai_edge_litert")
+    runtime_packages: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
+    quantizations: ClassVar[tuple[str, ...]] = ("int8",)
+    default_batch_size: ClassVar[int | None] = 1
+
+    @override
+    def refusal(self, program: Program, options: Options) -> str | None:
+        size = sum(array.nbytes for array in program.weights.values())
+        if size > MAX_BYTES:
+            return f"its weights have {size:,} bytes, and one LiteRT file holds at most 2 GiB; use fewer units"
+        if options.quantize is None:
+            return None
+        from deeprnn_keras.exporters.litert_file.recurrences import LSTM, fused_operator
+
+        for operation in program.operations:
+            if isinstance(operation, op.Recurrence) and fused_operator(operation) != LSTM:
+                return (
+                    f"quantize={options.quantize!r} is supported for LSTM layers with tanh and sigmoid and without "
+                    f"dilation only, and {operation.name!r} is not one; pass quantize=None"
+                )
+        return None
+
+    @override
+    def write(self, program: Program, path: Path, options: Options) -> list[Path]:
+        from deeprnn_keras.exporters.litert_file.model import make_file
+
+        path.write_bytes(make_file(program, options))
+        return [path]
+
+    @override
+    def companions(self, path: Path) -> list[Path]:
+        return []
+
+    @override
+    def runner(self, path: Path, program: Program, options: Options) -> Runner:
+        from deeprnn_keras.exporters.litert_file.runner import LiteRTRunner
+
+        return LiteRTRunner(path, program, options)
+
+    @override
+    def operators(self, path: Path, program: Program, options: Options) -> dict[str, int]:
+        from ai_edge_litert import schema_py_generated as schema
+
+        names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+        model: Any = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        codes = [names[code.builtinCode] for code in model.operatorCodes]
+        counts = Counter(codes[one.opcodeIndex] for subgraph in model.subgraphs for one in subgraph.operators)
+        return dict(sorted(counts.items()))
+
+    @override
+    def notes(self, program: Program, options: Options) -> list[str]:
+        from deeprnn_keras.exporters.litert_file.recurrences import fused_operator
+
+        recurrences = [one for one in program.operations if isinstance(one, op.Recurrence)]
+        form = "arithmetic of one step" if options.streaming else "a WHILE over its equations"
+        notes = [
+            f"{one.name!r} is {form}: LiteRT has operators only for lstm with tanh and sigmoid, and for rnn with "
+            "tanh, relu, or linear, both without dilation."
+            for one in recurrences
+            if fused_operator(one) is None
+        ]
+        if len(notes) < len(recurrences):
+            notes.append(
+                "Fused operators keep their states between calls; call reset_all_variables() before each sequence."
+            )
+        return notes

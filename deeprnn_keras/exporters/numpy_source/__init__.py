@@ -1,0 +1,1 @@
+"""NumPy target: one readable Python file, with its arrays in an .npz file beside it."""

@@ -1,0 +1,259 @@
+"""Recurrences as ONNX nodes: LSTM, GRU, and RNN, or a Scan over the traced equations.
+
+Values are time-major, (T, n, width), as these operators read them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from deeprnn_keras.equations.trace import Trace
+from deeprnn_keras.exporters.onnx_file.graph import Graph
+from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
+from deeprnn_keras.exporters.onnx_file.masks import Padding
+from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
+from deeprnn_keras.program import operations as op
+from deeprnn_keras.program.program import Program
+
+OPERATORS = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU", "rnn": "RNN"}
+"""{cell: operator}."""
+
+ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
+    "tanh": ("Tanh", None, None),
+    "sigmoid": ("Sigmoid", None, None),
+    "relu": ("Relu", None, None),
+    "linear": ("Affine", 1.0, 0.0),
+    "hard_sigmoid": ("HardSigmoid", *HARD_SIGMOID),
+}
+"""{activation of a standard cell: (name in ONNX, alpha, beta)}."""
+
+LSTM_ORDER = (0, 3, 1, 2)
+"""Positions of ONNX' gates i, o, f, c in Keras' order i, f, c, o."""
+
+
+def is_fused(operation: op.Operation, streaming: bool) -> bool:
+    """Return True if a recurrence is one operator of ONNX.
+
+    A dilated layer is folded into one whose batch contains r sequences, for which T must be known to be whole.
+    """
+    return isinstance(operation, op.Recurrent) and (operation.rate == 1 or not streaming)
+
+
+def write_recurrence(
+    graph: Graph,
+    program: Program,
+    operation: op.Recurrence,
+    x: str,
+    states: list[str],
+    quantize: bool,
+    padding: Padding | None = None,
+) -> tuple[str, list[str]]:
+    """Append a recurrence and return its value and, if it reads given states, the states after the last step.
+
+    Args:
+        graph: The graph.
+        program: The program with the weights.
+        operation: The recurrence.
+        x: Its input, (T, n, inputs).
+        states: Its states before the first step, as in `Program.states`; empty for zero states.
+        quantize: Store the weights of an LSTM as int8.
+        padding: Lengths of the sequences. In the padding, the states do not change and the value is the first state,
+            as in Keras.
+    """
+    if not is_fused(operation, bool(states)):
+        return _scan(graph, program, operation, x, states, padding)
+    assert isinstance(operation, op.Recurrent)
+    if operation.rate == 1:
+        return _fused(graph, program, operation, x, states, quantize, padding)
+    return _folded(graph, program, operation, x, quantize), []
+
+
+# === One operator ===
+
+
+def _fused(
+    graph: Graph,
+    program: Program,
+    operation: op.Recurrent,
+    x: str,
+    states: list[str],
+    quantize: bool,
+    padding: Padding | None = None,
+) -> tuple[str, list[str]]:
+    name, lengths = operation.name, padding.lengths if padding else ""
+    before = tuple(graph.node("Unsqueeze", one, graph.integers(0), name=f"{one}/before") for one in states)
+    repeat = padding is not None and not operation.reverse  # zeros are right where no step has been read
+    names = (
+        f"{name}/directions",
+        *(f"{state}/after" for state in states or [one.name for one in operation.states][:repeat]),
+    )
+    attributes: dict[str, Any] = {"hidden_size": operation.width, **_activations(operation)}
+    if operation.reverse:
+        attributes["direction"] = "reverse"
+    if quantize:
+        operator, domain, inputs = "DynamicQuantizeLSTM", "com.microsoft", _quantized(graph, program, operation)
+        inputs = (x, *inputs[:3], lengths, *(before or ("", "")), "", *inputs[3:])
+    else:
+        operator, domain = OPERATORS[operation.cell], ""
+        inputs = (x, *_weights(graph, program, operation), lengths, *before)
+        if operation.cell in ("gru", "gru_reset_before"):
+            attributes["linear_before_reset"] = int(operation.cell == "gru")
+    y, *after = graph.nodes_of(operator, inputs, names, domain, **attributes)
+    value = graph.node("Squeeze", y, graph.integers(1), name=name)
+    if padding is not None and repeat:
+        return graph.node("Where", padding.mask, value, after[0]), []
+    return value, [graph.node("Squeeze", state, graph.integers(0)) for state in after]
+
+
+def _activations(operation: op.Recurrent) -> dict[str, Any]:
+    """Return the attributes that select the activations; none for the defaults of ONNX."""
+    gate, candidate = operation.recurrent_activation, operation.activation
+    used = {"lstm": (gate, candidate, candidate), "rnn": (candidate,)}.get(operation.cell, (gate, candidate))
+    if set(used) <= {"sigmoid", "tanh"} and candidate == "tanh" and gate == "sigmoid":
+        return {}
+    entries = [ACTIVATIONS[name] for name in used]
+    attributes: dict[str, Any] = {"activations": [name for name, _, _ in entries]}
+    for number, key in enumerate(("activation_alpha", "activation_beta"), start=1):
+        values = [entry[number] for entry in entries if entry[number] is not None]
+        if values:
+            attributes[key] = values
+    return attributes
+
+
+def _arrays(program: Program, operation: op.Recurrent) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return W (inputs, G h), U (h, G h), and the biases of both (2 G h,), with the gates in ONNX' order."""
+    weights = program.weights
+    bias = None if operation.bias is None else weights[operation.bias]
+    if bias is not None and bias.ndim == 1:
+        bias = np.stack([bias, np.zeros_like(bias)])
+    w, u = weights[operation.kernel], weights[operation.recurrent_kernel]
+    if operation.cell == "lstm":
+        w, u, bias = _reordered(w), _reordered(u), None if bias is None else _reordered(bias)
+    return w, u, None if bias is None else bias.reshape(1, -1)
+
+
+def _reordered(array: np.ndarray) -> np.ndarray:
+    gates = np.split(array, 4, axis=-1)
+    return np.concatenate([gates[index] for index in LSTM_ORDER], axis=-1)
+
+
+def _weights(graph: Graph, program: Program, operation: op.Recurrent) -> tuple[str, ...]:
+    """Return the constants W (1, G h, inputs), R (1, G h, h), and B (1, 2 G h), "" if there is no bias."""
+    w, u, bias = _arrays(program, operation)
+    names = [
+        graph.weight(name, array.T[None], operation.cell)
+        for name, array in ((operation.kernel, w), (operation.recurrent_kernel, u))
+    ]
+    return (*names, "" if bias is None else graph.weight(operation.bias or "", bias, operation.cell))
+
+
+def _quantized(graph: Graph, program: Program, operation: op.Recurrent) -> tuple[str, ...]:
+    """Return the constants of an LSTM with weights of 8 bits: W, R, B, and scale and zero point of W and of R."""
+    w, u, bias = _arrays(program, operation)
+    constants: list[str] = []
+    parameters: list[str] = []
+    for name, array in ((operation.kernel, w), (operation.recurrent_kernel, u)):
+        scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).tiny) / 127
+        constants.append(graph.weight(name, np.rint(array / scale).astype(np.int8)[None], "int8"))
+        parameters.append(graph.weight(f"{name}/scale", scale[None].astype(np.float32)))
+        parameters.append(graph.weight(f"{name}/zero_point", np.zeros(scale[None].shape, np.int8)))
+    if bias is None:
+        return (*constants, "", *parameters)
+    return (*constants, graph.weight(operation.bias or "", bias, "lstm"), *parameters)
+
+
+def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, quantize: bool) -> str:
+    """Append a dilated layer as one of T / r steps and r n rows, from zero states; T is padded to a multiple of r."""
+    rate = operation.rate
+    steps = graph.node("Shape", x, start=0, end=1)
+    count = graph.integers(rate)
+    missing = graph.node("Mod", graph.node("Neg", steps), count)  # 0 to r - 1, with the sign of r
+    rows = graph.node("Concat", missing, graph.node("Shape", x, start=1, end=3), axis=0)
+    padding = graph.node("ConstantOfShape", rows, value=helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]))
+    both = (padding, x) if operation.reverse else (x, padding)
+    padded = graph.node("Concat", *both, axis=0)
+    batch = graph.node("Mul", graph.node("Shape", x, start=1, end=2), count)
+    width = program.widths[operation.inputs[0]]
+    folded_shape = graph.node("Concat", graph.integers(-1), batch, graph.integers(width), axis=0)
+    folded = graph.node("Reshape", padded, folded_shape)
+    value, _ = _fused(graph, program, operation, folded, [], quantize)
+    size = graph.node("Shape", x, start=1, end=2)
+    shape = graph.node("Concat", graph.integers(-1), size, graph.integers(operation.width), axis=0)
+    value = graph.node("Reshape", value, shape)
+    start, stop = (missing, graph.node("Add", missing, steps)) if operation.reverse else (graph.integers(0), steps)
+    return graph.node("Slice", value, start, stop, graph.integers(0), name=operation.name)
+
+
+# === Scan ===
+
+
+def _scan(
+    graph: Graph, program: Program, operation: op.Recurrence, x: str, states: list[str], padding: Padding | None
+) -> tuple[str, list[str]]:
+    """Append a Scan whose body is the step; what depends on the input only is computed before it, for all steps."""
+    trace, weights = traced_step(program, operation)
+    known = write_instructions(graph, trace, [x, *[""] * (len(trace.inputs) - 1)], weights, stop=trace.projected)
+    read = {index: graph.unique(f"{operation.name}/step") for index in sequences_read(trace)}
+    mask = graph.unique(f"{operation.name}/mask") if padding else None
+    body = graph.body()
+    state_names = [graph.unique(f"{state.name}/state") for state in operation.states]
+    values = [read.get(index, name) for index, name in enumerate(known)]
+    results = _step(body, operation, trace, weights, values, state_names, mask)
+    infos = [_info(name, *state.shape(1)[1:]) for name, state in zip(state_names, operation.states, strict=True)]
+    infos += [_info(name, trace.widths[index]) for index, name in read.items()]
+    outputs = [_info(name, *state.shape(1)[1:]) for name, state in zip(results, operation.states, strict=False)]
+    outputs += [_info(results[-1], operation.width)]
+    sequences = [known[index] for index in read]
+    if padding is not None and mask is not None:
+        infos.append(helper.make_tensor_value_info(mask, TensorProto.BOOL, [None, 1]))
+        sequences.append(padding.mask)
+    attributes: dict[str, Any] = {"num_scan_inputs": len(sequences)}
+    attributes["body"] = helper.make_graph(body.nodes, f"{operation.name}/step", infos, outputs)
+    if operation.reverse:
+        attributes |= {"scan_input_directions": [1] * len(sequences), "scan_output_directions": [1]}
+    before = states or [_zeros(graph, x, state.shape(1)[1:]) for state in operation.states]
+    names = (*(f"{state.name}/after" for state in operation.states), operation.name)
+    *after, y = graph.nodes_of("Scan", (*before, *sequences), names, **attributes)
+    return y, after if states else []
+
+
+def _step(
+    graph: Graph,
+    operation: op.Recurrence,
+    trace: Trace,
+    weights: Weights,
+    known: list[str],
+    states: list[str],
+    mask: str | None,
+) -> list[str]:
+    """Append one step and return the new states and the output; where the mask is False, the states do not change."""
+    current = states
+    if operation.rate > 1:
+        current = [graph.node("Gather", name, graph.constant(0, np.int64), axis=1) for name in states]
+    values = [known[0], *current, *known[len(trace.inputs) :]]
+    values = write_instructions(graph, trace, values, weights, start=trace.projected)
+    new = [values[index] for index in trace.outputs]
+    if mask is not None:
+        new = [graph.node("Where", mask, one, old) for one, old in zip(new, current, strict=True)]
+    output = new[0]
+    if operation.rate > 1:
+        new = [_pushed(graph, name, one, operation.rate) for name, one in zip(states, new, strict=True)]
+    return [graph.node("Identity", one) for one in (*new, output)]
+
+
+def _pushed(graph: Graph, state: str, new: str, rate: int) -> str:
+    """Append the removal of the oldest entry (n, h) of a state (n, r, h), and the addition of a new one."""
+    return graph.node("Concat", graph.slice(state, 1, rate, 1), graph.node("Unsqueeze", new, graph.integers(1)), axis=1)
+
+
+def _info(name: str, *shape: int) -> Any:  # noqa: ANN401 - a ValueInfoProto
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *shape])
+
+
+def _zeros(graph: Graph, x: str, shape: tuple[int, ...]) -> str:
+    """Append zeros (n, *shape)."""
+    size = graph.node("Concat", graph.node("Shape", x, start=1, end=2), graph.integers(*shape), axis=0)
+    return graph.node("ConstantOfShape", size, value=helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]))

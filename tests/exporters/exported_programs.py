@@ -1,0 +1,126 @@
+"""Programs for the tests of exporters: hand-made models, entries of the zoo, and comparison of their files."""
+
+from functools import cache
+
+import keras
+import numpy as np
+
+from deeprnn_keras import DeepRNN, LanguageModel, lower, zoo
+from deeprnn_keras.exporters.target import Options
+from deeprnn_keras.program.interpreter import Interpreter
+from deeprnn_keras.program.program import Program
+
+D, H, V = 3, 6, 9
+
+
+def deep(*args, **options):
+    """Return a model with one `DeepRNN` and a head."""
+    layer = DeepRNN(H, *args, implementation="loop", return_sequences=True, **options)
+    return keras.Sequential([keras.Input((None, D)), layer, keras.layers.Dense(2)], name="deep")
+
+
+def keras_layers():
+    layers = [keras.layers.LSTM(H, return_sequences=True), keras.layers.LayerNormalization()]
+    return keras.Sequential([keras.Input((None, D)), *layers, keras.layers.GRU(H), keras.layers.Dense(2, "softmax")])
+
+
+def embedded():
+    layers = [keras.layers.Embedding(V, 4), keras.layers.SimpleRNN(H, "relu", return_sequences=True)]
+    return keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(V, "log_softmax")])
+
+
+MODELS = {
+    "lstm": lambda: deep(3),
+    "lstm_hard_sigmoid": lambda: deep(1, recurrent_activation="hard_sigmoid", activation="relu", use_bias=False),
+    "gru": lambda: deep(2, "gru"),
+    "gru_reset_before": lambda: deep(2, "gru", reset_after=False),
+    "rnn": lambda: deep(4, "rnn"),
+    "rnn_gelu_like": lambda: deep(1, "rnn", activation="silu"),
+    "mlp_gate_lstm": lambda: deep(2, "mlp_gate_lstm"),
+    "rhn": lambda: deep(1, {"name": "rhn", "depth": 2}),
+    "residual": lambda: deep(3, connection="residual"),
+    "skip": lambda: deep(3, "gru", connection="skip"),
+    "bidirectional": lambda: deep(2, bidirectional=True),
+    "dilation": lambda: deep(3, dilation=[1, 2, 3]),
+    "dilated_bidirectional": lambda: deep(2, "gru", dilation=2, bidirectional=True),
+    "keras_layers": keras_layers,
+    "embedding": embedded,
+    "tied_head": lambda: LanguageModel("abcdefghi", units=H, num_layers=3, embedding=H, tied=True),
+    "one_hot": lambda: LanguageModel("äöüßабвг✓", units=H, num_layers=3),
+}
+
+
+def randomized(program, seed=0):
+    """Return a program with random biases, which models have as zeros before they are trained."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: array if array.any() and array.ndim > 1 else rng.normal(size=array.shape, scale=0.3).astype("float32")
+        for name, array in program.weights.items()
+    }
+    return Program(program.name, program.inputs, program.operations, program.outputs, weights, program.attributes)
+
+
+@cache
+def hand_made(name):
+    keras.utils.set_random_seed(1)
+    return randomized(lower(MODELS[name]()))
+
+
+@cache
+def zoo_program(name):
+    """Return an entry of the zoo with 6 units and a small vocabulary as a program."""
+    keras.utils.set_random_seed(2)
+    config = zoo.info(name)
+    changes = {"units": 6, **({"length": 5} if config.length else {})}
+    changes |= {"vocabulary": 50, "bptt": 4} if config.task == "language" else {}
+    return lower(zoo.info(name, **changes).build())
+
+
+def random_inputs(program, batch_size, steps):
+    rng = np.random.default_rng(steps)
+    return [
+        rng.integers(one.width, size=(batch_size, steps))
+        if one.ids
+        else rng.normal(size=(batch_size, steps, one.width)).astype("float32")
+        for one in program.inputs
+    ]
+
+
+def written(target, program, directory, **options):
+    """Write a program and return (path, runner)."""
+    options = Options(**options)
+    assert target.refusal(program, options) is None
+    path = directory / f"p{target.suffix}"
+    assert target.write(program, path, options) == [path, *target.companions(path)]
+    return path, target.runner(path, program, options)
+
+
+def assert_close(actual, expected, atol=1e-5):
+    for one, other in zip(actual, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=0, atol=atol * max(1.0, np.abs(other).max()))
+
+
+def assert_whole(target, program, directory, lengths=(1, 7, 100), batch_size=None, **options):
+    """Compare a file with the reference for whole sequences and return its path."""
+    path, runner = written(target, program, directory, batch_size=batch_size, **options)
+    batch_size = batch_size or target.default_batch_size or 2
+    for steps in lengths:
+        inputs = random_inputs(program, batch_size, steps)
+        assert_close(runner.run(inputs), Interpreter(program, np.float64).run(inputs)[0])
+    return path
+
+
+def assert_streamed(target, program, directory, steps=1000, batch_size=None, **options):
+    """Compare a file with the reference over streamed steps, outputs and returned states, and return its path."""
+    path, runner = written(target, program, directory, streaming=True, batch_size=batch_size, **options)
+    batch_size = batch_size or target.default_batch_size or 2
+    inputs = random_inputs(program, batch_size, steps)
+    outputs, states = [], None
+    for t in range(steps):
+        output, states = runner.step([x[:, t] for x in inputs], states)
+        outputs.append(output)
+    expected, after = Interpreter(program, np.float64, streaming=True).run(inputs)
+    assert_close([np.stack(one, axis=1) for one in zip(*outputs, strict=True)], expected)
+    assert_close(list(states.values()), [after[name] for name in states])
+    return path

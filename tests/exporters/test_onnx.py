@@ -1,0 +1,215 @@
+"""Export to ONNX: values in ONNX Runtime and in the reference evaluator, operators, metadata, refusals."""
+
+import json
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from exported_programs import (
+    MODELS,
+    assert_close,
+    assert_streamed,
+    assert_whole,
+    hand_made,
+    random_inputs,
+    written,
+    zoo_program,
+)
+
+from deeprnn_keras import Program, SequenceModel, export, lower, zoo
+from deeprnn_keras.exporters.onnx_file.target import ONNXTarget
+from deeprnn_keras.exporters.target import Options
+from deeprnn_keras.program import operations as op
+from deeprnn_keras.program.interpreter import Interpreter
+
+onnx = pytest.importorskip("onnx")
+reference = pytest.importorskip("onnx.reference")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+TARGET = ONNXTarget()
+SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn")
+
+
+def operators(path, program, **options):
+    return TARGET.operators(path, program, Options(**options))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_whole_sequences_equal_the_reference(name, tmp_path):
+    program = hand_made(name)
+    path = assert_whole(TARGET, program, tmp_path)
+    assert ("Scan" in operators(path, program)) == (name in SCANS)
+
+
+# the reference evaluator has no reverse layers, and no relu in its RNN
+@pytest.mark.parametrize("name", ["lstm", "gru", "gru_reset_before", "rnn", "dilation", "keras_layers", "tied_head"])
+def test_reference_evaluator_returns_the_same(name, tmp_path):
+    program = hand_made(name)
+    path, _ = written(TARGET, program, tmp_path)
+    (x,) = random_inputs(program, 2, 4)
+    evaluator = reference.ReferenceEvaluator(str(path))
+    outputs = evaluator.run(None, {program.inputs[0].name: x.astype("int32") if program.inputs[0].ids else x})
+    assert_close(outputs, Interpreter(program, np.float64).run([x])[0])
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "bidirectional" not in name])
+def test_streamed_steps_equal_the_reference(name, tmp_path):
+    program = hand_made(name)
+    path = assert_streamed(TARGET, program, tmp_path)
+    model = onnx.load(path).graph
+    states = list(program.states)
+    assert [one.name for one in model.input] == [*(one.name for one in program.inputs), *states]
+    assert [one.name for one in model.output] == [*program.outputs, *(f"{name}/next" for name in states)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_zoo_equals_the_reference(name, tmp_path):
+    program = zoo_program(name)
+    assert_whole(TARGET, program, tmp_path)
+    if program.looking_ahead is None:
+        assert_streamed(TARGET, program, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("lstm", {"LSTM": 3}), ("one_hot", {"LSTM": 3}), ("gru", {"GRU": 2}), ("rnn", {"RNN": 4}), ("rhn", {"Scan": 1})],
+)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_recurrent_layers_are_one_operator_each(name, expected, streaming, tmp_path):
+    program = hand_made(name)
+    path, _ = written(TARGET, program, tmp_path, streaming=streaming)
+    counts = operators(path, program)
+    assert {key: counts.get(key, 0) for key in ("LSTM", "GRU", "RNN", "Scan", "Loop")} == {
+        **dict.fromkeys(("LSTM", "GRU", "RNN", "Scan", "Loop"), 0),
+        **expected,
+    }
+    assert bool(TARGET.notes(program, Options(streaming))) == (name == "rhn")
+
+
+def test_batch_size_and_states_of_several_steps(tmp_path):
+    """A file with a batch size of 4 that is streamed reads several steps at once, too."""
+    program = hand_made("dilation")
+    path = assert_streamed(TARGET, program, tmp_path, steps=20, batch_size=4)
+    assert operators(path, program, streaming=True)["Scan"] == 2
+    path, _ = written(TARGET, program, tmp_path, batch_size=4)
+    shape = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
+    assert (shape[0].dim_value, shape[1].dim_param, shape[2].dim_value) == (4, "T", 3)
+
+
+def test_metadata_holds_the_vocabulary_and_the_version(tmp_path):
+    path, _ = written(TARGET, hand_made("one_hot"), tmp_path)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    metadata = {one.key: json.loads(one.value) for one in model.metadata_props}
+    assert metadata["deeprnn_keras.vocabulary"] == "äöüßабвг✓" and metadata["deeprnn_keras.kind"] == "language"
+    assert model.producer_name == "deeprnn-keras" and model.producer_version
+
+
+def test_names_of_outputs_are_unique(tmp_path):
+    operations = (op.Last("last", ("ü",), 4),)
+    program = Program("Größe", (op.Input("ü", 4),), operations, ("last", "ü", "last"), {})
+    path = assert_whole(TARGET, program, tmp_path)
+    assert [one.name for one in onnx.load(path).graph.output] == ["last", "ü/output_1", "last/output_1"]
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_normalization_of_values_far_from_zero(centered, tmp_path):
+    weights = {"scale": np.ones(5, "float32"), "offset": np.full(5, 10, "float32")}
+    operations = (op.Scale("far", ("x",), 5, "scale", "offset"),)
+    operations += (op.LayerNormalization("y", ("far",), 5, epsilon=1e-3, centered=centered),)
+    program = Program("far", (op.Input("x", 5),), operations, ("y",), weights)
+    _, runner = written(TARGET, program, tmp_path)
+    inputs = random_inputs(program, 2, 50)
+    assert_close(runner.run(inputs), Interpreter(program).run(inputs)[0])
+
+
+def test_weights_of_8_bits(tmp_path):
+    program = hand_made("one_hot")
+    path, runner = written(TARGET, program, tmp_path, quantize="int8")
+    assert operators(path, program)["DynamicQuantizeLSTM"] == 3
+    inputs = random_inputs(program, 2, 20)
+    assert_close(runner.run(inputs), Interpreter(program).run(inputs)[0], atol=0.05)
+    _, runner = written(TARGET, program, tmp_path, quantize="int8", streaming=True)
+    outputs, _ = runner.step([x[:, 0] for x in inputs])
+    assert_close(outputs, [y[:, 0] for y in Interpreter(program).run(inputs)[0]], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gru", "quantize='int8' is supported for LSTM layers only, and 'deep_rnn.*/forward_1' is not one; pass"),
+        ("lstm_hard_sigmoid", "with tanh and sigmoid only, and 'deep_rnn.*/forward_1' has relu and hard_sigmoid; pass"),
+    ],
+)
+def test_quantization_of_other_layers_is_refused(name, reason, tmp_path):
+    with pytest.raises(ValueError, match=reason):
+        export(hand_made(name), tmp_path / "p.onnx", quantize="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_compares_the_file_with_keras(tmp_path):
+    report = export(MODELS["keras_layers"](), tmp_path / "m.onnx")
+    assert report.max_abs_error < 1e-6 and report.operators["LSTM"] == report.operators["GRU"] == 1
+    report = export(MODELS["mlp_gate_lstm"](), tmp_path / "s.onnx", streaming=True)
+    assert report.max_abs_error < 1e-6 and "is a Scan over its equations" in report.notes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", [name for name in zoo.list_models("kjv_*") if zoo.info(name).task == "language"])
+def test_king_james_models_at_full_size(name, streaming, tmp_path):
+    program = lower(zoo.create_model(name, pretrained=True))
+    check = assert_streamed if streaming else assert_whole
+    path = check(TARGET, program, tmp_path)
+    assert operators(path, program)["GRU" if "gru" in name else "LSTM"] == 2
+
+
+def masked_model(cell, bidirectional, per_step):
+    options = {"masks": True, "per_step": per_step, "bidirectional": bidirectional, "implementation": "loop"}
+    return SequenceModel(3, 2, units=5, num_layers=2, cell=cell, **options)
+
+
+def masked_keras_layers():
+    x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+    hidden = keras.layers.LSTM(4, return_sequences=True)(x, mask=mask)
+    hidden = keras.layers.Bidirectional(keras.layers.GRU(4, return_sequences=True))(hidden, mask=mask)
+    return keras.Model([x, mask], [hidden, keras.layers.SimpleRNN(4)(hidden, mask=mask)])
+
+
+MASKED = {
+    f"{cell}, bidirectional={both}, per_step={per_step}": partial(masked_model, cell, both, per_step)
+    for cell in ("lstm", "gru", "mlp_gate_lstm")
+    for both in (False, True)
+    for per_step in (False, True)
+}
+
+
+@pytest.mark.parametrize("make", [*MASKED.values(), masked_keras_layers], ids=[*MASKED, "keras_layers"])
+def test_padded_sequences_equal_those_of_keras(make, tmp_path):
+    model = make()
+    path, _ = written(TARGET, lower(model), tmp_path)
+    x = random_inputs(lower(model), 4, 7)[0]
+    lengths = np.array([7, 1, 4, 6], "int32")
+    mask = np.arange(7) < lengths[:, None]
+    session = onnxruntime.InferenceSession(path)
+    names = [one.name for one in session.get_inputs()]
+    assert names[1:] == ["lengths"]
+    outputs = session.run(None, dict(zip(names, (x, lengths), strict=True)))
+    expected = model([x, mask])
+    assert_close(outputs, [np.asarray(one) for one in (expected if isinstance(expected, list) else [expected])])
+
+
+def test_model_whose_layers_do_not_all_read_the_mask_has_no_lengths(tmp_path):
+    x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+    program = lower(keras.Model([x, mask], [keras.layers.LSTM(4)(x, mask=mask), keras.layers.LSTM(4)(x)]))
+    path = assert_whole(TARGET, program, tmp_path)
+    assert len(onnx.load(path).graph.input) == 1
+
+
+def test_report_names_the_input_of_lengths(tmp_path):
+    report = export(masked_model("lstm", True, False), tmp_path / "m.onnx")
+    assert any("is the input 'lengths' (n,)" in note for note in report.notes)
+    report = export(masked_model("lstm", False, False), tmp_path / "s.onnx", streaming=True)
+    assert not any("lengths" in note for note in report.notes)
