@@ -71,6 +71,7 @@ REQUIRED = {
     "count_params": {"input_dim": 2, "units": 3},
     "create_model": {"name": "d2l_rnn_2x32"},
     "from_streams": {"streams": [STREAM, STREAM], "bptt": 3},
+    "export": {"model": None, "path": "unused.py"},
     "from_text": {"text": "a b"},
     "generate": {"model": None, "prompt": "a"},
     "generate_notes": {"model": None, "start": np.zeros((2, 3))},
@@ -85,7 +86,7 @@ REQUIRED = {
 WITH_UNITS = ("Cell", "Equations", "deep_transition")  # in their names; `units` is their only required argument
 # base classes, and values that the package creates
 NOT_CALLED_BY_USERS = {"Equations", "RecurrentCell", "Configuration", "GradientGuard", "AffineMap", "DiagonalMap"}
-NOT_CALLED_BY_USERS |= {"Blocks", "Linear", "Score", "Plan", "Program", "Run"}
+NOT_CALLED_BY_USERS |= {"Blocks", "ExportReport", "Linear", "Score", "Plan", "Program", "Run"}
 # a flag is a dependency of another argument
 OTHER_ARGUMENTS = {
     ("Recipe", "random_bptt"): {"stateful": True},

@@ -160,9 +160,9 @@ def _check_program(target: Target, program: Program, options: Options) -> None:
     ahead = program.looking_ahead
     if options.streaming and ahead is not None:
         raise ValueError(
-            f"program {program.name!r} cannot be streamed: {ahead.name!r} needs the whole sequence; pass "
+            f"program {program.name!r} has no single step: {ahead.name!r} needs the whole sequence; pass "
             "streaming=False, or train a model that reads the sequence in one direction"
         )
     reason = target.refusal(program, options)
     if reason is not None:
-        raise ValueError(f"program {program.name!r} cannot be exported to {target.title}: {reason}")
+        raise ValueError(f"program {program.name!r} is not supported by {target.title}: {reason}")

@@ -109,7 +109,7 @@ class Target(ABC):
 
     @abstractmethod
     def refusal(self, program: Program, options: Options) -> str | None:
-        """Return why a program cannot be exported, or None if it can.
+        """Return the reason why the format does not support a program, or None if it does.
 
         The reason names the operation and the nearest change that would help. Quantizations that are not in
         `quantizations`, and streaming of a program that looks ahead, are refused before this method is called.

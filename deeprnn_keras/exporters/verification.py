@@ -33,7 +33,7 @@ REPETITIONS = 7
 
 
 class VerificationError(ValueError):
-    """An exported file cannot be executed, or its outputs differ from those of the model."""
+    """An exported file fails to run, or its outputs differ from those of the model."""
 
 
 class Verification:
@@ -67,7 +67,7 @@ class Verification:
         """Return the largest absolute difference between the outputs of a file and those of the program.
 
         Raises:
-            VerificationError: If it is larger than rounding errors are, or the file cannot be executed.
+            VerificationError: If it is larger than rounding errors are, or the file fails to run.
         """
         self._largest = 0.0
         generator = np.random.default_rng(0)
@@ -92,8 +92,7 @@ class Verification:
         except Exception as error:  # runtimes raise their own classes
             name, title = self.program.name, self.target.title
             raise VerificationError(
-                f"the file of {name!r} cannot be executed by {title}: {type(error).__name__}: {error}; "
-                "nothing was written"
+                f"the file of {name!r} fails to run in {title}: {type(error).__name__}: {error}; nothing was written"
             ) from error
 
     def _inputs(self, generator: np.random.Generator, steps: int) -> list[np.ndarray]:
@@ -225,7 +224,7 @@ def _median_ms(call: Callable[[], object]) -> float:
 
 
 def _keras_refusal(model: keras.Model, program: Program, options: Options) -> str | None:
-    """Return why the outputs of a Keras model cannot be compared, or None."""
+    """Return the reason why the outputs of a Keras model are not compared, or None."""
     dropped = program.attributes.get("dropped_inputs")
     if dropped:
         return f"the model has inputs that the file does not have, {', '.join(dropped)}"

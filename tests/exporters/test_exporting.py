@@ -180,11 +180,11 @@ def test_directory_is_not_overwritten(tmp_path):
 
 def test_bidirectional_program_in_c_and_streamed(tmp_path):
     with pytest.raises(
-        ValueError, match=r"exported to C: 'deep_rnn\w*/backward_1' needs the whole sequence, .*another format"
+        ValueError, match=r"supported by C: 'deep_rnn\w*/backward_1' needs the whole sequence, .*another format"
     ):
         export(programs.hand_made("bidirectional"), tmp_path / "a.c")
     with pytest.raises(
-        ValueError, match=r"cannot be streamed: 'deep_rnn\w*/backward_1' needs the whole .*streaming=False"
+        ValueError, match=r"has no single step: 'deep_rnn\w*/backward_1' needs the whole .*streaming=False"
     ):
         export(programs.hand_made("bidirectional"), tmp_path / "a.py", streaming=True)
     assert not content(tmp_path)
@@ -261,7 +261,7 @@ def test_outputs_that_are_not_finite_or_of_another_shape(result, monkeypatch, tm
 
 def test_file_that_the_runtime_refuses(monkeypatch, tmp_path, earlier_files):
     monkeypatch.setattr(NumPyTarget, "runner", lambda *_: 1 / 0)
-    with pytest.raises(VerificationError, match="'deep' cannot be executed by NumPy: ZeroDivisionError"):
+    with pytest.raises(VerificationError, match="'deep' fails to run in NumPy: ZeroDivisionError"):
         export_again(tmp_path)
     assert content(tmp_path) == earlier_files
 
