@@ -59,6 +59,7 @@ def test_readme_example_runs():
 
 
 SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in ("training", "tuning", "zoo")]
+SHORT = [(path, code) for path, code in SHORT if "# export(" not in code]  # exporters/test_runtimes.py runs these
 
 
 @pytest.mark.usefixtures("eager")
