@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LABELS = {"stream": "Stream", "torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
+LINE_LAYERS = 2
+"""Number of layers of the sizes that lines connect in the plot."""
 COLORS = {"stream": "#c2410c", "torch": "#9db8d2", "onnxruntime": "#8a94a0"}
 NOTES = (
     "One step of an LSTM of L layers of h units, d = h, with a head, for n sequences, from a NumPy array to a NumPy "
@@ -156,7 +159,10 @@ def csv_rows(results: ServingResults) -> list[Config]:
 
 
 def plot_steps(results: ServingResults, path: PathLike) -> None:
-    """Plot the time of a step over the size of the weights, one panel per batch size, with one thread and with two."""
+    """Plot the time of a step over the size of the weights, one panel per batch size, with one thread and with two.
+
+    Each size is a point; lines connect those with two layers.
+    """
     sizes = [n for n in BATCH_SIZES if any(case.batch_size == n for case in _cases(results))]
     sizes = sizes or [_cases(results)[0].batch_size]
     figure, axes = import_pyplot().subplots(
@@ -168,11 +174,13 @@ def plot_steps(results: ServingResults, path: PathLike) -> None:
         for implementation in IMPLEMENTATIONS:
             for threads, style in styles.items():
                 name = measured_name(implementation, threads)
-                times = [(case.weight_bytes / 2**20, step_us(results["cases"][case.size].get(name))) for case in cases]
-                points = [point for point in times if point[1] is not None]
-                if points:
-                    label = f"{LABELS[implementation]}, {name.partition(', ')[2]}"
-                    panel.plot(*zip(*points, strict=True), style, color=COLORS[implementation], label=label, marker=".")
+                points = _points(results, cases, name)
+                if not points:
+                    continue
+                label, color = f"{LABELS[implementation]}, {name.partition(', ')[2]}", COLORS[implementation]
+                panel.plot(*zip(*points, strict=True), linestyle="none", color=color, marker=".")
+                connected = _points(results, [case for case in cases if case.num_layers == LINE_LAYERS], name) or points
+                panel.plot(*zip(*connected, strict=True), linestyle=style, color=color, label=label)
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_xlabel("weights, MB", color=TEXT_COLOR, fontsize=9)
@@ -182,6 +190,12 @@ def plot_steps(results: ServingResults, path: PathLike) -> None:
     set_title(figure, f"One step of an LSTM, {results['about']['device']}")
     set_legend(figure, axes[0][0])
     save_figure(figure, path)
+
+
+def _points(results: ServingResults, cases: Sequence[ServingCase], name: str) -> list[tuple[float, float]]:
+    """Return (weights in MB, microseconds per step) of the cases in which an implementation was measured."""
+    times = [(case.weight_bytes / 2**20, step_us(results["cases"][case.size].get(name))) for case in cases]
+    return [(size, time) for size, time in times if time is not None]
 
 
 def _cases(results: ServingResults) -> list[ServingCase]:
