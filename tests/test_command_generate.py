@@ -76,6 +76,7 @@ def test_model_of_the_zoo():
     assert result.stdout == expected + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_keras")
 def test_music_of_a_program(tmp_path, monkeypatch):
     model = SequenceModel(88, 88, units=2, kind="notes", name="bach_lstm_2x256")

@@ -197,6 +197,7 @@ def test_family_without_tuning_is_rejected(base_options):
     )
 
 
+@pytest.mark.slow
 def test_missing_extra_is_an_error_that_names_it(base_options):
     code = (
         "import sys; sys.modules['keras_tuner'] = None\nfrom deeprnn_keras.cli import main\n"

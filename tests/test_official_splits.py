@@ -106,6 +106,7 @@ def test_run_with_an_official_split_is_scored_on_its_texts(texts, tmp_path):
     assert "differ from those it was trained on in test_text; pass the data" in error_of("evaluate", "run")
 
 
+@pytest.mark.slow
 def test_run_is_scored_on_its_own_held_out_text(texts, tmp_path):
     train("--text", "mine.txt")
     model, held_out = load_language_model("run"), TextCorpus(TEXT).split().validation

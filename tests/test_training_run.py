@@ -138,6 +138,7 @@ def test_sample_continues_held_out_text(finished):
     assert len(text) == len(run.prompt) + 400 + 1
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_result(finished, tmp_path):
     runs = [finished[0], worsening(tmp_path / "again")[0]]
     first, second = (load_language_model(run.directory).get_weights() for run in runs)

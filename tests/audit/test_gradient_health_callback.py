@@ -86,6 +86,7 @@ def test_high_learning_rate_is_found(task, optimizer):
     assert finding.advice == f"learning_rate={rate / 3:.1g} instead of {rate:g}."
 
 
+@pytest.mark.slow
 def test_rising_loss_is_found(task):
     """The learning rate rises by a factor of 1,000 during a healthy run; the loss shows it without `update_sizes`."""
     model = build_model(keras.optimizers.Adam(0.003))
@@ -154,6 +155,7 @@ def test_callback_does_not_change_training(runs):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_files_and_tensorboard(runs):
     _, health, directory = runs
     assert (directory / "gradient_health.png").stat().st_size > 5000

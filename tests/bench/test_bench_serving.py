@@ -35,6 +35,7 @@ def measured(*sizes, **failures):
     return settings, results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_steps_agree_with_the_reference(implementation):
     for package in {"torch": ["torch"], "onnxruntime": ["onnx", "onnxruntime"]}.get(implementation, []):

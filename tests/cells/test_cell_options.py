@@ -157,6 +157,7 @@ PLAIN_AND_COMPILED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "all_options"), PLAIN_AND_COMPILED)
 def test_deep_rnn_options_equal_the_loop(rng, name, all_options):
     x, mask = rng.normal(size=(N, T, D)).astype("float32"), tf.constant(MASK)
@@ -178,6 +179,7 @@ def test_deep_rnn_options_equal_the_loop(rng, name, all_options):
             assert_close(actual, expected.numpy(), 2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [*PLAIN, pytest.param("deep_transition_lstm", id="deep_transition_lstm-compiled", marks=COMPILED_MARKS)]
 )

@@ -305,6 +305,7 @@ def test_targets_are_found_without_import_of_their_packages():
             assert targets.find_target(Path(f"A{target.suffix.upper()}"), None).name == name
 
 
+@pytest.mark.slow
 def test_command(tmp_path):
     keras.Sequential([keras.Input((None, 2)), keras.layers.GRU(3)]).save(tmp_path / "model.keras")  # of no task family
     arguments = ["export", str(tmp_path / "model.keras"), str(tmp_path / "small.c"), "--streaming", "--no-verify"]

@@ -77,12 +77,12 @@ def test_fused_states_are_variables_that_are_kept_between_calls(tmp_path):
     path, _ = written(TARGET, program, tmp_path)
     (x,) = inputs = random_inputs(program, 1, 8)
     runtime = interpreter.Interpreter(str(path))
-    run = runtime.get_signature_runner()
-    parts = [run(input=x[:, :4])["dense"], run(input=x[:, 4:])["dense"]]
+    run, (name,) = runtime.get_signature_runner(), program.outputs
+    parts = [run(input=x[:, :4])[name], run(input=x[:, 4:])[name]]
     expected = Interpreter(program).run(inputs)[0]
     assert_close([np.concatenate(parts, axis=1)], expected)
     runtime.reset_all_variables()
-    assert_close([run(input=x[:, :4])["dense"]], [expected[0][:, :4]])
+    assert_close([run(input=x[:, :4])[name]], [expected[0][:, :4]])
 
 
 def test_metadata_holds_the_vocabulary_and_the_version(tmp_path):

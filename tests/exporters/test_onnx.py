@@ -149,6 +149,7 @@ def test_quantization_of_other_layers_is_refused(name, reason, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_export_compares_the_file_with_keras(tmp_path):
     report = export(MODELS["keras_layers"](), tmp_path / "m.onnx")
     assert report.max_abs_error < 1e-6 and report.operators["LSTM"] == report.operators["GRU"] == 1

@@ -104,6 +104,7 @@ def reset_states(model):
         layer.reset_state()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pair", "options"), TRAINING)
 def test_training_equals_stock_layers(rng, pair, options):
     (x, y), results, n = (

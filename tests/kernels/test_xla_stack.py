@@ -112,6 +112,7 @@ def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bid
     assert_equal(actual[0], [expected.outputs if return_sequences else expected.last, *expected.states])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("connection", "training"), [("residual", True), ("skip", False)])
 def test_cells_units_and_activations_per_layer_equal_loop(rng, connection, training):
     cells, activations = ["gru", "rnn", "lstm"], ["relu", None, "sigmoid"]

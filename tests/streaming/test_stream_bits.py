@@ -43,6 +43,7 @@ def assert_equal(actual, expected):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_chunks_threads_and_steps(monkeypatch, set_threads, name, batch_size):

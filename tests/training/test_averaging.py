@@ -161,6 +161,7 @@ def test_model_holds_the_mean_of_all_updates_since_the_trigger(run):
         assert_close(held, mean_of(weights, start, end) if end > start else weights.raw[end - 1])
 
 
+@pytest.mark.slow
 def test_training_continues_with_the_raw_weights(run):
     _, plain, _ = fitted()
     assert len(plain.raw) == EPOCHS * BATCHES
@@ -188,6 +189,7 @@ def test_averages_remain_after_fit(run):
     assert not {id(variable) for variable in model.variables} & {id(own) for own in averaging.averages + averaging.raw}
 
 
+@pytest.mark.slow
 def test_untriggered_run_is_unchanged():
     averaging = NTASGD(nonmono=EPOCHS)
     model, weights, _ = fitted(averaging)

@@ -88,6 +88,7 @@ SLOW_INTERRUPTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interruptions", [[UPDATES_PER_EPOCH - 1], *SLOW_INTERRUPTIONS], ids=str)
 def test_resumed_run_is_bit_identical(tmp_path, uninterrupted, interruptions):
     """Interruptions: late in epoch 1; 3 times, with averaging; after the first update; at the end of epoch 1."""
@@ -209,6 +210,7 @@ def test_last_two_checkpoints_are_kept(interrupted_copy):
     assert [path.name for path in newest_first(interrupted_copy)] == [f"updates-{k:09d}.safetensors" for k in (9, 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "one byte", "empty"])
 def test_damaged_checkpoint_falls_back_with_a_warning(interrupted_copy, damage):
     newest, previous = newest_first(interrupted_copy)

@@ -111,6 +111,7 @@ def test_fit_equals_manual_truncated_backpropagation():
     np.testing.assert_allclose(history.losses, manual_losses(stateless, data, 3), rtol=1e-5)
 
 
+@pytest.mark.slow
 @eager
 def test_validation_resets_states_and_reads_all_streams():
     model, stateless = language_models()

@@ -49,6 +49,7 @@ def search(tmp_path_factory):
         return searched(directory, epochs=2), directory / "search"
 
 
+@pytest.mark.slow
 def test_search_is_repeatable(search, tmp_path):
     first, _ = search
     again = searched(tmp_path, epochs=2)
@@ -83,6 +84,7 @@ def test_files_are_complete_json(search):
     assert {path.name for path in directory.rglob(".*")} == {".lock"}  # no temporary files
 
 
+@pytest.mark.slow
 def test_promoted_trial_is_bit_identical_to_an_uninterrupted_one(tmp_path):
     """Weights, optimizer state, dropout seeds, and learning rate schedule are restored."""
 
