@@ -9,6 +9,7 @@ import exported_programs as programs
 import numpy as np
 import pytest
 
+from deeprnn_keras import export, generate, king_james, zoo
 from deeprnn_keras.exporters.c_source.compiler import compile_shared, find_compiler
 from deeprnn_keras.exporters.c_source.fragments import FUNCTIONS, HEAD, RESERVED, used_functions
 from deeprnn_keras.exporters.c_source.source import c_string, comment
@@ -49,12 +50,12 @@ def test_no_warnings(compiler, tmp_path):
 @pytest.mark.parametrize(("name", "quantize"), [("tied_head", None), ("dilation", "int8")])
 def test_check_program(name, quantize, tmp_path):
     files = write(tmp_path, name, quantize=quantize)
-    run(find_compiler(), *STRICT, "-O2", *files, "-o", tmp_path / "check")
+    run(*find_compiler(), *STRICT, "-O2", *files, "-o", tmp_path / "check")
     assert run(tmp_path / "check").count("passed") == 2
     text = files[0].read_text()
     kind, first = re.search(r"static const (float|int8_t) \w+\[\d+\] = {\n  ([^,]+),", text).groups()
     files[0].write_text(text.replace(f"  {first},", "  9.0f," if kind == "float" else "  127,", 1))
-    run(find_compiler(), "-O1", *files, "-o", tmp_path / "check")
+    run(*find_compiler(), "-O1", *files, "-o", tmp_path / "check")
     process = subprocess.run([tmp_path / "check"], capture_output=True, text=True)
     assert process.returncode == 1 and "FAILED" in process.stdout
 
@@ -64,6 +65,16 @@ def test_ids_out_of_range_leave_the_states_unchanged(tmp_path):
     for bad in (-1, programs.V):
         with pytest.raises(RuntimeError, match="p_step returned -1"):
             runner.step([np.array([bad])])
+
+
+def test_compiler_of_the_environment_and_names_that_need_quotes(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", "gcc -DANYTHING=1")
+    assert find_compiler() == ["gcc", "-DANYTHING=1"]
+    report = export(programs.hand_made("rnn"), tmp_path / 'modèle "2".c')
+    assert [file.name for file in report.files] == ['modèle "2".c', "modele_2_.h", "modele_2__test.c"]
+    monkeypatch.setenv("CC", "no_such_compiler")
+    with pytest.raises(ImportError, match="none of no_such_compiler is in PATH"):
+        export(programs.hand_made("rnn"), tmp_path / "a.c")
 
 
 # === Sampling ===
@@ -136,7 +147,7 @@ def functions(tmp_path_factory):
     wrappers = "".join(f"float test_{name}(float x) {{ return {name}(x); }}\n" for name in names)
     text = f"#include <stdint.h>\n#include <stddef.h>\n{HEAD}{''.join(used_functions(wrappers))}{wrappers}"
     (directory / "f.c").write_text(text)
-    compile_shared(directory / "f.c", directory / "f.so")
+    compile_shared([directory / "f.c"], directory / "f.so")
     library = ctypes.CDLL(str(directory / "f.so"))
     result = {name: getattr(library, f"test_{name}") for name in names}
     for function in result.values():
@@ -198,3 +209,54 @@ def test_equal_weights_are_written_once(tmp_path):
     layers = (Dense("first", ("x",), 3, "a"), Dense("second", ("first",), 3, "b"), Concatenate("y", ("second", "x"), 6))
     (file, *_) = CTarget().write(Program("p", (Input("x", 3),), layers, ("y",), weights), tmp_path / "p.c", Options())
     assert file.read_text().count("static const float") == 1
+
+
+# === King James models ===
+
+MAIN = """
+#include "p.h"
+#include <stdio.h>
+#include <stdlib.h>
+static p_state state;
+static float logits[P_SYMBOLS];
+int main(int argc, char **argv) {
+  int t, length = atoi(argv[1]);
+  p_init(&state);
+  for (t = 5; t < argc; t++) p_step(&state, atoi(argv[t]), logits);
+  for (t = 0; t < length; t++) {
+    int id = p_sample(&state, logits, atof(argv[2]), 0, atof(argv[3]), (uint64_t)atoi(argv[4]), (uint64_t)t);
+    fputs(p_symbols[id], stdout);
+    p_step(&state, id, logits);
+  }
+  return 0;
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kjv_lstm_2x256", "kjv_gru_2x256"])
+def test_text_of_the_king_james_models_is_that_of_generate(name, tmp_path):
+    program = zoo.load_program(name)
+    CTarget().write(program, tmp_path / "p.c", Options())
+    (tmp_path / "main.c").write_text(MAIN)
+    run(*find_compiler(), "-O3", "-march=native", tmp_path / "p.c", tmp_path / "main.c", "-o", tmp_path / "main")
+    symbols = program.attributes["vocabulary"]
+    ids = [symbols.index(one) for one in "In the beginning"]
+    for temperature, top_p, seed in ((1.0, 1.0, 3), (0.8, 0.9, 4)):
+        text = run(tmp_path / "main", 2000, temperature, top_p, seed, *ids, encoding="utf-8")
+        assert text == generate(
+            program, "In the beginning", 2000, temperature=temperature, top_p=top_p, seed=seed
+        ).removeprefix("In the beginning")
+
+
+@pytest.mark.slow
+def test_king_james_model_with_8_bits_is_smaller_and_as_good(tmp_path):
+    program = zoo.load_program("kjv_lstm_2x256")
+    ids = [program.attributes["vocabulary"].index(one) for one in king_james().split().validation[0][: 8 * 201]]
+    x = np.array(ids).reshape(8, 201)
+    report = export(program, tmp_path / "q.c", quantize="int8", evaluate=(x[:, :-1], x[:, 1:]))
+    assert report.loss.file - report.loss.model < 0.02
+    CTarget().write(program, tmp_path / "p.c", Options())
+    for name in "pq":
+        run(*find_compiler(), "-O3", "-c", tmp_path / f"{name}.c", "-o", tmp_path / f"{name}.o")
+    assert (tmp_path / "q.o").stat().st_size < 0.28 * (tmp_path / "p.o").stat().st_size

@@ -33,8 +33,8 @@ def _introduction(source: CSource) -> str:
  * C99 without dependencies and without allocation of memory. Compile {name}.c with optimization, for example
  * cc -O3 -march=native -c {name}.c; {name}_test.c is a program that checks the result.
  *
- * A {name}_state contains the states and the working memory of one sequence. Different states may be used by different
- * threads at the same time. The functions return {name.upper()}_OK or another of the codes below.
+ * One {name}_state contains the states and the working memory of one sequence. Several threads may use one each.
+ * The functions return {name.upper()}_OK or another of the codes below.
  */
 """
 

@@ -95,13 +95,14 @@ class CRunner(Runner):
     def __init__(self, path: Path, program: Program) -> None:
         self.program, self.name = program, identifier(path)
         with tempfile.TemporaryDirectory() as directory:
-            wrapper, library = Path(directory, "wrapper.c"), Path(directory, "library.so")
+            wrapper, library = Path(directory, "size_of_state.c"), Path(directory, "library.so")
             size = f"size_t size_of_state(void);\nsize_t size_of_state(void) {{ return sizeof({self.name}_state); }}"
-            wrapper.write_text(f'#include "{path.resolve()}"\n{size}\n', encoding="utf-8")
+            wrapper.write_text(f'#include "{self.name}.h"\n{size}\n', encoding="ascii")
+            files, options = [path.resolve(), wrapper], [f"-I{path.resolve().parent}"]
             try:
-                compile_shared(wrapper, library, ["-march=native"])
+                compile_shared(files, library, [*options, "-march=native"])
             except RuntimeError:  # a compiler without the option
-                compile_shared(wrapper, library)
+                compile_shared(files, library, options)
             self.library = ctypes.CDLL(str(library))
         self.library.size_of_state.restype = ctypes.c_size_t
         self._size: int = self.library.size_of_state()
