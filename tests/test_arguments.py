@@ -64,6 +64,7 @@ REQUIRED = {
     "SequenceModel": {"inputs": 3, "outputs": 2, "units": 2},
     "SequenceModelConfig": {**CONFIG, "inputs": 3, "outputs": 2},
     "StepDecay": {"ratio": 0.5, "epochs": (1,)},
+    "Stream": {"model": None},
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
     "adding_problem": {"examples": 2, "steps": 4},

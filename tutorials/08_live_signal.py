@@ -26,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import matplotlib.pyplot as plt
@@ -105,7 +106,7 @@ print(f"{model.count_params():,} parameters, root mean square error {history.his
 program = lower(model)
 program.save("sensor.program.safetensors")
 print(program)
-print(f"file: {os.path.getsize('sensor.program.safetensors') / 1024:.0f} KB")
+print(f"file: {Path('sensor.program.safetensors').stat().st_size / 1024:.0f} KB")
 
 # %% [markdown]
 # ## Streaming

@@ -68,7 +68,7 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
 
 
 def _program(model: keras.Model) -> Program | None:
-    """Return the program of a model, or None if it cannot be lowered."""
+    """Return the program of a model, or None if `lower` refuses it."""
     try:
         return lower(model)
     except ValueError as error:

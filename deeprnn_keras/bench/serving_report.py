@@ -72,7 +72,9 @@ def print_report(results: ServingResults, console: Console) -> None:
     for text_table in all_tables(results, brief=True):
         table = Table(box=box.SIMPLE, padding=0, show_edge=False)
         for heading, alignment in zip(text_table.headings, text_table.alignments, strict=True):
-            table.add_column(heading.replace(" ", "\n"), justify="left" if alignment == "l" else "right")
+            table.add_column(
+                heading.replace(" / ", " /\n").replace(", ", ",\n"), justify="left" if alignment == "l" else "right"
+            )
         for row in text_table.rows:
             table.add_row(*map(Text, row))
         console.print(Text(text_table.title, style="bold"), table, "", sep="\n")

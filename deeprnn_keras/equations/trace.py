@@ -249,17 +249,21 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 def explain(error: Exception) -> str:
     """Return why equations could not be traced, with the operation and the line of the equations."""
     reason = str(error) if isinstance(error, UntraceableError) else f"{type(error).__name__}: {error}"
-    text = ""
+    text, traced = "", False
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] == "keras":
+        package = module.partition(".")[0]
+        if package == "keras":
             reason = f"keras.ops.{frame.f_code.co_name}"
+        if package in _FRAMEWORKS:
             break
-        if module not in _OWN_MODULES:
+        traced = traced or module in _OWN_MODULES
+        if traced and module not in _OWN_MODULES:
             text = linecache.getline(frame.f_code.co_filename, line).strip()
     return f"{reason}, in `{text}`" if text else reason
 
 
+_FRAMEWORKS = ("keras", "tensorflow", "numpy", "torch", "jax")
 _OWN_MODULES = (__name__, *(f"deeprnn_keras.equations.{name}" for name in ("primitives", "maps", "activations")))
 
 

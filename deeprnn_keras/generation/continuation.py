@@ -228,12 +228,18 @@ def program_vocabulary(program: Program) -> TextVocabulary:
     """Return the vocabulary of a program.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or one of another size.
     """
-    vocabulary = deserialize_vocabulary(program.attributes.get("vocabulary", program.inputs[0].width))
+    size = program.inputs[0].width
+    vocabulary = deserialize_vocabulary(program.attributes.get("vocabulary", size))
     if vocabulary is None:
         raise ValueError(
-            f"text requires a vocabulary, but model {program.name!r} reads ids below {program.inputs[0].width}; pass "
-            "ids, or create the model with vocabulary='...' or a list of words"
+            f"text requires a vocabulary, but model {program.name!r} reads ids below {size}; pass ids, or create the "
+            "model with vocabulary='...' or a list of words"
+        )
+    if len(vocabulary) != size:
+        raise ValueError(
+            f"program {program.name!r} has a vocabulary of {len(vocabulary)} symbols, but reads ids below {size}; "
+            "lower the model again"
         )
     return vocabulary

@@ -217,7 +217,7 @@ def supported_class(layer: KerasLayer) -> str:
     if found is None:
         refuse_class(layer, ", ".join(sorted(RULES)))
     if type(layer).call is not found.call:  # pyright: ignore[reportAttributeAccessIssue] - a class of layers
-        refuse(layer, f"its class overrides `call` of {found.__name__}, and Python code cannot be lowered")
+        refuse(layer, f"its class overrides `call` of {found.__name__}, and Python code has no operations")
     if getattr(layer, "quantization_mode", None):
         refuse(layer, f"its weights are quantized to {layer.quantization_mode}; lower the model before quantizing")
     return found.__name__

@@ -28,7 +28,14 @@ EXPECTED = "the file of a program"
 
 
 def metadata(program: Program) -> dict[str, str]:
-    """Return the metadata of a file with the weights of a program, which make it the file of the program."""
+    """Return the metadata of a safetensors file with the weights of a program, which make it the file of the program.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.program import Program, metadata
+    >>> from deeprnn_keras.program.operations import Dense, Input
+    >>> metadata(Program("sum", (Input("x", 2),), (Dense("y", ("x",), 1, "w"),), ("y",), {"w": np.ones((2, 1), "f")}))
+    {'deeprnn_keras.program': '{"version":1,"name":"sum",...}'}
+    """
     value = {
         "version": VERSION,
         "name": program.name,

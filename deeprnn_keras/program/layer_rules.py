@@ -205,6 +205,7 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "TrueDivide": lambda a, b: a / b,
     "Maximum": p.maximum,
 }
+WITH_PARAMETERS = ("celu", "elu", "leaky_relu", "squareplus")
 FUNCTIONS: dict[str, str | Function] = {
     "Negative": lambda a: -a,
     "Exp": p.exp,
@@ -213,7 +214,7 @@ FUNCTIONS: dict[str, str | Function] = {
     "Rsqrt": p.rsqrt,
     "Square": lambda a: a * a,
     "Absolute": lambda a: p.maximum(a, -a),
-    **{name.title().replace("_", ""): name for name in ACTIVATIONS if name not in ("celu", "elu", "leaky_relu")},
+    **{name.title().replace("_", ""): name for name in ACTIVATIONS if name not in WITH_PARAMETERS},
 }
 SUPPORTED_CALLS = ", ".join(
     sorted({*ARITHMETIC, *FUNCTIONS, "Concatenate", "GetItem", "Softmax", "LogSoftmax"} - {"Linear", "Exponential"})

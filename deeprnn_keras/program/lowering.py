@@ -43,7 +43,7 @@ def lower(model: keras.Model, batch_size: int | None = None) -> Program:
         batch_size: Batch size of the program, or None for any.
 
     Raises:
-        ValueError: If a layer cannot be lowered; the message names it and the reason. If a weight is not finite.
+        ValueError: If a layer is not supported; the message names it and the reason. If a weight is not finite.
 
     >>> from deeprnn_keras import LanguageModel, lower
     >>> program = lower(LanguageModel("abc", units=4, num_layers=2, name="small"))

@@ -37,15 +37,16 @@ class Program:
 
     >>> import keras
     >>> from deeprnn_keras import DeepRNN, lower
-    >>> layers = [keras.Input((None, 3)), DeepRNN(4, num_layers=2, return_sequences=True), keras.layers.Dense(1)]
+    >>> rnn = DeepRNN(4, num_layers=2, return_sequences=True, name="deep_rnn")
+    >>> layers = [keras.Input((None, 3)), rnn, keras.layers.Dense(1, name="head")]
     >>> program = lower(keras.Sequential(layers, name="small"))
     >>> print(program)
     small: 277 weights
     input               features, width 3
     deep_rnn/forward_1  Recurrent(input), width 4: cell=lstm
     deep_rnn/forward_2  Recurrent(deep_rnn/forward_1), width 4: cell=lstm
-    dense               Dense(deep_rnn/forward_2), width 1
-    outputs: dense
+    head                Dense(deep_rnn/forward_2), width 1
+    outputs: head
     """
 
     name: str

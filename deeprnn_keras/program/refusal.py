@@ -23,8 +23,8 @@ REASONS = {
 
 
 def refuse(layer: Any, reason: str) -> NoReturn:  # noqa: ANN401 - a Keras object
-    """Raise the ValueError that names a layer, its class, and the reason why it cannot be lowered."""
-    raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be lowered: {reason}")
+    """Raise the ValueError that names a layer, its class, and the reason why it is not supported."""
+    raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) is not supported by lower: {reason}")
 
 
 def refuse_class(layer: Any, supported: str) -> NoReturn:  # noqa: ANN401 - a Keras object

@@ -289,8 +289,8 @@ def _check_out(out: object, shape: tuple[int, ...]) -> None:
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != FLOAT32 or not out.flags.writeable:
         got = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"out must be a writable float32 array of shape {shape}, got {got}")
-    if out.ndim == 3 and out.shape[2] > 1 and out.strides[2] != 4:
-        raise ValueError("the features of out must be contiguous, got an array with another order of axes")
+    if not out.flags.aligned or (out.ndim == 3 and out.shape[2] > 1 and out.strides[2] != out.itemsize):
+        raise ValueError("the features of out must be aligned and contiguous, got an array of another layout")
 
 
 def _readable(array: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:

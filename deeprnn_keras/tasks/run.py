@@ -99,7 +99,7 @@ class Run:
 
 
 def save_program(model: keras.Model, path: Path) -> str | None:
-    """Write the program of a model; return None, or the reason why the model cannot be lowered."""
+    """Write the program of a model; return None, or the reason why `lower` refuses the model."""
     try:
         lower(model).save(path)
     except ValueError as error:

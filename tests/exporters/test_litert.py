@@ -15,7 +15,7 @@ from exported_programs import (
     zoo_program,
 )
 
-from deeprnn_keras import Program, export, lower, zoo
+from deeprnn_keras import Program, export, zoo
 from deeprnn_keras.equations import SimpleRNNEquations
 from deeprnn_keras.equations.trace import trace
 from deeprnn_keras.exporters.litert_file.target import LiteRTTarget
@@ -149,7 +149,7 @@ def test_export_compares_the_file_with_keras(tmp_path):
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("name", [name for name in zoo.list_models("kjv_*") if zoo.info(name).task == "language"])
 def test_king_james_models_at_full_size(name, streaming, tmp_path):
-    program = lower(zoo.create_model(name, pretrained=True))
+    program = zoo.load_program(name)
     check = assert_streamed if streaming else assert_whole
     counts = operators(check(TARGET, program, tmp_path), program)
     assert counts.get(LSTM, 0) == (0 if "gru" in name else 2)

@@ -160,7 +160,7 @@ def test_export_compares_the_file_with_keras(tmp_path):
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("name", [name for name in zoo.list_models("kjv_*") if zoo.info(name).task == "language"])
 def test_king_james_models_at_full_size(name, streaming, tmp_path):
-    program = lower(zoo.create_model(name, pretrained=True))
+    program = zoo.load_program(name)
     check = assert_streamed if streaming else assert_whole
     path = check(TARGET, program, tmp_path)
     assert operators(path, program)["GRU" if "gru" in name else "LSTM"] == 2

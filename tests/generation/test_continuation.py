@@ -218,6 +218,21 @@ def test_model_of_ids_has_no_text(rng):
         generate(small_program(rng, 7), "a")
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "message"),
+    [
+        ("abcd", "program 'small' has a vocabulary of 4 symbols, but reads ids below 5"),
+        ("abcda", "symbols must be a non-empty string of distinct characters"),
+        ({"kind": "other"}, "text requires a vocabulary"),
+        (5, "text requires a vocabulary"),
+    ],
+    ids=str,
+)
+def test_invalid_vocabulary_of_a_file_is_an_error(rng, vocabulary, message):
+    with pytest.raises(ValueError, match=message):
+        generate(replace(small_program(rng), attributes={"vocabulary": vocabulary}), "a")
+
+
 def test_models_that_do_not_predict_ids_are_refused(rng):
     from deeprnn_keras.program import Program
     from deeprnn_keras.program.operations import Dense, Input

@@ -9,6 +9,7 @@ from program_checks import assert_lowers
 import deeprnn_keras
 from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, lower
 from deeprnn_keras.cells import MLPGateGRUCell, RHNCell
+from deeprnn_keras.equations import primitives
 from deeprnn_keras.equations.activations import ACTIVATIONS
 from deeprnn_keras.layers import DeepInput, DeepOutput, OneHot
 
@@ -55,7 +56,7 @@ def test_standard_cells_with_options(layer, options):
     assert program.num_weights == model.count_params()
 
 
-@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"return_sequences": True}, {"unroll": True}])
+@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"unroll": True}], ids=str)
 @pytest.mark.parametrize("options_2", [{}, {"return_sequences": True}], ids=["last", "all"])
 @pytest.mark.parametrize("package", [layers, deeprnn_keras], ids=["keras", "deeprnn_keras"])
 def test_recurrent_layers_of_both_packages(package, options, options_2):
@@ -90,7 +91,11 @@ CELLS += ["deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm"]
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"activation": "softsign"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, *(pytest.param({"activation": name}, marks=pytest.mark.slow) for name in ("relu", "softsign"))],
+    ids=str,
+)
 def test_cells_of_deep_rnn(cell, options):
     stack = DeepRNN(4, 2, cell, return_sequences=True, implementation="loop", **options)
     program = assert_lowers(sequential(stack, layers.Dense(2)))
@@ -310,6 +315,12 @@ def test_functional_graphs(graph):
 
 def test_custom_cell_in_keras_rnn_and_deep_rnn():
     assert_lowers(sequential(layers.RNN(RHNCell(4, depth=3), return_sequences=True), DeepRNN(3, cell=RHNCell)))
+
+
+def test_cells_with_functions_of_primitives():
+    cell = MLPGateGRUCell(4, (3,), activation=lambda a: 0.5 * primitives.tanh(a))
+    lstm = layers.LSTM(3, activation=lambda a: primitives.maximum(a, 0.1 * a))
+    assert_lowers(sequential(layers.RNN(cell, return_sequences=True), lstm))
 
 
 def test_several_inputs():

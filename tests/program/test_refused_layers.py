@@ -1,4 +1,4 @@
-"""Layers that cannot be lowered: each message names the layer and the reason."""
+"""Layers that `lower` refuses: each message names the layer and the reason."""
 
 import keras
 import numpy as np

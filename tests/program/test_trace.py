@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeprnn_keras import AffineMap, DiagonalMap, Equations, RecurrentCell, register_cell
 from deeprnn_keras.equations import Linear, primitives
@@ -120,6 +121,7 @@ def branching(z, h):
 
 REFUSED = {
     "keras.ops": (lambda z, h: keras.ops.tanh(z + h), r"keras.ops.tanh, in `.*keras.ops.tanh\(z \+ h\)"),
+    "TensorFlow": (lambda z, h: tf.tanh(z), r"in `.*tf.tanh\(z\)"),
     "numpy function": (lambda z, h: np.exp(z), r"numpy.exp, in `.*np.exp\(z\)"),
     "numpy array function": (lambda z, h: np.concatenate([z, h]), "numpy.concatenate"),
     "array": (lambda z, h: z + np.ones(4), "add with ndarray; only numbers and results|conversion"),
@@ -131,8 +133,8 @@ REFUSED = {
     "method": (lambda z, h: z.sum(), "attribute 'sum'"),
     "dtype": (lambda z, h: z.astype("float64"), "attribute 'astype'"),
     "width": (lambda z, h: z[..., :2] + h, "add of widths 2 and 4"),
-    "width of a state": (lambda z, h: z[..., :2], "a state has width 4, got 2"),
-    "no symbol": (lambda z, h: 1.0, "a step returns 1 states"),
+    "width of a state": (lambda z, h: z[..., :2], "a state has width 4, got 2$"),
+    "no symbol": (lambda z, h: 1.0, r"a step returns 1 states, got \[1.0\]$"),
 }
 
 

@@ -1,6 +1,10 @@
 """Bit-equality of streams: steps and chunks, threads, rows of the batch, and streams that run at the same time."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +102,41 @@ def test_streams_in_eight_threads(monkeypatch, set_threads):
 
     with ThreadPoolExecutor(8) as pool:
         assert_equal(list(pool.map(read, inputs)), expected)
+
+
+FORK = """
+import os, sys, threading
+import numpy as np
+from stream_programs import random_inputs, stack
+from deeprnn_keras import Stream
+from deeprnn_keras.streaming import native
+native.SMALLEST_SHARED = 0
+native.library.threads = lambda: 2
+program = stack("lstm", 64)
+x = random_inputs(program, 1, 200)[0]
+expected = Stream(program).push(x)
+stop = threading.Event()
+def read():
+    stream = Stream(program)
+    while not stop.is_set():
+        stream.push(x)
+thread = threading.Thread(target=read)
+thread.start()
+codes = []
+for _ in range(5):
+    child = os.fork()
+    if not child:
+        os._exit(0 if (Stream(program).push(x) == expected).all() else 3)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+thread.join()
+sys.exit(any(codes))
+"""
+
+
+def test_forked_children_stream():
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    subprocess.run([sys.executable, "-c", FORK], env={**os.environ, "PYTHONPATH": path}, check=True, timeout=60)
 
 
 def test_streams_of_a_program_share_its_weights():

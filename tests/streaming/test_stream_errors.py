@@ -92,7 +92,7 @@ def test_out(stream, out, message):
 
 
 def test_out_with_another_order_of_axes(stream):
-    with pytest.raises(ValueError, match="the features of out must be contiguous"):
+    with pytest.raises(ValueError, match="the features of out must be aligned and contiguous"):
         stream.push(np.zeros((2, 5, 3)), out=np.zeros((2, 2, 5), FLOATS).swapaxes(1, 2))
 
 

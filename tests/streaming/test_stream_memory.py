@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,3 +90,22 @@ def test_c_allocates_nothing(tmp_path):
     assert process.returncode == 0, process.stderr
     counts = [int(line.split()[1]) for line in process.stdout.splitlines()]
     assert counts == [0] * len(counts), process.stdout
+
+
+def resident_kilobytes():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+@pytest.mark.slow
+def test_million_steps_do_not_grow():
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("reads the resident memory from /proc")
+    stream, x = Stream(stack("lstm", 8)), np.ones((1, 5), np.float32)
+    for _ in range(1_000):
+        stream(x)
+    before = resident_kilobytes()
+    for _ in range(1_000_000):
+        y = stream(x)
+    assert resident_kilobytes() - before < 1_024
+    assert np.isfinite(y).all()

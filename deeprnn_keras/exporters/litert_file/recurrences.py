@@ -106,7 +106,7 @@ def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor,
 def _gate(graph: Subgraph, name: str, array: np.ndarray, quantize: bool) -> Tensor:
     if not quantize:
         return graph.weight(name, array)
-    scale = float(max(np.abs(array).max(), np.finfo(np.float32).tiny) / 127)
+    scale = float(max(np.abs(array).max(), np.finfo(np.float32).eps) / 127)
     return graph.weight(name, np.rint(array / scale).astype(np.int8), scale)
 
 

@@ -24,6 +24,7 @@ class Graph:
 
     def __init__(self, reserved: tuple[str, ...] = (), parent: Graph | None = None) -> None:
         self.nodes: list[NodeProto] = []
+        self._published: dict[str, str] = {}  # {former name: name}
         self.constants: dict[str, TensorProto] = parent.constants if parent else {}
         self._known: dict[object, str] = parent._known if parent else {}
         self._counts: dict[str, int] = parent._counts if parent else dict.fromkeys(reserved, 1)
@@ -66,6 +67,16 @@ class Graph:
     def output(self, operator: str, value: str, name: str, **attributes: Any) -> None:
         """Append a node whose result has a reserved name, that of an output."""
         self.nodes.append(helper.make_node(operator, [value], [name], name=name, **attributes))
+
+    def publish(self, value: str, name: str) -> None:
+        """Make a value that no loop reads an output: give it a reserved name, or append a copy if it has one."""
+        if value in self._published:
+            self.output("Identity", self._published[value], name)
+            return
+        self._published[value] = name
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if one == value else one for one in names]
 
     def weight(self, name: str, array: np.ndarray, part: object = None) -> str:
         """Return the name of a constant; it is added once per name and part.

@@ -67,10 +67,12 @@ class _Writer:
             self.values[operation.name] = self._write(operation, [read(name) for name in operation.inputs])
         names = output_names(program)
         for name, source in zip(names, program.outputs, strict=True):
-            operator, options = ("Identity", {}) if self._is_vector(source) else ("Transpose", {"perm": [1, 0, 2]})
-            graph.output(operator, self._value(source), name, **options)
+            if self._is_vector(source):
+                graph.publish(self._value(source), name)
+            else:
+                graph.output("Transpose", self._value(source), name, perm=[1, 0, 2])
         for name, value in self.states.items():
-            graph.output("Identity", value, next_state(name))
+            graph.publish(value, next_state(name))
         return self._finished(names)
 
     def _value(self, name: str) -> str:

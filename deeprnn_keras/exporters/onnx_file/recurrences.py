@@ -156,7 +156,7 @@ def _quantized(graph: Graph, program: Program, operation: op.Recurrent) -> tuple
     constants: list[str] = []
     parameters: list[str] = []
     for name, array in ((operation.kernel, w), (operation.recurrent_kernel, u)):
-        scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).tiny) / 127
+        scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).eps) / 127
         constants.append(graph.weight(name, np.rint(array / scale).astype(np.int8)[None], "int8"))
         parameters.append(graph.weight(f"{name}/scale", scale[None].astype(np.float32)))
         parameters.append(graph.weight(f"{name}/zero_point", np.zeros(scale[None].shape, np.int8)))

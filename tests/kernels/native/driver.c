@@ -381,7 +381,8 @@ static void sample_with(int64_t n, int64_t V, deeprnn_sampler options) {
 
 static int samples(void) {
   static const int64_t top_k[] = {0, 1, 3, 1000};
-  static const double temperature[] = {0, 1e-310, 1}, top_p[] = {1, 0.6, 1e-300}, min_p[] = {0, 0.5}, penalty[] = {1, 1.7};
+  static const double temperature[] = {0, 1e-310, 1}, top_p[] = {1, 0.6, 1e-300};
+  static const double min_p[] = {0, 0.5}, penalty[] = {1, 1.7};
   static const int64_t sizes_of[][2] = {{1, 1}, {1, 2}, {3, 5}, {2, 300}};
   for (int z = 0; z < COUNT(sizes_of); z++)
     for (int k = 0; k < COUNT(top_k); k++)
@@ -399,8 +400,8 @@ int main(int count, char **arguments) {
   static const struct {
     const char *name;
     int (*run)(void);
-  } modes[] = {{"sizes", sizes}, {"threads", threads}, {"callers", callers}, {"fork", fork_in_the_middle}, {"one_cpu", one_cpu},
-               {"programs", programs}, {"samples", samples}};
+  } modes[] = {{"sizes", sizes}, {"threads", threads}, {"callers", callers}, {"fork", fork_in_the_middle},
+               {"one_cpu", one_cpu}, {"programs", programs}, {"samples", samples}};
   for (int i = 0; count == 2 && i < COUNT(modes); i++)
     if (!strcmp(arguments[1], modes[i].name)) return modes[i].run();
   fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu|programs|samples\n");

@@ -156,6 +156,8 @@ typedef struct {
 /* pool.c */
 void deeprnn_run(int threads, void (*run)(void *, int), void *argument); /* run(argument, 0 ... threads - 1) */
 int deeprnn_run_if_free(int threads, void (*run)(void *, int), void *argument); /* 0 if the threads are in use */
+int deeprnn_begin_stream(void);                                          /* the number of streams that run */
+void deeprnn_end_stream(void);
 void deeprnn_meet(deeprnn_barrier *barrier, int *sense);                  /* wait for the others */
 int deeprnn_available_threads(int wanted);                                /* how many of them a call may use */
 #define DEEPRNN_MAX_THREADS 64

@@ -59,16 +59,19 @@ static void one_hot_row(const deeprnn_operation *o, const float *x, float *y, lo
   y[*(const int64_t *)x] = 1.f;
 }
 
-/* The sum of x, or of the squares of x - center, in double precision */
+/* The sum of x, or of the squares of x - center, in double precision; four sums, since one would wait for itself */
 static double sum_of(const float *x, long width) {
-  double sum = 0;
-  for (long i = 0; i < width; i++) sum += x[i];
-  return sum;
+  double sum[4] = {0};
+  for (long i = 0; i < width; i++) sum[i % 4] += x[i];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 static double sum_of_squares(const float *x, long width, float center) {
-  double sum = 0;
-  for (long i = 0; i < width; i++) sum += (double)(x[i] - center) * (x[i] - center);
-  return sum;
+  double sum[4] = {0};
+  for (long i = 0; i < width; i++) {
+    double difference = x[i] - center;
+    sum[i % 4] += difference * difference;
+  }
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 static void softmax_row(const deeprnn_operation *o, const float *x, float *y, long width) {

@@ -154,6 +154,10 @@ int deeprnn_available_threads(int wanted) {
   return available < wanted ? available : wanted;
 }
 
+static atomic_int streams;
+int deeprnn_begin_stream(void) { return atomic_fetch_add(&streams, 1) + 1; }
+void deeprnn_end_stream(void) { atomic_fetch_sub(&streams, 1); }
+
 /* A forked child has none of the threads: it starts new ones in its first call. */
 static void before_fork(void) {
   pthread_mutex_lock(&call_lock);
@@ -167,6 +171,7 @@ static void after_fork_in_child(void) {
   pool_size = 0;
   atomic_init(&turn, 0);
   atomic_init(&done, 0);
+  atomic_init(&streams, 0);
   memset(tasks, 0, sizeof tasks);
   pthread_mutex_init(&tasks_lock, NULL);
   pthread_mutex_init(&call_lock, NULL);

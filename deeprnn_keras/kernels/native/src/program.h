@@ -56,15 +56,13 @@ static int ids_in_range(const deeprnn_stream *S, const deeprnn_array *arrays, lo
   return 1;
 }
 
-static atomic_int running; /* calls */
-
-/* Several calls at the same time have the cores already. */
-static void run_call(program_call *call) {
+/* Several streams that run at the same time have the cores already. */
+static void run_call(program_call *call, int streams) {
   const deeprnn_stream *S = call->S;
   int threads = (int)smaller(S->threads, DEEPRNN_MAX_THREADS);
   call->by_rows = S->n >= threads * TILE_ROWS;
   long shared = call->by_rows ? call->T : 1; /* steps between meetings */
-  if (threads > 1 && S->products * S->n * shared >= S->smallest_shared && atomic_load(&running) == 1) {
+  if (threads > 1 && S->products * S->n * shared >= S->smallest_shared && streams == 1) {
     call->threads = call->barrier.threads = threads;
     if (deeprnn_run_if_free(threads, program_thread, call)) return;
   }
@@ -83,9 +81,8 @@ static int run_stream(deeprnn_stream *S, const deeprnn_array *arrays, long T) {
       S->values[k].row = arrays[k].row;
     }
     program_call call = {.S = S, .T = T};
-    atomic_fetch_add(&running, 1);
-    run_call(&call);
-    atomic_fetch_sub(&running, 1);
+    run_call(&call, deeprnn_begin_stream());
+    deeprnn_end_stream();
     S->time += T;
   }
   atomic_store(&S->busy, 0);

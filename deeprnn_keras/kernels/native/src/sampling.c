@@ -1,7 +1,7 @@
 /* Sampling of the next ids from logits, in float64: repetition penalty, temperature, top-k, top-p, min-p, and one draw.
  *
- * The same as deeprnn_keras/generation/sampling.py, which documents it. Sums are made in the order of that file, so that
- * equal weights give equal draws.
+ * The same as deeprnn_keras/generation/sampling.py, which documents it. Sums have the order of that file, so that equal
+ * weights give equal draws.
  */
 #include "sampling.h"
 #include "random.h"
@@ -128,8 +128,8 @@ EXPORT int deeprnn_sample(deeprnn_sampler *s) {
   return DEEPRNN_OK;
 }
 
-/* Generate `count` ids of each row, (count, n). The stream reads the ids of the sampler and writes its logits; those for
- * position 0 are there already. DEEPRNN_NOT_FINITE: the logits have a NaN, or their maximum is infinite. */
+/* Generate `count` ids of each row, (count, n). The stream reads the ids of the sampler and writes its logits; those
+ * for position 0 are there already. DEEPRNN_NOT_FINITE: the logits have a NaN, or their maximum is infinite. */
 EXPORT int deeprnn_generate(deeprnn_stream *stream, deeprnn_sampler *s, int64_t count, int64_t *ids) {
   for (int64_t t = 0; t < count; t++) {
     int code = s->position ? deeprnn_step(stream) : DEEPRNN_OK;
