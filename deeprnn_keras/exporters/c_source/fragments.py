@@ -168,8 +168,8 @@ static void column(float *RESTRICT y, int32_t id, const float *RESTRICT w,
 """,
     "product_int8": """\
 /* y = b + x W with W (inputs, outputs), whose columns are integers times a scale each; b may be 0 */
-static void product_int8(float *RESTRICT y, const float *RESTRICT x, const int8_t *RESTRICT w, const float *RESTRICT scale,
-                         const float *RESTRICT b, int inputs, int outputs) {
+static void product_int8(float *RESTRICT y, const float *RESTRICT x, const int8_t *RESTRICT w,
+                         const float *RESTRICT scale, const float *RESTRICT b, int inputs, int outputs) {
   int first, width, j, k;
   for (first = 0; first < outputs; first += STRIP, w += (size_t)inputs * (size_t)width) {
     float sum[STRIP];
