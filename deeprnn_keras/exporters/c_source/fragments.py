@@ -120,85 +120,92 @@ static float mean(const float *x, int width) {
 }
 """,
     "copy": """\
+/* Not used for constants: GCC 12 copies some of them incorrectly with AVX-512. */
 static void copy(float *RESTRICT y, const float *RESTRICT x, int width) {
   memcpy(y, x, (size_t)width * sizeof *y);
 }
 """,
-    "clear": """\
-static void clear(float *y, int width) {
-  int i;
-  for (i = 0; i < width; i++) y[i] = 0.0f;
-}
-""",
-    "add_product": """\
-/* y += x W with W (inputs, outputs) */
-static void add_product(float *RESTRICT y, const float *RESTRICT x, const float *RESTRICT w, int inputs, int outputs) {
-  int first, j, k;
-  for (first = 0; first + STRIP <= outputs; first += STRIP) {
+    "product": """\
+/* y = b + x W with W (inputs, outputs); b may be 0 */
+static void product(float *RESTRICT y, const float *RESTRICT x, const float *RESTRICT w,
+                    const float *RESTRICT b, int inputs, int outputs) {
+  int first, width, j, k;
+  for (first = 0; first < outputs; first += STRIP, w += (size_t)inputs * (size_t)width) {
     float sum[STRIP];
+    width = outputs - first < STRIP ? outputs - first : STRIP;
     for (j = 0; j < STRIP; j++) sum[j] = 0.0f;
-    for (k = 0; k < inputs; k++, w += STRIP)
-      for (j = 0; j < STRIP; j++) sum[j] += x[k] * w[j];
-    for (j = 0; j < STRIP; j++) y[first + j] += sum[j];
-  }
-  for (k = 0; k < inputs; k++, w += outputs - first)
-    for (j = 0; j < outputs - first; j++) y[first + j] += x[k] * w[j];
-}
-""",
-    "add_row": """\
-/* y += row `id` of W (inputs, outputs) */
-static void add_row(float *RESTRICT y, int32_t id, const float *RESTRICT w, int inputs, int outputs) {
-  int first, j;
-  for (first = 0; first < outputs; first += STRIP) {
-    int width = outputs - first < STRIP ? outputs - first : STRIP;
-    const float *row = w + (size_t)inputs * (size_t)first + (size_t)id * (size_t)width;
-    for (j = 0; j < width; j++) y[first + j] += row[j];
+    if (width == STRIP) {
+      for (k = 0; k < inputs; k++)
+        for (j = 0; j < STRIP; j++) sum[j] += x[k] * w[k * STRIP + j];
+    } else {
+      for (k = 0; k < inputs; k++)
+        for (j = 0; j < width; j++) sum[j] += x[k] * w[k * width + j];
+    }
+    for (j = 0; j < width; j++) y[first + j] = (b ? b[first + j] : 0.0f) + sum[j];
   }
 }
 """,
-    "add_column": """\
-/* y += column `id` of W (inputs, outputs) */
-static void add_column(float *RESTRICT y, int32_t id, const float *RESTRICT w, int inputs, int outputs) {
+    "row": """\
+/* y = b + row `id` of W (inputs, outputs); b may be 0 */
+static void row(float *RESTRICT y, int32_t id, const float *RESTRICT w,
+                const float *RESTRICT b, int inputs, int outputs) {
+  int first, width, j;
+  for (first = 0; first < outputs; first += STRIP, w += (size_t)inputs * (size_t)width) {
+    width = outputs - first < STRIP ? outputs - first : STRIP;
+    for (j = 0; j < width; j++)
+      y[first + j] = (b ? b[first + j] : 0.0f) + w[(size_t)id * (size_t)width + (size_t)j];
+  }
+}
+""",
+    "column": """\
+/* y = b + column `id` of W (inputs, outputs); b may be 0 */
+static void column(float *RESTRICT y, int32_t id, const float *RESTRICT w,
+                   const float *RESTRICT b, int inputs, int outputs) {
   int first = id - id % STRIP, width = outputs - first < STRIP ? outputs - first : STRIP, k;
   w += (size_t)inputs * (size_t)first + (size_t)(id - first);
-  for (k = 0; k < inputs; k++) y[k] += w[(size_t)k * (size_t)width];
+  for (k = 0; k < inputs; k++) y[k] = (b ? b[k] : 0.0f) + w[(size_t)k * (size_t)width];
 }
 """,
-    "add_product_int8": """\
-/* y += x W with W (inputs, outputs), whose columns are integers times a scale each */
-static void add_product_int8(float *RESTRICT y, const float *RESTRICT x, const int8_t *RESTRICT w,
-                             const float *RESTRICT scale, int inputs, int outputs) {
-  int first, j, k;
-  for (first = 0; first + STRIP <= outputs; first += STRIP) {
+    "product_int8": """\
+/* y = b + x W with W (inputs, outputs), whose columns are integers times a scale each; b may be 0 */
+static void product_int8(float *RESTRICT y, const float *RESTRICT x, const int8_t *RESTRICT w,
+                         const float *RESTRICT scale, const float *RESTRICT b, int inputs, int outputs) {
+  int first, width, j, k;
+  for (first = 0; first < outputs; first += STRIP, w += (size_t)inputs * (size_t)width) {
     float sum[STRIP];
+    width = outputs - first < STRIP ? outputs - first : STRIP;
     for (j = 0; j < STRIP; j++) sum[j] = 0.0f;
-    for (k = 0; k < inputs; k++, w += STRIP)
-      for (j = 0; j < STRIP; j++) sum[j] += x[k] * (float)w[j];
-    for (j = 0; j < STRIP; j++) y[first + j] += scale[first + j] * sum[j];
-  }
-  for (k = 0; k < inputs; k++, w += outputs - first)
-    for (j = 0; j < outputs - first; j++) y[first + j] += x[k] * (scale[first + j] * (float)w[j]);
-}
-""",
-    "add_row_int8": """\
-/* y += row `id` of W (inputs, outputs) */
-static void add_row_int8(float *RESTRICT y, int32_t id, const int8_t *RESTRICT w, const float *RESTRICT scale,
-                         int inputs, int outputs) {
-  int first, j;
-  for (first = 0; first < outputs; first += STRIP) {
-    int width = outputs - first < STRIP ? outputs - first : STRIP;
-    const int8_t *row = w + (size_t)inputs * (size_t)first + (size_t)id * (size_t)width;
-    for (j = 0; j < width; j++) y[first + j] += scale[first + j] * (float)row[j];
+    if (width == STRIP) {
+      for (k = 0; k < inputs; k++)
+        for (j = 0; j < STRIP; j++) sum[j] += x[k] * (float)w[k * STRIP + j];
+    } else {
+      for (k = 0; k < inputs; k++)
+        for (j = 0; j < width; j++) sum[j] += x[k] * (float)w[k * width + j];
+    }
+    for (j = 0; j < width; j++) y[first + j] = (b ? b[first + j] : 0.0f) + scale[first + j] * sum[j];
   }
 }
 """,
-    "add_column_int8": """\
-/* y += column `id` of W (inputs, outputs) */
-static void add_column_int8(float *RESTRICT y, int32_t id, const int8_t *RESTRICT w, const float *RESTRICT scale,
-                            int inputs, int outputs) {
+    "row_int8": """\
+/* y = b + row `id` of W (inputs, outputs); b may be 0 */
+static void row_int8(float *RESTRICT y, int32_t id, const int8_t *RESTRICT w, const float *RESTRICT scale,
+                     const float *RESTRICT b, int inputs, int outputs) {
+  int first, width, j;
+  for (first = 0; first < outputs; first += STRIP, w += (size_t)inputs * (size_t)width) {
+    width = outputs - first < STRIP ? outputs - first : STRIP;
+    for (j = 0; j < width; j++)
+      y[first + j] = (b ? b[first + j] : 0.0f) + scale[first + j] * (float)w[(size_t)id * (size_t)width + (size_t)j];
+  }
+}
+""",
+    "column_int8": """\
+/* y = b + column `id` of W (inputs, outputs); b may be 0 */
+static void column_int8(float *RESTRICT y, int32_t id, const int8_t *RESTRICT w, const float *RESTRICT scale,
+                        const float *RESTRICT b, int inputs, int outputs) {
   int first = id - id % STRIP, width = outputs - first < STRIP ? outputs - first : STRIP, k;
   w += (size_t)inputs * (size_t)first + (size_t)(id - first);
-  for (k = 0; k < inputs; k++) y[k] += scale[id] * (float)w[(size_t)k * (size_t)width];
+  for (k = 0; k < inputs; k++)
+    y[k] = (b ? b[k] : 0.0f) + scale[id] * (float)w[(size_t)k * (size_t)width];
 }
 """,
     "diagonal": """\

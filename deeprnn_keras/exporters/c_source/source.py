@@ -232,14 +232,11 @@ class CSource:
         """Emit y = x W + b."""
         name, array = weight
         matrix = self._weights.matrix(name, array)
-        if bias is None:
-            self._emit(f"clear({y}, {matrix.outputs});")
-        else:
-            self._emit(f"copy({y}, {self._weights.vector(*bias)}, {matrix.outputs});")
+        vector = None if bias is None else self._weights.vector(*bias)
         if isinstance(x, Ids):
-            self._emit(matrix.call("add_row", y, x.name))
+            self._emit(matrix.call("row", y, x.name, vector))
         else:
-            self._emit(matrix.call("add_product", y, x))
+            self._emit(matrix.call("product", y, x, vector))
 
     def _named(self, name: str) -> tuple[str, np.ndarray]:
         return name, self.program.weights[name]
@@ -250,8 +247,7 @@ class CSource:
         assert isinstance(ids, Ids)
         y, (name, array) = self._new(operation), self._named(operation.weight)
         if name in self._tied:
-            self._emit(f"clear({y}, {operation.width});")
-            self._emit(self._weights.matrix(name, array.T).call("add_column", y, ids.name))
+            self._emit(self._weights.matrix(name, array.T).call("column", y, ids.name))
         else:
             self._affine(y, ids, (name, array), None)
 

@@ -32,11 +32,11 @@ class Matrix:
     inputs: int
     outputs: int
 
-    def call(self, function: str, y: str, x: str) -> str:
-        """Return the call of a function that adds a product, a row, or a column of the matrix to y."""
-        if self.scale is None:
-            return f"{function}({y}, {x}, {self.name}, {self.inputs}, {self.outputs});"
-        return f"{function}_int8({y}, {x}, {self.name}, {self.scale}, {self.inputs}, {self.outputs});"
+    def call(self, function: str, y: str, x: str, bias: str | None = None) -> str:
+        """Return the call of a function that writes a product, a row, or a column of the matrix plus a bias to y."""
+        arrays = f"{self.name}, " if self.scale is None else f"{self.name}, {self.scale}, "
+        suffix = "" if self.scale is None else "_int8"
+        return f"{function}{suffix}({y}, {x}, {arrays}{bias or 0}, {self.inputs}, {self.outputs});"
 
 
 class Weights:
