@@ -90,7 +90,7 @@ def test_damaged_options_are_named_and_skipped(damage, tmp_path, monkeypatch):
     assert f"Skipping a damaged run: {path}" in message and "gone.txt" in message
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_second_process_does_not_resume_a_running_training(base_options, monkeypatch):
     interrupted(monkeypatch, 3, "train", NAME, *base_options, "--output", "run")
     command = [sys.executable, "-m", "deeprnn_keras.cli", "train", NAME, "--resume", "--output", "run"]

@@ -26,7 +26,7 @@ def base_options(tmp_path, monkeypatch):
     return ["--text", "words.txt", *TINY, *SHORT]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_search_from_the_first_trial_to_the_preset(base_options, tmp_path, monkeypatch):
     monkeypatch.setattr("deeprnn_keras.tuning.search.NUM_SEEDS", 2)
     result = deeprnn("tune", NAME, *base_options, "--params", "2k", "--units", "own")
@@ -197,7 +197,7 @@ def test_family_without_tuning_is_rejected(base_options):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_missing_extra_is_an_error_that_names_it(base_options):
     code = (
         "import sys; sys.modules['keras_tuner'] = None\nfrom deeprnn_keras.cli import main\n"

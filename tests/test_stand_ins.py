@@ -41,9 +41,9 @@ def path(tmp_path_factory):
 @pytest.mark.parametrize(
     "imports",
     [
-        "deeprnn_keras, keras",
+        pytest.param("deeprnn_keras, keras", marks=pytest.mark.slow),
         *(
-            pytest.param(imports, marks=pytest.mark.slow)
+            pytest.param(imports, marks=pytest.mark.long)
             for imports in ("keras, deeprnn_keras", "deeprnn_keras, tensorflow", "deeprnn_keras, keras.saving")
         ),
     ],

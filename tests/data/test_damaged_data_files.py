@@ -151,7 +151,7 @@ def test_failing_reader_process_is_reported(failure, monkeypatch, tmp_path):
         piano_rolls(tmp_path / "rolls.mat")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_large_matlab_file_is_refused(tmp_path):
     """2.4 GB of zeros, compressed to a few MB, exceed the memory limit of the reader process."""
     scipy.io.savemat(tmp_path / "a.mat", {"traindata": cells(*[np.zeros((2**22, 8))] * 9)}, do_compression=True)

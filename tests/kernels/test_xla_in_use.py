@@ -159,7 +159,7 @@ from test_xla_in_use import print_runs_on_one_and_two_devices as run; run()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mirrored_strategy_equals_one_device():
     command = [sys.executable, "-c", TWO_DEVICES]
     process = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])

@@ -41,7 +41,7 @@ def wait_for_progress(process, checkpoints, before):
 
 @pytest.mark.parametrize(
     ("kills", "implementation"),
-    [pytest.param(1, "loop", marks=pytest.mark.slow), pytest.param(KILLS, "auto", marks=pytest.mark.long)],
+    [pytest.param(1, "loop", marks=pytest.mark.long), pytest.param(KILLS, "auto", marks=pytest.mark.long)],
 )
 def test_killed_run_is_bit_identical(tmp_path, kills, implementation):
     """Each process is killed at a random time after its first checkpoint: in an update, a write, or a validation."""

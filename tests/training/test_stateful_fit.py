@@ -273,7 +273,7 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_replicas_equal_one_device():
     process = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr[-2000:]

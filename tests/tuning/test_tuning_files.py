@@ -209,7 +209,7 @@ tuner.search()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_failures_of_workers_end_in_an_error(tmp_path):
     command = [sys.executable, "-c", FAIL, str(tmp_path), str(Path(__file__).parent)]
     with (
