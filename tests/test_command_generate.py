@@ -25,6 +25,7 @@ def run(tmp_path_factory):
     model = LanguageModel("abcde ", units=4)
     model.save(directory / "model.keras")
     lower(model).save(directory / "model.program.safetensors")
+    lower(model).save(directory / "other_name.safetensors")
     return directory
 
 
@@ -39,7 +40,7 @@ def without_keras(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_keras")
-@pytest.mark.parametrize("file", ["", "model.keras", "model.program.safetensors"])
+@pytest.mark.parametrize("file", ["", "model.keras", "model.program.safetensors", "other_name.safetensors"])
 def test_text_of_the_program(run, file):
     program = Program.load(run / "model.program.safetensors")
     expected = generate(program, "a bad", 90, stop=["dead", "bee"], **OPTIONS)
@@ -104,10 +105,14 @@ def test_errors_print_nothing(run, options, message):
     assert (result.exit_code, result.stdout) == (1, "") and message in result.stderr
 
 
-def test_damaged_program_is_an_error(tmp_path):
-    (tmp_path / "model.program.safetensors").write_bytes(b"no program")
-    result = deeprnn("generate", tmp_path, "--prompt", "a")
-    assert result.exit_code == 1 and "model.program.safetensors: not the file of a program" in result.stderr
+@pytest.mark.parametrize("content", [b"no program", b""])
+@pytest.mark.parametrize(
+    ("name", "argument"), [("model.program.safetensors", ""), ("any.safetensors", "any.safetensors")]
+)
+def test_damaged_program_is_an_error(tmp_path, name, argument, content):
+    (tmp_path / name).write_bytes(content)
+    result = deeprnn("generate", tmp_path / argument, "--prompt", "a")
+    assert result.exit_code == 1 and f"{name}: not the file of a program" in result.stderr
 
 
 def test_interrupted_text_ends_with_a_line(run, monkeypatch):

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, load_keras
+from deeprnn_keras.cli.model_argument import MODEL_ARGUMENT, PROGRAM_SUFFIX, load_keras
 
 if TYPE_CHECKING:
     import keras
     from rich.console import Console
 
     from deeprnn_keras.program import Program
-
-PROGRAM_SUFFIX = ".safetensors"
 
 
 @click.command()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.tasks import Family
     from deeprnn_keras.zoo import Configuration
 
-PROGRAM_SUFFIX = ".program.safetensors"
+PROGRAM_SUFFIX = ".safetensors"
 MODEL_ARGUMENT = click.argument("model", metavar="MODEL")
 VALID_OPTION, TEST_OPTION = (
     click.option(
@@ -97,10 +97,10 @@ def _stored_program(path: Path) -> Program | None:
     """Return the program at a path, or beside a .keras file."""
     from deeprnn_keras.program import Program
 
-    if path.name.endswith(PROGRAM_SUFFIX):
+    if path.suffix == PROGRAM_SUFFIX:
         return Program.load(path)
     keras_path = path / "model.keras" if path.is_dir() else path
-    program_path = keras_path.with_suffix(PROGRAM_SUFFIX)
+    program_path = keras_path.with_suffix(f".program{PROGRAM_SUFFIX}")
     if not program_path.is_file():
         return None
     if keras_path.exists() and program_path.stat().st_mtime < keras_path.stat().st_mtime:
