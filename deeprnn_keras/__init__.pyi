@@ -5,6 +5,7 @@ from . import (
     data,
     equations,
     exporters,
+    forecasting,
     generation,
     initializers,
     layers,
@@ -19,9 +20,10 @@ from . import (
 )
 from .audit import explain_kernels, gradient_health, probe_levels
 from .cells import RecurrentCell
-from .data import ArrayDataset, TBPTTDataset, TextCorpus, king_james, series_windows, token_windows
+from .data import ArrayDataset, SeriesDataset, TBPTTDataset, TextCorpus, king_james, series_windows, token_windows
 from .equations import AffineMap, DiagonalMap, Equations
 from .exporters import export
+from .forecasting import Forecaster
 from .generation import generate, generate_stream
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
@@ -42,12 +44,14 @@ __all__ = [
     "DeepRNN",
     "DiagonalMap",
     "Equations",
+    "Forecaster",
     "LanguageModel",
     "Program",
     "Recipe",
     "RecurrentCell",
     "Resume",
     "SequenceModel",
+    "SeriesDataset",
     "SimpleRNN",
     "Stream",
     "TBPTTDataset",
@@ -61,6 +65,7 @@ __all__ = [
     "explain_kernels",
     "export",
     "exporters",
+    "forecasting",
     "generate",
     "generate_stream",
     "generation",

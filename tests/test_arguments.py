@@ -47,6 +47,8 @@ REQUIRED = {
     "DeepInput": {"units": 2},
     "DeepOutput": {"units": 2},
     "DeepRNN": {"units": 2},
+    "Forecaster": {"horizon": 3},
+    "ForecasterConfig": {**CONFIG, "inputs": 1, "outputs": 1, "horizon": 3, "likelihood": "mae", "strategy": "direct"},
     "GeometricDecay": {"ratio": 0.5, "after": 1},
     "GradientHealth": {"x": np.zeros((4, 3, 2)), "y": np.zeros(4)},
     "GridSearch": {"hypermodel": hypermodel},
@@ -62,6 +64,7 @@ REQUIRED = {
     "RandomSearch": {"hypermodel": hypermodel},
     "Resume": {"directory": "unused", "data": lambda: data.TBPTTDataset(STREAM, 2, 3)},
     "SequenceModel": {"inputs": 3, "outputs": 2, "units": 2},
+    "SeriesDataset": {"values": np.zeros(9), "length": 2, "batch_size": 2},
     "SequenceModelConfig": {**CONFIG, "inputs": 3, "outputs": 2},
     "StepDecay": {"ratio": 0.5, "epochs": (1,)},
     "Stream": {"model": None},
@@ -69,6 +72,7 @@ REQUIRED = {
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
     "adding_problem": {"examples": 2, "steps": 4},
     "count_params": {"input_dim": 2, "units": 3},
+    "create_forecaster": {"name": "deepar"},
     "create_model": {"name": "d2l_rnn_2x32"},
     "from_streams": {"streams": [STREAM, STREAM], "bptt": 3},
     "export": {"model": None, "path": "unused.py"},
@@ -86,7 +90,7 @@ REQUIRED = {
 WITH_UNITS = ("Cell", "Equations", "deep_transition")  # in their names; `units` is their only required argument
 # base classes, and values that the package creates
 NOT_CALLED_BY_USERS = {"Equations", "RecurrentCell", "Configuration", "GradientGuard", "AffineMap", "DiagonalMap"}
-NOT_CALLED_BY_USERS |= {"Blocks", "ExportReport", "Linear", "Score", "Plan", "Program", "Run"}
+NOT_CALLED_BY_USERS |= {"Blocks", "Evaluation", "ExportReport", "Linear", "Score", "Plan", "Program", "Run"}
 # a flag is a dependency of another argument
 OTHER_ARGUMENTS = {
     ("Recipe", "random_bptt"): {"stateful": True},

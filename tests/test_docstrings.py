@@ -16,6 +16,8 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "data.SeriesSplit",
     "equations.Blocks",
     "equations.Linear",
+    "forecasting.Evaluation",
+    "forecasting.Likelihood",
     "generation.Score",
     "generation.score",
     "models.load_language_model",

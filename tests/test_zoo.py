@@ -18,6 +18,10 @@ NAMES = zoo.list_models()
 EVERY_MODEL = pytest.mark.parametrize("name", NAMES)
 PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "adding_lstm_2x77": 72_458,
+    "darts_rnn": 701,
+    "deepar": 20_923,
+    "nixtla_gru": 388_857,
+    "nixtla_lstm": 214_785,
     "awd_lstm_ptb": 24_210_800,
     "melis_lstm_ptb_10m": 9_997_280,
     "char_rnn_2x128": 239_297,
@@ -34,7 +38,7 @@ PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "zaremba_medium": 19_775_200,
     "zaremba_small": 4_651_600,
 }
-ONE_PER_FAMILY = ["kjv_lstm_2x256", "vowels_bigru_2x64", "adding_lstm_2x77", "music_lstm_jsb"]
+ONE_PER_FAMILY = ["kjv_lstm_2x256", "vowels_bigru_2x64", "adding_lstm_2x77", "music_lstm_jsb", "deepar"]
 
 
 # === Parameter counts and cards, without building ===

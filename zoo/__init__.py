@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 
 from deeprnn_keras.zoo.configuration import Configuration
+from deeprnn_keras.zoo.forecaster import ForecasterConfig, create_forecaster
 from deeprnn_keras.zoo.initialization import Initialization
 from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.presets import save_preset
@@ -24,11 +25,13 @@ for _module in pkgutil.iter_modules(__path__):  # importing a module registers i
 
 __all__ = [
     "Configuration",
+    "ForecasterConfig",
     "Initialization",
     "LanguageModelConfig",
     "SequenceModelConfig",
     "card",
     "count_params",
+    "create_forecaster",
     "create_model",
     "info",
     "list_models",

@@ -8,6 +8,7 @@ from typing_extensions import override
 from deeprnn_keras.cli.bench import bench
 from deeprnn_keras.cli.evaluate import evaluate
 from deeprnn_keras.cli.export import export
+from deeprnn_keras.cli.forecast import forecast
 from deeprnn_keras.cli.generate import generate
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.tune import tune
@@ -41,5 +42,5 @@ def main(debug: bool) -> None:
     """Train, tune, evaluate, and sample from deep recurrent networks in Keras."""
 
 
-for command in (list_command, info, train, tune, evaluate, generate, export, bench):
+for command in (list_command, info, train, tune, evaluate, forecast, generate, export, bench):
     main.add_command(command)

@@ -6,6 +6,7 @@ from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
 from .series import LabeledSeries, SeriesSplit, adding_problem, adding_split, digits, japanese_vowels
+from .series_dataset import SeriesDataset
 from .tbptt import TBPTTDataset
 from .vocabulary import LETTERS, Vocabulary, letters_only
 from .windows import series_windows, token_windows
@@ -17,6 +18,7 @@ __all__ = [
     "BucketedDataset",
     "ByteVocabulary",
     "LabeledSeries",
+    "SeriesDataset",
     "SeriesSplit",
     "TBPTTDataset",
     "TextCorpus",

@@ -89,7 +89,7 @@ def token_windows(
         "n": batch_size,
         "seed": seed,
     }
-    return Batches(_window_plan(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
+    return Batches(window_plan(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
 
 
 def series_windows(
@@ -99,6 +99,7 @@ def series_windows(
     *,
     horizon: int = 1,
     targets: ArrayLike | Sequence[ArrayLike] | None = None,
+    missing: str = "refuse",
     stride: int = 1,
     shuffle: bool = True,
     seed: int | None = None,
@@ -109,7 +110,7 @@ def series_windows(
         x = values[s : s + T],  y = targets[s + T : s + T + horizon],  s = 0, stride, 2 stride, ...
 
     No window spans two series; the remainder at the end of a series is dropped. With `shuffle`, the order differs from
-    epoch to epoch.
+    epoch to epoch. For covariates, use `SeriesDataset`.
 
     Args:
         values: One series, an array (steps,) or (steps, d), or a list of such arrays that do not continue each other.
@@ -119,6 +120,7 @@ def series_windows(
         horizon: Number of steps to predict.
         targets: Values to predict, in the form of `values` and aligned with it step by step: (steps,) or (steps, q)
             for each series. None: `values`.
+        missing: "refuse" to reject NaN, or "mask" to read NaN as missing; see `SeriesDataset`.
         stride: Distance between the starts of consecutive windows.
         shuffle: Whether to draw a new order for every epoch.
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
@@ -127,11 +129,12 @@ def series_windows(
 
     Returns:
         A `tf.data.Dataset` of known length with a settable position. It yields x (n, T, d) and y (n, horizon, q),
-        float32. Pass it to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
+        float32; with missing="mask", it yields (x, y, weights) with x = {"values": ..., "observed": ...}. Pass it to
+        `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
 
     Raises:
         TypeError: If `values` or `targets` are not numbers.
-        ValueError: If a value is NaN or infinite, if shapes do not match, or if no series has `length` + `horizon`
+        ValueError: If a value is infinite or, without missing="mask", NaN; if shapes do not match, or if no series has `length` + `horizon`
             steps.
 
     >>> import numpy as np
@@ -140,50 +143,23 @@ def series_windows(
     >>> x.shape, x.numpy()[:, :, 0].tolist(), y.numpy()[:, :, 0].tolist()
     (TensorShape([2, 3, 1]), [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [[3.0, 4.0], [4.0, 5.0]])
     """
-    import tensorflow as tf
+    from deeprnn_keras.data.series_dataset import SeriesDataset
 
-    from deeprnn_keras.data.batches import Batches, fingerprint, resolve_seed
-
-    length = checks.positive_int("length", length)
-    batch_size = checks.positive_int("batch_size", batch_size)
-    horizon = checks.positive_int("horizon", horizon)
-    shuffle = checks.flag("shuffle", shuffle)
-    inputs = _series("values", values)
-    outputs = inputs if targets is None else _series("targets", targets)
-    lengths, target_lengths = [len(series) for series in inputs], [len(series) for series in outputs]
-    if target_lengths != lengths:
-        raise ValueError(
-            f"targets must have the same number of steps as values in every series, got {target_lengths} steps for "
-            f"{lengths}"
-        )
-    starts = window_starts(lengths, length + horizon - 1, stride)
-    if not len(starts):
-        raise ValueError(
-            f"values must have at least {length + horizon} steps for length={length} and horizon={horizon}, got at "
-            f"most {max(lengths, default=0)} in {len(lengths)} series; pass longer series or reduce length or horizon"
-        )
-    x, y = np.concatenate(inputs), np.concatenate(outputs)
-    seed = resolve_seed(seed) if shuffle else None
-    x_steps, y_steps = tf.constant(x), tf.constant(y)
-    within, ahead = tf.range(length, dtype=tf.int64), tf.range(length, length + horizon, dtype=tf.int64)
-
-    def make_batch(first_steps: Tensor) -> tuple[Tensor, Tensor]:
-        return tf.gather(x_steps, first_steps[:, None] + within), tf.gather(y_steps, first_steps[:, None] + ahead)
-
-    about = {
-        "kind": "series windows",
-        "values": fingerprint(x),
-        "targets": fingerprint(y),
-        "windows": fingerprint(starts),
-        "T": length,
-        "horizon": horizon,
-        "n": batch_size,
-        "seed": seed,
-    }
-    return Batches(_window_plan(starts, batch_size, seed), [tf.TensorSpec((None,), tf.int64)], make_batch, about, steps)
+    return SeriesDataset(
+        values,
+        length,
+        batch_size,
+        horizon=horizon,
+        targets=targets,
+        missing=missing,
+        stride=stride,
+        shuffle=shuffle,
+        seed=seed,
+        steps=steps,
+    )
 
 
-def _window_plan(starts: np.ndarray, batch_size: int, seed: int | None) -> Callable[[int], tuple[list[np.ndarray]]]:
+def window_plan(starts: np.ndarray, batch_size: int, seed: int | None) -> Callable[[int], tuple[list[np.ndarray]]]:
     """Return the function from the index of a pass to the starts of the windows of each batch.
 
     Args:
@@ -198,34 +174,6 @@ def _window_plan(starts: np.ndarray, batch_size: int, seed: int | None) -> Calla
         return ([ordered[first : first + batch_size] for first in range(0, len(ordered), batch_size)],)
 
     return plan
-
-
-def _series(name: str, values: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
-    """Return series as finite float32 arrays (steps, d) with the same d."""
-    several = isinstance(values, (list, tuple)) and not all(np.ndim(entry) == 0 for entry in values)
-    arrays = [np.asarray(entry) for entry in (values if several else [values])]
-    for number, array in enumerate(arrays):
-        _check_series(f"{name}[{number}]" if several else name, array)
-    series = [array.reshape(len(array), -1).astype("float32") for array in arrays]
-    widths = sorted({array.shape[1] for array in series})
-    if len(widths) > 1:
-        raise ValueError(f"all series of {name} must have the same number of features, got {widths}")
-    return series
-
-
-def _check_series(name: str, array: np.ndarray) -> None:
-    """Check the dtype, the shape, and the values of one series."""
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold numbers, got {array.dtype}")
-    if array.ndim not in (1, 2):
-        raise ValueError(f"{name} must have shape (steps,) or (steps, features), got {array.shape}")
-    with np.errstate(over="ignore"):  # numbers that overflow float32 become infinite
-        invalid = np.argwhere(~np.isfinite(array.astype("float32")))
-    if len(invalid):
-        position = ", ".join(f"{axis} {index}" for axis, index in zip(("step", "feature"), invalid[0], strict=False))
-        value = array[tuple(invalid[0])]
-        supported = "in the range of float32" if np.isfinite(value) else "finite"
-        raise ValueError(f"{name} must be {supported}, got {value} at {position}; fill or drop missing values")
 
 
 def window_starts(lengths: Sequence[int], length: int, stride: int | None = None) -> np.ndarray:

@@ -1,0 +1,158 @@
+"""The command `deeprnn forecast`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from deeprnn_keras import Forecaster
+    from deeprnn_keras.forecasting import Evaluation
+
+PARQUET = (".parquet", ".pq")
+WINDOWS = 20
+MAX_HELD_OUT = 0.25  # of the shortest series
+
+
+def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Convert 'price,promotion' to ('price', 'promotion')."""
+    return tuple(name.strip() for name in value.split(",")) if value else ()
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--csv", "path", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Series, CSV or Parquet."
+)
+@click.option("--time", metavar="COLUMN", required=True, help="Column of the time stamps.")
+@click.option("--target", metavar="COLUMN", required=True, help="Column of the values to forecast.")
+@click.option("--id", "series", metavar="COLUMN", help="Column of the names of the series.  [default: one series]")
+@click.option("--static", metavar="COLUMNS", callback=_columns, help="Columns that are constant in each series.")
+@click.option(
+    "--known-future",
+    metavar="COLUMNS",
+    callback=_columns,
+    help="Columns that are known in advance, comma-separated. Rows after the last value of the target, where it is "
+    "empty, hold their future values.",
+)
+@click.option("--horizon", type=int, help="Number of steps to forecast.  [default: that of MODEL]")
+@click.option("--frequency", help="Frequency of the series, for example h, 15min, D, B, W, M.  [default: inferred]")
+@click.option("--season", type=int, help="Steps of a season.  [default: usual for the frequency]")
+@click.option("--epochs", type=int, help="Maximum number of epochs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIRECTORY", required=True, help="Output directory; must not exist."
+)
+def forecast(
+    model: str,
+    path: Path,
+    time: str,
+    target: str,
+    series: str | None,
+    static: tuple[str, ...],
+    known_future: tuple[str, ...],
+    horizon: int | None,
+    frequency: str | None,
+    season: int | None,
+    epochs: int | None,
+    seed: int,
+    output: Path,
+) -> None:
+    """Train a forecaster on series in a file, and forecast them.
+
+    MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
+    which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
+    Forecaster.load.
+    """
+    from rich.console import Console
+
+    from deeprnn_keras import checks
+    from deeprnn_keras.cli.start_tensorflow import start_tensorflow
+
+    console = Console()
+    options = {"horizon": horizon, "frequency": frequency, "season": season, "epochs": epochs}
+    forecaster_options = {name: value for name, value in options.items() if value is not None}
+    forecaster = _create(model, {**forecaster_options, "static": static, "known_future": known_future, "seed": seed})
+    output = checks.new_directory("--output", output)
+    covariates = (*static, *known_future)
+    frame = _read(path, {"unique_id": series, "ds": time, "y": target}, covariates)
+    start_tensorflow(console)
+    windows = _fit(forecaster, frame, console)
+    _write(forecaster, frame, windows, output, console)
+
+
+def _create(model: str, options: dict[str, Any]) -> Forecaster:
+    from deeprnn_keras import zoo
+
+    return zoo.create_forecaster(model, **options)
+
+
+# === Reading ===
+
+
+def _read(path: Path, columns: dict[str, str | None], covariates: tuple[str, ...]) -> pd.DataFrame:
+    """Return the columns of a CSV or Parquet file under the names of a long frame.
+
+    Raises:
+        ValueError: If the file is missing or not a table, or lacks a column.
+    """
+    from deeprnn_keras.extras import import_optional
+
+    pandas = import_optional("pandas", "forecast", "Reading tables")
+    if not path.is_file():
+        raise ValueError(f"--csv {str(path)!r} does not exist; pass a CSV or Parquet file")
+    try:
+        table = pandas.read_parquet(path) if path.suffix.lower() in PARQUET else pandas.read_csv(path)
+    except (ValueError, OSError, ImportError) as error:  # UnicodeDecodeError and the errors of the parser are ValueErrors
+        raise ValueError(f"--csv {str(path)!r} could not be read as a table: {error}") from error
+    chosen = {name: column for name, column in columns.items() if column is not None}
+    missing = [column for column in (*chosen.values(), *covariates) if column not in table.columns]
+    if missing:
+        raise ValueError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, table.columns))}")
+    return pandas.DataFrame(
+        {**{name: table[column] for name, column in chosen.items()}, **{name: table[name] for name in covariates}}
+    )
+
+
+# === Training and results ===
+
+
+def _fit(forecaster: Forecaster, frame: pd.DataFrame, console: Console) -> int:
+    """Train the forecaster without the last windows, and return their number."""
+    from deeprnn_keras.forecasting.frames import read_panel
+
+    arguments = forecaster.arguments
+    panel, _ = read_panel(frame, arguments.covariates, given=arguments.frequency)
+    panel.check_future(forecaster.horizon)
+    season = arguments.season or panel.frequency.season
+    shortest = int(panel.lengths.min())
+    windows = max(1, min(WINDOWS, int(MAX_HELD_OUT * shortest) // forecaster.horizon))
+    missing = int((panel.y != panel.y).sum())
+    console.print(
+        f"{len(panel)} series, {int(panel.lengths.sum()):,} steps of {panel.frequency} ({missing:,} missing), season of "
+        f"{season} steps; the last {windows} windows of {forecaster.horizon} steps are held out",
+        soft_wrap=True,
+    )
+    forecaster.fit(frame, holdout=windows * forecaster.horizon, console=console)
+    return windows
+
+
+def _write(forecaster: Forecaster, frame: pd.DataFrame, windows: int, output: Path, console: Console) -> None:
+    """Evaluate the forecaster, and write the forecast, the plot, and the model."""
+    from deeprnn_keras.training.plotting import save_figure
+    from deeprnn_keras.writing import atomic_write
+
+    evaluation: Evaluation = forecaster.evaluate(frame, windows, console=console)
+    click.echo(str(evaluation))
+    forecasts = forecaster.forecast(frame, seed=0)
+    output.mkdir(parents=True, exist_ok=True)
+    with atomic_write(output / "forecast.csv") as temporary_path:
+        forecasts.to_csv(temporary_path, index=False)
+    save_figure(forecaster.plot(frame), output / "forecast.png")
+    forecaster.save(output / "model")
+    click.echo(f"Saved forecast.csv, forecast.png, and model in {output}")

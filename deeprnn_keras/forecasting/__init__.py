@@ -1,0 +1,5 @@
+"""Forecasts of series from data frames, with intervals: `Forecaster` and its likelihoods."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .evaluation import Evaluation
+from .forecaster import Forecaster
+from .likelihoods import Gaussian, Likelihood, NegativeBinomial, PointForecast, Quantiles, StudentT
+
+__all__ = [
+    "Evaluation",
+    "Forecaster",
+    "Gaussian",
+    "Likelihood",
+    "NegativeBinomial",
+    "PointForecast",
+    "Quantiles",
+    "StudentT",
+]

@@ -1,0 +1,211 @@
+"""Evaluation of a forecaster with rolling origins, beside simple methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deeprnn_keras import progress
+from deeprnn_keras._types import ArrayLike
+from deeprnn_keras.extras import import_optional
+from deeprnn_keras.forecasting import carried as streams
+from deeprnn_keras.forecasting.baselines import baseline_quantiles, check_baselines
+from deeprnn_keras.forecasting.frames import Frame
+from deeprnn_keras.forecasting.panel import encode_static
+from deeprnn_keras.forecasting.windows import RawWindow, WindowCutter
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from deeprnn_keras.forecasting.forecaster import Forecaster
+
+NETWORK = "network"
+DECILES = tuple(round(0.1 * number, 1) for number in range(1, 10))
+INTERVAL = (0.1, 0.9)
+LEVEL = 80  # percent, of the interval
+METRICS = ("MASE", "sMAPE", "WQL", "CRPS", "coverage")
+POINT_METRICS = ("MASE", "sMAPE")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a forecaster and of simple methods.
+
+    Attributes:
+        metrics: {method: {metric: value}}, the forecaster first, as "network". Metrics of quantiles are absent for a
+            likelihood without quantiles.
+        windows: Number of origins of each series.
+        series: Number of series.
+        best: Method with the lowest MASE.
+        forecasts: Forecasts of all methods and windows: {method: quantiles 0.1 to 0.9, (windows, H, 9)}, and "y", the
+            values, (windows, H). The windows of a series follow each other.
+    """
+
+    metrics: Mapping[str, Mapping[str, float]]
+    windows: int
+    series: int
+    forecasts: Mapping[str, np.ndarray]
+
+    @property
+    def best(self) -> str:
+        """Method with the lowest MASE; NaN counts as the highest."""
+        return min(self.metrics, key=lambda name: np.nan_to_num(self.metrics[name]["MASE"], nan=np.inf))
+
+    def summary(self) -> str:
+        """Return a sentence that states whether the network is better than the best simple method."""
+        others = {name: values["MASE"] for name, values in self.metrics.items() if name != NETWORK}
+        own = self.metrics[NETWORK]["MASE"]
+        if not others:
+            return f"MASE of the network: {own:.3f}."
+        name = min(others, key=lambda one: np.nan_to_num(others[one], nan=np.inf))
+        beats = "beats" if own < others[name] else "does not beat"
+        return f"The network {beats} the best simple method, {name}: MASE {own:.3f} and {others[name]:.3f}."
+
+    def __str__(self) -> str:
+        width = max(map(len, self.metrics))
+        lines = [f"{'':{width}}" + "".join(f"{metric:>10}" for metric in METRICS)]
+        for name, values in self.metrics.items():
+            cells = (f"{values[metric]:10.3f}" if metric in values else f"{'':>10}" for metric in METRICS)
+            lines.append(f"{name:{width}}" + "".join(cells))
+        return "\n".join([self.summary(), *lines, f"means over {self.series} series with {self.windows} windows each"])
+
+
+def evaluate(
+    forecaster: Forecaster,
+    df: Frame | ArrayLike,
+    windows: int,
+    *,
+    stride: int,
+    baselines: Sequence[str],
+    num_samples: int,
+    seed: int | None,
+    console: Console | None,
+) -> Evaluation:
+    """Compare a forecaster with simple methods; `Forecaster.evaluate` documents the arguments."""
+    check_baselines(baselines)
+    import_optional("utilsforecast.losses", "forecast", "Evaluation")
+    fitted = forecaster._require_fitted()
+    panel, _ = forecaster._read(df, fitted)
+    required = fitted.context + forecaster.horizon + (windows - 1) * stride
+    panel.check_lengths(required, f"evaluation with windows={windows} and stride={stride}")
+    static, _ = encode_static(panel, forecaster.arguments.static, fitted.encoding)
+    cutter = forecaster._cutter(panel, static, fitted.context)
+    starts = cutter.last_starts(windows, stride)
+    origins = starts + fitted.context
+    has_quantiles = forecaster.likelihood.has_quantiles
+    probabilities = DECILES if has_quantiles else (0.5,)
+    forecasts: dict[str, np.ndarray] = {NETWORK: _network(forecaster, cutter, starts, probabilities, num_samples, seed)}
+    shown = progress.shown(console, "Evaluating", "windows") if console else _nothing()
+    with shown:
+        for name in baselines:
+            forecasts[name] = np.stack(
+                [
+                    baseline_quantiles(name, history, fitted.season, forecaster.horizon, DECILES)
+                    for history in progress.tracked(_histories(cutter, origins), len(origins))
+                ]
+            )
+    y = panel.y[origins[:, None] + np.arange(forecaster.horizon)]
+    metrics = {
+        name: _metrics(cutter, starts, y, quantiles, fitted.season) for name, quantiles in forecasts.items()
+    }
+    return Evaluation(metrics, windows, len(panel), {**forecasts, "y": y})
+
+
+def _network(
+    forecaster: Forecaster,
+    cutter: WindowCutter,
+    starts: np.ndarray,
+    probabilities: Sequence[float],
+    num_samples: int,
+    seed: int | None,
+) -> np.ndarray:
+    """Return quantiles of the forecaster, (windows, H, quantiles), from the context of each window."""
+    raw = cutter.raw(starts, cutter.length)
+    context = slice(0, cutter.context)
+    history = RawWindow(raw.y[:, context], raw.past[:, context], raw.known[:, context], raw.steps[:, context])
+    static = cutter.static[cutter.series_of(starts)]
+    carried = streams.begin(
+        forecaster._require_program(),
+        cutter,
+        history,
+        starts + cutter.context - 1,
+        static,
+        raw.known[:, cutter.context :],
+    )
+    return np.stack(forecaster._predict(cutter.builder, carried, probabilities, num_samples, seed), axis=2)
+
+
+def _histories(cutter: WindowCutter, origins: np.ndarray) -> list[np.ndarray]:
+    """Return the values of each series up to each origin."""
+    panel, series = cutter.panel, cutter.series_of(origins - 1)
+    return [panel.y[panel.bounds[number] : origin] for number, origin in zip(series, origins, strict=True)]
+
+
+# === Metrics ===
+
+
+def _metrics(
+    cutter: WindowCutter, starts: np.ndarray, y: np.ndarray, quantiles: np.ndarray, season: int
+) -> dict[str, float]:
+    """Return the metrics of a method by utilsforecast, as means over the windows.
+
+    MASE is scaled by the seasonal differences of the values up to each origin. Missing values are not counted.
+    """
+    import pandas as pd
+    from utilsforecast import losses
+
+    frame = _frame(y, quantiles)
+    training = _training_frame(cutter, starts + cutter.context, season)
+    model = ["median"]
+    found = {
+        "MASE": _mean(losses.mase(frame, model, season, training), model),
+        "sMAPE": _mean(losses.smape(frame, model), model),
+    }
+    if quantiles.shape[2] == 1:
+        return found
+    levels = {"median": [f"q{probability:g}" for probability in DECILES]}
+    found["CRPS"] = 2 * _mean(losses.mqloss(frame, levels, np.array(DECILES)), model)
+    whole = frame.assign(unique_id=0)
+    found["WQL"] = _mean(losses.scaled_crps(whole, levels, np.array(DECILES)), model)
+    interval = frame.rename(columns={f"q{INTERVAL[0]:g}": f"median-lo-{LEVEL}", f"q{INTERVAL[1]:g}": f"median-hi-{LEVEL}"})
+    found["coverage"] = _mean(losses.coverage(pd.DataFrame(interval), model, LEVEL), model)
+    return found
+
+
+def _frame(y: np.ndarray, quantiles: np.ndarray) -> pd.DataFrame:
+    """Return the values and quantiles of all windows in long format; a window is a series."""
+    import pandas as pd
+
+    count, horizon = y.shape
+    columns: dict[str, Any] = {"unique_id": np.repeat(np.arange(count), horizon), "y": y.ravel()}
+    columns["ds"] = np.tile(np.arange(horizon), count)
+    if quantiles.shape[2] > 1:
+        columns |= {f"q{p:g}": quantiles[:, :, number].ravel() for number, p in enumerate(DECILES)}
+    columns["median"] = quantiles[:, :, quantiles.shape[2] // 2].ravel()
+    return pd.DataFrame(columns).dropna(subset="y")
+
+
+def _training_frame(cutter: WindowCutter, origins: np.ndarray, season: int) -> pd.DataFrame:
+    """Return the values before each origin that the scale of MASE is computed from."""
+    import pandas as pd
+
+    histories = [history[-MASE_STEPS - season :] for history in _histories(cutter, origins)]
+    lengths = [len(history) for history in histories]
+    return pd.DataFrame({"unique_id": np.repeat(np.arange(len(origins)), lengths), "y": np.concatenate(histories)})
+
+
+MASE_STEPS = 10_000  # bounds the memory for long series
+
+
+def _mean(table: pd.DataFrame, columns: Sequence[str]) -> float:
+    return float(table[list(columns)].mean().iloc[0])
+
+
+def _nothing() -> Any:  # noqa: ANN401 - a context manager
+    from contextlib import nullcontext
+
+    return nullcontext()

@@ -1,0 +1,127 @@
+"""Files of a trained forecaster: its arguments (JSON), the Keras model, and the states of the series (safetensors)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from deeprnn_keras import checks
+from deeprnn_keras._types import Config, PathLike
+from deeprnn_keras.forecasting.arguments import recipe_from_json, recipe_to_json
+from deeprnn_keras.forecasting.carried import RAW_FIELDS, Carried
+from deeprnn_keras.forecasting.forecaster import NOT_FITTED, Fitted, Forecaster
+from deeprnn_keras.forecasting.frames import FrameKind
+from deeprnn_keras.forecasting.frequency import Frequency
+from deeprnn_keras.forecasting.windows import RawWindow, Scales
+from deeprnn_keras.keras_objects import check_config
+from deeprnn_keras.reading import build_dataclass, damage_reported, read_json, read_safetensors
+from deeprnn_keras.writing import save_bytes, save_json, save_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARGUMENTS, MODEL, STATES = "forecaster.json", "model.keras", "states.safetensors"
+FORMAT = 1
+EXPECTED = "the arguments of a Forecaster"
+SCALES = ("y", "past", "known")
+ForecasterT = TypeVar("ForecasterT", bound=Forecaster)
+
+
+def save(forecaster: Forecaster, path: PathLike) -> None:
+    """Save a trained forecaster in a directory, which must be empty or not exist."""
+    import keras
+    from safetensors import numpy as safetensors
+
+    fitted = forecaster._fitted
+    if fitted is None or forecaster.model is None:
+        raise ValueError(NOT_FITTED)
+    directory = checks.new_directory("path", path)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_model(forecaster.model, directory / MODEL)
+    arrays = {name: np.ascontiguousarray(array) for name, array in _arrays(fitted.carried).items()}
+    save_bytes(safetensors.save(arrays), directory / STATES)
+    values = {
+        "format": FORMAT,
+        "arguments": forecaster.arguments.to_json(),
+        "recipe": recipe_to_json(forecaster.recipe),
+        "likelihood": keras.losses.serialize(forecaster.likelihood),
+        "history": forecaster.history,
+        "frequency": asdict(fitted.frequency),
+        "season": fitted.season,
+        "context": fitted.context,
+        "encoding": fitted.encoding,
+        "ids": list(fitted.ids),
+        "kind": asdict(fitted.kind),
+    }
+    save_json(values, directory / ARGUMENTS)  # written last: a directory that has it is complete
+
+
+def load(forecaster_class: type[ForecasterT], path: PathLike) -> ForecasterT:
+    """Return the forecaster in a directory.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        DamagedFileError: If a file is damaged.
+    """
+    from deeprnn_keras.models.loading import load_model
+
+    directory = Path(path).expanduser()
+    values = read_json(directory / ARGUMENTS)
+    with damage_reported(directory / ARGUMENTS, EXPECTED, KeyError, TypeError):
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']!r} is not supported, only {FORMAT}")
+        forecaster = _forecaster(forecaster_class, values)
+        fitted = _fitted(values, directory)
+    forecaster.model = load_model(directory / MODEL, compile=False)
+    forecaster.history = values["history"]
+    forecaster._fitted = fitted
+    return forecaster
+
+
+def _forecaster(forecaster_class: type[ForecasterT], values: Config) -> ForecasterT:
+    import keras
+
+    check_config(values["likelihood"], "likelihood")
+    arguments: dict[str, Any] = dict(values["arguments"])
+    arguments |= arguments.pop("network")
+    likelihood = keras.losses.deserialize(values["likelihood"])
+    return forecaster_class(likelihood=likelihood, recipe=recipe_from_json(values["recipe"]), **arguments)
+
+
+def _fitted(values: Config, directory: Path) -> Fitted:
+    arrays, _ = read_safetensors(directory / STATES)
+    encoding = {
+        name: tuple(known) if known and isinstance(known[0], float) else known
+        for name, known in values["encoding"].items()
+    }
+    return Fitted(
+        build_dataclass(Frequency, values["frequency"]),
+        values["season"],
+        values["context"],
+        encoding,
+        tuple(values["ids"]),
+        build_dataclass(FrameKind, values["kind"]),
+        _carried(arrays),
+    )
+
+
+# === Arrays ===
+
+
+def _arrays(carried: Carried) -> dict[str, np.ndarray]:
+    arrays = {f"state/{name}": state for name, state in carried.states.items()}
+    arrays |= {f"raw/{name}": getattr(carried.raw, name) for name in RAW_FIELDS}
+    for name in SCALES:
+        arrays[f"shift/{name}"], arrays[f"scale/{name}"] = getattr(carried.scales, name)
+    return {**arrays, "static": carried.static, "future": carried.future}
+
+
+def _carried(arrays: Mapping[str, np.ndarray]) -> Carried:
+    states = {name.removeprefix("state/"): state for name, state in arrays.items() if name.startswith("state/")}
+    raw = RawWindow(*(arrays[f"raw/{name}"] for name in RAW_FIELDS))
+    scales = Scales(*((arrays[f"shift/{name}"], arrays[f"scale/{name}"]) for name in SCALES))
+    return Carried(states, raw, scales, arrays["static"], arrays["future"])
+

@@ -1,0 +1,90 @@
+"""The command `deeprnn forecast`: files, report, and errors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_command import deeprnn, error_of
+
+from deeprnn_keras import Forecaster, zoo
+
+SMALL = ["--horizon", "4", "--epochs", "1", "--season", "6"]
+COLUMNS = ["--time", "when", "--target", "load", "--id", "meter"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    stamps = pd.date_range("2024-01-01", periods=140, freq="h")
+    y = 5 + np.sin(np.arange(140) * np.pi / 3) + 0.1 * np.random.default_rng(0).normal(size=140)
+    frame = pd.concat([pd.DataFrame({"meter": name, "when": stamps, "load": y, "note": "x"}) for name in ("a", "b")])
+    path = tmp_path / "loads.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.slow
+def test_forecast_of_a_file(table, tmp_path):
+    pytest.importorskip("utilsforecast")
+    output = tmp_path / "out"
+    result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", output)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("2 series, 280 steps of 1 hour (0 missing), season of 6 steps; the last 8 windows")
+    assert any("the best simple method" in line for line in lines) and any(line.startswith("theta") for line in lines)
+    forecast = pd.read_csv(output / "forecast.csv")
+    assert list(forecast) == ["unique_id", "ds", "y_hat", "q0.1", "q0.5", "q0.9"] and len(forecast) == 8
+    assert forecast["ds"].iloc[0] == "2024-01-06 20:00:00" and (output / "forecast.png").stat().st_size > 1000
+    assert len(Forecaster.load(output / "model").forecast(seed=0)) == 8
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--time", "time", "--target", "load"], "has no column 'time'; its columns are meter, when, load, note"),
+        (["--time", "when", "--target", "note", "--id", "meter"], "column 'y' must hold numbers, got 'x' in row 0"),
+        (["--time", "when", "--target", "load"], "rows repeat a time stamp of their series"),
+        ([*COLUMNS, "--known-future", "load2"], "has no column 'load2'"),
+        ([*COLUMNS, "--horizon", "0"], "horizon must be a positive integer, got 0"),
+        ([*COLUMNS, "--horizon", "200"], "requires"),
+        ([*COLUMNS, "--frequency", "year"], "frequency must be s, min, h, D"),
+    ],
+    ids=range(7),
+)
+def test_errors(table, tmp_path, arguments, message):
+    assert message in error_of("forecast", "deepar", "--csv", table, *arguments, "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_file_and_model_that_do_not_exist(table, tmp_path):
+    end = ["--time", "when", "--target", "load", "--output", tmp_path / "out"]
+    assert "'none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
+    assert "did you mean 'deepar'" in error_of("forecast", "depar", "--csv", table, *end)
+    assert "kjv_lstm_2x256 is not a forecaster" in error_of("forecast", "kjv_lstm_2x256", "--csv", table, *end)
+
+
+def test_train_names_the_command_for_forecasters():
+    assert "train it with deeprnn forecast deepar --csv FILE" in error_of("train", "deepar")
+
+
+@pytest.mark.parametrize("name", zoo.list_models(task="forecasting"))
+@pytest.mark.usefixtures("eager")
+def test_forecasters_of_the_zoo_have_the_counted_parameters(name):
+    """On an hourly series, the trained network has the parameters of the entry."""
+    stamps = pd.date_range("2024-01-01", periods=150, freq="h")
+    frame = pd.DataFrame({"ds": stamps, "y": np.sin(np.arange(150.0))})
+    made = zoo.create_forecaster(name, horizon=3, context=6, updates_per_epoch=1)
+    made.fit(frame, epochs=1, verbose=False)
+    assert made.model.count_params() == zoo.count_params(name) == zoo.info(name).params and made.model.name == name
+    assert len(made.forecast(seed=0, num_samples=2)) == 3
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"pretrained": True}, "deepar has no trained weights; leave out pretrained=True"),
+        ({"inputs": 3}, "inputs of a forecaster follows from its data"),
+        ({"horizonn": 3}, "unknown override 'horizonn'; did you mean 'horizon'"),
+    ],
+)
+def test_invalid_overrides(options, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.create_forecaster("deepar", **options)

@@ -1,0 +1,136 @@
+"""`ForecasterConfig`: configuration of a `Forecaster`; `create_forecaster` returns it by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from deeprnn_keras import checks
+from deeprnn_keras.zoo.registry import models
+from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from deeprnn_keras import Forecaster
+
+OF_THE_DATA = ("frequency", "season", "static", "past", "known_future", "validation_windows", "seed")
+"""Arguments of `Forecaster` that depend on the data of the user and are not part of a configuration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecasterConfig(SequenceModelConfig):
+    """Forecaster: deep RNN -> parameters of a distribution of the next steps.
+
+    `inputs` and `outputs` are those of hourly series without covariates. Those of a `Forecaster` follow from its data.
+
+    Attributes:
+        horizon: As in `Forecaster`.
+        likelihood: Name of the likelihood, as in `Forecaster`.
+        strategy: As in `Forecaster`.
+        context: As in `Forecaster`.
+        calendar: As in `Forecaster`.
+        scaling: As in `Forecaster`.
+        scaler: As in `Forecaster`.
+        missing_flag: As in `Forecaster`.
+        patience: As in `Forecaster`.
+        updates_per_epoch: As in `Forecaster`.
+        head_activation: Activation of the hidden layers of the head.
+    """
+
+    task: str = "forecasting"
+    kind: str = "numbers"
+    horizon: int
+    likelihood: str
+    strategy: str
+    context: int | None = None
+    calendar: bool = True
+    scaling: str | None = "window"
+    scaler: str = "mean"
+    missing_flag: bool = True
+    patience: int | None = None
+    updates_per_epoch: int | None = None
+    head_activation: str = "relu"
+
+    stored_as = "forecaster"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.store(self, horizon=checks.positive_int("horizon", self.horizon))
+        for name in ("context", "patience", "updates_per_epoch"):
+            checks.store(self, **{name: checks.positive_int_or_none(name, getattr(self, name))})
+
+    @override
+    def output_description(self) -> str:
+        if self.outputs == 1:
+            return "1 number"
+        return f"{self.outputs} parameters of the {self.likelihood.replace('_', ' ')} distribution"
+
+    @override
+    def build_model(self) -> keras.Model:
+        from deeprnn_keras import SequenceModel
+
+        names = ("kind", "per_step", "length", "output_dropout", "head_units", "head_activation", "dropout", "name")
+        return SequenceModel(
+            self.inputs,
+            self.outputs,
+            self.units,
+            self.num_layers,
+            self.cell,
+            **{name: getattr(self, name) for name in names},
+            **self.initialization.arguments(self.cell),
+        )
+
+    def create_forecaster(self, **options: Any) -> Forecaster:
+        """Return the forecaster.
+
+        Args:
+            options: Arguments of `Forecaster` that depend on the data: `frequency`, `season`, `static`, `past`,
+                `known_future`, `validation_windows`, `seed`.
+        """
+        from deeprnn_keras import Forecaster
+
+        names = ("strategy", "context", "calendar", "scaling", "scaler", "missing_flag", "patience", "updates_per_epoch")
+        names = (*names, "dropout", "output_dropout", "head_units", "head_activation", "recipe")
+        return Forecaster(
+            self.horizon,
+            self.cell,
+            self.units,
+            self.num_layers,
+            self.likelihood,
+            **{name: getattr(self, name) for name in names},
+            name=self.name,
+            **options,
+        )
+
+
+def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> Forecaster:
+    """Return a forecaster of the zoo, ready for `fit`.
+
+    Args:
+        name: One of `list_models(task="forecasting")`.
+        pretrained: Whether to load trained weights; no forecaster has any.
+        overrides: Other values for fields of the configuration (`horizon`, `units`, `context`, …), for fields of its
+            recipe (`learning_rate`, `epochs`, …), or for the arguments of `Forecaster` that depend on the data
+            (`frequency`, `season`, `static`, `past`, `known_future`, `validation_windows`, `seed`).
+
+    Raises:
+        ValueError: If the name or a field is unknown, a value is out of range, or `pretrained` is True.
+
+    >>> from deeprnn_keras import zoo
+    >>> zoo.create_forecaster("deepar", horizon=12, units=8)
+    Forecaster(horizon=12, cell='lstm', units=8, num_layers=2, likelihood='student_t', strategy='recursive'): not trained
+    """
+    config = models()[name]
+    if not isinstance(config, ForecasterConfig):
+        known = ", ".join(other.name for other in models() if isinstance(other, ForecasterConfig))
+        raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
+    if checks.flag("pretrained", pretrained):
+        raise ValueError(f"{name} has no trained weights; leave out pretrained=True and call fit(df)")
+    determined = sorted({"inputs", "outputs", "per_step", "kind"} & set(overrides))
+    if determined:
+        raise ValueError(f"{determined[0]} of a forecaster follows from its data, strategy, and likelihood; leave it out")
+    options = {key: overrides.pop(key) for key in OF_THE_DATA if key in overrides}
+    return config.replace(**overrides).create_forecaster(**options)
