@@ -49,7 +49,9 @@ IMPORT_ORDER = [
     "cli",
 ]
 # they use tf.data, look for a GPU, or process gradients of embeddings, which TensorFlow represents as rows
-TENSORFLOW_MODULES = [f"deeprnn_keras.data.{name}" for name in ("arrays", "batches", "buckets", "series_dataset", "tbptt", "windows")]
+TENSORFLOW_MODULES = [
+    f"deeprnn_keras.data.{name}" for name in ("arrays", "batches", "buckets", "series_dataset", "tbptt", "windows")
+]
 TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
 TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]
 TENSORFLOW_MODULES += [f"deeprnn_keras.kernels.native.{name}" for name in ("plain", "tensorflow", "jax", "torch")]

@@ -83,6 +83,14 @@ class ForecasterConfig(SequenceModelConfig):
             **self.initialization.arguments(self.cell),
         )
 
+    @override
+    def build(self) -> keras.Model:
+        """Return the network, compiled with the recipe and the likelihood."""
+        model = self.build_model()
+        self.recipe.compile(model, self.create_forecaster().likelihood)
+        model.configuration = self
+        return model
+
     def create_forecaster(self, **options: Any) -> Forecaster:
         """Return the forecaster.
 
@@ -92,7 +100,16 @@ class ForecasterConfig(SequenceModelConfig):
         """
         from deeprnn_keras import Forecaster
 
-        names = ("strategy", "context", "calendar", "scaling", "scaler", "missing_flag", "patience", "updates_per_epoch")
+        names = (
+            "strategy",
+            "context",
+            "calendar",
+            "scaling",
+            "scaler",
+            "missing_flag",
+            "patience",
+            "updates_per_epoch",
+        )
         names = (*names, "dropout", "output_dropout", "head_units", "head_activation", "recipe")
         return Forecaster(
             self.horizon,
@@ -131,6 +148,8 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
         raise ValueError(f"{name} has no trained weights; leave out pretrained=True and call fit(df)")
     determined = sorted({"inputs", "outputs", "per_step", "kind"} & set(overrides))
     if determined:
-        raise ValueError(f"{determined[0]} of a forecaster follows from its data, strategy, and likelihood; leave it out")
+        raise ValueError(
+            f"{determined[0]} of a forecaster follows from its data, strategy, and likelihood; leave it out"
+        )
     options = {key: overrides.pop(key) for key in OF_THE_DATA if key in overrides}
     return config.replace(**overrides).create_forecaster(**options)

@@ -46,7 +46,11 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--epochs", type=int, help="Maximum number of epochs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIRECTORY", required=True, help="Output directory; must not exist."
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    required=True,
+    help="Output directory; must not exist.",
 )
 def forecast(
     model: str,
@@ -108,7 +112,11 @@ def _read(path: Path, columns: dict[str, str | None], covariates: tuple[str, ...
         raise ValueError(f"--csv {str(path)!r} does not exist; pass a CSV or Parquet file")
     try:
         table = pandas.read_parquet(path) if path.suffix.lower() in PARQUET else pandas.read_csv(path)
-    except (ValueError, OSError, ImportError) as error:  # UnicodeDecodeError and the errors of the parser are ValueErrors
+    except (
+        ValueError,
+        OSError,
+        ImportError,
+    ) as error:  # UnicodeDecodeError and the errors of the parser are ValueErrors
         raise ValueError(f"--csv {str(path)!r} could not be read as a table: {error}") from error
     chosen = {name: column for name, column in columns.items() if column is not None}
     missing = [column for column in (*chosen.values(), *covariates) if column not in table.columns]

@@ -141,7 +141,9 @@ def _make_batch(
     if masks:
         weights = tf.constant(_observed(y).min(axis=1))
     known_steps = None if known is None else tf.constant(known)
-    within, ahead, both = (tf.range(*limits, dtype=tf.int64) for limits in ((length,), (length, length + horizon), (length + horizon,)))
+    within, ahead, both = (
+        tf.range(*limits, dtype=tf.int64) for limits in ((length,), (length, length + horizon), (length + horizon,))
+    )
 
     def make_batch(starts: Tensor) -> tuple[Any, ...]:
         read: Any = {name: tf.gather(array, starts[:, None] + within) for name, array in steps.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -53,9 +53,8 @@ class Arguments:
     network: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("horizon",):
-            checks.store(self, **{name: checks.positive_int(name, getattr(self, name))})
-        for name in ("context", "patience", "updates_per_epoch", "season"):
+        checks.store(self, horizon=checks.positive_int("horizon", self.horizon))
+        for name in ("num_layers", "context", "patience", "updates_per_epoch", "season"):
             checks.store(self, **{name: checks.positive_int_or_none(name, getattr(self, name))})
         if self.validation_windows is not None:
             windows = checks.non_negative_int("validation_windows", self.validation_windows)
@@ -138,7 +137,7 @@ class Arguments:
 
 
 def _names(name: str, columns: str | Sequence[str]) -> tuple[str, ...]:
-    given = (columns,) if isinstance(columns, str) else tuple(columns)
+    given = (columns,) if isinstance(columns, str) or not isinstance(columns, Iterable) else tuple(columns)
     if not all(isinstance(column, str) for column in given):
         raise ValueError(f"{name} must be names of columns, got {columns!r}")
     return given
@@ -162,4 +161,6 @@ def recipe_from_json(values: Config) -> Recipe:
         schedule = dict(schedule)
         kind = SCHEDULES[checks.one_of("schedule", schedule.pop("kind", None), SCHEDULES)]
         schedule = build_dataclass(kind, schedule)
-    return build_dataclass(Recipe, {key: value for key, value in values.items() if key != "schedule"}, schedule=schedule)
+    return build_dataclass(
+        Recipe, {key: value for key, value in values.items() if key != "schedule"}, schedule=schedule
+    )

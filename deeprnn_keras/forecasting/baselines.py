@@ -64,10 +64,11 @@ def _ets(history: np.ndarray, season: int, horizon: int, probabilities: Sequence
     """Exponential smoothing with additive errors, a damped trend, and an additive season."""
     module = import_optional("statsmodels.tsa.exponential_smoothing.ets", "forecast", "Exponential smoothing")
     recent, season = _recent(history, season)
+    series = import_optional("pandas", "forecast", "Exponential smoothing").Series(recent)  # predictions need an index
     seasonal = {"seasonal": "add", "seasonal_periods": season} if season > 1 else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimizer has not converged
-        fitted = module.ETSModel(recent, error="add", trend="add", damped_trend=True, **seasonal).fit(disp=False)
+        fitted = module.ETSModel(series, error="add", trend="add", damped_trend=True, **seasonal).fit(disp=False)
         prediction = fitted.get_prediction(start=len(recent), end=len(recent) + horizon - 1)
         deviation = np.sqrt(np.asarray(prediction.forecast_variance))
         return _normal(np.asarray(prediction.predicted_mean), deviation, probabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ DECILES = tuple(round(0.1 * number, 1) for number in range(1, 10))
 INTERVAL = (0.1, 0.9)
 LEVEL = 80  # percent, of the interval
 METRICS = ("MASE", "sMAPE", "WQL", "CRPS", "coverage")
-POINT_METRICS = ("MASE", "sMAPE")
+MASE_STEPS = 10_000  # before each origin; bounds the memory for long series
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ class Evaluation:
             likelihood without quantiles.
         windows: Number of origins of each series.
         series: Number of series.
-        best: Method with the lowest MASE.
         forecasts: Forecasts of all methods and windows: {method: quantiles 0.1 to 0.9, (windows, H, 9)}, and "y", the
             values, (windows, H). The windows of a series follow each other.
     """
@@ -99,8 +99,7 @@ def evaluate(
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
     forecasts: dict[str, np.ndarray] = {NETWORK: _network(forecaster, cutter, starts, probabilities, num_samples, seed)}
-    shown = progress.shown(console, "Evaluating", "windows") if console else _nothing()
-    with shown:
+    with progress.shown(console, "Evaluating", "windows") if console else nullcontext():
         for name in baselines:
             forecasts[name] = np.stack(
                 [
@@ -109,9 +108,8 @@ def evaluate(
                 ]
             )
     y = panel.y[origins[:, None] + np.arange(forecaster.horizon)]
-    metrics = {
-        name: _metrics(cutter, starts, y, quantiles, fitted.season) for name, quantiles in forecasts.items()
-    }
+    training = _training_frame(cutter, origins, fitted.season)
+    metrics = {name: _metrics(training, y, quantiles, fitted.season) for name, quantiles in forecasts.items()}
     return Evaluation(metrics, windows, len(panel), {**forecasts, "y": y})
 
 
@@ -148,22 +146,20 @@ def _histories(cutter: WindowCutter, origins: np.ndarray) -> list[np.ndarray]:
 # === Metrics ===
 
 
-def _metrics(
-    cutter: WindowCutter, starts: np.ndarray, y: np.ndarray, quantiles: np.ndarray, season: int
-) -> dict[str, float]:
+def _metrics(training: pd.DataFrame, y: np.ndarray, quantiles: np.ndarray, season: int) -> dict[str, float]:
     """Return the metrics of a method by utilsforecast, as means over the windows.
 
-    MASE is scaled by the seasonal differences of the values up to each origin. Missing values are not counted.
+    MASE is scaled by the seasonal differences of the values up to each origin. Missing values are not counted, nor are
+    windows after a history without seasonal differences; NaN if there is no other.
     """
     import pandas as pd
     from utilsforecast import losses
 
     frame = _frame(y, quantiles)
-    training = _training_frame(cutter, starts + cutter.context, season)
     model = ["median"]
     found = {
-        "MASE": _mean(losses.mase(frame, model, season, training), model),
-        "sMAPE": _mean(losses.smape(frame, model), model),
+        "MASE": _mean(_with_scale(losses.mase(frame, model, season, training), training, season), model),
+        "sMAPE": 200 * _mean(losses.smape(frame, model), model),
     }
     if quantiles.shape[2] == 1:
         return found
@@ -171,7 +167,9 @@ def _metrics(
     found["CRPS"] = 2 * _mean(losses.mqloss(frame, levels, np.array(DECILES)), model)
     whole = frame.assign(unique_id=0)
     found["WQL"] = _mean(losses.scaled_crps(whole, levels, np.array(DECILES)), model)
-    interval = frame.rename(columns={f"q{INTERVAL[0]:g}": f"median-lo-{LEVEL}", f"q{INTERVAL[1]:g}": f"median-hi-{LEVEL}"})
+    interval = frame.rename(
+        columns={f"q{INTERVAL[0]:g}": f"median-lo-{LEVEL}", f"q{INTERVAL[1]:g}": f"median-hi-{LEVEL}"}
+    )
     found["coverage"] = _mean(losses.coverage(pd.DataFrame(interval), model, LEVEL), model)
     return found
 
@@ -198,14 +196,12 @@ def _training_frame(cutter: WindowCutter, origins: np.ndarray, season: int) -> p
     return pd.DataFrame({"unique_id": np.repeat(np.arange(len(origins)), lengths), "y": np.concatenate(histories)})
 
 
-MASE_STEPS = 10_000  # bounds the memory for long series
+def _with_scale(table: pd.DataFrame, training: pd.DataFrame, season: int) -> pd.DataFrame:
+    """Return the rows of the windows with seasonal differences other than 0; MASE is not defined for the others."""
+    differences = training.groupby("unique_id")["y"].diff(season).abs()
+    scales = differences.groupby(training["unique_id"]).mean()
+    return table[table["unique_id"].isin(scales.index[scales > 0])]
 
 
 def _mean(table: pd.DataFrame, columns: Sequence[str]) -> float:
     return float(table[list(columns)].mean().iloc[0])
-
-
-def _nothing() -> Any:  # noqa: ANN401 - a context manager
-    from contextlib import nullcontext
-
-    return nullcontext()

@@ -236,6 +236,7 @@ class Forecaster:
         static, encoding = encode_static(panel, self.arguments.static, None)
         cutter = self._cutter(panel, static, context)
         train_data, validation_data = self._datasets(cutter)
+        self._fitted = self._program = None
         self.model = self._build(cutter)
         self.history = train(
             self.model,
@@ -249,7 +250,6 @@ class Forecaster:
             console=console if verbose else None,
             verbose=verbose,
         )
-        self._program = None
         carried = self._begin(cutter)
         self._fitted = Fitted(panel.frequency, season, context, encoding, panel.ids, kind, carried)
         return self
@@ -680,5 +680,3 @@ def _new_steps(cutter: WindowCutter, chosen: np.ndarray, gaps: np.ndarray) -> Ra
         y[row, gap:], past[row, gap:], known[row, gap:] = panel.y[rows], panel.past[rows], panel.known[rows]
     steps = (panel.first_steps[chosen] - gaps)[:, None] + np.arange(count)
     return RawWindow(y, past, known, steps)
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.extras import import_optional
 from deeprnn_keras.forecasting.frequency import Frequency, format_time, infer_frequency
 from deeprnn_keras.forecasting.panel import Covariates, Panel
+from deeprnn_keras.forecasting.time_zones import is_zone
 
 if TYPE_CHECKING:
     import narwhals
@@ -129,7 +131,9 @@ def _read_columns(frame: narwhals.DataFrame[Any], native: Frame, covariates: Cov
     bounds = np.concatenate([np.flatnonzero(np.diff(codes, prepend=codes[0] - 1)), [len(codes)]])
     y = _numbers(frame, TARGET)[order]
     kind = FrameKind(str(frame.implementation), period)
-    columns = Columns(tuple(names[code] for code in codes[bounds[:-1]]), bounds, order, times, zone, y, kind)
+    columns = Columns(
+        tuple(_plain_name(names[code]) for code in codes[bounds[:-1]]), bounds, order, times, zone, y, kind
+    )
     _check_duplicates(columns)
     return columns
 
@@ -180,6 +184,10 @@ def _times(frame: narwhals.DataFrame[Any], native: Frame) -> tuple[np.ndarray, s
         return column.to_numpy().astype(np.int64), None, period
     if column.dtype == nw.String:
         column = _parsed_times(column)
+        if isinstance(column, np.ndarray):
+            return column, "UTC", period
+    if column.dtype == nw.Object and all(map(_is_naive, column.to_list())):
+        return np.array(column.to_list(), "datetime64[ns]"), None, period
     if column.dtype == nw.Date:
         column = column.cast(nw.Datetime("ns"))
     if column.dtype != nw.Datetime:
@@ -191,6 +199,7 @@ def _times(frame: narwhals.DataFrame[Any], native: Frame) -> tuple[np.ndarray, s
     zone = column.dtype.time_zone
     if zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        zone = zone if is_zone(zone) else "UTC"
     return column.to_numpy().astype("datetime64[ns]"), zone, period
 
 
@@ -202,26 +211,34 @@ def _check_filled(column: narwhals.Series[Any]) -> None:
         )
 
 
-def _parsed_times(column: narwhals.Series[Any]) -> narwhals.Series[Any]:
-    """Return texts in ISO format as time stamps."""
+def _parsed_times(column: narwhals.Series[Any]) -> narwhals.Series[Any] | np.ndarray:
+    """Return texts in ISO format as time stamps; as UTC if they have different offsets."""
     texts = column.to_list()
     try:
         return column.str.to_datetime()
     except Exception as error:  # each library raises its own class
-        row = next((row for row, text in enumerate(texts) if not _is_time(text)), 0)
+        kinds = [_text_kind(text) for text in texts]
+        if set(kinds) == {"aware"}:
+            utc = [datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None) for text in texts]
+            return np.array(utc, "datetime64[ns]")
+        expected = "naive" if kinds[0] == "invalid" else kinds[0]
+        row = next((row for row, kind in enumerate(kinds) if kind != expected), 0)
         raise ValueError(
             f"{TIME} must hold time stamps in one format and time zone, got {texts[row]!r} in row {row}; correct it, or "
             "convert the column, for example pandas.to_datetime(df['ds'], utc=True)"
         ) from error
 
 
-def _is_time(text: object) -> bool:
-    from datetime import datetime
-
+def _text_kind(text: object) -> str:
+    """Return "aware" for a time stamp in ISO format with an offset, "naive" for one without, else "invalid"."""
     try:
-        return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is None
+        return "naive" if datetime.fromisoformat(str(text)).tzinfo is None else "aware"
     except ValueError:
-        return False
+        return "invalid"
+
+
+def _is_naive(value: object) -> bool:
+    return isinstance(value, date) and getattr(value, "tzinfo", None) is None
 
 
 def _first_text(column: narwhals.Series[Any]) -> str:
@@ -239,7 +256,8 @@ def _numbers(frame: narwhals.DataFrame[Any], name: str) -> np.ndarray:
     if not (column.dtype.is_numeric() or str(column.dtype) == "Boolean"):
         row, value = _first_non_number(column.to_list())
         raise ValueError(f"column {name!r} must hold numbers, got {value!r} in row {row}; correct or drop the row")
-    values = np.array(column.to_numpy(), np.float64)
+    nw = import_optional("narwhals", "forecast", "Reading data frames")
+    values = np.array(column.cast(nw.Float64).to_numpy(), np.float64)
     infinite = np.isinf(values)
     if infinite.any():
         row = int(np.argmax(infinite))
@@ -256,6 +274,11 @@ def _first_non_number(values: Sequence[object]) -> tuple[int, object]:
         except ValueError:
             return row, value
     return 0, values[0]
+
+
+def _plain_name(name: object) -> str | int:
+    """Return the name of a series as text or integer, which `Forecaster.save` stores."""
+    return name if isinstance(name, (str, int)) else str(name)
 
 
 def _check_duplicates(columns: Columns) -> None:
@@ -314,7 +337,9 @@ def _panel(
     _check_covariates(columns, covariates, numbers, frequency, steps, ends)
     y = np.full(bounds[-1], np.nan)
     y[places] = columns.y[observed]
-    past, known = (_placed(names, numbers, observed, places, len(y)) for names in (covariates.past, covariates.known_future))
+    past, known = (
+        _placed(names, numbers, observed, places, len(y)) for names in (covariates.past, covariates.known_future)
+    )
     future = tuple(
         np.stack([numbers[name][end:high] for name in covariates.known_future], axis=1).astype(np.float32)
         if covariates.known_future
@@ -343,9 +368,7 @@ def _observed_ends(columns: Columns) -> np.ndarray:
     for series, (low, high) in enumerate(zip(columns.bounds, columns.bounds[1:], strict=False)):
         observed = np.flatnonzero(~np.isnan(columns.y[low:high]))
         if not len(observed):
-            raise ValueError(
-                f"series {columns.ids[series]!r} has no value of {TARGET}; drop it, or pass its history"
-            )
+            raise ValueError(f"series {columns.ids[series]!r} has no value of {TARGET}; drop it, or pass its history")
         ends[series] = low + observed[-1] + 1
     return ends
 
@@ -394,16 +417,17 @@ def _static(frame: narwhals.DataFrame[Any], name: str, columns: Columns) -> np.n
     is_number = column.dtype.is_numeric()
     values = _numbers(frame, name) if is_number else np.array(column.to_list(), object)
     values = values[columns.order]
-    firsts = np.repeat(values[columns.bounds[:-1]], np.diff(columns.bounds))
+    firsts_of_series = values[columns.bounds[:-1]]
+    firsts = np.repeat(firsts_of_series, np.diff(columns.bounds))
     changed = np.flatnonzero(values != firsts)  # NaN differs from itself
-    empty = np.flatnonzero([value is None for value in values[columns.bounds[:-1]]])
+    empty = np.flatnonzero([value is None or value != value for value in firsts_of_series])
     if len(changed) or len(empty):
         row = int(changed[0]) if len(changed) else int(columns.bounds[empty[0]])
         raise ValueError(
             f"column {name!r} must have one value in each series, got {values[row]!r} at {columns.locate(row)}; correct "
             "it, or declare the column as past or known_future"
         )
-    return values[columns.bounds[:-1]]
+    return firsts_of_series
 
 
 # === Output ===

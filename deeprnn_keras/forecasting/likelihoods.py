@@ -45,9 +45,7 @@ class Likelihood(ChecksConfig, keras.losses.Loss):
     samples: ClassVar[bool] = True
     has_quantiles: ClassVar[bool] = True
 
-    def __init__(
-        self, name: str | None = None, reduction: str = "mean_with_sample_weight", **kwargs: Any
-    ) -> None:
+    def __init__(self, name: str | None = None, reduction: str = "mean_with_sample_weight", **kwargs: Any) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
 
     @override
@@ -240,9 +238,7 @@ class Quantiles(Likelihood):
 
     samples = False
 
-    def __init__(
-        self, probabilities: Sequence[float] = DECILES, name: str | None = "quantiles", **kwargs: Any
-    ) -> None:
+    def __init__(self, probabilities: Sequence[float] = DECILES, name: str | None = "quantiles", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.probabilities = check_probabilities("probabilities", probabilities)
         if not self.probabilities or list(self.probabilities) != sorted(set(self.probabilities)):

@@ -76,7 +76,9 @@ class Panel:
         """Return the panel without the last steps of each series, whose covariates become future ones."""
         ends = self.lengths - steps
         keep = np.concatenate([np.arange(low, low + end) for low, end in zip(self.bounds, ends, strict=False)])
-        future = tuple(self.known[low + end : high] for low, high, end in zip(self.bounds, self.bounds[1:], ends, strict=False))
+        future = tuple(
+            self.known[low + end : high] for low, high, end in zip(self.bounds, self.bounds[1:], ends, strict=False)
+        )
         return Panel(
             self.ids,
             self.frequency,

@@ -124,4 +124,3 @@ def _carried(arrays: Mapping[str, np.ndarray]) -> Carried:
     raw = RawWindow(*(arrays[f"raw/{name}"] for name in RAW_FIELDS))
     scales = Scales(*((arrays[f"shift/{name}"], arrays[f"scale/{name}"]) for name in SCALES))
     return Carried(states, raw, scales, arrays["static"], arrays["future"])
-

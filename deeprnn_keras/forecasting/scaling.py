@@ -83,9 +83,7 @@ def positive_scale(scale: np.ndarray, mean_absolute: np.ndarray) -> np.ndarray:
     return np.where(scale > 0, scale, np.where(mean_absolute > 0, mean_absolute, 1.0))
 
 
-def _mean_absolute(
-    context: np.ndarray, values: np.ndarray, observed: np.ndarray, count: np.ndarray
-) -> Statistics:
+def _mean_absolute(context: np.ndarray, values: np.ndarray, observed: np.ndarray, count: np.ndarray) -> Statistics:
     return np.zeros(len(values)), np.abs(values).sum(axis=1) / count
 
 

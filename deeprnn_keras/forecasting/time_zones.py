@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
 QUARTER_HOUR = np.timedelta64(15, "m").astype("timedelta64[ns]").astype(np.int64)
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_local(utc: np.ndarray, zone: str | None) -> np.ndarray:
@@ -30,6 +30,15 @@ def to_utc(local: np.ndarray, zone: str | None) -> np.ndarray:
         return local
     guess = local - _offsets(local, zone)
     return local - _offsets(guess, zone)
+
+
+def is_zone(name: str) -> bool:
+    """Return whether the data base of time zones has a zone; offsets such as "UTC+01:00" are not in it."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError):
+        return False
+    return True
 
 
 def _offsets(utc: np.ndarray, zone: str) -> np.ndarray:

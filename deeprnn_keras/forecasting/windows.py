@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import numpy as np
 
 from deeprnn_keras._types import Tensor
@@ -135,8 +136,8 @@ class WindowCutter:
 
     def last_starts(self, count: int, stride: int) -> np.ndarray:
         """Return the starts of the last `count` windows of each series, `stride` steps apart."""
-        last = self.panel.bounds[1:] - self.length
-        return self._with_values(np.sort((last[:, None] - stride * np.arange(count)).ravel()))
+        starts = self.panel.bounds[1:, None] - self.length - stride * np.arange(count)
+        return self._with_values(np.sort(starts[starts >= self.panel.bounds[:-1, None]]))
 
     def _with_values(self, starts: np.ndarray) -> np.ndarray:
         if not np.isnan(self.panel.y).any():

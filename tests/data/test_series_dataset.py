@@ -62,7 +62,9 @@ def test_model_reads_the_entries_by_name_and_training_resumes(tmp_path):
         data = dataset(**options)
         resume = Resume(tmp_path / "run", data)
         if epochs == 1:
-            stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: (_ for _ in ()).throw(KeyboardInterrupt))
+            stop = keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: (_ for _ in ()).throw(KeyboardInterrupt)
+            )
             with pytest.raises(KeyboardInterrupt):
                 interrupted.fit(data, epochs=2, shuffle=False, verbose=0, callbacks=[resume, stop])
         else:
@@ -74,7 +76,11 @@ def test_model_reads_the_entries_by_name_and_training_resumes(tmp_path):
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        ({"missing": "refuse"}, ValueError, r"values\[0\] must be finite, got nan at step 3, feature 1; .* missing=\"mask\""),
+        (
+            {"missing": "refuse"},
+            ValueError,
+            r"values\[0\] must be finite, got nan at step 3, feature 1; .* missing=\"mask\"",
+        ),
         ({"missing": "drop"}, ValueError, "unknown missing 'drop'"),
         ({"known_future": PRICES[:1]}, ValueError, r"known_future must have the same number of steps .* got \[12\]"),
         ({"known_future": [PRICES[0] * np.nan, PRICES[1]]}, ValueError, r"known_future\[0\] must be finite, got nan"),

@@ -17,7 +17,9 @@ RNG = np.random.default_rng(0)
 def frame():
     stamps = pd.date_range("2024-01-01", periods=STEPS, freq="h")
     y = 10 + 3 * np.sin(np.arange(STEPS) * 2 * np.pi / SEASON) + RNG.normal(size=STEPS)
-    return pd.concat([pd.DataFrame({"unique_id": name, "ds": stamps, "y": scale * y}) for name, scale in (("a", 1), ("b", 9))])
+    return pd.concat(
+        [pd.DataFrame({"unique_id": name, "ds": stamps, "y": scale * y}) for name, scale in (("a", 1), ("b", 9))]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,9 @@ def evaluated():
     from eagerly import eagerly
 
     with eagerly():
-        made = Forecaster(HORIZON, units=3, num_layers=1, context=8, season=SEASON, updates_per_epoch=2, implementation="loop")
+        made = Forecaster(
+            HORIZON, units=3, num_layers=1, context=8, season=SEASON, updates_per_epoch=2, implementation="loop"
+        )
         data = frame()
         made.fit(data, holdout=WINDOWS * HORIZON, epochs=1, verbose=False)
         return made, data, made.evaluate(data, WINDOWS, num_samples=60)
@@ -36,7 +40,9 @@ def test_metrics_equal_their_definitions(evaluated):
     y = np.concatenate([data[data["unique_id"] == name]["y"].to_numpy()[None] for name in ("a", "b")])
     origins = [STEPS - HORIZON * count for count in (3, 2, 1)]
     truth = np.array([series[origin : origin + HORIZON] for series in y for origin in origins])
-    scale = np.array([np.abs(series[SEASON:origin] - series[: origin - SEASON]).mean() for series in y for origin in origins])
+    scale = np.array(
+        [np.abs(series[SEASON:origin] - series[: origin - SEASON]).mean() for series in y for origin in origins]
+    )
     np.testing.assert_allclose(evaluation.forecasts["y"], truth)
     for name in ("network", "seasonal_naive", "ets", "theta"):
         quantiles = evaluation.forecasts[name]

@@ -8,9 +8,9 @@ import pytest
 from deeprnn_keras import Forecaster, Recipe, SequenceModel, explain_kernels
 from deeprnn_keras.forecasting import Quantiles
 from deeprnn_keras.forecasting.layouts import LAYOUTS
+from deeprnn_keras.training import GeometricDecay
 
 STEPS = 90
-RNG = np.random.default_rng(0)
 SMALL = {"units": 4, "num_layers": 1, "implementation": "loop", "context": 8, "updates_per_epoch": 2}
 
 
@@ -19,10 +19,21 @@ def frame(ids=("a", "b"), steps=STEPS, future=0, freq="h"):
     parts = []
     for number, name in enumerate(ids):
         stamps = pd.date_range("2024-01-01", periods=steps, freq=freq)
-        y = 10 * (number + 1) + 3 * np.sin(np.arange(steps) * np.pi / 3) + 0.1 * RNG.normal(size=steps)
+        y = (
+            10 * (number + 1)
+            + 3 * np.sin(np.arange(steps) * np.pi / 3)
+            + 0.1 * np.random.default_rng(number).normal(size=steps)
+        )
         y[steps - future :] = np.nan
         promotion, load = np.arange(steps) % 5 == 0, np.cos(np.arange(steps))
-        columns = {"unique_id": name, "ds": stamps, "y": y, "promotion": promotion * 1.0, "load": load, "kind": f"k{number}"}
+        columns = {
+            "unique_id": name,
+            "ds": stamps,
+            "y": y,
+            "promotion": promotion * 1.0,
+            "load": load,
+            "kind": f"k{number}",
+        }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -56,7 +67,9 @@ def test_forecast_has_the_steps_after_each_series(trained):
     forecast = trained.forecast(data, quantiles=(0.1, 0.25, 0.9), seed=0)
     assert list(forecast) == ["unique_id", "ds", "y_hat", "q0.1", "q0.25", "q0.9"]
     pd.testing.assert_frame_equal(
-        forecast[["unique_id", "ds"]], data.loc[data["y"].isna(), ["unique_id", "ds"]].reset_index(drop=True), check_dtype=False
+        forecast[["unique_id", "ds"]],
+        data.loc[data["y"].isna(), ["unique_id", "ds"]].reset_index(drop=True),
+        check_dtype=False,
     )
     values = forecast.to_numpy()[:, 3:].astype(float)
     assert np.all(np.diff(values, axis=1) >= 0) and np.isfinite(values).all()
@@ -175,7 +188,13 @@ def test_model_is_a_keras_model(trained):
 def test_training_learns_the_season(strategy):
     """The forecast of a sine is better than repeating the last value, in the units of each series."""
     made = Forecaster(
-        6, units=16, num_layers=1, strategy=strategy, scaler="standard", context=18, recipe=Recipe("adam", 0.01, epochs=12)
+        6,
+        units=16,
+        num_layers=1,
+        strategy=strategy,
+        scaler="standard",
+        context=18,
+        recipe=Recipe("adam", 0.01, epochs=12),
     )
     data = frame(steps=240)[PLAIN]
     made.fit(data, holdout=6, verbose=False)
@@ -193,7 +212,7 @@ def test_weights_of_the_best_epoch_are_kept():
         losses.append(logs["val_loss"])
         weights.append(made.model.get_weights())
 
-    made = forecaster(covariates=False, recipe=Recipe("adam", 1.0, epochs=4), patience=None)
+    made = forecaster(covariates=False, recipe=Recipe("adam", 0.02, GeometricDecay(1000.0, after=2), epochs=4), patience=None)
     made.fit(data, verbose=False, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=record)])
     best = int(np.argmin(losses))
     assert best < 3, "the last epoch is the best one, so that the test proves nothing"
@@ -205,21 +224,20 @@ def test_weights_of_the_best_epoch_are_kept():
 def test_interrupted_training_resumes(tmp_path):
     data = frame()[PLAIN]
 
-    def interrupt(epoch, logs):
-        raise KeyboardInterrupt
+    class Interrupt(keras.callbacks.Callback):
+        _active = True
 
-    uninterrupted = forecaster(covariates=False).fit(data, epochs=2, verbose=False)
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1 and Interrupt._active:
+                raise KeyboardInterrupt
+
+    def fit(**options):
+        return forecaster(covariates=False).fit(data, epochs=2, verbose=False, callbacks=[Interrupt()], **options)
+
     with pytest.raises(KeyboardInterrupt):
-        forecaster(covariates=False).fit(
-            data,
-            epochs=2,
-            verbose=False,
-            resume=tmp_path / "run",
-            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: interrupt(b, logs) if b else None)],
-        )
-    resumed = forecaster(covariates=False).fit(
-        data, epochs=2, verbose=False, resume=tmp_path / "run", callbacks=[keras.callbacks.LambdaCallback()]
-    )
+        fit(resume=tmp_path / "run")
+    Interrupt._active = False
+    resumed, uninterrupted = fit(resume=tmp_path / "run"), fit()
     for weight, expected in zip(resumed.model.get_weights(), uninterrupted.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
 
@@ -244,10 +262,10 @@ def test_likelihoods(likelihood, strategy):
 @pytest.mark.usefixtures("eager")
 def test_polars_in_polars_out():
     polars = pytest.importorskip("polars")
-    data = polars.from_pandas(frame()[PLAIN]) if hasattr(polars, "from_pandas") else None
+    data = polars.DataFrame({name: frame()[name].tolist() for name in PLAIN})
     made = forecaster(covariates=False).fit(data, epochs=1, verbose=False)
     forecast = made.forecast(seed=0)
-    assert isinstance(forecast, polars.DataFrame) and forecast["ds"].dtype == polars.Datetime("ns")
+    assert isinstance(forecast, polars.DataFrame) and forecast["ds"].dtype == polars.Datetime("ns") and len(forecast) == 6
 
 
 @pytest.mark.usefixtures("eager")
@@ -292,8 +310,16 @@ NO_FIT = {"epochs": 1, "verbose": False}
     "options, data, message",
     [
         ({}, frame(steps=10)[PLAIN], "requires 11 steps of each series, but 2 of 2 have fewer: series 'a' has 10"),
-        ({"context": None}, np.arange(4.0), "a forecast of horizon=3 from context=2 requires 5 steps .* series 0 has 4"),
-        ({"validation_windows": 30}, frame(steps=40)[PLAIN], "training with context=8 and validation_windows=30 requires"),
+        (
+            {"context": None},
+            np.arange(4.0),
+            "a forecast of horizon=3 from context=2 requires 5 steps .* series 0 has 4",
+        ),
+        (
+            {"validation_windows": 30},
+            frame(steps=40)[PLAIN],
+            "training with context=8 and validation_windows=30 requires",
+        ),
         ({"missing_flag": False}, [1.0, np.nan] + [1.0, 2.0] * 20, "y of series 0 is missing at 1; fill it"),
         ({"likelihood": "negative_binomial"}, np.arange(50) / 2, "requires counts, but y of series 0 is 0.5 at 1"),
         ({"likelihood": "negative_binomial"}, np.arange(50) - 1, "requires counts, but y of series 0 is -1 at 0"),
@@ -316,13 +342,17 @@ def test_forecast_and_update_reject_data(trained):
     data = columns(trained, frame(future=3))
     with pytest.raises(ValueError, match="a forecast from context=8 requires 8 steps"):
         trained.forecast(data.groupby("unique_id").tail(9))
-    with pytest.raises(ValueError, match="covariates of series 'a' end before the horizon: 3 steps .* got 2; add rows from"):
+    with pytest.raises(
+        ValueError, match="covariates of series 'a' end before the horizon: 3 steps .* got 2; add rows from"
+    ):
         trained.forecast(data.drop(index=STEPS - 1))
     with pytest.raises(ValueError, match="column 'kind' of series 'a' has the category 'new'"):
         trained.forecast(data.assign(kind="new"))
     with pytest.raises(ValueError, match="series 'c' is not in the training data; pass its history to forecast"):
         trained.update(columns(trained, frame(ids=("c",))))
-    with pytest.raises(ValueError, match="rows of series 'a' begin at 2024-01-01, but must begin after 2024-01-04 14:00"):
+    with pytest.raises(
+        ValueError, match="rows of series 'a' begin at 2024-01-01, but must begin after 2024-01-04 14:00"
+    ):
         trained.update(columns(trained, frame()))
     late = columns(trained, frame(steps=STEPS + 9)).groupby("unique_id").tail(3)
     with pytest.raises(ValueError, match="rows of series 'a' begin 9 steps late, .* require a row for every step"):
@@ -353,7 +383,11 @@ def test_damaged_files(trained, damage, tmp_path):
         path.write_text(path.read_text()[:100])
     else:
         values = json.loads(path.read_text())
-        values |= {"format": 9} if damage == "format" else {"likelihood": {"class_name": "system", "module": "os", "config": {}}}
+        values |= (
+            {"format": 9}
+            if damage == "format"
+            else {"likelihood": {"class_name": "system", "module": "os", "config": {}}}
+        )
         path.write_text(json.dumps(values))
     with pytest.raises((FileNotFoundError, ValueError), match=r"states\.safetensors|forecaster\.json"):
         Forecaster.load(directory)

@@ -117,7 +117,9 @@ def test_calendar_features_are_points_on_circles():
     stamps = pd.DatetimeIndex(times)
     week = 2 * np.pi * (stamps.dayofweek + stamps.hour / 24) / 7
     year = 2 * np.pi * (stamps.dayofyear - 1 + stamps.hour / 24) / 366
-    np.testing.assert_allclose(features[:, 2:], np.stack([np.sin(week), np.cos(week), np.sin(year), np.cos(year)], 1), atol=1e-6)
+    np.testing.assert_allclose(
+        features[:, 2:], np.stack([np.sin(week), np.cos(week), np.sin(year), np.cos(year)], 1), atol=1e-6
+    )
 
 
 def test_month_of_another_day_is_not_on_the_grid():

@@ -66,7 +66,9 @@ def test_quantiles_equal_those_of_scipy(likelihood, probability):
 
 @EACH
 def test_samples_have_the_distribution(likelihood):
-    outputs = np.broadcast_to(np.array([1.0, 0.5, 1.0])[: likelihood.num_parameters], (20_000, likelihood.num_parameters))
+    outputs = np.broadcast_to(
+        np.array([1.0, 0.5, 1.0])[: likelihood.num_parameters], (20_000, likelihood.num_parameters)
+    )
     scale = np.full(20_000, 4.0)
     samples = likelihood.sample(outputs, scale, np.random.default_rng(1))
     exact = distribution(likelihood, outputs[:1], 4.0)
@@ -107,14 +109,18 @@ def test_quantile_loss_is_the_pinball_loss():
     errors = Z[..., None] - OUTPUTS
     p = np.array([0.1, 0.5, 0.9])
     expected = 2 * np.where(errors > 0, p * errors, (p - 1) * errors).mean(-1)
-    np.testing.assert_allclose(np.asarray(likelihood.call(Z[..., None].astype("float32"), OUTPUTS)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(likelihood.call(Z[..., None].astype("float32"), OUTPUTS)), expected, rtol=1e-5
+    )
 
 
 def test_quantiles_are_sorted_and_interpolated():
     likelihood, outputs = Quantiles((0.1, 0.5, 0.9)), np.array([[3.0, 1.0, 2.0]])
     values = [likelihood.quantile(outputs, p, np.ones(1))[0] for p in (0.1, 0.3, 0.5, 0.8, 0.9)]
     assert values == pytest.approx([1.0, 1.5, 2.0, 2.75, 3.0])
-    with pytest.raises(ValueError, match=r"quantiles must be between 0.1 and 0.9, .*, got 0.95; train with likelihood="):
+    with pytest.raises(
+        ValueError, match=r"quantiles must be between 0.1 and 0.9, .*, got 0.95; train with likelihood="
+    ):
         likelihood.quantile(outputs, 0.95, np.ones(1))
 
 

@@ -11,7 +11,13 @@ from deeprnn_keras.forecasting.scaling import check_scaling, running_statistics,
 from deeprnn_keras.forecasting.windows import WindowCutter
 
 CONTEXT, HORIZON, STEPS = 6, 3, 40
-SCALINGS = [("window", "mean"), ("window", "standard"), ("window", "robust"), ("series", "mean"), ("series", "standard")]
+SCALINGS = [
+    ("window", "mean"),
+    ("window", "standard"),
+    ("window", "robust"),
+    ("series", "mean"),
+    ("series", "standard"),
+]
 
 
 def frame(rng):
@@ -71,7 +77,8 @@ def test_window_statistics_equal_numpy(scaler):
 
 @pytest.mark.parametrize("scaler", ["mean", "standard", "robust"])
 @pytest.mark.parametrize(
-    "row, scale", [([2.0, 2.0, 2.0], 2.0), ([0.0, 0.0, 0.0], 1.0), ([np.nan, np.nan, np.nan], 1.0), ([-3.0, np.nan, -3.0], 3.0)]
+    "row, scale",
+    [([2.0, 2.0, 2.0], 2.0), ([0.0, 0.0, 0.0], 1.0), ([np.nan, np.nan, np.nan], 1.0), ([-3.0, np.nan, -3.0], 3.0)],
 )
 def test_scale_of_a_constant_is_positive(scaler, row, scale):
     assert window_statistics(np.array([row]), scaler)[1].tolist() == [scale]
@@ -140,7 +147,9 @@ def test_windows_do_not_cross_series_and_have_values():
     y = [np.arange(12.0), np.where(np.arange(20) < 9, np.nan, 1.0), np.arange(9.0)]
     panel, _ = read_panel(y, Covariates())
     layout = LAYOUTS["direct"](HORIZON, True)
-    cutter = WindowCutter(panel, np.zeros((3, 0)), layout, CONTEXT, scaling="window", scaler="mean", calendar=False, counts=False)
+    cutter = WindowCutter(
+        panel, np.zeros((3, 0)), layout, CONTEXT, scaling="window", scaler="mean", calendar=False, counts=False
+    )
     starts = cutter.window_starts(held_out=1)
     expected = [start for start in (*range(3), *range(12, 12 + 11), 32 - 1 + 1) if start < 3 or start >= 12 + 4]
     assert starts.tolist() == [start for start in expected if start != 32]
