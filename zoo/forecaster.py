@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.zoo.registry import models
+from deeprnn_keras.zoo.registry import list_models, models
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
 if TYPE_CHECKING:
@@ -138,11 +138,11 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
 
     >>> from deeprnn_keras import zoo
     >>> zoo.create_forecaster("deepar", horizon=12, units=8)
-    Forecaster(horizon=12, cell='lstm', units=8, num_layers=2, likelihood='student_t', strategy='recursive'): not trained
+    Forecaster(horizon=12, cell='lstm', units=8, num_layers=2, likelihood='student_t', strategy='recursive'): ...
     """
     config = models()[name]
     if not isinstance(config, ForecasterConfig):
-        known = ", ".join(other.name for other in models() if isinstance(other, ForecasterConfig))
+        known = ", ".join(list_models(task="forecasting"))
         raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
     if checks.flag("pretrained", pretrained):
         raise ValueError(f"{name} has no trained weights; leave out pretrained=True and call fit(df)")

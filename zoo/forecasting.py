@@ -56,8 +56,8 @@ register(
         params=214_785,
         title="LSTM of neuralforecast with a decoder that all steps share",
         units=128,
-        differs="PyTorch's LSTM has two bias vectors per layer, 1,024 parameters more. A batch consists of 128 windows of "
-        "any series, not of 32 series.",
+        differs="PyTorch's LSTM has two bias vectors per layer, 1,024 parameters more. A batch consists of 128 windows "
+        "of any series, not of 32 series.",
         **NEURALFORECAST,
     ),
     ForecasterConfig(

@@ -75,25 +75,30 @@ def forecast(
     """
     from rich.console import Console
 
-    from deeprnn_keras import checks
+    from deeprnn_keras import checks, zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
     console = Console()
-    options = {"horizon": horizon, "frequency": frequency, "season": season, "epochs": epochs}
-    forecaster_options = {name: value for name, value in options.items() if value is not None}
-    forecaster = _create(model, {**forecaster_options, "static": static, "known_future": known_future, "seed": seed})
+    overrides = {name: value for name, value in (("horizon", horizon), ("epochs", epochs)) if value is not None}
+    _check_model(model, overrides)  # before any slow operation
     output = checks.new_directory("--output", output)
     covariates = (*static, *known_future)
     frame = _read(path, {"unique_id": series, "ds": time, "y": target}, covariates)
     start_tensorflow(console)
+    of_data = {"frequency": frequency, "season": season, "static": static, "known_future": known_future, "seed": seed}
+    forecaster = zoo.create_forecaster(model, **overrides, **of_data)
     windows = _fit(forecaster, frame, console)
     _write(forecaster, frame, windows, output, console)
 
 
-def _create(model: str, options: dict[str, Any]) -> Forecaster:
+def _check_model(name: str, overrides: dict[str, Any]) -> None:
+    """Raise a ValueError if a model is not a forecaster, or an option is out of range."""
     from deeprnn_keras import zoo
 
-    return zoo.create_forecaster(model, **options)
+    if not isinstance(zoo.info(name), zoo.ForecasterConfig):
+        known = ", ".join(zoo.list_models(task="forecasting"))
+        raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
+    zoo.info(name, **overrides)
 
 
 # === Reading ===
@@ -116,7 +121,7 @@ def _read(path: Path, columns: dict[str, str | None], covariates: tuple[str, ...
         ValueError,
         OSError,
         ImportError,
-    ) as error:  # UnicodeDecodeError and the errors of the parser are ValueErrors
+    ) as error:
         raise ValueError(f"--csv {str(path)!r} could not be read as a table: {error}") from error
     chosen = {name: column for name, column in columns.items() if column is not None}
     missing = [column for column in (*chosen.values(), *covariates) if column not in table.columns]
@@ -142,8 +147,8 @@ def _fit(forecaster: Forecaster, frame: pd.DataFrame, console: Console) -> int:
     windows = max(1, min(WINDOWS, int(MAX_HELD_OUT * shortest) // forecaster.horizon))
     missing = int((panel.y != panel.y).sum())
     console.print(
-        f"{len(panel)} series, {int(panel.lengths.sum()):,} steps of {panel.frequency} ({missing:,} missing), season of "
-        f"{season} steps; the last {windows} windows of {forecaster.horizon} steps are held out",
+        f"{len(panel)} series, {int(panel.lengths.sum()):,} steps of {panel.frequency} ({missing:,} missing), season "
+        f"of {season} steps; the last {windows} windows of {forecaster.horizon} steps are held out",
         soft_wrap=True,
     )
     forecaster.fit(frame, holdout=windows * forecaster.horizon, console=console)

@@ -134,8 +134,8 @@ def series_windows(
 
     Raises:
         TypeError: If `values` or `targets` are not numbers.
-        ValueError: If a value is infinite or, without missing="mask", NaN; if shapes do not match, or if no series has `length` + `horizon`
-            steps.
+        ValueError: If a value is infinite or, without missing="mask", NaN; if shapes do not match; or if no series has
+            `length` + `horizon` steps.
 
     >>> import numpy as np
     >>> from deeprnn_keras import series_windows

@@ -80,8 +80,8 @@ class Arguments:
     def _check_combinations(self) -> None:
         if self.past and not LAYOUTS[self.strategy].supports_past:
             raise ValueError(
-                f"past={list(self.past)} is not supported with strategy={self.strategy!r}, whose samples of the horizon "
-                "would need them; use strategy='direct', or declare them as known_future"
+                f"past={list(self.past)} is not supported with strategy={self.strategy!r}, whose samples of the "
+                "horizon would need them; use strategy='direct', or declare them as known_future"
             )
         repeated = [name for name in self.covariates.names if self.covariates.names.count(name) > 1]
         if repeated:
@@ -99,8 +99,8 @@ class Arguments:
                 json.dumps(checks.to_python(value))
             except TypeError:
                 raise ValueError(
-                    f"{name} must consist of numbers, names, and dictionaries, got {value!r}; for other objects, build "
-                    "a model of your own and train it on a SeriesDataset"
+                    f"{name} must consist of numbers, names, and dictionaries, got {value!r}; for other objects, "
+                    "build a model of your own and train it on a SeriesDataset"
                 ) from None
 
     def check_likelihood(self, likelihood: Likelihood) -> None:
@@ -112,8 +112,8 @@ class Arguments:
             )
         if likelihood.counts and (self.scaler != "mean" and self.scaling is not None):
             raise ValueError(
-                f"likelihood {likelihood.name!r} requires scaler='mean', because counts are scaled but not shifted, got "
-                f"scaler={self.scaler!r}"
+                f"likelihood {likelihood.name!r} requires scaler='mean', because counts are scaled but not shifted, "
+                f"got scaler={self.scaler!r}"
             )
 
     @property

@@ -19,7 +19,6 @@ from deeprnn_keras.forecasting.panel import encode_static
 from deeprnn_keras.forecasting.windows import RawWindow, WindowCutter
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
     from deeprnn_keras.forecasting.forecaster import Forecaster
@@ -146,15 +145,13 @@ def _histories(cutter: WindowCutter, origins: np.ndarray) -> list[np.ndarray]:
 # === Metrics ===
 
 
-def _metrics(training: pd.DataFrame, y: np.ndarray, quantiles: np.ndarray, season: int) -> dict[str, float]:
+def _metrics(training: Frame, y: np.ndarray, quantiles: np.ndarray, season: int) -> dict[str, float]:
     """Return the metrics of a method by utilsforecast, as means over the windows.
 
     MASE is scaled by the seasonal differences of the values up to each origin. Missing values are not counted, nor are
     windows after a history without seasonal differences; NaN if there is no other.
     """
-    import pandas as pd
-    from utilsforecast import losses
-
+    losses = import_optional("utilsforecast.losses", "forecast", "Evaluation")
     frame = _frame(y, quantiles)
     model = ["median"]
     found = {
@@ -170,38 +167,36 @@ def _metrics(training: pd.DataFrame, y: np.ndarray, quantiles: np.ndarray, seaso
     interval = frame.rename(
         columns={f"q{INTERVAL[0]:g}": f"median-lo-{LEVEL}", f"q{INTERVAL[1]:g}": f"median-hi-{LEVEL}"}
     )
-    found["coverage"] = _mean(losses.coverage(pd.DataFrame(interval), model, LEVEL), model)
+    found["coverage"] = _mean(losses.coverage(interval, model, LEVEL), model)
     return found
 
 
-def _frame(y: np.ndarray, quantiles: np.ndarray) -> pd.DataFrame:
+def _frame(y: np.ndarray, quantiles: np.ndarray) -> Frame:
     """Return the values and quantiles of all windows in long format; a window is a series."""
-    import pandas as pd
-
+    pandas = import_optional("pandas", "forecast", "Evaluation")
     count, horizon = y.shape
     columns: dict[str, Any] = {"unique_id": np.repeat(np.arange(count), horizon), "y": y.ravel()}
     columns["ds"] = np.tile(np.arange(horizon), count)
     if quantiles.shape[2] > 1:
         columns |= {f"q{p:g}": quantiles[:, :, number].ravel() for number, p in enumerate(DECILES)}
     columns["median"] = quantiles[:, :, quantiles.shape[2] // 2].ravel()
-    return pd.DataFrame(columns).dropna(subset="y")
+    return pandas.DataFrame(columns).dropna(subset="y")
 
 
-def _training_frame(cutter: WindowCutter, origins: np.ndarray, season: int) -> pd.DataFrame:
+def _training_frame(cutter: WindowCutter, origins: np.ndarray, season: int) -> Frame:
     """Return the values before each origin that the scale of MASE is computed from."""
-    import pandas as pd
-
+    pandas = import_optional("pandas", "forecast", "Evaluation")
     histories = [history[-MASE_STEPS - season :] for history in _histories(cutter, origins)]
     lengths = [len(history) for history in histories]
-    return pd.DataFrame({"unique_id": np.repeat(np.arange(len(origins)), lengths), "y": np.concatenate(histories)})
+    return pandas.DataFrame({"unique_id": np.repeat(np.arange(len(origins)), lengths), "y": np.concatenate(histories)})
 
 
-def _with_scale(table: pd.DataFrame, training: pd.DataFrame, season: int) -> pd.DataFrame:
+def _with_scale(table: Frame, training: Frame, season: int) -> Frame:
     """Return the rows of the windows with seasonal differences other than 0; MASE is not defined for the others."""
     differences = training.groupby("unique_id")["y"].diff(season).abs()
     scales = differences.groupby(training["unique_id"]).mean()
     return table[table["unique_id"].isin(scales.index[scales > 0])]
 
 
-def _mean(table: pd.DataFrame, columns: Sequence[str]) -> float:
+def _mean(table: Frame, columns: Sequence[str]) -> float:
     return float(table[list(columns)].mean().iloc[0])

@@ -96,8 +96,8 @@ class Forecaster:
             values are an error.
         dropout: Dropout rate between layers.
         recipe: Optimizer, clipping, batch size, and epochs.
-        validation_windows: Number of last windows of each series that are held out for early stopping; 0 for none. None:
-            up to 8, if the series are long enough.
+        validation_windows: Number of last windows of each series that are held out for early stopping; 0 for none.
+            None: up to 8, if the series are long enough.
         patience: Number of epochs without improvement after which training stops; the weights of the best epoch are
             restored. None trains for all epochs.
         updates_per_epoch: Number of updates per epoch. None: one pass over all windows, at most 200.
@@ -237,9 +237,9 @@ class Forecaster:
         cutter = self._cutter(panel, static, context)
         train_data, validation_data = self._datasets(cutter)
         self._fitted = self._program = None
-        self.model = self._build(cutter)
+        self.model = model = self._build(cutter)
         self.history = train(
-            self.model,
+            model,
             self.likelihood,
             self.recipe.replace(epochs=epochs),
             train_data,

@@ -196,7 +196,7 @@ def _times(frame: narwhals.DataFrame[Any], native: Frame) -> tuple[np.ndarray, s
             f"{_first_text(column)}; mixed time zones are not supported: convert the column to one zone, for example "
             "pandas.to_datetime(df['ds'], utc=True)"
         )
-    zone = column.dtype.time_zone
+    zone = getattr(column.dtype, "time_zone", None)
     if zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         zone = zone if is_zone(zone) else "UTC"
@@ -224,8 +224,8 @@ def _parsed_times(column: narwhals.Series[Any]) -> narwhals.Series[Any] | np.nda
         expected = "naive" if kinds[0] == "invalid" else kinds[0]
         row = next((row for row, kind in enumerate(kinds) if kind != expected), 0)
         raise ValueError(
-            f"{TIME} must hold time stamps in one format and time zone, got {texts[row]!r} in row {row}; correct it, or "
-            "convert the column, for example pandas.to_datetime(df['ds'], utc=True)"
+            f"{TIME} must hold time stamps in one format and time zone, got {texts[row]!r} in row {row}; correct it, "
+            "or convert the column, for example pandas.to_datetime(df['ds'], utc=True)"
         ) from error
 
 
@@ -424,8 +424,8 @@ def _static(frame: narwhals.DataFrame[Any], name: str, columns: Columns) -> np.n
     if len(changed) or len(empty):
         row = int(changed[0]) if len(changed) else int(columns.bounds[empty[0]])
         raise ValueError(
-            f"column {name!r} must have one value in each series, got {values[row]!r} at {columns.locate(row)}; correct "
-            "it, or declare the column as past or known_future"
+            f"column {name!r} must have one value in each series, got {values[row]!r} at {columns.locate(row)}; "
+            "correct it, or declare the column as past or known_future"
         )
     return firsts_of_series
 

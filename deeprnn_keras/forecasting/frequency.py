@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +177,7 @@ def infer_frequency(
     Raises:
         ValueError: If the time stamps are not on a grid; the message names the first that is not.
     """
-    gaps, rows = _gaps(times, bounds)
+    gaps = _gaps(times, bounds)
     if given is None and not len(gaps):
         raise ValueError("the frequency cannot be inferred from series of one row; pass frequency, for example 'D'")
     if times.dtype.kind in "iu":
@@ -191,14 +192,13 @@ def infer_frequency(
     return _checked(candidates[0], times, locate)
 
 
-def _gaps(times: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the differences of consecutive rows of a series, and the numbers of the later rows."""
+def _gaps(times: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Return the differences of consecutive rows of a series."""
     kind = np.int64 if times.dtype.kind in "iu" else "timedelta64[ns]"
     differences = np.diff(times).astype(kind).astype(np.int64)
     within = np.ones(len(differences), bool)
     within[bounds[1:-1] - 1] = False
-    rows = np.flatnonzero(within)
-    return differences[rows], rows + 1
+    return differences[within]
 
 
 def _candidates(times: np.ndarray, gaps: np.ndarray, zone: str | None) -> list[Frequency]:
@@ -277,7 +277,7 @@ def _checked(frequency: Frequency, times: np.ndarray, locate: Locate) -> Frequen
     return frequency
 
 
-def format_time(time: np.datetime64 | np.integer, zone: str | None = None) -> str:
+def format_time(time: Any, zone: str | None = None) -> str:  # noqa: ANN401 - of NumPy
     """Return a time stamp as text, in local time, without trailing zeros: "2024-01-01", "2024-01-01 06:00"."""
     if not isinstance(time, np.datetime64):
         return str(time)

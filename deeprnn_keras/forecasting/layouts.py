@@ -137,8 +137,8 @@ class Recursive(Layout):
 class Direct(Layout):
     """All steps of the horizon are predicted at once from the state after the origin.
 
-    The input is (z_t, observed_t, past_t, features_t, static) for t = 0, ..., T - 1. That of the origin also contains the
-    known-future covariates of the H steps after it; before the origin these features are 0.
+    The input is (z_t, observed_t, past_t, features_t, static) for t = 0, ..., T - 1. That of the origin also contains
+    the known-future covariates of the H steps after it; before the origin these features are 0.
     """
 
     name = "direct"

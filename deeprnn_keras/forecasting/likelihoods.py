@@ -177,7 +177,7 @@ class NegativeBinomial(Likelihood):
 
     >>> import numpy as np
     >>> from deeprnn_keras.forecasting import NegativeBinomial
-    >>> outputs = np.array([[[0.5413, 0.5412]]])                              # mean 1, shape 1: a geometric distribution
+    >>> outputs = np.array([[[0.5413, 0.5412]]])                              # mean 1, shape 1: geometric
     >>> round(float(np.exp(-NegativeBinomial()(np.array([[[2.0, 1.0]]]), outputs))), 3)
     0.125
     """

@@ -110,8 +110,8 @@ class Panel:
             if given < horizon:
                 needed = self.time_text(series, int(self.lengths[series]) + given)
                 raise ValueError(
-                    f"known-future covariates of series {self.ids[series]!r} end before the horizon: {horizon} steps after "
-                    f"its last value of y are needed, got {given}; add rows from {needed} on, with y empty"
+                    f"known-future covariates of series {self.ids[series]!r} end before the horizon: {horizon} steps "
+                    f"after its last value of y are needed, got {given}; add rows from {needed} on, with y empty"
                 )
 
     def constant_series(self) -> Iterator[tuple[object, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def running_statistics(y: np.ndarray, bounds: np.ndarray, scaler: str) -> Statis
         scaler: "mean" or "standard".
     """
     shift, scale = np.empty(len(y)), np.empty(len(y))
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         observed = ~np.isnan(y[low:high])
         values = np.where(observed, y[low:high], 0.0)
         count = np.maximum(np.cumsum(observed), 1)
@@ -95,7 +96,7 @@ def _standard(context: np.ndarray, values: np.ndarray, observed: np.ndarray, cou
 
 
 def _robust(context: np.ndarray, values: np.ndarray, observed: np.ndarray, count: np.ndarray) -> Statistics:
-    filled = np.where(observed.any(axis=1)[:, None], context, 0.0)  # a row without values has no median
+    filled = np.where(observed.any(axis=1, keepdims=True), context, 0.0)  # a row without values has no median
     median = np.nanmedian(filled, axis=1)
     deviations = np.abs(filled - median[:, None])
     absolute, mean = np.nanmedian(deviations, axis=1), np.nanmean(deviations, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -129,9 +130,7 @@ class WindowCutter:
         Windows without an observed value in their context or in their horizon are left out.
         """
         bounds = self.panel.bounds
-        parts = [
-            np.arange(low, high - held_out - self.length + 1) for low, high in zip(bounds, bounds[1:], strict=False)
-        ]
+        parts = [np.arange(low, high - held_out - self.length + 1) for low, high in pairwise(bounds)]
         return self._with_values(np.concatenate(parts))
 
     def last_starts(self, count: int, stride: int) -> np.ndarray:

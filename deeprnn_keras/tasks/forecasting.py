@@ -33,6 +33,6 @@ class ForecastingFamily(Family):
 
 def _remedy(name: str) -> str:
     return (
-        f"{name} forecasts series and has no data of its own; train it with deeprnn forecast {name} --csv FILE, or in a "
-        f"script with zoo.create_forecaster({name!r}).fit(df)"
+        f"{name} forecasts series and has no data of its own; train it with deeprnn forecast {name} --csv FILE, or in "
+        f"a script with zoo.create_forecaster({name!r}).fit(df)"
     )

@@ -39,7 +39,7 @@ def test_windows_of_values_and_covariates():
 
 
 def test_series_windows_mask_missing_values():
-    x, y, weights = next(iter(series_windows([1.0, np.nan, 3.0, 4.0], 2, 4, missing="mask", shuffle=False)))
+    x, _, weights = next(iter(series_windows([1.0, np.nan, 3.0, 4.0], 2, 4, missing="mask", shuffle=False)))
     assert x["values"].numpy()[:, :, 0].tolist() == [[1, 0], [0, 3]] and weights.numpy().tolist() == [[1], [1]]
 
 

@@ -104,7 +104,7 @@ def test_updates_one_by_one_equal_one_update(trained, tmp_path):
 
 def replace_future(made, other):
     """Return what a forecaster carries after checking that a forecast without future covariates is refused."""
-    with pytest.raises(ValueError, match="known-future covariates of series 'a' end before the horizon of 3 steps"):
+    with pytest.raises(ValueError, match=r"known-future covariates of series 'a' end before the horizon of 3 steps"):
         made.forecast()
     return made._fitted.carried
 
@@ -132,7 +132,7 @@ def test_states_equal_those_of_the_keras_model(trained):
     if trained.arguments.strategy == "recursive":
         pytest.skip("its outputs are sampled")
     data = columns(trained, frame(future=3))
-    fitted, carried = trained._carried(data)
+    fitted, _ = trained._carried(data)
     panel, _ = trained._read(data, fitted)
     from deeprnn_keras.forecasting.panel import encode_static
 
@@ -212,7 +212,9 @@ def test_weights_of_the_best_epoch_are_kept():
         losses.append(logs["val_loss"])
         weights.append(made.model.get_weights())
 
-    made = forecaster(covariates=False, recipe=Recipe("adam", 0.02, GeometricDecay(1000.0, after=2), epochs=4), patience=None)
+    made = forecaster(
+        covariates=False, recipe=Recipe("adam", 0.02, GeometricDecay(1000.0, after=2), epochs=4), patience=None
+    )
     made.fit(data, verbose=False, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=record)])
     best = int(np.argmin(losses))
     assert best < 3, "the last epoch is the best one, so that the test proves nothing"
@@ -265,7 +267,9 @@ def test_polars_in_polars_out():
     data = polars.DataFrame({name: frame()[name].tolist() for name in PLAIN})
     made = forecaster(covariates=False).fit(data, epochs=1, verbose=False)
     forecast = made.forecast(seed=0)
-    assert isinstance(forecast, polars.DataFrame) and forecast["ds"].dtype == polars.Datetime("ns") and len(forecast) == 6
+    assert (
+        isinstance(forecast, polars.DataFrame) and forecast["ds"].dtype == polars.Datetime("ns") and len(forecast) == 6
+    )
 
 
 @pytest.mark.usefixtures("eager")
@@ -343,7 +347,7 @@ def test_forecast_and_update_reject_data(trained):
     with pytest.raises(ValueError, match="a forecast from context=8 requires 8 steps"):
         trained.forecast(data.groupby("unique_id").tail(9))
     with pytest.raises(
-        ValueError, match="covariates of series 'a' end before the horizon: 3 steps .* got 2; add rows from"
+        ValueError, match=r"covariates of series 'a' end before the horizon: 3 steps .* got 2; add rows from"
     ):
         trained.forecast(data.drop(index=STEPS - 1))
     with pytest.raises(ValueError, match="column 'kind' of series 'a' has the category 'new'"):
@@ -351,11 +355,11 @@ def test_forecast_and_update_reject_data(trained):
     with pytest.raises(ValueError, match="series 'c' is not in the training data; pass its history to forecast"):
         trained.update(columns(trained, frame(ids=("c",))))
     with pytest.raises(
-        ValueError, match="rows of series 'a' begin at 2024-01-01, but must begin after 2024-01-04 14:00"
+        ValueError, match=r"rows of series 'a' begin at 2024-01-01, but must begin after 2024-01-04 14:00"
     ):
         trained.update(columns(trained, frame()))
     late = columns(trained, frame(steps=STEPS + 9)).groupby("unique_id").tail(3)
-    with pytest.raises(ValueError, match="rows of series 'a' begin 9 steps late, .* require a row for every step"):
+    with pytest.raises(ValueError, match=r"rows of series 'a' begin 9 steps late, .* require a row for every step"):
         trained.update(late)
     with pytest.raises(ValueError, match="quantiles must be a number in"):
         trained.forecast(quantiles=(0.5, 2.0))

@@ -50,7 +50,7 @@ def test_rows_after_the_last_value_hold_known_future_covariates():
     assert [part[:, 0].tolist() for part in shorter.future] == [[2.0, 3.0], [7.0, 8.0]]
     panel.check_future(1)
     with pytest.raises(
-        ValueError, match="covariates of series 'b' end before the horizon: 2 steps .* got 1; .* from 2024-01-07"
+        ValueError, match=r"covariates of series 'b' end before the horizon: 2 steps .* got 1; .* from 2024-01-07"
     ):
         panel.check_future(2)
 
@@ -94,7 +94,7 @@ def test_hours_around_daylight_saving():
     panel = read(pd.DataFrame({"ds": stamps, "y": np.arange(72.0)}))
     assert panel.lengths.tolist() == [72] and not np.isnan(panel.y).any()
     with pytest.raises(
-        ValueError, match="1 rows repeat a time stamp .* are both 2024-10-27 02:00; .* clocks are set back"
+        ValueError, match=r"1 rows repeat a time stamp .* are both 2024-10-27 02:00; .* clocks are set back"
     ):
         read(pd.DataFrame({"ds": stamps.tz_localize(None), "y": np.arange(72.0)}))
 
@@ -121,7 +121,7 @@ def test_static_covariates():
     np.testing.assert_array_equal(encode_static(panel, ("city", "size"), encoding)[0], features)
     panel.static["city"] = np.array(["x", "z"], object)
     with pytest.raises(
-        ValueError, match="column 'city' of series 'b' has the category 'z', which did not occur in training"
+        ValueError, match=r"column 'city' of series 'b' has the category 'z', which did not occur in training"
     ):
         encode_static(panel, ("city", "size"), encoding)
 

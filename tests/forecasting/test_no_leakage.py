@@ -1,5 +1,7 @@
 """Windows, scaling, and layouts: inputs depend on no value after the forecast origin, and agree with NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,7 +96,7 @@ def test_running_statistics_are_those_of_each_prefix(scaler, offset):
     y[[3, 4, 17]] = np.nan
     bounds = np.array([0, 12, 30])
     shift, scale = running_statistics(y, bounds, scaler)
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         for end in range(low + 2, high):
             expected = window_statistics(y[None, low : end + 1], scaler)
             np.testing.assert_allclose([shift[end], scale[end]], np.ravel(expected), rtol=1e-6)
