@@ -48,7 +48,7 @@ class ForecasterConfig(SequenceModelConfig):
     context: int | None = None
     calendar: bool = True
     scaling: str | None = "window"
-    scaler: str = "mean"
+    scaler: str = "standard"
     missing_flag: bool = True
     patience: int | None = None
     updates_per_epoch: int | None = None

@@ -41,7 +41,7 @@ NOT_FITTED = "this Forecaster has not been trained; call fit(df) or Forecaster.l
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training determines.
+    """Result of a training.
 
     Attributes:
         frequency: Grid of time steps.
@@ -91,7 +91,7 @@ class Forecaster:
         scaling: "window" divides by statistics of the context, "series" by those of the series up to the origin; None
             does not scale.
         scaler: Statistics: "mean" of absolute values, "standard" for mean and standard deviation, or "robust" for
-            median and median absolute deviation.
+            median and median absolute deviation. None: "mean" for counts, otherwise "standard".
         missing_flag: Whether the network reads a flag for each value that is 0 where it is missing. Without it, missing
             values are an error.
         dropout: Dropout rate between layers.
@@ -142,7 +142,7 @@ class Forecaster:
         known_future: str | Sequence[str] = (),
         calendar: bool = True,
         scaling: str | None = "window",
-        scaler: str = "mean",
+        scaler: str | None = None,
         missing_flag: bool = True,
         dropout: float = 0.0,
         recipe: Recipe = DEFAULT_RECIPE,
@@ -154,6 +154,7 @@ class Forecaster:
         seed: int = 0,
         **network: Any,
     ) -> None:
+        self.likelihood = get_likelihood(likelihood)
         self.arguments = Arguments(
             horizon=horizon,
             units=checks.to_python(units),
@@ -166,7 +167,7 @@ class Forecaster:
             known_future=known_future,  # pyright: ignore[reportArgumentType]
             calendar=calendar,
             scaling=scaling,
-            scaler=scaler,
+            scaler=("mean" if self.likelihood.counts else "standard") if scaler is None else scaler,
             missing_flag=missing_flag,
             validation_windows=validation_windows,
             patience=patience,
@@ -177,7 +178,6 @@ class Forecaster:
             network={"dropout": checks.rate("dropout", dropout), **network},
         )
         self.horizon = self.arguments.horizon
-        self.likelihood = get_likelihood(likelihood)
         self.arguments.check_likelihood(self.likelihood)
         if not isinstance(recipe, Recipe):
             raise ValueError(f"recipe must be a Recipe, got {recipe!r}")

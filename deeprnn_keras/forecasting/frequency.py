@@ -179,7 +179,7 @@ def infer_frequency(
     """
     gaps = _gaps(times, bounds)
     if given is None and not len(gaps):
-        raise ValueError("the frequency cannot be inferred from series of one row; pass frequency, for example 'D'")
+        raise ValueError("no frequency follows from series of one row; pass frequency, for example 'D'")
     if times.dtype.kind in "iu":
         step = int(gaps.min()) if given is None else checks.positive_int("frequency", given)
         return _checked(Frequency("integer", step, int(times[0])), times, locate)

@@ -87,7 +87,7 @@ def test_named_frequency(name):
 @pytest.mark.parametrize(
     "times, options, message",
     [
-        (["2024-01-01"], {}, "cannot be inferred from series of one row; pass frequency, for example 'D'"),
+        (["2024-01-01"], {}, "no frequency follows from series of one row; pass frequency, for example 'D'"),
         (["2024-01-01"], {"given": "fortnight"}, "frequency must be s, min, h, D, .*, got 'fortnight'"),
         (["2024-01-01"], {"given": "0h"}, "frequency must be"),
         (["2024-01-01"], {"given": 3}, "frequency must be s, min"),
