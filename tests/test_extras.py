@@ -7,10 +7,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
-from deeprnn_keras import DeepRNN, TextCorpus, extras, king_james, probe_levels
+from deeprnn_keras import DeepRNN, Forecaster, TextCorpus, extras, king_james, probe_levels
 from deeprnn_keras.data import bach_chorales, digits, japanese_vowels, mnist, piano_rolls, sequential_mnist, write_midi
+from deeprnn_keras.forecasting import StudentT
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tuning import optuna_objective
 from deeprnn_keras.tuning.importance import hyperparameter_importance
@@ -38,6 +40,10 @@ USES = {
     "sklearn in probe_levels": ("scikit-learn", "probe", call_probe_levels),
     "sklearn in importance": ("scikit-learn", "tune", lambda _: hyperparameter_importance(None)),
     "optuna": ("optuna", "optuna", lambda _: optuna_objective(None)),
+    "narwhals": ("narwhals", "forecast", lambda _: Forecaster(3).fit(pd.DataFrame({"ds": [1, 2], "y": [1, 2]}))),
+    "scipy in quantiles": ("scipy", "forecast", lambda _: StudentT().quantile(np.zeros((1, 3)), 0.5, np.ones(1))),
+    "statsmodels": ("statsmodels", "forecast", lambda _: Forecaster(3).evaluate(np.arange(9))),
+    "utilsforecast": ("utilsforecast", "forecast", lambda _: Forecaster(3).evaluate(np.arange(9))),
 }
 
 

@@ -48,8 +48,8 @@ register(
         updates_per_epoch=50,
         recipe=Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, bptt=95, epochs=100),
         differs="GluonTS also reads lagged values, the age of the series, and the logarithm of its scale; this network "
-        "reads the previous value, a flag for missing values, and the calendar. Early stopping ends the training. Values "
-        "are standardized over the context, where the paper divides them by 1 plus their mean.",
+        "reads the previous value, a flag for missing values, and the calendar. Early stopping ends the training. "
+        "Values are standardized over the context, where the paper divides them by 1 plus their mean.",
     ),
     ForecasterConfig(
         name="nixtla_lstm",
