@@ -58,7 +58,8 @@ def test_readme_example_runs():
     exec(code, {"x": rng.normal(size=(4, 5, 8)), "y": rng.normal(size=(4, 1))})
 
 
-SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in ("training", "tuning", "zoo")]
+LONGER = ("forecasting", "training", "tuning", "zoo")  # have tests of their own
+SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in LONGER]
 SHORT = [(path, code) for path, code in SHORT if "# export(" not in code]  # exporters/test_runtimes.py runs these
 
 
@@ -68,6 +69,13 @@ SHORT = [(path, code) for path, code in SHORT if "# export(" not in code]  # exp
 )
 def test_example_of_docs_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # examples write files
+    exec(code, {"__name__": "example"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", examples(ROOT / "docs" / "forecasting.md"), ids=("forecaster", "dataset"))
+def test_forecasting_example_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "example"})
 
 

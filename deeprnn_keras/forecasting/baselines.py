@@ -80,7 +80,8 @@ def _theta(history: np.ndarray, season: int, horizon: int, probabilities: Sequen
     recent, season = _recent(history, season)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = module.ThetaModel(recent, period=season, deseasonalize=season > 1).fit()
+        fitted = module.ThetaModel(recent, period=season, deseasonalize=season > 1)
+        fitted = fitted.fit(use_mle=True)  # otherwise its variance contains that of the season
         point = np.asarray(fitted.forecast(horizon))
         bounds = np.asarray(fitted.prediction_intervals(horizon, alpha=0.2))
     deviation = (bounds[:, 1] - bounds[:, 0]) / 2 / NormalDist().inv_cdf(0.9)
