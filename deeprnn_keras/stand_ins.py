@@ -18,24 +18,33 @@ from typing import Any
 from deeprnn_keras._types import Config, Layer
 
 MODULES = {
+    "AbsoluteBound": "cells.independent",
     "BitsPerCharacter": "training.metrics",
     "ChronoBias": "initializers.gate_bias",
+    "CoupledLSTMCell": "cells.gated",
     "DeepInput": "layers.per_step",
     "DeepOutput": "layers.per_step",
     "DeepRNN": "layers.deep_rnn",
     "DeepTransitionCell": "cells.transition",
+    "FastGRNNCell": "cells.gated",
     "ForgetBias": "initializers.gate_bias",
     "FrameNLL": "models.output_kinds",
     "GRU": "layers.drop_ins",
     "GuardedAdam": "optimizers.guard",
     "GuardedRMSprop": "optimizers.guard",
     "GuardedSGD": "optimizers.guard",
+    "IndRNNCell": "cells.independent",
     "LSTM": "layers.drop_ins",
     "LanguageModel": "models.language_model",
+    "LayerNormGRUCell": "cells.layer_norm",
+    "LayerNormLSTMCell": "cells.layer_norm",
+    "MGUCell": "cells.gated",
     "MLPGateGRUCell": "cells.mlp_gates",
     "MLPGateLSTMCell": "cells.mlp_gates",
     "MLPGateRNNCell": "cells.mlp_gates",
+    "MultiplicativeLSTMCell": "cells.gated",
     "OneHot": "layers.one_hot",
+    "PeepholeLSTMCell": "cells.gated",
     "PerGate": "initializers.per_gate",
     "Perplexity": "training.metrics",
     "RHNCell": "cells.highway",
@@ -43,6 +52,7 @@ MODULES = {
     "ScaledIdentity": "initializers.scaled_identity",
     "SequenceModel": "models.sequence_model",
     "SimpleRNN": "layers.drop_ins",
+    "UGRNNCell": "cells.gated",
 }
 """Module of each class that is registered for saving."""
 

@@ -1,6 +1,16 @@
-"""Keras cells defined by equations, with depth inside the step."""
+"""Keras cells defined by equations: depth inside the step, other gates, normalization."""
 
+from deeprnn_keras.cells.gated import (
+    CoupledLSTMCell,
+    FastGRNNCell,
+    MGUCell,
+    MultiplicativeLSTMCell,
+    PeepholeLSTMCell,
+    UGRNNCell,
+)
 from deeprnn_keras.cells.highway import RHNCell
+from deeprnn_keras.cells.independent import IndRNNCell
+from deeprnn_keras.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
 from deeprnn_keras.cells.mlp_gates import MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.cells.transition import (
@@ -11,12 +21,21 @@ from deeprnn_keras.cells.transition import (
 )
 
 __all__ = [
+    "CoupledLSTMCell",
     "DeepTransitionCell",
+    "FastGRNNCell",
+    "IndRNNCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "MGUCell",
     "MLPGateGRUCell",
     "MLPGateLSTMCell",
     "MLPGateRNNCell",
+    "MultiplicativeLSTMCell",
+    "PeepholeLSTMCell",
     "RHNCell",
     "RecurrentCell",
+    "UGRNNCell",
     "deep_transition_gru",
     "deep_transition_lstm",
     "deep_transition_rnn",

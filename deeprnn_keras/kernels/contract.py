@@ -46,6 +46,7 @@ class Traits:
         reset_after: Argument of a GRU.
         type_name: Class name of the cell, for messages.
         has_equations: Whether the cell is a `RecurrentCell`.
+        untraceable: Operation of its equations that is not one of the primitives, or "".
         any_cell: Whether the layer is `RNN`, which accepts any cell.
         compute_dtype: Dtype of the layer's inputs and outputs.
     """
@@ -61,6 +62,7 @@ class Traits:
     reset_after: bool = True
     type_name: str = ""
     has_equations: bool = False
+    untraceable: str = ""
     any_cell: bool = False
     compute_dtype: str = "float32"
 

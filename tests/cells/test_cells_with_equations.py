@@ -8,10 +8,22 @@ from cell_oracles import sequence
 from oracles import assert_close
 
 from deeprnn_keras import RNN, DeepRNN, count_params
-from deeprnn_keras.cells import DeepTransitionCell, MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell, RHNCell
+from deeprnn_keras.cells import DeepTransitionCell
+from deeprnn_keras.specs import CELLS
 
 D, H, N, T = 3, 4, 2, 5
-MLP_CELLS = {"mlp_gate_rnn": MLPGateRNNCell, "mlp_gate_gru": MLPGateGRUCell, "mlp_gate_lstm": MLPGateLSTMCell}
+MLP_CELLS = ("mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm")
+GATED_CELLS = (
+    "mgu",
+    "ugrnn",
+    "coupled_lstm",
+    "peephole_lstm",
+    "multiplicative_lstm",
+    "indrnn",
+    "fast_grnn",
+    "layer_norm_lstm",
+    "layer_norm_gru",
+)
 CASES = {
     **{(name, "mlp", depth): {"gate_units": (3, 5, 2)[:depth]} for name in MLP_CELLS for depth in range(4)},
     **{
@@ -25,6 +37,8 @@ CASES = {
         for kind in ("coupled", "uncoupled")
         for depth in (1, 2, 3)
     },
+    **{(name, "gated", 2): {} for name in GATED_CELLS},
+    ("layer_norm_lstm", "normalized state", 1): {"normalized_state": True},
 }
 """{(name, variant, depth): options of the cell}"""
 
@@ -54,11 +68,14 @@ MASK = np.array([[True, True, False, True, True], [False, True, True, False, Fal
 def make_cell(case, units=H, **kwargs):
     """Return the Keras cell of a case."""
     name, options = case[0], CASES[case] | kwargs
-    if name in MLP_CELLS:
-        return MLP_CELLS[name](units, **options)
-    if name == "rhn":
-        return RHNCell(units, **options)
-    return DeepTransitionCell(units, cell=name.rpartition("_")[2], **options)
+    if name.startswith("deep_transition"):
+        return DeepTransitionCell(units, cell=name.rpartition("_")[2], **options)
+    return CELLS[name].cell(units, **options)
+
+
+def oracle_options(case):
+    """Return the options that change the equations of a case but not its weights."""
+    return {key: value for key, value in CASES[case].items() if key == "normalized_state"}
 
 
 def make_layer(case, rng, implementation="auto", **kwargs):
@@ -85,7 +102,7 @@ def test_values_equal_the_reference(rng, case, implementation):
     initial = [rng.normal(size=(N, H)) for _ in layer.cell.equations.states]
     for states, mask in ((None, None), (initial, None), (initial, MASK)):
         output, *final = layer(x, initial_state=states, mask=mask)
-        expected, expected_final = sequence(case[0], x, weights, H, states, mask)
+        expected, expected_final = sequence(case[0], x, weights, H, states, mask, **oracle_options(case))
         assert_close(output, expected, 1e-12)
         assert_close(final, expected_final, 1e-12)
 
@@ -107,7 +124,7 @@ def test_gradients_equal_finite_differences(rng, case, implementation):
     def reference_loss(arrays):
         num_inputs = 1 + len(initial)
         parameters = dict(zip(names, arrays[num_inputs:], strict=True))
-        outputs, states = sequence(case[0], arrays[0], parameters, H, list(arrays[1:num_inputs]))
+        outputs, states = sequence(case[0], arrays[0], parameters, H, list(arrays[1:num_inputs]), **oracle_options(case))
         return np.sin(outputs).sum() + sum((state**2).sum() for state in states)
 
     arrays = [x, *initial, *(weights[name] for name in names)]
