@@ -179,9 +179,7 @@ def ugrnn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s:
     return [update * h + (1 - update) * a(affine(x, h, w, 1, 2))]
 
 
-def coupled_lstm(
-    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
-) -> States:
+def coupled_lstm(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
     h, c = states
     forget, candidate, output = (affine(x, h, w, gate, 3) for gate in range(3))
     c = s(forget) * c + (1 - s(forget)) * a(candidate)
@@ -274,7 +272,6 @@ def layer_norm_gru(
     update, reset = s(block(of_x + of_h, 0, 3)), s(block(of_x + of_h, 1, 3))
     candidate = a(block(of_x, 2, 3) + reset * block(of_h, 2, 3))
     return [update * h + (1 - update) * candidate]
-
 
 
 STEPS = {

@@ -163,9 +163,7 @@ class Linear:
         product: Function (map, blocks, a) -> tensor. It determines how and in which layout products are computed.
     """
 
-    def __init__(
-        self, maps: Sequence[NamedMap], product: Callable[[NamedMap, tuple[str, ...], Array], Array]
-    ) -> None:
+    def __init__(self, maps: Sequence[NamedMap], product: Callable[[NamedMap, tuple[str, ...], Array], Array]) -> None:
         self._maps: dict[str, NamedMap] = {one.name: one for one in maps}
         self._product: Callable[[NamedMap, tuple[str, ...], Array], Array] = product
 

@@ -325,5 +325,3 @@ def _record_product(named_map: NamedMap, blocks: tuple[str, ...], a: Symbol) -> 
         bias=named_map.bias,
         columns=tuple(columns),
     )
-
-

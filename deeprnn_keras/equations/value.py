@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-
-from typing_extensions import Self
+from typing import Self
 
 from deeprnn_keras import checks
 
 
 class Value(ABC):
-    """A value of a step: it supports arithmetic, `>`, `<`, slices of the features, and the functions of `primitives`."""
+    """A value of a step: supports arithmetic, `>`, `<`, slices of the features, and the functions of `primitives`."""
 
     @abstractmethod
     def apply(self, primitive: str, *others: object) -> Self:

@@ -89,8 +89,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             - Cells with several nonlinear layers within each step: "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm",
               "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", and "rhn" (recurrent highway
               network).
-            - Cells with other gates: "mgu", "ugrnn", "coupled_lstm", "peephole_lstm", "multiplicative_lstm", "fast_grnn";
-              with layer normalization: "layer_norm_lstm", "layer_norm_gru"; with an elementwise recurrence: "indrnn".
+            - Cells with other gates, "mgu", "ugrnn", "coupled_lstm", "peephole_lstm", "multiplicative_lstm", and
+              "fast_grnn"; with layer normalization, "layer_norm_lstm" and "layer_norm_gru"; with an elementwise
+              recurrence, "indrnn".
             - The name of a user-defined cell, registered with `register_cell`.
             - {"name": name, **options}: a cell with one of these names and non-default options.
             - A callable(units) that returns a Keras cell.

@@ -124,7 +124,9 @@ def test_gradients_equal_finite_differences(rng, case, implementation):
     def reference_loss(arrays):
         num_inputs = 1 + len(initial)
         parameters = dict(zip(names, arrays[num_inputs:], strict=True))
-        outputs, states = sequence(case[0], arrays[0], parameters, H, list(arrays[1:num_inputs]), **oracle_options(case))
+        outputs, states = sequence(
+            case[0], arrays[0], parameters, H, list(arrays[1:num_inputs]), **oracle_options(case)
+        )
         return np.sin(outputs).sum() + sum((state**2).sum() for state in states)
 
     arrays = [x, *initial, *(weights[name] for name in names)]

@@ -94,7 +94,7 @@ def test_invalid_steps_are_refused(option):
 
 @pytest.mark.parametrize("cell", ["layer_norm_lstm", "layer_norm_gru"])
 def test_invalid_epsilon_is_refused(cell):
-    with pytest.raises(ValueError, match="epsilon must be positive"):
+    with pytest.raises(ValueError, match="epsilon must be a positive number"):
         DeepRNN(H, cell={"name": cell, "epsilon": 0})
 
 
@@ -122,7 +122,9 @@ class NormalizedHalvesCell(RecurrentCell):
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("implementation", ["xla", "loop"])
 def test_features_are_those_of_the_equations_in_every_layout(rng, implementation, n):
-    layer = RNN(NormalizedHalvesCell(H), return_sequences=True, implementation=implementation, dtype="float64")
+    layer = RNN(
+        NormalizedHalvesCell(H, dtype="float64"), return_sequences=True, implementation=implementation, dtype="float64"
+    )
     layer.build((None, None, D))
     weights = [rng.normal(size=weight.shape) for weight in layer.get_weights()]
     layer.set_weights(weights)

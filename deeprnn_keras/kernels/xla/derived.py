@@ -79,7 +79,9 @@ class DerivedRecurrence(StepRecurrence):
     @cached_property
     def functions(self) -> SimpleNamespace:
         """Activations as attributes, the argument `f` of the equations."""
-        return SimpleNamespace(**{name: on_values(keras.activations.get(function)) for name, function in self.activations})
+        return SimpleNamespace(
+            **{name: on_values(keras.activations.get(function)) for name, function in self.activations}
+        )
 
     @cached_property
     def outline(self) -> StepOutline:

@@ -57,7 +57,7 @@ class FeatureMajor(Value):
     def lift(self, primitive: str, other: object) -> FeatureMajor:
         if isinstance(other, FeatureMajor):
             return other
-        return FeatureMajor(tf.cast(other, self.tensor.dtype))
+        return FeatureMajor(tf.convert_to_tensor(other, self.tensor.dtype))
 
     @override
     def mean(self) -> FeatureMajor:
