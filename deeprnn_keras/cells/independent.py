@@ -12,10 +12,11 @@ from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Tensor
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations.independent import IndependentRNN
+from deeprnn_keras.keras_objects import ChecksConfig
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class AbsoluteBound(keras.constraints.Constraint):
+class AbsoluteBound(ChecksConfig, keras.constraints.Constraint):
     """Constraint |w| <= bound for each weight w.
 
     Args:
@@ -24,8 +25,9 @@ class AbsoluteBound(keras.constraints.Constraint):
     Raises:
         ValueError: If `bound` is not positive.
 
+    >>> import keras
     >>> from deeprnn_keras.cells.independent import AbsoluteBound
-    >>> [float(w) for w in AbsoluteBound(0.5)([-2.0, 0.25])]
+    >>> AbsoluteBound(0.5)(keras.ops.array([-2.0, 0.25])).numpy().tolist()
     [-0.5, 0.25]
     """
 

@@ -284,7 +284,7 @@ def trace(equations: Equations, input_dim: int, activations: Mapping[str, Any] |
 
 
 def untraceable_reason(equations: Equations, input_dim: int = 3) -> str:
-    """Return why equations cannot be traced, with the operation and the line of the equations; "" if they can."""
+    """Return the operation of equations that is not a primitive, with its line; "" if all are."""
     try:
         trace(equations, input_dim)
     except Exception as error:  # user-defined equations may raise any
