@@ -127,6 +127,12 @@ def functional_nodes(model: keras.Model) -> Iterator[FunctionalNode]:
                 yield FunctionalNode(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
 
 
+def adam_moments(optimizer: keras.optimizers.Adam, variable: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the variables of the backend that hold the first and the second moment of the gradient of a weight."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index].value, optimizer._velocities[index].value
+
+
 def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Return the moving averages of an optimizer with `use_ema=True`, one per trainable variable."""
     return optimizer._model_variables_moving_average
