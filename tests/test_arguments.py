@@ -133,7 +133,7 @@ def checked_parameters(function):
 
 # one case per callable: thousands of cases, one per argument and value, take longer than their calls
 CASES = [(name, function, list(checked_parameters(function))) for name, function in public_callables()]
-CALLABLES = [pytest.param(*case, id=case[1].__qualname__) for case in CASES if case[2]]
+CALLABLES = [pytest.param(*case, id=getattr(case[1], "__qualname__", case[0])) for case in CASES if case[2]]
 
 
 def call(name, function, **arguments):
