@@ -19,6 +19,7 @@ from deeprnn_keras.cells.initial_values import map_biases, map_weights
 from deeprnn_keras.equations import Blocks, Equations, Linear
 from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.equations.trace import untraceable_reason
+from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.initializers.seeding import InitializerObject
 from deeprnn_keras.keras_objects import ChecksConfig
 
@@ -193,6 +194,11 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
     def untraceable(self) -> str:
         """Operation of the equations that is not one of the primitives; "" if there is none."""
         return untraceable_reason(self.equations)
+
+    @cached_property
+    def unitwise(self) -> bool:
+        """True if the units do not see each other within a step, so that the cell can run as a scan."""
+        return unitwise(self.equations, self.activation_functions) is not None
 
     @property
     def activations(self) -> SimpleNamespace:

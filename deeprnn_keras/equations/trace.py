@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import DiagonalMap, Linear, NamedMap
+from deeprnn_keras.equations.maps import Blocks, DiagonalMap, Linear, NamedMap
 from deeprnn_keras.equations.value import Value
 
 UNARY = ("negate", "sigmoid", "tanh", "relu", "hard_sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt")
@@ -263,24 +263,50 @@ def trace(equations: Equations, input_dim: int, activations: Mapping[str, Any] |
     Raises:
         UntraceableError: If the equations use an operation that is not one of `PRIMITIVES`.
     """
-    from deeprnn_keras.equations.activations import activation
-
     recorder = _Recorder()
     x = recorder.input(input_dim)
     states = [recorder.input(equations.units) for _ in equations.states]
-    functions = {name: activation(one) for name, one in {**equations.activations, **(activations or {})}.items()}
     linear = Linear(equations.maps(input_dim), _record_product)
-    f = SimpleNamespace(**functions)
+    f = _functions(equations, activations)
     projected = equations.project_inputs(x, linear, f)
     count = len(recorder.instructions)
-    results = equations.step(projected, list(states), linear, f)
+    return _traced(recorder, equations, equations.step(projected, list(states), linear, f), count)
+
+
+def trace_step(equations: Equations, activations: Mapping[str, Any] | None = None) -> Trace:
+    """Return the instructions of a step alone; its first input is the tensor of the projected inputs.
+
+    Args:
+        equations: The recurrence.
+        activations: As in `trace`.
+
+    Raises:
+        UntraceableError: If the equations use an operation that is not one of `PRIMITIVES`.
+    """
+    linear, f = Linear(equations.maps(1), _record_product), _functions(equations, activations)
+    projected = equations.project_inputs(_Recorder().input(1), linear, f)
+    recorder = _Recorder()
+    x = Blocks(recorder.input(projected.tensor.shape[-1]), projected.names)
+    states = [recorder.input(equations.units) for _ in equations.states]
+    return _traced(recorder, equations, equations.step(x, list(states), linear, f), 0)
+
+
+def _functions(equations: Equations, activations: Mapping[str, Any] | None) -> SimpleNamespace:
+    from deeprnn_keras.equations.activations import activation
+
+    functions = {**equations.activations, **(activations or {})}
+    return SimpleNamespace(**{name: activation(one) for name, one in functions.items()})
+
+
+def _traced(recorder: _Recorder, equations: Equations, results: Sequence[Any], projected: int) -> Trace:
+    states = equations.states
     if len(results) != len(states) or not all(isinstance(one, Symbol) for one in results):
         raise UntraceableError(f"a step returns {len(states)} states, got {results!r}")
     for one in results:
         if one.shape[1] != equations.units:
             raise UntraceableError(f"a state has width {equations.units}, got {one.shape[1]}")
     inputs = tuple(recorder.widths[: 1 + len(states)])
-    return Trace(inputs, tuple(recorder.instructions), tuple(one.index for one in results), count)
+    return Trace(inputs, tuple(recorder.instructions), tuple(one.index for one in results), projected)
 
 
 def untraceable_reason(equations: Equations, input_dim: int = 3) -> str:

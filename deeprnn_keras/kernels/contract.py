@@ -47,6 +47,7 @@ class Traits:
         type_name: Class name of the cell, for messages.
         has_equations: Whether the cell is a `RecurrentCell`.
         untraceable: Operation of its equations that is not one of the primitives, or "".
+        unitwise: Whether its units do not see each other within a step.
         any_cell: Whether the layer is `RNN`, which accepts any cell.
         compute_dtype: Dtype of the layer's inputs and outputs.
     """
@@ -63,6 +64,7 @@ class Traits:
     type_name: str = ""
     has_equations: bool = False
     untraceable: str = ""
+    unitwise: bool = False
     any_cell: bool = False
     compute_dtype: str = "float32"
 
