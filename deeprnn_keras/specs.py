@@ -16,13 +16,17 @@ from deeprnn_keras._types import Cell, CellSpec
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.coupled import CoupledLSTM
 from deeprnn_keras.equations.fast_gated import FastGRNN
+from deeprnn_keras.equations.gated_linear import GatedLinearUnit
 from deeprnn_keras.equations.highway import RecurrentHighway
 from deeprnn_keras.equations.independent import IndependentRNN
 from deeprnn_keras.equations.layer_norm import LayerNormGRU, LayerNormLSTM
 from deeprnn_keras.equations.minimal_gated import MinimalGatedUnit
+from deeprnn_keras.equations.minimal_parallel import MinimalGRU, MinimalLSTM
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
 from deeprnn_keras.equations.multiplicative import MultiplicativeLSTM
 from deeprnn_keras.equations.peephole import PeepholeLSTM
+from deeprnn_keras.equations.quasi_recurrent import QuasiRecurrent
+from deeprnn_keras.equations.simple_recurrent_unit import SimpleRecurrentUnit
 from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations, StandardEquations
 from deeprnn_keras.equations.trace import untraceable_reason
 from deeprnn_keras.equations.transition import TransitionGRU, TransitionLSTM, TransitionRNN
@@ -164,6 +168,11 @@ for _name, _equations, _constructor in (
     ("layer_norm_gru", LayerNormGRU, "deeprnn_keras.cells:LayerNormGRUCell"),
     ("indrnn", IndependentRNN, "deeprnn_keras.cells:IndRNNCell"),
     ("fast_grnn", FastGRNN, "deeprnn_keras.cells:FastGRNNCell"),
+    ("min_gru", MinimalGRU, "deeprnn_keras.cells:MinGRUCell"),
+    ("min_lstm", MinimalLSTM, "deeprnn_keras.cells:MinLSTMCell"),
+    ("qrnn", QuasiRecurrent, "deeprnn_keras.cells:QRNNCell"),
+    ("sru", SimpleRecurrentUnit, "deeprnn_keras.cells:SRUCell"),
+    ("rg_lru", GatedLinearUnit, "deeprnn_keras.cells:RGLRUCell"),
 ):
     CELLS.add(_name, RegisteredCell(_name, _equations, _constructor))
 

@@ -12,6 +12,7 @@ from deeprnn_keras.cells.highway import RHNCell
 from deeprnn_keras.cells.independent import IndRNNCell
 from deeprnn_keras.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
 from deeprnn_keras.cells.mlp_gates import MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell
+from deeprnn_keras.cells.parallel import MinGRUCell, MinLSTMCell, QRNNCell, RGLRUCell, SRUCell
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.cells.transition import (
     DeepTransitionCell,
@@ -31,10 +32,15 @@ __all__ = [
     "MLPGateGRUCell",
     "MLPGateLSTMCell",
     "MLPGateRNNCell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "MultiplicativeLSTMCell",
     "PeepholeLSTMCell",
+    "QRNNCell",
+    "RGLRUCell",
     "RHNCell",
     "RecurrentCell",
+    "SRUCell",
     "UGRNNCell",
     "deep_transition_gru",
     "deep_transition_lstm",

@@ -198,7 +198,10 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
     @cached_property
     def unitwise(self) -> bool:
         """True if the units do not see each other within a step, so that the cell can run as a scan."""
-        return unitwise(self.equations, self.activation_functions) is not None
+        from deeprnn_keras.cells.keras_cells import cell_recurrence
+
+        recurrence = cell_recurrence(self)
+        return recurrence is not None and unitwise(recurrence.equations, dict(recurrence.activations)) is not None
 
     @property
     def activations(self) -> SimpleNamespace:

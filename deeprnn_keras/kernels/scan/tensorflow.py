@@ -18,6 +18,7 @@ from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.equations.unitwise import UnitStep, unitwise
 from deeprnn_keras.kernels.contract import LayerCall, LayerResult
 from deeprnn_keras.kernels.native import unitwise as native
+from deeprnn_keras.kernels.native.memory import empty
 from deeprnn_keras.kernels.native.stack import layer_result
 from deeprnn_keras.kernels.native.tensorflow import numpy_function, read_weight
 from deeprnn_keras.kernels.scan.plain import plain_scan
@@ -115,7 +116,7 @@ def _forward(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> list[Te
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
         y, last, stored = native.forward(scan.step, _inputs(arrays), scan.reverse, scan.outputs, scan.training)
-        return [*([] if y is None else [y]), last, native.empty(0) if stored is None else stored]
+        return [*([] if y is None else [y]), last, empty(0) if stored is None else stored]
 
     *outputs, last, stored = numpy_function(run, [x, weights, states, *_masks(scan)], 2 + scan.outputs)
     for y in outputs:
