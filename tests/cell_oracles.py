@@ -274,6 +274,46 @@ def layer_norm_gru(
     return [update * h + (1 - update) * candidate]
 
 
+def of_input(x: np.ndarray, w: Weights, index: int, count: int) -> np.ndarray:
+    """Return block `index` of `count` of x W + b."""
+    return x @ block(w["kernel"], index, count) + block(w["bias"], index, count)
+
+
+def linear(z: np.ndarray) -> np.ndarray:
+    return z
+
+
+def min_gru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    update = s(of_input(x, w, 0, 2))
+    return [update * states[0] + (1 - update) * a(of_input(x, w, 1, 2))]
+
+
+def min_lstm(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    write, keep, candidate = (of_input(x, w, gate, 3) for gate in range(3))
+    return [(s(keep) * states[0] + s(write) * a(candidate)) / (s(keep) + s(write))]
+
+
+def qrnn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
+    candidate, forget, output = (of_input(x, w, gate, 3) for gate in range(3))
+    c = s(forget) * states[1] + (1 - s(forget)) * a(candidate)
+    return [s(output) * c, c]
+
+
+def sru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    c, seen = states[1], w["peephole_kernel"]
+    forget = s(of_input(x, w, 0, 2) + block(seen, 0, 2) * c)
+    reset = s(of_input(x, w, 1, 2) + block(seen, 1, 2) * c)
+    c = forget * c + (1 - forget) * a(x @ block(w["input_kernel"], 0, 2))
+    return [reset * c + (1 - reset) * (x @ block(w["input_kernel"], 1, 2)), c]
+
+
+def rg_lru(x: np.ndarray, states: States, w: Weights, s: Activation = sigmoid) -> States:
+    u = x @ w["kernel"] + w["bias"]
+    gates = s(u @ w["gate_kernel"] + w["gate_bias"])
+    kept = np.exp(-w["decay"] * block(gates, 0, 2))
+    return [kept * states[0] + np.sqrt(np.maximum(1 - kept**2, 1e-6)) * block(gates, 1, 2) * u]
+
+
 STEPS = {
     step.__name__: step
     for step in (
@@ -293,6 +333,11 @@ STEPS = {
         fast_grnn,
         layer_norm_lstm,
         layer_norm_gru,
+        min_gru,
+        min_lstm,
+        qrnn,
+        sru,
+        rg_lru,
     )
 }
 
@@ -311,7 +356,7 @@ def sequence(
     At a masked step, the states do not change and the output is repeated.
     """
     n, num_steps = x.shape[:2]
-    num_states = 2 if cell.endswith("lstm") else 1
+    num_states = 2 if (cell.endswith("_lstm") and cell != "min_lstm") or cell in ("qrnn", "sru") else 1
     states = [np.zeros((n, units))] * num_states if states is None else states
     mask = np.ones((n, num_steps), bool) if mask is None else mask
     output, outputs = np.zeros((n, units)), []

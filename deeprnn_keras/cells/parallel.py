@@ -121,9 +121,9 @@ class RGLRUCell(RecurrentCell):
 
         u_t = x_t W + b,  r, i = s(u_t V + d),  a = exp(-k r),  h_t = a h_{t-1} + sqrt(1 - a^2) (i u_t)
 
-    The weights are `kernel` W (d, h), `bias` b (h,), `decay` k (h,), `gate_kernel` V (h, 2 h), and `gate_bias` d (2 h,):
-    (d + 1) h + 2 (h + 1) h + h parameters. k starts uniformly in [0.001, 0.105], so that a >= 0.9 at first, and is kept
-    at or above 0; it is the 8 softplus(Lambda) of the paper, and W the projection before the recurrence.
+    The weights are `kernel` W (d, h), `bias` b (h,), `decay` k (h,), `gate_kernel` V (h, 2 h), and `gate_bias` d
+    (2 h,): (d + 1) h + 2 (h + 1) h + h parameters. k starts uniformly in [0.001, 0.105], so that a >= 0.9 at first,
+    and is kept at or above 0; it is the 8 softplus(Lambda) of the paper, and W the projection before the recurrence.
 
     Source: De et al. 2024 (arXiv:2402.19427), section 2.4, with dense gates.
 

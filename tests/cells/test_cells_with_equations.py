@@ -9,6 +9,7 @@ from oracles import assert_close
 
 from deeprnn_keras import RNN, DeepRNN, count_params
 from deeprnn_keras.cells import DeepTransitionCell
+from deeprnn_keras.cells.recurrent_cell import FIRST_WEIGHTS
 from deeprnn_keras.specs import CELLS
 
 D, H, N, T = 3, 4, 2, 5
@@ -23,6 +24,11 @@ GATED_CELLS = (
     "fast_grnn",
     "layer_norm_lstm",
     "layer_norm_gru",
+    "min_gru",
+    "min_lstm",
+    "qrnn",
+    "sru",
+    "rg_lru",
 )
 CASES = {
     **{(name, "mlp", depth): {"gate_units": (3, 5, 2)[:depth]} for name in MLP_CELLS for depth in range(4)},
@@ -184,7 +190,7 @@ def test_count_params_equals_the_built_layer(case):
     layer.build((None, None, D))
     assert layer.count_params() == count_params(D, [H, 6], cell={"name": name, **CASES[case]})
     names = [weight.name for weight in layer.recurrent_layers[0].cell.weights]
-    assert names[:3] == ["kernel", "recurrent_kernel", "bias"]
+    assert [one for one in names if one in FIRST_WEIGHTS] == names[: len(set(names) & set(FIRST_WEIGHTS))]
 
 
 @pytest.mark.slow

@@ -22,6 +22,11 @@ CELLS = (
     "fast_grnn",
     "layer_norm_lstm",
     "layer_norm_gru",
+    "min_gru",
+    "min_lstm",
+    "qrnn",
+    "sru",
+    "rg_lru",
 )
 
 

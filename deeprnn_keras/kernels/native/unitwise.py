@@ -194,8 +194,8 @@ def _run(function: str, call: _Call) -> None:
     code = getattr(library.load(), function)(ctypes.byref(call))
     if code == library.NO_MEMORY:
         raise MemoryError(
-            f"the native implementation cannot allocate memory for a batch with n={call.n}, T={call.T}, h={call.h}; use "
-            "a smaller batch or shorter sequences"
+            f"the native implementation cannot allocate memory for a batch with n={call.n}, T={call.T}, h={call.h}; "
+            "use a smaller batch or shorter sequences"
         )
     if code != library.OK:
         raise library.NativeLibraryError(f"{function} refused its arguments")
