@@ -96,8 +96,8 @@ class SRUCell(RecurrentCell):
         c_t = f c_{t-1} + (1 - f) a(x_t W),  h_t = r c_t + (1 - r) x_t W_x
 
     The weights are `kernel` (d, 2 h) and `bias` (2 h,), with the blocks forget and reset; `input_kernel` (d, 2 h), with
-    the blocks W and W_x; and `peephole_kernel` (2 h,), which starts at 0: 4 d h + 4 h parameters. The bias of the forget
-    gate starts at 1.
+    the blocks W and W_x; and `peephole_kernel` (2 h,), which starts at 0: 4 d h + 4 h parameters. The bias of the
+    forget gate starts at 1.
 
     Source: Lei et al. 2018 (arXiv:1709.02755), which uses x_t itself instead of x_t W_x where d = h.
 
