@@ -53,7 +53,7 @@ TENSORFLOW_MODULES = [f"deeprnn_keras.data.{name}" for name in ("arrays", "batch
 TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
 TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]
 TENSORFLOW_MODULES += [f"deeprnn_keras.kernels.native.{name}" for name in ("plain", "tensorflow", "jax", "torch")]
-TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn")
+TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn", "deeprnn_keras.kernels.scan")
 
 
 @functools.cache
@@ -134,7 +134,7 @@ def test_contract_of_implementations_imports_no_framework():
         "print(*implementations(), *(name for name in ('keras', 'tensorflow') if name in sys.modules))"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert process.stdout.split() == ["cudnn", "native", "xla", "loop"], process.stdout + process.stderr
+    assert process.stdout.split() == ["cudnn", "native", "scan", "xla", "loop"], process.stdout + process.stderr
 
 
 def test_no_module_has_a_catch_all_name():

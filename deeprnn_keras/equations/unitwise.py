@@ -59,7 +59,7 @@ class UnitStep:
 def unitwise(
     equations: Equations, activations: Mapping[str, str | Callable[..., Any]] | None = None
 ) -> UnitStep | None:
-    """Return the step of single units, or None if units see each other or the step cannot be traced.
+    """Return the step of single units, or None if units see each other or an operation is not a primitive.
 
     Args:
         equations: The recurrence.

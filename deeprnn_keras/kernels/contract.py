@@ -201,6 +201,7 @@ class Implementation:
         layer_runner: "module:function" of the `LayerRunner`.
         machine_reasons: Machine -> further reasons why it cannot run there.
         stack_runner: "module:function" of the `StackRunner`; None if the layers of a stack run one by one.
+        concerns: Traits -> False for layers of kinds that the implementation is not made for; then reports omit it.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Implementation:
     layer_runner: str
     stack_runner: str | None = None
     machine_reasons: Callable[[Machine], list[str]] = lambda machine: []
+    concerns: Callable[[Traits], bool] = lambda traits: True
 
     @property
     def run_layer(self) -> LayerRunner:

@@ -18,9 +18,8 @@ from deeprnn_keras.kernels.unsupported import reason_unless, recurrent_dropout_r
 
 def unsupported_reasons(traits: Traits) -> list[str]:
     """Return the reasons why the scan does not support a layer; empty if it does."""
-    if not traits.unitwise:  # the native code says why it does not run the layer either
-        of_native = native.unsupported_reasons(traits)
-        return of_native or [f"the scan is for cells whose units do not see each other, not for {traits.cell}"]
+    if not traits.unitwise:
+        return [f"the scan is for cells whose units do not see each other, not for {traits.cell or traits.type_name}"]
     return [
         *reason_unless(not traits.unroll, "unroll=True requires the loop"),
         *reason_unless(traits.compute_dtype != "float64", "dtype float64: the scan computes in float32"),
@@ -35,5 +34,6 @@ IMPLEMENTATION = Implementation(
     device="cpu",
     unsupported_reasons=unsupported_reasons,
     machine_reasons=native.machine_reasons,
+    concerns=lambda traits: traits.unitwise,
     layer_runner="deeprnn_keras.kernels.scan.tensorflow:run_layer",
 )

@@ -25,7 +25,7 @@ from deeprnn_keras.kernels.scan.plain import plain_scan
 
 
 class _Scan(NamedTuple):
-    """What a scan does, without the tensors that it is differentiated by."""
+    """A scan without the tensors that it is differentiated by."""
 
     step: UnitStep
     mask: Tensor | None
