@@ -136,7 +136,7 @@ def draw(monkeypatch, tmp_path):
             PLOTS[name](tmp_path / "plot.png")
         assert [file.name for file in tmp_path.iterdir()] == ["plot.png"]
         (figure,) = figures
-        figure.canvas.draw()
+        figure.draw_without_rendering()  # saving has another resolution
         return figure
 
     return draw
