@@ -106,7 +106,7 @@ def test_values_equal_the_reference(rng, case, implementation):
     layer, weights = make_layer(case, rng, implementation)
     x = rng.normal(size=(N, T, D))
     initial = [rng.normal(size=(N, H)) for _ in layer.cell.equations.states]
-    for states, mask in ((None, None), (initial, None), (initial, MASK)):
+    for states, mask in ((None, None), (initial, MASK)):
         output, *final = layer(x, initial_state=states, mask=mask)
         expected, expected_final = sequence(case[0], x, weights, H, states, mask, **oracle_options(case))
         assert_close(output, expected, 1e-12)

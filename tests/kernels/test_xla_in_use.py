@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from derivatives import jacobian_products, squared_gradient_norm
-from fast_implementations import each_fast_implementation
+from fast_implementations import FASTEST
 from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
@@ -135,12 +135,35 @@ def test_training_equals_stock_layers(rng, pair, options):
     assert results[0] > results[2] > 0
 
 
-@each_fast_implementation
-@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
-def test_half_precision_computes_in_float32(rng, compiled_shapes, policy, implementation):
-    model, stock_model = build_models(rng, "mixed", T, policy=policy, implementation=implementation)
-    x, _ = random_data(rng, 4)
-    losses = [[each.train_on_batch(x, x[:, 0, :1]) for _ in range(6)] for each in (model, stock_model)]
+def half_precision_models(policy, implementation):
+    """Return a model and one with stock layers in half precision, and a batch, the same for each implementation."""
+    rng = np.random.default_rng(7)
+    return *build_models(rng, "mixed", T, policy=policy, implementation=implementation), random_data(rng, 4)[0]
+
+
+def losses_of(model, x):
+    return [model.train_on_batch(x, x[:, 0, :1]) for _ in range(6)]
+
+
+@functools.cache
+def stock_losses(policy):
+    _, stock_model, x = half_precision_models(policy, "loop")
+    return losses_of(stock_model, x)
+
+
+@pytest.mark.parametrize(
+    ("policy", "implementation"),
+    [
+        ("mixed_float16", FASTEST),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("mixed_float16", "xla"), ("mixed_bfloat16", FASTEST), ("mixed_bfloat16", "xla"))
+        ),
+    ],
+)
+def test_half_precision_computes_in_float32(compiled_shapes, policy, implementation):
+    model, _, x = half_precision_models(policy, implementation)
+    losses = [losses_of(model, x), stock_losses(policy)]
     assert np.all(np.diff(losses[0]) < 0) and np.all(np.isfinite(losses))
     np.testing.assert_allclose(*losses, rtol=2e-2)
     assert {w.dtype for w in model.trainable_weights} == {"float32"}
@@ -300,9 +323,8 @@ def test_saved_model_export_runs_without_xla(rng, tmp_path, pair):
     assert not any(function.attr["_XlaMustCompile"].b for function in functions)
 
 
-@pytest.mark.parametrize(
-    "pair", ["both directions", *(pytest.param(p, marks=pytest.mark.slow) for p in ("deep", "drop-ins"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", ["both directions", "deep", "drop-ins"])
 def test_litert_export_equals_model(rng, tmp_path, pair):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     model, path, x = build_models(rng, pair, T, 1)[0], tmp_path / "model.tflite", random_data(rng, 1)[0]

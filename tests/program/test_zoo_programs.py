@@ -22,7 +22,7 @@ def entry(request):
 
 def test_program_equals_the_model(entry):
     config, model = entry
-    program = assert_lowers(model, [(3, config.length or 7), (1, config.length or 1)])
+    program = assert_lowers(model, [(3, config.length or 4), (1, config.length or 1)])
     assert (program.looking_ahead is None) == (not getattr(config, "bidirectional", False))
     assert program.name == config.name and program.attributes["kind"] == getattr(config, "kind", "language")
     variables = {weight.path: weight.shape for weight in model.weights}
