@@ -1,0 +1,1 @@
+"""`convert` and `to_keras`: recurrent layers of `keras.layers` become those of this package, and back."""
