@@ -1,4 +1,15 @@
+from .conversion import ConversionError, ConversionReport, Replacement, convert, to_keras
 from .loading import inspect, load
 from .report import Entry, Report
 
-__all__ = ["Entry", "Report", "inspect", "load"]
+__all__ = [
+    "ConversionError",
+    "ConversionReport",
+    "Entry",
+    "Replacement",
+    "Report",
+    "convert",
+    "inspect",
+    "load",
+    "to_keras",
+]

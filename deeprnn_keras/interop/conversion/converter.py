@@ -25,6 +25,7 @@ from deeprnn_keras.interop.conversion.substitution import Direction, KeptError, 
 from deeprnn_keras.interop.conversion.to_deeprnn import ToDeepRNN
 from deeprnn_keras.interop.conversion.to_keras import ToKeras
 from deeprnn_keras.layers import DeepRNN
+from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.program.lowering import model_kind, replace_tensors
 
 DIRECTIONS: dict[str, type[Direction]] = {one.to: one for one in (ToDeepRNN, ToKeras)}
@@ -113,15 +114,19 @@ class Converter:
         self._kept: dict[str, str] = {}
         self._notes: list[str] = []
         self._known: dict[int, Substitute] = {}  # {id of a layer: its substitute}, for layers with several calls
-        self._names: set[str] = set()
 
     # === Models ===
 
     def convert(self, model: keras.Model, path: str = "") -> keras.Model:
         """Return a model with the structure of a Sequential or functional model, whose weights are not copied yet."""
+        kind = _kept_class(model)
+        if kind is not type(model) and not self._concerns_any(model):
+            copy, reason = copy_operation(model)
+            if reason is None:
+                self._copied.append((model, copy))
+                return copy
         graph = model_graph(model)
         groups = self._groups(graph, path)
-        kind = _kept_class(model)
         if kind is not type(model):
             self._notes.append(
                 f"Model {model.name!r} is no longer a {type(model).__name__}, whose constructor has other arguments."
@@ -131,7 +136,7 @@ class Converter:
             converted = kind([_input(model, 0), *layers], name=model.name)
         else:
             converted = _functional(model, graph, groups, keras.Model if model_kind(model) == "Sequential" else kind)
-        converted.trainable = model.trainable
+        _freeze_like(model, converted)
         return converted
 
     def _groups(self, graph: Graph, path: str) -> list[Group]:
@@ -158,7 +163,7 @@ class Converter:
         name = f"{path}{operation.name}"
         if model_kind(operation) is not None and self._concerns_any(operation):
             return Substitute((operation,), (self.convert(operation, f"{name}/"),))
-        if type(operation) is keras.layers.TimeDistributed:
+        if type(operation) is keras.layers.TimeDistributed and self._concerns_any(operation):
             return self._time_distributed(operation, name)
         try:
             substitute = self._direction.substitute(operation, calls)
@@ -188,7 +193,10 @@ class Converter:
         return substitute
 
     def _copy(self, operation: Layer, name: str) -> Substitute:
-        copy, reason = copy_operation(operation)
+        if isinstance(operation, TiedHead):
+            copy, reason = operation.copy_for(self._known[id(operation.embedding)].layers[0]), None
+        else:
+            copy, reason = copy_operation(operation)
         if reason is not None:
             self._notes.append(f"Layer {name!r} is shared with the original model: {reason}.")
         elif isinstance(operation, keras.layers.Layer):
@@ -218,6 +226,17 @@ class Converter:
         report = ConversionReport(model.name, self._direction.to, tuple(replaced), self._kept, error, notes)
         converted.conversion_report = report  # pyright: ignore[reportAttributeAccessIssue] - an attribute of our own
         return converted
+
+
+def _freeze_like(model: keras.Model, converted: keras.Model) -> None:
+    """Freeze a new model if another one is frozen, without a change to the layers inside."""
+    if model.trainable:
+        return
+    inside = layers_inside(converted)[1:]
+    flags = [layer.trainable for layer in inside]
+    converted.trainable = False
+    for layer, flag in zip(inside, flags, strict=True):  # outermost first: an assignment is propagated
+        layer.trainable = flag
 
 
 def _copy_trainable(substitute: Substitute) -> None:

@@ -59,7 +59,13 @@ def copy_state(source: Layer, target: Layer) -> dict[int, keras.Variable]:
     Raises:
         ValueError: If the copy has other layers inside or weights of other shapes.
     """
-    pairs = list(zip(layers_inside(source), layers_inside(target), strict=True))
+    inside, inside_copy = layers_inside(source), layers_inside(target)
+    if len(inside) != len(inside_copy):
+        raise ValueError(
+            f"layer {source.name!r} ({type(source).__name__}) could not be copied: the layer that its configuration creates "
+            f"contains {len(inside_copy) - 1} layers instead of {len(inside) - 1}"
+        )
+    pairs = list(zip(inside, inside_copy, strict=True))
     for original, copy in pairs:
         store: dict[str, keras.Variable] = {}
         original.save_own_variables(store)

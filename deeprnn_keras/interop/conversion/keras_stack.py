@@ -35,6 +35,8 @@ def keras_stack(layer: DeepRNN, calls: Sequence[FunctionalNode]) -> Substitute:
     returns_one = not (layer.return_state or layer.return_all_layers)
     if layer.connection == "stack" and returns_one and not _passes(calls, "initial_state"):
         return Substitute((layer,), tuple(_in_line(layer)))
+    if layer.stateful and layer.bidirectional:
+        raise KeptError("stateful=True and bidirectional=True with connections or states: Keras fails to return such states")
     if layer.activity_regularizer is not None:
         raise KeptError("activity_regularizer with connections or states that need several layers of Keras")
     stack = KerasStack(layer)
