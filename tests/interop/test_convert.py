@@ -6,7 +6,7 @@ import pytest
 
 import deeprnn_keras
 from deeprnn_keras import DeepRNN, LanguageModel, convert
-from deeprnn_keras.interop import ConversionError
+from deeprnn_keras.interop.conversion.equality import ConversionError
 from deeprnn_keras.interop.conversion import to_deeprnn
 
 L = keras.layers

@@ -77,8 +77,8 @@ def copy_state(source: Layer, target: Layer) -> dict[int, keras.Variable]:
 
 def carried_states(layers: Iterable[Layer]) -> list[keras.Variable]:
     """Return the variables in which the stateful recurrent layers of Keras and the drop-ins carry states."""
-    stateful = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and layer.stateful]
-    return [variable for layer in stateful for variable in keras.tree.flatten(layer.states)]
+    with_states = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and layer.states is not None]
+    return [variable for layer in with_states for variable in keras.tree.flatten(layer.states)]
 
 
 def copy_carried_states(source: keras.Model, target: keras.Model) -> str | None:
