@@ -19,12 +19,17 @@ ORDERS = {"LSTM": (0, 2, 3, 1), "GRU": (0, 1, 2), "RNN": (0,)}
 
 ORDER_IN_WORDS = {"LSTM": "transposed, gates i, o, f, c to i, f, c, o", "GRU": "transposed", "RNN": "transposed"}
 DIRECTIONS = ("forward", "reverse", "bidirectional")
+KERAS_SLOPE = 1 / 6
+"""Slope of Keras' hard sigmoid, slope * x + 0.5, limited to [0, 1]."""
+
+GATED = {"LSTM": (1, 1, 0, 1), "GRU": (1, 1, 0), "RNN": (0,)}
+"""1 for each block that recurrent_activation is applied to, in Keras' order; 0 for the candidate."""
+
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "tanh": ("tanh", ()),
     "sigmoid": ("sigmoid", ()),
     "relu": ("relu", ()),
     "affine": ("linear", (1.0, 0.0)),
-    "hardsigmoid": ("hard_sigmoid", (1 / 6, 0.5)),
     "elu": ("elu", (1.0,)),
     "softsign": ("softsign", ()),
     "softplus": ("softplus", ()),
@@ -80,20 +85,20 @@ def recurrent_step(node: Node, name: str, source: str, width: int, inputs: list[
     inputs = [*inputs, *[None] * 8][:8]
     _refuse_unsupported(node, inputs)
     layer = _layer(node, width, inputs[2])
-    arrays = {
-        key: _checked(layer, key, value, found) for key, value in zip("WRB", inputs[1:4], strict=True) if not (key == "B" and value is None)
-    }
+    keys = "WRB" if node.input(3) else "WR"
+    arrays = {key: _checked(layer, key, value, found) for key, value in zip(keys, inputs[1:4], strict=False)}
+    activations, factor = _activations(node, layer.directions)
     config: dict[str, Any] = {
         "units": [layer.units],
         "cell": CELLS[node.operator],
-        "use_bias": inputs[3] is not None,
+        "use_bias": "B" in arrays,
         "bidirectional": layer.directions == 2,
         "go_backwards": node.attributes.get("direction") == "reverse",
-        **_activations(node, layer.directions),
+        **activations,
     }
     if node.operator == "GRU":
         config["reset_after"] = bool(node.attributes.get("linear_before_reset", 0))
-    weights = [weight for d in range(layer.directions) for weight in _weights(layer, arrays, d, config)]
+    weights = [weight for d in range(layer.directions) for weight in _weights(layer, arrays, d, config, factor)]
     return Step(name, RECURRENT, [source], layer.units * layer.directions, config, weights)
 
 
@@ -130,26 +135,33 @@ def _is_zero(value: Value) -> bool:
     return isinstance(value, Filled) and value.number == 0
 
 
-def _activations(node: Node, directions: int) -> dict[str, str]:
-    """Return the arguments activation and recurrent_activation of a layer."""
+def _activations(node: Node, directions: int) -> tuple[dict[str, str], float]:
+    """Return the arguments activation and recurrent_activation of a layer, and the factor of the blocks of the gates.
+
+    A hard sigmoid with another slope than that of Keras becomes that of Keras, which reads inputs times a factor.
+    """
     given = node_activations(node)
     count = len(given) // directions
     if len({tuple(given[start : start + count]) for start in range(0, len(given), count)}) > 1:
         raise ValueError(f"{node}: different activations in both directions are not supported, got {given}")
-    names = [_keras_activation(node, *one) for one in given[:count]]
     if node.operator == "RNN":
-        return {"activation": names[0]}
-    if node.operator == "LSTM" and names[1] != names[2]:
-        raise ValueError(f"{node}: different activations of candidate and output are not supported, got {names[1:]}")
-    return {"activation": names[1], "recurrent_activation": names[0]}
+        return {"activation": _keras_activation(node, *given[0])}, 1.0
+    gate, candidate, *output = given[:count]
+    if output and output[0] != candidate:
+        raise ValueError(f"{node}: different activations of candidate and output are not supported, got {given}")
+    factor = 1.0
+    if gate[0] == "hardsigmoid" and gate[1][1] == 0.5 and gate[1][0] > 0:
+        factor, gate = gate[1][0] / KERAS_SLOPE, ("hardsigmoid", (KERAS_SLOPE, 0.5))
+    names = {"activation": _keras_activation(node, *candidate), "recurrent_activation": _keras_activation(node, *gate)}
+    return names, factor
 
 
 def _keras_activation(node: Node, name: str, numbers: tuple[float, ...]) -> str:
-    keras_name, required = ACTIVATIONS.get(name, ("", ()))
+    supported = {**ACTIVATIONS, "hardsigmoid": ("hard_sigmoid", (KERAS_SLOPE, 0.5))}
+    keras_name, required = supported.get(name, ("", ()))
     if not keras_name or not np.allclose(numbers, required, atol=1e-6):
-        stated = f"{name}{numbers or ''}"
-        supported = ", ".join(f"{key}{one[1] or ''}" for key, one in ACTIVATIONS.items())
-        raise ValueError(f"{node}: activation {stated} is not supported; supported are {supported}")
+        texts = ", ".join(f"{key}{one[1] or ''}" for key, one in supported.items())
+        raise ValueError(f"{node}: activation {name}{numbers or ''} is not supported; supported are {texts}")
     return keras_name
 
 
@@ -181,25 +193,28 @@ def _checked(layer: Layer, key: str, value: Value | None, found: Problems) -> Co
     return value
 
 
-def _weights(layer: Layer, arrays: dict[str, Constant | None], d: int, config: dict[str, Any]) -> list[Weight]:
-    """Return the weights of a direction; none if one is missing."""
+def _weights(layer: Layer, arrays: dict[str, Constant | None], d: int, config: dict[str, Any], factor: float) -> list[Weight]:
+    """Return the weights of a direction, those of the gates times a factor; none if one is missing."""
     if None in arrays.values():
         return []
     direction = "backward_1" if d == 1 else "forward_1"
     operator = layer.node.operator
+    scale = np.repeat(np.where(GATED[operator], factor, 1.0), layer.units).astype(np.float32)
+    scaled = "" if abs(factor - 1) < 1e-6 else f"gates times {factor:.3g} for the slope of the hard sigmoid"
     weights = []
     for key, path in (("W", "kernel"), ("R", "recurrent_kernel")):
         constant = arrays[key]
         assert constant is not None
-        array = _reordered(operator, constant.array[d].T)
-        weights.append(_weight(constant, f"{direction}/{path}", array, ORDER_IN_WORDS[operator]))
+        array = _reordered(operator, constant.array[d].T) * scale
+        words = [ORDER_IN_WORDS[operator], scaled]
+        weights.append(_weight(constant, f"{direction}/{path}", array, words))
     bias = arrays.get("B")
     if bias is not None:
-        both = _reordered(operator, bias.array[d].reshape(2, -1))
+        both = _reordered(operator, bias.array[d].reshape(2, -1)) * scale
         apart = config.get("reset_after", False)
         change = ORDER_IN_WORDS[operator].removeprefix("transposed").removeprefix(", ")
-        words = [word for word in (change, "two rows" if apart else "sum of two biases") if word]
-        weights.append(_weight(bias, f"{direction}/bias", both if apart else both.sum(0), ", ".join(words)))
+        words = [change, "two rows" if apart else "sum of two biases", scaled]
+        weights.append(_weight(bias, f"{direction}/bias", both if apart else both.sum(0), words))
     return weights
 
 
@@ -209,5 +224,6 @@ def _reordered(operator: str, array: np.ndarray) -> np.ndarray:
     return np.concatenate([gates[index] for index in ORDERS[operator]], axis=-1)
 
 
-def _weight(constant: Constant, path: str, array: np.ndarray, change: str) -> Weight:
+def _weight(constant: Constant, path: str, array: np.ndarray, words: list[str]) -> Weight:
+    change = ", ".join(filter(None, words))
     return Weight(path, array, ", ".join(constant.sources), constant.array.shape, constant.dtype, change)

@@ -103,9 +103,9 @@ class OnnxSource(Source):
         if "T" in (axes[0] for axes in self.plan.inputs.values()):
             notes.append("The file reads time-major inputs (T, n, d); the model reads (n, T, d).")
         for dtype in CONVERTED:
-            names = [array.name for array in self.graph.arrays() if array.dtype == dtype]
+            names = {one.source for one in _entries(self.plan) if one.dtype == dtype}
             if names:
-                notes.append(f"{len(names)} tensors of type {dtype} become float32: {', '.join(names[:8])}.")
+                notes.append(f"{len(names)} {'entry' if len(names) == 1 else 'entries'} of {dtype} converted to float32.")
         return notes
 
 

@@ -273,7 +273,7 @@ def _recurrence(kind: str) -> Function:
             keep = np.ones((len(x), 1), bool) if mask is None else mask[:, t, None]
             output = np.where(keep, new[0], output)
             states = [np.where(keep, one, old) for one, old in zip(new_states, states, strict=True)]
-            steps.append(output)
+            steps.append(output * keep if config.get("zero_output_for_mask") else output)
         if not config.get("return_sequences"):
             return Masked(output)
         sequence = np.stack(steps, axis=1)
@@ -286,8 +286,8 @@ def _recurrence(kind: str) -> Function:
 
 
 def _bidirectional(config: Config, weights: Arrays, value: Masked) -> Masked:
-    """Outputs of a layer and of the same layer backwards, put together by `merge_mode`; sequences in order of time."""
-    layer = config["layer"]
+    """Outputs of a layer and of the same layer backwards, put together by `merge_mode`; zero at masked steps."""
+    layer = {**config["layer"], "config": {**config["layer"]["config"], "zero_output_for_mask": True}}
     half = len(weights) // 2
     backward = config.get("backward_layer") or {
         "class_name": layer["class_name"],
