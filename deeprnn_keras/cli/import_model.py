@@ -12,6 +12,8 @@ from deeprnn_keras.cli.model_argument import PROGRAM_SUFFIX
 if TYPE_CHECKING:
     import keras
 
+    from deeprnn_keras.interop import Certificate
+
 SUFFIXES = (".keras", PROGRAM_SUFFIX)
 
 
@@ -32,6 +34,7 @@ SUFFIXES = (".keras", PROGRAM_SUFFIX)
 @click.option("--last-step", is_flag=True, help="A bare recurrent network returns its last step instead of all steps.")
 @click.option("--keep-layers", is_flag=True, help="Keep recurrent layers of keras.layers instead of replacing them.")
 @click.option("--list", "list_only", is_flag=True, help="Print what would become what, and write nothing.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the model with SOURCE.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing TARGET.")
 def import_model(
     source: Path,
@@ -40,6 +43,7 @@ def import_model(
     last_step: bool,
     keep_layers: bool,
     list_only: bool,
+    no_verify: bool,
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -68,8 +72,11 @@ def import_model(
     if not keep_layers:
         model = interop.convert(model)
         click.echo(f"\n{model.conversion_report}")  # pyright: ignore[reportAttributeAccessIssue] - set by `convert`
+    certificate = None if no_verify else _certificate(model, source, options["activation"])
     _save(model, target)
     click.echo(f"\nSaved to {target}")
+    if certificate is not None:
+        click.echo(f"Saved to {certificate.save(target)}")
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -89,6 +96,21 @@ def _as_model(loaded: keras.Layer) -> keras.Model:
     if isinstance(loaded, keras.Model):
         return loaded
     return keras.Sequential([keras.Input((None, loaded.input_dim)), loaded], name=loaded.name)
+
+
+def _certificate(model: keras.Model, source: Path, activation: str | None) -> Certificate:
+    """Return the certificate of a model, printed.
+
+    Raises:
+        ValueError: If the model differs from its source.
+    """
+    from deeprnn_keras import interop
+
+    certificate = interop.verify(model, source, activation=activation)
+    click.echo(f"\n{certificate}")
+    if not certificate.passed:
+        raise ValueError("the model differs from SOURCE, and nothing was written; please report this with SOURCE")
+    return certificate
 
 
 def _save(model: keras.Model, target: Path) -> None:

@@ -1,8 +1,11 @@
+from .certificate import Certificate
 from .conversion import ConversionReport, Replacement, convert, to_keras
 from .loading import inspect, load
 from .report import Entry, Report
+from .verification import verify
 
 __all__ = [
+    "Certificate",
     "ConversionReport",
     "Entry",
     "Replacement",
@@ -11,4 +14,5 @@ __all__ = [
     "inspect",
     "load",
     "to_keras",
+    "verify",
 ]

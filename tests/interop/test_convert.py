@@ -367,3 +367,52 @@ def test_text_is_compared_on_given_inputs():
     model = keras.Sequential([keras.Input((), dtype="string"), *layers])
     ours = convert(model, x=keras.ops.convert_to_tensor(["a b", "b c a"]))
     assert modules_of(ours) == {"deeprnn_keras"}
+
+
+# === Random models ===
+
+
+def random_layer(generator, width):
+    """Return a recurrent layer of Keras that returns sequences, with random options."""
+    kind = generator.choice(["LSTM", "GRU", "SimpleRNN", "RNN", "stacked"])
+    options = {"return_sequences": True, "zero_output_for_mask": bool(generator.random() < 0.1)}
+    if kind in ("RNN", "stacked"):
+        cells = [
+            getattr(L, f"{name}Cell")(width, use_bias=bool(generator.random() < 0.9))
+            for name in generator.choice(["LSTM", "GRU", "SimpleRNN"], 1 if kind == "RNN" else 2)
+        ]
+        return L.RNN(cells[0] if kind == "RNN" else cells, **options)
+    options["activation"] = str(generator.choice(["tanh", "tanh", "relu", "softsign"]))
+    options["go_backwards"] = bool(generator.random() < 0.1)
+    options["dropout"] = float(generator.choice([0.0, 0.0, 0.0, 0.2]))
+    if kind == "GRU":
+        options["reset_after"] = bool(generator.random() < 0.7)
+    layer = getattr(L, str(kind))(width, **options)
+    if generator.random() < 0.3 and not layer.go_backwards:
+        return L.Bidirectional(layer, merge_mode=str(generator.choice(["concat", "concat", "sum", "mul"])))
+    return layer
+
+
+def random_model(seed):
+    generator = np.random.default_rng(seed)
+    inputs = keras.Input((6, 3))
+    values = [L.Masking()(inputs) if generator.random() < 0.5 else inputs]
+    for _ in range(generator.integers(2, 6)):
+        x = values[-1] if generator.random() < 0.8 else values[generator.integers(len(values))]
+        x = L.Dropout(float(generator.choice([0.1, 0.2])))(x) if generator.random() < 0.3 else x
+        values.append(random_layer(generator, int(generator.integers(2, 5)))(x))
+    outputs = [values[-1]] if generator.random() < 0.7 else values[-2:]
+    return randomized(generator, keras.Model(inputs, outputs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_random_models_are_converted_both_ways(rng, seed):
+    model = random_model(seed)
+    ours = convert(model)
+    back = convert(ours, to="keras")
+    reports = [one.conversion_report for one in (ours, back)]
+    reasons = {reason for report in reports for reason in report.kept.values()}
+    assert all("different arguments that all levels" in reason or "zero_output" in reason for reason in reasons), reasons
+    for converted in (ours, back):
+        assert_equal_outputs(model, converted, padded(rng))
