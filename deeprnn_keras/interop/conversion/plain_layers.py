@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -17,6 +17,9 @@ from deeprnn_keras.layers.recurrent_layer import WEIGHT_ROLES
 PLAIN_CLASSES = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN, keras.layers.RNN)
 OBJECTS = tuple(f"{role}_{kind}" for kind in ("regularizer", "constraint") for role in WEIGHT_ROLES)
 """Arguments of a `DeepRNN` that all its levels share."""
+
+NOT_COMPARED = ("name", "seed", "initializer", "implementation")
+"""Ends of the names of arguments that do not change what a cell computes."""
 
 WITHOUT_COUNTERPART = {
     "stateful": "stateful=True: Keras carries one state for training and evaluation, and a DeepRNN carries two",
@@ -33,14 +36,16 @@ class Level:
     Attributes:
         units: h.
         cell: As in `DeepRNN`.
+        config: Configuration of the cell without names, seeds, and initializers; levels are equal if these are.
         activation: As in `DeepRNN`.
         recurrent_activation: As in `DeepRNN`.
     """
 
     units: int
     cell: CellSpec
-    activation: Activation
-    recurrent_activation: Activation
+    config: Config
+    activation: Activation = field(default=None, compare=False)
+    recurrent_activation: Activation = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ def _level(cell: Cell) -> Level:
     return Level(
         cell.units,
         spec,
+        {key: value for key, value in cell.get_config().items() if not key.endswith(NOT_COMPARED)},
         None if cell.activation is keras.activations.tanh else cell.activation,
         None if gates is keras.activations.sigmoid else gates,
     )
