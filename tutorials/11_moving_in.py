@@ -111,8 +111,8 @@ for name, one in (("keras.layers", convert(ours, to="keras")), ("deeprnn_keras",
 #
 # ## From PyTorch
 #
-# A PyTorch module is stored as a state dict: arrays with names such as `lstm.weight_ih_l0`. Layout and order differ from
-# Keras: matrices are transposed, and there are two biases, whose sum counts. `interop.to_torch` writes such arrays, and
+# A PyTorch module is stored as a state dict: arrays with names such as `lstm.weight_ih_l0`. Their layout is another one:
+# matrices are transposed, and there are two biases, whose sum counts. `interop.to_torch` writes such arrays, and
 # `interop.load` reads them, from a mapping or from a file. Neither needs PyTorch.
 
 # %%
@@ -214,12 +214,15 @@ print(rescued.conversion_report)
 # %% [markdown]
 # ## From tensorflow-addons
 #
-# Its cells are not part of Keras. A file with one of them is refused with the name of the cell, until somebody says what
-# the cell computes. Here it is the LSTM with peepholes (Gers & Schmidhuber 2000), whose gates also read the cell state.
+# Its cells are not part of Keras. A file with one of them is refused with the name of the cell, until somebody says
+# what the cell computes. Here it is the LSTM with peepholes (Gers & Schmidhuber 2000), whose gates also read the cell state.
 # Written as equations, it runs on all implementations, and can be streamed and exported.
 
 
 # %%
+PEEPHOLES = ("input", "forget", "output")
+
+
 @dataclass(frozen=True)
 class PeepholeEquations(Equations):
     """i, f = s(x W + h U + p c + b),  c' = f c + i a(x W_g + h U_g + b_g),  o = s(x W_o + h U_o + p_o c' + b_o)."""
@@ -232,7 +235,7 @@ class PeepholeEquations(Equations):
         return [
             AffineMap("kernel", input_dim, self.units, gates, bias="bias"),
             AffineMap("recurrent_kernel", self.units, self.units, gates, role="recurrent"),
-            *(DiagonalMap(f"{gate}_gate_peephole_weights", self.units, (gate,)) for gate in ("input", "forget", "output")),
+            *(DiagonalMap(f"{gate}_gate_peephole_weights", self.units, (gate,)) for gate in PEEPHOLES),
         ]
 
     def step(self, x, states, linear, f):
@@ -258,16 +261,16 @@ class PeepholeLSTMCell(RecurrentCell):
 
 
 # %% [markdown]
-# The file: one layer of the network above, with peepholes of zero, with which the cell is an LSTM, so that the result is
-# known.
+# The file holds one layer of the network above, with peepholes of zero: the cell is then an LSTM, and the result is known.
 
 # %%
 cell = {"units": UNITS, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
 cell_config = {"class_name": "Addons>PeepholeLSTMCell", "config": {"name": "peephole", "trainable": True, **cell}}
 names = ("kernel", "recurrent_kernel", "bias")
 arrays = dict(zip(names, model.get_layer("lower").get_weights(), strict=True))
-arrays |= {f"{gate}_gate_peephole_weights": np.zeros(UNITS, "float32") for gate in ("input", "forget", "output")}
-write_keras2("peephole.h5", [old_layer("RNN", "rnn", cell=cell_config, return_sequences=True, **input_shape)], {"rnn": arrays})
+arrays |= {f"{gate}_gate_peephole_weights": np.zeros(UNITS, "float32") for gate in PEEPHOLES}
+layers = [old_layer("RNN", "rnn", cell=cell_config, return_sequences=True, **input_shape)]
+write_keras2("peephole.h5", layers, {"rnn": arrays})
 
 try:
     interop.load("peephole.h5")

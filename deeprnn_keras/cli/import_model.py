@@ -84,7 +84,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if target.suffix not in SUFFIXES:
         raise ValueError(f"TARGET must be a {' or a '.join(SUFFIXES)} file, got {str(target)!r}")
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"TARGET {str(target)!r}: the directory {str(target.parent)!r} does not exist; create it")
+        raise FileNotFoundError(f"TARGET {str(target)!r}: the directory {str(target.parent)!r} does not exist")
     if target.exists() and not overwrite:
         raise FileExistsError(f"TARGET {str(target)!r} exists; pass another path or --overwrite")
 

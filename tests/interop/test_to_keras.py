@@ -12,8 +12,10 @@ from deeprnn_keras.interop import to_keras
 
 pytestmark = pytest.mark.usefixtures("eager")
 CONNECTIONS = [{"connection": "stack"}, {"connection": "residual"}, {"connection": "skip"}]
+FLAGS = (False, True)
 CONNECTIONS += [{"connection": "residual", "block_size": 2}]
-RETURNS = [{}, {"return_sequences": True}, {"return_state": True}, {"return_all_layers": True, "return_sequences": True}]
+RETURNS = [{}, {"return_sequences": True}, {"return_state": True}]
+RETURNS += [{"return_all_layers": True, "return_sequences": True}]
 
 
 def built(rng, layer, d=3, n=None):
@@ -34,15 +36,15 @@ def recurrent_modules(layer):
 
 @pytest.mark.parametrize(
     "options",
-    [{**one, **other, "bidirectional": both} for one, other, both in itertools.product(CONNECTIONS, RETURNS, (0, 1))],
+    [{**one, **other, "bidirectional": both} for one, other, both in itertools.product(CONNECTIONS, RETURNS, FLAGS)],
     ids=lambda options: " ".join(map(str, options.values())),
 )
 def test_every_connection(rng, options):
-    layer = built(rng, DeepRNN(4, 3, "gru", dropout=0.1, **{**options, "bidirectional": bool(options["bidirectional"])}))
+    layer = built(rng, DeepRNN(4, 3, "gru", dropout=0.1, **options))
     stock = to_keras(layer)
     assert recurrent_modules(stock) == {"keras"} and stock.name == layer.name
-    assert isinstance(stock, keras.Sequential) == (options["connection"] == "stack" and "return_state" not in options
-                                                   and "return_all_layers" not in options)
+    is_line = options["connection"] == "stack" and not {"return_state", "return_all_layers"} & options.keys()
+    assert isinstance(stock, keras.Sequential) == is_line
     x, mask = rng.normal(size=(3, 5, 3)).astype("float32"), np.array([[1, 1, 0, 1, 0], [1] * 5, [0, 0, 1, 0, 0]], bool)
     assert_equal(stock, layer, x)
     assert_equal(stock, layer, x, mask)
@@ -91,7 +93,7 @@ REFUSED = {
     "cell": (DeepRNN(4, cell="rhn"), "its cell RHNCell is not one of keras.layers"),
     "cell of RNN": (RNN(MLPGateLSTMCell(4, gate_units=(3,))), "no counterpart of its cell MLPGateLSTMCell"),
     "backwards": (DeepRNN(4, 2, go_backwards=True), "Keras does not reverse the mask"),
-    "regularizer": (DeepRNN(4, 2, connection="skip", activity_regularizer="l2"), "activity_regularizer with connections"),
+    "regularizer": (DeepRNN(4, 2, connection="skip", activity_regularizer="l2"), "activity_regularizer with"),
     "stateful": (DeepRNN(4, stateful=True), "stateful=True without a known batch size"),
     "Keras": (keras.layers.LSTM(4), "layer must be a recurrent layer of this package, got keras"),
 }

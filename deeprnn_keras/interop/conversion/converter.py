@@ -268,7 +268,7 @@ def _described(layer: Layer) -> str:
 
 
 def _kept_class(model: keras.Model) -> type:
-    """Return the class of a model if its constructor is that of Keras, otherwise `keras.Sequential` or `keras.Model`."""
+    """Return the class of a model if its constructor is that of Keras, else `keras.Sequential` or `keras.Model`."""
     stock = next(one for one in type(model).__mro__ if one.__name__ == model_kind(model))
     if type(model).__init__ is stock.__init__:
         return type(model)
@@ -279,7 +279,8 @@ def _input(model: keras.Model, number: int) -> Any:  # noqa: ANN401 - a KerasTen
     """Return a new input like an input of a model."""
     tensor = model.inputs[number]
     layers = keras.Model.layers.fget(model)  # pyright: ignore[reportAttributeAccessIssue] - `Sequential` omits inputs
-    optional = any(isinstance(one, keras.layers.InputLayer) and one.output is tensor and one.optional for one in layers)
+    inputs = [layer for layer in layers if isinstance(layer, keras.layers.InputLayer)]
+    optional = any(layer.optional for layer in inputs if layer.output is tensor)
     return keras.Input(
         batch_shape=tensor.shape, dtype=tensor.dtype, sparse=tensor.sparse, name=tensor.name, optional=optional
     )

@@ -62,8 +62,8 @@ def copy_state(source: Layer, target: Layer) -> dict[int, keras.Variable]:
     inside, inside_copy = layers_inside(source), layers_inside(target)
     if len(inside) != len(inside_copy):
         raise ValueError(
-            f"layer {source.name!r} ({type(source).__name__}) could not be copied: the layer that its configuration creates "
-            f"contains {len(inside_copy) - 1} layers instead of {len(inside) - 1}"
+            f"layer {source.name!r} ({type(source).__name__}) could not be copied: the layer that its "
+            f"configuration creates contains {len(inside_copy) - 1} layers instead of {len(inside) - 1}"
         )
     pairs = list(zip(inside, inside_copy, strict=True))
     for original, copy in pairs:

@@ -130,7 +130,8 @@ def compare(outputs: Nested, expected: Nested, dtype: str, what: str) -> float:
         limit = TOLERANCES.get(dtype, TOLERANCE) * max(1.0, float(np.abs(other).max(initial=0.0)))
         if not error <= limit:
             reason = "weights are not finite" if np.isnan(error) else "please report this"
-            raise ConversionError(f"outputs of the replacement of {what} differ by {error:.2g}, more than {limit:.2g}; {reason}")
+            difference = f"differ by {error:.2g}, more than {limit:.2g}"
+            raise ConversionError(f"outputs of the replacement of {what} {difference}; {reason}")
         largest = max(largest, error)
     return largest
 
@@ -172,8 +173,8 @@ def _original_outputs(model: keras.Model, inputs: Nested, is_random: bool) -> Ne
         if not is_random:
             raise
         raise ValueError(
-            f"model {model.name!r} does not run on random inputs ({type(error).__name__}); pass x=, a batch of its inputs, "
-            "for the comparison of the models"
+            f"model {model.name!r} does not run on random inputs ({type(error).__name__}); pass x=, a batch of its "
+            "inputs, for the comparison of the models"
         ) from error
 
 

@@ -55,7 +55,7 @@ class Graph:
         return self._call_counts[id(call.operation)] == 1
 
     def only_reader(self, call: FunctionalNode) -> FunctionalNode | None:
-        """Return the only call that reads the only output of a call; None if there are several, or the model returns it."""
+        """Return the only reader of the only output of a call; None if there are several, or the model returns it."""
         if len(call.outputs) != 1:
             return None
         readers = self._readers[id(call.outputs[0])]

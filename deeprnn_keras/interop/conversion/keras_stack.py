@@ -36,7 +36,7 @@ def keras_stack(layer: DeepRNN, calls: Sequence[FunctionalNode]) -> Substitute:
     if layer.connection == "stack" and returns_one and not _passes(calls, "initial_state"):
         return Substitute((layer,), tuple(_in_line(layer)))
     if layer.stateful and layer.bidirectional:
-        raise KeptError("stateful=True and bidirectional=True with connections or states: Keras fails to return such states")
+        raise KeptError("stateful=True and bidirectional=True: Keras does not return the states of such layers")
     if layer.activity_regularizer is not None:
         raise KeptError("activity_regularizer with connections or states that need several layers of Keras")
     stack = KerasStack(layer)

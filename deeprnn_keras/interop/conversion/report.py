@@ -1,4 +1,4 @@
-"""`ConversionReport`: which layers `convert` replaced, which it left as they are and why, and how equal the models are."""
+"""`ConversionReport`: which layers `convert` replaced, which it kept and why, and how equal the models are."""
 
 from __future__ import annotations
 

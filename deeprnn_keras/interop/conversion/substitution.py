@@ -42,7 +42,8 @@ class Substitute:
         outputs = first(*args, **kwargs)
         options = {name: kwargs[name] for name in ("mask", "training") if name in kwargs}
         for layer in others:
-            outputs = layer(outputs, **{name: options[name] for name in options if name == "training" or is_recurrent(layer)})
+            names = options.keys() if is_recurrent(layer) else options.keys() - {"mask"}
+            outputs = layer(outputs, **{name: options[name] for name in names})
         return outputs
 
 

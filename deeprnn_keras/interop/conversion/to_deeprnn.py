@@ -56,7 +56,7 @@ class ToDeepRNN(Direction):
         if not any(map(self.concerns, directions(layer))):
             return None
         if type(layer) is not keras.layers.Bidirectional:
-            raise KeptError(f"its class {type(layer).__name__} is derived from Bidirectional, and may compute differently")
+            raise KeptError(f"its class {type(layer).__name__} is derived from Bidirectional, not the same")
         forward, backward = map(_drop_in, directions(layer))
         return Substitute((layer,), (bidirectional_like(layer, forward, backward),))
 
@@ -102,7 +102,7 @@ def _drop_in(layer: Layer) -> Layer:
     if type(layer) not in DROP_INS:
         raise KeptError(f"no layer of this package computes what its class {type(layer).__name__} does")
     if type(layer) is keras.layers.RNN and not (isinstance(layer.cell, RecurrentCell) or cell_name(layer.cell)):
-        raise KeptError(f"its cell {type(layer.cell).__name__} has no equations, and Keras runs it as this package would")
+        raise KeptError(f"its cell {type(layer.cell).__name__} has no equations; Keras runs it equally fast")
     options = {"use_cudnn": layer.use_cudnn} if hasattr(layer, "use_cudnn") else {}  # missing from Keras' configuration
     try:
         return DROP_INS[type(layer)].from_config({**layer.get_config(), **options})

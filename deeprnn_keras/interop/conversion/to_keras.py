@@ -55,7 +55,7 @@ class ToKeras(Direction):
         if not any(map(is_of_this_package, directions(layer))):
             return None
         if type(layer) is not keras.layers.Bidirectional:
-            raise KeptError(f"its class {type(layer).__name__} is derived from Bidirectional, and may compute differently")
+            raise KeptError(f"its class {type(layer).__name__} is derived from Bidirectional, not the same")
         forward, backward = map(_stock, directions(layer))
         return Substitute((layer,), (bidirectional_like(layer, forward, backward),))
 
