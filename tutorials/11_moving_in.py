@@ -111,7 +111,7 @@ for name, one in (("keras.layers", convert(ours, to="keras")), ("deeprnn_keras",
 #
 # ## From PyTorch
 #
-# A PyTorch module is stored as a state dict: arrays with names such as `lstm.weight_ih_l0`. Their layout is another one:
+# A PyTorch module is stored as a state dict: arrays with names such as `lstm.weight_ih_l0`. The layout differs:
 # matrices are transposed, and there are two biases, whose sum counts. `interop.to_torch` writes such arrays, and
 # `interop.load` reads them, from a mapping or from a file. Neither needs PyTorch.
 
@@ -215,8 +215,8 @@ print(rescued.conversion_report)
 # ## From tensorflow-addons
 #
 # Its cells are not part of Keras. A file with one of them is refused with the name of the cell, until somebody says
-# what the cell computes. Here it is the LSTM with peepholes (Gers & Schmidhuber 2000), whose gates also read the cell state.
-# Written as equations, it runs on all implementations, and can be streamed and exported.
+# what the cell computes. Here it is the LSTM with peepholes, whose gates also read the cell state (Gers &
+# Schmidhuber 2000). Written as equations, it runs on all implementations, and can be streamed and exported.
 
 
 # %%
@@ -261,7 +261,7 @@ class PeepholeLSTMCell(RecurrentCell):
 
 
 # %% [markdown]
-# The file holds one layer of the network above, with peepholes of zero: the cell is then an LSTM, and the result is known.
+# The file holds one layer of the network above, with peepholes of zero. The cell is then an LSTM: the result is known.
 
 # %%
 cell = {"units": UNITS, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
