@@ -112,8 +112,8 @@ for name, one in (("keras.layers", convert(ours, to="keras")), ("deeprnn_keras",
 # ## From PyTorch
 #
 # A PyTorch module is stored as a state dict: arrays with names such as `lstm.weight_ih_l0`. The layout differs:
-# matrices are transposed, and there are two biases, whose sum counts. The function below writes the network in that form,
-# without PyTorch; it stands for a file that somebody sent. `load` recognizes the names and the shapes.
+# matrices are transposed, and there are two biases, whose sum counts. The function below writes the network in that
+# form, without PyTorch; it stands for a file that somebody sent. `load` recognizes the names and the shapes.
 
 
 # %%
