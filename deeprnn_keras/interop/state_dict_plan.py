@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     import keras
 
     from deeprnn_keras.layers import DeepRNN
+
+
+DEFAULT_NAME = "deep_rnn"
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ class PlannedModel:
 
         first = self.stacks[0]
         if self.is_bare:
-            layer = first.build(first.modules[0].name.replace(".", "_") or None)
+            layer = first.build(None if first.name == DEFAULT_NAME else first.name)
             layer.build((None, None, first.sizes[0].input_dim))
             return layer
         if self.is_language_model:
@@ -230,12 +234,20 @@ def plan_model(source: str, arrays: Arrays, modules: Modules, request: Request) 
         stacks[0] = _with_input_dim(stacks[0], embedding.shape[1])
     outputs = 0 if head is None else _outputs(head, embedding)
     plan = PlannedModel(tuple(stacks), embedding, head, outputs)
+    if plan.is_bare:
+        return replace(plan, stacks=(_named(stacks[0]),))
     if embedding is None or head is None or not _is_tied(arrays, head, embedding):
         return plan
     if plan.is_language_model and stacks[0].sizes[0].input_dim == width:
         return replace(plan, tied=True)
     leaves = {**head.leaves, "weight": embedding.entry("weight")}
     return replace(plan, head=replace(head, leaves=leaves, shape=embedding.shape))
+
+
+def _named(stack: PlannedStack) -> PlannedStack:
+    """Return a stack of one module with the name of the module, as far as Keras supports it."""
+    name = re.sub(r"\W", "_", stack.modules[0].name, flags=re.ASCII).strip("_")
+    return replace(stack, name=name) if name and len(stack.modules) == 1 else stack
 
 
 def _check_recurrent(source: str, modules: Modules) -> None:
@@ -271,7 +283,7 @@ def _stacks(
         raise ValueError(f"activation={request.activation!r} has no effect: {source} has the weights of {cells.pop()} cells")
     return [
         PlannedStack(
-            "deep_rnn" if number == 1 else f"deep_rnn_{number}",
+            DEFAULT_NAME if number == 1 else f"{DEFAULT_NAME}_{number}",
             *map(tuple, zip(*group, strict=True)),
             return_sequences=request.return_sequences or number < len(groups),
             activation=(request.activation or "tanh") if group[0][1].cell == "rnn" else None,

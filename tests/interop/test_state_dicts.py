@@ -360,7 +360,7 @@ SHORT = {"weight_ih_l0": np.ones((4, 1), "f"), "weight_hh_l0": np.ones((4, 1), "
         ({f"{part}.{name}": one for part in "ab" for name, one in SHORT.items()}, "several recurrent networks, 'a', 'b'"),
         ({"weight_ih_l0": np.ones((0, 1)), "weight_hh_l0": np.ones((0, 0))}, "are empty"),
         ({**SHORT, "weight_ih_l0": np.ones((4, 1), "int8")}, "weight_ih_l0 int8 instead of floating-point numbers"),
-        ({**SHORT, "weight_hh_l999": np.ones((4, 1), "f")}, "missing: .*weight_ih_l500"),
+        ({**SHORT, "weight_hh_l999": np.ones((4, 1), "f")}, r"missing: .*, and \d+ more; unused: weight_hh_l999"),
         ({**SHORT, "in.weight": np.ones((1, 1)), "in.bias": np.ones(1)}, "unused: in.weight, in.bias"),
     ],
 )
