@@ -193,8 +193,9 @@ class Converter:
         return substitute
 
     def _copy(self, operation: Layer, name: str) -> Substitute:
-        if isinstance(operation, TiedHead):
-            copy, reason = operation.copy_for(self._known[id(operation.embedding)].layers[0]), None
+        embedding = self._known.get(id(getattr(operation, "embedding", None)))
+        if isinstance(operation, TiedHead) and embedding is not None:
+            copy, reason = operation.copy_for(embedding.layers[0]), None
         else:
             copy, reason = copy_operation(operation)
         if reason is not None:
