@@ -13,7 +13,7 @@ from deeprnn_keras.reading import require_regular_file
 # Each recognizer returns the opened source, or None if the content is of another kind. It raises a DamagedFileError for
 # content of its kind that is damaged, and a ValueError for content of its kind that is not supported.
 RECOGNIZERS: dict[str, Callable[[Content], Source | None]] = {
-    "a PyTorch state dict (a mapping of arrays, a .safetensors file, or a file of torch.save)": state_dict_source.recognize,
+    "a PyTorch state dict (a mapping, a .safetensors file, or a file of torch.save)": state_dict_source.recognize,
     "an ONNX file": onnx_source.recognize,
 }
 

@@ -76,7 +76,7 @@ def _plain_target(layer: Layer) -> PlainTarget:
     target = plain_target(layer)
     if target is None:
         raise ValueError(
-            f"into: the weights of layer {layer.name!r} ({type(layer).__name__}) are not read from a PyTorch state dict; "
+            f"into: a PyTorch state dict has no weights for layer {layer.name!r} ({type(layer).__name__}); "
             "pass a model without it, and set its weights with set_weights"
         )
     return target

@@ -172,7 +172,7 @@ def _recurrent_module(source: str, module: str, leaves: Mapping[str, str]) -> Re
     projections = [name for (kind, *_), name in found.items() if kind == "weight_hr"]
     if projections:
         raise ValueError(
-            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, because no cell projects its "
+            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, as no cell projects its "
             "state; replace each weight_hh by weight_hh @ weight_hr, and the weight_ih above by weight_ih @ weight_hr, "
             "which gives an equal LSTM without projection, followed by a linear layer with the top weight_hr"
         )
