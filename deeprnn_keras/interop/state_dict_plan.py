@@ -147,7 +147,7 @@ class PlannedModel:
 
     @property
     def is_language_model(self) -> bool:
-        """Whether the model is a `LanguageModel`: it predicts the symbols that the embedding reads, from left to right."""
+        """Whether the model is a `LanguageModel`: its outputs are logits of the symbols that it reads."""
         if self.embedding is None or self.head is None or not self.head.has_bias or len(self.stacks) > 1:
             return False
         (stack,) = self.stacks
@@ -253,7 +253,7 @@ def _named(stack: PlannedStack) -> PlannedStack:
 def _check_recurrent(source: str, modules: Modules) -> None:
     if not modules.recurrent:
         raise ValueError(
-            f"{source}: no entry has the name of a weight of torch.nn.LSTM, GRU, or RNN (weight_ih_l0, weight_hh_l0) or "
+            f"{source}: no entry is named as a weight of torch.nn.LSTM, GRU, or RNN (weight_ih_l0, weight_hh_l0) or "
             "of their cells (weight_ih, weight_hh)"
         )
     if len({list_pattern(module.name) for module in modules.recurrent}) > 1:
@@ -280,7 +280,7 @@ def _stacks(
             groups.append([(module, sizes)])
     cells = {sizes.cell for group in groups for _, sizes in group}
     if request.activation is not None and "rnn" not in cells:
-        raise ValueError(f"activation={request.activation!r} has no effect: {source} has weights of {cells.pop()} cells")
+        raise ValueError(f"activation={request.activation!r} has no effect: {source} has a {cells.pop()} cell")
     return [
         PlannedStack(
             DEFAULT_NAME if number == 1 else f"{DEFAULT_NAME}_{number}",

@@ -103,7 +103,7 @@ def test_activation_of_an_rnn_is_an_assumption():
     assert "tanh is assumed" in " ".join(interop.inspect(source).notes)
     assert not interop.inspect(source, activation="relu").notes[:-1]  # the last one is about float64
     assert interop.load(source, activation="relu").activations == [keras.activations.relu]
-    with pytest.raises(ValueError, match=r"activation='relu' has no effect: the mapping has weights of lstm cells"):
+    with pytest.raises(ValueError, match=r"activation='relu' has no effect: the mapping has a lstm cell"):
         interop.load(lstm_entries(), activation="relu")
 
 
@@ -355,7 +355,7 @@ SHORT = {"weight_ih_l0": np.ones((4, 1), "f"), "weight_hh_l0": np.ones((4, 1), "
     [
         (3, "source must be a PyTorch state dict .*; got int"),
         (SimpleNamespace(state_dict=dict), "not a SimpleNamespace; pass its state_dict"),
-        ({}, "no entry has the name of a weight of torch.nn.LSTM"),
+        ({}, "no entry is named as a weight of torch.nn.LSTM"),
         ({1: np.ones(2)}, "the keys of source must be names of arrays, got 1"),
         ({"weight_ih_l0": [1.0]}, r"source\['weight_ih_l0'\] must be an array, got list"),
         ({**SHORT, "weight_hr_l0": np.ones((1, 1))}, "weight_hr_l0: an LSTM with proj_size is not supported"),
