@@ -146,7 +146,7 @@ def _model_notes(model: PlannedModel) -> list[str]:
     last = model.stacks[-1]
     if last.bidirectional and not last.return_sequences:
         notes.append(
-            "The last output of the backward direction is that of the first step, as in h_n of PyTorch, not output[:, -1]."
+            "The last output of the backward direction is that of the first step, as in h_n of PyTorch, not in output."
         )
     return notes
 
