@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 
 from deeprnn_keras.interop import state_dict_source
 from deeprnn_keras.interop.onnx_file import source as onnx_source
@@ -53,6 +54,6 @@ def read_content(source: object) -> Content:
     """
     if not isinstance(source, (str, os.PathLike)):
         return Content(source)
-    path = require_regular_file(os.path.expanduser(source))
+    path = require_regular_file(Path(source).expanduser())
     with path.open("rb") as file:
         return Content(source, path, file.read(HEAD_BYTES))

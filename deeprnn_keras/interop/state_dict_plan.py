@@ -264,9 +264,7 @@ def _check_recurrent(source: str, modules: Modules) -> None:
         )
 
 
-def _stacks(
-    source: str, arrays: Arrays, modules: Sequence[RecurrentModule], request: Request
-) -> list[PlannedStack]:
+def _stacks(source: str, arrays: Arrays, modules: Sequence[RecurrentModule], request: Request) -> list[PlannedStack]:
     """Return one stack for each run of consecutive modules that a `DeepRNN` may contain."""
     groups: list[list[tuple[RecurrentModule, Sizes]]] = []
     for module in modules:

@@ -19,7 +19,7 @@ from deeprnn_keras.interop.assignment import Assignment, assign, check_size, mak
 from deeprnn_keras.interop.report import Report
 from deeprnn_keras.interop.source import Content, Reference, Request, Source
 from deeprnn_keras.interop.state_dict_plan import PlannedModel, plan_model
-from deeprnn_keras.interop.torch_names import Modules, PlainModule, find_modules
+from deeprnn_keras.interop.torch_names import PlainModule, find_modules
 from deeprnn_keras.program.files import KEY as PROGRAM_KEY
 from deeprnn_keras.reading import DamagedFileError, damage_reported
 

@@ -24,6 +24,7 @@ TITLES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 BLOCKS = {cell: count for count, cell in CELLS.items()}
 LEAVES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
+
 @dataclass(frozen=True)
 class RecurrentModule:
     """An LSTM, GRU, or RNN, or a cell of one of them, by the names of its weights.
@@ -47,6 +48,7 @@ class RecurrentModule:
         """Whether its layers have biases."""
         return "bias_ih" in self.levels[0][0]
 
+
 @dataclass(frozen=True)
 class Sizes:
     """Sizes of a recurrent module.
@@ -60,6 +62,7 @@ class Sizes:
     cell: str
     units: int
     input_dim: int
+
 
 @dataclass(frozen=True)
 class PlainModule:
@@ -101,6 +104,7 @@ class PlainModule:
         """Return the name of a weight, or the name that a missing one should have."""
         return self.leaves.get(leaf) or f"{self.name}.{leaf}".lstrip(".")
 
+
 @dataclass(frozen=True)
 class Modules:
     """The modules of a state dict.
@@ -114,6 +118,7 @@ class Modules:
     recurrent: tuple[RecurrentModule, ...]
     plain: tuple[PlainModule, ...]
     repeated: Mapping[str, str]
+
 
 def find_modules(source: str, arrays: Arrays, is_ordered: bool) -> Modules:
     """Group the names of a state dict.
@@ -141,9 +146,11 @@ def find_modules(source: str, arrays: Arrays, is_ordered: bool) -> Modules:
             plain.append(PlainModule(module, leaves, shape, bool(recurrent) if is_ordered else None))
     return Modules(tuple(recurrent), tuple(plain), repeated)
 
+
 def _natural_key(name: str) -> list[tuple[int, str]]:
     """Return a sort key by which "rnns.10" follows "rnns.9"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
 
 def _canonical_names(arrays: Arrays) -> tuple[dict[str, str], dict[str, str]]:
     """Return {name without wrappers: name}, and {repeated name: name of the array before dropping}."""
@@ -158,6 +165,7 @@ def _canonical_names(arrays: Arrays) -> tuple[dict[str, str], dict[str, str]]:
     order = {_without_wrapper(name): None for name in names}
     return {unwrapped: canonical[unwrapped] for unwrapped in order}, repeated
 
+
 def _without_wrapper(name: str) -> str:
     parts = name.split(".")
     leaf = parts.pop().removesuffix(RAW)
@@ -166,6 +174,7 @@ def _without_wrapper(name: str) -> str:
     if parts and parts[-1] == WRAPPER:
         parts.pop()
     return ".".join([*parts, leaf])
+
 
 def _recurrent_module(source: str, module: str, leaves: Mapping[str, str]) -> RecurrentModule:
     found = {match.groups(): leaves[leaf] for leaf in leaves if (match := RECURRENT.fullmatch(leaf))}
@@ -184,14 +193,17 @@ def _recurrent_module(source: str, module: str, leaves: Mapping[str, str]) -> Re
     ]
     return RecurrentModule(module, tuple(levels))
 
+
 def _level_suffixes(found: Mapping[Sequence[str | None], str]) -> list[str]:
     """Return the suffixes of all layers, "_l0" and so on; a single "" for a cell."""
     numbers = [int(suffix[2:]) for _, suffix, _ in found if suffix]
     return [f"_l{number}" for number in range(max(numbers) + 1)] if numbers else [""]
 
+
 def _name(found: Mapping[Sequence[str | None], str], module: str, kind: str, level: str, direction: str) -> str:
     name = found.get((kind, level or None, direction or None))
     return name or f"{module}{'.' if module else ''}{kind}{level}{direction}"
+
 
 def recurrent_sizes(source: str, module: RecurrentModule, arrays: Arrays) -> Sizes:
     """Return the sizes of a recurrent module. If arrays contradict each other, the majority decides.
@@ -217,6 +229,7 @@ def recurrent_sizes(source: str, module: RecurrentModule, arrays: Arrays) -> Siz
     cell, units = votes.most_common(1)[0][0] if votes else _guess(rows[0][0])
     return Sizes(cell, units, input_dims[0] if input_dims else 0)
 
+
 def _shapes(module: RecurrentModule, leaf: str, arrays: Arrays, levels: int | None = None) -> list[Shape]:
     """Return the shapes of the arrays of a kind that have the expected rank."""
     rank = 2 if leaf.startswith("weight") else 1
@@ -224,10 +237,12 @@ def _shapes(module: RecurrentModule, leaf: str, arrays: Arrays, levels: int | No
     infos = [arrays.find(name) for name in names]
     return [info.shape for info in infos if info is not None and len(info.shape) == rank]
 
+
 def _guess(rows: int) -> tuple[str, int]:
     """Return a cell and a number of units for a number of rows, if no recurrent matrix has a supported shape."""
     blocks = next((count for count in (4, 3) if rows % count == 0), 1)
     return CELLS[blocks], rows // blocks
+
 
 def list_pattern(name: str) -> str:
     """Return a name without its numbers; modules of one list have the same pattern."""

@@ -224,7 +224,11 @@ def test_into_with_convolution_and_normalization(torch):
     normalization.eval()
     hidden = lstm(normalization(convolution(x.transpose(1, 2))).transpose(1, 2))[0]
     expected = second(first(scale(hidden))).detach().numpy()
-    layers = [keras.layers.Conv1D(5, 3), keras.layers.BatchNormalization(epsilon=1e-5), DeepRNN(H, return_sequences=True)]
+    layers = [
+        keras.layers.Conv1D(5, 3),
+        keras.layers.BatchNormalization(epsilon=1e-5),
+        DeepRNN(H, return_sequences=True),
+    ]
     layers += [keras.layers.LayerNormalization(epsilon=1e-5), keras.layers.Dense(H), keras.layers.Dense(H)]
     into = keras.Sequential([keras.Input((None, D)), *layers])
     source = torch.nn.Sequential(*modules).state_dict()
