@@ -142,16 +142,17 @@ class PlannedModel:
 
     @property
     def is_bare(self) -> bool:
-        """Whether the model is one `DeepRNN`."""
+        """True if the model is one `DeepRNN`."""
         return self.embedding is None and self.head is None and len(self.stacks) == 1
 
     @property
     def is_language_model(self) -> bool:
-        """Whether the model is a `LanguageModel`: its outputs are logits of the symbols that it reads."""
-        if self.embedding is None or self.head is None or not self.head.has_bias or len(self.stacks) > 1:
+        """True if the model is a `LanguageModel`: its outputs are logits of the symbols that it reads."""
+        if self.embedding is None or self.head is None or not self.head.has_bias:
             return False
-        (stack,) = self.stacks
-        return self.outputs == self.embedding.shape[0] > 1 and stack.return_sequences and not stack.bidirectional
+        stack = self.stacks[0]
+        is_causal = len(self.stacks) == 1 and not stack.bidirectional
+        return is_causal and stack.return_sequences and self.outputs == self.embedding.shape[0] > 1
 
     def assignments(self) -> list[Assignment]:
         """Return how the weights of all layers are computed."""
