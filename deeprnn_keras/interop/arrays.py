@@ -36,6 +36,7 @@ SAFETENSORS_DTYPES: dict[str, Any] = {
 }
 EXPECTED = "a safetensors file"
 
+
 @dataclass(frozen=True)
 class ArrayInfo:
     """Shape and data type of an array.
@@ -47,6 +48,7 @@ class ArrayInfo:
 
     shape: Shape
     dtype: str
+
 
 class Arrays(ABC):
     """Named arrays of a source.
@@ -82,6 +84,7 @@ class Arrays(ABC):
             return False
         return first == second or np.array_equal(self.read_raw(first), self.read_raw(second))
 
+
 class MemoryArrays(Arrays):
     """Arrays of a mapping: NumPy arrays, PyTorch tensors, or other objects with a shape and a dtype.
 
@@ -108,9 +111,11 @@ class MemoryArrays(Arrays):
         except (NotImplementedError, RuntimeError, TypeError) as error:  # without values, sparse, or quantized
             raise ValueError(f"source[{name!r}] has no dense values: {str(error).splitlines()[0]}") from error
 
+
 def _is_metadata(name: object) -> bool:
     # PyTorch's modules may store arbitrary objects under this name, which are not weights
     return isinstance(name, str) and name.rpartition(".")[2] == "_extra_state"
+
 
 def _info(name: object, value: Any) -> ArrayInfo:  # noqa: ANN401 - arrays of several libraries
     if not isinstance(name, str):
@@ -119,6 +124,7 @@ def _info(name: object, value: Any) -> ArrayInfo:  # noqa: ANN401 - arrays of se
     if shape is None or dtype is None:
         raise ValueError(f"source[{name!r}] must be an array, got {type(value).__name__}")
     return ArrayInfo(tuple(int(size) for size in shape), getattr(dtype, "name", None) or str(dtype).rpartition(".")[2])
+
 
 class SafetensorsArrays(Arrays):
     """Arrays of a safetensors file, including bfloat16.
@@ -160,6 +166,7 @@ class SafetensorsArrays(Arrays):
         with damage_reported(self.path, EXPECTED):
             array = np.fromfile(self.path, dtype.newbyteorder("<"), count, offset=self._begin + first)
             return array.reshape(entry["shape"])
+
 
 def _dtype_name(code: str) -> str:
     return np.dtype(SAFETENSORS_DTYPES[code]).name if code in SAFETENSORS_DTYPES else code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
@@ -89,9 +89,7 @@ def make_report(
     used = {arrays.aliases.get(entry.source, entry.source) for entry in entries}
     unused = tuple(name for name in arrays.infos if name not in used and name not in ignored)
     notes = (*notes, *_conversions(entries))
-    return Report(
-        source, kind, tuple(layers), tuple(entries), tuple(absent), unused, tuple(misshaped.values()), notes
-    )
+    return Report(source, kind, tuple(layers), tuple(entries), tuple(absent), unused, tuple(misshaped.values()), notes)
 
 
 def _conversions(entries: Sequence[Entry]) -> list[str]:
@@ -118,5 +116,3 @@ def assign(arrays: Arrays, assignments: Sequence[Assignment]) -> None:
             raise AssertionError(f"{one.target.path} is not built")
         value = one.compute(*(arrays.read(name) for name in one.sources))
         one.target.variable.assign(value)
-
-

@@ -38,5 +38,3 @@ def _recurrent(arrays: Arrays, stack: PlannedStack, index: int) -> Recurrent:
         for level in module.levels
     ]
     return Recurrent(name, stack.cell, layers, stack.activation or "tanh", stack.return_sequences or not is_last)
-
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deeprnn_keras.interop.arrays import Arrays
@@ -23,6 +23,7 @@ CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of blocks of rows
 TITLES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 BLOCKS = {cell: count for count, cell in CELLS.items()}
 LEAVES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
 
 @dataclass(frozen=True)
 class RecurrentModule:
@@ -39,13 +40,14 @@ class RecurrentModule:
 
     @property
     def bidirectional(self) -> bool:
-        """Whether its layers have a backward direction."""
+        """True if its layers have a backward direction."""
         return len(self.levels[0]) == 2
 
     @property
     def has_bias(self) -> bool:
-        """Whether its layers have biases."""
+        """True if its layers have biases."""
         return "bias_ih" in self.levels[0][0]
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -60,6 +62,7 @@ class Sizes:
     cell: str
     units: int
     input_dim: int
+
 
 @dataclass(frozen=True)
 class PlainModule:
@@ -84,22 +87,23 @@ class PlainModule:
 
     @property
     def has_bias(self) -> bool:
-        """Whether it has a bias."""
+        """True if it has a bias."""
         return "bias" in self.leaves
 
     @property
     def is_matrix(self) -> bool:
-        """Whether its weight is a matrix."""
+        """True if its weight is a matrix."""
         return len(self.shape) == 2
 
     @property
     def is_embedding(self) -> bool:
-        """Whether it has the name of an embedding, and a matrix without a bias."""
+        """True if it has the name of an embedding, and a matrix without a bias."""
         return self.is_matrix and not self.has_bias and EMBEDDING.search(self.name) is not None
 
     def entry(self, leaf: str) -> str:
         """Return the name of a weight, or the name that a missing one should have."""
         return self.leaves.get(leaf) or f"{self.name}.{leaf}".lstrip(".")
+
 
 @dataclass(frozen=True)
 class Modules:
@@ -114,6 +118,7 @@ class Modules:
     recurrent: tuple[RecurrentModule, ...]
     plain: tuple[PlainModule, ...]
     repeated: Mapping[str, str]
+
 
 def find_modules(source: str, arrays: Arrays, is_ordered: bool) -> Modules:
     """Group the names of a state dict.
@@ -141,9 +146,11 @@ def find_modules(source: str, arrays: Arrays, is_ordered: bool) -> Modules:
             plain.append(PlainModule(module, leaves, shape, bool(recurrent) if is_ordered else None))
     return Modules(tuple(recurrent), tuple(plain), repeated)
 
+
 def _natural_key(name: str) -> list[tuple[int, str]]:
     """Return a sort key by which "rnns.10" follows "rnns.9"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
 
 def _canonical_names(arrays: Arrays) -> tuple[dict[str, str], dict[str, str]]:
     """Return {name without wrappers: name}, and {repeated name: name of the array before dropping}."""
@@ -158,6 +165,7 @@ def _canonical_names(arrays: Arrays) -> tuple[dict[str, str], dict[str, str]]:
     order = {_without_wrapper(name): None for name in names}
     return {unwrapped: canonical[unwrapped] for unwrapped in order}, repeated
 
+
 def _without_wrapper(name: str) -> str:
     parts = name.split(".")
     leaf = parts.pop().removesuffix(RAW)
@@ -167,31 +175,29 @@ def _without_wrapper(name: str) -> str:
         parts.pop()
     return ".".join([*parts, leaf])
 
+
 def _recurrent_module(source: str, module: str, leaves: Mapping[str, str]) -> RecurrentModule:
-    found = {match.groups(): leaves[leaf] for leaf in leaves if (match := RECURRENT.fullmatch(leaf))}
-    projections = [name for (kind, *_), name in found.items() if kind == "weight_hr"]
+    matches = [match for leaf in leaves if (match := RECURRENT.fullmatch(leaf))]
+    projections = [leaves[match[0]] for match in matches if match[1] == "weight_hr"]
     if projections:
         raise ValueError(
-            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, because no cell projects its "
+            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, as no cell projects its "
             "state; replace each weight_hh by weight_hh @ weight_hr, and the weight_ih above by weight_ih @ weight_hr, "
             "which gives an equal LSTM without projection, followed by a linear layer with the top weight_hr"
         )
-    kinds = [leaf for leaf in LEAVES if leaf.startswith("weight") or any(kind.startswith("bias") for kind, *_ in found)]
-    directions = ("", "_reverse") if any(reverse for *_, reverse in found) else ("",)
-    levels = [
-        tuple({kind: _name(found, module, kind, level, direction) for kind in kinds} for direction in directions)
-        for level in _level_suffixes(found)
-    ]
-    return RecurrentModule(module, tuple(levels))
+    has_bias = any(match[1].startswith("bias") for match in matches)
+    kinds = [leaf for leaf in LEAVES if has_bias or leaf.startswith("weight")]
+    numbers = [int(match[2].removeprefix("_l")) for match in matches if match[2]]
+    suffixes = [f"_l{number}" for number in range(max(numbers) + 1)] if numbers else [""]  # no suffix in a cell
+    directions = ("", "_reverse") if any(match[3] for match in matches) else ("",)
+    prefix = f"{module}." if module else ""
 
-def _level_suffixes(found: Mapping[Sequence[str | None], str]) -> list[str]:
-    """Return the suffixes of all layers, "_l0" and so on; a single "" for a cell."""
-    numbers = [int(suffix[2:]) for _, suffix, _ in found if suffix]
-    return [f"_l{number}" for number in range(max(numbers) + 1)] if numbers else [""]
+    def names(end: str) -> dict[str, str]:
+        return {kind: leaves.get(kind + end, prefix + kind + end) for kind in kinds}
 
-def _name(found: Mapping[Sequence[str | None], str], module: str, kind: str, level: str, direction: str) -> str:
-    name = found.get((kind, level or None, direction or None))
-    return name or f"{module}{'.' if module else ''}{kind}{level}{direction}"
+    levels = tuple(tuple(names(suffix + direction) for direction in directions) for suffix in suffixes)
+    return RecurrentModule(module, levels)
+
 
 def recurrent_sizes(source: str, module: RecurrentModule, arrays: Arrays) -> Sizes:
     """Return the sizes of a recurrent module. If arrays contradict each other, the majority decides.
@@ -217,6 +223,7 @@ def recurrent_sizes(source: str, module: RecurrentModule, arrays: Arrays) -> Siz
     cell, units = votes.most_common(1)[0][0] if votes else _guess(rows[0][0])
     return Sizes(cell, units, input_dims[0] if input_dims else 0)
 
+
 def _shapes(module: RecurrentModule, leaf: str, arrays: Arrays, levels: int | None = None) -> list[Shape]:
     """Return the shapes of the arrays of a kind that have the expected rank."""
     rank = 2 if leaf.startswith("weight") else 1
@@ -224,10 +231,12 @@ def _shapes(module: RecurrentModule, leaf: str, arrays: Arrays, levels: int | No
     infos = [arrays.find(name) for name in names]
     return [info.shape for info in infos if info is not None and len(info.shape) == rank]
 
+
 def _guess(rows: int) -> tuple[str, int]:
     """Return a cell and a number of units for a number of rows, if no recurrent matrix has a supported shape."""
     blocks = next((count for count in (4, 3) if rows % count == 0), 1)
     return CELLS[blocks], rows // blocks
+
 
 def list_pattern(name: str) -> str:
     """Return a name without its numbers; modules of one list have the same pattern."""
