@@ -74,8 +74,7 @@ def find_chains(graph: Graph) -> list[tuple[list[FunctionalNode], Callable[[], S
 
 def _levels_of_call(graph: Graph, call: FunctionalNode) -> Levels | None:
     """Return the levels of a layer that may be part of a chain, or None."""
-    options = {name for name, value in call.kwargs.items() if value is not None}
-    if not graph.is_called_once(call) or len(call.args) != 1 or options - {"mask"}:
+    if not graph.is_called_once(call) or len(call.args) != 1 or graph.options(call).keys() - {"mask"}:
         return None
     if not isinstance(call.operation, (keras.layers.RNN, keras.layers.Bidirectional)):
         return None
@@ -107,7 +106,7 @@ def _reader_as_input(graph: Graph, call: FunctionalNode) -> FunctionalNode | Non
 
 def _is_plain_dropout(call: FunctionalNode) -> bool:
     layer = call.operation
-    if type(layer) is not keras.layers.Dropout or call.kwargs or layer.activity_regularizer is not None:
+    if type(layer) is not keras.layers.Dropout or Graph.options(call) or layer.activity_regularizer is not None:
         return False
     return layer.noise_shape is None
 

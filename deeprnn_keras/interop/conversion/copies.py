@@ -21,9 +21,11 @@ def copy_operation(operation: Layer) -> tuple[Layer, str | None]:
     if hasattr(operation, "save_assets"):
         return operation, "it has a vocabulary outside its configuration"
     try:
-        return type(operation).from_config(operation.get_config()), None
+        copy = type(operation).from_config(operation.get_config())
     except (NotImplementedError, TypeError, ValueError) as error:
         return operation, f"it could not be created from its configuration: {str(error).strip().splitlines()[0]}"
+    copy.name = operation.name  # Keras omits it from the configuration of some user-defined layers
+    return copy, None
 
 
 def copy_weights(substitute: Substitute) -> dict[int, keras.Variable]:

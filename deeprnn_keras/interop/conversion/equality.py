@@ -17,9 +17,9 @@ from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.layers import DeepRNN
 from deeprnn_keras.program.lowering import model_kind
 
-ROWS, STEPS = 4, 7
+ROWS, STEPS = 4, 5
 TOLERANCE = 5e-5
-TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}
+TOLERANCES = {"bfloat16": 5e-2, "float16": 1e-2}
 """Allowed differences for compute dtypes of half precision, relative to the largest output."""
 
 NUMBERS_OF_IDS = ("input_dim", "size", "num_tokens", "num_classes")
@@ -55,11 +55,11 @@ def require_equal(substitute: Substitute) -> float:
 
 
 def _masks(generator: np.random.Generator, rows: int) -> Iterator[np.ndarray | None]:
-    """Yield None, a mask of padding at the end, and one of any steps, one row of which is fully masked."""
+    """Yield None, and a mask of any steps, one row of which is fully masked."""
     yield None
-    lengths = generator.integers(1, STEPS + 1, rows)
-    yield np.arange(STEPS) < lengths[:, None]
-    if not this_machine().gpu:  # cuDNN, which Keras may select there, supports no other masks
+    if this_machine().gpu:  # cuDNN, which Keras may select there, supports only padding at the end
+        yield np.arange(STEPS) < generator.integers(1, STEPS + 1, rows)[:, None]
+    else:
         mask = generator.random((rows, STEPS)) < 0.6
         mask[-1] = False
         yield mask
@@ -157,12 +157,14 @@ def require_equal_models(model: keras.Model, converted: keras.Model, x: Nested =
     """
     inputs = _random_inputs(model) if x is None else x
     batches = 2 if any(getattr(layer, "stateful", False) for layer in layers_inside(model)) else 1
+    dtypes = {layer.compute_dtype for layer in layers_inside(model)}
+    dtype = next((name for name in TOLERANCES if name in dtypes), model.compute_dtype)
     largest = 0.0
     with carried_states_restored([model, converted]):
         for _ in range(batches):
             expected = _original_outputs(model, inputs, is_random=x is None)
             outputs = converted(inputs, training=False)
-            largest = max(largest, compare(outputs, expected, model.compute_dtype, f"model {model.name!r}"))
+            largest = max(largest, compare(outputs, expected, dtype, f"model {model.name!r}"))
     return largest
 
 

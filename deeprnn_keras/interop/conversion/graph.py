@@ -46,6 +46,15 @@ class Graph:
             readers[id(tensor)].append(None)
         return readers
 
+    @staticmethod
+    def options(call: FunctionalNode) -> dict[str, Any]:
+        """Return the named arguments of a call without defaults, which Keras may record, too."""
+        return {
+            name: value
+            for name, value in call.kwargs.items()
+            if value is not None and not (name == "training" and value is False)
+        }
+
     def calls_of(self, operation: Layer) -> list[FunctionalNode]:
         """Return all calls of a layer."""
         return [call for call in self.calls if call.operation is operation]

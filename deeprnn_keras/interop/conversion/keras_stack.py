@@ -135,13 +135,16 @@ class KerasStack:
         self.levels = [_level(layer, level, options) for level in range(layer.num_layers)]
         self._dropouts = [_dropout(layer, level) for level in range(1, layer.num_layers)]
 
-    def __call__(self, sequences: Tensor, initial_state: Nested = None, mask: Tensor | None = None) -> Nested:
+    def __call__(
+        self, sequences: Tensor, initial_state: Nested = None, mask: Tensor | None = None, training: bool = False
+    ) -> Nested:
         """Call the layers.
 
         Args:
             sequences: As in the call of the `DeepRNN`.
             initial_state: Likewise.
             mask: Likewise.
+            training: Likewise.
         """
         layer = self._layer
         if initial_state is not None and mask is None:  # Keras does not pass an attached mask to a call with states
@@ -150,9 +153,9 @@ class KerasStack:
         last_outputs: list[Tensor] = []
         final_states: list[list[Tensor]] = []
         for level, keras_layer in enumerate(self.levels):
-            inputs = self._inputs(level, sequences, outputs)
+            inputs = self._inputs(level, sequences, outputs, training)
             state = None if initial_state is None else keras.tree.flatten(initial_state[level])
-            output, *states = keras_layer(inputs, initial_state=state, mask=mask)
+            output, *states = keras_layer(inputs, initial_state=state, mask=mask, training=training)
             final_states.append(states)
             source = layer.connections.shortcut_source(level)
             last = _concatenated([states[0], states[len(states) // 2]] if layer.bidirectional else states[:1])
@@ -160,10 +163,12 @@ class KerasStack:
             last_outputs.append(last if source is None else keras.layers.add([last, last_outputs[source]]))
         return self._results(outputs if layer.return_sequences else last_outputs, final_states)
 
-    def _inputs(self, level: int, sequences: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+    def _inputs(self, level: int, sequences: Tensor, outputs: Sequence[Tensor], training: bool) -> Tensor:
         if not level:
             return sequences
-        below = self._dropouts[level - 1](outputs[-1]) if self._layer.dropout else outputs[-1]
+        below = outputs[-1]
+        if self._layer.dropout:
+            below = self._dropouts[level - 1](below, training=training)
         return _concatenated([below, sequences] if self._layer.connections.reads_input(level) else [below])
 
     def _results(self, results: Sequence[Tensor], final_states: Sequence[Sequence[Tensor]]) -> Nested:

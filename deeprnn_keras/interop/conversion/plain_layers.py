@@ -183,4 +183,3 @@ def make_deep_rnn(layers: Sequence[Layer], dropout: float = 0.0) -> DeepRNN:
 
 def _all_equal(values: Sequence[Any]) -> bool:
     return all(value == values[0] for value in values)
-

@@ -86,7 +86,7 @@ def _stacked_cells(layer: keras.layers.RNN, calls: Sequence[FunctionalNode]) -> 
     with_states = [call for call in calls if len(call.args) > 1 or call.kwargs.get("initial_state") is not None]
     if any(_compat.keras_mask(call.args[0]) is not None for call in with_states):
         raise KeptError("it is called with initial_state, and Keras ignores the mask of its input then")
-    if len(levels) == 1 and (with_states or layer.return_state):
+    if len(levels) == 1:
         raise KeptError("it has a single stacked cell, whose state Keras returns in another structure than it reads")
     return Substitute((layer,), (make_deep_rnn([layer]),))
 
