@@ -25,8 +25,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import h5py
 import keras
@@ -35,6 +38,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from deeprnn_keras import AffineMap, DiagonalMap, Equations, RecurrentCell, convert, interop, lower
+from deeprnn_keras.equations import Blocks, Linear
+from deeprnn_keras.equations.maps import Array, NamedMap
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
@@ -233,9 +238,10 @@ class PeepholeEquations(Equations):
     """i, f = s(x W + h U + p c + b),  c' = f c + i a(x W_g + h U_g + b_g),  o = s(x W_o + h U_o + p_o c' + b_o)."""
 
     states = ("h", "c")
-    activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    activations: ClassVar = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
-    def maps(self, input_dim):
+    def maps(self, input_dim: int) -> Sequence[NamedMap]:
+        """Return the maps of x, of h, and of c to the gates."""
         gates = ("input", "forget", "candidate", "output")
         return [
             AffineMap("kernel", input_dim, self.units, gates, bias="bias"),
@@ -243,11 +249,12 @@ class PeepholeEquations(Equations):
             *(DiagonalMap(f"{gate}_gate_peephole_weights", self.units, (gate,)) for gate in PEEPHOLES),
         ]
 
-    def step(self, x, states, linear, f):
+    def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
+        """Return the states after a step."""
         h, c = states
         z = linear("recurrent_kernel", h)
 
-        def gate(name, cell):
+        def gate(name: str, cell: Array) -> Array:
             return f.recurrent_activation(x[name] + z[name] + linear(f"{name}_gate_peephole_weights", cell)[name])
 
         write, keep = gate("input", c), gate("forget", c)
@@ -261,7 +268,7 @@ class PeepholeLSTMCell(RecurrentCell):
 
     equations_class = PeepholeEquations
 
-    def __init__(self, units, use_bias=True, unit_forget_bias=True, **options):
+    def __init__(self, units: int, use_bias: bool = True, unit_forget_bias: bool = True, **options: Any) -> None:
         super().__init__(units, **options)
 
 

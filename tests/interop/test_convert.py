@@ -6,8 +6,8 @@ import pytest
 
 import deeprnn_keras
 from deeprnn_keras import DeepRNN, LanguageModel, convert
-from deeprnn_keras.interop.conversion.equality import ConversionError
 from deeprnn_keras.interop.conversion import to_deeprnn
+from deeprnn_keras.interop.conversion.equality import ConversionError
 
 L = keras.layers
 pytestmark = pytest.mark.usefixtures("eager")
@@ -341,7 +341,7 @@ def test_unequal_replacement_is_an_error(monkeypatch):
             return super().call(sequences, initial_state, mask, training) + 1e-3
 
     monkeypatch.setitem(to_deeprnn.DROP_INS, L.LSTM, Wrong)
-    with pytest.raises(ConversionError, match="outputs of the replacement of layer 'lstm.*' differ by 0.001"):
+    with pytest.raises(ConversionError, match=r"outputs of the replacement of layer 'lstm.*' differ by 0\.001"):
         convert(sequential(L.LSTM(2)))
 
 

@@ -13,9 +13,8 @@ from deeprnn_keras.interop import to_keras
 pytestmark = pytest.mark.usefixtures("eager")
 CONNECTIONS = [{"connection": "stack"}, {"connection": "residual"}, {"connection": "skip"}]
 FLAGS = (False, True)
-CONNECTIONS += [{"connection": "residual", "block_size": 2}]
-RETURNS = [{}, {"return_sequences": True}, {"return_state": True}]
-RETURNS += [{"return_all_layers": True, "return_sequences": True}]
+CONNECTIONS += [{"connection": "residual", "block_size": 2, "num_layers": 4}]
+RETURNS = [{}, {"return_sequences": True, "return_state": True, "return_all_layers": True}]
 
 
 def built(rng, layer, d=3, n=None):
@@ -40,7 +39,7 @@ def recurrent_modules(layer):
     ids=lambda options: " ".join(map(str, options.values())),
 )
 def test_every_connection(rng, options):
-    layer = built(rng, DeepRNN(4, 3, "gru", dropout=0.1, **options))
+    layer = built(rng, DeepRNN(4, cell="gru", dropout=0.1, **{"num_layers": 2, **options}))
     stock = to_keras(layer)
     assert recurrent_modules(stock) == {"keras"} and stock.name == layer.name
     is_line = options["connection"] == "stack" and not {"return_state", "return_all_layers"} & options.keys()

@@ -22,7 +22,6 @@ from deeprnn_keras.interop.conversion.substitution import (
     Substitute,
     directions,
     is_of_this_package,
-    layers_inside,
 )
 from deeprnn_keras.interop.conversion.to_deeprnn import DROP_INS, bidirectional_like
 
