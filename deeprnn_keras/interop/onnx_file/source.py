@@ -19,7 +19,7 @@ from deeprnn_keras.interop.onnx_file.stored import EXPECTED, Graph, looks_like_o
 from deeprnn_keras.interop.onnx_file.values import Axes, from_keras_layout, to_keras_layout
 from deeprnn_keras.interop.report import Entry, Report
 from deeprnn_keras.interop.source import Content, Reference, Request, Source
-from deeprnn_keras.reading import damage_reported
+from deeprnn_keras.reading import DamagedFileError, damage_reported
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +53,10 @@ class OnnxSource(Source):
         self.path, self.name = path, str(path)
         self.graph = read_graph(path)
         with damage_reported(path, EXPECTED):
-            self.plan = make_plan(self.graph)
+            try:
+                self.plan = make_plan(self.graph)
+            except ValueError as error:  # its message is complete
+                raise DamagedFileError(path, error) from error
 
     @override
     def inspect(self, request: Request) -> Report:
