@@ -121,11 +121,13 @@ class TorchReference(NumpyReference):
             if isinstance(stage, Linear):
                 bias = None if stage.bias is None else _tensor(stage.bias)
                 return torch.nn.functional.linear(torch.from_numpy(x), _tensor(stage.weight), bias).numpy()
-            output, final = _module(stage)(torch.from_numpy(x))
+            value, final = torch.from_numpy(x), None
+            for directions in stage.layers:
+                value, final = _module(stage, directions)(value)
             if stage.return_sequences:
-                return output.numpy()
-            final = final[0] if stage.mode == "lstm" else final
-            return torch.cat(list(final[-len(stage.layers[-1]) :]), dim=-1).numpy()
+                return value.numpy()
+            final = final[0] if isinstance(final, tuple) else final
+            return torch.cat(list(final), dim=-1).numpy()
 
 
 def _tensor(array: Array) -> torch.Tensor:
@@ -134,25 +136,23 @@ def _tensor(array: Array) -> torch.Tensor:
     return torch.from_numpy(np.array(array, np.float32))
 
 
-def _module(stage: Recurrent) -> torch.nn.Module:
-    """Return the module of a recurrent stage. All its layers have the same number of units."""
+def _module(stage: Recurrent, directions: Sequence[Weights]) -> torch.nn.Module:
+    """Return the module of one layer of a recurrent stage."""
     import torch
 
-    first = stage.layers[0][0]
+    first = directions[0]
     options = {"nonlinearity": stage.activation} if stage.mode == "rnn" else {}
     module = getattr(torch.nn, stage.mode.upper())(
         first["weight_ih"].shape[1],
         first["weight_hh"].shape[1],
-        num_layers=len(stage.layers),
         bias="bias_ih" in first,
         batch_first=True,
-        bidirectional=len(stage.layers[0]) == 2,
+        bidirectional=len(directions) == 2,
         **options,
     )
     module.load_state_dict(
         {
-            f"{name}_l{level}{'_reverse' if index else ''}": _tensor(array)
-            for level, directions in enumerate(stage.layers)
+            f"{name}_l0{'_reverse' if index else ''}": _tensor(array)
             for index, weights in enumerate(directions)
             for name, array in weights.items()
         }
