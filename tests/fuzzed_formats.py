@@ -533,7 +533,9 @@ class OnnxGraph(OnnxFile):
             lambda: graph.node.append(node),
             lambda: graph.initializer.remove(tensor),
             lambda: setattr(tensor, "data_type", rng.randrange(24)),
-            lambda: tensor.dims.__setitem__(slice(None), [rng.choice([0, 1, 3, -1, 10**9, 2**62]) for _ in tensor.dims]),
+            lambda: tensor.dims.__setitem__(
+                slice(None), [rng.choice([0, 1, 3, -1, 10**9, 2**62]) for _ in tensor.dims]
+            ),
             lambda: self._move_data(tensor, rng),
         ]
         rng.choice(actions)()

@@ -86,7 +86,12 @@ def classifier(path, **changes):
         ("Gather", ["shape", "one"], ["n"], {"axis": 0}),
         ("Concat", ["pair", "n", "units"], ["state_shape"], {"axis": 0}),
         ("ConstantOfShape", ["state_shape"], ["zeros"], {}),
-        ("LSTM", ["t", "W1", "R1", "B1", "", "zeros", "zeros"], ["Y1"], {"hidden_size": H, "direction": "bidirectional"}),
+        (
+            "LSTM",
+            ["t", "W1", "R1", "B1", "", "zeros", "zeros"],
+            ["Y1"],
+            {"hidden_size": H, "direction": "bidirectional"},
+        ),
         ("Transpose", ["Y1"], ["Y1t"], {"perm": [0, 2, 1, 3]}),
         ("Reshape", ["Y1t", "joined"], ["y1"], {}),
         ("LSTM", ["y1", "W2", "R2", "B2"], ["", "h"], {"hidden_size": H, "direction": "bidirectional"}),

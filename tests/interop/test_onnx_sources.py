@@ -69,7 +69,10 @@ def test_recurrent_nodes(operator, attributes, direction, layout, output, tmp_pa
     [
         ("LSTM", {"activations": ["HardSigmoid", "Tanh", "Tanh"]}),
         ("GRU", {"activations": ["HardSigmoid", "Tanh"], "linear_before_reset": 1}),
-        ("LSTM", {"activations": ["HardSigmoid", "Relu", "Relu"], "activation_alpha": [1 / 6], "activation_beta": [0.5]}),
+        (
+            "LSTM",
+            {"activations": ["HardSigmoid", "Relu", "Relu"], "activation_alpha": [1 / 6], "activation_beta": [0.5]},
+        ),
         ("GRU", {"activations": ["Sigmoid", "Softsign"]}),
         ("GRU", {"activations": ["Sigmoid", "Affine"], "linear_before_reset": 1}),
         ("RNN", {"activations": ["Relu"]}),
@@ -220,7 +223,9 @@ def test_into_a_model(tmp_path):
     assert_close(layer(X), interop.load(path)(X))
     other = DeepRNN(H, cell="gru")
     other.build((None, None, D))
-    with pytest.raises(ValueError, match=r"m\.onnx: the weights do not fit .*forward_1/lstm_cell/kernel \[3, 20\] for .*for no weight"):
+    with pytest.raises(
+        ValueError, match=r"m\.onnx: the weights do not fit .*forward_1/lstm_cell/kernel \[3, 20\] for .*for no weight"
+    ):
         interop.load(path, into=other)
 
 
@@ -229,7 +234,8 @@ def test_other_precisions_become_float32(dtype, tmp_path):
     arrays = recurrent_arrays("GRU", D)
     kinds = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16, "float64": TensorProto.DOUBLE}
     tensors = {
-        name: helper.make_tensor(name, kinds[dtype], array.shape, array.ravel().tolist()) for name, array in arrays.items()
+        name: helper.make_tensor(name, kinds[dtype], array.shape, array.ravel().tolist())
+        for name, array in arrays.items()
     }
     nodes = [("GRU", ["x", "W", "R", "B"], ["y"], {"hidden_size": H})]
     path = write(tmp_path / "m.onnx", nodes, tensors, dtype=kinds[dtype])
@@ -269,7 +275,9 @@ def test_external_data_outside_the_directory(location, tmp_path):
     (tmp_path / "data.bin").write_bytes(b"0" * 200)
     (tmp_path / "files" / "link").symlink_to(tmp_path / "data.bin")
     path, _ = with_external_data(tmp_path / "files", location)
-    with pytest.raises(DamagedFileError, match=r"m\.onnx: .*external data of tensor 'R': .* is not inside the directory"):
+    with pytest.raises(
+        DamagedFileError, match=r"m\.onnx: .*external data of tensor 'R': .* is not inside the directory"
+    ):
         interop.load(path)
 
 
@@ -295,7 +303,9 @@ def test_sizes_beyond_the_memory_are_refused_before_allocation(tmp_path):
     path = one_layer(tmp_path / "m.onnx", "LSTM")
     limits.set_memory_limit("100")
     try:
-        with pytest.raises(ValueError, match="m.onnx: .*the graph has 200 parameters, which take 800 bytes, more than the limit"):
+        with pytest.raises(
+            ValueError, match="m.onnx: .*the graph has 200 parameters, which take 800 bytes, more than the limit"
+        ):
             interop.load(path)
     finally:
         limits.set_memory_limit(None)
@@ -328,18 +338,33 @@ REFUSED = {
     "peepholes": ([lstm(["", "", "", "peepholes"])], "peepholes P 'peepholes' are not supported"),
     "direction": ([lstm(direction="sideways")], "direction must be one of"),
     "hidden_size": ([lstm(hidden_size=0)], "hidden_size must be a positive integer, got 0"),
-    "activation": ([lstm(activations=["LeakyRelu", "Tanh", "Tanh"])], r"activation leakyrelu\(0.01,\) is not supported"),
+    "activation": (
+        [lstm(activations=["LeakyRelu", "Tanh", "Tanh"])],
+        r"activation leakyrelu\(0.01,\) is not supported",
+    ),
     "output": ([lstm(activations=["Sigmoid", "Tanh", "Relu"])], "candidate and output are not supported"),
     "unknown": ([lstm(activations=["Sigmoid", "Tanh", "Sine"])], "activation 'Sine' is not supported"),
     "number": ([lstm(activations=["Sigmoid"])], "3 activations expected"),
-    "operator": ([LSTM, ("Conv", ["y", "W"], ["z"], {})], r"node 'z' \(Conv\): the operator is not supported; supported"),
+    "operator": (
+        [LSTM, ("Conv", ["y", "W"], ["z"], {})],
+        r"node 'z' \(Conv\): the operator is not supported; supported",
+    ),
     "unknown value": ([("Relu", ["nothing"], ["y"], {})], r"missing: nothing, read by node 'y' .Relu."),
     "order": ([("Relu", ["z"], ["y"], {}), ("Relu", ["x"], ["z"], {})], "value 'z' is computed by a later node"),
     "axes": ([("Transpose", ["x"], ["t"], {"perm": [2, 0, 1]}), ("LSTM", ["t", "W", "R"], ["y"], {})], "has the axes"),
-    "reshape": ([LSTM, ("Reshape", ["y", "shape"], ["z"], {})], r"reshaping \(T, 1, n, f\) to \[3, 7\] is not supported"),
-    "cell state": ([("LSTM", ["x", "W", "R"], ["", "", "c"], {"hidden_size": H}), ("Relu", ["c"], ["y"], {})], "last cell"),
+    "reshape": (
+        [LSTM, ("Reshape", ["y", "shape"], ["z"], {})],
+        r"reshaping \(T, 1, n, f\) to \[3, 7\] is not supported",
+    ),
+    "cell state": (
+        [("LSTM", ["x", "W", "R"], ["", "", "c"], {"hidden_size": H}), ("Relu", ["c"], ["y"], {})],
+        "last cell",
+    ),
     "constant": ([("Identity", ["W"], ["y"], {})], "output 'y' does not depend on the inputs"),
-    "constant loop": ([("Identity", ["x"], ["y"], {}), ("Identity", ["x"], ["y"], {})], "another node returns 'y', too"),
+    "constant loop": (
+        [("Identity", ["x"], ["y"], {}), ("Identity", ["x"], ["y"], {})],
+        "another node returns 'y', too",
+    ),
 }
 
 
@@ -354,7 +379,10 @@ def test_unsupported_graphs_name_the_file_and_the_node(name, tmp_path):
 
 
 def test_zero_peepholes_and_zero_states_are_supported(tmp_path):
-    constants = recurrent_arrays("LSTM", D) | {"zeros": np.zeros((1, 4, H), "float32"), "p": np.zeros((1, 3 * H), "float32")}
+    constants = recurrent_arrays("LSTM", D) | {
+        "zeros": np.zeros((1, 4, H), "float32"),
+        "p": np.zeros((1, 3 * H), "float32"),
+    }
     path = write(tmp_path / "m.onnx", [lstm(["", "zeros", "zeros", "p"])], constants)
     assert_close(interop.load(path)(X), keras_layout(in_runtime(path, X.swapaxes(0, 1))[0]))
 

@@ -1,7 +1,7 @@
 """Interpreter of ONNX graphs in NumPy, written from the equations in the specification of the operators.
 
-It is the reference of ONNX files where ONNX Runtime is missing, and computes the constants of a graph. It shares no code
-with the conversion to Keras.
+It is the reference of ONNX files where ONNX Runtime is missing, and computes the constants of a graph. It shares no
+code with the conversion to Keras.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`make_plan`: the plan of a Keras model from an ONNX graph, node by node.
 
-A graph does not tell which axis of an input is time and which is the batch. Its recurrent nodes do: a plan is first made
-for inputs (n, T, d) and, if a recurrent node reads them in the other order, for inputs (T, n, d).
+A graph does not tell which axis of an input is time and which is the batch. Its recurrent nodes do: a plan is first
+made for inputs (n, T, d) and, if a recurrent node reads them in the other order, for inputs (T, n, d).
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ class Planner:
 
     def _is_state(self, one: GraphInput) -> bool:
         """Return True if recurrent nodes alone read an input, as lengths or initial states."""
-        found = [(node, index) for node in self.graph.nodes for index, name in enumerate(node.inputs) if name == one.name]
+        found = [
+            (node, index) for node in self.graph.nodes for index, name in enumerate(node.inputs) if name == one.name
+        ]
         return all(node.operator in interpreter.STEPS and index > 3 for node, index in found)
 
     def _outputs(self) -> None:
@@ -272,7 +274,9 @@ class Planner:
         """
         axes, width = value.axes if axes is None else axes, value.width if width is None else width
         place = (node.output(0), axes) if observed and is_layout(axes) else None
-        step = Step(self.unique(node.name, node.operator), kind, [value.step], width, dict(config), weights or [], place)
+        step = Step(
+            self.unique(node.name, node.operator), kind, [value.step], width, dict(config), weights or [], place
+        )
         return Tensor(self.add(step).name, axes, width)
 
     def unique(self, name: str, operator: str = "") -> str:
@@ -339,4 +343,3 @@ def _is_state_value(value: Tensor) -> bool:
 
 def _text(shape: tuple[int | None, ...] | None) -> str:
     return "of unknown shape" if shape is None else f"({', '.join('?' if one is None else str(one) for one in shape)})"
-

@@ -194,7 +194,9 @@ def _checked(layer: Layer, key: str, value: Value | None, found: Problems) -> Co
     return value
 
 
-def _weights(layer: Layer, arrays: dict[str, Constant | None], d: int, config: dict[str, Any], factor: float) -> list[Weight]:
+def _weights(
+    layer: Layer, arrays: dict[str, Constant | None], d: int, config: dict[str, Any], factor: float
+) -> list[Weight]:
     """Return the weights of a direction, those of the gates times a factor; none if one is missing."""
     if None in arrays.values():
         return []

@@ -514,7 +514,9 @@ def _reduction(p: Planner, node: Node, inputs: Inputs) -> Value:
     kinds = [value.axes[axis] for axis in axes or []]
     keep = bool(node.attributes.get("keepdims", 1))
     if kinds == ["T"] and node.operator in ("ReduceMean", "ReduceMax"):
-        reduced = p.apply(node, value, node.operator.removeprefix("Reduce").lower(), axes=_ones(value, "T"), observed=False)
+        reduced = p.apply(
+            node, value, node.operator.removeprefix("Reduce").lower(), axes=_ones(value, "T"), observed=False
+        )
     elif kinds == ["D"] and node.operator == "ReduceSum":
         halves = [_direction(p, node, value, index) for index in (0, 1)]
         reduced = _combined(p, node, halves, "add", halves[0].width)

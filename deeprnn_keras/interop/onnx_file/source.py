@@ -108,7 +108,9 @@ class OnnxSource(Source):
         for dtype in CONVERTED:
             names = {one.source for one in _entries(self.plan) if one.dtype == dtype}
             if names:
-                notes.append(f"{len(names)} {'entry' if len(names) == 1 else 'entries'} of {dtype} converted to float32.")
+                notes.append(
+                    f"{len(names)} {'entry' if len(names) == 1 else 'entries'} of {dtype} converted to float32."
+                )
         return notes
 
 

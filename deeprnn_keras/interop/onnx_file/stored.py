@@ -64,7 +64,9 @@ class StoredArray:
         else:
             array = np.asarray(numpy_helper.to_array(proto))
         if array.shape != self.shape:
-            raise ValueError(f"tensor {self.name!r} has shape {list(self.shape)}, but data of shape {list(array.shape)}")
+            raise ValueError(
+                f"tensor {self.name!r} has shape {list(self.shape)}, but data of shape {list(array.shape)}"
+            )
         return array.astype(np.float32) if is_float(self.dtype) else array
 
     def _from_bytes(self, data: bytes) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Keras 2 models by their configuration and weights, run by the documented equations of their layers in NumPy.
 
-The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN layers
-the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
+The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN
+layers the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _rnn(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
 
 
 def _cudnn(gates: int, cell: Callable[[Config, Arrays], tuple[Step, list[int]]]) -> Any:  # noqa: ANN401 - a cell
-    """Return the cell of a CuDNN layer. Each block of a kernel is a row-major matrix (h, inputs), x is multiplied by it."""
+    """Return the cell of a CuDNN layer, in which each block of a kernel is a row-major matrix (h, inputs)."""
 
     def make(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
         kernel, recurrent, bias = weights

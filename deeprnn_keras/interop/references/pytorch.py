@@ -1,7 +1,7 @@
 """Networks of PyTorch by their weights: run by PyTorch itself, or by its documented equations in NumPy.
 
-The equations are those of the documentation of `torch.nn.LSTM`, `torch.nn.GRU`, and `torch.nn.RNN`, with PyTorch's order
-of the gates. They share no code with the conversion to Keras.
+The equations are those of the documentation of `torch.nn.LSTM`, `torch.nn.GRU`, and `torch.nn.RNN`, with PyTorch's
+order of the gates. They share no code with the conversion to Keras.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Weights: TypeAlias = Mapping[str, np.ndarray]
-"""Weights of one layer and direction: weight_ih (G h, d), weight_hh (G h, h), and, unless bias=False, bias_ih, bias_hh."""
+"""Weights of one layer and direction: weight_ih (G h, d), weight_hh (G h, h), bias_ih and bias_hh unless bias=False."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,9 @@ class TorchReference(NumpyReference):
 
         with torch.no_grad():
             if isinstance(stage, Embedding):
-                return torch.nn.functional.embedding(torch.from_numpy(x.astype(np.int64)), _tensor(stage.weight)).numpy()
+                return torch.nn.functional.embedding(
+                    torch.from_numpy(x.astype(np.int64)), _tensor(stage.weight)
+                ).numpy()
             if isinstance(stage, Linear):
                 bias = None if stage.bias is None else _tensor(stage.bias)
                 return torch.nn.functional.linear(torch.from_numpy(x), _tensor(stage.weight), bias).numpy()
