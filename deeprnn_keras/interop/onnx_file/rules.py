@@ -215,6 +215,8 @@ def _direction(p: Planner, node: Node, value: Tensor, index: int) -> Tensor:
 def _time_step(p: Planner, node: Node, value: Tensor, index: int) -> Tensor:
     """Return the first or last step; for the last step of a recurrence, the state after it."""
     step = p.plan.steps[value.step]
+    if step.kind == "reverse":
+        return _time_step(p, node, Tensor(step.inputs[0], value.axes, value.width), -1 - index)
     axes = tuple("1" if axis == "T" else axis for axis in value.axes)
     last = 0 if step.config.get("go_backwards") else -1
     if step.kind == RECURRENT and not step.config["bidirectional"] and index == last:
