@@ -15,6 +15,7 @@ from deeprnn_keras import DeepRNN, export, interop, limits, lower
 from deeprnn_keras.interop.onnx_file import interpreter
 from deeprnn_keras.interop.onnx_file.source import NumpyReference, OnnxSource
 from deeprnn_keras.interop.onnx_file.values import Target, Tensor, reshaped
+from deeprnn_keras.layers import OneHot
 from deeprnn_keras.reading import DamagedFileError
 
 X = random(4, 6, D)
@@ -175,7 +176,7 @@ def test_final_states_of_a_stack(tmp_path):
     assert model.layers[1].units == [H, 4] and len(model.layers) == 3
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "gru_reset_before", "rnn", "bidirectional", "embedding", "last step"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "gru_reset_before", "rnn", "bidirectional", "embedding", "one_hot", "last step"])
 def test_files_of_export_come_back(name, tmp_path):
     keras.utils.set_random_seed(3)
     options = {"activation": ["tanh", "relu"], "return_sequences": True, "implementation": "loop"}
@@ -187,6 +188,7 @@ def test_files_of_export_come_back(name, tmp_path):
         "rnn": lambda: [keras.Input((None, D)), layer("rnn", **options)],
         "bidirectional": lambda: [keras.Input((None, D)), layer(bidirectional=True)],
         "embedding": lambda: [keras.Input((None,), dtype="int32"), keras.layers.Embedding(V, 4), layer(**options)],
+        "one_hot": lambda: [keras.Input((None,), dtype="int32"), OneHot(V), layer("rnn", **options)],
         "last step": lambda: [keras.Input((None,), dtype="int32"), keras.layers.Embedding(V, 4), layer("rnn")],
     }[name]()
     model = keras.Sequential([*layers, keras.layers.Dense(2, "softmax")])
@@ -196,7 +198,7 @@ def test_files_of_export_come_back(name, tmp_path):
     path = tmp_path / "m.onnx"
     export(model, path)
     loaded = interop.load(path)
-    x = X if name not in ("embedding", "last step") else np.arange(12).reshape(3, 4).astype("int32") % V
+    x = X if name not in ("embedding", "one_hot", "last step") else np.arange(12).reshape(3, 4).astype("int32") % V
     assert_close(loaded(x), model(x))
     assert loaded.count_params() == model.count_params()
     assert sum(isinstance(one, DeepRNN) for one in loaded.layers) == 1
