@@ -65,13 +65,24 @@ class Arrays(ABC):
     def read_raw(self, name: str) -> np.ndarray:
         """Return an array as it is stored."""
 
+    def find(self, name: str) -> ArrayInfo | None:
+        """Return the shape and data type of an array, or None if the source does not contain it."""
+        return self.infos.get(self.aliases.get(name, name))
+
+    def info(self, name: str) -> ArrayInfo:
+        """Return the shape and data type of an array that the source contains."""
+        return self.infos[self.aliases.get(name, name)]
+
     def read(self, name: str) -> np.ndarray:
         """Return a floating-point array as float32."""
-        return np.asarray(self.read_raw(name)).astype(np.float32)
+        return np.asarray(self.read_raw(self.aliases.get(name, name))).astype(np.float32)
 
     def equal(self, first: str, second: str) -> bool:
         """Return whether two arrays have the same shape, data type, and values."""
-        return self.infos[first] == self.infos[second] and np.array_equal(self.read_raw(first), self.read_raw(second))
+        first, second = self.aliases.get(first, first), self.aliases.get(second, second)
+        if self.infos[first] != self.infos[second]:
+            return False
+        return first == second or np.array_equal(self.read_raw(first), self.read_raw(second))
 
 
 class MemoryArrays(Arrays):

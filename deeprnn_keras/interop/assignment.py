@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
@@ -77,7 +77,7 @@ def make_report(
     entries, absent, misshaped = [], dict.fromkeys(missing), {}
     for one in assignments:
         for name, shape in zip(one.sources, one.shapes, strict=True):
-            info = arrays.infos.get(arrays.aliases.get(name, name))
+            info = arrays.find(name)
             if info is None:
                 absent[name] = None
                 continue
@@ -89,9 +89,7 @@ def make_report(
     used = {arrays.aliases.get(entry.source, entry.source) for entry in entries}
     unused = tuple(name for name in arrays.infos if name not in used and name not in ignored)
     notes = (*notes, *_conversions(entries))
-    return Report(
-        source, kind, tuple(layers), tuple(entries), tuple(absent), unused, tuple(misshaped.values()), notes
-    )
+    return Report(source, kind, tuple(layers), tuple(entries), tuple(absent), unused, tuple(misshaped.values()), notes)
 
 
 def _conversions(entries: Sequence[Entry]) -> list[str]:
@@ -116,10 +114,5 @@ def assign(arrays: Arrays, assignments: Sequence[Assignment]) -> None:
     for one in assignments:
         if one.target.variable is None:
             raise AssertionError(f"{one.target.path} is not built")
-        value = one.compute(*(arrays.read(arrays.aliases.get(name, name)) for name in one.sources))
+        value = one.compute(*(arrays.read(name) for name in one.sources))
         one.target.variable.assign(value)
-
-
-def variables_by_path(layer: keras.Layer) -> Mapping[str, keras.Variable]:
-    """Return the weights of a built layer by their paths."""
-    return {variable.path: variable for variable in layer.weights}

@@ -75,7 +75,7 @@ def test_recurrent_nodes(operator, attributes, direction, layout, output, tmp_pa
             {"activations": ["HardSigmoid", "Relu", "Relu"], "activation_alpha": [1 / 6], "activation_beta": [0.5]},
         ),
         ("GRU", {"activations": ["Sigmoid", "Softsign"]}),
-        ("GRU", {"activations": ["Sigmoid", "Affine"], "linear_before_reset": 1}),
+        ("GRU", {"activations": ["Sigmoid", "Affine"], "activation_alpha": [1.0], "activation_beta": [0.0]}),
         ("RNN", {"activations": ["Relu"]}),
         ("RNN", {"activations": ["Elu"], "activation_alpha": [1.0]}),
     ],
@@ -176,7 +176,9 @@ def test_final_states_of_a_stack(tmp_path):
     assert model.layers[1].units == [H, 4] and len(model.layers) == 3
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "gru_reset_before", "rnn", "bidirectional", "embedding", "one_hot", "last step"])
+@pytest.mark.parametrize(
+    "name", ["lstm", "gru", "gru_reset_before", "rnn", "bidirectional", "embedding", "one_hot", "last step"]
+)
 def test_files_of_export_come_back(name, tmp_path):
     keras.utils.set_random_seed(3)
     options = {"activation": ["tanh", "relu"], "return_sequences": True, "implementation": "loop"}

@@ -142,7 +142,7 @@ def _activation(name: str, numbers: tuple[float, ...]) -> Callable[[Array], Arra
 
 
 def _lstm(node: Node, r: Array, b: Array, p: Array | None, functions: Sequence[Callable]) -> Callable:
-    """it = f(Xt Wi^T + Ht-1 Ri^T + Pi.Ct-1 + bi), ft likewise; ct = g(...); Ct = ft.Ct-1 + it.ct; Ht = ot.h(Ct)."""
+    """It = f(Xt Wi^T + Ht-1 Ri^T + Pi.Ct-1 + bi), ft likewise; ct = g(...); Ct = ft.Ct-1 + it.ct; Ht = ot.h(Ct)."""
     f, g, output = functions
     w_bias, r_bias = np.split(b, 2)
     p_i, p_o, p_f = np.split(np.zeros(3 * r.shape[1], np.float32) if p is None else p, 3)

@@ -193,7 +193,7 @@ def _gru(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
 
 
 def _rnn(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """h' = a(x W + h U + b)."""
+    """H' = a(x W + h U + b)."""
     kernel, recurrent, *bias = weights
     a = _activation(config, default="tanh")
     return lambda x, states: [a(x @ kernel + states[0] @ recurrent + (bias[0] if bias else 0))], [len(recurrent)]

@@ -199,7 +199,7 @@ def _gru(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> l
 
 
 def _rnn(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """h' = tanh(W x + b + U h + b), or relu."""
+    """H' = tanh(W x + b + U h + b), or relu."""
     total = inner + outer
     return [np.maximum(total, 0) if stage.activation == "relu" else np.tanh(total)]
 
