@@ -29,7 +29,7 @@ def write(path, nodes, constants, x=("x", [None, None, D]), outputs=("y",), ids=
     infos += [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in options.get("inputs", ())]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     tensors = [
-        array if isinstance(array, TensorProto) else numpy_helper.from_array(np.ascontiguousarray(array), name)
+        array if isinstance(array, TensorProto) else numpy_helper.from_array(np.asarray(array, order="C"), name)
         for name, array in constants.items()
     ]
     graph = helper.make_graph(made, "graph", infos, results, tensors)
@@ -68,8 +68,6 @@ def classifier(path, **changes):
         "table": random(V, 4),
         **lower,
         **upper,
-        "minus_1": np.array(-1),
-        "zero": np.array(0),
         "one": np.array([1]),
         "pair": np.array([2]),
         "units": np.array([H]),

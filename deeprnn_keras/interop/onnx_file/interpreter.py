@@ -142,7 +142,11 @@ def _activation(name: str, numbers: tuple[float, ...]) -> Callable[[Array], Arra
 
 
 def _lstm(node: Node, r: Array, b: Array, p: Array | None, functions: Sequence[Callable]) -> Callable:
-    """It = f(Xt Wi^T + Ht-1 Ri^T + Pi.Ct-1 + bi), ft likewise; ct = g(...); Ct = ft.Ct-1 + it.ct; Ht = ot.h(Ct)."""
+    """Return the step of an LSTM.
+
+    it = f(Xt Wi^T + Ht-1 Ri^T + Pi.Ct-1 + bi), ft likewise; ct = g(Xt Wc^T + Ht-1 Rc^T + bc); Ct = ft.Ct-1 + it.ct;
+    ot = f(Xt Wo^T + Ht-1 Ro^T + Po.Ct + bo); Ht = ot.h(Ct)
+    """
     f, g, output = functions
     w_bias, r_bias = np.split(b, 2)
     p_i, p_o, p_f = np.split(np.zeros(3 * r.shape[1], np.float32) if p is None else p, 3)
@@ -158,7 +162,11 @@ def _lstm(node: Node, r: Array, b: Array, p: Array | None, functions: Sequence[C
 
 
 def _gru(node: Node, r: Array, b: Array, p: None, functions: Sequence[Callable]) -> Callable:
-    """Gates zt, rt; ht = g(Xt Wh^T + (rt.Ht-1) Rh^T + Rbh + Wbh), or rt.(Ht-1 Rh^T + Rbh); Ht = (1-zt).ht + zt.Ht-1."""
+    """Return the step of a GRU.
+
+    zt, rt = f(Xt W^T + Ht-1 R^T + Wb + Rb); ht = g(Xt Wh^T + (rt.Ht-1) Rh^T + Rbh + Wbh), or, with linear_before_reset,
+    g(Xt Wh^T + rt.(Ht-1 Rh^T + Rbh) + Wbh); Ht = (1 - zt).ht + zt.Ht-1
+    """
     f, g = functions
     size = r.shape[1]
     w_bias, r_bias = np.split(b, 2)
@@ -178,7 +186,7 @@ def _gru(node: Node, r: Array, b: Array, p: None, functions: Sequence[Callable])
 
 
 def _rnn(node: Node, r: Array, b: Array, p: None, functions: Sequence[Callable]) -> Callable:
-    """Ht = f(Xt Wi^T + Ht-1 Ri^T + Wbi + Rbi)."""
+    """Return the step of an RNN: Ht = f(Xt Wi^T + Ht-1 Ri^T + Wbi + Rbi)."""
     bias = b[: r.shape[1]] + b[r.shape[1] :]
     return lambda projected, h: [functions[0](projected + h @ r.T + bias)]
 

@@ -131,10 +131,7 @@ def _reshape(p: Planner, node: Node, inputs: Inputs) -> Value:
             return value
         raise ValueError(f"{node}: flattening ({', '.join(value.axes)}) is not supported")
     target = inputs[1] if len(inputs) > 1 else None
-    if isinstance(target, Sizes):
-        elements = target.elements
-    else:
-        elements = tuple(_integers(node, target, "shape"))
+    elements = target.elements if isinstance(target, Sizes) else tuple(_integers(node, target, "shape"))
     if not node.attributes.get("allowzero"):
         elements = tuple(
             value.size(value.axes[index]) if size == 0 and index < len(value.axes) else size

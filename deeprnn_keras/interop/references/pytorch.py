@@ -184,14 +184,14 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _lstm(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """i, f, o = s(.), g = tanh(.); c' = f c + i g; h' = o tanh(c')."""
+    """Return the states of an LSTM: i, f, o = s(.), g = tanh(.); c' = f c + i g; h' = o tanh(c')."""
     i, f, g, o = np.split(inner + outer, 4, axis=1)
     c = _sigmoid(f) * states[1] + _sigmoid(i) * np.tanh(g)
     return [_sigmoid(o) * np.tanh(c), c]
 
 
 def _gru(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """r, z = s(.); n = tanh(W x + b + r (U h + b)); h' = (1 - z) n + z h."""
+    """Return the state of a GRU: r, z = s(.); n = tanh(W x + b + r (U h + b)); h' = (1 - z) n + z h."""
     size = states[0].shape[1]
     r, z = np.split(_sigmoid(inner[:, : 2 * size] + outer[:, : 2 * size]), 2, axis=1)
     n = np.tanh(inner[:, 2 * size :] + r * outer[:, 2 * size :])
@@ -199,7 +199,7 @@ def _gru(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> l
 
 
 def _rnn(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """H' = tanh(W x + b + U h + b), or relu."""
+    """Return the state of an RNN: h' = tanh(W x + b + U h + b), or relu."""
     total = inner + outer
     return [np.maximum(total, 0) if stage.activation == "relu" else np.tanh(total)]
 
