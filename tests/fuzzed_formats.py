@@ -641,7 +641,7 @@ def _layer_with_code():
     """Return the Lambda layer of a file that overwrites another file when it is loaded by Keras 2."""
 
     def overwrite(x):
-        return open("../victim", "w") and x
+        return Path("../victim").write_text("") and x
 
     code = base64.b64encode(marshal.dumps(overwrite.__code__)).decode()
     config = {"name": "code", "function": [code, None, None], "function_type": "lambda", "arguments": {}}

@@ -6,6 +6,7 @@ code with the conversion to Keras.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -105,35 +106,44 @@ def node_activations(node: Node) -> list[tuple[str, tuple[float, ...]]]:
 
 def _recurrence(node: Node, inputs: Inputs) -> Sequence[Array]:
     x, w, r, b, lengths, h0, c0, p = [*inputs, *[None] * 8][:8]
-    if node.operator != "LSTM":
-        c0 = p = None
-    if lengths is not None and not np.all(lengths == x.shape[node.attributes.get("layout", 0)]):
+    if x is None or w is None or r is None:
+        raise ValueError(f"{node}: X, W, and R must be present")
+    batch_major = node.attributes.get("layout", 0)
+    if lengths is not None and not np.all(lengths == x.shape[1 if batch_major else 0]):
         raise ValueError(f"{node}: sequence_lens is not supported")
-    if node.attributes.get("layout", 0):
-        x, h0, c0 = (None if one is None else np.swapaxes(one, 0, 1) for one in (x, h0, c0))
-    directions, _, h = w.shape[0], w.shape[1], r.shape[2]
-    kind = node.attributes.get("direction", "forward")
-    activations, count = node_activations(node), len(DEFAULT_ACTIVATIONS[node.operator])
+    before = [h0, c0][: 2 if node.operator == "LSTM" else 1]
+    if batch_major:
+        x, *before = (None if one is None else np.swapaxes(one, 0, 1) for one in (x, *before))
     outputs, last = [], []
-    for d in range(directions):
-        states = [
-            np.zeros((x.shape[1], h), np.float32) if one is None else one[d]
-            for one in ((h0, c0) if node.operator == "LSTM" else (h0,))
-        ]
-        functions = [_activation(*one) for one in activations[d * count : (d + 1) * count]]
+    for d in range(len(w)):
+        zeros = np.zeros((x.shape[1], r.shape[2]), np.float32)
         bias = np.zeros(2 * w.shape[1], np.float32) if b is None else b[d]
-        step = STEPS[node.operator](node, r[d], bias, None if p is None else p[d], functions)
-        reverse = kind == "reverse" or d == 1
-        steps = []
-        for x_t in x[::-1] if reverse else x:
-            states = step(x_t @ w[d].T, *states)
-            steps.append(states[0])
-        outputs.append(np.stack(steps[::-1] if reverse else steps))
+        step = _step(node, d, r[d], bias, p[d] if p is not None and node.operator == "LSTM" else None)
+        states = [zeros if one is None else one[d] for one in before]
+        sequence, states = _direction(node, d, x @ w[d].T, states, step)
+        outputs.append(sequence)
         last.append(states)
-    results = [np.stack(outputs, axis=1), *(np.stack(one) for one in zip(*last, strict=True))]
-    if node.attributes.get("layout", 0):
-        return [results[0].transpose(2, 0, 1, 3), *(np.swapaxes(one, 0, 1) for one in results[1:])]
-    return results
+    y, final = np.stack(outputs, axis=1), [np.stack(one) for one in zip(*last, strict=True)]
+    return [y.transpose(2, 0, 1, 3), *(np.swapaxes(one, 0, 1) for one in final)] if batch_major else [y, *final]
+
+
+def _direction(
+    node: Node, d: int, projected: Array, states: list[Array], step: Callable[..., list[Array]]
+) -> tuple[Array, list[Array]]:
+    """Return all steps (T, n, h) of one direction, in the order of time, and its last states."""
+    reverse = d == 1 or node.attributes.get("direction") == "reverse"
+    steps = []
+    for projected_t in projected[::-1] if reverse else projected:
+        states = step(projected_t, *states)
+        steps.append(states[0])
+    return np.stack(steps[::-1] if reverse else steps), states
+
+
+def _step(node: Node, d: int, r: Array, b: Array, p: Array | None) -> Callable[..., list[Array]]:
+    """Return the function of (X_t W^T, states) that returns the new states of one direction."""
+    count = len(DEFAULT_ACTIVATIONS[node.operator])
+    functions = [_activation(*one) for one in node_activations(node)[d * count : (d + 1) * count]]
+    return STEPS[node.operator](node, r, b, p, functions)
 
 
 def _activation(name: str, numbers: tuple[float, ...]) -> Callable[[Array], Array]:
@@ -379,7 +389,7 @@ FUNCTIONS: dict[str, Function] = {
     "Split": _split,
     "Squeeze": lambda node, inputs: [np.squeeze(inputs[0], _axes(node, inputs))],
     "Sub": _elementwise(np.subtract),
-    "Sum": lambda node, inputs: [sum(inputs[1:], inputs[0])],
+    "Sum": lambda node, inputs: [functools.reduce(np.add, inputs)],
     "Tanh": _with_numbers("tanh"),
     "Transpose": lambda node, inputs: [np.transpose(inputs[0], node.attributes.get("perm"))],
     "Unsqueeze": _unsqueeze,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from typing_extensions import override
@@ -47,7 +47,7 @@ class OnnxSource(Source):
         DamagedFileError: If the file is damaged, or its graph is not supported.
     """
 
-    kind: ClassVar[str] = "ONNX file"
+    kind = "ONNX file"
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)
