@@ -61,7 +61,7 @@ class PlainTarget:
 
     @property
     def is_transposed(self) -> bool:
-        """Whether the axes of its kernel are in reverse order."""
+        """True if the axes of its kernel are in reverse order."""
         return isinstance(self.layer, TRANSPOSED)
 
 

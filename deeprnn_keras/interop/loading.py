@@ -85,7 +85,14 @@ def inspect(
 
     >>> import numpy as np
     >>> from deeprnn_keras import interop
-    >>> print(interop.inspect({"weight_ih_l0": np.ones((9, 2)), "weight_hh_l0": np.ones((9, 3))}))
+    >>> source = {"weight_ih_l0": np.ones((12, 2), "float32"), "weight_hh_l0": np.ones((12, 3), "float32")}
+    >>> print(interop.inspect(source))
+    Source: the mapping (PyTorch state dict)
+    Layers: deep_rnn: DeepRNN(3, cell='lstm', use_bias=False, return_sequences=True)
+    <BLANKLINE>
+    source        shape    dtype    weight                                         shape    change
+    weight_ih_l0  (12, 2)  float32  deep_rnn/forward_1/lstm_cell/kernel            (2, 12)  transposed
+    weight_hh_l0  (12, 3)  float32  deep_rnn/forward_1/lstm_cell/recurrent_kernel  (3, 12)  transposed
     """
     request = _request(into, activation, return_sequences, custom_objects)
     return recognize(source).inspect(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from deeprnn_keras.interop import state_dict_source
 from deeprnn_keras.interop.onnx_file import source as onnx_source
@@ -13,7 +14,7 @@ from deeprnn_keras.reading import require_regular_file
 # Each recognizer returns the opened source, or None if the content is of another kind. It raises a DamagedFileError for
 # content of its kind that is damaged, and a ValueError for content of its kind that is not supported.
 RECOGNIZERS: dict[str, Callable[[Content], Source | None]] = {
-    "a PyTorch state dict (a mapping of arrays, a .safetensors file, or a file of torch.save)": state_dict_source.recognize,
+    "a PyTorch state dict (a mapping, a .safetensors file, or a file of torch.save)": state_dict_source.recognize,
     "an ONNX file": onnx_source.recognize,
 }
 
@@ -53,6 +54,6 @@ def read_content(source: object) -> Content:
     """
     if not isinstance(source, (str, os.PathLike)):
         return Content(source)
-    path = require_regular_file(os.path.expanduser(source))
+    path = require_regular_file(Path(source).expanduser())
     with path.open("rb") as file:
         return Content(source, path, file.read(HEAD_BYTES))

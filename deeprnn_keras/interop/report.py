@@ -47,7 +47,8 @@ class Report:
 
     >>> from deeprnn_keras.interop import Entry, Report
     >>> entry = Entry("weight_ih_l0", (12, 2), "float32", "lstm/forward_1/lstm_cell/kernel", (2, 12), "transposed")
-    >>> print(Report("a mapping", "PyTorch state dict", ("DeepRNN(3, cell='lstm')",), (entry,), missing=("bias_ih_l0",)))
+    >>> layers = ("DeepRNN(3, cell='lstm')",)
+    >>> print(Report("a mapping", "PyTorch state dict", layers, (entry,), missing=("bias_ih_l0",)))
     Source: a mapping (PyTorch state dict)
     Layers: DeepRNN(3, cell='lstm')
     <BLANKLINE>

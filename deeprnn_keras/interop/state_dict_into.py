@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TypeVar
@@ -29,7 +29,7 @@ AnyModule = RecurrentModule | PlainModule
 
 @dataclass
 class Match:
-    """How the weights of a model are computed.
+    """Computation of the weights of a model.
 
     Attributes:
         assignments: The computation of each weight that has a module.
@@ -76,7 +76,7 @@ def _plain_target(layer: Layer) -> PlainTarget:
     target = plain_target(layer)
     if target is None:
         raise ValueError(
-            f"into: the weights of layer {layer.name!r} ({type(layer).__name__}) are not read from a PyTorch state dict; "
+            f"into: a PyTorch state dict has no weights for layer {layer.name!r} ({type(layer).__name__}); "
             "pass a model without it, and set its weights with set_weights"
         )
     return target
@@ -119,7 +119,7 @@ def _match_recurrent(
 
 def _match_levels(
     match: Match,
-    modules: Sequence[Sequence[dict[str, str]]],
+    modules: Sequence[Sequence[Mapping[str, str]]],
     targets: Sequence[Sequence[RecurrenceTarget]],
 ) -> None:
     """Match layers one after the other, and in them the directions. Modules without a target remain unused."""

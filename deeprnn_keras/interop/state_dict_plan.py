@@ -119,7 +119,7 @@ class PlannedStack:
         """Return the layer, which is not built."""
         from deeprnn_keras.layers import DeepRNN
 
-        return DeepRNN(**self.arguments(), name=name)  # pyright: ignore[reportArgumentType] - values of a dictionary
+        return DeepRNN(**self.arguments(), name=name)
 
 
 @dataclass(frozen=True)
@@ -142,16 +142,17 @@ class PlannedModel:
 
     @property
     def is_bare(self) -> bool:
-        """Whether the model is one `DeepRNN`."""
+        """True if the model is one `DeepRNN`."""
         return self.embedding is None and self.head is None and len(self.stacks) == 1
 
     @property
     def is_language_model(self) -> bool:
-        """Whether the model is a `LanguageModel`: logits of the symbols that the embedding reads, from left to right."""
-        if self.embedding is None or self.head is None or not self.head.has_bias or len(self.stacks) > 1:
+        """True if the model is a `LanguageModel`: its outputs are logits of the symbols that it reads."""
+        if self.embedding is None or self.head is None or not self.head.has_bias:
             return False
-        (stack,) = self.stacks
-        return self.outputs == self.embedding.shape[0] > 1 and stack.return_sequences and not stack.bidirectional
+        stack = self.stacks[0]
+        is_causal = len(self.stacks) == 1 and not stack.bidirectional
+        return is_causal and stack.return_sequences and self.outputs == self.embedding.shape[0] > 1
 
     def assignments(self) -> list[Assignment]:
         """Return how the weights of all layers are computed."""
@@ -209,7 +210,7 @@ class PlannedModel:
         arguments = self.stacks[0].arguments()
         del arguments["return_sequences"]
         width = self.stacks[0].sizes[0].input_dim
-        return LanguageModel(self.outputs, embedding=width, tied=self.tied, **arguments)  # pyright: ignore[reportArgumentType] - values of a dictionary
+        return LanguageModel(self.outputs, embedding=width, tied=self.tied, **arguments)
 
 
 def plan_model(source: str, arrays: Arrays, modules: Modules, request: Request) -> PlannedModel:
@@ -253,7 +254,7 @@ def _named(stack: PlannedStack) -> PlannedStack:
 def _check_recurrent(source: str, modules: Modules) -> None:
     if not modules.recurrent:
         raise ValueError(
-            f"{source}: no entry has the name of a weight of torch.nn.LSTM, GRU, or RNN (weight_ih_l0, weight_hh_l0), or "
+            f"{source}: no entry is named as a weight of torch.nn.LSTM, GRU, or RNN (weight_ih_l0, weight_hh_l0) or "
             "of their cells (weight_ih, weight_hh)"
         )
     if len({list_pattern(module.name) for module in modules.recurrent}) > 1:
@@ -278,9 +279,7 @@ def _stacks(source: str, arrays: Arrays, modules: Sequence[RecurrentModule], req
             groups.append([(module, sizes)])
     cells = {sizes.cell for group in groups for _, sizes in group}
     if request.activation is not None and "rnn" not in cells:
-        raise ValueError(
-            f"activation={request.activation!r} has no effect: {source} has the weights of {cells.pop()} cells"
-        )
+        raise ValueError(f"activation={request.activation!r} has no effect: {source} has a {cells.pop()} cell")
     return [
         PlannedStack(
             DEFAULT_NAME if number == 1 else f"{DEFAULT_NAME}_{number}",

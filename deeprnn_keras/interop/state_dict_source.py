@@ -1,4 +1,4 @@
-"""`StateDictSource`: the state dict of a PyTorch module, as a mapping, a safetensors file, or a file of `torch.save`."""
+"""`StateDictSource`: the state dict of a PyTorch module as a mapping, a safetensors file, or a file of `torch.save`."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ class StateDictSource(Source):
         from deeprnn_keras.interop.state_dict_into import match_layers
 
         if request.activation is not None:
-            raise ValueError(
-                f"activation={request.activation!r} has no effect with into, whose layers have activations"
-            )
+            raise ValueError(f"activation={request.activation!r} has no effect with into; set it in the layer")
         match = match_layers(self.name, self.arrays, self.modules, into, self.is_ordered)
         return _Plan(self._report(match.assignments, match.layers, match.missing, []), match.assignments, None)
 
@@ -136,9 +134,7 @@ def _repeated_matrices(arrays: Arrays, modules: tuple[PlainModule, ...], used: s
 def _activation_notes(model: PlannedModel, request: Request) -> list[str]:
     if request.activation is not None or all(stack.cell != "rnn" for stack in model.stacks):
         return []
-    return [
-        "A state dict does not contain the nonlinearity of an RNN: tanh is assumed; pass activation='relu' otherwise."
-    ]
+    return ["A state dict does not name the nonlinearity of an RNN: tanh is assumed; pass activation='relu' otherwise."]
 
 
 def _model_notes(model: PlannedModel) -> list[str]:
@@ -150,7 +146,7 @@ def _model_notes(model: PlannedModel) -> list[str]:
     last = model.stacks[-1]
     if last.bidirectional and not last.return_sequences:
         notes.append(
-            "The last output of the backward direction is that of the first step, as in h_n of PyTorch, not in output[:, -1]."
+            "The last output of the backward direction is that of the first step, as in h_n of PyTorch, not in output."
         )
     return notes
 
@@ -167,6 +163,8 @@ def recognize(content: Content) -> Source | None:
         ImportError: If a file of `torch.save` is passed, and PyTorch is not installed.
     """
     if content.path is None:
+        if hasattr(content.value, "state_dict"):
+            raise ValueError(f"source must be arrays, not a {type(content.value).__name__}; pass its state_dict()")
         return _from_mapping("the mapping", content.value) if isinstance(content.value, Mapping) else None
     if _is_safetensors(content.path, content.head):
         arrays = SafetensorsArrays(content.path)

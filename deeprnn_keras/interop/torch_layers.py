@@ -123,7 +123,7 @@ def _check_cells(layer: Layer, cells: Sequence[Cell]) -> None:
     if rates:
         settings = " and ".join(f"{name}={rate:g}" for name, rate in rates.items())
         warnings.warn(
-            f"layer {layer.name!r}: {settings} within its cells acts in training only and is not part of the PyTorch module",
+            f"layer {layer.name!r}: {settings} within its cells acts in training only and is not part of the module",
             stacklevel=3,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deeprnn_keras.interop.arrays import Arrays
@@ -40,12 +40,12 @@ class RecurrentModule:
 
     @property
     def bidirectional(self) -> bool:
-        """Whether its layers have a backward direction."""
+        """True if its layers have a backward direction."""
         return len(self.levels[0]) == 2
 
     @property
     def has_bias(self) -> bool:
-        """Whether its layers have biases."""
+        """True if its layers have biases."""
         return "bias_ih" in self.levels[0][0]
 
 
@@ -87,17 +87,17 @@ class PlainModule:
 
     @property
     def has_bias(self) -> bool:
-        """Whether it has a bias."""
+        """True if it has a bias."""
         return "bias" in self.leaves
 
     @property
     def is_matrix(self) -> bool:
-        """Whether its weight is a matrix."""
+        """True if its weight is a matrix."""
         return len(self.shape) == 2
 
     @property
     def is_embedding(self) -> bool:
-        """Whether it has the name of an embedding, and a matrix without a bias."""
+        """True if it has the name of an embedding, and a matrix without a bias."""
         return self.is_matrix and not self.has_bias and EMBEDDING.search(self.name) is not None
 
     def entry(self, leaf: str) -> str:
@@ -177,32 +177,26 @@ def _without_wrapper(name: str) -> str:
 
 
 def _recurrent_module(source: str, module: str, leaves: Mapping[str, str]) -> RecurrentModule:
-    found = {match.groups(): leaves[leaf] for leaf in leaves if (match := RECURRENT.fullmatch(leaf))}
-    projections = [name for (kind, *_), name in found.items() if kind == "weight_hr"]
+    matches = [match for leaf in leaves if (match := RECURRENT.fullmatch(leaf))]
+    projections = [leaves[match[0]] for match in matches if match[1] == "weight_hr"]
     if projections:
         raise ValueError(
-            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, because no cell projects its "
+            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, as no cell projects its "
             "state; replace each weight_hh by weight_hh @ weight_hr, and the weight_ih above by weight_ih @ weight_hr, "
             "which gives an equal LSTM without projection, followed by a linear layer with the top weight_hr"
         )
-    kinds = [leaf for leaf in LEAVES if leaf.startswith("weight") or any(kind.startswith("bias") for kind, *_ in found)]
-    directions = ("", "_reverse") if any(reverse for *_, reverse in found) else ("",)
-    levels = [
-        tuple({kind: _name(found, module, kind, level, direction) for kind in kinds} for direction in directions)
-        for level in _level_suffixes(found)
-    ]
-    return RecurrentModule(module, tuple(levels))
+    has_bias = any(match[1].startswith("bias") for match in matches)
+    kinds = [leaf for leaf in LEAVES if has_bias or leaf.startswith("weight")]
+    numbers = [int(match[2].removeprefix("_l")) for match in matches if match[2]]
+    suffixes = [f"_l{number}" for number in range(max(numbers) + 1)] if numbers else [""]  # no suffix in a cell
+    directions = ("", "_reverse") if any(match[3] for match in matches) else ("",)
+    prefix = f"{module}." if module else ""
 
+    def names(end: str) -> dict[str, str]:
+        return {kind: leaves.get(kind + end, prefix + kind + end) for kind in kinds}
 
-def _level_suffixes(found: Mapping[Sequence[str | None], str]) -> list[str]:
-    """Return the suffixes of all layers, "_l0" and so on; a single "" for a cell."""
-    numbers = [int(suffix[2:]) for _, suffix, _ in found if suffix]
-    return [f"_l{number}" for number in range(max(numbers) + 1)] if numbers else [""]
-
-
-def _name(found: Mapping[Sequence[str | None], str], module: str, kind: str, level: str, direction: str) -> str:
-    name = found.get((kind, level or None, direction or None))
-    return name or f"{module}{'.' if module else ''}{kind}{level}{direction}"
+    levels = tuple(tuple(names(suffix + direction) for direction in directions) for suffix in suffixes)
+    return RecurrentModule(module, levels)
 
 
 def recurrent_sizes(source: str, module: RecurrentModule, arrays: Arrays) -> Sizes:

@@ -78,9 +78,8 @@ def recurrence_assignments(names: Mapping[str, str], target: RecurrenceTarget) -
         _matrix(names["weight_hh"], (rows, target.units), target.recurrent_kernel, matrix, order),
     ]
     if target.bias is not None:
-        sources = tuple(
-            names.get(leaf, names["weight_hh"].replace("weight_hh", leaf)) for leaf in ("bias_ih", "bias_hh")
-        )
+        recurrent = names["weight_hh"]
+        sources = tuple(names.get(leaf, recurrent.replace("weight_hh", leaf)) for leaf in ("bias_ih", "bias_hh"))
         change = f"stacked, {GATES}" if is_gru else "sum of two biases"
         combine = partial(_stacked, order=order) if is_gru else np.add
         found.append(Assignment(target.bias, sources, ((rows,), (rows,)), change, combine))

@@ -1,7 +1,8 @@
-"""State dicts of PyTorch: recurrent modules, language models, files, and their errors. PyTorch itself is the reference."""
+"""State dicts of PyTorch: recurrent modules, whole models, files, and errors. PyTorch itself is the reference."""
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -102,7 +103,7 @@ def test_activation_of_an_rnn_is_an_assumption():
     assert "tanh is assumed" in " ".join(interop.inspect(source).notes)
     assert not interop.inspect(source, activation="relu").notes[:-1]  # the last one is about float64
     assert interop.load(source, activation="relu").activations == [keras.activations.relu]
-    with pytest.raises(ValueError, match=r"activation='relu' has no effect: the mapping has the weights of lstm cells"):
+    with pytest.raises(ValueError, match=r"activation='relu' has no effect: the mapping has a lstm cell"):
         interop.load(lstm_entries(), activation="relu")
 
 
@@ -162,19 +163,17 @@ def test_tied_weights_are_stored_once(kept, tmp_path):
     np.testing.assert_array_equal(interop.load(path)(np.array([[1, 2, 3]])), expected)
 
 
-class Tagger:
-    """Makes a PyTorch tagger: embedding, bidirectional GRU, and linear layer."""
-
-    def __new__(cls, torch):
-        torch.manual_seed(1)
-        modules = {"word_embedding": torch.nn.Embedding(V, D), "rnn": torch.nn.GRU(D, H, 2, bidirectional=True)}
-        return torch.nn.ModuleDict({**modules, "hidden2tag": torch.nn.Linear(2 * H, 5)})
+def make_tagger(torch):
+    """Return a tagger: embedding, bidirectional GRU, and linear layer."""
+    torch.manual_seed(1)
+    modules = {"word_embedding": torch.nn.Embedding(V, D), "rnn": torch.nn.GRU(D, H, 2, bidirectional=True)}
+    return torch.nn.ModuleDict({**modules, "hidden2tag": torch.nn.Linear(2 * H, 5)})
 
 
 def test_tagger_becomes_a_functional_model(torch, tmp_path):
     from safetensors.torch import save_file
 
-    tagger = Tagger(torch)
+    tagger = make_tagger(torch)
     ids = torch.tensor([[0, 3, 6, 1, 1], [2, 5, 4, 0, 6]])
     hidden = tagger["rnn"](tagger["word_embedding"](ids).transpose(0, 1))[0].transpose(0, 1)
     expected = tagger["hidden2tag"](hidden).detach().numpy()
@@ -192,10 +191,8 @@ def test_tagger_becomes_a_functional_model(torch, tmp_path):
 
 def test_report_is_a_table():
     lines = str(interop.inspect({**lstm_entries(), "extra": np.zeros(1)})).splitlines()
-    assert lines[:2] == [
-        "Source: the mapping (PyTorch state dict)",
-        f"Layers: deep_rnn: DeepRNN({H}, cell='lstm', return_sequences=True)",
-    ]
+    assert lines[0] == "Source: the mapping (PyTorch state dict)"
+    assert lines[1] == f"Layers: deep_rnn: DeepRNN({H}, cell='lstm', return_sequences=True)"
     assert lines[3].split() == ["source", "shape", "dtype", "weight", "shape", "change"]
     assert lines[4].split("  ")[0] == "weight_ih_l0" and "transposed" in lines[4]
     assert "Unused: extra" in lines
@@ -205,7 +202,7 @@ def test_report_is_a_table():
 
 
 def test_into_matches_layers_by_name_shape_and_order(torch):
-    tagger = Tagger(torch)
+    tagger = make_tagger(torch)
     layers = [
         keras.layers.Embedding(V, D),
         *(keras.layers.Bidirectional(keras.layers.GRU(H, return_sequences=True)) for _ in range(2)),
@@ -263,7 +260,7 @@ def test_into_is_unchanged_after_an_error():
         (lambda: built(DeepRNN(H, cell="gru")), r"wrong shape: weight_ih_l0 \(16, 3\) instead of \(12, 3\)"),
         (lambda: built(DeepRNN(H, use_bias=False)), "unused: bias_ih_l0, bias_hh_l0"),
         (lambda: keras.layers.Dropout(0.1), "has no weights"),
-        (lambda: built(keras.layers.GroupNormalization(1)), "are not read from a PyTorch state dict"),
+        (lambda: built(keras.layers.GroupNormalization(1)), "has no weights for layer .*GroupNormalization"),
         (lambda: 3, "into must be a Keras model or layer, or None, got int"),
     ],
 )
@@ -294,9 +291,8 @@ def test_all_mismatches_are_listed(is_file, tmp_path):
     del source["bias_hh_l1"]
     source |= {"conv.weight": np.zeros((1, 2, 3), "float32"), "weight_ih_l1": np.zeros((4 * H, H + 1), "float32")}
     source = save(source, tmp_path / "m.safetensors") if is_file else source
-    with pytest.raises(
-        ValueError, match=r"missing: bias_hh_l1; unused: conv.weight; wrong shape: weight_ih_l1 "
-    ) as error:
+    expected = "missing: bias_hh_l1; unused: conv.weight; wrong shape: weight_ih_l1 "
+    with pytest.raises(ValueError, match=expected) as error:
         interop.load(source)
     assert str(tmp_path / "m.safetensors" if is_file else "the mapping") in str(error.value)
     report = interop.inspect(source)
@@ -362,18 +358,16 @@ SHORT = {"weight_ih_l0": np.ones((4, 1), "f"), "weight_hh_l0": np.ones((4, 1), "
     "source, message",
     [
         (3, "source must be a PyTorch state dict .*; got int"),
-        ({}, "no entry has the name of a weight of torch.nn.LSTM"),
+        (SimpleNamespace(state_dict=dict), "not a SimpleNamespace; pass its state_dict"),
+        ({}, "no entry is named as a weight of torch.nn.LSTM"),
         ({1: np.ones(2)}, "the keys of source must be names of arrays, got 1"),
         ({"weight_ih_l0": [1.0]}, r"source\['weight_ih_l0'\] must be an array, got list"),
         ({**SHORT, "weight_hr_l0": np.ones((1, 1))}, "weight_hr_l0: an LSTM with proj_size is not supported"),
-        (
-            {f"{part}.{name}": one for part in "ab" for name, one in SHORT.items()},
-            "several recurrent networks, 'a', 'b'",
-        ),
+        ({f"{part}.{name}": one for part in "ab" for name, one in SHORT.items()}, "recurrent networks, 'a', 'b'"),
         ({"weight_ih_l0": np.ones((0, 1)), "weight_hh_l0": np.ones((0, 0))}, "are empty"),
         ({**SHORT, "weight_ih_l0": np.ones((4, 1), "int8")}, "weight_ih_l0 int8 instead of floating-point numbers"),
-        ({**SHORT, "weight_hh_l999": np.ones((4, 1), "f")}, r"missing: .*, and \d+ more; unused: weight_hh_l999"),
-        ({**SHORT, "in.weight": np.ones((1, 1)), "in.bias": np.ones(1)}, "unused: in.weight, in.bias"),
+        ({**SHORT, "weight_hh_l999": np.ones((4, 1), "f")}, r"missing: weight_ih_l1, .*, and \d+ more"),
+        ({"in.weight": np.ones((1, 1)), "in.bias": np.ones(1), **SHORT}, "unused: in.weight, in.bias"),
     ],
 )
 def test_unsupported_mappings(source, message):
