@@ -1,0 +1,407 @@
+"""Keras files as sources: HDF5, `.keras`, JSON with weights, and zip archives that contain one of them.
+
+Nothing in a file is executed. Keras' own readers of HDF5 files are not used: they run the code of `Lambda` layers even in
+safe mode, and do not support what Keras 2 wrote.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from deeprnn_keras import _compat, limits
+from deeprnn_keras.interop import keras_mapping
+from deeprnn_keras.interop.hdf5_weights import SIGNATURE, arrays_by_path, has_layers, stored_layers, text
+from deeprnn_keras.interop.keras_config import LayerPlan, ModelPlan, Rewriting
+from deeprnn_keras.interop.keras_graph import BuiltModel, build_model
+from deeprnn_keras.interop.keras_mapping import WeightMapping
+from deeprnn_keras.interop.report import Report
+from deeprnn_keras.interop.source import Content, Request, Source
+from deeprnn_keras.model_file import CONFIG, WEIGHTS, check_hdf5, check_members, hdf5_content
+from deeprnn_keras.reading import (
+    MAX_JSON_BYTES,
+    READING_ERRORS,
+    DamagedFileError,
+    damage_reported,
+    parse_json,
+    read_bytes,
+)
+
+if TYPE_CHECKING:
+    import h5py
+
+METADATA = "metadata.json"
+ZIP_SIGNATURE = b"PK\x03\x04"
+WEIGHT_SUFFIXES = (".h5", ".hdf5", ".weights.h5", "_weights.h5", "_weights.hdf5")
+NOT_COMPILED = "the optimizer and its state are not loaded; compile the model before training it"
+SCALED = "the hard sigmoid of Keras 2 is 0.2 x + 0.5, that of Keras 3 x / 6 + 0.5: the blocks of the gates are scaled"
+HALF = "arrays of half precision are converted to the data type of the weights"
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file, or a member of a zip archive.
+
+    Attributes:
+        path: The file or the archive.
+        member: Name of the member; empty for the file itself.
+    """
+
+    path: Path
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return f"{self.path}/{self.member}" if self.member else str(self.path)
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return the content.
+
+        Raises:
+            ValueError: If it is larger than `max_bytes`.
+        """
+        if not self.member:
+            return read_bytes(self.path, max_bytes)
+        with zipfile.ZipFile(self.path) as archive:
+            if archive.getinfo(self.member).file_size > max_bytes:
+                raise ValueError(f"{self.member} is larger than {max_bytes:,} bytes")
+            return archive.read(self.member)
+
+    def json(self) -> Any:  # noqa: ANN401 - JSON
+        """Return the value of a JSON text."""
+        return parse_json(self.read(MAX_JSON_BYTES).decode("utf-8"))
+
+
+@dataclass(frozen=True)
+class KerasSource(Source):
+    """Architecture, weights, or both in files of Keras 2 or 3.
+
+    Attributes:
+        name: Name for messages.
+        kind: Kind of source.
+        weights: The HDF5 file with the weights.
+        config: Configuration of the model as a JSON value; None without architecture.
+        keras_version: Major version of the Keras that wrote the file.
+        has_layers: Whether the arrays are listed by layer; otherwise they have the paths of a `.keras` file.
+        is_compiled: Whether the file contains the settings of `compile`.
+    """
+
+    name: str
+    kind: str
+    weights: FilePart
+    config: Any
+    keras_version: int
+    has_layers: bool
+    is_compiled: bool = False
+
+    def inspect(self, request: Request) -> Report:
+        """Return the arrays with the weights that they become; the weights get no values."""
+        with self._opened(request) as file:
+            if request.into is not None:
+                return self._report(self._match_into(file, request.into), request.into)
+            with _compat.variables_without_values():
+                built = build_model(self._plan(request), stateful=False)
+            return self._report(self._match(file, built), built.model)
+
+    def load(self, request: Request) -> keras.Layer:
+        """Return the model with its weights, or `request.into` if it was passed."""
+        with self._opened(request) as file:
+            if request.into is not None:
+                return self._filled(request.into, self._match_into(file, request.into))
+            return self._load_new(file, self._plan(request))
+
+    def _load_new(self, file: h5py.File, plan: ModelPlan) -> keras.Model:
+        """Build the model without values first: nothing is allocated for a file whose arrays do not fit."""
+        with _compat.variables_without_values() as variables:
+            built = build_model(plan, stateful=False)
+        keras_mapping.check_memory(built.model)
+        mapping = self._match(file, built)
+        self._report(mapping, built.model).raise_problems()
+        if _is_stateful(plan):
+            _check_states(built.model)
+            built = build_model(plan)
+            mapping = self._match(file, built)
+        else:
+            _compat.give_values(variables)
+        return self._filled(built.model, mapping)
+
+    def _filled(self, model: keras.Layer, mapping: WeightMapping) -> keras.Layer:
+        self._report(mapping, model).raise_problems()
+        for assignment in mapping.assignments:
+            assignment.assign()
+        return model
+
+    def _plan(self, request: Request) -> ModelPlan:
+        if self.config is None:
+            raise ValueError(
+                "the file contains weights without an architecture; pass a model with the same layers as into=, or a "
+                "pair (JSON file of the architecture, HDF5 file)"
+            )
+        return Rewriting(self.keras_version, request.custom_objects).model_plan(self.config)
+
+    def _match(self, file: h5py.File, built: BuiltModel) -> WeightMapping:
+        if self.has_layers:
+            return keras_mapping.map_layers(stored_layers(file), built, self.keras_version)
+        return keras_mapping.map_paths(arrays_by_path(file), built.model, self.keras_version)
+
+    def _match_into(self, file: h5py.File, into: keras.Layer) -> WeightMapping:
+        if not into.built:
+            raise ValueError(f"into {into.name!r} must be built; call it on an input first")
+        if self.has_layers:
+            return keras_mapping.map_into(stored_layers(file), into, self.keras_version)
+        if not isinstance(into, keras.Model):
+            raise ValueError(f"into must be a keras.Model for this {self.kind}, got a {type(into).__name__}")
+        return keras_mapping.map_paths(arrays_by_path(file), into, self.keras_version)
+
+    def _report(self, mapping: WeightMapping, model: keras.Layer) -> Report:
+        entries = tuple(assignment.entry for assignment in mapping.assignments)
+        notes = [
+            (SCALED, any(" times " in entry.change for entry in entries)),
+            (HALF, any(entry.dtype in ("float16", "bfloat16") for entry in entries)),
+            (NOT_COMPILED, self.is_compiled),
+        ]
+        return Report(
+            source=self.name,
+            kind=self.kind,
+            layers=tuple(_layer_lines(model)),
+            entries=entries,
+            missing=tuple(mapping.missing),
+            unused=tuple(mapping.unused),
+            misshaped=tuple(mapping.misshaped),
+            notes=tuple(note for note, holds in notes if holds),
+        )
+
+    @contextmanager
+    def _opened(self, request: Request) -> Iterator[h5py.File]:
+        """Open the weights; within the block, the caller's classes are registered and errors name the file."""
+        import h5py
+
+        with _problems_name(self.name), keras.saving.custom_object_scope(dict(request.custom_objects)):
+            with h5py.File(hdf5_content(self.weights.path, self.weights.member), "r") as file:
+                yield file
+
+
+@dataclass(frozen=True)
+class KerasArchive(Source):
+    """`.keras` file of Keras 3.
+
+    Attributes:
+        name: Name for messages.
+        file: The file, possibly in another archive.
+        kind: Kind of source.
+    """
+
+    name: str
+    file: FilePart
+    kind: str = "Keras 3 .keras file"
+
+    def inspect(self, request: Request) -> Report:
+        """Return the arrays with the weights that they become."""
+        with _as_path(self.file) as path:
+            into = request.into
+            if into is None:
+                into = self._load(path, request)
+            return self._weights(path, into).inspect(Request(into, custom_objects=request.custom_objects))
+
+    def load(self, request: Request) -> keras.Layer:
+        """Return the model, not compiled, or `request.into` with its weights."""
+        with _as_path(self.file) as path:
+            if request.into is None:
+                return self._load(path, request)
+            return self._weights(path, request.into).load(request)
+
+    def _load(self, path: Path, request: Request) -> keras.Model:
+        from deeprnn_keras.models import load_model
+
+        with keras.saving.custom_object_scope(dict(request.custom_objects)):
+            return load_model(path, compile=False)
+
+    def _weights(self, path: Path, into: keras.Layer) -> KerasSource:
+        check_hdf5(path, WEIGHTS)
+        return KerasSource(self.name, self.kind, FilePart(path, WEIGHTS), None, 3, False)
+
+
+# === Recognition ===
+
+
+def recognize_keras(content: Content) -> Source | None:
+    """Return the source of a Keras file, of an archive with one, or of a pair (JSON, HDF5); None for other content."""
+    pair = _pair(content.value)
+    if pair is not None:
+        return _with_architecture(*pair)
+    if content.path is None:
+        return None
+    if content.head.startswith(SIGNATURE):
+        return _hdf5_source(FilePart(content.path), None)
+    if content.head.startswith(ZIP_SIGNATURE):
+        return _in_archive(content.path)
+    if content.head.lstrip().startswith(b"{") and b'"class_name"' in read_bytes(content.path, MAX_JSON_BYTES):
+        return _with_architecture(FilePart(content.path), _weights_beside(content.path))
+    return None
+
+
+def _pair(value: object) -> tuple[FilePart, FilePart] | None:
+    """Return (architecture, weights) of a pair of paths in any order."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return None
+    paths = [Path(path).expanduser() for path in value]
+    are_hdf5 = [read_bytes(path).startswith(SIGNATURE) for path in paths]
+    if are_hdf5 == [True, False]:
+        paths.reverse()
+    elif are_hdf5 != [False, True]:
+        raise ValueError(f"source must be one JSON file and one HDF5 file, got {', '.join(map(str, paths))}")
+    return FilePart(paths[0]), FilePart(paths[1])
+
+
+def _weights_beside(path: Path) -> FilePart:
+    stem = path.name.removesuffix(".json")
+    candidates = [path.with_name(f"{stem}{suffix}") for suffix in WEIGHT_SUFFIXES]
+    found = [candidate for candidate in candidates if candidate.is_file()]
+    if len(found) != 1:
+        names = ", ".join(candidate.name for candidate in found or candidates)
+        problem = f"several files contain its weights: {names}" if found else f"no weights beside it: none of {names}"
+        raise DamagedFileError(path, f"the architecture of a Keras model, but {problem}; pass (JSON file, HDF5 file)")
+    return FilePart(found[0])
+
+
+def _with_architecture(architecture: FilePart, weights: FilePart) -> Source:
+    with damage_reported(architecture.name, "the architecture of a Keras model"):
+        config = architecture.json()
+    return _hdf5_source(weights, config)
+
+
+def _in_archive(path: Path) -> Source | None:
+    """Return the source in a zip archive; None if it contains no Keras file."""
+    with damage_reported(path, "a zip archive"), zipfile.ZipFile(path) as archive:
+        names = [member.filename for member in archive.infolist() if not member.is_dir()]
+        if {CONFIG, WEIGHTS} <= set(names):
+            check_members(archive)
+            return _keras_file(FilePart(path))
+        parts = [FilePart(path, name) for name in names if PurePosixPath(name).suffix in (".h5", ".hdf5", ".keras")]
+        if not parts:
+            return None
+        check_members(archive)
+    if len(parts) > 1:
+        raise DamagedFileError(path, f"several Keras files: {', '.join(part.member for part in parts)}; extract one")
+    (part,) = parts
+    if PurePosixPath(part.member).suffix == ".keras":
+        return _keras_file(part)
+    architectures = [name for name in names if name.endswith(".json")]
+    if len(architectures) == 1 and _is_architecture(FilePart(path, architectures[0])):
+        return _with_architecture(FilePart(path, architectures[0]), part)
+    return _hdf5_source(part, None)
+
+
+def _is_architecture(part: FilePart) -> bool:
+    return b'"class_name"' in part.read(MAX_JSON_BYTES)
+
+
+def _keras_file(part: FilePart) -> Source:
+    with _as_path(part) as path, damage_reported(part.name, "a .keras file"):
+        metadata = FilePart(path, METADATA).json()
+        if _major(metadata.get("keras_version", "")) > 2:
+            return KerasArchive(part.name, part)
+        if part.member:
+            raise DamagedFileError(part.name, "a .keras file of Keras 2 in an archive is not supported; extract it")
+        check_hdf5(path, WEIGHTS)
+        config = FilePart(path, CONFIG).json()
+    return KerasSource(part.name, "Keras 2 .keras file", FilePart(part.path, WEIGHTS), config, 2, False)
+
+
+def _hdf5_source(part: FilePart, config: Any) -> KerasSource:  # noqa: ANN401 - JSON
+    """Return the source of an HDF5 file, after checking the whole file.
+
+    Raises:
+        DamagedFileError: If it is damaged, contains no weights of a Keras model, or was written by Keras 1.
+    """
+    import h5py
+
+    with damage_reported(part.name, "an HDF5 file of Keras"):
+        check_hdf5(part.path, part.member)
+        with h5py.File(hdf5_content(part.path, part.member), "r") as file:
+            if config is None and "model_config" in file.attrs:
+                config = parse_json(text(file.attrs["model_config"]))
+            is_compiled = "training_config" in file.attrs
+            has_groups = "model_weights" in file or has_layers(file)
+            if not has_groups and not any("vars" in path.split("/") for path in arrays_by_path(file)):
+                raise DamagedFileError(part.name, "an HDF5 file without the weights of a Keras model")
+            version = _major(stored_layers(file).keras_version) if has_groups else 3
+    if version < 2:
+        raise DamagedFileError(part.name, "written by Keras 1; load and save it with Keras 2 first")
+    kind = f"Keras {version} HDF5 file" if config is not None else f"Keras {version} weights"
+    return KerasSource(part.name, kind, part, config, version, has_groups, is_compiled)
+
+
+def _major(version: str) -> int:
+    """Return the major version; 1 if the text is none."""
+    number = version.partition(".")[0]
+    return int(number) if number.isdecimal() else 1
+
+
+# === Parts ===
+
+
+@contextmanager
+def _as_path(part: FilePart) -> Iterator[Path]:
+    """Yield the path of a file; a member of an archive is extracted into a temporary directory."""
+    if not part.member:
+        yield part.path
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / PurePosixPath(part.member).name
+        with damage_reported(part.path, "a zip archive"), zipfile.ZipFile(part.path) as archive:
+            with archive.open(part.member) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        try:
+            yield path
+        except DamagedFileError as error:
+            raise DamagedFileError(part.name, str(error).removeprefix(f"{path}: ")) from error
+
+
+@contextmanager
+def _problems_name(name: str) -> Iterator[None]:
+    """Name the source in the errors that its content causes."""
+    try:
+        yield
+    except (DamagedFileError, FileNotFoundError):
+        raise
+    except READING_ERRORS as error:
+        problem = str(error) or type(error).__name__
+        raise DamagedFileError(name, problem.removeprefix(f"{name}: ")) from error
+
+
+def _layer_lines(model: keras.Layer) -> Iterator[str]:
+    for layer in model.layers if isinstance(model, keras.Model) else [model]:
+        yield f"{layer.name}: {type(layer).__name__}, {layer.count_params():,} parameters"
+
+
+def _is_stateful(plan: ModelPlan | LayerPlan | Sequence[LayerPlan]) -> bool:
+    """Return whether a layer of a plan carries its state from batch to batch."""
+    if isinstance(plan, ModelPlan):
+        return any(map(_is_stateful, plan.layers))
+    if not isinstance(plan, LayerPlan):
+        return any(map(_is_stateful, plan))
+    if plan.model is not None:
+        return _is_stateful(plan.model)
+    return bool(plan.config.get("stateful")) or any(map(_is_stateful, plan.children.values()))
+
+
+def _check_states(model: keras.Model) -> None:
+    """Raise a ValueError if the carried states of a model exceed the memory limit."""
+    batch_size = max((tensor.shape[0] or 1) for tensor in model.inputs)
+    units = [
+        size
+        for layer in _compat.flatten_layers(model)
+        if isinstance(layer, keras.layers.RNN)
+        for size in keras.tree.flatten(layer.state_size)
+    ]
+    limits.check_memory(f"the state of model {model.name!r} for {batch_size:,} sequences", batch_size * sum(units))
