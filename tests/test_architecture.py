@@ -39,6 +39,7 @@ IMPORT_ORDER = [
     "generation",
     "models",
     "exporters",
+    "interop",
     "training",
     "audit",
     "tasks",
