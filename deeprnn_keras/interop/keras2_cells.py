@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from deeprnn_keras.interop.hdf5_weights import StoredArray
+from deeprnn_keras.interop.report import Shape
 
 Array: TypeAlias = np.ndarray
 HARD_SIGMOID_RATIO = 1.2  # slope 0.2 over slope 1/6
@@ -37,13 +37,13 @@ class Conversion:
 
     Attributes:
         change: Description for the report; empty if the array is copied.
-        apply: Function of the array.
-        shape: Shape of the result as a function of the shape of the array.
+        compute: Function of the array.
+        source_shape: Shape of the array as a function of the shape of the weight.
     """
 
     change: str = ""
-    apply: Callable[[Array], Array] = np.asarray
-    shape: Callable[[tuple[int, ...]], tuple[int, ...]] = tuple
+    compute: Callable[[Array], Array] = np.asarray
+    source_shape: Callable[[Shape], Shape] = tuple
 
 
 COPY = Conversion()
@@ -57,53 +57,55 @@ class Cell:
         kind: "lstm" or "gru".
         units: Number of hidden units, h.
         is_scaled: Whether the blocks of the gates are scaled for the hard sigmoid.
+        fits_cudnn: Whether the cell computes what the cell of cuDNN does.
     """
 
     kind: str
     units: int
     is_scaled: bool
+    fits_cudnn: bool
 
     @property
     def gates(self) -> int:
         """Number of blocks of the weights."""
         return len(GATES[self.kind])
 
-    def conversions(self, arrays: Mapping[str, StoredArray]) -> dict[str, Conversion]:
-        """Return the conversions of the stored arrays by the name of their weight: kernel, recurrent_kernel, bias.
+    def conversions(self, shapes: Mapping[str, Shape]) -> dict[str, Conversion]:
+        """Return the conversions of arrays by the name of their weight: kernel, recurrent_kernel, bias.
 
-        The shape of the bias tells the layout of cuDNN, as in Keras 2.
+        Args:
+            shapes: Shapes of the arrays by the name of their weight. The shape of the bias tells the layout of cuDNN.
         """
-        bias = arrays.get(BIAS)
-        is_cudnn = bias is not None and bias.shape == (2 * self.gates * self.units,)
-        return {name: self._conversion(name, is_cudnn) for name in arrays}
+        is_cudnn = self.fits_cudnn and shapes.get(BIAS) == (2 * self.gates * self.units,)
+        return {name: self._conversion(name, is_cudnn) for name in shapes}
 
     def _conversion(self, role: str, is_cudnn: bool) -> Conversion:
-        layout = self._cudnn_layout(role) if is_cudnn else COPY
-        # cuDNN's gates have the sigmoid
-        return self._scaled(layout) if self.is_scaled and not is_cudnn else layout
+        if is_cudnn:
+            return self._from_cudnn(role)
+        return self._scaled() if self.is_scaled else COPY
 
-    def _cudnn_layout(self, role: str) -> Conversion:
+    def _from_cudnn(self, role: str) -> Conversion:
         if role == KERNEL:
             return Conversion("cuDNN's blocks transposed in place", self._each_block(_from_columns))
         if role == RECURRENT_KERNEL:
             return Conversion("cuDNN's blocks transposed", self._each_block(np.transpose))
         width = self.gates * self.units
         if self.kind == "lstm":
-            return Conversion("sum of cuDNN's 2 biases", lambda a: a[:width] + a[width:], lambda _: (width,))
-        return Conversion("cuDNN's 2 biases as rows", lambda a: a.reshape(2, width), lambda _: (2, width))
+            return Conversion("sum of cuDNN's 2 biases", lambda a: a[:width] + a[width:], lambda _: (2 * width,))
+        return Conversion("cuDNN's 2 biases as rows", lambda a: a.reshape(2, width), lambda _: (2 * width,))
 
     def _each_block(self, function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda a: np.concatenate([function(block) for block in np.split(a, self.gates, axis=-1)], axis=-1)
 
-    def _scaled(self, layout: Conversion) -> Conversion:
+    def _scaled(self) -> Conversion:
         names = ", ".join(GATES[self.kind][gate] for gate in ACTIVATED[self.kind])
 
-        def apply(a: Array) -> Array:
+        def compute(a: Array) -> Array:
             factors = np.ones(self.gates, a.dtype)
             factors[list(ACTIVATED[self.kind])] = HARD_SIGMOID_RATIO
             return a * np.repeat(factors, self.units)
 
-        return Conversion(f"gates {names} times {HARD_SIGMOID_RATIO}", apply, layout.shape)
+        return Conversion(f"gates {names} times {HARD_SIGMOID_RATIO}", compute)
 
 
 def target_cell(layer: Any, keras_version: int) -> Cell | None:  # noqa: ANN401 - any layer
@@ -117,9 +119,9 @@ def target_cell(layer: Any, keras_version: int) -> Cell | None:  # noqa: ANN401 
         return None
     is_scaled = getattr(layer, "recurrent_activation", None) is keras.activations.hard_sigmoid
     if isinstance(layer, keras.layers.LSTMCell):
-        return Cell("lstm", layer.units, is_scaled)
+        return Cell("lstm", layer.units, is_scaled, fits_cudnn=True)
     if isinstance(layer, keras.layers.GRUCell):
-        return Cell("gru", layer.units, is_scaled)
+        return Cell("gru", layer.units, is_scaled, layer.reset_after)
     return None
 
 

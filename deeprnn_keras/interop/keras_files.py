@@ -9,22 +9,26 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import keras
 
 from deeprnn_keras import _compat, limits
 from deeprnn_keras.interop import keras_mapping
-from deeprnn_keras.interop.hdf5_weights import SIGNATURE, arrays_by_path, has_layers, stored_layers, text
+from deeprnn_keras.interop.assignment import assign, check_size, make_report
+from deeprnn_keras.interop.hdf5_weights import ROOT, SIGNATURE, HDF5Arrays, has_layers, stored_layers, text
 from deeprnn_keras.interop.keras_config import LayerPlan, ModelPlan, Rewriting
 from deeprnn_keras.interop.keras_graph import BuiltModel, build_model
-from deeprnn_keras.interop.keras_mapping import WeightMapping
+from deeprnn_keras.interop.keras_mapping import Matching
+from deeprnn_keras.interop.references import tf_keras_models
+from deeprnn_keras.interop.references.keras2 import Keras2Reference
+from deeprnn_keras.interop.references.tf_keras_models import TfKerasReference
 from deeprnn_keras.interop.report import Report
-from deeprnn_keras.interop.source import Content, Request, Source
+from deeprnn_keras.interop.source import Content, Reference, Request, Source
 from deeprnn_keras.model_file import CONFIG, WEIGHTS, check_hdf5, check_members, hdf5_content
 from deeprnn_keras.reading import (
     MAX_JSON_BYTES,
@@ -43,7 +47,6 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 WEIGHT_SUFFIXES = (".h5", ".hdf5", ".weights.h5", "_weights.h5", "_weights.hdf5")
 NOT_COMPILED = "the optimizer and its state are not loaded; compile the model before training it"
 SCALED = "the hard sigmoid of Keras 2 is 0.2 x + 0.5, that of Keras 3 x / 6 + 0.5: the blocks of the gates are scaled"
-HALF = "arrays of half precision are converted to the data type of the weights"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,16 @@ class FilePart:
             if archive.getinfo(self.member).file_size > max_bytes:
                 raise ValueError(f"{self.member} is larger than {max_bytes:,} bytes")
             return archive.read(self.member)
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open the content for reading."""
+        if not self.member:
+            with self.path.open("rb") as file:
+                yield file
+            return
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
+            yield file
 
     def json(self) -> Any:  # noqa: ANN401 - JSON
         """Return the value of a JSON text."""
@@ -119,25 +132,43 @@ class KerasSource(Source):
                 return self._filled(request.into, self._match_into(file, request.into))
             return self._load_new(file, self._plan(request))
 
+    def reference(self, request: Request) -> Reference | None:
+        """Return tf_keras with the model of the file if it is installed, otherwise the equations of Keras 2 in NumPy.
+
+        None for a file without an architecture, of Keras 3, or with classes of the caller.
+        """
+        if self.config is None or self.keras_version != 2 or not self.has_layers or request.custom_objects:
+            return None
+        self._plan(request)  # tf_keras would run the code of a configuration that is refused here
+        if tf_keras_models.is_installed():
+            with tempfile.TemporaryDirectory() as directory:
+                path = Path(directory) / "weights.h5"
+                with path.open("wb") as target, self.weights.open() as source:
+                    shutil.copyfileobj(source, target)
+                return TfKerasReference(self.config, path)
+        with self._opened(request) as file:
+            arrays, layers = HDF5Arrays(file), stored_layers(file).layers
+            weights = {name: [arrays.read(path) for path in layer.arrays] for name, layer in layers.items()}
+        return Keras2Reference(self.config, weights)
+
     def _load_new(self, file: h5py.File, plan: ModelPlan) -> keras.Model:
         """Build the model without values first: nothing is allocated for a file whose arrays do not fit."""
         with _compat.variables_without_values() as variables:
             built = build_model(plan, stateful=False)
-        keras_mapping.check_memory(built.model)
-        mapping = self._match(file, built)
-        self._report(mapping, built.model).raise_problems()
+        matching = self._match(file, built)
+        self._report(matching, built.model).raise_problems()
+        check_size(self.name, matching.assignments)
         if _is_stateful(plan):
             _check_states(built.model)
             built = build_model(plan)
-            mapping = self._match(file, built)
+            matching = self._match(file, built)
         else:
             _compat.give_values(variables)
-        return self._filled(built.model, mapping)
+        return self._filled(built.model, matching)
 
-    def _filled(self, model: keras.Layer, mapping: WeightMapping) -> keras.Layer:
-        self._report(mapping, model).raise_problems()
-        for assignment in mapping.assignments:
-            assignment.assign()
+    def _filled(self, model: keras.Layer, matching: Matching) -> keras.Layer:
+        self._report(matching, model).raise_problems()
+        assign(matching.arrays, matching.assignments)
         return model
 
     def _plan(self, request: Request) -> ModelPlan:
@@ -148,36 +179,32 @@ class KerasSource(Source):
             )
         return Rewriting(self.keras_version, request.custom_objects).model_plan(self.config)
 
-    def _match(self, file: h5py.File, built: BuiltModel) -> WeightMapping:
+    def _match(self, file: h5py.File, built: BuiltModel) -> Matching:
         if self.has_layers:
-            return keras_mapping.map_layers(stored_layers(file), built, self.keras_version)
-        return keras_mapping.map_paths(arrays_by_path(file), built.model, self.keras_version)
+            return keras_mapping.match_layers(stored_layers(file), HDF5Arrays(file), built, self.keras_version)
+        return keras_mapping.match_paths(HDF5Arrays(file), built.model, self.keras_version)
 
-    def _match_into(self, file: h5py.File, into: keras.Layer) -> WeightMapping:
+    def _match_into(self, file: h5py.File, into: keras.Layer) -> Matching:
         if not into.built:
             raise ValueError(f"into {into.name!r} must be built; call it on an input first")
         if self.has_layers:
-            return keras_mapping.map_into(stored_layers(file), into, self.keras_version)
+            return keras_mapping.match_into(stored_layers(file), HDF5Arrays(file), into, self.keras_version)
         if not isinstance(into, keras.Model):
             raise ValueError(f"into must be a keras.Model for this {self.kind}, got a {type(into).__name__}")
-        return keras_mapping.map_paths(arrays_by_path(file), into, self.keras_version)
+        return keras_mapping.match_paths(HDF5Arrays(file), into, self.keras_version)
 
-    def _report(self, mapping: WeightMapping, model: keras.Layer) -> Report:
-        entries = tuple(assignment.entry for assignment in mapping.assignments)
-        notes = [
-            (SCALED, any(" times " in entry.change for entry in entries)),
-            (HALF, any(entry.dtype in ("float16", "bfloat16") for entry in entries)),
-            (NOT_COMPILED, self.is_compiled),
-        ]
-        return Report(
-            source=self.name,
-            kind=self.kind,
-            layers=tuple(_layer_lines(model)),
-            entries=entries,
-            missing=tuple(mapping.missing),
-            unused=tuple(mapping.unused),
-            misshaped=tuple(mapping.misshaped),
-            notes=tuple(note for note, holds in notes if holds),
+    def _report(self, matching: Matching, model: keras.Layer) -> Report:
+        is_scaled = any(" times " in one.change for one in matching.assignments)
+        notes = [note for note, holds in ((SCALED, is_scaled), (NOT_COMPILED, self.is_compiled)) if holds]
+        return make_report(
+            self.name,
+            self.kind,
+            matching.arrays,
+            matching.assignments,
+            layers=list(_layer_lines(model)),
+            missing=matching.missing,
+            ignored=matching.ignored,
+            notes=notes,
         )
 
     @contextmanager
@@ -210,14 +237,14 @@ class KerasArchive(Source):
             into = request.into
             if into is None:
                 into = self._load(path, request)
-            return self._weights(path, into).inspect(Request(into, custom_objects=request.custom_objects))
+            return self._weights(path).inspect(Request(into, custom_objects=request.custom_objects))
 
     def load(self, request: Request) -> keras.Layer:
         """Return the model, not compiled, or `request.into` with its weights."""
         with _as_path(self.file) as path:
             if request.into is None:
                 return self._load(path, request)
-            return self._weights(path, request.into).load(request)
+            return self._weights(path).load(request)
 
     def _load(self, path: Path, request: Request) -> keras.Model:
         from deeprnn_keras.models import load_model
@@ -225,7 +252,7 @@ class KerasArchive(Source):
         with keras.saving.custom_object_scope(dict(request.custom_objects)):
             return load_model(path, compile=False)
 
-    def _weights(self, path: Path, into: keras.Layer) -> KerasSource:
+    def _weights(self, path: Path) -> KerasSource:
         check_hdf5(path, WEIGHTS)
         return KerasSource(self.name, self.kind, FilePart(path, WEIGHTS), None, 3, False)
 
@@ -331,8 +358,8 @@ def _hdf5_source(part: FilePart, config: Any) -> KerasSource:  # noqa: ANN401 - 
             if config is None and "model_config" in file.attrs:
                 config = parse_json(text(file.attrs["model_config"]))
             is_compiled = "training_config" in file.attrs
-            has_groups = "model_weights" in file or has_layers(file)
-            if not has_groups and not any("vars" in path.split("/") for path in arrays_by_path(file)):
+            has_groups = ROOT in file or has_layers(file)
+            if not has_groups and not any("vars" in path.split("/") for path in HDF5Arrays(file).infos):
                 raise DamagedFileError(part.name, "an HDF5 file without the weights of a Keras model")
             version = _major(stored_layers(file).keras_version) if has_groups else 3
     if version < 2:
@@ -358,9 +385,8 @@ def _as_path(part: FilePart) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / PurePosixPath(part.member).name
-        with damage_reported(part.path, "a zip archive"), zipfile.ZipFile(part.path) as archive:
-            with archive.open(part.member) as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
+        with damage_reported(part.path, "a zip archive"), part.open() as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
         try:
             yield path
         except DamagedFileError as error:
