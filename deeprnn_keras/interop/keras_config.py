@@ -111,12 +111,10 @@ class Rewriting:
     Attributes:
         keras_version: Major version of the Keras that wrote the file, 2 or 3.
         custom_objects: Classes and functions of the caller by the names in the file.
-        notes: Sentences for the report; the rewriting appends to them.
     """
 
     keras_version: int
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def model_plan(self, config: object) -> ModelPlan:
         """Return the plan of the model that a configuration describes.

@@ -10,8 +10,9 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
@@ -37,12 +38,14 @@ from deeprnn_keras.reading import (
     damage_reported,
     parse_json,
     read_bytes,
+    require_regular_file,
 )
 
 if TYPE_CHECKING:
     import h5py
 
 METADATA = "metadata.json"
+BYTES_PER_STORED_BYTE = 2  # arrays of half precision become weights of 32 bits
 ZIP_SIGNATURE = b"PK\x03\x04"
 WEIGHT_SUFFIXES = (".h5", ".hdf5", ".weights.h5", "_weights.h5", "_weights.hdf5")
 NOT_COMPILED = "the optimizer and its state are not loaded; compile the model before training it"
@@ -65,6 +68,14 @@ class FilePart:
     def name(self) -> str:
         """Name for messages."""
         return f"{self.path}/{self.member}" if self.member else str(self.path)
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        if not self.member:
+            return self.path.stat().st_size
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(self.member).file_size
 
     def read(self, max_bytes: int) -> bytes:
         """Return the content.
@@ -212,9 +223,11 @@ class KerasSource(Source):
         """Open the weights; within the block, the caller's classes are registered and errors name the file."""
         import h5py
 
-        with _problems_name(self.name), keras.saving.custom_object_scope(dict(request.custom_objects)):
-            with h5py.File(hdf5_content(self.weights.path, self.weights.member), "r") as file:
-                yield file
+        with ExitStack() as stack:
+            stack.enter_context(_problems_name(self.name))
+            stack.enter_context(keras.saving.custom_object_scope(dict(request.custom_objects)))
+            stack.enter_context(limits.limited_by_file(BYTES_PER_STORED_BYTE * self.weights.size))
+            yield stack.enter_context(h5py.File(hdf5_content(self.weights.path, self.weights.member), "r"))
 
 
 @dataclass(frozen=True)
@@ -271,22 +284,28 @@ def recognize_keras(content: Content) -> Source | None:
         return _hdf5_source(FilePart(content.path), None)
     if content.head.startswith(ZIP_SIGNATURE):
         return _in_archive(content.path)
-    if content.head.lstrip().startswith(b"{") and b'"class_name"' in read_bytes(content.path, MAX_JSON_BYTES):
+    is_text = content.head.lstrip().startswith(b"{") and b"\0" not in content.head
+    if is_text and b'"class_name"' in read_bytes(content.path, MAX_JSON_BYTES):
         return _with_architecture(FilePart(content.path), _weights_beside(content.path))
     return None
 
 
 def _pair(value: object) -> tuple[FilePart, FilePart] | None:
     """Return (architecture, weights) of a pair of paths in any order."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(one, (str, PathLike)) for one in value):
         return None
     paths = [Path(path).expanduser() for path in value]
-    are_hdf5 = [read_bytes(path).startswith(SIGNATURE) for path in paths]
+    are_hdf5 = [_begins_with(path, SIGNATURE) for path in paths]
     if are_hdf5 == [True, False]:
         paths.reverse()
     elif are_hdf5 != [False, True]:
         raise ValueError(f"source must be one JSON file and one HDF5 file, got {', '.join(map(str, paths))}")
     return FilePart(paths[0]), FilePart(paths[1])
+
+
+def _begins_with(path: Path, signature: bytes) -> bool:
+    with require_regular_file(path).open("rb") as file:
+        return file.read(len(signature)) == signature
 
 
 def _weights_beside(path: Path) -> FilePart:

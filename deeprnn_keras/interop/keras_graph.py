@@ -48,7 +48,13 @@ def build_model(plan: ModelPlan, stateful: bool = True) -> BuiltModel:
         ValueError: If a layer rejects its arguments or its input, or the calls do not form a graph. The message names
             the layer.
     """
-    return _Builder(stateful).model(plan)
+    built = _Builder(stateful).model(plan)
+    if not built.model.built:
+        raise ValueError(
+            f"model {plan.name!r}: the shape of its input is not in the file; build the model with an input shape, and "
+            "pass it as into="
+        )
+    return built
 
 
 class _Builder:
@@ -77,11 +83,6 @@ class _Builder:
                 if layer.layer_class is not keras.layers.InputLayer:
                     layers[layer.name] = self.layer(layer)
                     model.add(layers[layer.name])
-        if not model.built:
-            raise ValueError(
-                f"model {plan.name!r}: the shape of its input is not in the file; build the model with an input shape, "
-                "and pass it as into="
-            )
         return BuiltModel(model, layers, self.nested)
 
     def _add_input(self, model: keras.Sequential, plan: ModelPlan, first: LayerPlan) -> None:
