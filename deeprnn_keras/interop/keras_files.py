@@ -83,12 +83,10 @@ class FilePart:
         Raises:
             ValueError: If it is larger than `max_bytes`.
         """
-        if not self.member:
-            return read_bytes(self.path, max_bytes)
-        with zipfile.ZipFile(self.path) as archive:
-            if archive.getinfo(self.member).file_size > max_bytes:
-                raise ValueError(f"{self.member} is larger than {max_bytes:,} bytes")
-            return archive.read(self.member)
+        if self.size > max_bytes:
+            raise ValueError(f"{self.name}: {self.size:,} bytes, but at most {max_bytes:,} are supported")
+        with self.open() as file:
+            return file.read()
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
