@@ -1,4 +1,6 @@
+from .certificate import Certificate
 from .loading import inspect, load
 from .report import Entry, Report
+from .verification import verify
 
-__all__ = ["Entry", "Report", "inspect", "load"]
+__all__ = ["Certificate", "Entry", "Report", "inspect", "load", "verify"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
+from deeprnn_keras.interop.onnx_file import source as onnx_source
 from deeprnn_keras.interop.source import HEAD_BYTES, Content, Source
 from deeprnn_keras.reading import require_regular_file
 
 # Each recognizer returns the opened source, or None if the content is of another kind. It raises a DamagedFileError for
 # content of its kind that is damaged, and a ValueError for content of its kind that is not supported.
 RECOGNIZERS: dict[str, Callable[[Content], Source | None]] = {
+    "an ONNX file": onnx_source.recognize,
 }
 
 

@@ -55,9 +55,13 @@ class Reference(ABC):
 
     Attributes:
         title: The runtime and its version: "PyTorch 2.13", "onnxruntime 1.32", "NumPy".
+        batch_size: Batch size n that the source requires, or None for any.
+        steps: Number of steps T that the source requires, or None for any.
     """
 
     title: str
+    batch_size: int | None = None
+    steps: int | None = None
 
     @abstractmethod
     def run(self, x: np.ndarray) -> dict[str, np.ndarray]:
