@@ -89,17 +89,17 @@ def check_members(archive: zipfile.ZipFile) -> None:
             raise ValueError(f"{member.filename!r} is not a path within the file")
 
 
-def check_hdf5(path: Path, member: str = "") -> None:
+def check_hdf5(path: Path, *members: str) -> None:
     """Raise a ValueError if an HDF5 file is damaged, refers to other files, or is larger than its data.
 
     Args:
         path: The HDF5 file, or a zip archive that contains it.
-        member: Name of the HDF5 file in the archive.
+        *members: Name of the HDF5 file in the archive; before it, the names of archives in the archive.
     """
-    command = [sys.executable, "-m", __name__, str(path), member]
+    command = [sys.executable, "-m", __name__, str(path), *members]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     timeout = TIMEOUT + path.stat().st_size / 1e7
-    prefix = f"{member}: " if member else ""
+    prefix = f"{members[-1]}: " if members else ""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
     except subprocess.TimeoutExpired:
@@ -109,12 +109,18 @@ def check_hdf5(path: Path, member: str = "") -> None:
         raise ValueError(f"{prefix}{reason[-1] if reason else f'its reader ended with code {done.returncode}'}")
 
 
-def hdf5_content(path: PathLike, member: str = "") -> io.BytesIO | Path:
-    """Return what `h5py.File` opens: the path of an HDF5 file, or the content of a member of an archive."""
-    if not member:
-        return Path(path)
-    with zipfile.ZipFile(path) as archive:
-        return io.BytesIO(archive.read(member))
+def member_content(path: PathLike, *members: str) -> Path | io.BytesIO:
+    """Return the path of a file, or the content of a member of a zip archive.
+
+    Args:
+        path: The file or the archive.
+        *members: Names of members, each in the archive before it.
+    """
+    content: Path | io.BytesIO = Path(path)
+    for member in members:
+        with zipfile.ZipFile(content) as archive:
+            content = io.BytesIO(archive.read(member))
+    return content
 
 
 def _limit_memory(size: int) -> None:
@@ -156,23 +162,17 @@ def _read_array(array: h5py.Dataset) -> None:
     array[()]
 
 
-def _main(path: str, member: str) -> None:
+def _main(path: str, *members: str) -> None:
     """Read an HDF5 file, for the parent process."""
     import h5py
 
-    _limit_memory(_size(path, member))
+    content = member_content(path, *members)
+    _limit_memory(content.stat().st_size if isinstance(content, Path) else content.getbuffer().nbytes)
     try:
-        with h5py.File(hdf5_content(path, member), "r") as file:
+        with h5py.File(content, "r") as file:
             _read_group(file)
     except Exception as error:  # reported to the parent process, which names the file
         sys.exit(f"{type(error).__name__}: {error}")
-
-
-def _size(path: str, member: str) -> int:
-    if not member:
-        return Path(path).stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        return archive.getinfo(member).file_size
 
 
 if __name__ == "__main__":

@@ -6,21 +6,20 @@ safe mode, and do not support what Keras 2 wrote.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from deeprnn_keras import _compat, limits
 from deeprnn_keras.interop import keras_mapping
 from deeprnn_keras.interop.assignment import assign, check_size, make_report
+from deeprnn_keras.interop.file_part import FilePart
 from deeprnn_keras.interop.hdf5_weights import ROOT, SIGNATURE, HDF5Arrays, has_layers, stored_layers, text
 from deeprnn_keras.interop.keras_config import LayerPlan, ModelPlan, Rewriting
 from deeprnn_keras.interop.keras_graph import BuiltModel, build_model
@@ -30,7 +29,7 @@ from deeprnn_keras.interop.references.keras2 import Keras2Reference
 from deeprnn_keras.interop.references.tf_keras_models import TfKerasReference
 from deeprnn_keras.interop.report import Report
 from deeprnn_keras.interop.source import Content, Reference, Request, Source
-from deeprnn_keras.model_file import CONFIG, WEIGHTS, check_hdf5, check_members, hdf5_content
+from deeprnn_keras.model_file import CONFIG, WEIGHTS, check_hdf5, check_members
 from deeprnn_keras.reading import (
     MAX_JSON_BYTES,
     READING_ERRORS,
@@ -50,57 +49,6 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 WEIGHT_SUFFIXES = (".h5", ".hdf5", ".weights.h5", "_weights.h5", "_weights.hdf5")
 NOT_COMPILED = "the optimizer and its state are not loaded; compile the model before training it"
 SCALED = "the hard sigmoid of Keras 2 is 0.2 x + 0.5, that of Keras 3 x / 6 + 0.5: the blocks of the gates are scaled"
-
-
-@dataclass(frozen=True)
-class FilePart:
-    """A file, or a member of a zip archive.
-
-    Attributes:
-        path: The file or the archive.
-        member: Name of the member; empty for the file itself.
-    """
-
-    path: Path
-    member: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-        return f"{self.path}/{self.member}" if self.member else str(self.path)
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        if not self.member:
-            return self.path.stat().st_size
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.getinfo(self.member).file_size
-
-    def read(self, max_bytes: int) -> bytes:
-        """Return the content.
-
-        Raises:
-            ValueError: If it is larger than `max_bytes`.
-        """
-        if self.size > max_bytes:
-            raise ValueError(f"{self.name}: {self.size:,} bytes, but at most {max_bytes:,} are supported")
-        with self.open() as file:
-            return file.read()
-
-    @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
-        """Open the content for reading."""
-        if not self.member:
-            with self.path.open("rb") as file:
-                yield file
-            return
-        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
-            yield file
-
-    def json(self) -> Any:  # noqa: ANN401 - JSON
-        """Return the value of a JSON text."""
-        return parse_json(self.read(MAX_JSON_BYTES).decode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -150,10 +98,7 @@ class KerasSource(Source):
             return None
         self._plan(request)  # tf_keras would run the code of a configuration that is refused here
         if tf_keras_models.is_installed():
-            with tempfile.TemporaryDirectory() as directory:
-                path = Path(directory) / "weights.h5"
-                with path.open("wb") as target, self.weights.open() as source:
-                    shutil.copyfileobj(source, target)
+            with self.weights.as_file("weights.h5") as path:  # tf_keras expects this suffix
                 return TfKerasReference(self.config, path)
         with self._opened(request) as file:
             arrays, layers = HDF5Arrays(file), stored_layers(file).layers
@@ -224,8 +169,8 @@ class KerasSource(Source):
         with ExitStack() as stack:
             stack.enter_context(_problems_name(self.name))
             stack.enter_context(keras.saving.custom_object_scope(dict(request.custom_objects)))
-            stack.enter_context(limits.limited_by_file(BYTES_PER_STORED_BYTE * self.weights.size))
-            yield stack.enter_context(h5py.File(hdf5_content(self.weights.path, self.weights.member), "r"))
+            stack.enter_context(limits.limited_by_file(BYTES_PER_STORED_BYTE * self.weights.size()))
+            yield stack.enter_context(h5py.File(self.weights.content(), "r"))
 
 
 @dataclass(frozen=True)
@@ -244,7 +189,7 @@ class KerasArchive(Source):
 
     def inspect(self, request: Request) -> Report:
         """Return the arrays with the weights that they become."""
-        with _as_path(self.file) as path:
+        with self.file.as_file() as path:
             into = request.into
             if into is None:
                 into = self._load(path, request)
@@ -252,7 +197,7 @@ class KerasArchive(Source):
 
     def load(self, request: Request) -> keras.Layer:
         """Return the model, not compiled, or `request.into` with its weights."""
-        with _as_path(self.file) as path:
+        with self.file.as_file() as path:
             if request.into is None:
                 return self._load(path, request)
             return self._weights(path).load(request)
@@ -265,7 +210,7 @@ class KerasArchive(Source):
 
     def _weights(self, path: Path) -> KerasSource:
         check_hdf5(path, WEIGHTS)
-        return KerasSource(self.name, self.kind, FilePart(path, WEIGHTS), None, 3, False)
+        return KerasSource(self.name, self.kind, FilePart(path, (WEIGHTS,)), None, 3, False)
 
 
 # === Recognition ===
@@ -281,7 +226,7 @@ def recognize_keras(content: Content) -> Source | None:
     if content.head.startswith(SIGNATURE):
         return _hdf5_source(FilePart(content.path), None)
     if content.head.startswith(ZIP_SIGNATURE):
-        return _in_archive(content.path)
+        return _in_archive(FilePart(content.path))
     is_text = content.head.lstrip().startswith(b"{") and b"\0" not in content.head
     if is_text and b'"class_name"' in read_bytes(content.path, MAX_JSON_BYTES):
         return _with_architecture(FilePart(content.path), _weights_beside(content.path))
@@ -290,8 +235,10 @@ def recognize_keras(content: Content) -> Source | None:
 
 def _pair(value: object) -> tuple[FilePart, FilePart] | None:
     """Return (architecture, weights) of a pair of paths in any order."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(one, (str, PathLike)) for one in value):
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, (str, PathLike)) for one in value):
         return None
+    if len(value) != 2:
+        raise ValueError(f"source must be one JSON file and one HDF5 file, got {len(value)} paths")
     paths = [Path(path).expanduser() for path in value]
     are_hdf5 = [_begins_with(path, SIGNATURE) for path in paths]
     if are_hdf5 == [True, False]:
@@ -323,42 +270,43 @@ def _with_architecture(architecture: FilePart, weights: FilePart) -> Source:
     return _hdf5_source(weights, config)
 
 
-def _in_archive(path: Path) -> Source | None:
-    """Return the source in a zip archive; None if it contains no Keras file."""
-    with damage_reported(path, "a zip archive"), zipfile.ZipFile(path) as archive:
-        names = [member.filename for member in archive.infolist() if not member.is_dir()]
-        if {CONFIG, WEIGHTS} <= set(names):
-            check_members(archive)
-            return _keras_file(FilePart(path))
-        parts = [FilePart(path, name) for name in names if PurePosixPath(name).suffix in (".h5", ".hdf5", ".keras")]
-        if not parts:
-            return None
-        check_members(archive)
+def _in_archive(archive: FilePart) -> Source | None:
+    """Return the source in a zip archive, or that of a `.keras` file; None if it contains no Keras file."""
+    with damage_reported(archive.name, "a zip archive"), zipfile.ZipFile(archive.content()) as file:
+        names = [member.filename for member in file.infolist() if not member.is_dir()]
+        parts = [archive.member(name) for name in names if PurePosixPath(name).suffix in (".h5", ".hdf5", ".keras")]
+        if parts:
+            check_members(file)
+    if {CONFIG, WEIGHTS} <= set(names):
+        return _keras_file(archive)
+    if archive.members:
+        raise DamagedFileError(archive.name, "an archive in an archive that is not a .keras file")
     if len(parts) > 1:
-        raise DamagedFileError(path, f"several Keras files: {', '.join(part.member for part in parts)}; extract one")
-    (part,) = parts
-    if PurePosixPath(part.member).suffix == ".keras":
-        return _keras_file(part)
-    architectures = [name for name in names if name.endswith(".json")]
-    if len(architectures) == 1 and _is_architecture(FilePart(path, architectures[0])):
-        return _with_architecture(FilePart(path, architectures[0]), part)
+        found = ", ".join(part.members[-1] for part in parts)
+        raise DamagedFileError(archive.name, f"it contains several Keras files, {found}; extract and pass one of them")
+    return _only_part(archive, names, parts[0]) if parts else None
+
+
+def _only_part(archive: FilePart, names: list[str], part: FilePart) -> Source | None:
+    """Return the source of the only file with weights in an archive."""
+    with damage_reported(part.name, "a Keras file"):
+        if part.read(part.size()).startswith(ZIP_SIGNATURE):
+            return _in_archive(part)
+        architectures = [archive.member(name) for name in names if PurePosixPath(name).suffix == ".json"]
+        architectures = [one for one in architectures if b'"class_name"' in one.read()]
+    if len(architectures) == 1:
+        return _with_architecture(architectures[0], part)
     return _hdf5_source(part, None)
 
 
-def _is_architecture(part: FilePart) -> bool:
-    return b'"class_name"' in part.read(MAX_JSON_BYTES)
-
-
 def _keras_file(part: FilePart) -> Source:
-    with _as_path(part) as path, damage_reported(part.name, "a .keras file"):
-        metadata = FilePart(path, METADATA).json()
-        if _major(metadata.get("keras_version", "")) > 2:
+    with damage_reported(part.name, "a .keras file"):
+        version = _major(str(part.member(METADATA).json().get("keras_version", "")))
+        if version > 2:
             return KerasArchive(part.name, part)
-        if part.member:
-            raise DamagedFileError(part.name, "a .keras file of Keras 2 in an archive is not supported; extract it")
-        check_hdf5(path, WEIGHTS)
-        config = FilePart(path, CONFIG).json()
-    return KerasSource(part.name, "Keras 2 .keras file", FilePart(part.path, WEIGHTS), config, 2, False)
+        check_hdf5(part.path, *part.members, WEIGHTS)
+        config = part.member(CONFIG).json()
+    return KerasSource(part.name, "Keras 2 .keras file", part.member(WEIGHTS), config, 2, False)
 
 
 def _hdf5_source(part: FilePart, config: Any) -> KerasSource:  # noqa: ANN401 - JSON
@@ -370,15 +318,16 @@ def _hdf5_source(part: FilePart, config: Any) -> KerasSource:  # noqa: ANN401 - 
     import h5py
 
     with damage_reported(part.name, "an HDF5 file of Keras"):
-        check_hdf5(part.path, part.member)
-        with h5py.File(hdf5_content(part.path, part.member), "r") as file:
+        check_hdf5(part.path, *part.members)
+        with h5py.File(part.content(), "r") as file:
             if config is None and "model_config" in file.attrs:
                 config = parse_json(text(file.attrs["model_config"]))
             is_compiled = "training_config" in file.attrs
             has_groups = ROOT in file or has_layers(file)
             if not has_groups and not any("vars" in path.split("/") for path in HDF5Arrays(file).infos):
                 raise DamagedFileError(part.name, "an HDF5 file without the weights of a Keras model")
-            version = _major(stored_layers(file).keras_version) if has_groups else 3
+            stored_version = stored_layers(file).keras_version if has_groups else (config or {}).get("keras_version", "3")
+    version = _major(str(stored_version))
     if version < 2:
         raise DamagedFileError(part.name, "written by Keras 1; load and save it with Keras 2 first")
     kind = f"Keras {version} HDF5 file" if config is not None else f"Keras {version} weights"
@@ -392,22 +341,6 @@ def _major(version: str) -> int:
 
 
 # === Parts ===
-
-
-@contextmanager
-def _as_path(part: FilePart) -> Iterator[Path]:
-    """Yield the path of a file; a member of an archive is extracted into a temporary directory."""
-    if not part.member:
-        yield part.path
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / PurePosixPath(part.member).name
-        with damage_reported(part.path, "a zip archive"), part.open() as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        try:
-            yield path
-        except DamagedFileError as error:
-            raise DamagedFileError(part.name, str(error).removeprefix(f"{path}: ")) from error
 
 
 @contextmanager
