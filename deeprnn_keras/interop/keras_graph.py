@@ -229,7 +229,7 @@ def _structured(layer: Layer, states: list[Tensor]) -> Nested:
     """Return initial states in the structure of the layer's states: those of stacked cells are nested."""
     inner = layer.layer if isinstance(layer, TimeMajor) else layer
     state_size = getattr(inner, "state_size", None)
-    if isinstance(state_size, (list, tuple)) and keras.tree.is_nested(list(state_size)[0]):
+    if isinstance(state_size, (list, tuple)) and any(map(keras.tree.is_nested, state_size)):
         return keras.tree.pack_sequence_as(state_size, states)
     return states
 
