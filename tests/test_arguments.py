@@ -57,6 +57,8 @@ REQUIRED = {
     "LearningRate": {"base": 0.1},
     "OneHot": {"size": 3},
     "load_model": {"path": "unused"},
+    "inspect": {"source": {}},
+    "load": {"source": {}},
     "lower": {"model": None},
     "PlateauDecay": {"ratio": 0.5},
     "RandomSearch": {"hypermodel": hypermodel},
@@ -86,7 +88,7 @@ REQUIRED = {
 WITH_UNITS = ("Cell", "Equations", "deep_transition")  # in their names; `units` is their only required argument
 # base classes, and values that the package creates
 NOT_CALLED_BY_USERS = {"Equations", "RecurrentCell", "Configuration", "GradientGuard", "AffineMap", "DiagonalMap"}
-NOT_CALLED_BY_USERS |= {"Blocks", "ExportReport", "Linear", "Score", "Plan", "Program", "Run"}
+NOT_CALLED_BY_USERS |= {"Blocks", "Certificate", "Entry", "ExportReport", "Report", "Linear", "Score", "Plan", "Program", "Run"}
 # a flag is a dependency of another argument
 OTHER_ARGUMENTS = {
     ("Recipe", "random_bptt"): {"stateful": True},

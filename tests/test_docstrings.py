@@ -18,6 +18,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "equations.Linear",
     "generation.Score",
     "generation.score",
+    "interop.Entry",
     "models.load_language_model",
     "optimizers.GUARDED_OPTIMIZERS",
     "tasks.EvaluationRecord",

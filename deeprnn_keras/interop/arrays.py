@@ -36,7 +36,6 @@ SAFETENSORS_DTYPES: dict[str, Any] = {
 }
 EXPECTED = "a safetensors file"
 
-
 @dataclass(frozen=True)
 class ArrayInfo:
     """Shape and data type of an array.
@@ -48,7 +47,6 @@ class ArrayInfo:
 
     shape: Shape
     dtype: str
-
 
 class Arrays(ABC):
     """Named arrays of a source.
@@ -65,14 +63,24 @@ class Arrays(ABC):
     def read_raw(self, name: str) -> np.ndarray:
         """Return an array as it is stored."""
 
+    def find(self, name: str) -> ArrayInfo | None:
+        """Return the shape and data type of an array, or None if the source does not contain it."""
+        return self.infos.get(self.aliases.get(name, name))
+
+    def info(self, name: str) -> ArrayInfo:
+        """Return the shape and data type of an array that the source contains."""
+        return self.infos[self.aliases.get(name, name)]
+
     def read(self, name: str) -> np.ndarray:
         """Return a floating-point array as float32."""
-        return np.asarray(self.read_raw(name)).astype(np.float32)
+        return np.asarray(self.read_raw(self.aliases.get(name, name))).astype(np.float32)
 
     def equal(self, first: str, second: str) -> bool:
         """Return whether two arrays have the same shape, data type, and values."""
-        return self.infos[first] == self.infos[second] and np.array_equal(self.read_raw(first), self.read_raw(second))
-
+        first, second = self.aliases.get(first, first), self.aliases.get(second, second)
+        if self.infos[first] != self.infos[second]:
+            return False
+        return first == second or np.array_equal(self.read_raw(first), self.read_raw(second))
 
 class MemoryArrays(Arrays):
     """Arrays of a mapping: NumPy arrays, PyTorch tensors, or other objects with a shape and a dtype.
@@ -100,11 +108,9 @@ class MemoryArrays(Arrays):
         except (NotImplementedError, RuntimeError, TypeError) as error:  # without values, sparse, or quantized
             raise ValueError(f"source[{name!r}] has no dense values: {str(error).splitlines()[0]}") from error
 
-
 def _is_metadata(name: object) -> bool:
     # PyTorch's modules may store arbitrary objects under this name, which are not weights
     return isinstance(name, str) and name.rpartition(".")[2] == "_extra_state"
-
 
 def _info(name: object, value: Any) -> ArrayInfo:  # noqa: ANN401 - arrays of several libraries
     if not isinstance(name, str):
@@ -113,7 +119,6 @@ def _info(name: object, value: Any) -> ArrayInfo:  # noqa: ANN401 - arrays of se
     if shape is None or dtype is None:
         raise ValueError(f"source[{name!r}] must be an array, got {type(value).__name__}")
     return ArrayInfo(tuple(int(size) for size in shape), getattr(dtype, "name", None) or str(dtype).rpartition(".")[2])
-
 
 class SafetensorsArrays(Arrays):
     """Arrays of a safetensors file, including bfloat16.
@@ -155,7 +160,6 @@ class SafetensorsArrays(Arrays):
         with damage_reported(self.path, EXPECTED):
             array = np.fromfile(self.path, dtype.newbyteorder("<"), count, offset=self._begin + first)
             return array.reshape(entry["shape"])
-
 
 def _dtype_name(code: str) -> str:
     return np.dtype(SAFETENSORS_DTYPES[code]).name if code in SAFETENSORS_DTYPES else code

@@ -77,7 +77,7 @@ def make_report(
     entries, absent, misshaped = [], dict.fromkeys(missing), {}
     for one in assignments:
         for name, shape in zip(one.sources, one.shapes, strict=True):
-            info = arrays.infos.get(arrays.aliases.get(name, name))
+            info = arrays.find(name)
             if info is None:
                 absent[name] = None
                 continue
@@ -116,10 +116,7 @@ def assign(arrays: Arrays, assignments: Sequence[Assignment]) -> None:
     for one in assignments:
         if one.target.variable is None:
             raise AssertionError(f"{one.target.path} is not built")
-        value = one.compute(*(arrays.read(arrays.aliases.get(name, name)) for name in one.sources))
+        value = one.compute(*(arrays.read(name) for name in one.sources))
         one.target.variable.assign(value)
 
 
-def variables_by_path(layer: keras.Layer) -> Mapping[str, keras.Variable]:
-    """Return the weights of a built layer by their paths."""
-    return {variable.path: variable for variable in layer.weights}

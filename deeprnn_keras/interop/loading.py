@@ -54,7 +54,8 @@ def load(
     >>> layer(np.ones((1, 5, d))).shape
     TensorShape([1, 5, 3])
     """
-    return recognize(source).load(_request(into, activation, return_sequences, custom_objects))
+    request = _request(into, activation, return_sequences, custom_objects)
+    return recognize(source).load(request)
 
 
 def inspect(
@@ -86,7 +87,8 @@ def inspect(
     >>> from deeprnn_keras import interop
     >>> print(interop.inspect({"weight_ih_l0": np.ones((9, 2)), "weight_hh_l0": np.ones((9, 3))}))
     """
-    return recognize(source).inspect(_request(into, activation, return_sequences, custom_objects))
+    request = _request(into, activation, return_sequences, custom_objects)
+    return recognize(source).inspect(request)
 
 
 def _request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
+from deeprnn_keras.interop import state_dict_source
 from deeprnn_keras.interop.keras_files import recognize_keras
 from deeprnn_keras.interop.onnx_file import source as onnx_source
 from deeprnn_keras.interop.source import HEAD_BYTES, Content, Source
@@ -13,6 +14,7 @@ from deeprnn_keras.reading import require_regular_file
 # Each recognizer returns the opened source, or None if the content is of another kind. It raises a DamagedFileError for
 # content of its kind that is damaged, and a ValueError for content of its kind that is not supported.
 RECOGNIZERS: dict[str, Callable[[Content], Source | None]] = {
+    "a PyTorch state dict (a mapping of arrays, a .safetensors file, or a file of torch.save)": state_dict_source.recognize,
     "an ONNX file": onnx_source.recognize,
     "a Keras file (HDF5, .keras, or JSON with weights beside it)": recognize_keras,
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
+MAX_SHOWN = 50  # names of one kind in an error message
 HEADER = ("source", "shape", "dtype", "weight", "shape", "change")
 
 
@@ -69,7 +70,7 @@ class Report:
     def problems(self) -> tuple[str, ...]:
         """One line for each kind of mismatch, "missing: a, b"; empty if `load` succeeds."""
         kinds = (("missing", self.missing), ("unused", self.unused), ("wrong shape", self.misshaped))
-        return tuple(f"{kind}: {', '.join(names)}" for kind, names in kinds if names)
+        return tuple(f"{kind}: {_shortened(names)}" for kind, names in kinds if names)
 
     def raise_problems(self) -> None:
         """Raise one ValueError that lists all missing, unused, and misshaped entries; none if everything fits."""
@@ -102,3 +103,8 @@ def _labeled(label: str, lines: Iterable[str]) -> list[str]:
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f", and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more
