@@ -1,6 +1,7 @@
 """Check of `.keras` and HDF5 files before they are read.
 
-The HDF5 library may crash or never return if a file is damaged. A child process therefore reads the whole file first. This module imports neither Keras nor TensorFlow.
+The HDF5 library may crash or never return if a file is damaged. A child process therefore reads the whole file first.
+This module imports neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations

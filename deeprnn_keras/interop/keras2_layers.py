@@ -31,6 +31,7 @@ class HardSigmoid:
         self.slope = checks.positive("slope", slope)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Return the value for each element of a tensor, an array, or a symbol."""
         return primitives.hard_sigmoid(6.0 * self.slope * x)
 
     def get_config(self) -> Config:

@@ -194,9 +194,8 @@ class Rewriting:
             layer_class=layer_class,
             config=self._arguments(label, keras_name, class_name, layer_class, config),
             children=children,
-            time_major=bool(arguments.get("time_major")) or (
-                keras_name == "Bidirectional" and _first_child_is_time_major(children)
-            ),
+            time_major=bool(arguments.get("time_major"))
+            or (keras_name == "Bidirectional" and _first_child_is_time_major(children)),
             batch_shape=_shape(arguments.get("batch_input_shape")),
         )
         check_config(plan.config, label)
@@ -221,8 +220,8 @@ class Rewriting:
         return next((one for one in found if one is not None), None)
 
     def _custom_arguments(self, class_name: str, arguments: Config) -> Config:
-        """Return the arguments of a class of the caller; those of a `Lambda` without its code."""
-        if class_name != "Lambda":
+        """Return the arguments of a class of the caller; those of a layer that runs code without the code."""
+        if class_name not in FUNCTION_LAYERS:
             return arguments
         return {key: value for key, value in arguments.items() if key in ("name", "trainable", "dtype")}
 
@@ -266,6 +265,7 @@ class Rewriting:
                 f"custom_objects={{{name!r}: function}}"
             )
         return name
+
 
 # === Parts of a configuration ===
 
@@ -428,4 +428,3 @@ def _unknown_class(class_name: str) -> str:
         f"the class is neither one of keras.layers{checks.suggestion(bare, _layer_classes())} nor registered with "
         f"Keras; pass it as custom_objects={{{class_name!r}: layer_class}}"
     )
-

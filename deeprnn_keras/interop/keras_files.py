@@ -1,7 +1,7 @@
 """Keras files as sources: HDF5, `.keras`, JSON with weights, and zip archives that contain one of them.
 
-Nothing in a file is executed. Keras' own readers of HDF5 files are not used: they run the code of `Lambda` layers even in
-safe mode, and do not support what Keras 2 wrote.
+Nothing in a file is executed. Keras' own reader of HDF5 files is not used: it runs the code of `Lambda` layers even in
+safe mode, and does not support what Keras 2 wrote.
 """
 
 from __future__ import annotations
@@ -326,7 +326,9 @@ def _hdf5_source(part: FilePart, config: Any) -> KerasSource:  # noqa: ANN401 - 
             has_groups = ROOT in file or has_layers(file)
             if not has_groups and not any("vars" in path.split("/") for path in HDF5Arrays(file).infos):
                 raise DamagedFileError(part.name, "an HDF5 file without the weights of a Keras model")
-            stored_version = stored_layers(file).keras_version if has_groups else (config or {}).get("keras_version", "3")
+            stored_version = (
+                stored_layers(file).keras_version if has_groups else (config or {}).get("keras_version", "3")
+            )
     version = _major(str(stored_version))
     if version < 2:
         raise DamagedFileError(part.name, "written by Keras 1; load and save it with Keras 2 first")

@@ -111,9 +111,7 @@ class _Builder:
             pending = left
         model = keras.Model(_single(graph.tensors(plan.inputs)), _single(graph.tensors(plan.outputs)), name=plan.name)
         layers = {
-            layer.name: layers[layer.name]
-            for layer in plan.layers
-            if layer.layer_class is not keras.layers.InputLayer
+            layer.name: layers[layer.name] for layer in plan.layers if layer.layer_class is not keras.layers.InputLayer
         }
         return BuiltModel(model, layers, self.nested)
 

@@ -45,7 +45,9 @@ def functional(layers, inputs, outputs, class_name="Model", name="model_1"):
     """
     entries = []
     for one, calls in layers:
-        nodes = [[[*(source if isinstance(source, tuple) else (source, 0, 0)), {}] for source in call] for call in calls]
+        nodes = [
+            [[*(source if isinstance(source, tuple) else (source, 0, 0)), {}] for source in call] for call in calls
+        ]
         entries.append({**one, "name": one["config"]["name"], "inbound_nodes": nodes})
     references = {"input_layers": [[one, 0, 0] for one in inputs], "output_layers": [[one, 0, 0] for one in outputs]}
     return {"class_name": class_name, "config": {"name": name, "layers": entries, **references}}
