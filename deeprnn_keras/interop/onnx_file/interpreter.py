@@ -113,7 +113,7 @@ def _recurrence(node: Node, inputs: Inputs) -> Sequence[Array]:
         raise ValueError(f"{node}: sequence_lens is not supported")
     before = [h0, c0][: 2 if node.operator == "LSTM" else 1]
     if batch_major:
-        x, *before = (None if one is None else np.swapaxes(one, 0, 1) for one in (x, *before))
+        x, before = np.swapaxes(x, 0, 1), [None if one is None else np.swapaxes(one, 0, 1) for one in before]
     outputs, last = [], []
     for d in range(len(w)):
         zeros = np.zeros((x.shape[1], r.shape[2]), np.float32)

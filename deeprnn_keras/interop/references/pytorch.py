@@ -123,12 +123,12 @@ class TorchReference(NumpyReference):
             if isinstance(stage, Linear):
                 bias = None if stage.bias is None else _tensor(stage.bias)
                 return torch.nn.functional.linear(torch.from_numpy(x), _tensor(stage.weight), bias).numpy()
-            value, last = torch.from_numpy(x), ()
+            value = last = torch.from_numpy(x)
             for directions in stage.layers:
                 value, last = _module(stage, directions)(value)
             if stage.return_sequences:
                 return value.numpy()
-            return torch.cat(list(last[0] if isinstance(last, tuple) else last), dim=-1).numpy()
+            return torch.cat(list(last[0] if stage.mode == "lstm" else last), dim=-1).numpy()
 
 
 def _tensor(array: Array) -> torch.Tensor:
