@@ -30,6 +30,7 @@ MODULES = {
     "GuardedAdam": "optimizers.guard",
     "GuardedRMSprop": "optimizers.guard",
     "GuardedSGD": "optimizers.guard",
+    "HardSigmoid": "interop.keras2_layers",
     "LSTM": "layers.drop_ins",
     "LanguageModel": "models.language_model",
     "MLPGateGRUCell": "cells.mlp_gates",
@@ -43,6 +44,7 @@ MODULES = {
     "ScaledIdentity": "initializers.scaled_identity",
     "SequenceModel": "models.sequence_model",
     "SimpleRNN": "layers.drop_ins",
+    "TimeMajor": "interop.keras2_layers",
 }
 """Module of each class that is registered for saving."""
 

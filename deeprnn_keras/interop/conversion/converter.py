@@ -24,11 +24,13 @@ from deeprnn_keras.interop.conversion.report import ConversionReport, Replacemen
 from deeprnn_keras.interop.conversion.substitution import Direction, KeptError, Substitute, layers_inside
 from deeprnn_keras.interop.conversion.to_deeprnn import ToDeepRNN
 from deeprnn_keras.interop.conversion.to_keras import ToKeras
+from deeprnn_keras.interop.keras2_layers import TimeMajor
 from deeprnn_keras.layers import DeepRNN
 from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.program.lowering import model_kind, replace_tensors
 
 DIRECTIONS: dict[str, type[Direction]] = {one.to: one for one in (ToDeepRNN, ToKeras)}
+WRAPPERS = (keras.layers.TimeDistributed, TimeMajor)
 IN_PYTHON = "its class {} calls recurrent layers in Python code; replace them there"
 
 
@@ -163,8 +165,8 @@ class Converter:
         name = f"{path}{operation.name}"
         if model_kind(operation) is not None and self._concerns_any(operation):
             return Substitute((operation,), (self.convert(operation, f"{name}/"),))
-        if type(operation) is keras.layers.TimeDistributed and self._concerns_any(operation):
-            return self._time_distributed(operation, name)
+        if type(operation) in WRAPPERS and self._concerns_any(operation):
+            return self._wrapper(operation, name)
         try:
             substitute = self._direction.substitute(operation, calls)
         except KeptError as reason:
@@ -179,14 +181,15 @@ class Converter:
     def _concerns_any(self, layer: Layer) -> bool:
         return any(map(self._direction.concerns, layers_inside(layer)))
 
-    def _time_distributed(self, layer: keras.layers.TimeDistributed, name: str) -> Substitute:
+    def _wrapper(self, layer: keras.layers.Wrapper, name: str) -> Substitute:
         inner = self._operation(layer.layer, (), f"{name}/")
-        if inner.call is not None or len(inner.layers) > 1:
+        new_layer, *others = inner.layers
+        if inner.call is not None or others:
             self._kept[name] = "the layer inside has no counterpart that is a single layer"
             self._replaced = [(path, one) for path, one in self._replaced if one is not inner]
             return self._copy(layer, name)
         options = {"dtype": layer.dtype_policy, "trainable": layer.trainable, "name": layer.name}
-        return Substitute((layer,), (keras.layers.TimeDistributed(inner.layers[0], **options),))
+        return Substitute((layer,), (type(layer)(new_layer, **options),))
 
     def _replacement(self, substitute: Substitute, path: str) -> Substitute:
         self._replaced.append((path, substitute))

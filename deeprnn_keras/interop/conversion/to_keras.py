@@ -60,7 +60,7 @@ class ToKeras(Direction):
 
     @override
     def concerns(self, layer: Layer) -> bool:
-        return is_of_this_package(layer) and not isinstance(layer, keras.Model)
+        return is_of_this_package(layer) and not isinstance(layer, (keras.Model, keras.layers.Wrapper))
 
 
 def _stock(layer: Layer) -> Layer:
