@@ -76,4 +76,6 @@ class Certificate:
         preposition = "to" if self.passed else "by"
         first = f"model {self.model!r} {verb} {self.reference} {preposition} {self.max_abs_error:.2g} ({setting})"
         width = max(map(len, self.errors), default=0)
-        return "\n".join([f"{self.source}: {first}", *(f"  {name:{width}}  {e:.2g}" for name, e in self.errors.items())])
+        return "\n".join(
+            [f"{self.source}: {first}", *(f"  {name:{width}}  {e:.2g}" for name, e in self.errors.items())]
+        )

@@ -29,7 +29,7 @@ def write(path, nodes, constants, x=("x", [None, None, D]), outputs=("y",), ids=
     infos += [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in options.get("inputs", ())]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     tensors = [
-        array if isinstance(array, TensorProto) else numpy_helper.from_array(np.ascontiguousarray(array), name)
+        array if isinstance(array, TensorProto) else numpy_helper.from_array(np.asarray(array, order="C"), name)
         for name, array in constants.items()
     ]
     graph = helper.make_graph(made, "graph", infos, results, tensors)
@@ -68,8 +68,6 @@ def classifier(path, **changes):
         "table": random(V, 4),
         **lower,
         **upper,
-        "minus_1": np.array(-1),
-        "zero": np.array(0),
         "one": np.array([1]),
         "pair": np.array([2]),
         "units": np.array([H]),
@@ -86,7 +84,12 @@ def classifier(path, **changes):
         ("Gather", ["shape", "one"], ["n"], {"axis": 0}),
         ("Concat", ["pair", "n", "units"], ["state_shape"], {"axis": 0}),
         ("ConstantOfShape", ["state_shape"], ["zeros"], {}),
-        ("LSTM", ["t", "W1", "R1", "B1", "", "zeros", "zeros"], ["Y1"], {"hidden_size": H, "direction": "bidirectional"}),
+        (
+            "LSTM",
+            ["t", "W1", "R1", "B1", "", "zeros", "zeros"],
+            ["Y1"],
+            {"hidden_size": H, "direction": "bidirectional"},
+        ),
         ("Transpose", ["Y1"], ["Y1t"], {"perm": [0, 2, 1, 3]}),
         ("Reshape", ["Y1t", "joined"], ["y1"], {}),
         ("LSTM", ["y1", "W2", "R2", "B2"], ["", "h"], {"hidden_size": H, "direction": "bidirectional"}),

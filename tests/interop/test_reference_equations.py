@@ -1,7 +1,7 @@
 """NumPy interpreters of the sources' equations: those of PyTorch against PyTorch, those of Keras 2 against Keras.
 
-Keras 3 computes the layers that both versions have by the same equations; what differs (hard sigmoid, CuDNN layers, time
-major) is compared with its definition.
+Keras 3 computes the layers that both versions have by the same equations; what differs (hard sigmoid, CuDNN layers,
+time major) is compared with its definition.
 """
 
 import keras
@@ -142,10 +142,13 @@ def test_functional_model_in_the_format_of_keras_2():
             {"class_name": "SimpleRNN", "config": {"name": "r", "return_sequences": True, "activation": "tanh"},
              "inbound_nodes": [[["e", 0, 0, {}]]]},
             {"class_name": "Dense", "config": {"name": "d"}, "inbound_nodes": [[["e", 0, 0, {}]]]},
-            {"class_name": "Concatenate", "config": {"name": "both"}, "inbound_nodes": [[["r", 0, 0, {}], ["d", 0, 0, {}]]]},
+            {"class_name": "Concatenate", "config": {"name": "both"},
+             "inbound_nodes": [[["r", 0, 0, {}], ["d", 0, 0, {}]]]},
         ],
     }  # fmt: skip
-    result = Keras2Reference({"class_name": "Model", "config": config}, {"e": [embedding], "r": first, "d": second}).run(IDS)
+    result = Keras2Reference(
+        {"class_name": "Model", "config": config}, {"e": [embedding], "r": first, "d": second}
+    ).run(IDS)
     x = keras.Input((None,), dtype="int32")
     e = keras.layers.Embedding(V, 4)(x)
     both = [keras.layers.SimpleRNN(H, return_sequences=True)(e), keras.layers.Dense(2)(e)]

@@ -1,11 +1,12 @@
 """Interpreter of ONNX graphs in NumPy, written from the equations in the specification of the operators.
 
-It is the reference of ONNX files where ONNX Runtime is missing, and computes the constants of a graph. It shares no code
-with the conversion to Keras.
+It is the reference of ONNX files where ONNX Runtime is missing, and computes the constants of a graph. It shares no
+code with the conversion to Keras.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -105,35 +106,44 @@ def node_activations(node: Node) -> list[tuple[str, tuple[float, ...]]]:
 
 def _recurrence(node: Node, inputs: Inputs) -> Sequence[Array]:
     x, w, r, b, lengths, h0, c0, p = [*inputs, *[None] * 8][:8]
-    if node.operator != "LSTM":
-        c0 = p = None
-    if lengths is not None and not np.all(lengths == x.shape[node.attributes.get("layout", 0)]):
+    if x is None or w is None or r is None:
+        raise ValueError(f"{node}: X, W, and R must be present")
+    batch_major = node.attributes.get("layout", 0)
+    if lengths is not None and not np.all(lengths == x.shape[1 if batch_major else 0]):
         raise ValueError(f"{node}: sequence_lens is not supported")
-    if node.attributes.get("layout", 0):
-        x, h0, c0 = (None if one is None else np.swapaxes(one, 0, 1) for one in (x, h0, c0))
-    directions, _, h = w.shape[0], w.shape[1], r.shape[2]
-    kind = node.attributes.get("direction", "forward")
-    activations, count = node_activations(node), len(DEFAULT_ACTIVATIONS[node.operator])
+    before = [h0, c0][: 2 if node.operator == "LSTM" else 1]
+    if batch_major:
+        x, before = np.swapaxes(x, 0, 1), [None if one is None else np.swapaxes(one, 0, 1) for one in before]
     outputs, last = [], []
-    for d in range(directions):
-        states = [
-            np.zeros((x.shape[1], h), np.float32) if one is None else one[d]
-            for one in ((h0, c0) if node.operator == "LSTM" else (h0,))
-        ]
-        functions = [_activation(*one) for one in activations[d * count : (d + 1) * count]]
+    for d in range(len(w)):
+        zeros = np.zeros((x.shape[1], r.shape[2]), np.float32)
         bias = np.zeros(2 * w.shape[1], np.float32) if b is None else b[d]
-        step = STEPS[node.operator](node, r[d], bias, None if p is None else p[d], functions)
-        reverse = kind == "reverse" or d == 1
-        steps = []
-        for x_t in x[::-1] if reverse else x:
-            states = step(x_t @ w[d].T, *states)
-            steps.append(states[0])
-        outputs.append(np.stack(steps[::-1] if reverse else steps))
+        step = _step(node, d, r[d], bias, p[d] if p is not None and node.operator == "LSTM" else None)
+        states = [zeros if one is None else one[d] for one in before]
+        sequence, states = _direction(node, d, x @ w[d].T, states, step)
+        outputs.append(sequence)
         last.append(states)
-    results = [np.stack(outputs, axis=1), *(np.stack(one) for one in zip(*last, strict=True))]
-    if node.attributes.get("layout", 0):
-        return [results[0].transpose(2, 0, 1, 3), *(np.swapaxes(one, 0, 1) for one in results[1:])]
-    return results
+    y, final = np.stack(outputs, axis=1), [np.stack(one) for one in zip(*last, strict=True)]
+    return [y.transpose(2, 0, 1, 3), *(np.swapaxes(one, 0, 1) for one in final)] if batch_major else [y, *final]
+
+
+def _direction(
+    node: Node, d: int, projected: Array, states: list[Array], step: Callable[..., list[Array]]
+) -> tuple[Array, list[Array]]:
+    """Return all steps (T, n, h) of one direction, in the order of time, and its last states."""
+    reverse = d == 1 or node.attributes.get("direction") == "reverse"
+    steps = []
+    for projected_t in projected[::-1] if reverse else projected:
+        states = step(projected_t, *states)
+        steps.append(states[0])
+    return np.stack(steps[::-1] if reverse else steps), states
+
+
+def _step(node: Node, d: int, r: Array, b: Array, p: Array | None) -> Callable[..., list[Array]]:
+    """Return the function of (X_t W^T, states) that returns the new states of one direction."""
+    count = len(DEFAULT_ACTIVATIONS[node.operator])
+    functions = [_activation(*one) for one in node_activations(node)[d * count : (d + 1) * count]]
+    return STEPS[node.operator](node, r, b, p, functions)
 
 
 def _activation(name: str, numbers: tuple[float, ...]) -> Callable[[Array], Array]:
@@ -142,7 +152,11 @@ def _activation(name: str, numbers: tuple[float, ...]) -> Callable[[Array], Arra
 
 
 def _lstm(node: Node, r: Array, b: Array, p: Array | None, functions: Sequence[Callable]) -> Callable:
-    """it = f(Xt Wi^T + Ht-1 Ri^T + Pi.Ct-1 + bi), ft likewise; ct = g(...); Ct = ft.Ct-1 + it.ct; Ht = ot.h(Ct)."""
+    """Return the step of an LSTM.
+
+    it = f(Xt Wi^T + Ht-1 Ri^T + Pi.Ct-1 + bi), ft likewise; ct = g(Xt Wc^T + Ht-1 Rc^T + bc); Ct = ft.Ct-1 + it.ct;
+    ot = f(Xt Wo^T + Ht-1 Ro^T + Po.Ct + bo); Ht = ot.h(Ct)
+    """
     f, g, output = functions
     w_bias, r_bias = np.split(b, 2)
     p_i, p_o, p_f = np.split(np.zeros(3 * r.shape[1], np.float32) if p is None else p, 3)
@@ -158,7 +172,11 @@ def _lstm(node: Node, r: Array, b: Array, p: Array | None, functions: Sequence[C
 
 
 def _gru(node: Node, r: Array, b: Array, p: None, functions: Sequence[Callable]) -> Callable:
-    """Gates zt, rt; ht = g(Xt Wh^T + (rt.Ht-1) Rh^T + Rbh + Wbh), or rt.(Ht-1 Rh^T + Rbh); Ht = (1-zt).ht + zt.Ht-1."""
+    """Return the step of a GRU.
+
+    zt, rt = f(Xt W^T + Ht-1 R^T + Wb + Rb); ht = g(Xt Wh^T + (rt.Ht-1) Rh^T + Rbh + Wbh), or, with linear_before_reset,
+    g(Xt Wh^T + rt.(Ht-1 Rh^T + Rbh) + Wbh); Ht = (1 - zt).ht + zt.Ht-1
+    """
     f, g = functions
     size = r.shape[1]
     w_bias, r_bias = np.split(b, 2)
@@ -178,7 +196,7 @@ def _gru(node: Node, r: Array, b: Array, p: None, functions: Sequence[Callable])
 
 
 def _rnn(node: Node, r: Array, b: Array, p: None, functions: Sequence[Callable]) -> Callable:
-    """Ht = f(Xt Wi^T + Ht-1 Ri^T + Wbi + Rbi)."""
+    """Return the step of an RNN: Ht = f(Xt Wi^T + Ht-1 Ri^T + Wbi + Rbi)."""
     bias = b[: r.shape[1]] + b[r.shape[1] :]
     return lambda projected, h: [functions[0](projected + h @ r.T + bias)]
 
@@ -371,7 +389,7 @@ FUNCTIONS: dict[str, Function] = {
     "Split": _split,
     "Squeeze": lambda node, inputs: [np.squeeze(inputs[0], _axes(node, inputs))],
     "Sub": _elementwise(np.subtract),
-    "Sum": lambda node, inputs: [sum(inputs[1:], inputs[0])],
+    "Sum": lambda node, inputs: [functools.reduce(np.add, inputs)],
     "Tanh": _with_numbers("tanh"),
     "Transpose": lambda node, inputs: [np.transpose(inputs[0], node.attributes.get("perm"))],
     "Unsqueeze": _unsqueeze,

@@ -20,7 +20,7 @@ class Weight:
     """A weight of a Keras layer.
 
     Attributes:
-        path: Name of the weight within the layer: "kernel", or "forward_1/kernel" in a `DeepRNN`.
+        path: Name of the weight within the layer: "kernel", or "forward_1/lstm_cell/kernel" in a `DeepRNN`.
         array: Its value.
         source: Names of the tensors of the file from which it is computed.
         source_shape: Shape of the first of them.

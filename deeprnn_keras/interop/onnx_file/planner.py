@@ -1,11 +1,12 @@
 """`make_plan`: the plan of a Keras model from an ONNX graph, node by node.
 
-A graph does not tell which axis of an input is time and which is the batch. Its recurrent nodes do: a plan is first made
-for inputs (n, T, d) and, if a recurrent node reads them in the other order, for inputs (T, n, d).
+A graph does not tell which axis of an input is time and which is the batch. Its recurrent nodes do: a plan is first
+made for inputs (n, T, d) and, if a recurrent node reads them in the other order, for inputs (T, n, d).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -36,9 +37,8 @@ RULES: dict[str, Rule] = {}
 
 BATCH_MAJOR: Axes = ("n", "T", "f")
 TIME_MAJOR: Axes = ("T", "n", "f")
-RESULTS_ON_REQUEST = {"Cast", "Concat", "Expand", "Gather", "Identity", "Reshape", "Slice", "Squeeze"}
-RESULTS_ON_REQUEST |= {"Transpose", "Unsqueeze"}
-"""Operators whose results have equal elements if their inputs do."""
+KEEPS_ELEMENTS = {"Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+"""Operators whose results contain elements of their first input only."""
 
 
 class OrderError(ValueError):
@@ -91,10 +91,14 @@ class Planner:
         self.graph, self.order, self.plan = graph, order, Plan()
         self.values: dict[str, Value] = {}
         self.readers = Counter(name for node in graph.nodes for name in node.inputs) + Counter(graph.outputs)
-        self._used: set[str] = set()
 
     def plan_graph(self) -> Plan:
-        """Return the plan."""
+        """Return the plan; without steps if values are missing other than the weights of recurrences."""
+        self.plan.unused = tuple(sorted(name for name in self.graph.constants if not self.readers[name]))
+        missing = self._missing()
+        if missing:
+            self.plan.problems.missing += missing
+            return self.plan
         for one in self.graph.inputs:
             if self.readers[one.name]:
                 self.values[one.name] = self._input(one)
@@ -103,9 +107,26 @@ class Planner:
         for node in self.graph.nodes:
             self._node(node)
         self._outputs()
-        self.plan.unused = tuple(sorted(set(self.graph.constants) - self._used))
         simplify(self.plan)
         return self.plan
+
+    def _missing(self) -> list[str]:
+        """Return the values that nothing in the file provides; none if all of them are weights of recurrences.
+
+        Without those, the plan can be completed, so that misshaped tensors are found, too.
+        """
+        provided = {one.name for one in self.graph.inputs} | set(self.graph.constants) | {""}
+        provided.update(name for node in self.graph.nodes for name in node.outputs)
+        absent = {
+            name: (str(node), node.operator in interpreter.STEPS and index in (1, 2, 3))
+            for node in self.graph.nodes
+            for index, name in enumerate(node.inputs)
+            if name not in provided
+        }
+        absent |= {name: ("the outputs", False) for name in self.graph.outputs if name not in provided}
+        if all(is_weight for _, is_weight in absent.values()):
+            return []
+        return [f"{name}, read by {reader}" for name, (reader, _) in absent.items()]
 
     # === Inputs and outputs ===
 
@@ -132,7 +153,9 @@ class Planner:
 
     def _is_state(self, one: GraphInput) -> bool:
         """Return True if recurrent nodes alone read an input, as lengths or initial states."""
-        found = [(node, index) for node in self.graph.nodes for index, name in enumerate(node.inputs) if name == one.name]
+        found = [
+            (node, index) for node in self.graph.nodes for index, name in enumerate(node.inputs) if name == one.name
+        ]
         return all(node.operator in interpreter.STEPS and index > 3 for node, index in found)
 
     def _outputs(self) -> None:
@@ -177,12 +200,11 @@ class Planner:
     def _folded(self, node: Node, inputs: list[Value | None]) -> list[Value]:
         """Return the results of a node whose inputs are constants."""
         constants = [value for value in inputs if isinstance(value, Constant)]
-        if not constants and node.operator not in ("Constant",):
+        if not constants and node.operator != "Constant":
             raise ValueError(f"{node}: it has no inputs")
         shape = constants[0].array if node.operator == "ConstantOfShape" else None
         if shape is not None and np.prod(shape.astype(np.float64)) > 2**20:  # a number suffices
-            value = node.attributes.get("value")
-            return [Filled(0.0 if value is None else float(value.read().reshape(-1)[0]))]
+            return [Filled(_fill_value(node))]
         arrays = [value.array if isinstance(value, Constant) else None for value in inputs]
         sources = tuple(dict.fromkeys(name for value in constants for name in value.sources))
         dtype = constants[0].dtype if constants else "float32"
@@ -190,17 +212,13 @@ class Planner:
 
     def _without_tensors(self, node: Node, inputs: list[Value]) -> Value:
         """Return the result of a node that reads sizes of values, and constants."""
-        filled = {value.number for value in inputs if isinstance(value, Filled)}
         if node.operator == "ConstantOfShape":
-            value = node.attributes.get("value")
-            return Filled(0.0 if value is None else float(value.read().reshape(-1)[0]))
-        if node.operator == "Expand" and isinstance(inputs[0], Constant) and np.unique(inputs[0].array).size == 1:
-            return Filled(float(inputs[0].array.reshape(-1)[0]))
-        if filled and node.operator in RESULTS_ON_REQUEST:
-            filled |= {float(one) for value in inputs[: len(inputs) if node.operator == "Concat" else 1]
-                       if isinstance(value, Constant) for one in np.unique(value.array)}
-            return Filled(filled.pop()) if len(filled) == 1 else Unavailable(f"the result of {node}")
-        if filled:
+            return Filled(_fill_value(node))
+        if node.operator in KEEPS_ELEMENTS | {"Concat"}:
+            numbers = _elements(inputs if node.operator == "Concat" else inputs[:1])
+            if len(numbers) == 1 and (node.operator == "Expand" or any(isinstance(one, Filled) for one in inputs)):
+                return Filled(numbers.pop())
+        if any(isinstance(value, Filled) for value in inputs):
             return Unavailable(f"the result of {node}")
         return sizes(node, inputs)
 
@@ -212,13 +230,12 @@ class Planner:
             return self.values[name]
         if name in self.graph.constants:
             stored = self.graph.constants[name]
-            self._used.add(name)
             self.values[name] = Constant(stored.read(), (name,), stored.dtype)
             return self.values[name]
         if node is not None and node.operator in interpreter.STEPS and name in node.inputs[1:4]:
             return None
         reader = "the outputs" if node is None else str(node)
-        raise ValueError(f"{reader}: value {name!r} is neither an input, nor a tensor of the file, nor computed before")
+        raise ValueError(f"{reader}: value {name!r} is computed by a later node")
 
     def tensor(self, node: Node, value: Value | None) -> Tensor:
         """Return an input of a node that must be the value of a step."""
@@ -257,7 +274,9 @@ class Planner:
         """
         axes, width = value.axes if axes is None else axes, value.width if width is None else width
         place = (node.output(0), axes) if observed and is_layout(axes) else None
-        step = Step(self.unique(node.name, node.operator), kind, [value.step], width, dict(config), weights or [], place)
+        step = Step(
+            self.unique(node.name, node.operator), kind, [value.step], width, dict(config), weights or [], place
+        )
         return Tensor(self.add(step).name, axes, width)
 
     def unique(self, name: str, operator: str = "") -> str:
@@ -265,12 +284,29 @@ class Planner:
         parts = [part for part in re.split(r"[/:]+", name) if part]
         if operator and parts and parts[-1].lower().startswith(operator.lower()):
             del parts[-1]
-        base = re.sub(r"[^A-Za-z0-9_.-]+", "_", "_".join(parts)).strip("_.") or operator.lower() or "input"
+        base = re.sub(r"[^A-Za-z0-9_.-]+", "_", "_".join(parts)).strip("_.-") or operator.lower() or "input"
         taken, number = base, 1
         while taken in self.plan.steps:
             number += 1
             taken = f"{base}_{number}"
         return taken
+
+
+def _fill_value(node: Node) -> float:
+    """Return the number with which a ConstantOfShape fills an array."""
+    value = node.attributes.get("value")
+    return 0.0 if value is None else float(value.read().reshape(-1)[0])
+
+
+def _elements(values: list[Value]) -> set[float]:
+    """Return the different elements of constants; NaN stands for those of other values."""
+    numbers: set[float] = set()
+    for value in values:
+        if isinstance(value, Constant) and value.array.dtype.kind in "fiu":
+            numbers.update(map(float, np.unique(value.array)[:2]))
+        else:
+            numbers.add(value.number if isinstance(value, Filled) else math.nan)
+    return numbers
 
 
 def sizes(node: Node, inputs: list[Value]) -> Sizes:
@@ -307,4 +343,3 @@ def _is_state_value(value: Tensor) -> bool:
 
 def _text(shape: tuple[int | None, ...] | None) -> str:
     return "of unknown shape" if shape is None else f"({', '.join('?' if one is None else str(one) for one in shape)})"
-

@@ -13,6 +13,7 @@ from deeprnn_keras.interop.onnx_file.stored import Node
 from deeprnn_keras.interop.onnx_file.values import Constant, Filled, Value
 
 CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
+CELL_NAMES = {"LSTM": "lstm_cell", "GRU": "gru_cell", "RNN": "simple_rnn_cell"}
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 ORDERS = {"LSTM": (0, 2, 3, 1), "GRU": (0, 1, 2), "RNN": (0,)}
 """Position in ONNX of each gate of Keras: i, f, c, o in i, o, f, c; both have z, r, h."""
@@ -193,12 +194,14 @@ def _checked(layer: Layer, key: str, value: Value | None, found: Problems) -> Co
     return value
 
 
-def _weights(layer: Layer, arrays: dict[str, Constant | None], d: int, config: dict[str, Any], factor: float) -> list[Weight]:
+def _weights(
+    layer: Layer, arrays: dict[str, Constant | None], d: int, config: dict[str, Any], factor: float
+) -> list[Weight]:
     """Return the weights of a direction, those of the gates times a factor; none if one is missing."""
     if None in arrays.values():
         return []
-    direction = "backward_1" if d == 1 else "forward_1"
     operator = layer.node.operator
+    place = f"{'backward_1' if d == 1 else 'forward_1'}/{CELL_NAMES[operator]}"
     scale = np.repeat(np.where(GATED[operator], factor, 1.0), layer.units).astype(np.float32)
     scaled = "" if abs(factor - 1) < 1e-6 else f"gates times {factor:.3g} for the slope of the hard sigmoid"
     weights = []
@@ -207,14 +210,14 @@ def _weights(layer: Layer, arrays: dict[str, Constant | None], d: int, config: d
         assert constant is not None
         array = _reordered(operator, constant.array[d].T) * scale
         words = [ORDER_IN_WORDS[operator], scaled]
-        weights.append(_weight(constant, f"{direction}/{path}", array, words))
+        weights.append(_weight(constant, f"{place}/{path}", array, words))
     bias = arrays.get("B")
     if bias is not None:
         both = _reordered(operator, bias.array[d].reshape(2, -1)) * scale
         apart = config.get("reset_after", False)
         change = ORDER_IN_WORDS[operator].removeprefix("transposed").removeprefix(", ")
         words = [change, "two rows" if apart else "sum of two biases", scaled]
-        weights.append(_weight(bias, f"{direction}/bias", both if apart else both.sum(0), words))
+        weights.append(_weight(bias, f"{place}/bias", both if apart else both.sum(0), words))
     return weights
 
 

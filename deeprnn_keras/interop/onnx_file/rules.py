@@ -131,10 +131,7 @@ def _reshape(p: Planner, node: Node, inputs: Inputs) -> Value:
             return value
         raise ValueError(f"{node}: flattening ({', '.join(value.axes)}) is not supported")
     target = inputs[1] if len(inputs) > 1 else None
-    if isinstance(target, Sizes):
-        elements = target.elements
-    else:
-        elements = tuple(_integers(node, target, "shape"))
+    elements = target.elements if isinstance(target, Sizes) else tuple(_integers(node, target, "shape"))
     if not node.attributes.get("allowzero"):
         elements = tuple(
             value.size(value.axes[index]) if size == 0 and index < len(value.axes) else size
@@ -215,6 +212,8 @@ def _direction(p: Planner, node: Node, value: Tensor, index: int) -> Tensor:
 def _time_step(p: Planner, node: Node, value: Tensor, index: int) -> Tensor:
     """Return the first or last step; for the last step of a recurrence, the state after it."""
     step = p.plan.steps[value.step]
+    if step.kind == "reverse":
+        return _time_step(p, node, Tensor(step.inputs[0], value.axes, value.width), -1 - index)
     axes = tuple("1" if axis == "T" else axis for axis in value.axes)
     last = 0 if step.config.get("go_backwards") else -1
     if step.kind == RECURRENT and not step.config["bidirectional"] and index == last:
@@ -514,7 +513,9 @@ def _reduction(p: Planner, node: Node, inputs: Inputs) -> Value:
     kinds = [value.axes[axis] for axis in axes or []]
     keep = bool(node.attributes.get("keepdims", 1))
     if kinds == ["T"] and node.operator in ("ReduceMean", "ReduceMax"):
-        reduced = p.apply(node, value, node.operator.removeprefix("Reduce").lower(), axes=_ones(value, "T"), observed=False)
+        reduced = p.apply(
+            node, value, node.operator.removeprefix("Reduce").lower(), axes=_ones(value, "T"), observed=False
+        )
     elif kinds == ["D"] and node.operator == "ReduceSum":
         halves = [_direction(p, node, value, index) for index in (0, 1)]
         reduced = _combined(p, node, halves, "add", halves[0].width)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from typing_extensions import override
@@ -19,7 +19,7 @@ from deeprnn_keras.interop.onnx_file.stored import EXPECTED, Graph, looks_like_o
 from deeprnn_keras.interop.onnx_file.values import Axes, from_keras_layout, to_keras_layout
 from deeprnn_keras.interop.report import Entry, Report
 from deeprnn_keras.interop.source import Content, Reference, Request, Source
-from deeprnn_keras.reading import damage_reported
+from deeprnn_keras.reading import DamagedFileError, damage_reported
 
 if TYPE_CHECKING:
     import keras
@@ -47,13 +47,16 @@ class OnnxSource(Source):
         DamagedFileError: If the file is damaged, or its graph is not supported.
     """
 
-    kind: ClassVar[str] = "ONNX file"
+    kind = "ONNX file"
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)
         self.graph = read_graph(path)
         with damage_reported(path, EXPECTED):
-            self.plan = make_plan(self.graph)
+            try:
+                self.plan = make_plan(self.graph)
+            except ValueError as error:  # its message is complete
+                raise DamagedFileError(path, error) from error
 
     @override
     def inspect(self, request: Request) -> Report:
@@ -105,7 +108,9 @@ class OnnxSource(Source):
         for dtype in CONVERTED:
             names = {one.source for one in _entries(self.plan) if one.dtype == dtype}
             if names:
-                notes.append(f"{len(names)} {'entry' if len(names) == 1 else 'entries'} of {dtype} converted to float32.")
+                notes.append(
+                    f"{len(names)} {'entry' if len(names) == 1 else 'entries'} of {dtype} converted to float32."
+                )
         return notes
 
 

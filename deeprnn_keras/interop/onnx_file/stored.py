@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from deeprnn_keras.reading import damage_reported, read_bytes
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto
 
-EXPECTED = "an ONNX file"
+EXPECTED = "a supported ONNX file"
 MAX_BYTES = 2**31 - 1
 """Largest size of a file: the limit of protobuf."""
 
@@ -52,12 +52,11 @@ class StoredArray:
         """Return the array; half precision, bfloat16, and float64 become float32.
 
         Raises:
-            ValueError: If its data do not have its shape, are outside the directory of the file, or exceed the memory.
+            ValueError: If its data do not have its shape, or are outside the directory of the file.
         """
         from onnx import numpy_helper
 
         proto = self.proto
-        limits.check_memory(f"tensor {self.name!r}", math.prod(self.shape), self.dtype)
         if proto.external_data or proto.data_location == proto.EXTERNAL:
             array = self._from_bytes(_external_bytes(self))
         elif proto.HasField("raw_data"):
@@ -65,12 +64,14 @@ class StoredArray:
         else:
             array = np.asarray(numpy_helper.to_array(proto))
         if array.shape != self.shape:
-            raise ValueError(f"tensor {self.name!r} has shape {list(self.shape)}, but data of shape {list(array.shape)}")
+            raise ValueError(
+                f"tensor {self.name!r} has shape {list(self.shape)}, but data of shape {list(array.shape)}"
+            )
         return array.astype(np.float32) if is_float(self.dtype) else array
 
     def _from_bytes(self, data: bytes) -> np.ndarray:
         dtype = _numpy_dtype(self.dtype)
-        expected = math.prod(self.shape) * dtype.itemsize
+        expected = prod(self.shape) * dtype.itemsize
         if len(data) != expected:
             raise ValueError(
                 f"tensor {self.name!r} of shape {list(self.shape)} and type {self.dtype} has {len(data):,} bytes of "
@@ -207,7 +208,9 @@ def read_graph(path: Path) -> Graph:
             raise ValueError("it contains no graph")
         opset = max((one.version for one in model.opset_import if one.domain in STANDARD_DOMAINS), default=1)
         producer = f"{model.producer_name} {model.producer_version}".strip()
-        return _graph(path, model.graph, producer, opset)
+        graph = _graph(path, model.graph, producer, opset)
+        limits.check_memory("the graph", sum(prod(array.shape) for array in graph.arrays()))
+        return graph
 
 
 def _graph(path: Path, graph: GraphProto, producer: str, opset: int) -> Graph:

@@ -2,8 +2,8 @@
 
 A Keras layer returns (n, T, features) or (n, features). ONNX graphs permute, split, and insert axes around their
 recurrent nodes; the axes of a value tell how it differs from that of the layer. An axis is "n" (batch), "T" (time),
-"f" (features; one direction of them if there is an axis "D"), "D" (two directions), "1" (an axis of size 1), or "n*T" and
-"T*n" (both in one axis).
+"f" (features; one direction of them if there is an axis "D"), "D" (two directions), "1" (an axis of size 1), or "n*T"
+and "T*n" (both in one axis).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keras 2 models by their configuration and weights, run by the documented equations of their layers in NumPy.
 
-The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN layers
-the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
+The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN
+layers the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ Step: TypeAlias = Callable[[Array, list[Array]], list[Array]]
 
 
 def _lstm(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """i, f, o = s(x W + h U + b), c~ = a(...); c' = f c + i c~; h' = o a(c')."""
+    """Return the step of an LSTM: i, f, o = s(x W + h U + b), c~ = a(...); c' = f c + i c~; h' = o a(c')."""
     kernel, recurrent, *bias = weights
     size = recurrent.shape[0]
     f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
@@ -171,7 +171,10 @@ def _lstm(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
 
 
 def _gru(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """z, r = s(x W + h U + b); c = a(x W + (r h) U + b), or a(x W + b + r (h U + b)); h' = z h + (1 - z) c."""
+    """Return the step of a GRU: z, r = s(x W + h U + b); h' = z h + (1 - z) c.
+
+    c = a(x W + (r h) U + b) or, with `reset_after`, a(x W + b + r (h U + b))
+    """
     kernel, recurrent, *bias = weights
     size = recurrent.shape[0]
     f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
@@ -183,24 +186,22 @@ def _gru(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
         inner = x @ kernel + both[0]
         gates = f(inner[:, : 2 * size] + h @ recurrent[:, : 2 * size] + both[1, : 2 * size])
         z, r = gates[:, :size], gates[:, size:]
-        if after:
-            outer = r * (h @ recurrent[:, 2 * size :] + both[1, 2 * size :])
-        else:
-            outer = (r * h) @ recurrent[:, 2 * size :]
+        kernel_c = recurrent[:, 2 * size :]
+        outer = r * (h @ kernel_c + both[1, 2 * size :]) if after else (r * h) @ kernel_c
         return [z * h + (1 - z) * a(inner[:, 2 * size :] + outer)]
 
     return step, [size]
 
 
 def _rnn(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """h' = a(x W + h U + b)."""
+    """Return the step of a simple RNN: h' = a(x W + h U + b)."""
     kernel, recurrent, *bias = weights
     a = _activation(config, default="tanh")
     return lambda x, states: [a(x @ kernel + states[0] @ recurrent + (bias[0] if bias else 0))], [len(recurrent)]
 
 
 def _cudnn(gates: int, cell: Callable[[Config, Arrays], tuple[Step, list[int]]]) -> Any:  # noqa: ANN401 - a cell
-    """Return the cell of a CuDNN layer. Each block of a kernel is a row-major matrix (h, inputs), x is multiplied by it."""
+    """Return the cell of a CuDNN layer, in which each block of a kernel is a row-major matrix (h, inputs)."""
 
     def make(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
         kernel, recurrent, bias = weights
@@ -286,7 +287,7 @@ def _recurrence(kind: str) -> Function:
 
 
 def _bidirectional(config: Config, weights: Arrays, value: Masked) -> Masked:
-    """Outputs of a layer and of the same layer backwards, put together by `merge_mode`; zero at masked steps."""
+    """Return the outputs of a layer and of the same layer backwards, put together; zero at masked steps."""
     layer = {**config["layer"], "config": {**config["layer"]["config"], "zero_output_for_mask": True}}
     half = len(weights) // 2
     backward = config.get("backward_layer") or {

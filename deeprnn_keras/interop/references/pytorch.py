@@ -1,7 +1,7 @@
 """Networks of PyTorch by their weights: run by PyTorch itself, or by its documented equations in NumPy.
 
-The equations are those of the documentation of `torch.nn.LSTM`, `torch.nn.GRU`, and `torch.nn.RNN`, with PyTorch's order
-of the gates. They share no code with the conversion to Keras.
+The equations are those of the documentation of `torch.nn.LSTM`, `torch.nn.GRU`, and `torch.nn.RNN`, with PyTorch's
+order of the gates. They share no code with the conversion to Keras.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Weights: TypeAlias = Mapping[str, np.ndarray]
-"""Weights of one layer and direction: weight_ih (G h, d), weight_hh (G h, h), and, unless bias=False, bias_ih, bias_hh."""
+"""Weights of one layer and direction: weight_ih (G h, d), weight_hh (G h, h), bias_ih and bias_hh unless bias=False."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,18 @@ class TorchReference(NumpyReference):
 
         with torch.no_grad():
             if isinstance(stage, Embedding):
-                return torch.nn.functional.embedding(torch.from_numpy(x.astype(np.int64)), _tensor(stage.weight)).numpy()
+                return torch.nn.functional.embedding(
+                    torch.from_numpy(x.astype(np.int64)), _tensor(stage.weight)
+                ).numpy()
             if isinstance(stage, Linear):
                 bias = None if stage.bias is None else _tensor(stage.bias)
                 return torch.nn.functional.linear(torch.from_numpy(x), _tensor(stage.weight), bias).numpy()
-            output, final = _module(stage)(torch.from_numpy(x))
+            value = last = torch.from_numpy(x)
+            for directions in stage.layers:
+                value, last = _module(stage, directions)(value)
             if stage.return_sequences:
-                return output.numpy()
-            final = final[0] if stage.mode == "lstm" else final
-            return torch.cat(list(final[-len(stage.layers[-1]) :]), dim=-1).numpy()
+                return value.numpy()
+            return torch.cat(list(last[0] if stage.mode == "lstm" else last), dim=-1).numpy()
 
 
 def _tensor(array: Array) -> torch.Tensor:
@@ -134,25 +137,23 @@ def _tensor(array: Array) -> torch.Tensor:
     return torch.from_numpy(np.array(array, np.float32))
 
 
-def _module(stage: Recurrent) -> torch.nn.Module:
-    """Return the module of a recurrent stage. All its layers have the same number of units."""
+def _module(stage: Recurrent, directions: Sequence[Weights]) -> torch.nn.Module:
+    """Return the module of one layer of a recurrent stage."""
     import torch
 
-    first = stage.layers[0][0]
+    first = directions[0]
     options = {"nonlinearity": stage.activation} if stage.mode == "rnn" else {}
     module = getattr(torch.nn, stage.mode.upper())(
         first["weight_ih"].shape[1],
         first["weight_hh"].shape[1],
-        num_layers=len(stage.layers),
         bias="bias_ih" in first,
         batch_first=True,
-        bidirectional=len(stage.layers[0]) == 2,
+        bidirectional=len(directions) == 2,
         **options,
     )
     module.load_state_dict(
         {
-            f"{name}_l{level}{'_reverse' if index else ''}": _tensor(array)
-            for level, directions in enumerate(stage.layers)
+            f"{name}_l0{'_reverse' if index else ''}": _tensor(array)
             for index, weights in enumerate(directions)
             for name, array in weights.items()
         }
@@ -182,14 +183,14 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _lstm(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """i, f, o = s(.), g = tanh(.); c' = f c + i g; h' = o tanh(c')."""
+    """Return the states of an LSTM: i, f, o = s(.), g = tanh(.); c' = f c + i g; h' = o tanh(c')."""
     i, f, g, o = np.split(inner + outer, 4, axis=1)
     c = _sigmoid(f) * states[1] + _sigmoid(i) * np.tanh(g)
     return [_sigmoid(o) * np.tanh(c), c]
 
 
 def _gru(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """r, z = s(.); n = tanh(W x + b + r (U h + b)); h' = (1 - z) n + z h."""
+    """Return the state of a GRU: r, z = s(.); n = tanh(W x + b + r (U h + b)); h' = (1 - z) n + z h."""
     size = states[0].shape[1]
     r, z = np.split(_sigmoid(inner[:, : 2 * size] + outer[:, : 2 * size]), 2, axis=1)
     n = np.tanh(inner[:, 2 * size :] + r * outer[:, 2 * size :])
@@ -197,7 +198,7 @@ def _gru(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> l
 
 
 def _rnn(stage: Recurrent, inner: Array, outer: Array, states: list[Array]) -> list[Array]:
-    """h' = tanh(W x + b + U h + b), or relu."""
+    """Return the state of an RNN: h' = tanh(W x + b + U h + b), or relu."""
     total = inner + outer
     return [np.maximum(total, 0) if stage.activation == "relu" else np.tanh(total)]
 
