@@ -118,7 +118,8 @@ class KerasSource(Source):
             built = build_model(plan)
             matching = self._match(file, built)
         else:
-            _compat.give_values(variables)
+            assigned = [one.target.variable for one in matching.assignments if one.target.variable is not None]
+            _compat.give_values(variables, zeros=assigned)
         return self._filled(built.model, matching)
 
     def _filled(self, model: keras.Layer, matching: Matching) -> keras.Layer:
