@@ -25,6 +25,7 @@ from deeprnn_keras.interop.keras_config import LayerPlan, ModelPlan, Rewriting
 from deeprnn_keras.interop.keras_graph import BuiltModel, build_model
 from deeprnn_keras.interop.keras_mapping import Matching
 from deeprnn_keras.interop.references import tf_keras_models
+from deeprnn_keras.interop.references.models import KerasReference
 from deeprnn_keras.interop.references.keras2 import Keras2Reference
 from deeprnn_keras.interop.references.tf_keras_models import TfKerasReference
 from deeprnn_keras.interop.report import Report
@@ -201,6 +202,11 @@ class KerasArchive(Source):
             if request.into is None:
                 return self._load(path, request)
             return self._weights(path).load(request)
+
+    def reference(self, request: Request) -> Reference:
+        """Return the model of the file as Keras runs it."""
+        with self.file.as_file() as path:
+            return KerasReference(self._load(path, request), f"keras {keras.__version__}")
 
     def _load(self, path: Path, request: Request) -> keras.Model:
         from deeprnn_keras.models import load_model
