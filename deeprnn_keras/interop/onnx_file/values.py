@@ -1,4 +1,4 @@
-"""What is known of the values of an ONNX graph before it runs, and the axes of those that a Keras layer returns.
+"""Known facts about the values of an ONNX graph before it runs, and the axes of those that a Keras layer returns.
 
 A Keras layer returns (n, T, features) or (n, features). ONNX graphs permute, split, and insert axes around their
 recurrent nodes; the axes of a value tell how it differs from that of the layer. An axis is "n" (batch), "T" (time),
