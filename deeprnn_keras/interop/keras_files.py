@@ -25,7 +25,6 @@ from deeprnn_keras.interop.keras_config import LayerPlan, ModelPlan, Rewriting
 from deeprnn_keras.interop.keras_graph import BuiltModel, build_model
 from deeprnn_keras.interop.keras_mapping import Matching
 from deeprnn_keras.interop.references import tf_keras_models
-from deeprnn_keras.interop.references.models import KerasReference
 from deeprnn_keras.interop.references.keras2 import Keras2Reference
 from deeprnn_keras.interop.references.tf_keras_models import TfKerasReference
 from deeprnn_keras.interop.report import Report
@@ -118,7 +117,8 @@ class KerasSource(Source):
             built = build_model(plan)
             matching = self._match(file, built)
         else:
-            _compat.give_values(variables)
+            assigned = [one.target.variable for one in matching.assignments if one.target.variable is not None]
+            _compat.give_values(variables, zeros=assigned)
         return self._filled(built.model, matching)
 
     def _filled(self, model: keras.Layer, matching: Matching) -> keras.Layer:
@@ -202,11 +202,6 @@ class KerasArchive(Source):
             if request.into is None:
                 return self._load(path, request)
             return self._weights(path).load(request)
-
-    def reference(self, request: Request) -> Reference:
-        """Return the model of the file as Keras runs it."""
-        with self.file.as_file() as path:
-            return KerasReference(self._load(path, request), f"keras {keras.__version__}")
 
     def _load(self, path: Path, request: Request) -> keras.Model:
         from deeprnn_keras.models import load_model
