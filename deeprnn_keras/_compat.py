@@ -151,8 +151,18 @@ def variables_without_values() -> Iterator[list[keras.Variable]]:
         state.set_global_attribute(name, before)
 
 
-def give_values(variables: Sequence[keras.Variable]) -> None:
-    """Run the initializers of variables that were created without values."""
+def give_values(variables: Sequence[keras.Variable], zeros: Sequence[keras.Variable] = ()) -> None:
+    """Run the initializers of variables that were created without values.
+
+    Args:
+        variables: The variables.
+        zeros: Those of them that get zeros instead: they are assigned next, and not every initializer supports half
+            precision.
+    """
+    import keras
+
+    for variable in zeros:
+        variable._initializer = keras.initializers.Zeros()
     for variable in variables:
         variable._deferred_initialize()
 

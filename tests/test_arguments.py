@@ -89,8 +89,8 @@ REQUIRED = {
 WITH_UNITS = ("Cell", "Equations", "deep_transition")  # in their names; `units` is their only required argument
 # base classes, and values that the package creates
 NOT_CALLED_BY_USERS = {"Equations", "RecurrentCell", "Configuration", "GradientGuard", "AffineMap", "DiagonalMap"}
-NOT_CALLED_BY_USERS |= {"Blocks", "Certificate", "Entry", "ExportReport", "Linear", "Plan", "Program", "Report", "Run"}
-NOT_CALLED_BY_USERS |= {"Score"}
+NOT_CALLED_BY_USERS |= {"Blocks", "ExportReport", "Linear", "Score", "Plan", "Program", "Run"}
+NOT_CALLED_BY_USERS |= {"Certificate", "ConversionReport", "Entry", "Replacement", "Report"}
 # a flag is a dependency of another argument
 OTHER_ARGUMENTS = {
     ("Recipe", "random_bptt"): {"stateful": True},

@@ -125,13 +125,17 @@ def stored_layers(file: h5py.File) -> StoredLayers:
 def _text_list(group: h5py.Group, name: str) -> list[str]:
     """Return an attribute that is a list of texts, possibly split over several attributes."""
     if name in group.attrs:
-        return [text(value) for value in np.ravel(group.attrs[name]).tolist()]
+        return _texts(group.attrs[name])
     values: list[str] = []
     part = 0
     while f"{name}{part}" in group.attrs:
-        values += [text(value) for value in np.ravel(group.attrs[f"{name}{part}"]).tolist()]
+        values += _texts(group.attrs[f"{name}{part}"])
         part += 1
     return values
+
+
+def _texts(values: Any) -> list[str]:  # noqa: ANN401 - an attribute
+    return [text(value) for value in np.ravel(values).tolist()]
 
 
 def _group(parent: h5py.Group, name: str) -> h5py.Group:

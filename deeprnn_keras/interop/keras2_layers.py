@@ -10,7 +10,7 @@ from typing_extensions import override
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Layer, Nested, Shape, Tensor
 from deeprnn_keras.equations import primitives
-from deeprnn_keras.keras_objects import ChecksConfig
+from deeprnn_keras.keras_objects import ChecksConfig, check_config
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -23,8 +23,8 @@ class HardSigmoid:
         slope: Slope around 0.
 
     >>> from deeprnn_keras.interop.keras2_layers import HardSigmoid
-    >>> float(HardSigmoid(0.2)(1.0))
-    0.7
+    >>> float(HardSigmoid(0.25)(1.0))
+    0.75
     """
 
     def __init__(self, slope: float = 0.2) -> None:
@@ -41,6 +41,7 @@ class HardSigmoid:
     @classmethod
     def from_config(cls, config: Config) -> Self:
         """Return the function of a configuration."""
+        check_config(config, f"{cls.__name__} config")
         return cls(**config)
 
 

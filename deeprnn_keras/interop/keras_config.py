@@ -284,7 +284,8 @@ def _list(arguments: Any, key: str) -> list[Any]:  # noqa: ANN401 - JSON
 
 
 def _is_model(class_name: object, arguments: object) -> bool:
-    return class_name in MODEL_CLASSES and (isinstance(arguments, list) or "layers" in (arguments or {}))
+    has_layers = isinstance(arguments, list) or (isinstance(arguments, dict) and "layers" in arguments)
+    return class_name in MODEL_CLASSES and has_layers
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON

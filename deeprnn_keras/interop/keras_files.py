@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from deeprnn_keras.interop.keras_graph import BuiltModel, build_model
 from deeprnn_keras.interop.keras_mapping import Matching
 from deeprnn_keras.interop.references import tf_keras_models
 from deeprnn_keras.interop.references.keras2 import Keras2Reference
+from deeprnn_keras.interop.references.models import KerasReference
 from deeprnn_keras.interop.references.tf_keras_models import TfKerasReference
 from deeprnn_keras.interop.report import Report
 from deeprnn_keras.interop.source import Content, Reference, Request, Source
@@ -202,6 +203,10 @@ class KerasArchive(Source):
             if request.into is None:
                 return self._load(path, request)
             return self._weights(path).load(request)
+
+    def reference(self, request: Request) -> Reference:
+        """Return the model in the file, which Keras runs itself."""
+        return KerasReference(self.load(replace(request, into=None)), f"keras {keras.__version__}")
 
     def _load(self, path: Path, request: Request) -> keras.Model:
         from deeprnn_keras.models import load_model

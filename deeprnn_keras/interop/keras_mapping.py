@@ -110,7 +110,7 @@ def match_paths(arrays: HDF5Arrays, model: keras.Model, keras_version: int) -> M
     matching.missing += [
         path for path, variable in variables.items() if path not in arrays.infos and id(variable) in weights
     ]
-    matching.assign(model, [(path, variables[path]) for path in variables.keys() & arrays.infos.keys()])
+    matching.assign(model, [(path, variable) for path, variable in variables.items() if path in arrays.infos])
     return matching
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    source: PathLike | Mapping[str, Any],
+    source: PathLike | tuple[PathLike, PathLike] | Mapping[str, Any],
     *,
     into: keras.Layer | None = None,
     activation: str | None = None,
@@ -29,12 +29,14 @@ def load(
     are not in `custom_objects`.
 
     Args:
-        source: Path of a file, or a mapping of arrays (the state dict of a PyTorch module).
+        source: Path of a file; a mapping of arrays (the state dict of a PyTorch module); or a pair of paths, the JSON
+            file of a Keras architecture and the HDF5 file of its weights.
         into: Built model or layer that receives the weights, or None to build one that fits the source.
         activation: Activation of recurrent layers whose source does not state it, "tanh" or "relu": PyTorch's RNN.
             None selects "tanh".
         return_sequences: If True, a bare recurrent network returns the output of all steps.
-        custom_objects: Classes by the names that the source uses.
+        custom_objects: Classes of layers and cells, and activations, by the names that the source uses. The key of a
+            `Lambda` layer is "Lambda" or the name of the layer; its class gets none of the code.
 
     Returns:
         A Keras model, or a built `DeepRNN` if the source is a bare recurrent network; `into` if it was passed. Inputs
@@ -59,7 +61,7 @@ def load(
 
 
 def inspect(
-    source: PathLike | Mapping[str, Any],
+    source: PathLike | tuple[PathLike, PathLike] | Mapping[str, Any],
     *,
     into: keras.Layer | None = None,
     activation: str | None = None,

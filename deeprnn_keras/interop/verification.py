@@ -113,9 +113,10 @@ def _sha256(reference: object) -> str | None:
 
 def _returns_sequences(model: Layer) -> bool:
     """Return `return_sequences` of the last recurrent layer, which sources of bare weights do not state."""
-    layers = [one for one in _compat.flatten_layers(model) if hasattr(one, "return_sequences")]
-    top = model if hasattr(model, "return_sequences") else layers[-1] if layers else None
-    return bool(getattr(top, "return_sequences", True))
+    if hasattr(model, "return_sequences"):
+        return bool(model.return_sequences)
+    parts = [one for one in getattr(model, "layers", ()) if hasattr(one, "return_sequences") or hasattr(one, "layers")]
+    return _returns_sequences(parts[-1]) if parts else True
 
 
 # === Input ===

@@ -419,3 +419,26 @@ def test_files_of_keras_3(form, tmp_path):
     report = interop.inspect(path, into=into)
     assert report.problems == () and len(report.entries) == 8 and report.kind.startswith("Keras 3 ")
     np.testing.assert_array_equal(interop.load(path, into=into)(x), model(x))
+
+
+def test_bfloat16_is_converted_and_reported(tmp_path):
+    layers = [keras.Input((T, D)), keras.layers.GRU(H, name="gru")]
+    options = {"dtype": "bfloat16", "recurrent_initializer": "zeros"}  # the default does not support half precision
+    model = keras.Sequential([layers[0], keras.layers.GRU(H, name="gru", **options)])
+    model.save_weights(tmp_path / "model.weights.h5")
+    into = keras.Sequential(layers)
+    report = interop.inspect(tmp_path / "model.weights.h5", into=into)
+    assert [entry.dtype for entry in report.entries] == ["bfloat16"] * 3
+    assert "3 entries of bfloat16 converted to float32." in report.notes
+    interop.load(tmp_path / "model.weights.h5", into=into)
+    for one, other in zip(into.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, np.asarray(other).astype("float32"))
+
+
+def test_model_of_half_precision(tmp_path):
+    config = sequential(recurrent("LSTM", "lstm_1", H, **SHAPE))
+    config["config"]["layers"][0]["config"] |= {"dtype": "float16", "recurrent_initializer": "orthogonal"}
+    (arrays,) = save(tmp_path / "model.h5", {"lstm_1": LSTM}, config, dtype="float16").values()
+    model = interop.load(tmp_path / "model.h5")
+    assert model.compute_dtype == "float32" and {one.dtype for one in model.weights} == {"float16"}
+    np.testing.assert_allclose(model.weights[2], arrays[2] * np.repeat([1.2, 1.2, 1, 1.2], H), rtol=2e-3)

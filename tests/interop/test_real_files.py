@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 from onnx import numpy_helper
 
-from deeprnn_keras import interop
+from deeprnn_keras import convert, interop
 from deeprnn_keras.interop.references.keras2 import Keras2Reference
 from deeprnn_keras.reading import read_safetensors
 
@@ -118,7 +118,7 @@ def test_sleepecg_archives(name):
     """Keras 3 files in zip archives, after conversion: equal to Keras, and to its equations in NumPy, to 1e-5."""
     path = package_files("sleepecg") / "classifiers" / f"{name}.zip"
     stock = interop.load(path)
-    certificate = interop.verify(stock, path, steps=STEPS, batch_size=1)
+    certificate = interop.verify(convert(stock), path, steps=STEPS, batch_size=1)
     assert certificate.max_abs_error < 1e-5 and certificate.reference == f"keras {keras.__version__}"
     config = {"class_name": "Sequential", "config": stock.get_config()}
     equations = Keras2Reference(config, {layer.name: layer.get_weights() for layer in stock.layers})

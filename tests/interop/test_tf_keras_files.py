@@ -104,7 +104,6 @@ def time_major(k2):
     outputs = [
         layers.LSTM(H, time_major=True, return_sequences=True)(x),
         layers.Bidirectional(layers.GRU(H, time_major=True))(x),
-        layers.GRU(H, stateful=True)(x),
     ]
     return values, k2.Model(x, outputs)
 

@@ -39,15 +39,16 @@ class TfKerasReference(Reference):
         self.title = f"tf_keras {library.__version__}"
         model = library.models.model_from_json(json.dumps(without_cudnn(config)))
         model.load_weights(str(weights))
-        self.outputs = list(model.output_names)
         outputs = {layer.name: layer.output for layer in model.layers if _has_one_output(layer)}
-        outputs |= dict(zip(self.outputs, model.outputs, strict=True))
-        self.model = library.Model(model.inputs, outputs)
+        last = dict(zip(model.output_names, model.outputs, strict=True))
+        outputs = {**{name: outputs[name] for name in outputs if name not in last}, **last}
+        self.names, self.model = list(outputs), library.Model(model.inputs, list(outputs.values()))
 
     @override
     def run(self, x: Any) -> dict[str, np.ndarray]:
-        found = {name: np.asarray(value) for name, value in self.model(x, training=False).items()}
-        return {name: found[name] for name in sorted(found, key=self.outputs.__contains__)}
+        values = self.model(x, training=False)
+        values = values if isinstance(values, (list, tuple)) else [values]
+        return dict(zip(self.names, map(np.asarray, values), strict=True))
 
 
 def _has_one_output(layer: Any) -> bool:  # noqa: ANN401 - of tf_keras
