@@ -9,7 +9,6 @@ from typing_extensions import override
 
 from deeprnn_keras.interop.source import Reference
 
-
 LONG = 200
 """Number of steps from which tracing a graph takes less time than running the steps of Keras' loop one by one."""
 
