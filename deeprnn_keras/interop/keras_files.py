@@ -97,11 +97,11 @@ class KerasSource(Source):
         """
         if self.config is None or self.keras_version != 2 or not self.has_layers or request.custom_objects:
             return None
-        self._plan(request)  # tf_keras would run the code of a configuration that is refused here
-        if tf_keras_models.is_installed():
-            with self.weights.as_file("weights.h5") as path:  # tf_keras expects this suffix
-                return TfKerasReference(self.config, path)
         with self._opened(request) as file:
+            self._plan(request)  # tf_keras would run the code of a configuration that is refused here
+            if tf_keras_models.is_installed():
+                with self.weights.as_file("weights.h5") as path:  # tf_keras expects this suffix
+                    return TfKerasReference(self.config, path)
             arrays, layers = HDF5Arrays(file), stored_layers(file).layers
             weights = {name: [arrays.read(path) for path in layer.arrays] for name, layer in layers.items()}
         return Keras2Reference(self.config, weights)

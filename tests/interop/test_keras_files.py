@@ -19,6 +19,7 @@ from keras2_files import (
 )
 
 from deeprnn_keras import interop, limits
+from deeprnn_keras.interop.references import tf_keras_models
 from deeprnn_keras.interop.references.keras2 import Keras2Reference
 from deeprnn_keras.reading import DamagedFileError
 
@@ -247,6 +248,15 @@ def test_memory_limit(tmp_path):
             interop.load(tmp_path / "model.h5")
     finally:
         limits.set_memory_limit(None)
+
+
+def test_certificate_without_tf_keras(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf_keras_models, "find_spec", lambda name: None)
+    config, shapes = FILES["cudnn"]
+    save(tmp_path / "model.h5", shapes, config)
+    certificate = interop.verify(interop.load(tmp_path / "model.h5"), tmp_path / "model.h5")
+    assert certificate.passed and certificate.reference == "NumPy"
+    assert list(certificate.errors) == ["cu_dnnlstm_1", "bidirectional_1"] and certificate.max_abs_error < 1e-6
 
 
 # === Refused content ===
