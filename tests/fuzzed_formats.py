@@ -591,30 +591,22 @@ class Keras2File(Format):
     file = "model.h5"
 
     def create(self, directory):
-        import h5py
+        import keras2_files as keras2
 
-        sequence = {"units": 4, "activation": "tanh", "recurrent_activation": "hard_sigmoid", "return_sequences": True}
         layers = [
-            ("Embedding", {"name": "e", "input_dim": 7, "output_dim": 3, "batch_input_shape": [None, None]}),
-            ("Bidirectional", {"name": "b", "layer": {"class_name": "LSTM", "config": {"name": "l", **sequence}}}),
-            ("CuDNNGRU", {"name": "g", "units": 4}),
-            ("Dense", {"name": "d", "units": 2, "activation": "softmax"}),
+            keras2.layer("Embedding", "e", input_dim=7, output_dim=3, batch_input_shape=[None, None]),
+            keras2.layer("Bidirectional", "b", layer=keras2.recurrent("LSTM", "l", 4, return_sequences=True)),
+            keras2.recurrent("CuDNNGRU", "g", 4),
+            keras2.layer("Dense", "d", units=2, activation="softmax"),
         ]
-        config = {"name": "m", "layers": [{"class_name": kind, "config": one} for kind, one in layers]}
-        arrays = {"e": {"embeddings": (7, 3)}, "d": {"kernel": (4, 2), "bias": (2,)}}
-        cell = {"kernel": (3, 16), "recurrent_kernel": (4, 16), "bias": (16,)}
-        arrays["b"] = {f"{way}_l/{name}": shape for way in ("forward", "backward") for name, shape in cell.items()}
-        arrays["g"] = {"kernel": (8, 12), "recurrent_kernel": (4, 12), "bias": (24,)}
-        with h5py.File(directory / self.file, "w") as file:
-            file.attrs["keras_version"], file.attrs["backend"] = "2.2.4", "tensorflow"
-            file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": config})
-            weights = file.create_group("model_weights")
-            weights.attrs["layer_names"] = [name.encode() for name in "ebgd"]
-            for layer, shapes in arrays.items():
-                group = weights.create_group(layer)
-                group.attrs["weight_names"] = [f"{layer}/{name}:0".encode() for name in shapes]
-                for name, shape in shapes.items():
-                    group[f"{layer}/{name}:0"] = np.full(shape, 0.5, "float32")
+        weights = {"e": {"embeddings": (7, 3)}, "g": keras2.recurrent_shapes(3, 8, 4, (24,))}
+        weights["b"] = {
+            name: shape
+            for direction in ("forward", "backward")
+            for name, shape in keras2.recurrent_shapes(4, 3, 4, prefix=f"{direction}_l/").items()
+        }
+        weights = {name: weights[name] for name in "ebg"} | {"d": keras2.dense_shapes(4, 2)}
+        keras2.save(directory / self.file, weights, keras2.sequential(*layers))
 
     def read(self, directory):
         from deeprnn_keras import interop
@@ -641,7 +633,7 @@ def _layer_with_code():
     """Return the Lambda layer of a file that overwrites another file when it is loaded by Keras 2."""
 
     def overwrite(x):
-        return Path("../victim").write_text("") and x
+        return Path("victim").write_text("") and x
 
     code = base64.b64encode(marshal.dumps(overwrite.__code__)).decode()
     config = {"name": "code", "function": [code, None, None], "function_type": "lambda", "arguments": {}}

@@ -16,6 +16,7 @@ from deeprnn_keras._types import ArrayLike, Layer, PathLike, Tensor
 from deeprnn_keras.interop.certificate import Certificate
 from deeprnn_keras.interop.recognition import recognize
 from deeprnn_keras.interop.references import reference_of
+from deeprnn_keras.interop.references.models import run_model
 from deeprnn_keras.interop.source import Reference, Request
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def outputs_of(model: Layer, inputs: list[np.ndarray], names: list[str]) -> dict
     from keras import tree
 
     arguments = inputs[0] if len(inputs) == 1 else inputs
-    final = [_array(one) for one in tree.flatten(model(arguments, training=False))]
+    final = [_array(one) for one in tree.flatten(run_model(model, arguments))]
     if len(names) < len(final):
         raise ValueError(f"model {model.name!r} has {len(final)} outputs, but its source has {len(names)}")
     found = _layer_outputs(model, arguments, names[: -len(final)])
@@ -213,7 +214,7 @@ def _layer_outputs(model: Layer, arguments: Tensor, names: list[str]) -> dict[st
     single = {name: calls[0] for name, calls in tensors.items() if len(calls) == 1}
     if not single:
         return {}
-    values = keras.Model(model.input, list(single.values()))(arguments, training=False)
+    values = run_model(keras.Model(model.input, list(single.values())), arguments)
     return dict(zip(single, map(_array, values if isinstance(values, list) else [values]), strict=True))
 
 

@@ -123,6 +123,7 @@ def test_other_layers():
     model = sequential(
         layers.Masking(0.5), layers.TimeDistributed(dense), layers.BatchNormalization(), layers.LayerNormalization(),
         layers.Dropout(0.5), layers.Activation("softplus"), layers.LSTM(H), layers.RepeatVector(3),
+        layers.ReLU(max_value=0.5, negative_slope=0.1, threshold=0.05), layers.LeakyReLU(0.2),
         layers.GlobalAveragePooling1D(), layers.Dense(3, "softmax"),
     )  # fmt: skip
     x = X.copy()

@@ -337,6 +337,18 @@ def _dense(config: Config, weights: Arrays, value: Masked) -> Masked:
     return Masked(_activation(config)(y), value.mask)
 
 
+def _relu(config: Config, weights: Arrays, value: Masked) -> Masked:
+    x, threshold, slope = value.x, config.get("threshold") or 0.0, config.get("negative_slope") or 0.0
+    y = np.where(x >= threshold, x, slope * (x - threshold))
+    limit = config.get("max_value")
+    return Masked(y if limit is None else np.minimum(y, limit), value.mask)
+
+
+def _leaky_relu(config: Config, weights: Arrays, value: Masked) -> Masked:
+    slope = config.get("alpha", config.get("negative_slope", 0.3))
+    return Masked(np.where(value.x > 0, value.x, slope * value.x), value.mask)
+
+
 def _batch_normalization(config: Config, weights: Arrays, value: Masked) -> Masked:
     arrays = list(weights)
     gamma = arrays.pop(0) if config.get("scale", True) else 1
@@ -377,7 +389,9 @@ LAYERS: dict[str, Function] = {
     "GlobalAveragePooling1D": _mean,
     "GlobalMaxPooling1D": lambda config, weights, value: Masked(value.x.max(1)),
     "LayerNormalization": _layer_normalization,
+    "LeakyReLU": _leaky_relu,
     "Masking": _masking,
+    "ReLU": _relu,
     "RepeatVector": lambda config, weights, value: Masked(np.repeat(value.x[:, None], config["n"], axis=1)),
     "Softmax": lambda config, weights, value: Masked(_softmax(value.x), value.mask),
     "TimeDistributed": _time_distributed,
