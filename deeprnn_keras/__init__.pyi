@@ -7,6 +7,7 @@ from . import (
     exporters,
     generation,
     initializers,
+    interop,
     layers,
     models,
     optimizers,
@@ -23,6 +24,7 @@ from .data import ArrayDataset, TBPTTDataset, TextCorpus, king_james, series_win
 from .equations import AffineMap, DiagonalMap, Equations
 from .exporters import export
 from .generation import generate, generate_stream
+from .interop import convert
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
 from .program import Program, lower
@@ -55,6 +57,7 @@ __all__ = [
     "audit",
     "bench",
     "cells",
+    "convert",
     "count_params",
     "data",
     "equations",
@@ -66,6 +69,7 @@ __all__ = [
     "generation",
     "gradient_health",
     "initializers",
+    "interop",
     "king_james",
     "layers",
     "lower",

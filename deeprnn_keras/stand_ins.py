@@ -33,6 +33,7 @@ MODULES = {
     "GuardedAdam": "optimizers.guard",
     "GuardedRMSprop": "optimizers.guard",
     "GuardedSGD": "optimizers.guard",
+    "HardSigmoid": "interop.keras2_layers",
     "IndRNNCell": "cells.independent",
     "LSTM": "layers.drop_ins",
     "LanguageModel": "models.language_model",
@@ -57,6 +58,7 @@ MODULES = {
     "ScaledIdentity": "initializers.scaled_identity",
     "SequenceModel": "models.sequence_model",
     "SimpleRNN": "layers.drop_ins",
+    "TimeMajor": "interop.keras2_layers",
     "UGRNNCell": "cells.gated",
 }
 """Module of each class that is registered for saving."""

@@ -40,6 +40,7 @@ IMPORT_ORDER = [
     "generation",
     "models",
     "exporters",
+    "interop",
     "training",
     "audit",
     "tasks",

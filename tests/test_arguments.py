@@ -58,6 +58,8 @@ REQUIRED = {
     "LearningRate": {"base": 0.1},
     "OneHot": {"size": 3},
     "load_model": {"path": "unused"},
+    "inspect": {"source": {}},
+    "load": {"source": {}},
     "lower": {"model": None},
     "PlateauDecay": {"ratio": 0.5},
     "RandomSearch": {"hypermodel": hypermodel},
@@ -82,12 +84,14 @@ REQUIRED = {
     "probe_levels": {"model": None, "x": np.zeros((4, 3, 2)), "target": np.zeros(4)},
     "series_windows": {"values": np.zeros(9), "length": 2, "batch_size": 2},
     "token_windows": {"pieces": [STREAM], "length": 3, "batch_size": 2},
+    "verify": {"model": None, "reference": None},
     "write_midi": {"roll": np.zeros((2, 3)), "path": "unused"},
 }
 WITH_UNITS = ("Cell", "Equations", "deep_transition")  # in their names; `units` is their only required argument
 # base classes, and values that the package creates
 NOT_CALLED_BY_USERS = {"Equations", "RecurrentCell", "Configuration", "GradientGuard", "AffineMap", "DiagonalMap"}
 NOT_CALLED_BY_USERS |= {"Blocks", "ExportReport", "Linear", "Score", "Plan", "Program", "Run"}
+NOT_CALLED_BY_USERS |= {"Certificate", "ConversionReport", "Entry", "Replacement", "Report"}
 # a flag is a dependency of another argument
 OTHER_ARGUMENTS = {
     ("Recipe", "random_bptt"): {"stateful": True},
