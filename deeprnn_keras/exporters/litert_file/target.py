@@ -8,12 +8,10 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from deeprnn_keras.exporters.target import Options, Runner, Target
+from deeprnn_keras.exporters.padding import lengths_notes
+from deeprnn_keras.exporters.target import Options, Runner, Target, size_refusal
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
-
-MAX_BYTES = 2**31 - 2**20
-"""Largest size of the weights of one file: flatbuffers allow 2 GiB in all."""
 
 
 class LiteRTTarget(Target):
@@ -27,14 +25,13 @@ class LiteRTTarget(Target):
     runtime_packages: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     quantizations: ClassVar[tuple[str, ...]] = ("int8",)
     default_batch_size: ClassVar[int | None] = 1
+    reads_lengths: ClassVar[bool] = True
 
     @override
     def refusal(self, program: Program, options: Options) -> str | None:
-        size = sum(array.nbytes for array in program.weights.values())
-        if size > MAX_BYTES:
-            return f"its weights have {size:,} bytes, and one LiteRT file holds at most 2 GiB; use fewer units"
-        if options.quantize is None:
-            return None
+        too_large = size_refusal(program, self.title)
+        if options.quantize is None or too_large is not None:
+            return too_large
         from deeprnn_keras.exporters.litert_file.recurrences import LSTM, fused_operator
 
         for operation in program.operations:
@@ -51,10 +48,6 @@ class LiteRTTarget(Target):
 
         path.write_bytes(make_file(program, options))
         return [path]
-
-    @override
-    def companions(self, path: Path) -> list[Path]:
-        return []
 
     @override
     def runner(self, path: Path, program: Program, options: Options) -> Runner:
@@ -88,4 +81,4 @@ class LiteRTTarget(Target):
             notes.append(
                 "Fused operators keep their states between calls; call reset_all_variables() before each sequence."
             )
-        return notes
+        return notes + lengths_notes(program, options)
