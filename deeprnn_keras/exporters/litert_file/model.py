@@ -47,7 +47,7 @@ class _Writer:
     def __init__(self, program: Program, options: Options) -> None:
         self.program, self.options = program, options
         self.batch_size = options.batch_size or program.batch_size or 1
-        self.file = FileBuilder()
+        self.file = FileBuilder(options.quantize is not None)
         self.graph = self.file.subgraph("main")
         self.values: dict[str, Tensor] = {}
         self.states: dict[str, Tensor] = {}  # after the step
@@ -93,7 +93,7 @@ class _Writer:
         graph, program = self.graph, self.program
         if fused_operator(operation) is not None:
             assert isinstance(operation, op.Recurrent)
-            return write_fused(graph, program, operation, x, self.options.quantize is not None)
+            return write_fused(graph, program, operation, x)
         if not self.options.streaming:
             return write_loop(graph, program, operation, x)
         names = [state.name for state in operation.states]
@@ -122,7 +122,7 @@ class _Writer:
         if operation.transposed:
             weight = self._weight(operation.kernel)
         else:
-            weight = self.graph.weight(f"{operation.kernel}/transposed", array.T)
+            weight = self.graph.matrix(f"{operation.kernel}/transposed", array.T)
         bias = None if operation.bias is None else self._weight(operation.bias)
         return dense(self.graph, inputs[0], weight, bias, operation.name)
 

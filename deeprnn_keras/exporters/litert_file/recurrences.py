@@ -24,7 +24,7 @@ ACTIVATIONS = {
 """{activation of a simple RNN: its number}."""
 
 HYBRID_VERSION = 2
-"""Version of the LSTM operator with weights of 8 bits and activations of 32 bits."""
+"""Version of fused operators with weights of 8 bits and activations of 32 bits."""
 
 NUM_PEEPHOLES, NUM_PROJECTIONS, NUM_NORMALIZATIONS = 3, 2, 4
 """Inputs of the LSTM operator that are absent."""
@@ -42,12 +42,12 @@ def fused_operator(operation: op.Operation) -> str | None:
     return RNN if operation.cell == "rnn" and operation.activation in ACTIVATIONS else None
 
 
-def write_fused(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, quantize: bool) -> Tensor:
+def write_fused(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
     """Append a recurrence as one operator whose states are variables, and return its value."""
     if operation.reverse:
         x = reverse(graph, x)
     if fused_operator(operation) == LSTM:
-        y = _lstm(graph, program, operation, x, quantize)
+        y = _lstm(graph, program, operation, x)
     else:
         y = _rnn(graph, program, operation, x)
     return reverse(graph, y) if operation.reverse else y
@@ -62,6 +62,10 @@ def _variables(graph: Subgraph, operation: op.Recurrent, x: Tensor) -> list[Tens
     return [graph.tensor(state.name, (x.shape[0], state.width), variable=True) for state in operation.states]
 
 
+def _version(graph: Subgraph) -> int:
+    return HYBRID_VERSION if graph.file.quantize else 1
+
+
 def _bias(program: Program, operation: op.Recurrent, gates: int) -> np.ndarray:
     zeros = np.zeros(gates * operation.width, np.float32)
     return zeros if operation.bias is None else program.weights[operation.bias]
@@ -69,18 +73,26 @@ def _bias(program: Program, operation: op.Recurrent, gates: int) -> np.ndarray:
 
 def _rnn(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
     arrays = {name: program.weights[name].T for name in (operation.kernel, operation.recurrent_kernel)}
-    weights = [graph.weight(f"{name}/transposed", array) for name, array in arrays.items()]
+    weights = [graph.matrix(f"{name}/transposed", array, per_output=False) for name, array in arrays.items()]
     bias = graph.weight(operation.bias or f"{operation.name}/bias", _bias(program, operation, 1))
     inputs = [x, *weights, bias, *_variables(graph, operation, x)]
     activation = ACTIVATIONS[operation.activation]
     shape = (*x.shape[:-1], operation.width)
-    return graph.apply(RNN, inputs, shape, operation.name, options="SequenceRNN", fusedActivationFunction=activation)
+    return graph.apply(
+        RNN,
+        inputs,
+        shape,
+        operation.name,
+        options="SequenceRNN",
+        version=_version(graph),
+        fusedActivationFunction=activation,
+    )
 
 
-def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, quantize: bool) -> Tensor:
+def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
     """Append an LSTM; the order of the gates i, f, c, o is that of Keras."""
     weights = [
-        _gate(graph, f"{name}/gate_{number}", gate.T, quantize)
+        graph.matrix(f"{name}/gate_{number}", gate.T, per_output=False)
         for name in (operation.kernel, operation.recurrent_kernel)
         for number, gate in enumerate(np.split(program.weights[name], 4, axis=1))
     ]
@@ -98,16 +110,9 @@ def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor,
         (*x.shape[:-1], operation.width),
         operation.name,
         options="UnidirectionalSequenceLSTM",
-        version=HYBRID_VERSION if quantize else 1,
+        version=_version(graph),
         fusedActivationFunction=schema.ActivationFunctionType.TANH,
     )
-
-
-def _gate(graph: Subgraph, name: str, array: np.ndarray, quantize: bool) -> Tensor:
-    if not quantize:
-        return graph.weight(name, array)
-    scale = float(max(np.abs(array).max(), np.finfo(np.float32).eps) / 127)
-    return graph.weight(name, np.rint(array / scale).astype(np.int8), scale)
 
 
 # === Steps of built-in arithmetic ===

@@ -14,6 +14,7 @@ from deeprnn_keras.equations.trace import Trace
 from deeprnn_keras.exporters.onnx_file.graph import Graph
 from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
 from deeprnn_keras.exporters.onnx_file.masks import Padding
+from deeprnn_keras.exporters.quantization import to_int8
 from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
@@ -156,10 +157,10 @@ def _quantized(graph: Graph, program: Program, operation: op.Recurrent) -> tuple
     constants: list[str] = []
     parameters: list[str] = []
     for name, array in ((operation.kernel, w), (operation.recurrent_kernel, u)):
-        scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).eps) / 127
-        constants.append(graph.weight(name, np.rint(array / scale).astype(np.int8)[None], "int8"))
-        parameters.append(graph.weight(f"{name}/scale", scale[None].astype(np.float32)))
-        parameters.append(graph.weight(f"{name}/zero_point", np.zeros(scale[None].shape, np.int8)))
+        integers, scales = to_int8(array, axis=0)
+        constants.append(graph.weight(name, integers[None], "int8"))
+        parameters.append(graph.weight(f"{name}/scale", scales))
+        parameters.append(graph.weight(f"{name}/zero_point", np.zeros(scales.shape, np.int8)))
     if bias is None:
         return (*constants, "", *parameters)
     return (*constants, graph.weight(operation.bias or "", bias, "lstm"), *parameters)

@@ -8,12 +8,15 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from deeprnn_keras.exporters.quantization import factors, note
 from deeprnn_keras.exporters.target import Options, Runner, Target
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
 MAX_BYTES = 2**31 - 2**20
 """Largest size of the weights of one file: protobuf allows 2 GiB in all."""
+
+PRODUCTS = "with one scale per output; products also round their inputs to 8 bits"
 
 
 class ONNXTarget(Target):
@@ -77,6 +80,9 @@ class ONNXTarget(Target):
             notes.append(
                 f"The mask of the model is the input {lengths!r} (n,), the numbers of steps before the padding."
             )
+        if options.quantize is not None:
+            names = {name for one in program.operations if isinstance(one, op.Recurrent) for name in factors(one)}
+            notes.append(note(program, names, PRODUCTS))
         return notes
 
 
