@@ -166,7 +166,7 @@ def write_with(*command: str) -> tuple[str, float, np.ndarray]:
     """Let a program continue the prompt; return the text, the microseconds per character, and the logits."""
     process = run(*command, PROMPT, str(LENGTH), str(TEMPERATURE), str(SEED))
     logits = np.fromfile(OUTPUT / "logits.f32", "float32").reshape(LENGTH, len(symbols))
-    return process.stdout, float(process.stderr), logits
+    return process.stdout, float(process.stderr.split()[-1]), logits
 
 
 results = {}
@@ -240,8 +240,8 @@ values = [np.zeros((1, one.shape[1]), "float32") for one in states]
 def step(id):
     """Read an id and return the logits of the next one."""
     global values
-    inputs = dict(zip([one.name for one in states], values), **{x.name: np.array([[id]], "int32")})
-    logits, *values = session.run(None, inputs)
+    arrays = [np.array([[id]], "int32"), *values]
+    logits, *values = session.run(None, {one.name: array for one, array in zip([x, *states], arrays)})
     return logits[0, 0]
 
 
@@ -566,7 +566,7 @@ function write(length) {
   const prompt = symbols.filter(known).join("");
   const temperature = Number(element("temperature").value), seed = Math.max(0, Math.trunc(element("seed").value));
   element("temperature").nextElementSibling.textContent = temperature.toFixed(1);
-  element("status").textContent = unknown.length ? `Not in the vocabulary, omitted: ${unknown.join(" ")}` : READY();
+  element("status").textContent = unknown.length ? `Not in the vocabulary, omitted: ${unknown.join(" ")}` : description();
   document.body.dataset.state = "writing";
   start(async (isCurrent) => {
     await show(prompt, length, temperature, seed, isCurrent);
@@ -574,7 +574,9 @@ function write(length) {
   });
 }
 
-const READY = () => `A deep LSTM with ${facts.parameters.toLocaleString("en")} parameters, computed in this browser.`;
+function description() {
+  return `A deep LSTM with ${facts.parameters.toLocaleString("en")} parameters, computed in this browser.`;
+}
 
 // Write the text of Keras and compare.
 async function check() {
@@ -584,7 +586,7 @@ async function check() {
   const result = await show(prompt, [...text].length, temperature, seed, () => true);
   const milliseconds = performance.now() - begin;
   const actual = result.logits.flatMap((logits) => [...logits]);
-  const difference = Math.max(...actual.map((logit, index) => Math.abs(logit - expected[index])));
+  const difference = actual.reduce((largest, logit, i) => Math.max(largest, Math.abs(logit - expected[i])), 0);
   element("characters").textContent = result.logits.length;
   element("same").textContent = result.text === text ? "yes" : "no";
   element("difference").textContent = difference.toExponential(1);
@@ -608,7 +610,7 @@ async function main() {
   element("prompt").addEventListener("input", () => write(0));
   element("temperature").addEventListener("input", () => write(0));
   element("write").disabled = false;
-  element("status").textContent = READY();
+  element("status").textContent = description();
   document.body.dataset.state = "ready";
 }
 
