@@ -566,7 +566,8 @@ function write(length) {
   const prompt = symbols.filter(known).join("");
   const temperature = Number(element("temperature").value), seed = Math.max(0, Math.trunc(element("seed").value));
   element("temperature").nextElementSibling.textContent = temperature.toFixed(1);
-  element("status").textContent = unknown.length ? `Not in the vocabulary, omitted: ${unknown.join(" ")}` : description();
+  const omitted = `Not in the vocabulary, omitted: ${unknown.join(" ")}`;
+  element("status").textContent = unknown.length ? omitted : description();
   document.body.dataset.state = "writing";
   start(async (isCurrent) => {
     await show(prompt, length, temperature, seed, isCurrent);

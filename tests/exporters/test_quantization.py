@@ -38,7 +38,7 @@ def test_factors(name, count):
     [
         (".c", "gru", "480 of 554 weights have 8 bits, with one scale per output; activations and sums have 32 bits."),
         (".tflite", "gru", "of 554 weights have 8 bits, with one scale per output, or one per gate in fused"),
-        (".onnx", "lstm", "weights have 8 bits, with one scale per output; products also round their inputs to 8 bits."),
+        (".onnx", "lstm", "8 bits, with one scale per output; products also round their inputs to 8 bits."),
     ],
 )
 def test_report_notes_the_quantized_weights(suffix, name, part, tmp_path):
