@@ -21,6 +21,7 @@ from deeprnn_keras import Program, export, zoo
 from deeprnn_keras.equations import SimpleRNNEquations
 from deeprnn_keras.equations.trace import trace
 from deeprnn_keras.exporters.litert_file.target import LiteRTTarget
+from deeprnn_keras.exporters.quantization import factors
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.interpreter import Interpreter
@@ -135,19 +136,53 @@ def test_state_that_is_another_state_before_the_step(tmp_path):
     assert names == ["z", "ü/output_1", "z/output_1", "z/h/next", "z/before/next"]
 
 
-def test_weights_of_8_bits(tmp_path):
-    program = hand_made("one_hot")
+def integers_of(path):
+    """Return the integers of 8 bits of a file times their scales."""
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    arrays = []
+    for tensor in (one for subgraph in model.subgraphs for one in subgraph.tensors):
+        if tensor.type == schema.TensorType.INT8:
+            integers = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int8).reshape(tensor.shape)
+            arrays.append(integers * np.reshape(tensor.quantization.scale, (-1, 1)))
+    return arrays
+
+
+@pytest.mark.parametrize("name", [*MODELS])
+def test_matrices_of_8_bits(name, tmp_path):
+    """The values are close to those of the program, and all matrices of the program are in the file."""
+    program = hand_made(name)
     path, runner = written(TARGET, program, tmp_path, quantize="int8")
-    assert operators(path, program)[LSTM] == 3
     inputs = random_inputs(program, 1, 20)
     assert_close(runner.run(inputs), Interpreter(program).run(inputs)[0], atol=0.05)
+    if program.looking_ahead is None:
+        _, runner = written(TARGET, program, tmp_path, quantize="int8", streaming=True)
+        outputs, _ = runner.step([x[:, 0] for x in inputs])
+        assert_close(outputs, [y[:, 0] if y.ndim == 3 else y for y in first_steps(program, inputs)], atol=0.05)
+    found = np.concatenate([np.sort(array.ravel()) for array in integers_of(path)])
+    names = {weight for operation in program.operations for weight in factors(operation)}
+    assert sum(program.weights[weight].size for weight in names) == len(found)
+    expected = np.concatenate([program.weights[weight].ravel() for weight in names])
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=np.abs(expected).max() / 250)
 
 
-@pytest.mark.parametrize("name", ["gru", "rnn", "lstm_hard_sigmoid", "dilation"])
-def test_quantization_of_other_layers_is_refused(name, tmp_path):
-    with pytest.raises(ValueError, match=r"for LSTM layers with tanh .* and 'deep_rnn.*/forward_.' is not one; pass"):
-        export(hand_made(name), tmp_path / "p.tflite", quantize="int8")
+def first_steps(program, inputs):
+    return Interpreter(program, streaming=True).run([x[:, :1] for x in inputs])[0]
+
+
+def test_file_of_8_bits_is_smaller(tmp_path):
+    program = zoo.load_program("kjv_gru_2x256")
+    sizes = {
+        quantize: written(TARGET, program, tmp_path, quantize=quantize)[0].stat().st_size for quantize in (None, "int8")
+    }
+    assert sizes["int8"] < 0.28 * sizes[None]
+
+
+def test_quantization_without_matrices_is_refused(tmp_path):
+    program = Program("p", (op.Input("x", 2),), (op.Scale("y", ("x",), 2, "w"),), ("y",), {"w": np.ones(2, "float32")})
+    with pytest.raises(ValueError, match="'int8' is supported for matrices, and it has none but embeddings; pass"):
+        export(program, tmp_path / "p.tflite", quantize="int8")
     assert not list(tmp_path.iterdir())
+
 
 
 def test_export_compares_the_file_with_keras(tmp_path):

@@ -14,9 +14,10 @@ from deeprnn_keras.exporters.c_source.check_program import check_program
 from deeprnn_keras.exporters.c_source.compiler import compile_shared, find_compiler, missing_compiler
 from deeprnn_keras.exporters.c_source.header import header
 from deeprnn_keras.exporters.c_source.source import CSource
-from deeprnn_keras.exporters.c_source.weights import dequantized
+from deeprnn_keras.exporters.c_source.weights import dequantized, matrix_weights
 from deeprnn_keras.exporters.identifiers import ascii_identifier
 from deeprnn_keras.exporters.operation_counts import operation_counts
+from deeprnn_keras.exporters.quantization import note
 from deeprnn_keras.exporters.target import Options, Runner, Target
 from deeprnn_keras.program.program import Program
 
@@ -71,6 +72,13 @@ class CTarget(Target):
     @override
     def operators(self, path: Path, program: Program, options: Options) -> dict[str, int]:
         return operation_counts(program)
+
+    @override
+    def notes(self, program: Program, options: Options) -> list[str]:
+        if options.quantize is None:
+            return []
+        names = [name for name, _ in matrix_weights(program)]
+        return [note(program, names, "with one scale per output; activations and sums have 32 bits")]
 
     @override
     def missing(self, verify: bool) -> str | None:

@@ -11,6 +11,9 @@ from deeprnn_keras.equations.trace import Instruction, Trace
 from deeprnn_keras.exporters.litert_file.builder import ANY, Subgraph, Tensor
 from deeprnn_keras.exporters.traced_steps import Weights, columns
 
+FLOAT_VERSION, QUANTIZED_VERSION = 5, 12
+"""Versions of the product that keep the dimensions of x, and that have one scale per output."""
+
 OPERATORS: dict[str, tuple[str, str | None]] = {
     "negate": ("NEG", "Neg"),
     "sigmoid": ("LOGISTIC", None),
@@ -45,10 +48,11 @@ def elementwise(graph: Subgraph, function: str, *operands: Tensor, name: str = "
 
 
 def dense(graph: Subgraph, x: Tensor, weight: Tensor, bias: Tensor | None, name: str = "") -> Tensor:
-    """Append x W + b with the transposed weight (width, inputs)."""
+    """Append x W + b with the transposed weight (width, inputs), of 32 or 8 bits."""
     shape = (*x.shape[:-1], weight.shape[0])
+    version = QUANTIZED_VERSION if weight.dtype == np.int8 else FLOAT_VERSION
     return graph.apply(
-        "FULLY_CONNECTED", [x, weight, bias], shape, name, options="FullyConnected", version=5, keepNumDims=True
+        "FULLY_CONNECTED", [x, weight, bias], shape, name, options="FullyConnected", version=version, keepNumDims=True
     )
 
 
@@ -146,7 +150,7 @@ def _composed(graph: Subgraph, primitive: str, operands: list[Tensor]) -> Tensor
 
 def _affine(graph: Subgraph, one: Instruction, x: Tensor, weights: Weights) -> Tensor:
     name, array, key = columns(one, one.weight, weights)
-    weight = graph.weight(f"{name}/transposed{key or ''}", array.T)
+    weight = graph.matrix(f"{name}/transposed{key or ''}", array.T)
     return dense(graph, x, weight, _bias(graph, one, weights))
 
 

@@ -54,9 +54,9 @@ class _Writer(Translation[Tensor]):
     def __init__(self, program: Program, options: Options) -> None:
         self.lengths = lengths_name(program, options)
         super().__init__(program, options.streaming, padded=self.lengths is not None)
-        self.options, self.quantize = options, options.quantize is not None
+        self.options = options
         self.batch_size = options.batch_size or program.batch_size or 1
-        self.file = FileBuilder()
+        self.file = FileBuilder(options.quantize is not None)
         self.graph = self.file.subgraph("main")
         self.before: dict[str, Tensor] = {}  # states before the step
         self.after: dict[str, Tensor] = {}  # and after it
@@ -102,7 +102,7 @@ class _Writer(Translation[Tensor]):
         graph, program = self.graph, self.program
         if fused_operator(operation) is not None:
             assert isinstance(operation, op.Recurrent)
-            return write_fused(graph, program, operation, x, self.quantize, self.padding)
+            return write_fused(graph, program, operation, x, self.padding)
         if not self.streaming:
             return write_loop(graph, program, operation, x, self.padding)
         names = [state.name for state in operation.states]
@@ -114,7 +114,7 @@ class _Writer(Translation[Tensor]):
     def bidirectional(self, pair: Pair, x: Tensor) -> list[Tensor]:
         if fused_operator(pair[0]) != LSTM or self.padding is not None:  # the operator reads no lengths
             return []
-        return write_bidirectional(self.graph, self.program, pair, x, self.quantize)
+        return write_bidirectional(self.graph, self.program, pair, x)
 
     @override
     def zeroed(self, value: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class _Writer(Translation[Tensor]):
         if operation.transposed:
             weight = self._weight(operation.kernel)
         else:
-            weight = self.graph.weight(f"{operation.kernel}/transposed", array.T)
+            weight = self.graph.matrix(f"{operation.kernel}/transposed", array.T)
         bias = None if operation.bias is None else self._weight(operation.bias)
         return dense(self.graph, x[0], weight, bias, operation.name)
 

@@ -34,7 +34,7 @@ ACTIVATIONS = {
 """{activation of a simple RNN: its number}."""
 
 HYBRID_VERSION, HYBRID_BIDIRECTIONAL_VERSION = 2, 3
-"""Versions of the LSTM operators with weights of 8 bits and activations of 32 bits."""
+"""Versions of fused operators with weights of 8 bits and activations of 32 bits."""
 
 ABSENT: list[Tensor | None] = [None]
 NUM_PEEPHOLES, NUM_PROJECTIONS, NUM_NORMALIZATIONS, NUM_AUXILIARIES = 3, 2, 4, 9
@@ -54,18 +54,13 @@ def fused_operator(operation: op.Operation) -> str | None:
 
 
 def write_fused(
-    graph: Subgraph,
-    program: Program,
-    operation: op.Recurrent,
-    x: Tensor,
-    quantize: bool,
-    padding: Padding | None = None,
+    graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, padding: Padding | None = None
 ) -> Tensor:
     """Append a recurrence as one operator whose states are variables, and return its value."""
     if operation.reverse:
         x = reverse(graph, x, padding)
     if fused_operator(operation) == LSTM:
-        y = _lstm(graph, program, operation, x, quantize)
+        y = _lstm(graph, program, operation, x)
     else:
         y = _rnn(graph, program, operation, x)
     if operation.reverse:
@@ -79,6 +74,10 @@ def _variables(graph: Subgraph, operation: op.Recurrent, x: Tensor) -> list[Tens
     return [graph.tensor(state.name, (x.shape[0], state.width), variable=True) for state in operation.states]
 
 
+def _version(graph: Subgraph) -> int:
+    return HYBRID_VERSION if graph.file.quantize else 1
+
+
 def _bias(program: Program, operation: op.Recurrent, gates: int) -> np.ndarray:
     zeros = np.zeros(gates * operation.width, np.float32)
     return zeros if operation.bias is None else program.weights[operation.bias]
@@ -86,30 +85,38 @@ def _bias(program: Program, operation: op.Recurrent, gates: int) -> np.ndarray:
 
 def _rnn(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
     arrays = {name: program.weights[name].T for name in (operation.kernel, operation.recurrent_kernel)}
-    weights = [graph.weight(f"{name}/transposed", array) for name, array in arrays.items()]
+    weights = [graph.matrix(f"{name}/transposed", array, per_output=False) for name, array in arrays.items()]
     bias = graph.weight(operation.bias or f"{operation.name}/bias", _bias(program, operation, 1))
     inputs = [x, *weights, bias, *_variables(graph, operation, x)]
     activation = ACTIVATIONS[operation.activation]
     shape = (*x.shape[:-1], operation.width)
-    return graph.apply(RNN, inputs, shape, operation.name, options="SequenceRNN", fusedActivationFunction=activation)
+    return graph.apply(
+        RNN,
+        inputs,
+        shape,
+        operation.name,
+        options="SequenceRNN",
+        version=_version(graph),
+        fusedActivationFunction=activation,
+    )
 
 
-def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, quantize: bool) -> Tensor:
-    inputs = [x, *_lstm_weights(graph, program, operation, quantize), *_variables(graph, operation, x)]
+def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
+    inputs = [x, *_lstm_weights(graph, program, operation), *_variables(graph, operation, x)]
     return graph.apply(
         LSTM,
         [*inputs, *ABSENT * NUM_NORMALIZATIONS],
         (*x.shape[:-1], operation.width),
         operation.name,
         options="UnidirectionalSequenceLSTM",
-        version=HYBRID_VERSION if quantize else 1,
+        version=_version(graph),
         fusedActivationFunction=schema.ActivationFunctionType.TANH,
     )
 
 
-def write_bidirectional(graph: Subgraph, program: Program, pair: Pair, x: Tensor, quantize: bool) -> list[Tensor]:
+def write_bidirectional(graph: Subgraph, program: Program, pair: Pair, x: Tensor) -> list[Tensor]:
     """Append two LSTMs as one operator whose states are variables, and return their values."""
-    weights = [one for operation in pair for one in _lstm_weights(graph, program, operation, quantize)]
+    weights = [one for operation in pair for one in _lstm_weights(graph, program, operation)]
     states = [one for operation in pair for one in _variables(graph, operation, x)]
     results = [graph.tensor(one.name, (*x.shape[:-1], one.width)) for one in pair]
     graph.append(
@@ -117,17 +124,17 @@ def write_bidirectional(graph: Subgraph, program: Program, pair: Pair, x: Tensor
         [x, *weights, *states, *ABSENT * NUM_AUXILIARIES],
         results,
         options="BidirectionalSequenceLSTM",
-        version=HYBRID_BIDIRECTIONAL_VERSION if quantize else 1,
+        version=HYBRID_BIDIRECTIONAL_VERSION if graph.file.quantize else 1,
         fusedActivationFunction=schema.ActivationFunctionType.TANH,
         timeMajor=False,
     )
     return results
 
 
-def _lstm_weights(graph: Subgraph, program: Program, operation: op.Recurrent, quantize: bool) -> list[Tensor | None]:
-    """Return the inputs of an operator that are the weights of an LSTM; Keras' order of the gates i, f, c, o is used."""
+def _lstm_weights(graph: Subgraph, program: Program, operation: op.Recurrent) -> list[Tensor | None]:
+    """Return the weights of an LSTM as inputs of an operator; the order of the gates i, f, c, o is that of Keras."""
     weights = [
-        _gate(graph, f"{name}/gate_{number}", gate.T, quantize)
+        graph.matrix(f"{name}/gate_{number}", gate.T, per_output=False)
         for name in (operation.kernel, operation.recurrent_kernel)
         for number, gate in enumerate(np.split(program.weights[name], 4, axis=1))
     ]
@@ -137,13 +144,6 @@ def _lstm_weights(graph: Subgraph, program: Program, operation: op.Recurrent, qu
         for number, gate in enumerate(np.split(_bias(program, operation, 4), 4))
     ]
     return [*weights, *ABSENT * NUM_PEEPHOLES, *biases, *ABSENT * NUM_PROJECTIONS]
-
-
-def _gate(graph: Subgraph, name: str, array: np.ndarray, quantize: bool) -> Tensor:
-    if not quantize:
-        return graph.weight(name, array)
-    scale = float(max(np.abs(array).max(), np.finfo(np.float32).eps) / 127)
-    return graph.weight(name, np.rint(array / scale).astype(np.int8), scale)
 
 
 # === Steps of built-in arithmetic ===

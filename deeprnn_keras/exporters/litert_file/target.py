@@ -9,9 +9,15 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from deeprnn_keras.exporters.padding import lengths_notes
+from deeprnn_keras.exporters.quantization import factors, note
 from deeprnn_keras.exporters.target import Options, Runner, Target, size_refusal
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
+
+PRODUCTS = (
+    "with one scale per output, or one per gate in fused operators; products also round their inputs to 8 bits, with a "
+    "scale per vector"
+)
 
 
 class LiteRTTarget(Target):
@@ -30,17 +36,12 @@ class LiteRTTarget(Target):
     @override
     def refusal(self, program: Program, options: Options) -> str | None:
         too_large = size_refusal(program, self.title)
-        if options.quantize is None or too_large is not None:
-            return too_large
-        from deeprnn_keras.exporters.litert_file.recurrences import LSTM, fused_operator
-
-        for operation in program.operations:
-            if isinstance(operation, op.Recurrence) and fused_operator(operation) != LSTM:
-                return (
-                    f"quantize={options.quantize!r} is supported for LSTM layers with tanh and sigmoid and without "
-                    f"dilation only, and {operation.name!r} is not one; pass quantize=None"
-                )
-        return None
+        if too_large is None and options.quantize is not None and not any(map(factors, program.operations)):
+            return (
+                f"quantize={options.quantize!r} is supported for matrices, and it has none but embeddings; "
+                "pass quantize=None"
+            )
+        return too_large
 
     @override
     def write(self, program: Program, path: Path, options: Options) -> list[Path]:
@@ -81,4 +82,8 @@ class LiteRTTarget(Target):
             notes.append(
                 "Fused operators keep their states between calls; call reset_all_variables() before each sequence."
             )
-        return notes + lengths_notes(program, options)
+        notes += lengths_notes(program, options)
+        if options.quantize is not None:
+            names = {name for one in program.operations for name in factors(one)}
+            notes.append(note(program, names, PRODUCTS))
+        return notes

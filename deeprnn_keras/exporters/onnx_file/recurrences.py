@@ -16,6 +16,7 @@ from deeprnn_keras.exporters.bidirectional import Pair
 from deeprnn_keras.exporters.onnx_file.graph import Graph
 from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
 from deeprnn_keras.exporters.onnx_file.masks import Padding
+from deeprnn_keras.exporters.quantization import to_int8
 from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
@@ -206,10 +207,10 @@ def _quantized(graph: Graph, program: Program, operations: Sequence[op.Recurrent
     constants: list[str] = []
     parameters: list[str] = []
     for field, arrays in (("kernel", w), ("recurrent_kernel", u)):
-        scales = [np.maximum(np.abs(one).max(axis=0), np.finfo(np.float32).eps) / 127 for one in arrays]
-        integers = [np.rint(one / scale).astype(np.int8) for one, scale in zip(arrays, scales, strict=True)]
+        integers, scales = zip(*(to_int8(array, axis=0) for array in arrays), strict=True)
+        scales = [one.ravel() for one in scales]
         constants.append(_constant(graph, operations, field, integers, "/int8"))
-        parameters.append(_constant(graph, operations, field, [one.astype(np.float32) for one in scales], "/scale"))
+        parameters.append(_constant(graph, operations, field, scales, "/scale"))
         zeros = [np.zeros(one.shape, np.int8) for one in scales]
         parameters.append(_constant(graph, operations, field, zeros, "/zero_point"))
     return (*constants, _bias(graph, operations, biases), *parameters)

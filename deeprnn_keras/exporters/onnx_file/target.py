@@ -9,9 +9,12 @@ from typing import ClassVar
 from typing_extensions import override
 
 from deeprnn_keras.exporters.padding import lengths_notes
+from deeprnn_keras.exporters.quantization import factors, note
 from deeprnn_keras.exporters.target import Options, Runner, Target, size_refusal
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
+
+PRODUCTS = "with one scale per output; products also round their inputs to 8 bits"
 
 
 class ONNXTarget(Target):
@@ -63,7 +66,11 @@ class ONNXTarget(Target):
             for operation in program.operations
             if isinstance(operation, op.Recurrence) and not _is_fused(operation, options)
         ]
-        return notes + lengths_notes(program, options)
+        notes += lengths_notes(program, options)
+        if options.quantize is not None:
+            names = {name for one in program.operations if isinstance(one, op.Recurrent) for name in factors(one)}
+            notes.append(note(program, names, PRODUCTS))
+        return notes
 
 
 def _is_fused(operation: op.Recurrence, options: Options) -> bool:
