@@ -239,16 +239,14 @@ def _keras_refusal(model: keras.Model, program: Program, options: Options, reads
     return "the model has another batch size than the file" if len(batch_sizes) > 1 else None
 
 
-def _packed(
-    model: keras.Model, inputs: list[np.ndarray], lengths: np.ndarray | None = None
-) -> Any:  # noqa: ANN401 - the structure of the model's inputs
+def _packed(model: keras.Model, inputs: list[np.ndarray], lengths: np.ndarray | None = None) -> Any:  # noqa: ANN401 - the structure of the model's inputs
     """Return the inputs of a model; its mask is that of sequences with given lengths, T by default."""
     from keras import tree
 
     n, steps = inputs[0].shape[:2]
     mask = np.arange(steps) < (np.full(n, steps) if lengths is None else lengths)[:, None]
     arrays = iter(one.astype(np.int32) if one.ndim == 2 else one for one in inputs)
-    packed = [mask if one.dtype == "bool" else next(arrays) for one in tree.flatten(model.input)]
+    packed = [mask if one.dtype == "bool" else next(arrays) for one in model.inputs]
     return packed[0] if len(packed) == 1 else tree.pack_sequence_as(model.input, packed)
 
 

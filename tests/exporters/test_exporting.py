@@ -18,14 +18,17 @@ from deeprnn_keras.exporters import targets, verification
 from deeprnn_keras.exporters.numpy_source.target import NumPyRunner, NumPyTarget
 from deeprnn_keras.exporters.verification import VerificationError
 
-
 # === Report ===
 
 
 def test_report_of_a_keras_model(tmp_path):
     report = export(programs.MODELS["lstm"](), tmp_path / "small.py")
     assert (report.path, report.target, report.operators) == (tmp_path / "small.py", "numpy", {"LSTM": 3, "Dense": 1})
-    assert [file.name for file in report.files] == ["small.py", "small.npz"] == sorted(programs.content(tmp_path), reverse=True)
+    assert (
+        [file.name for file in report.files]
+        == ["small.py", "small.npz"]
+        == sorted(programs.content(tmp_path), reverse=True)
+    )
     assert report.size == sum(map(len, programs.content(tmp_path).values()))
     assert 0 < report.max_abs_error < 1e-5
     assert report.latency.call == "100 steps" and report.latency.reference_name == "Keras"

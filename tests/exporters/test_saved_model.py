@@ -2,10 +2,9 @@
 
 import errno
 import json
-import os
 import re
+from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from exported_programs import (
@@ -183,9 +182,11 @@ def test_existing_directory_is_kept_without_overwrite(tmp_path, earlier):
 @pytest.mark.parametrize("name", ["notes.txt", "results"])
 def test_directory_with_other_files_is_not_replaced(name, tmp_path, earlier):
     (tmp_path / "model" / name).mkdir()
-    with pytest.raises(FileExistsError, match=rf"it contains '{name}', which is not part of a SavedModel; pass another"):
+    with pytest.raises(
+        FileExistsError, match=rf"it contains '{name}', which is not part of a SavedModel; pass another"
+    ):
         export(hand_made("lstm"), tmp_path / "model", overwrite=True)
-    assert content(tmp_path) == {**earlier, os.path.join("model", name): False}
+    assert content(tmp_path) == {**earlier, str(Path("model", name)): False}
 
 
 def test_file_is_not_replaced_by_a_directory(tmp_path):

@@ -59,10 +59,8 @@ def write_fused(
     """Append a recurrence as one operator whose states are variables, and return its value."""
     if operation.reverse:
         x = reverse(graph, x, padding)
-    if fused_operator(operation) == LSTM:
-        y = _lstm(graph, program, operation, x)
-    else:
-        y = _rnn(graph, program, operation, x)
+    write = _lstm if fused_operator(operation) == LSTM else _rnn
+    y = write(graph, program, operation, x)
     if operation.reverse:
         y = reverse(graph, y, padding)
     if padding is None:

@@ -52,9 +52,7 @@ class _Writer(Translation[str]):
     def model(self) -> ModelProto:
         """Return the model."""
         graph, program = self.graph, self.program
-        inputs = [
-            graph.node("Transpose", one.name, perm=[1, 0] if one.ids else [1, 0, 2]) for one in program.inputs
-        ]
+        inputs = [graph.node("Transpose", one.name, perm=[1, 0] if one.ids else [1, 0, 2]) for one in program.inputs]
         if self.lengths is not None:
             self.padding = write_padding(graph, self.lengths, inputs[0])
         names, values = output_names(program), self.translate(inputs)
@@ -78,9 +76,7 @@ class _Writer(Translation[str]):
     @override
     def recurrence(self, operation: op.Recurrence, x: str) -> str:
         before = [state.name for state in operation.states] if self.streaming else []
-        value, after = write_recurrence(
-            self.graph, self.program, operation, x, before, self.quantize, self.padding
-        )
+        value, after = write_recurrence(self.graph, self.program, operation, x, before, self.quantize, self.padding)
         self.states.update(zip(before, after, strict=True))
         return value
 

@@ -54,7 +54,9 @@ def _selected(tensor: Tensor, columns: Columns) -> Tensor:
     return tf.concat([tensor[..., start:stop] for start, stop in columns], axis=-1)
 
 
-def evaluate(trace: Trace, known: Sequence[Tensor], parts: Parts, start: int = 0, stop: int | None = None) -> list[Tensor]:
+def evaluate(
+    trace: Trace, known: Sequence[Tensor], parts: Parts, start: int = 0, stop: int | None = None
+) -> list[Tensor]:
     """Return the values of a trace: `known`, followed by the results of instructions `start` to `stop`."""
     values = list(known)
     for one in trace.instructions[start:stop]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
+from deeprnn_keras._compat import exporting
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.exporters.padding import lengths_name
 from deeprnn_keras.exporters.saved_model.evaluation import Evaluation, Weights
@@ -33,7 +34,8 @@ def save(program: Program, path: Path, batch_size: int | None) -> None:
     Raises:
         OSError: If the file system fails, for example because it is full.
     """
-    module, signatures = make_module(program, batch_size)
+    with exporting():  # as while it is written; functions that are traced outside are traced again
+        module, signatures = make_module(program, batch_size)
     try:
         with _warnings_only():
             tf.saved_model.save(module, str(path), signatures=signatures)

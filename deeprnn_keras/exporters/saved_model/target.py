@@ -23,7 +23,7 @@ METADATA = Path("assets.extra", "deeprnn_keras.json")
 CONTENTS = ("saved_model.pb", "fingerprint.pb", "variables", "assets", METADATA.parts[0])
 """Files and directories in a SavedModel."""
 
-UNCOUNTED = ("Placeholder", "Const", "Identity", "NoOp", "ReadVariableOp")
+UNCOUNTED = ("Placeholder", "Const", "Identity", "NoOp", "VarHandleOp", "ReadVariableOp")
 """Operators that compute nothing."""
 
 
