@@ -10,9 +10,12 @@ from pathlib import Path
 
 import keras
 
-from deeprnn_keras import RNN, DeepInput, DeepOutput, DeepRNN, LanguageModel, RecurrentCell, export, lower
+from deeprnn_keras import RNN, DeepRNN, RecurrentCell, export, lower
 from deeprnn_keras.equations.standard import SimpleRNNEquations
 from deeprnn_keras.exporters.targets import find_target
+from deeprnn_keras.layers.one_hot import OneHot
+from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
+from deeprnn_keras.layers.tied_head import TiedHead
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 BEGIN, END = "<!-- python tests/exporters/layer_table.py -->\n", "<!-- end -->\n"
@@ -49,6 +52,11 @@ def of_ids(layer):
     return keras.Sequential([keras.Input((None,), dtype="int32"), layer])
 
 
+def tied_head():
+    embedding = K.Embedding(5, D)
+    return keras.Sequential([keras.Input((None,), dtype="int32"), embedding, TiedHead(embedding, D)])
+
+
 def branches(layer):
     x = keras.Input((None, D))
     return keras.Model(x, layer([x, K.Dense(D)(x)]))
@@ -68,29 +76,29 @@ ROWS = {
     "SimpleRNN with tanh, relu, or linear": partial(recurrent, K.SimpleRNN),
     "SimpleRNN with sigmoid or hard_sigmoid": partial(recurrent, K.SimpleRNN, activation="sigmoid"),
     "SimpleRNN with silu": partial(recurrent, K.SimpleRNN, activation="silu"),
-    "RNN of LSTMCells": lambda: sequence(K.RNN([K.LSTMCell(H), K.LSTMCell(H)], return_sequences=True)),
+    "RNN of several LSTMCells": lambda: sequence(K.RNN([K.LSTMCell(H), K.LSTMCell(H)], return_sequences=True)),
     "Bidirectional LSTM": partial(bidirectional, K.LSTM),
     "Bidirectional GRU": partial(bidirectional, K.GRU),
     "Bidirectional SimpleRNN": partial(bidirectional, K.SimpleRNN),
     "LSTM with go_backwards": partial(recurrent, K.LSTM, go_backwards=True),
-    "DeepRNN of lstm": deep,
-    "DeepRNN of gru": partial(deep, "gru"),
-    "DeepRNN of rnn": partial(deep, "rnn"),
+    "`lstm`": deep,
+    "`gru`": partial(deep, "gru"),
+    "`rnn`": partial(deep, "rnn"),
     **{
-        f"DeepRNN of {cell}": partial(deep, cell)
+        f"`{cell}`": partial(deep, cell)
         for cell in (
             *("mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "rhn"),
             *("deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm"),
         )
     },
     "user-defined cells with equations": lambda: sequence(RNN(UserDefinedCell(H), return_sequences=True)),
-    "DeepRNN of lstm with residual or skip connections": partial(deep, connection="skip"),
-    "DeepRNN of lstm, bidirectional": partial(deep, bidirectional=True),
-    "DeepRNN of lstm with dilation": partial(deep, dilation=2),
-    "return_sequences=False": partial(deep, return_sequences=False),
+    "residual or skip connections of `lstm`": partial(deep, connection="skip"),
+    "bidirectional `lstm`": partial(deep, bidirectional=True),
+    "`lstm` with dilation": partial(deep, dilation=2),
+    "return_sequences=False of `lstm`": partial(deep, return_sequences=False),
     "Embedding": lambda: of_ids(K.Embedding(5, D)),
-    "OneHot": lambda: LanguageModel("abcde", units=H, num_layers=1),
-    "TiedHead": lambda: LanguageModel("abcde", units=H, num_layers=1, embedding=H, tied=True),
+    "OneHot": lambda: of_ids(OneHot(5)),
+    "TiedHead": tied_head,
     "Dense": lambda: sequence(K.Dense(2)),
     "DeepInput, DeepOutput": lambda: sequence(DeepInput(4), DeepOutput(2)),
     "TimeDistributed": lambda: sequence(K.TimeDistributed(K.Dense(2))),
@@ -122,7 +130,7 @@ TABLES = {
 
 
 def form(program, format, directory, **options):
-    """Return how a file executes a program: fused, loop, arithmetic, or refused."""
+    """Return how a file executes a program: fused, loop, arithmetic, or refused; "yes" for a quantized file."""
     target = find_target(directory, format)
     try:
         report = export(
@@ -130,6 +138,8 @@ def form(program, format, directory, **options):
         )
     except ValueError:
         return "refused"
+    if "quantize" in options:
+        return "yes"
     if format in LOOPS_IN_SOURCE:
         is_loop = LOOPS_IN_SOURCE[format] in report.path.read_text(encoding="utf-8")
         is_step = format == "c" and options.get("streaming")  # the loop is in NAME_run, which calls NAME_step
