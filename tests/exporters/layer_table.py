@@ -16,6 +16,7 @@ from deeprnn_keras.exporters.targets import find_target
 from deeprnn_keras.layers.one_hot import OneHot
 from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
 from deeprnn_keras.layers.tied_head import TiedHead
+from deeprnn_keras.program.operations import Recurrence
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 BEGIN, END = "<!-- python tests/exporters/layer_table.py -->\n", "<!-- end -->\n"
@@ -59,7 +60,7 @@ def tied_head():
 
 def branches(layer):
     x = keras.Input((None, D))
-    return keras.Model(x, layer([x, K.Dense(D)(x)]))
+    return keras.Model(x, layer([x, K.Activation("tanh")(x)]))
 
 
 def bidirectional(layer):
@@ -125,7 +126,7 @@ ROWS = {
 TABLES = {
     "Whole sequences": {},
     "Single steps (`streaming=True`)": {"streaming": True},
-    'Weights of 8 bits (`quantize="int8"`)': {"quantize": "int8"},
+    'Recurrent layers with 8 bits (`quantize="int8"`)': {"quantize": "int8"},
 }
 
 
@@ -151,10 +152,12 @@ def form(program, format, directory, **options):
 
 
 def forms(program, directory):
-    """Return {title of a table: forms of a program in all formats}."""
+    """Return {title of a table: forms of a program in all formats}; 8 bits are those of recurrent layers."""
+    is_recurrent = any(isinstance(one, Recurrence) for one in program.operations)
     return {
         title: tuple(form(program, format, directory, **options) for format in FORMATS)
         for title, options in TABLES.items()
+        if is_recurrent or "quantize" not in options
     }
 
 
@@ -165,7 +168,8 @@ def all_forms():
         try:
             program = lower(make())
         except ValueError:
-            results[row] = dict.fromkeys(TABLES, ("refused",) * len(FORMATS))
+            refused = ("refused",) * len(FORMATS)
+            results[row] = {title: refused for title, options in TABLES.items() if "quantize" not in options}
             continue
         with tempfile.TemporaryDirectory() as directory:
             results[row] = forms(program, Path(directory))
@@ -176,7 +180,8 @@ def table(title, results):
     """Return a table; rows with the same forms are one."""
     rows = {}
     for row, found in results.items():
-        rows.setdefault(found[title], []).append(row)
+        if title in found:
+            rows.setdefault(found[title], []).append(row)
     titles = [find_target(PAGE, format).title for format in FORMATS]
     lines = [f"| {title} | {' | '.join(titles)} |", "|---" * (1 + len(FORMATS)) + "|"]
     lines += [f"| {', '.join(names)} | {' | '.join(cells)} |" for cells, names in rows.items()]
