@@ -44,9 +44,9 @@ def recurrent(layer, **options):
     return sequence(layer(H, return_sequences=True, **options))
 
 
-def deep(cell="lstm", **options):
+def deep(cell="lstm", num_layers=1, **options):
     options = {"return_sequences": True, "implementation": "loop", **options}
-    return sequence(DeepRNN(H, 2, cell, **options))
+    return sequence(DeepRNN(H, num_layers, cell, **options))
 
 
 def of_ids(layer):
@@ -93,7 +93,7 @@ ROWS = {
         )
     },
     "user-defined cells with equations": lambda: sequence(RNN(UserDefinedCell(H), return_sequences=True)),
-    "residual or skip connections of `lstm`": partial(deep, connection="skip"),
+    "residual or skip connections of DeepRNN": partial(deep, num_layers=2, connection="skip"),
     "bidirectional `lstm`": partial(deep, bidirectional=True),
     "`lstm` with dilation": partial(deep, dilation=2),
     "return_sequences=False of `lstm`": partial(deep, return_sequences=False),

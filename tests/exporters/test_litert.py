@@ -14,7 +14,6 @@ from exported_programs import (
     hand_made,
     random_inputs,
     written,
-    zoo_program,
 )
 
 from deeprnn_keras import Program, export, zoo
@@ -59,15 +58,6 @@ def test_streamed_steps_equal_the_reference(name, tmp_path):
     counts = operators(assert_streamed(TARGET, program, tmp_path), program, streaming=True)
     assert counts.get(LSTM, 0) + counts.get(RNN, 0) == FUSED.get(name, name in ("dilation", "keras_layers"))
     assert not {name for name in counts if name in ("WHILE", "CUSTOM") or "Flex" in name}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_zoo_equals_the_reference(name, tmp_path):
-    program = zoo_program(name)
-    assert_whole(TARGET, program, tmp_path)
-    if program.looking_ahead is None:
-        assert_streamed(TARGET, program, tmp_path)
 
 
 @pytest.mark.parametrize("name", MASKED)

@@ -15,7 +15,6 @@ from exported_programs import (
     hand_made,
     random_inputs,
     written,
-    zoo_program,
 )
 
 from deeprnn_keras import DeepRNN, Program, export, lower, zoo
@@ -62,15 +61,6 @@ def test_streamed_steps_equal_the_reference(name, tmp_path):
     states = list(program.states)
     assert [one.name for one in model.input] == [*(one.name for one in program.inputs), *states]
     assert [one.name for one in model.output] == [*program.outputs, *(f"{name}/next" for name in states)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_zoo_equals_the_reference(name, tmp_path):
-    program = zoo_program(name)
-    assert_whole(TARGET, program, tmp_path)
-    if program.looking_ahead is None:
-        assert_streamed(TARGET, program, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,9 @@ from exported_programs import (
     hand_made,
     random_inputs,
     written,
-    zoo_program,
 )
 
-from deeprnn_keras import Program, export, zoo
+from deeprnn_keras import Program, export
 from deeprnn_keras._compat import saved_model_message
 from deeprnn_keras.exporters.saved_model import module
 from deeprnn_keras.exporters.saved_model.target import SavedModelTarget
@@ -63,17 +62,6 @@ def test_signatures_equal_the_reference(name, tmp_path):
         return
     check_steps(runner, program, batch_size=2, steps=100 if name in QUICK else 1000)
     assert not [one for one in TARGET.operators(path, program, Options(streaming=True)) if "While" in one]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_zoo_equals_the_reference(name, tmp_path):
-    program = zoo_program(name)
-    path, runner = written(TARGET, program, tmp_path)
-    assert_portable(path)
-    check_sequences(runner, program, batch_size=2)
-    if program.looking_ahead is None:
-        check_steps(runner, program, batch_size=2)
 
 
 @pytest.mark.parametrize("name", slow_unless(("mlp_gate_lstm, bidirectional=True, per_step=True",), MASKED))
