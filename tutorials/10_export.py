@@ -626,7 +626,7 @@ print(*sorted(path.name for path in OUTPUT.iterdir()), sep="\n")
 #
 # ```bash
 # cd export
-# npm install onnxruntime-web@1.22.0
+# npm install onnxruntime-web@1.30.0
 # python -m http.server
 # ```
 #

@@ -172,7 +172,6 @@ def test_quantization_without_matrices_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-
 def test_export_compares_the_file_with_keras(tmp_path):
     report = export(MODELS["lstm"](), tmp_path / "m.tflite")
     assert report.max_abs_error < 1e-6 and report.operators[LSTM] == 3 and "reset_all_variables" in report.notes[-1]

@@ -46,10 +46,7 @@ def write_fused(graph: Subgraph, program: Program, operation: op.Recurrent, x: T
     """Append a recurrence as one operator whose states are variables, and return its value."""
     if operation.reverse:
         x = reverse(graph, x)
-    if fused_operator(operation) == LSTM:
-        y = _lstm(graph, program, operation, x)
-    else:
-        y = _rnn(graph, program, operation, x)
+    y = _lstm(graph, program, operation, x) if operation.cell == "lstm" else _rnn(graph, program, operation, x)
     return reverse(graph, y) if operation.reverse else y
 
 
