@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from exported_programs import (
+    MASKED,
     MODELS,
     assert_close,
+    assert_padded,
     assert_streamed,
     assert_whole,
     hand_made,
@@ -30,7 +32,8 @@ pytest.importorskip("flatbuffers")
 
 TARGET = LiteRTTarget()
 LSTM, RNN = "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"
-FUSED = {"lstm": 3, "rnn": 4, "residual": 3, "bidirectional": 4, "embedding": 1, "tied_head": 3, "one_hot": 3}
+BIDIRECTIONAL_LSTM = "BIDIRECTIONAL_SEQUENCE_LSTM"
+FUSED = {"lstm": 3, "rnn": 4, "residual": 3, "bidirectional": 2, "embedding": 1, "tied_head": 3, "one_hot": 3}
 """{hand-made model whose recurrences are all fused: their number}."""
 
 
@@ -43,7 +46,9 @@ def test_whole_sequences_equal_the_reference(name, tmp_path):
     program = hand_made(name)
     counts = operators(assert_whole(TARGET, program, tmp_path), program)
     if name in FUSED:
-        assert counts.get(LSTM, 0) + counts.get(RNN, 0) == FUSED[name] and "WHILE" not in counts
+        fused = {LSTM: 0, RNN: 0, BIDIRECTIONAL_LSTM: 0} | counts
+        assert fused[LSTM] + fused[RNN] + fused[BIDIRECTIONAL_LSTM] == FUSED[name] and "WHILE" not in counts
+        assert fused[BIDIRECTIONAL_LSTM] == (2 if name == "bidirectional" else 0)
     else:
         assert counts["WHILE"] == len(TARGET.notes(program, Options())) - (name in ("dilation", "keras_layers"))
 
@@ -63,6 +68,13 @@ def test_zoo_equals_the_reference(name, tmp_path):
     assert_whole(TARGET, program, tmp_path)
     if program.looking_ahead is None:
         assert_streamed(TARGET, program, tmp_path)
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_padded_sequences_equal_those_of_keras(name, tmp_path):
+    path = assert_padded(TARGET, name, tmp_path)
+    names = [one["name"] for one in interpreter.Interpreter(str(path)).get_input_details()]
+    assert names[1:] == ["lengths"]
 
 
 def test_batch_size_is_fixed(tmp_path):

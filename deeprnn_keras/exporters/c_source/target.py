@@ -116,7 +116,8 @@ class CRunner(Runner):
         self._size: int = self.library.size_of_state()
 
     @override
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
+        assert lengths is None  # C files read none
         batch_size, steps = inputs[0].shape[:2]
         program = self.program
         outputs = {
