@@ -212,13 +212,13 @@ def write(step):
     text, all_logits = "", []
     for symbol in prompt:
         logits = step(symbols.index(symbol))
-    start = time.perf_counter()
+    start = time.process_time()
     for t in range(length):
         all_logits.append(logits)
         id = draw(logits, temperature, seed, t)
         text += symbols[id]
         logits = step(id)
-    print(1e6 * (time.perf_counter() - start) / length, file=sys.stderr)
+    print(1e6 * (time.process_time() - start) / length, file=sys.stderr)
     sys.stdout.buffer.write(text.encode())
     np.array(all_logits, "float32").tofile("logits.f32")
     assert not {"tensorflow", "keras", "deeprnn_keras"} & set(sys.modules)
@@ -626,7 +626,7 @@ print(*sorted(path.name for path in OUTPUT.iterdir()), sep="\n")
 #
 # ```bash
 # cd export
-# npm install onnxruntime-web@1.22.0
+# npm install onnxruntime-web@1.30.0
 # python -m http.server
 # ```
 #

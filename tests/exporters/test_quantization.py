@@ -36,8 +36,8 @@ def test_factors(name, count):
 @pytest.mark.parametrize(
     ("suffix", "name", "part"),
     [
-        (".c", "gru", "480 of 554 weights have 8 bits, with one scale per output; activations and sums have 32 bits."),
-        (".tflite", "gru", "of 554 weights have 8 bits, with one scale per output, or one per gate in fused"),
+        (".c", "gru", "390 of 464 weights have 8 bits, with one scale per output; activations and sums have 32 bits."),
+        (".tflite", "gru", "of 464 weights have 8 bits, with one scale per output, or one per gate in fused"),
         (".onnx", "lstm", "8 bits, with one scale per output; products also round their inputs to 8 bits."),
     ],
 )

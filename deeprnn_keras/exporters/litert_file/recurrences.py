@@ -59,7 +59,7 @@ def write_fused(
     """Append a recurrence as one operator whose states are variables, and return its value."""
     if operation.reverse:
         x = reverse(graph, x, padding)
-    write = _lstm if fused_operator(operation) == LSTM else _rnn
+    write = _lstm if operation.cell == "lstm" else _rnn
     y = write(graph, program, operation, x)
     if operation.reverse:
         y = reverse(graph, y, padding)
