@@ -352,7 +352,7 @@ h2 { margin: 0 0 .6rem; font-size: .95rem; font-weight: 600; }
 .columns { display: grid; grid-template-columns: minmax(0, 1fr) 17rem; gap: 2.5rem; margin-top: 1.5rem; }
 @media (max-width: 46rem) { .columns { grid-template-columns: minmax(0, 1fr); } }
 .soft, label { color: var(--soft); font-size: .9rem; }
-input, button { font: inherit; color: inherit; }
+input, button { font: inherit; color: var(--ink); }
 #prompt { width: 100%; padding: .5rem .7rem; border: 1px solid var(--line); border-radius: .4rem; background: #fff; }
 .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 1.5rem; margin: .8rem 0 1.2rem; }
 .controls label { display: flex; align-items: center; gap: .5rem; }
@@ -533,12 +533,13 @@ function shaded(symbol, probability) {
 
 function showNext(logits) {
   const sorted = probabilities(logits).map((p, id) => [p, facts.vocabulary[id]]).sort((a, b) => b[0] - a[0]);
+  const largest = sorted[0][0];
   element("next").replaceChildren(...sorted.slice(0, SHOWN).map(([p, symbol]) => {
     const item = document.createElement("li");
     const parts = ["span", "div", "span"].map((tag) => item.appendChild(document.createElement(tag)));
     parts[0].textContent = NAMES[symbol] ?? symbol;
     parts[1].append(document.createElement("i"));
-    parts[1].firstChild.style.cssText = `display: block; width: ${100 * p}%`;
+    parts[1].firstChild.style.cssText = `display: block; width: ${100 * p / largest}%`;
     parts[2].textContent = `${(100 * p).toFixed(2)}%`;
     return item;
   }));
