@@ -15,7 +15,7 @@
 #
 # ![The web page: a text, shaded by probability, and the probabilities of the next character](10_export.png)
 #
-# The tutorial takes about four minutes on two CPU cores, three of which are the training. It requires a C compiler and
+# The tutorial takes about two minutes on two CPU cores, most of which are the training. It requires a C compiler and
 # the extras `onnx` and `litert` (`pip install 'deeprnn-keras[onnx,litert]'`); the web page requires npm and a browser.
 # With `TUTORIAL_SCALE=0.01` it runs in seconds, and its texts are meaningless.
 
@@ -42,7 +42,7 @@ from deeprnn_keras.training import CosineDecay
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
-UNITS, UPDATES, LENGTH = (128, 3_000, 400) if FULL else (8, 4, 40)
+UNITS, UPDATES, LENGTH = (128, 1_800, 400) if FULL else (8, 4, 40)
 PROMPT, TEMPERATURE, SEED = "In the beginning", 0.6, 7
 OUTPUT = Path("export")
 OUTPUT.mkdir(exist_ok=True)
