@@ -60,7 +60,7 @@ def page(address):
     path = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        page = browser.new_page(base_url=address, viewport={"width": 1100, "height": 760})
+        page = browser.new_page(base_url=address, viewport={"width": 1100, "height": 640})
         yield page
         browser.close()
 

@@ -15,7 +15,7 @@
 #
 # ![The web page: a text, shaded by probability, and the probabilities of the next character](10_export.png)
 #
-# The tutorial takes about four minutes on two CPU cores, three of which are the training. It requires a C compiler and
+# The tutorial takes about two minutes on two CPU cores, most of which are the training. It requires a C compiler and
 # the extras `onnx` and `litert` (`pip install 'deeprnn-keras[onnx,litert]'`); the web page requires npm and a browser.
 # With `TUTORIAL_SCALE=0.01` it runs in seconds, and its texts are meaningless.
 
@@ -42,7 +42,7 @@ from deeprnn_keras.training import CosineDecay
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
-UNITS, UPDATES, LENGTH = (128, 3_000, 400) if FULL else (8, 4, 40)
+UNITS, UPDATES, LENGTH = (128, 1_800, 400) if FULL else (8, 4, 40)
 PROMPT, TEMPERATURE, SEED = "In the beginning", 0.6, 7
 OUTPUT = Path("export")
 OUTPUT.mkdir(exist_ok=True)
@@ -352,7 +352,7 @@ h2 { margin: 0 0 .6rem; font-size: .95rem; font-weight: 600; }
 .columns { display: grid; grid-template-columns: minmax(0, 1fr) 17rem; gap: 2.5rem; margin-top: 1.5rem; }
 @media (max-width: 46rem) { .columns { grid-template-columns: minmax(0, 1fr); } }
 .soft, label { color: var(--soft); font-size: .9rem; }
-input, button { font: inherit; color: inherit; }
+input, button { font: inherit; color: var(--ink); }
 #prompt { width: 100%; padding: .5rem .7rem; border: 1px solid var(--line); border-radius: .4rem; background: #fff; }
 .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 1.5rem; margin: .8rem 0 1.2rem; }
 .controls label { display: flex; align-items: center; gap: .5rem; }
@@ -533,12 +533,13 @@ function shaded(symbol, probability) {
 
 function showNext(logits) {
   const sorted = probabilities(logits).map((p, id) => [p, facts.vocabulary[id]]).sort((a, b) => b[0] - a[0]);
+  const largest = sorted[0][0];
   element("next").replaceChildren(...sorted.slice(0, SHOWN).map(([p, symbol]) => {
     const item = document.createElement("li");
     const parts = ["span", "div", "span"].map((tag) => item.appendChild(document.createElement(tag)));
     parts[0].textContent = NAMES[symbol] ?? symbol;
     parts[1].append(document.createElement("i"));
-    parts[1].firstChild.style.cssText = `display: block; width: ${100 * p}%`;
+    parts[1].firstChild.style.cssText = `display: block; width: ${100 * p / largest}%`;
     parts[2].textContent = `${(100 * p).toFixed(2)}%`;
     return item;
   }));
