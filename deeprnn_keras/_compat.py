@@ -503,6 +503,11 @@ def _save_context() -> FrameworkObject:
     return private("tensorflow.python.saved_model.save_context:_save_context")
 
 
+def saved_model_message() -> type:
+    """Return the class of the protocol buffer in the file of a SavedModel."""
+    return private("tensorflow.core.protobuf.saved_model_pb2:SavedModel")
+
+
 @contextmanager
 def _inside_save_context() -> Iterator[None]:
     """Enter TensorFlow's save context for the block, unless it is active."""

@@ -63,6 +63,14 @@ def test_profile_message():
     assert type(profile).FromString(profile.SerializeToString()) == profile
 
 
+def test_saved_model_message(tmp_path):
+    module = tf.Module()
+    module.weight = tf.Variable([1.0])
+    tf.saved_model.save(module, str(tmp_path))
+    message = _compat.saved_model_message().FromString((tmp_path / "saved_model.pb").read_bytes())
+    assert "VarHandleOp" in {node.op for node in message.meta_graphs[0].graph_def.node}
+
+
 def test_backend_rnn():
     last, outputs, states = _compat.backend_rnn()(
         lambda x, states: (x + states[0], [x + states[0]]),
