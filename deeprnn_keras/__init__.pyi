@@ -8,6 +8,7 @@ from . import (
     forecasting,
     generation,
     initializers,
+    interop,
     layers,
     models,
     optimizers,
@@ -25,6 +26,7 @@ from .equations import AffineMap, DiagonalMap, Equations
 from .exporters import export
 from .forecasting import Forecaster
 from .generation import generate, generate_stream
+from .interop import convert
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
 from .models import LanguageModel, SequenceModel
 from .program import Program, lower
@@ -59,6 +61,7 @@ __all__ = [
     "audit",
     "bench",
     "cells",
+    "convert",
     "count_params",
     "data",
     "equations",
@@ -71,6 +74,7 @@ __all__ = [
     "generation",
     "gradient_health",
     "initializers",
+    "interop",
     "king_james",
     "layers",
     "lower",

@@ -127,9 +127,80 @@ def functional_nodes(model: keras.Model) -> Iterator[FunctionalNode]:
                 yield FunctionalNode(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
 
 
+def adam_moments(optimizer: keras.optimizers.Adam, variable: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the variables of the backend that hold the first and the second moment of the gradient of a weight."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index].value, optimizer._velocities[index].value
+
+
 def average_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Return the moving averages of an optimizer with `use_ema=True`, one per trainable variable."""
     return optimizer._model_variables_moving_average
+
+
+@contextmanager
+def variables_without_values() -> Iterator[list[keras.Variable]]:
+    """Yield the list of the variables of layers that are built in the block, which get shapes but no values.
+
+    `give_values` runs their initializers.
+    """
+    import keras
+
+    state, name = private("keras.src.backend.common:global_state"), "uninitialized_variables"
+    created: list[keras.Variable] = []
+    before = state.get_global_attribute(name)
+    state.set_global_attribute(name, created)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield created
+    finally:
+        state.set_global_attribute(name, before)
+
+
+def give_values(variables: Sequence[keras.Variable], zeros: Sequence[keras.Variable] = ()) -> None:
+    """Run the initializers of variables that were created without values.
+
+    Args:
+        variables: The variables.
+        zeros: Those of them that get zeros instead: they are assigned next, and not every initializer supports half
+            precision.
+    """
+    import keras
+
+    for variable in zeros:
+        variable._initializer = keras.initializers.Zeros()
+    for variable in variables:
+        variable._deferred_initialize()
+
+
+def functional_class() -> type:
+    """Return the class of functional models."""
+    return private("keras.src.models.functional:Functional")
+
+
+def weights_by_path(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the variables of a model by their paths in the weights of a `.keras` file."""
+    library = "keras.src.saving.saving_lib"
+    found: dict[str, keras.Variable] = {}
+
+    class Recorder(private(f"{library}:H5IOStore")):
+        """Store that records what would be written to it."""
+
+        def __init__(self) -> None:
+            self.group = ""
+
+        def __bool__(self) -> bool:
+            return True
+
+        def make(self, path: str, metadata: object = None) -> Recorder:
+            self.group = f"{path}/vars" if path else "vars"
+            return self
+
+        def __setitem__(self, key: str, value: keras.Variable) -> None:
+            found[f"{self.group}/{key}"] = value
+
+    private(f"{library}:_save_state")(model, Recorder(), None, inner_path="", visited_saveables=set())
+    return found
 
 
 def is_unsafe_mode() -> bool:
@@ -430,6 +501,11 @@ def _save_context() -> FrameworkObject:
     It is part of the cache key of a `tf.function`, so that functions traced outside are retraced inside.
     """
     return private("tensorflow.python.saved_model.save_context:_save_context")
+
+
+def saved_model_message() -> type:
+    """Return the class of the protocol buffer in the file of a SavedModel."""
+    return private("tensorflow.core.protobuf.saved_model_pb2:SavedModel")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Check of a `.keras` file before Keras reads it.
+"""Check of `.keras` and HDF5 files before they are read.
 
-The HDF5 library, which reads the weights, may crash or never return if they are damaged. A child process therefore
-reads them first. This module imports neither Keras nor TensorFlow.
+The HDF5 library may crash or never return if a file is damaged. A child process therefore reads the whole file first.
+This module imports neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def model_file(name: str, path: PathLike) -> Path:
             f"{name} {str(path)!r} does not exist; pass a .keras file or the output directory of a run"
         )
     with damage_reported(path, EXPECTED), zipfile.ZipFile(require_regular_file(path)) as archive:
-        _check_members(archive)
+        check_members(archive)
+        _check_keras_members(archive)
     return path
 
 
@@ -59,21 +60,26 @@ def read_model_config(path: Path) -> tuple[Config, int]:
         DamagedFileError: If a part of the file is damaged, or refers to other files.
     """
     with damage_reported(path, EXPECTED), zipfile.ZipFile(require_regular_file(path)) as archive:
-        _check_members(archive)
+        check_members(archive)
+        _check_keras_members(archive)
         config = parse_json(archive.read(CONFIG).decode("utf-8"))
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} does not match its checksum")
-        _check_weights(path)
+        check_hdf5(path, WEIGHTS)
         return config, archive.getinfo(WEIGHTS).file_size
 
 
-def _check_members(archive: zipfile.ZipFile) -> None:
+def _check_keras_members(archive: zipfile.ZipFile) -> None:
     missing = {CONFIG, WEIGHTS} - set(archive.namelist())
     if missing:
         raise ValueError(f"{' and '.join(sorted(missing))} missing")
     if archive.getinfo(CONFIG).file_size > MAX_JSON_BYTES:
         raise ValueError(f"{CONFIG} is larger than {MAX_JSON_BYTES:,} bytes")
+
+
+def check_members(archive: zipfile.ZipFile) -> None:
+    """Raise a ValueError if a member of an archive expands too much, or has a path outside the archive."""
     for member in archive.infolist():
         if member.file_size > max(MAX_SPARSE_BYTES, MAX_COMPRESSION * member.compress_size):
             raise ValueError(
@@ -84,18 +90,38 @@ def _check_members(archive: zipfile.ZipFile) -> None:
             raise ValueError(f"{member.filename!r} is not a path within the file")
 
 
-def _check_weights(path: Path) -> None:
-    """Raise a ValueError if the weights are damaged."""
-    command = [sys.executable, "-m", __name__, str(path)]
+def check_hdf5(path: Path, *members: str) -> None:
+    """Raise a ValueError if an HDF5 file is damaged, refers to other files, or is larger than its data.
+
+    Args:
+        path: The HDF5 file, or a zip archive that contains it.
+        *members: Name of the HDF5 file in the archive; before it, the names of archives in the archive.
+    """
+    command = [sys.executable, "-m", __name__, str(path), *members]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     timeout = TIMEOUT + path.stat().st_size / 1e7
+    prefix = f"{members[-1]}: " if members else ""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
     except subprocess.TimeoutExpired:
-        raise ValueError(f"{WEIGHTS} could not be read within {timeout:.0f} s") from None
+        raise ValueError(f"{prefix}not read within {timeout:.0f} s") from None
     if done.returncode:
         reason = done.stderr.strip().splitlines()
-        raise ValueError(f"{WEIGHTS}: {reason[-1] if reason else f'its reader ended with code {done.returncode}'}")
+        raise ValueError(f"{prefix}{reason[-1] if reason else f'its reader ended with code {done.returncode}'}")
+
+
+def member_content(path: PathLike, *members: str) -> Path | io.BytesIO:
+    """Return the path of a file, or the content of a member of a zip archive.
+
+    Args:
+        path: The file or the archive.
+        *members: Names of members, each in the archive before it.
+    """
+    content: Path | io.BytesIO = Path(path)
+    for member in members:
+        with zipfile.ZipFile(content) as archive:
+            content = io.BytesIO(archive.read(member))
+    return content
 
 
 def _limit_memory(size: int) -> None:
@@ -137,15 +163,14 @@ def _read_array(array: h5py.Dataset) -> None:
     array[()]
 
 
-def _main(path: str) -> None:
-    """Read the weights in a `.keras` file, for the parent process."""
+def _main(path: str, *members: str) -> None:
+    """Read an HDF5 file, for the parent process."""
     import h5py
 
-    with zipfile.ZipFile(path) as archive:
-        _limit_memory(archive.getinfo(WEIGHTS).file_size)
-        content = archive.read(WEIGHTS)
+    content = member_content(path, *members)
+    _limit_memory(content.stat().st_size if isinstance(content, Path) else content.getbuffer().nbytes)
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
+        with h5py.File(content, "r") as file:
             _read_group(file)
     except Exception as error:  # reported to the parent process, which names the file
         sys.exit(f"{type(error).__name__}: {error}")

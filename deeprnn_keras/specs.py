@@ -14,17 +14,29 @@ from typing import Any, TypeVar, overload
 from deeprnn_keras import checks
 from deeprnn_keras._types import Cell, CellSpec
 from deeprnn_keras.equations.contract import Equations
+from deeprnn_keras.equations.coupled import CoupledLSTM
+from deeprnn_keras.equations.fast_gated import FastGRNN
+from deeprnn_keras.equations.gated_linear import GatedLinearUnit
 from deeprnn_keras.equations.highway import RecurrentHighway
+from deeprnn_keras.equations.independent import IndependentRNN
+from deeprnn_keras.equations.layer_norm import LayerNormGRU, LayerNormLSTM
+from deeprnn_keras.equations.minimal_gated import MinimalGatedUnit
+from deeprnn_keras.equations.minimal_parallel import MinimalGRU, MinimalLSTM
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
+from deeprnn_keras.equations.multiplicative import MultiplicativeLSTM
+from deeprnn_keras.equations.peephole import PeepholeLSTM
+from deeprnn_keras.equations.quasi_recurrent import QuasiRecurrent
+from deeprnn_keras.equations.simple_recurrent_unit import SimpleRecurrentUnit
 from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations, StandardEquations
-from deeprnn_keras.equations.trace import explain, trace
+from deeprnn_keras.equations.trace import untraceable_reason
 from deeprnn_keras.equations.transition import TransitionGRU, TransitionLSTM, TransitionRNN
+from deeprnn_keras.equations.update_gate import UpdateGateRNN
 from deeprnn_keras.registry import Registry
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 
-TRACED_UNITS, TRACED_INPUTS = 4, 3
-"""Sizes with which the equations of a cell are checked when it is registered."""
+TRACED_UNITS = 4
+"""Size with which the equations of a cell are checked when it is registered."""
 
 DROPOUT_OPTIONS = {"dropout", "recurrent_dropout", "seed"}
 """Options that every cell with equations accepts."""
@@ -147,6 +159,20 @@ for _name, _equations, _constructor in (
     ("deep_transition_gru", TransitionGRU, "deeprnn_keras.cells:deep_transition_gru"),
     ("deep_transition_lstm", TransitionLSTM, "deeprnn_keras.cells:deep_transition_lstm"),
     ("rhn", RecurrentHighway, "deeprnn_keras.cells:RHNCell"),
+    ("mgu", MinimalGatedUnit, "deeprnn_keras.cells:MGUCell"),
+    ("ugrnn", UpdateGateRNN, "deeprnn_keras.cells:UGRNNCell"),
+    ("coupled_lstm", CoupledLSTM, "deeprnn_keras.cells:CoupledLSTMCell"),
+    ("peephole_lstm", PeepholeLSTM, "deeprnn_keras.cells:PeepholeLSTMCell"),
+    ("multiplicative_lstm", MultiplicativeLSTM, "deeprnn_keras.cells:MultiplicativeLSTMCell"),
+    ("layer_norm_lstm", LayerNormLSTM, "deeprnn_keras.cells:LayerNormLSTMCell"),
+    ("layer_norm_gru", LayerNormGRU, "deeprnn_keras.cells:LayerNormGRUCell"),
+    ("indrnn", IndependentRNN, "deeprnn_keras.cells:IndRNNCell"),
+    ("fast_grnn", FastGRNN, "deeprnn_keras.cells:FastGRNNCell"),
+    ("min_gru", MinimalGRU, "deeprnn_keras.cells:MinGRUCell"),
+    ("min_lstm", MinimalLSTM, "deeprnn_keras.cells:MinLSTMCell"),
+    ("qrnn", QuasiRecurrent, "deeprnn_keras.cells:QRNNCell"),
+    ("sru", SimpleRecurrentUnit, "deeprnn_keras.cells:SRUCell"),
+    ("rg_lru", GatedLinearUnit, "deeprnn_keras.cells:RGLRUCell"),
 ):
     CELLS.add(_name, RegisteredCell(_name, _equations, _constructor))
 
@@ -248,10 +274,9 @@ def _check_traceable(name: str, equations: Callable[..., Equations]) -> None:
         raise ValueError(
             f"cell {name!r}: its equations must have defaults for all fields but units: {error}"
         ) from error
-    try:
-        trace(example, TRACED_INPUTS)
-    except Exception as error:  # user-defined equations may raise any
+    reason = untraceable_reason(example)
+    if reason:
         raise ValueError(
             f"cell {name!r}: its equations must use only arithmetic, the activations in f, linear, slices of the "
-            f"features, and the functions of deeprnn_keras.equations.primitives, got {explain(error)}"
-        ) from error
+            f"features, and the functions of deeprnn_keras.equations.primitives, got {reason}"
+        )

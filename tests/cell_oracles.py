@@ -8,6 +8,7 @@ independently of the names in the package.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from oracles import sigmoid
@@ -160,6 +161,159 @@ def rhn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: A
     return [state]
 
 
+def affine(x: np.ndarray, h: np.ndarray, w: Weights, index: int, count: int) -> np.ndarray:
+    """Return block `index` of `count` of x W + h U + b."""
+    z = x @ block(w["kernel"], index, count) + h @ block(w["recurrent_kernel"], index, count)
+    return z + block(w["bias"], index, count)
+
+
+def mgu(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
+    (h,) = states
+    forget = s(affine(x, h, w, 0, 2))
+    return [(1 - forget) * h + forget * a(affine(x, forget * h, w, 1, 2))]
+
+
+def ugrnn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
+    (h,) = states
+    update = s(affine(x, h, w, 0, 2))
+    return [update * h + (1 - update) * a(affine(x, h, w, 1, 2))]
+
+
+def coupled_lstm(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
+    h, c = states
+    forget, candidate, output = (affine(x, h, w, gate, 3) for gate in range(3))
+    c = s(forget) * c + (1 - s(forget)) * a(candidate)
+    return [s(output) * a(c), c]
+
+
+def peephole_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    h, c = states
+    i, f, candidate, o = (affine(x, h, w, gate, 4) for gate in range(4))
+    p_i, p_f, p_o = np.split(w["peephole_kernel"], 3)
+    c = s(f + p_f * c) * c + s(i + p_i * c) * a(candidate)
+    return [s(o + p_o * c) * a(c), c]
+
+
+def multiplicative_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    h, c = states
+    m = (x @ w["multiplier_kernel"]) * (h @ w["multiplier_recurrent_kernel"])
+    i, f, candidate, o = (affine(x, m, w, gate, 4) for gate in range(4))
+    c = s(f) * c + s(i) * a(candidate)
+    return [s(o) * a(c), c]
+
+
+def indrnn(
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = lambda z: np.maximum(z, 0),
+    s: Activation = sigmoid,
+) -> States:
+    return [a(x @ w["kernel"] + w["recurrent_kernel"] * states[0] + w["bias"])]
+
+
+def fast_grnn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
+    (h,) = states
+    v = x @ w["kernel"] + h @ w["recurrent_kernel"] + w["bias"]
+    update = s(v + w["gate_bias"][0])
+    zeta, nu = sigmoid(1 + w["scalars"][0]), sigmoid(w["scalars"][1] - 4)
+    return [(zeta * (1 - update) + nu) * a(v) + update * h]
+
+
+def normalize(z: np.ndarray, epsilon: float = 1e-3) -> np.ndarray:
+    return (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + epsilon)
+
+
+def layer_norm_lstm(
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = np.tanh,
+    s: Activation = sigmoid,
+    normalized_state: bool = False,
+) -> States:
+    h, c = states
+    z = w["kernel_gain"] * normalize(x @ w["kernel"])
+    z = z + w["recurrent_gain"] * normalize(h @ w["recurrent_kernel"]) + w["bias"]
+    i, f, candidate, o = np.split(z, 4, -1)
+    c = s(f) * c + s(i) * a(candidate)
+    normalized = w["state_gain"] * normalize(c) + w["state_bias"]
+    return [s(o) * a(normalized), normalized if normalized_state else c]
+
+
+def addons_layer_norm_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    """Step of tensorflow-addons' `LayerNormLSTMCell`, whose three normalizations have a scale and an offset each."""
+    h, c = states
+    z = normalize(x @ w["kernel"]) * w["kernel_gamma"] + w["kernel_beta"]
+    z = z + normalize(h @ w["recurrent_kernel"]) * w["recurrent_gamma"] + w["recurrent_beta"] + w["bias"]
+    i, f, candidate, o = np.split(z, 4, -1)
+    c = normalize(s(f) * c + s(i) * a(candidate)) * w["state_gamma"] + w["state_beta"]
+    return [s(o) * a(c), c]
+
+
+def layer_norm_gru(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    (h,) = states
+    count = 2 * h.shape[1]
+
+    def normalized(product: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        parts = [normalize(product[:, :count]), normalize(product[:, count:])]
+        return gain * np.concatenate(parts, -1) + bias
+
+    of_x = normalized(x @ w["kernel"], w["kernel_gain"], w["bias"])
+    of_h = normalized(h @ w["recurrent_kernel"], w["recurrent_gain"], w["recurrent_bias"])
+    update, reset = s(block(of_x + of_h, 0, 3)), s(block(of_x + of_h, 1, 3))
+    candidate = a(block(of_x, 2, 3) + reset * block(of_h, 2, 3))
+    return [update * h + (1 - update) * candidate]
+
+
+def of_input(x: np.ndarray, w: Weights, index: int, count: int) -> np.ndarray:
+    """Return block `index` of `count` of x W + b."""
+    return x @ block(w["kernel"], index, count) + block(w["bias"], index, count)
+
+
+def linear(z: np.ndarray) -> np.ndarray:
+    return z
+
+
+def min_gru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    update = s(of_input(x, w, 0, 2))
+    return [update * states[0] + (1 - update) * a(of_input(x, w, 1, 2))]
+
+
+def min_lstm(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    write, keep, candidate = (of_input(x, w, gate, 3) for gate in range(3))
+    return [(s(keep) * states[0] + s(write) * a(candidate)) / (s(keep) + s(write))]
+
+
+def qrnn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
+    candidate, forget, output = (of_input(x, w, gate, 3) for gate in range(3))
+    c = s(forget) * states[1] + (1 - s(forget)) * a(candidate)
+    return [s(output) * c, c]
+
+
+def sru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    c, seen = states[1], w["peephole_kernel"]
+    forget = s(of_input(x, w, 0, 2) + block(seen, 0, 2) * c)
+    reset = s(of_input(x, w, 1, 2) + block(seen, 1, 2) * c)
+    c = forget * c + (1 - forget) * a(x @ block(w["input_kernel"], 0, 2))
+    return [reset * c + (1 - reset) * (x @ block(w["input_kernel"], 1, 2)), c]
+
+
+def rg_lru(x: np.ndarray, states: States, w: Weights, s: Activation = sigmoid) -> States:
+    u = x @ w["kernel"] + w["bias"]
+    gates = s(u @ w["gate_kernel"] + w["gate_bias"])
+    kept = np.exp(-w["decay"] * block(gates, 0, 2))
+    return [kept * states[0] + np.sqrt(np.maximum(1 - kept**2, 1e-6)) * block(gates, 1, 2) * u]
+
+
 STEPS = {
     step.__name__: step
     for step in (
@@ -170,6 +324,20 @@ STEPS = {
         deep_transition_gru,
         deep_transition_lstm,
         rhn,
+        mgu,
+        ugrnn,
+        coupled_lstm,
+        peephole_lstm,
+        multiplicative_lstm,
+        indrnn,
+        fast_grnn,
+        layer_norm_lstm,
+        layer_norm_gru,
+        min_gru,
+        min_lstm,
+        qrnn,
+        sru,
+        rg_lru,
     )
 }
 
@@ -181,19 +349,19 @@ def sequence(
     units: int,
     states: States | None = None,
     mask: np.ndarray | None = None,
-    **activations: Activation,
+    **options: Any,
 ) -> tuple[np.ndarray, States]:
     """Return the outputs (n, T, h) and final states for a sequence (n, T, d).
 
     At a masked step, the states do not change and the output is repeated.
     """
     n, num_steps = x.shape[:2]
-    num_states = 2 if cell.endswith("lstm") else 1
+    num_states = 2 if (cell.endswith("_lstm") and cell != "min_lstm") or cell in ("qrnn", "sru") else 1
     states = [np.zeros((n, units))] * num_states if states is None else states
     mask = np.ones((n, num_steps), bool) if mask is None else mask
     output, outputs = np.zeros((n, units)), []
     for t in range(num_steps):
-        new_states = STEPS[cell](x[:, t], states, weights, **activations)
+        new_states = STEPS[cell](x[:, t], states, weights, **options)
         valid = mask[:, t, None]
         states = [np.where(valid, new, old) for new, old in zip(new_states, states, strict=True)]
         output = np.where(valid, new_states[0], output)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -40,8 +41,21 @@ def eager():
         yield
 
 
+def keep_kernels():
+    """Let `keras.utils.set_random_seed` keep TensorFlow's cache of the kernels of eager operations.
+
+    Most tests set a seed, and would take twice as long if they created all kernels again. Only numbers of stateful
+    random operations depend on the cache; Keras and this package use the stateless ones.
+    """
+    if "tensorflow" in sys.modules:
+        from tensorflow.python import pywrap_tfe
+
+        pywrap_tfe.TFE_ContextClearCaches = lambda context: None
+
+
 def pytest_collection_finish(session):
     """Exempt imported modules from garbage collection, whose full passes take 0.3 s with TensorFlow loaded."""
+    keep_kernels()
     gc.collect()
     gc.freeze()
 

@@ -5,10 +5,12 @@ of its own and reports, besides the outcome, every file changed elsewhere, every
 names, every process started other than a reader of this package, and the memory used.
 """
 
+import base64
 import contextlib
 import hashlib
 import io
 import json
+import marshal
 import os
 import random
 import resource
@@ -491,6 +493,153 @@ class Text(Format):
         return TextCorpus.from_file(directory / self.file)
 
 
+class OnnxFile(Format):
+    """ONNX file."""
+
+    file = "model.onnx"
+
+    def create(self, directory):
+        from onnx_graphs import classifier
+
+        classifier(directory / self.file)
+
+    def read(self, directory):
+        from deeprnn_keras import interop
+
+        return interop.load(directory / self.file).get_weights()
+
+
+class OnnxGraph(OnnxFile):
+    """ONNX file whose messages are whole, and whose nodes and tensors are changed."""
+
+    def change(self, directory, rng):
+        import onnx
+
+        model = onnx.load(directory / self.file)
+        for _ in range(rng.choice([1, 1, 2, 4])):
+            self._change(model.graph, rng)
+        onnx.save(model, directory / self.file)
+
+    def _change(self, graph, rng):
+        node, tensor = rng.choice(graph.node), rng.choice(graph.initializer)
+        names = [name for one in graph.node for name in (*one.input, *one.output)] + ["", "nothing"]
+        actions = [
+            lambda: node.input.__setitem__(rng.randrange(len(node.input)), rng.choice(names)),
+            lambda: node.output.__setitem__(rng.randrange(len(node.output)), rng.choice(names)),
+            lambda: setattr(node, "op_type", rng.choice([*(one.op_type for one in graph.node), "If", "Scan", "PyOp"])),
+            lambda: setattr(node, "domain", "com.example"),
+            lambda: self._change_attribute(node, rng),
+            lambda: graph.node.remove(node),
+            lambda: graph.node.append(node),
+            lambda: graph.initializer.remove(tensor),
+            lambda: setattr(tensor, "data_type", rng.randrange(24)),
+            lambda: tensor.dims.__setitem__(
+                slice(None), [rng.choice([0, 1, 3, -1, 10**9, 2**62]) for _ in tensor.dims]
+            ),
+            lambda: self._move_data(tensor, rng),
+        ]
+        rng.choice(actions)()
+
+    def _change_attribute(self, node, rng):
+        from onnx import helper
+
+        keys = ["hidden_size", "direction", "layout", "axis", "perm", "transB", "alpha", "activations", "clip", "value"]
+        values = [0, 1, -1, 2**40, 0.5, float("nan"), "reverse", "", [0, 1, 2], [5], ["Tanh"], [0.5]]
+        node.attribute.append(helper.make_attribute(rng.choice(keys), rng.choice(values)))
+
+    def _move_data(self, tensor, rng):
+        paths = ["../victim", "/etc/hostname", "model.onnx", "/dev/zero", "/proc/self/mem", ".", "none", ""]
+        tensor.ClearField("raw_data")
+        tensor.data_location = tensor.EXTERNAL
+        tensor.external_data.add(key="location", value=rng.choice(paths))
+        tensor.external_data.add(key=rng.choice(["offset", "length"]), value=rng.choice(["0", "-1", "x", "9" * 30]))
+
+
+class StateDict(Format):
+    """Weights of a PyTorch module in a safetensors file."""
+
+    file = "weights.safetensors"
+
+    def create(self, directory):
+        from safetensors.numpy import save_file
+
+        shapes = {"embedding.weight": (7, 3), "head.weight": (2, 8), "head.bias": (2,)}
+        for end in ("", "_reverse"):
+            shapes |= {f"rnn.weight_ih_l0{end}": (16, 3), f"rnn.weight_hh_l0{end}": (16, 4)}
+            shapes |= {f"rnn.bias_{part}_l0{end}": (16,) for part in ("ih", "hh")}
+        save_file({name: np.full(shape, 0.5, "float32") for name, shape in shapes.items()}, directory / self.file)
+
+    def read(self, directory):
+        from deeprnn_keras import interop
+
+        return interop.load(directory / self.file).get_weights()
+
+
+class StateDictHeader(StateDict):
+    """Header of a safetensors file with other names, shapes, types, and places."""
+
+    def change(self, directory, rng):
+        data = (directory / self.file).read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        header = mutated_json(data[8 : 8 + length], rng)
+        (directory / self.file).write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+
+
+class Keras2File(Format):
+    """HDF5 file of Keras 2."""
+
+    file = "model.h5"
+
+    def create(self, directory):
+        import keras2_files as keras2
+
+        layers = [
+            keras2.layer("Embedding", "e", input_dim=7, output_dim=3, batch_input_shape=[None, None]),
+            keras2.layer("Bidirectional", "b", layer=keras2.recurrent("LSTM", "l", 4, return_sequences=True)),
+            keras2.recurrent("CuDNNGRU", "g", 4),
+            keras2.layer("Dense", "d", units=2, activation="softmax"),
+        ]
+        weights = {"e": {"embeddings": (7, 3)}, "g": keras2.recurrent_shapes(3, 8, 4, (24,))}
+        weights["b"] = {
+            name: shape
+            for direction in ("forward", "backward")
+            for name, shape in keras2.recurrent_shapes(4, 3, 4, prefix=f"{direction}_l/").items()
+        }
+        weights = {name: weights[name] for name in "ebg"} | {"d": keras2.dense_shapes(4, 2)}
+        keras2.save(directory / self.file, weights, keras2.sequential(*layers))
+
+    def read(self, directory):
+        from deeprnn_keras import interop
+
+        return interop.load(directory / self.file).get_weights()
+
+
+class Keras2Config(Keras2File):
+    """Architecture in an HDF5 file of Keras 2; some contain code."""
+
+    def change(self, directory, rng):
+        import h5py
+
+        with h5py.File(directory / self.file, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            if rng.random() < 0.3:
+                layers = config["config"]["layers"]
+                layers[rng.randrange(len(layers))] = _layer_with_code()
+            changed = mutated_json(json.dumps(config).encode(), rng)
+            file.attrs["model_config"] = changed.decode("utf-8", "replace").replace("\0", "")[:60_000]
+
+
+def _layer_with_code():
+    """Return the Lambda layer of a file that overwrites another file when it is loaded by Keras 2."""
+
+    def overwrite(x):
+        return Path("victim").write_text("") and x
+
+    code = base64.b64encode(marshal.dumps(overwrite.__code__)).decode()
+    config = {"name": "code", "function": [code, None, None], "function_type": "lambda", "arguments": {}}
+    return {"class_name": "Lambda", "config": {**config, "module": "__main__", "output_shape_type": "raw"}}
+
+
 FORMATS = {
     format_class.__name__: format_class
     for format_class in (
@@ -498,6 +647,7 @@ FORMATS = {
         *(ProgramFile, ProgramListing),
         *(Checkpoint, CheckpointContent, RunSettings, FinishedRun, SearchDescription),
         *(TrialRecord, GridTrialRecord, HyperbandTrialRecord, OracleState, BayesianOracleState, HyperbandOracleState),
+        *(OnnxFile, OnnxGraph, StateDict, StateDictHeader, Keras2File, Keras2Config),
         *(PianoRolls, CompressedPianoRolls, Digits, CompressedDigits, Text),
     )
 }
@@ -538,7 +688,7 @@ class Watch:
             self._check_path(event, arguments[0])
         elif event == "subprocess.Popen" and not any("deeprnn_keras." in str(part) for part in arguments[1]):
             self.violations.append(f"{event} {arguments[1]}")
-        elif event in ("os.system", "os.exec", "socket.connect", "urllib.Request"):
+        elif event in ("os.system", "os.exec", "pickle.find_class", "socket.connect", "urllib.Request"):
             self.violations.append(f"{event} {arguments}")
 
     def _writes(self, mode, flags):

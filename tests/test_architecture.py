@@ -1,6 +1,7 @@
 """Architecture: order of imports, public names, independence of the backend, and lint."""
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -39,6 +40,7 @@ IMPORT_ORDER = [
     "generation",
     "models",
     "exporters",
+    "interop",
     "training",
     "audit",
     "forecasting",
@@ -55,17 +57,20 @@ TENSORFLOW_MODULES = [
 TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
 TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]
 TENSORFLOW_MODULES += [f"deeprnn_keras.kernels.native.{name}" for name in ("plain", "tensorflow", "jax", "torch")]
-TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn")
+TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn", "deeprnn_keras.kernels.scan")
 
 
+@functools.cache
 def imported_names(path):
-    """Yield the full names of the imports in a file, including those inside functions."""
+    """Return the full names of the imports in a file, including those inside functions."""
+    names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
 def import_position(name):
@@ -76,16 +81,19 @@ def import_position(name):
     return IMPORT_ORDER.index(PUBLIC_NAMES.get(parts[1], parts[1]))
 
 
-# deeprnn_keras itself exports names of all modules
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"deeprnn_keras"}))
-def test_module_imports_only_from_modules_above(module):
-    for name in imported_names(MODULES[module]):
-        if import_position(name) is not None and not name.startswith(".".join(module.split(".")[:2])):
-            assert import_position(name) < import_position(module), f"{module} imports {name}"
+def test_modules_import_only_from_modules_above():
+    wrong = [
+        f"{module} imports {name}"
+        for module in MODULES.keys() - {"deeprnn_keras"}  # which exports names of all modules
+        for name in imported_names(MODULES[module])
+        if import_position(name) is not None and not name.startswith(".".join(module.split(".")[:2]))
+        if import_position(name) >= import_position(module)
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("deeprnn_keras.zoo")))
-def test_zoo_uses_only_public_names(module):
+def names_for_the_zoo():
+    """Return the full names that the zoo may import from the package."""
     public = {f"deeprnn_keras.{name}" for name in [*PUBLIC_NAMES, "checks"]}
     public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
     public |= {f"deeprnn_keras.stack.{name}" for name in ("count_head_params", "layer_units", "output_width")}
@@ -95,22 +103,32 @@ def test_zoo_uses_only_public_names(module):
     public |= {f"deeprnn_keras.writing.{name}" for name in ("save_bytes", "save_text")}
     public |= {f"deeprnn_keras.freezing.{name}" for name in ("set_trainable_flags", "trainable_config")}
     public |= {f"deeprnn_keras.reading.{name}" for name in vars(importlib.import_module("deeprnn_keras.reading"))}
-    public |= {f"deeprnn_keras._types.{name}" for name in vars(importlib.import_module("deeprnn_keras._types"))}
-    for name in imported_names(MODULES[module]):
-        if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo"):
-            assert name in public, f"{module} imports {name}"
+    return public | {f"deeprnn_keras._types.{name}" for name in vars(importlib.import_module("deeprnn_keras._types"))}
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_modules_up_to_models_import_no_backend(module):
-    if (
-        import_position(module) is None
-        or import_position(module) > IMPORT_ORDER.index("models")
-        or module in TENSORFLOW_MODULES
-    ):
-        return
-    if not module.startswith(TENSORFLOW_PACKAGES):
-        assert not any(name.split(".")[0] in ("tensorflow", "torch", "jax") for name in imported_names(MODULES[module]))
+def test_zoo_uses_only_public_names():
+    public = names_for_the_zoo()
+    wrong = [
+        f"{module} imports {name}"
+        for module in MODULES
+        if module.startswith("deeprnn_keras.zoo")
+        for name in imported_names(MODULES[module])
+        if name.startswith("deeprnn_keras") and not name.startswith("deeprnn_keras.zoo") and name not in public
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_modules_up_to_models_import_no_backend():
+    last = IMPORT_ORDER.index("models")
+    modules = {module for module in MODULES if import_position(module) is not None and import_position(module) <= last}
+    wrong = [
+        f"{module} imports {name}"
+        for module in modules - set(TENSORFLOW_MODULES)
+        if not module.startswith(TENSORFLOW_PACKAGES)
+        for name in imported_names(MODULES[module])
+        if name.split(".")[0] in ("tensorflow", "torch", "jax")
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_contract_of_implementations_imports_no_framework():
@@ -120,7 +138,7 @@ def test_contract_of_implementations_imports_no_framework():
         "print(*implementations(), *(name for name in ('keras', 'tensorflow') if name in sys.modules))"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert process.stdout.split() == ["cudnn", "native", "xla", "loop"], process.stdout + process.stderr
+    assert process.stdout.split() == ["cudnn", "native", "scan", "xla", "loop"], process.stdout + process.stderr
 
 
 def test_no_module_has_a_catch_all_name():

@@ -119,6 +119,7 @@ def test_directory_that_another_run_has_just_created_is_rejected(base_options, m
     assert json.loads((tmp_path / "run" / "run.json").read_text()) == OPTIONS
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_error_without_a_matching_unfinished_run(base_options, monkeypatch, tmp_path):
     assert f"'runs' holds no unfinished run of {NAME}" in error_of("train", NAME, "--resume")
     (tmp_path / "empty").mkdir()

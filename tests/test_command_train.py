@@ -125,6 +125,7 @@ def test_invalid_generate_option_is_named(trained, option, value):
     assert option[2:].replace("-", "_") in message
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_diverging_run_fails_with_advice(text, tmp_path):
     options = [*TINY, "--epochs", "1", "--learning-rate", "1e38", "--output", tmp_path / "run"]
     result = deeprnn("train", "kjv_lstm_2x256", "--text", text, *options)

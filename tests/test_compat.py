@@ -63,6 +63,14 @@ def test_profile_message():
     assert type(profile).FromString(profile.SerializeToString()) == profile
 
 
+def test_saved_model_message(tmp_path):
+    module = tf.Module()
+    module.weight = tf.Variable([1.0])
+    tf.saved_model.save(module, str(tmp_path))
+    message = _compat.saved_model_message().FromString((tmp_path / "saved_model.pb").read_bytes())
+    assert "VarHandleOp" in {node.op for node in message.meta_graphs[0].graph_def.node}
+
+
 def test_backend_rnn():
     last, outputs, states = _compat.backend_rnn()(
         lambda x, states: (x + states[0], [x + states[0]]),
@@ -243,3 +251,30 @@ def test_running_method_is_recorded():
     assert not _compat.in_single_batch()
     with pytest.raises(TypeError, match="unknown_argument"):
         model.fit(x, x, unknown_argument=1)
+
+
+def test_variables_without_values():
+    before = keras.layers.Dense(1)
+    with _compat.variables_without_values() as variables:
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    before.build((None, 1))  # values are given to variables that were not created in the block
+    assert [tuple(one.shape) for one in variables] == [(3, 2), (2,)] == [tuple(one.shape) for one in model.weights]
+    assert [one._value for one in variables] == [None, None]
+    _compat.give_values(variables, zeros=variables[:1])
+    np.testing.assert_array_equal(model(np.ones((1, 3))), [[0, 0]])
+
+
+def test_weights_by_path():
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(2), keras.layers.Dense(1)])
+    found = _compat.weights_by_path(model)
+    assert [path for path in found if "seed" not in path] == [
+        *(f"layers/lstm/cell/vars/{number}" for number in range(3)),
+        *(f"layers/dense/vars/{number}" for number in range(2)),
+    ]
+    assert found["layers/dense/vars/0"] is model.layers[1].kernel
+
+
+def test_functional_class():
+    x = keras.Input((1,))
+    assert isinstance(keras.Model(x, x + 1), _compat.functional_class())
+    assert not isinstance(keras.Sequential(), _compat.functional_class())

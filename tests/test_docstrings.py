@@ -20,6 +20,8 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "forecasting.Likelihood",
     "generation.Score",
     "generation.score",
+    "interop.Entry",
+    "interop.Replacement",
     "models.load_language_model",
     "optimizers.GUARDED_OPTIMIZERS",
     "tasks.EvaluationRecord",

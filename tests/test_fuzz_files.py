@@ -13,7 +13,7 @@ import pytest
 from fuzzed_formats import FORMATS, SECONDS_PER_FILE
 from source_files import ROOT
 
-FILES = int(os.environ.get("FUZZ_FILES", "2000"))
+FILES = int(os.environ.get("FUZZ_FILES", "2600"))
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 
 
@@ -24,7 +24,7 @@ def test_damaged_files_are_refused_by_name_or_load(name, tmp_path, record_proper
     count = -(-FILES // len(FORMATS))
     command = [sys.executable, "-m", "fuzzed_formats", name, str(FIRST), str(count), str(tmp_path)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "interop")))
     timeout = 120 + SECONDS_PER_FILE * count
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=tmp_path)
     lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,13 +1,14 @@
 """Packaging: installed files, names of the stubs, lazy imports, build of the native library, and the zoo in a wheel."""
 
 import importlib
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,18 @@ def test_without_a_compiler_the_wheel_contains_the_reason_and_the_sdist_the_sour
     assert {"setup.py", *sources} <= names
 
 
+@pytest.fixture
+def quick_compiler(tmp_path, monkeypatch):
+    """Compile without optimizations, in a tenth of the time, if there is a compiler."""
+    with suppress(build.NotBuiltError):
+        script = tmp_path / "quick_cc"
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(build.compiler())} "$@" -O0\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("CC", str(script))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_compiler")
 def test_wheel_contains_the_zoo_and_the_native_library_and_works_outside_the_checkout(source, tmp_path):
     wheel = build_distribution(source, "--wheel")
     try:

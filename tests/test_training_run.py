@@ -186,6 +186,7 @@ DIVERGING = {
 }
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 @pytest.mark.parametrize("recipe", DIVERGING.values(), ids=DIVERGING)
 def test_diverging_run_has_advice_and_finite_weights(tmp_path, recipe):
     run = run_of(recipe, tmp_path / "run")
@@ -195,6 +196,7 @@ def test_diverging_run_has_advice_and_finite_weights(tmp_path, recipe):
     assert run.score is None and not (run.directory / "sample.txt").exists()
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_advice_is_expressed_in_settings_of_the_recipe(tmp_path):
     """Those of the optimizer differ with sum_over_time=True."""
     recipe = Recipe("sgd", 3e37, global_clipnorm=5.0, sum_over_time=True, batch_size=16, bptt=8)

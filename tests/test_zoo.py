@@ -8,6 +8,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from zoo_models import small_model
 
 from deeprnn_keras import LanguageModel, Recipe, zoo
 from deeprnn_keras.specs import registered_cell
@@ -169,13 +170,7 @@ def assert_trains_and_reloads(config, model, path):
 
 @pytest.fixture(scope="module", params=NAMES)
 def entry(request):
-    """Return (configuration, model) with 6 units, 2 to 5 time steps, and a small vocabulary."""
-    keras.utils.set_random_seed(11)
-    config = zoo.info(request.param)
-    changes = {"units": 6, **({"length": 5} if config.length else {})}
-    changes |= {"vocabulary": 50, "bptt": 4} if config.task == "language" else {}
-    config = zoo.info(request.param, **changes)
-    return config, config.build()
+    return small_model(request.param)
 
 
 def test_built_model_matches_counted_params_and_recipe_optimizer(entry):

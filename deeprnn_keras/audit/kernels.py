@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 
-FAST = ("cudnn", "native", "xla")
+FAST = ("cudnn", "native", "scan", "xla")
 
 
 class HasRecurrences(Protocol):
@@ -141,8 +141,10 @@ def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
     if machine.backend != "tensorflow":
         return Choice("loop", [*choice.reasons, "Keras' own code runs the layer"])
     # List what rules out the fast implementations of this machine, even if the loop was requested.
-    cudnn, native, xla = (implementations()[name].unsupported_reasons(layer.traits) for name in FAST)
-    relevant, irrelevant = (cudnn, [*native, *xla]) if machine.gpu else ([*native, *xla], cudnn)
+    fast = [implementations()[name] for name in FAST if implementations()[name].concerns(layer.traits)]
+    cudnn, *others = (implementation.unsupported_reasons(layer.traits) for implementation in fast)
+    of_cpu = [reason for reasons in others for reason in reasons]
+    relevant, irrelevant = (cudnn, of_cpu) if machine.gpu else (of_cpu, cudnn)
     reasons = [reason for reason in choice.reasons if reason not in irrelevant]
     return Choice("loop", list(dict.fromkeys([*reasons, *relevant])))
 

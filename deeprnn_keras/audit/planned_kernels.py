@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from deeprnn_keras._types import Activation, CellSpec
+from deeprnn_keras._types import Activation, CellSpec, Config
 from deeprnn_keras.audit.kernel_report import KernelRow
+from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.kernels.contract import Machine, Traits
 from deeprnn_keras.kernels.native import library
 from deeprnn_keras.kernels.selection import NO_GPU, choose
 from deeprnn_keras.specs import RegisteredCell, parse_cell
 
 LAYER_NAMES = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
+EXAMPLE_UNITS = 4
 
 
 def planned_rows(recurrences: Iterable[tuple[str, CellSpec, Activation]]) -> list[KernelRow]:
@@ -59,9 +61,21 @@ def _describe(cell: CellSpec, activation: Activation) -> tuple[str, Traits]:
         use_bias=options.get("use_bias", True),
         type_name=_equations_name(spec),
         has_equations=layer_name is None and spec.equations is not None,
+        unitwise=layer_name is None and _is_unitwise(spec, options, activation),
         recurrent_dropout=options.get("recurrent_dropout", 0.0),
     )
     return f"deeprnn_keras.{layer_name or f'RNN({_equations_name(spec)})'}", traits
+
+
+def _is_unitwise(spec: RegisteredCell, options: Config, activation: Activation) -> bool:
+    """Return whether the units of a cell do not see each other within a step."""
+    equations = spec.example_equations
+    if equations is None:
+        return False
+    functions = {name: options[name] for name in equations.activations.keys() & options.keys()}
+    if activation is not None:
+        functions["activation"] = activation
+    return unitwise(replace(equations, units=EXAMPLE_UNITS), functions) is not None
 
 
 def _activation_name(activation: Activation) -> str | None:

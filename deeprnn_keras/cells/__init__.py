@@ -1,7 +1,18 @@
-"""Keras cells defined by equations, with depth inside the step."""
+"""Keras cells defined by equations: depth inside the step, other gates, normalization."""
 
+from deeprnn_keras.cells.gated import (
+    CoupledLSTMCell,
+    FastGRNNCell,
+    MGUCell,
+    MultiplicativeLSTMCell,
+    PeepholeLSTMCell,
+    UGRNNCell,
+)
 from deeprnn_keras.cells.highway import RHNCell
+from deeprnn_keras.cells.independent import IndRNNCell
+from deeprnn_keras.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
 from deeprnn_keras.cells.mlp_gates import MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell
+from deeprnn_keras.cells.parallel import MinGRUCell, MinLSTMCell, QRNNCell, RGLRUCell, SRUCell
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.cells.transition import (
     DeepTransitionCell,
@@ -11,12 +22,26 @@ from deeprnn_keras.cells.transition import (
 )
 
 __all__ = [
+    "CoupledLSTMCell",
     "DeepTransitionCell",
+    "FastGRNNCell",
+    "IndRNNCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "MGUCell",
     "MLPGateGRUCell",
     "MLPGateLSTMCell",
     "MLPGateRNNCell",
+    "MinGRUCell",
+    "MinLSTMCell",
+    "MultiplicativeLSTMCell",
+    "PeepholeLSTMCell",
+    "QRNNCell",
+    "RGLRUCell",
     "RHNCell",
     "RecurrentCell",
+    "SRUCell",
+    "UGRNNCell",
     "deep_transition_gru",
     "deep_transition_lstm",
     "deep_transition_rnn",

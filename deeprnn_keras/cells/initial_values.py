@@ -20,7 +20,14 @@ from deeprnn_keras.initializers.seeding import CellAware, GateAware, Initializer
 InitialValue: TypeAlias = "Callable[[Sequence[int], str | None], Tensor]"
 """Function (shape, dtype) -> initial value of a weight."""
 
-DEFAULT_INITIALIZERS = {"kernel": "glorot_uniform", "recurrent": "orthogonal", "hidden": "glorot_uniform"}
+DEFAULT_INITIALIZERS = {
+    "kernel": "glorot_uniform",
+    "recurrent": "orthogonal",
+    "hidden": "glorot_uniform",
+    "gain": "ones",
+    "peephole": "zeros",
+    "bias": "zeros",
+}
 DEFAULT_DIAGONAL_INITIALIZER = "ones"  # preserves the norm of the state, as an orthogonal matrix does
 
 
@@ -30,7 +37,7 @@ class WeightDescription(NamedTuple):
     Attributes:
         shape: Shape of the weight.
         initial_value: Function (shape, dtype) -> initial value.
-        role: "kernel", "recurrent", "hidden", or "bias".
+        role: Role of the map, or "bias".
     """
 
     shape: tuple[int, ...]
@@ -49,14 +56,20 @@ def map_weights(
     """
     weights = {}
     for index, named_map in enumerate(maps):
-        is_diagonal = isinstance(named_map, DiagonalMap)
-        default = DEFAULT_DIAGONAL_INITIALIZER if is_diagonal else DEFAULT_INITIALIZERS[named_map.role]
-        initializer = initializers[named_map.role] or keras.initializers.get(default)
+        initializer = _initializer(named_map, initializers)
         if isinstance(initializer, CellAware):
             initializer = initializer.for_cell("rnn")  # it is called once for each block, and "rnn" has a single block
         initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
         weights[named_map.name] = WeightDescription(named_map.shape, initial_value, named_map.role)
     return weights
+
+
+def _initializer(named_map: NamedMap, initializers: Mapping[str, InitializerObject | None]) -> InitializerObject:
+    """Return the initializer that the user chose for the role of a map, if it is one of matrices, or the default."""
+    role = named_map.role
+    chosen = initializers[role] if role in ("kernel", "recurrent", "hidden") else None
+    diagonal = role == "recurrent" and isinstance(named_map, DiagonalMap)
+    return chosen or keras.initializers.get(DEFAULT_DIAGONAL_INITIALIZER if diagonal else DEFAULT_INITIALIZERS[role])
 
 
 def map_biases(

@@ -76,7 +76,7 @@ def cell_traits(cell: Cell, *, unroll: bool = False, any_cell: bool = False) -> 
     traits: dict[str, Any] = {"unroll": bool(unroll), "any_cell": any_cell}
     if isinstance(cell, RecurrentCell):
         traits |= {"type_name": type(cell.equations).__name__, "recurrent_dropout": cell.recurrent_dropout}
-        return Traits(None, has_equations=True, **traits)
+        return Traits(None, has_equations=True, untraceable=cell.untraceable, unitwise=cell.unitwise, **traits)
     name = cell_name(cell)
     traits["type_name"] = type(cell).__name__
     if name is None:

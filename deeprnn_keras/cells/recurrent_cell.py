@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,12 +18,13 @@ from deeprnn_keras._types import Config, Constraint, Regularizer, Shape, Tensor
 from deeprnn_keras.cells.initial_values import map_biases, map_weights
 from deeprnn_keras.equations import Blocks, Equations, Linear
 from deeprnn_keras.equations.maps import NamedMap
+from deeprnn_keras.equations.trace import untraceable_reason
+from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.initializers.seeding import InitializerObject
 from deeprnn_keras.keras_objects import ChecksConfig
 
 FIRST_WEIGHTS = ("kernel", "recurrent_kernel", "bias")  # in the order of Keras' cells; other weights follow
 ROLES = ("kernel", "recurrent", "hidden", "bias")
-_FALLBACK_ROLE = {role: role for role in ROLES} | {"hidden": "kernel"}
 
 
 class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer):
@@ -150,11 +152,16 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
             weight = self.add_weight(
                 shape=shape,
                 initializer=initial_value,
-                regularizer=self.regularizers[role] or self.regularizers[_FALLBACK_ROLE[role]],
-                constraint=self.constraints[role] or self.constraints[_FALLBACK_ROLE[role]],
+                regularizer=self._of_role(self.regularizers, role),
+                constraint=self._of_role(self.constraints, role),
                 name=name,
             )
             setattr(self, name, weight)
+
+    @staticmethod
+    def _of_role(by_role: Mapping[str, Any], role: str) -> Any:  # noqa: ANN401 - a regularizer or constraint
+        """Return the regularizer or constraint of a role; that of x if hidden layers have none of their own."""
+        return by_role.get(role) or (by_role["kernel"] if role == "hidden" else None)
 
     def project_inputs(self, inputs: Tensor, training: bool = False) -> Blocks:
         """Return the part of the step that depends only on the inputs, (n, d) or (n, T, d), with input dropout."""
@@ -182,6 +189,19 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         states = states if isinstance(states, (list, tuple)) else [states]
         new_states = self.step(self.project_inputs(inputs, training), states, training)
         return new_states[0], new_states
+
+    @cached_property
+    def untraceable(self) -> str:
+        """Operation of the equations that is not one of the primitives; "" if there is none."""
+        return untraceable_reason(self.equations)
+
+    @cached_property
+    def unitwise(self) -> bool:
+        """True if the units do not see each other within a step, so that the cell can run as a scan."""
+        from deeprnn_keras.cells.keras_cells import cell_recurrence
+
+        recurrence = cell_recurrence(self)
+        return recurrence is not None and unitwise(recurrence.equations, dict(recurrence.activations)) is not None
 
     @property
     def activations(self) -> SimpleNamespace:

@@ -29,7 +29,7 @@ def export(model: str, path: Path, no_verify: bool, **options: Any) -> None:
     """Write a trained model to a file that runs without this package.
 
     MODEL is the name of a zoo model with trained weights, a .keras file, the output directory of a run, or a file of a
-    program. The suffix of PATH selects the format.
+    program. The suffix of PATH selects the format; without a suffix, a SavedModel is written.
     """
     from rich.console import Console
 

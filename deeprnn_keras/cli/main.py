@@ -10,6 +10,7 @@ from deeprnn_keras.cli.evaluate import evaluate
 from deeprnn_keras.cli.export import export
 from deeprnn_keras.cli.forecast import forecast
 from deeprnn_keras.cli.generate import generate
+from deeprnn_keras.cli.import_model import import_model
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.tune import tune
 from deeprnn_keras.cli.zoo import info, list_command
@@ -42,5 +43,5 @@ def main(debug: bool) -> None:
     """Train, tune, evaluate, and sample from deep recurrent networks in Keras."""
 
 
-for command in (list_command, info, train, tune, evaluate, forecast, generate, export, bench):
+for command in (list_command, info, train, tune, evaluate, forecast, generate, export, import_model, bench):
     main.add_command(command)

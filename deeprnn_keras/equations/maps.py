@@ -42,7 +42,8 @@ class NamedMap(ABC):
         bias: Name of the bias (G width,), or None.
         role: Input of the map: "kernel" for x; "recurrent" for a state or the output of a stage; "hidden" for the
             output of a hidden layer. It selects the initializer and regularizer of the weight; recurrent dropout
-            acts on the inputs of "recurrent" maps.
+            acts on the inputs of "recurrent" maps. "gain", "peephole", and "bias" are vectors that start at 1, 0, and
+            0 and are neither regularized nor dropped out.
     """
 
     name: str
@@ -134,27 +135,24 @@ class DiagonalMap(NamedMap):
 
 
 class Blocks:
-    """Output of a map: a tensor whose feature axis consists of named blocks; `blocks[name]` is one of them.
+    """Output of a map: a tensor whose features consist of named blocks; `blocks[name]` is one of them.
 
     Attributes:
-        tensor: All blocks, concatenated along `axis`.
+        tensor: All blocks, concatenated along the features.
         names: Names of the blocks, in order.
-        axis: Axis of the features, -1 or -2.
     """
 
-    def __init__(self, tensor: Array, names: Sequence[str], axis: int = -1) -> None:
+    def __init__(self, tensor: Array, names: Sequence[str]) -> None:
         self.tensor: Array = tensor
         self.names: tuple[str, ...] = tuple(names)
-        self.axis: int = axis
 
     def __getitem__(self, name: str) -> Array:
         checks.one_of("block", name, self.names)
         if len(self.names) == 1:
             return self.tensor
-        width = self.tensor.shape[self.axis] // len(self.names)
+        width = self.tensor.shape[-1] // len(self.names)
         start = self.names.index(name) * width
-        part = slice(start, start + width)
-        return self.tensor[..., part] if self.axis == -1 else self.tensor[..., part, :]
+        return self.tensor[..., start : start + width]
 
 
 class Linear:
@@ -163,15 +161,11 @@ class Linear:
     Args:
         maps: Maps of the equations.
         product: Function (map, blocks, a) -> tensor. It determines how and in which layout products are computed.
-        axis: Axis of the features.
     """
 
-    def __init__(
-        self, maps: Sequence[NamedMap], product: Callable[[NamedMap, tuple[str, ...], Array], Array], axis: int = -1
-    ) -> None:
+    def __init__(self, maps: Sequence[NamedMap], product: Callable[[NamedMap, tuple[str, ...], Array], Array]) -> None:
         self._maps: dict[str, NamedMap] = {one.name: one for one in maps}
         self._product: Callable[[NamedMap, tuple[str, ...], Array], Array] = product
-        self._axis: int = axis
 
     def __call__(self, name: str, a: Array, *blocks: str) -> Blocks:
         """Apply a map to a and return the named blocks of its output, or all blocks if none is named.
@@ -188,4 +182,4 @@ class Linear:
         for block in blocks:
             checks.one_of(f"block of {name}", block, named_map.blocks)
         blocks = blocks or named_map.blocks
-        return Blocks(self._product(named_map, blocks, a), blocks, self._axis)
+        return Blocks(self._product(named_map, blocks, a), blocks)

@@ -1,4 +1,4 @@
-"""Functions that equations may use besides arithmetic: on symbols, NumPy arrays, and arrays of the Keras backend."""
+"""Functions that equations may use besides arithmetic: on values, NumPy arrays, and arrays of the Keras backend."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from deeprnn_keras.equations import trace
 from deeprnn_keras.equations.maps import Array
+from deeprnn_keras.equations.value import Value
 
 
 def _namespace(*values: object) -> Any:  # noqa: ANN401 - NumPy or keras.ops
@@ -19,12 +19,12 @@ def _namespace(*values: object) -> Any:  # noqa: ANN401 - NumPy or keras.ops
     return ops
 
 
-def _symbol(*values: object) -> trace.Symbol | None:
-    return next((value for value in values if isinstance(value, trace.Symbol)), None)
+def _value(*values: object) -> Value | None:
+    return next((value for value in values if isinstance(value, Value)), None)
 
 
 def _unary(primitive: str, function: str, a: Array) -> Array:
-    return a.apply(primitive) if isinstance(a, trace.Symbol) else getattr(_namespace(a), function)(a)
+    return a.apply(primitive) if isinstance(a, Value) else getattr(_namespace(a), function)(a)
 
 
 def exp(a: Array) -> Array:
@@ -44,7 +44,7 @@ def sqrt(a: Array) -> Array:
 
 def rsqrt(a: Array) -> Array:
     """Return 1 / sqrt(a)."""
-    return a.apply("rsqrt") if isinstance(a, trace.Symbol) else 1.0 / _namespace(a).sqrt(a)
+    return a.apply("rsqrt") if isinstance(a, Value) else 1.0 / _namespace(a).sqrt(a)
 
 
 def tanh(a: Array) -> Array:
@@ -54,14 +54,14 @@ def tanh(a: Array) -> Array:
 
 def sigmoid(a: Array) -> Array:
     """Return 1 / (1 + e^-a)."""
-    if isinstance(a, trace.Symbol):
+    if isinstance(a, Value):
         return a.apply("sigmoid")
     return 0.5 + 0.5 * tanh(0.5 * a)
 
 
 def softplus(a: Array) -> Array:
     """Return log(1 + e^a)."""
-    if isinstance(a, trace.Symbol):
+    if isinstance(a, Value):
         return a.apply("softplus")
     xp = _namespace(a)
     return xp.logaddexp(a, xp.zeros_like(a))
@@ -69,35 +69,36 @@ def softplus(a: Array) -> Array:
 
 def relu(a: Array) -> Array:
     """Return the larger of a and 0."""
-    return a.apply("relu") if isinstance(a, trace.Symbol) else _namespace(a).maximum(a, 0.0)
+    return a.apply("relu") if isinstance(a, Value) else _namespace(a).maximum(a, 0.0)
 
 
 def hard_sigmoid(a: Array) -> Array:
     """Return a / 6 + 1 / 2, limited to [0, 1]."""
-    return a.apply("hard_sigmoid") if isinstance(a, trace.Symbol) else _namespace(a).clip(a / 6.0 + 0.5, 0.0, 1.0)
+    return a.apply("hard_sigmoid") if isinstance(a, Value) else _namespace(a).clip(a / 6.0 + 0.5, 0.0, 1.0)
 
 
 def maximum(a: Array, b: Array) -> Array:
     """Return the larger of a and b, elementwise."""
-    if _symbol(a, b) is None:
+    if _value(a, b) is None:
         return _namespace(a, b).maximum(a, b)
-    return a.apply("maximum", b) if isinstance(a, trace.Symbol) else b.apply("maximum", a)
+    return a.apply("maximum", b) if isinstance(a, Value) else b.apply("maximum", a)
 
 
 def where(condition: Array, a: Array, b: Array) -> Array:
     """Return a where the condition holds, for example `x > 0`, and b elsewhere."""
-    if isinstance(condition, trace.Symbol):
+    if isinstance(condition, Value):
         return condition.apply("where", a, b)
     return _namespace(condition, a, b).where(condition, a, b)
 
 
 def mean(a: Array) -> Array:
     """Return the mean over the features, (..., 1)."""
-    return trace.mean(a) if isinstance(a, trace.Symbol) else _namespace(a).mean(a, axis=-1, keepdims=True)
+    return a.mean() if isinstance(a, Value) else _namespace(a).mean(a, axis=-1, keepdims=True)
 
 
 def concatenate(values: Sequence[Array]) -> Array:
     """Return arrays concatenated along the features."""
-    if _symbol(*values) is not None:
-        return trace.concatenated(values)
+    first = _value(*values)
+    if first is not None:
+        return first.concatenate(values)
     return _namespace(*values).concatenate(list(values), axis=-1)

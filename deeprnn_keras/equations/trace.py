@@ -16,10 +16,12 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
+from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras.equations.contract import Equations
-from deeprnn_keras.equations.maps import DiagonalMap, Linear, NamedMap
+from deeprnn_keras.equations.maps import Blocks, DiagonalMap, Linear, NamedMap
+from deeprnn_keras.equations.value import Value
 
 UNARY = ("negate", "sigmoid", "tanh", "relu", "hard_sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt")
 """Primitives of one operand that act elementwise."""
@@ -144,8 +146,8 @@ class UntraceableError(TypeError):
     """Equations use an operation that is not one of the primitives."""
 
 
-class Symbol:
-    """A value of a step: supports arithmetic, comparison with `>`, slices of the features, and `primitives`."""
+class Symbol(Value):
+    """A value whose operations are recorded."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -157,54 +159,32 @@ class Symbol:
         """(None, width): the batch size is not known."""
         return None, self.recorder.widths[self.index]
 
+    @override
     def apply(self, primitive: str, *others: object) -> Symbol:
         """Append an elementwise primitive with this symbol as the first operand."""
-        operands = [self, *(self._lifted(primitive, other) for other in others)]
+        operands = [self, *(self.lift(primitive, other) for other in others)]
         widths = {operand.shape[1] for operand in operands} - {1}
         if len(widths) > 1:
             raise UntraceableError(f"{primitive} of widths {' and '.join(map(str, sorted(widths)))}")
         return self.recorder.append(primitive, operands, widths.pop() if widths else 1)
 
-    def _lifted(self, primitive: str, value: object) -> Symbol:
-        if isinstance(value, Symbol):
-            return value
-        if not checks.is_number(value) or not math.isfinite(value):  # pyright: ignore[reportArgumentType]
-            raise UntraceableError(f"{primitive} with {type(value).__name__}; only numbers and results are supported")
-        return self.recorder.append("constant", [], 1, number=float(value))  # pyright: ignore[reportArgumentType]
+    @override
+    def lift(self, primitive: str, other: object) -> Symbol:
+        if isinstance(other, Symbol):
+            return other
+        if not checks.is_number(other) or not math.isfinite(other):  # pyright: ignore[reportArgumentType]
+            raise UntraceableError(f"{primitive} with {type(other).__name__}; only numbers and results are supported")
+        return self.recorder.append("constant", [], 1, number=float(other))  # pyright: ignore[reportArgumentType]
 
-    def __add__(self, other: object) -> Symbol:
-        return self if _is(other, 0) else self.apply("add", other)
+    @override
+    def mean(self) -> Symbol:
+        return self.recorder.append("mean", [self], 1)
 
-    def __radd__(self, other: object) -> Symbol:
-        return self if _is(other, 0) else self._lifted("add", other).apply("add", self)  # sum() starts at 0
+    @override
+    def concatenate(self, values: Sequence[Symbol]) -> Symbol:
+        return self.recorder.append("concatenate", values, sum(value.shape[1] for value in values))
 
-    def __sub__(self, other: object) -> Symbol:
-        return self.apply("subtract", other)
-
-    def __rsub__(self, other: object) -> Symbol:
-        return self._lifted("subtract", other).apply("subtract", self)
-
-    def __mul__(self, other: object) -> Symbol:
-        return self.apply("multiply", other)
-
-    def __rmul__(self, other: object) -> Symbol:
-        return self._lifted("multiply", other).apply("multiply", self)
-
-    def __truediv__(self, other: object) -> Symbol:
-        return self.apply("divide", other)
-
-    def __rtruediv__(self, other: object) -> Symbol:
-        return self._lifted("divide", other).apply("divide", self)
-
-    def __neg__(self) -> Symbol:
-        return self.apply("negate")
-
-    def __gt__(self, other: object) -> Symbol:
-        return self.apply("greater", other)
-
-    def __lt__(self, other: object) -> Symbol:
-        return self._lifted("greater", other).apply("greater", self)
-
+    @override
     def __getitem__(self, key: object) -> Symbol:
         width = self.shape[1]
         if not (isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)):
@@ -283,24 +263,59 @@ def trace(equations: Equations, input_dim: int, activations: Mapping[str, Any] |
     Raises:
         UntraceableError: If the equations use an operation that is not one of `PRIMITIVES`.
     """
-    from deeprnn_keras.equations.activations import activation
-
     recorder = _Recorder()
     x = recorder.input(input_dim)
     states = [recorder.input(equations.units) for _ in equations.states]
-    functions = {name: activation(one) for name, one in {**equations.activations, **(activations or {})}.items()}
     linear = Linear(equations.maps(input_dim), _record_product)
-    f = SimpleNamespace(**functions)
+    f = _functions(equations, activations)
     projected = equations.project_inputs(x, linear, f)
     count = len(recorder.instructions)
-    results = equations.step(projected, list(states), linear, f)
+    return _traced(recorder, equations, equations.step(projected, list(states), linear, f), count)
+
+
+def trace_step(equations: Equations, activations: Mapping[str, Any] | None = None) -> Trace:
+    """Return the instructions of a step alone; its first input is the tensor of the projected inputs.
+
+    Args:
+        equations: The recurrence.
+        activations: As in `trace`.
+
+    Raises:
+        UntraceableError: If the equations use an operation that is not one of `PRIMITIVES`.
+    """
+    linear, f = Linear(equations.maps(1), _record_product), _functions(equations, activations)
+    projected = equations.project_inputs(_Recorder().input(1), linear, f)
+    recorder = _Recorder()
+    x = Blocks(recorder.input(projected.tensor.shape[-1]), projected.names)
+    states = [recorder.input(equations.units) for _ in equations.states]
+    return _traced(recorder, equations, equations.step(x, list(states), linear, f), 0)
+
+
+def _functions(equations: Equations, activations: Mapping[str, Any] | None) -> SimpleNamespace:
+    from deeprnn_keras.equations.activations import activation
+
+    functions = {**equations.activations, **(activations or {})}
+    return SimpleNamespace(**{name: activation(one) for name, one in functions.items()})
+
+
+def _traced(recorder: _Recorder, equations: Equations, results: Sequence[Any], projected: int) -> Trace:
+    states = equations.states
     if len(results) != len(states) or not all(isinstance(one, Symbol) for one in results):
         raise UntraceableError(f"a step returns {len(states)} states, got {results!r}")
     for one in results:
         if one.shape[1] != equations.units:
             raise UntraceableError(f"a state has width {equations.units}, got {one.shape[1]}")
     inputs = tuple(recorder.widths[: 1 + len(states)])
-    return Trace(inputs, tuple(recorder.instructions), tuple(one.index for one in results), count)
+    return Trace(inputs, tuple(recorder.instructions), tuple(one.index for one in results), projected)
+
+
+def untraceable_reason(equations: Equations, input_dim: int = 3) -> str:
+    """Return the operation of equations that is not a primitive, with its line; "" if all are."""
+    try:
+        trace(equations, input_dim)
+    except Exception as error:  # user-defined equations may raise any
+        return explain(error)
+    return ""
 
 
 def trace_function(function: Any, width: int) -> Trace:  # noqa: ANN401 - a name or a function
@@ -336,13 +351,3 @@ def _record_product(named_map: NamedMap, blocks: tuple[str, ...], a: Symbol) -> 
         bias=named_map.bias,
         columns=tuple(columns),
     )
-
-
-def concatenated(values: Sequence[Symbol]) -> Symbol:
-    """Return the features of several values side by side."""
-    return values[0].recorder.append("concatenate", values, sum(value.shape[1] for value in values))
-
-
-def mean(value: Symbol) -> Symbol:
-    """Return the mean over the features, of width 1."""
-    return value.recorder.append("mean", [value], 1)

@@ -41,21 +41,21 @@ def export(
 
     Args:
         model: A trained Keras model that `lower` supports, or a `Program`.
-        path: Path of the file. Its suffix selects the format.
+        path: Path of the file. Its suffix selects the format; without a suffix, a directory is written, a SavedModel.
         format: Name of the format, if the suffix does not select it.
-        streaming: Write a file that executes one step and returns its states. The formats "c" and "numpy" always
-            contain both forms.
+        streaming: Write a file that executes one step and returns its states. The formats "c", "numpy",
+            and "savedmodel" always contain both forms.
         batch_size: Batch size of the file, or None for any; some formats require it.
         quantize: "int8" for weights of 8 bits and activations of 32 bits, if the format supports it.
         evaluate: Data (x, y) on which the loss of the model and of the file are computed, for the report.
-        overwrite: Replace an existing file.
+        overwrite: Replace an existing file, or the directory of a SavedModel that contains nothing else.
         verify: Execute the file and compare its outputs. Without it, the runtime of the format is not needed.
 
     Returns:
         The report: operators, size, error, latency, and remarks. It can be printed.
 
     Raises:
-        FileExistsError: If a file exists and `overwrite` is False.
+        FileExistsError: If a file exists and `overwrite` is False, or a directory that is not a SavedModel.
         ImportError: If a package is missing; the message names the extra that installs it.
         ValueError: If an argument is invalid, the format does not support the model, or the weights are not finite;
             nothing is written. `VerificationError` if the outputs of the file differ from those of the model.
@@ -137,6 +137,9 @@ def _check_path(target: Target, path: Path, overwrite: bool) -> None:
             raise IsADirectoryError(f"path {str(one)!r} is a directory; pass another path")
         if one.exists() and not overwrite:
             raise FileExistsError(f"path {str(one)!r} exists; pass another path or overwrite=True")
+    reason = target.replacement_refusal(path) if path.exists() else None
+    if reason is not None:
+        raise FileExistsError(f"path {str(path)!r} is not replaced: {reason}; pass another path")
 
 
 def _with_batch_size(options: Options, program: Program, target: Target) -> Options:

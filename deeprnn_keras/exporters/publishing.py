@@ -27,25 +27,23 @@ def publish(written: Sequence[Path], directory: Path) -> list[Path]:
         directory: The directory.
     """
     kept = Path(tempfile.mkdtemp(dir=written[0].parent))
-    moved: list[Path] = []
+    begun: list[Path] = []
     try:
         for source in reversed(written):
             final = directory / source.name
+            begun.append(source)
             if final.exists():
                 final.rename(kept / source.name)
-            moved.append(final)
             source.rename(final)
     except BaseException:
-        for final in moved:
-            _restore(kept / final.name, final)
+        for source in begun:
+            _restore(kept / source.name, source, directory / source.name)
         raise
     return [directory / source.name for source in written]
 
 
-def _restore(kept: Path, final: Path) -> None:
-    if final.is_dir():
-        shutil.rmtree(final)
-    else:
-        final.unlink(missing_ok=True)
+def _restore(kept: Path, source: Path, final: Path) -> None:
+    if not source.exists():  # it has been moved
+        final.rename(source)
     if kept.exists():
         kept.rename(final)

@@ -17,6 +17,9 @@ from deeprnn_keras.program.program import Program
 
 QUANTIZATIONS = ("int8",)
 
+MAX_BYTES = 2**31 - 2**20
+"""Largest size of the weights of a file of a format, such as protobuf and flatbuffers, that allows 2 GiB in all."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -53,11 +56,12 @@ class Runner(ABC):
     """
 
     @abstractmethod
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
         """Return the outputs for whole sequences from zero states.
 
         Args:
             inputs: (n, T, d), or (n, T) of ids.
+            lengths: Numbers of steps (n,) before the padding, for a file that reads them; None for no padding.
 
         Returns:
             (n, T, width), or (n, width) after a `Last`.
@@ -82,6 +86,12 @@ class Runner(ABC):
         return
 
 
+def with_lengths(inputs: Sequence[np.ndarray], lengths: np.ndarray | None) -> list[np.ndarray]:
+    """Return the inputs of a file that reads lengths; without padding, all are T."""
+    n, steps = inputs[0].shape[:2]
+    return [*inputs, np.full(n, steps) if lengths is None else lengths]
+
+
 class Target(ABC):
     """A kind of file to which programs are exported. Instances have no state.
 
@@ -95,6 +105,7 @@ class Target(ABC):
         quantizations: Supported values of `Options.quantize`.
         default_batch_size: Batch size of a file whose options have none; None for any.
         always_streams: The file executes both whole sequences and steps, whatever `Options.streaming` is.
+        reads_lengths: The files of models with a mask have the input of lengths of `padding.lengths_name`.
     """
 
     name: ClassVar[str]
@@ -106,6 +117,7 @@ class Target(ABC):
     quantizations: ClassVar[tuple[str, ...]] = ()
     default_batch_size: ClassVar[int | None] = None
     always_streams: ClassVar[bool] = False
+    reads_lengths: ClassVar[bool] = False
 
     @abstractmethod
     def refusal(self, program: Program, options: Options) -> str | None:
@@ -126,9 +138,13 @@ class Target(ABC):
         `path` is in a temporary directory that contains no other files; the names of the files are final.
         """
 
-    @abstractmethod
+    def replacement_refusal(self, path: Path) -> str | None:
+        """Return why an existing file is not replaced, or None. The default replaces all files."""
+        return None
+
     def companions(self, path: Path) -> list[Path]:
-        """Return the paths that `write` writes besides `path`."""
+        """Return the paths that `write` writes besides `path`. The default has none."""
+        return []
 
     @abstractmethod
     def runner(self, path: Path, program: Program, options: Options) -> Runner:
@@ -156,6 +172,14 @@ class Target(ABC):
         skip = "" if set(absent) & set(self.packages) else ", or pass verify=False to write the file without running it"
         install = f"pip install 'deeprnn-keras[{self.extra}]'" if self.extra else f"pip install {packages}"
         return f"export to {self.title} requires {packages}; install it with: {install}{skip}"
+
+
+def size_refusal(program: Program, title: str) -> str | None:
+    """Return why a format whose files hold at most 2 GiB does not support a program, or None."""
+    size = sum(array.nbytes for array in program.weights.values())
+    if size <= MAX_BYTES:
+        return None
+    return f"its weights have {size:,} bytes, and one {title} file holds at most 2 GiB; use fewer units"
 
 
 def _is_installed(module: str) -> bool:

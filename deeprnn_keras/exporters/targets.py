@@ -13,8 +13,9 @@ _MODULES = {
     "numpy": (".py", "deeprnn_keras.exporters.numpy_source.target", "NumPyTarget"),
     "litert": (".tflite", "deeprnn_keras.exporters.litert_file.target", "LiteRTTarget"),
     "onnx": (".onnx", "deeprnn_keras.exporters.onnx_file.target", "ONNXTarget"),
+    "savedmodel": ("", "deeprnn_keras.exporters.saved_model.target", "SavedModelTarget"),
 }
-"""{format: (suffix, module, class)}."""
+"""{format: (suffix, module, class)}; the suffix of a directory is empty."""
 
 FORMATS = tuple(_MODULES)
 
@@ -32,7 +33,7 @@ def find_target(path: Path, format: str | None) -> Target:
     if format is None:
         found = [name for name, (suffix, _, _) in _MODULES.items() if suffix == path.suffix.lower()]
         if not found:
-            suffixes = ", ".join(f"{suffix or 'a directory'} ({name})" for name, (suffix, _, _) in _MODULES.items())
+            suffixes = ", ".join(f"{suffix or 'no suffix'} ({name})" for name, (suffix, _, _) in _MODULES.items())
             raise ValueError(
                 f"path {str(path)!r} has the suffix {path.suffix!r}, which is not that of a format; supported are "
                 f"{suffixes}; rename the file or pass format="

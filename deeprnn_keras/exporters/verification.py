@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deeprnn_keras._compat import flatten_layers
+from deeprnn_keras.exporters.padding import lengths_name
 from deeprnn_keras.exporters.report import Latency
 from deeprnn_keras.exporters.target import Options, Runner, Target
 from deeprnn_keras.program.interpreter import Interpreter
@@ -52,7 +53,8 @@ class Verification:
     def __init__(self, target: Target, program: Program, options: Options, model: keras.Model | None) -> None:
         self.target, self.program, self.options = target, program, options
         self.notes: list[str] = []
-        reason = None if model is None else _keras_refusal(model, program, options)
+        self._reads_lengths = target.reads_lengths and lengths_name(program, options) is not None
+        reason = None if model is None else _keras_refusal(model, program, options, self._reads_lengths)
         self.model = None if reason else model
         if reason:
             self.notes.append(f"The file was compared with the NumPy interpreter, not with Keras: {reason}.")
@@ -133,15 +135,17 @@ class Verification:
         streaming = self.options.streaming
         steps = self.model.inputs[0].shape[1] or (STEPS if streaming else LENGTHS[1])
         inputs = self._inputs(generator, steps)
+        lengths = generator.integers(1, steps + 1, self.batch_size) if self._reads_lengths else None
         if streaming:
             outputs = [
                 one[:, -1] if name in self.program.final else one
                 for name, one in zip(self.program.outputs, self._streamed(runner, inputs)[0], strict=True)
             ]
         else:
-            outputs = self._executed(lambda: runner.run(inputs))
-        expected = _flat(self.model(_packed(self.model, inputs), training=False))
-        self._compare(outputs, expected, self._references(inputs, streaming=False)[0], "from those of Keras")
+            outputs = self._executed(lambda: runner.run(inputs, lengths))
+        expected = _flat(self.model(_packed(self.model, inputs, lengths), training=False))
+        rounded = expected if self._reads_lengths else self._references(inputs, streaming=False)[0]
+        self._compare(outputs, expected, rounded, "from those of Keras")
 
     def _compare(
         self,
@@ -223,9 +227,10 @@ def _median_ms(call: Callable[[], object]) -> float:
 # === Keras ===
 
 
-def _keras_refusal(model: keras.Model, program: Program, options: Options) -> str | None:
+def _keras_refusal(model: keras.Model, program: Program, options: Options, reads_lengths: bool) -> str | None:
     """Return the reason why the outputs of a Keras model are not compared, or None."""
-    dropped = program.attributes.get("dropped_inputs")
+    masks = program.attributes.get("masked", ()) if reads_lengths else ()
+    dropped = [name for name in program.attributes.get("dropped_inputs", ()) if name not in masks]
     if dropped:
         return f"the model has inputs that the file does not have, {', '.join(dropped)}"
     if any(getattr(layer, "stateful", False) for layer in flatten_layers(model)):
@@ -234,11 +239,15 @@ def _keras_refusal(model: keras.Model, program: Program, options: Options) -> st
     return "the model has another batch size than the file" if len(batch_sizes) > 1 else None
 
 
-def _packed(model: keras.Model, inputs: list[np.ndarray]) -> Any:  # noqa: ANN401 - the structure of the model's inputs
+def _packed(model: keras.Model, inputs: list[np.ndarray], lengths: np.ndarray | None = None) -> Any:  # noqa: ANN401 - the structure of the model's inputs
+    """Return the inputs of a model; its mask is that of sequences with given lengths, T by default."""
     from keras import tree
 
-    arrays = [one.astype(np.int32) if one.ndim == 2 else one for one in inputs]
-    return arrays[0] if len(arrays) == 1 else tree.pack_sequence_as(model.input, arrays)
+    n, steps = inputs[0].shape[:2]
+    mask = np.arange(steps) < (np.full(n, steps) if lengths is None else lengths)[:, None]
+    arrays = iter(one.astype(np.int32) if one.ndim == 2 else one for one in inputs)
+    packed = [mask if one.dtype == "bool" else next(arrays) for one in model.inputs]
+    return packed[0] if len(packed) == 1 else tree.pack_sequence_as(model.input, packed)
 
 
 def _flat(outputs: Any) -> list[np.ndarray]:  # noqa: ANN401 - a structure of tensors

@@ -46,6 +46,8 @@ class Traits:
         reset_after: Argument of a GRU.
         type_name: Class name of the cell, for messages.
         has_equations: Whether the cell is a `RecurrentCell`.
+        untraceable: Operation of its equations that is not one of the primitives, or "".
+        unitwise: Whether its units do not see each other within a step.
         any_cell: Whether the layer is `RNN`, which accepts any cell.
         compute_dtype: Dtype of the layer's inputs and outputs.
     """
@@ -61,6 +63,8 @@ class Traits:
     reset_after: bool = True
     type_name: str = ""
     has_equations: bool = False
+    untraceable: str = ""
+    unitwise: bool = False
     any_cell: bool = False
     compute_dtype: str = "float32"
 
@@ -197,6 +201,7 @@ class Implementation:
         layer_runner: "module:function" of the `LayerRunner`.
         machine_reasons: Machine -> further reasons why it cannot run there.
         stack_runner: "module:function" of the `StackRunner`; None if the layers of a stack run one by one.
+        concerns: Traits -> False for layers of kinds that the implementation is not made for; then reports omit it.
     """
 
     name: str
@@ -207,6 +212,7 @@ class Implementation:
     layer_runner: str
     stack_runner: str | None = None
     machine_reasons: Callable[[Machine], list[str]] = lambda machine: []
+    concerns: Callable[[Traits], bool] = lambda traits: True
 
     @property
     def run_layer(self) -> LayerRunner:

@@ -102,6 +102,8 @@ def _choose_automatically(traits: Traits, use_cudnn: bool | str, machine: Machin
     rejected: list[list[str]] = []
     runs_stack = any(not _reasons_against_stack(each, stack, machine) for each in implementations().values())
     for name, implementation in implementations().items():
+        if not implementation.concerns(traits):
+            continue
         reasons = _reasons_against(implementation, traits, use_cudnn, machine, requested=False)
         if runs_stack and implementation.stack_runner and not reasons:
             reasons = _reasons_against_stack(implementation, stack, machine)

@@ -89,6 +89,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             - Cells with several nonlinear layers within each step: "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm",
               "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", and "rhn" (recurrent highway
               network).
+            - Cells with other gates, "mgu", "ugrnn", "coupled_lstm", "peephole_lstm", "multiplicative_lstm", and
+              "fast_grnn"; with layer normalization, "layer_norm_lstm" and "layer_norm_gru"; with an elementwise
+              recurrence, "indrnn"; with products of the inputs only, "min_gru", "min_lstm", "qrnn", "sru", and "rg_lru".
             - The name of a user-defined cell, registered with `register_cell`.
             - {"name": name, **options}: a cell with one of these names and non-default options.
             - A callable(units) that returns a Keras cell.
@@ -143,9 +146,10 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             and of each call of `evaluate`, and by `reset_state()`. `TBPTTDataset` provides batches in the required
             order.
         go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
-        implementation: "auto", "cudnn", "native", "xla", or "loop", for all layers. "auto" selects cuDNN on a GPU for
-            eligible layers; on a CPU native code if it supports all layers, otherwise XLA; and Keras' loop otherwise.
-            `explain_kernels` shows the selection and the reasons.
+        implementation: "auto", "cudnn", "native", "scan", "xla", or "loop", for all layers. "auto" selects cuDNN on a
+            GPU for eligible layers; on a CPU native code if it supports all layers, the scan for cells whose units do
+            not see each other within a step, otherwise XLA; and Keras' loop otherwise. `explain_kernels` shows the
+            selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
             storing them. This saves memory, but training steps take about 1.3 times as long. It requires that native
             code or XLA runs the whole stack in a single call: an argument or cell that excludes this on every machine

@@ -288,14 +288,14 @@ class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
 class RNN(SelectsImplementation, keras.layers.RNN):
     """Drop-in replacement for `keras.layers.RNN` that is faster for Keras' cells and for `RecurrentCell`.
 
-    On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) run on XLA, and Keras' LSTM,
-    GRU, and simple RNN cells in native code or on XLA. On a GPU or on another backend, a `RecurrentCell` runs in the
-    loop, but all terms that do not depend on the state are computed for all steps at once. Any other cell runs as in
-    Keras.
+    On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) run on XLA, or as a scan if
+    their units do not see each other within a step, and Keras' LSTM, GRU, and simple RNN cells in native code or on
+    XLA. On a GPU or on another backend, a `RecurrentCell` runs in the loop, but all terms that do not depend on the
+    state are computed for all steps at once. Any other cell runs as in Keras.
 
     Args:
         cell: A Keras cell, or a list of cells, as in `keras.layers.RNN`.
-        implementation: "auto", "native", "xla", or "loop", as in `LSTM`.
+        implementation: "auto", "native", "scan", "xla", or "loop", as in `LSTM`.
         args: Further positional arguments of `keras.layers.RNN`.
         kwargs: Keyword arguments of `keras.layers.RNN`.
 

@@ -56,7 +56,7 @@ def runs_stack(implementation: str) -> bool:
 
 def ignored_remat_reason(implementation: str) -> str | None:
     """Return why an implementation that was selected for a layer ignores `remat=True`, or None if it does not."""
-    if runs_stack(implementation):
+    if runs_stack(implementation) or implementation == "scan":  # which stores states only and recomputes the rest
         return None
     return (
         f"remat=True has no effect: {implementation} runs the layers of a stack one by one, "

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.keras_objects import ChecksConfig
 
@@ -162,10 +162,42 @@ def scale_gradient(gradient: Tensor, scale: Tensor) -> Tensor:
 class GuardedAdam(GradientGuard, keras.optimizers.Adam):
     """`keras.optimizers.Adam` with a `GradientGuard`.
 
+    On TensorFlow, weights and moments are updated in place by one operation per weight instead of about ten. It has the
+    same formula; since it computes 1 - beta_2 in float32, a step differs from that of Keras by up to 5e-5 of its size.
+
     >>> from deeprnn_keras.optimizers import GuardedAdam
     >>> GuardedAdam(1e-3, global_clipnorm=1.0).get_config()["global_clipnorm"]
     1.0
     """
+
+    @override
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
+        if not self._updates_in_place(gradient):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        def cast(value: Tensor | float) -> Tensor:
+            return tf.cast(value, variable.dtype)
+
+        momentum, velocity = _compat.adam_moments(self, variable)
+        step = cast(self.iterations + 1)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.handle,
+            v=velocity.handle,
+            beta1_power=tf.pow(cast(self.beta_1), step),
+            beta2_power=tf.pow(cast(self.beta_2), step),
+            lr=cast(learning_rate),
+            beta1=cast(self.beta_1),
+            beta2=cast(self.beta_2),
+            epsilon=cast(self.epsilon),
+            grad=cast(gradient),
+        )
+
+    def _updates_in_place(self, gradient: Tensor) -> bool:
+        dense = not hasattr(gradient, "indices")
+        return dense and not self.amsgrad and keras.backend.backend() == "tensorflow" and not self._several_replicas()
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

@@ -57,7 +57,7 @@ def lower(model: keras.Model, batch_size: int | None = None) -> Program:
     outputs: head
     """
     batch_size = checks.positive_int_or_none("batch_size", batch_size)
-    if _model_kind(model) is None:
+    if model_kind(model) is None:
         kind = type(model).__name__
         remedy = "a subclass with its own `call` is Python code" if hasattr(model, "layers") else "pass a model"
         raise ValueError(f"model must be a Sequential or functional Keras model, got {kind}; {remedy}")
@@ -81,7 +81,7 @@ def lower(model: keras.Model, batch_size: int | None = None) -> Program:
     return Program(model.name, inputs, tuple(b.operations), names, b.weights, attributes, batch_size)
 
 
-def _model_kind(model: KerasLayer) -> str | None:
+def model_kind(model: KerasLayer) -> str | None:
     """Return "Sequential" or "Functional", or None for any other object."""
     for one in type(model).__mro__:
         if one.__name__ in MODEL_KINDS and is_of_keras(one):
@@ -139,13 +139,13 @@ def _nested(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> li
 
 def _run_model(b: Builder, model: KerasLayer, inputs: list[Value], prefix: str) -> list[Value]:
     """Append the operations of a model and return its outputs."""
-    if _model_kind(model) == "Sequential":
+    if model_kind(model) == "Sequential":
         for layer in model.layers:
             inputs = b.apply(layer, inputs, f"{prefix}{layer.name}")
         return inputs
     values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
     for node in _compat.functional_nodes(model):
-        arguments, options = _replaced(node.args, values), _replaced(node.kwargs, values)
+        arguments, options = replace_tensors(node.args, values), replace_tensors(node.kwargs, values)
         name = f"{prefix}{node.operation.name}"
         if _is_layer(node.operation):
             first = len(b.operations)
@@ -161,7 +161,7 @@ def _run_model(b: Builder, model: KerasLayer, inputs: list[Value], prefix: str) 
 
 def _record_mask(b: Builder, layer: KerasLayer, mask: Any, first: int) -> None:  # noqa: ANN401 - an argument of a call
     """Record the recurrences of a layer that reads a mask of steps, those from operation `first` on."""
-    if isinstance(mask, Value) and _model_kind(layer) is None:
+    if isinstance(mask, Value) and model_kind(layer) is None:
         names = [one.name for one in b.operations[first:] if isinstance(one, Recurrence)]
         b.masked.setdefault(mask.name, []).extend(names)
 
@@ -175,12 +175,12 @@ def _is_layer(operation: KerasLayer) -> bool:
     return hasattr(operation, "trainable_weights")
 
 
-def _replaced(structure: Any, values: Mapping[int, Value]) -> Any:  # noqa: ANN401 - arguments of a call
-    """Return arguments of a call with values in place of tensors."""
+def replace_tensors(structure: Any, values: Mapping[int, Any]) -> Any:  # noqa: ANN401 - arguments of a call
+    """Return arguments of a call with values in place of tensors; {id of a tensor: value}."""
     if isinstance(structure, Mapping):
-        return {key: _replaced(one, values) for key, one in structure.items()}
+        return {key: replace_tensors(one, values) for key, one in structure.items()}
     if isinstance(structure, (list, tuple)):
-        return type(structure)(_replaced(one, values) for one in structure)
+        return type(structure)(replace_tensors(one, values) for one in structure)
     return values.get(id(structure), structure)
 
 

@@ -105,6 +105,7 @@ def test_weights_that_are_not_finite_are_found(task):
     assert "not finite" in names(health) and not health.reports[-1][1].weights_finite
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_tight_clip_is_found(task):
     model = build_model(keras.optimizers.Adam(1e-3, global_clipnorm=1e-4))
     health = train(model, task, epochs=5, every=5)
@@ -112,6 +113,7 @@ def test_tight_clip_is_found(task):
     assert "100% of the updates were clipped to 0.0001" in str(health.report)
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_counts_of_the_optimizer_take_precedence(task):
     """The counts determine the fraction of clipped updates, even if the measured gradient norms suggest another."""
     model = build_model(CountingSGD(0.01))
@@ -123,6 +125,7 @@ def test_counts_of_the_optimizer_take_precedence(task):
     assert health.report.clipped_fraction == 0.5 and names(health) == []
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_loss_of_each_update(task):
     """Keras logs the mean since the start of the epoch; the mean of the recorded losses equals it."""
     model = build_model(keras.optimizers.SGD(0.0))
@@ -174,6 +177,7 @@ def test_files_and_tensorboard(runs):
     assert values["gradient_health/layer_1/saturated_forget", 4] == pytest.approx(report.saturation[0]["forget"])
 
 
+@pytest.mark.usefixtures("eager")  # a few updates
 def test_state_is_picklable_and_continues(task):
     """Its attributes can be pickled, and a second `fit` continues the count."""
     model = build_model("adam")

@@ -8,10 +8,28 @@ from cell_oracles import sequence
 from oracles import assert_close
 
 from deeprnn_keras import RNN, DeepRNN, count_params
-from deeprnn_keras.cells import DeepTransitionCell, MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell, RHNCell
+from deeprnn_keras.cells import DeepTransitionCell
+from deeprnn_keras.cells.recurrent_cell import FIRST_WEIGHTS
+from deeprnn_keras.specs import CELLS
 
 D, H, N, T = 3, 4, 2, 5
-MLP_CELLS = {"mlp_gate_rnn": MLPGateRNNCell, "mlp_gate_gru": MLPGateGRUCell, "mlp_gate_lstm": MLPGateLSTMCell}
+MLP_CELLS = ("mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm")
+GATED_CELLS = (
+    "mgu",
+    "ugrnn",
+    "coupled_lstm",
+    "peephole_lstm",
+    "multiplicative_lstm",
+    "indrnn",
+    "fast_grnn",
+    "layer_norm_lstm",
+    "layer_norm_gru",
+    "min_gru",
+    "min_lstm",
+    "qrnn",
+    "sru",
+    "rg_lru",
+)
 CASES = {
     **{(name, "mlp", depth): {"gate_units": (3, 5, 2)[:depth]} for name in MLP_CELLS for depth in range(4)},
     **{
@@ -25,6 +43,8 @@ CASES = {
         for kind in ("coupled", "uncoupled")
         for depth in (1, 2, 3)
     },
+    **{(name, "gated", 2): {} for name in GATED_CELLS},
+    ("layer_norm_lstm", "normalized state", 1): {"normalized_state": True},
 }
 """{(name, variant, depth): options of the cell}"""
 
@@ -54,11 +74,14 @@ MASK = np.array([[True, True, False, True, True], [False, True, True, False, Fal
 def make_cell(case, units=H, **kwargs):
     """Return the Keras cell of a case."""
     name, options = case[0], CASES[case] | kwargs
-    if name in MLP_CELLS:
-        return MLP_CELLS[name](units, **options)
-    if name == "rhn":
-        return RHNCell(units, **options)
-    return DeepTransitionCell(units, cell=name.rpartition("_")[2], **options)
+    if name.startswith("deep_transition"):
+        return DeepTransitionCell(units, cell=name.rpartition("_")[2], **options)
+    return CELLS[name].cell(units, **options)
+
+
+def oracle_options(case):
+    """Return the options that change the equations of a case but not its weights."""
+    return {key: value for key, value in CASES[case].items() if key == "normalized_state"}
 
 
 def make_layer(case, rng, implementation="auto", **kwargs):
@@ -83,9 +106,9 @@ def test_values_equal_the_reference(rng, case, implementation):
     layer, weights = make_layer(case, rng, implementation)
     x = rng.normal(size=(N, T, D))
     initial = [rng.normal(size=(N, H)) for _ in layer.cell.equations.states]
-    for states, mask in ((None, None), (initial, None), (initial, MASK)):
+    for states, mask in ((None, None), (initial, MASK)):
         output, *final = layer(x, initial_state=states, mask=mask)
-        expected, expected_final = sequence(case[0], x, weights, H, states, mask)
+        expected, expected_final = sequence(case[0], x, weights, H, states, mask, **oracle_options(case))
         assert_close(output, expected, 1e-12)
         assert_close(final, expected_final, 1e-12)
 
@@ -102,12 +125,15 @@ def test_gradients_equal_finite_differences(rng, case, implementation):
         output, *final = layer(tensors[0], initial_state=tensors[1:], training=True)
         loss = tf.reduce_sum(tf.sin(output)) + sum(tf.reduce_sum(state**2) for state in final)
     variables = {weight.name: weight.value for weight in layer.cell.weights}
-    gradients = tape.gradient(loss, [*tensors, *(variables[name] for name in names)])
+    arguments = [*tensors, *(variables[name] for name in names)]
+    gradients = tape.gradient(loss, arguments, unconnected_gradients="zero")
 
     def reference_loss(arrays):
         num_inputs = 1 + len(initial)
         parameters = dict(zip(names, arrays[num_inputs:], strict=True))
-        outputs, states = sequence(case[0], arrays[0], parameters, H, list(arrays[1:num_inputs]))
+        outputs, states = sequence(
+            case[0], arrays[0], parameters, H, list(arrays[1:num_inputs]), **oracle_options(case)
+        )
         return np.sin(outputs).sum() + sum((state**2).sum() for state in states)
 
     arrays = [x, *initial, *(weights[name] for name in names)]
@@ -165,7 +191,7 @@ def test_count_params_equals_the_built_layer(case):
     layer.build((None, None, D))
     assert layer.count_params() == count_params(D, [H, 6], cell={"name": name, **CASES[case]})
     names = [weight.name for weight in layer.recurrent_layers[0].cell.weights]
-    assert names[:3] == ["kernel", "recurrent_kernel", "bias"]
+    assert [one for one in names if one in FIRST_WEIGHTS] == names[: len(set(names) & set(FIRST_WEIGHTS))]
 
 
 @pytest.mark.slow

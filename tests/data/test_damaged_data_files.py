@@ -1,5 +1,6 @@
 """Damaged and crafted data files: every reader raises a `DamagedFileError` that names the file."""
 
+import io
 import os
 import struct
 import subprocess
@@ -109,6 +110,25 @@ def test_pipes_and_directories_are_not_read(name, tmp_path):
 # === Piano rolls ===
 
 
+@pytest.fixture
+def reader_in_this_process(monkeypatch):
+    """Read without a child process, whose imports take half a second; the tests above start it."""
+
+    def run(command, **options):
+        output = io.TextIOWrapper(io.BytesIO())
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", output)
+            try:
+                mat_file._main(*command[3:])
+            except SystemExit as error:
+                return subprocess.CompletedProcess(command, 1, b"", str(error).encode())
+        return subprocess.CompletedProcess(command, 0, output.buffer.getvalue(), b"")
+
+    monkeypatch.setattr(mat_file, "_limit_memory", lambda: None)
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("reader_in_this_process")
 @pytest.mark.parametrize(
     ("rolls", "problem"),
     [
@@ -130,6 +150,7 @@ def test_rolls_must_be_zeros_and_ones(rolls, problem, tmp_path):
         piano_rolls(tmp_path / "rolls.mat")
 
 
+@pytest.mark.usefixtures("reader_in_this_process")
 @pytest.mark.parametrize("shape", [(1, 4), (4, 1), (2, 2)])
 def test_cells_are_read_in_any_arrangement(shape, tmp_path):
     rolls = [np.roll(ROLL, number, axis=1) for number in range(4)]

@@ -1,11 +1,12 @@
 """Programs for the tests of exporters: hand-made models, entries of the zoo, and comparison of their files."""
 
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from deeprnn_keras import DeepRNN, LanguageModel, lower, zoo
+from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, lower, zoo
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program.interpreter import Interpreter
 from deeprnn_keras.program.program import Program
@@ -48,6 +49,27 @@ MODELS = {
     "tied_head": lambda: LanguageModel("abcdefghi", units=H, num_layers=3, embedding=H, tied=True),
     "one_hot": lambda: LanguageModel("äöüßабвг✓", units=H, num_layers=3),
 }
+
+
+def masked_model(cell, bidirectional, per_step):
+    options = {"masks": True, "per_step": per_step, "bidirectional": bidirectional, "implementation": "loop"}
+    return SequenceModel(D, 2, units=5, num_layers=2, cell=cell, **options)
+
+
+def masked_keras_layers():
+    x, mask = keras.Input((None, D)), keras.Input((None,), dtype="bool")
+    hidden = keras.layers.LSTM(4, return_sequences=True)(x, mask=mask)
+    hidden = keras.layers.Bidirectional(keras.layers.GRU(4, return_sequences=True))(hidden, mask=mask)
+    return keras.Model([x, mask], [hidden, keras.layers.SimpleRNN(4)(hidden, mask=mask)])
+
+
+MASKED = {
+    f"{cell}, bidirectional={both}, per_step={per_step}": partial(masked_model, cell, both, per_step)
+    for cell in ("lstm", "gru", "mlp_gate_lstm")
+    for both in (False, True)
+    for per_step in (False, True)
+} | {"keras_layers": masked_keras_layers}
+LENGTHS = np.array([7, 1, 4, 0])
 
 
 def randomized(program, seed=0):
@@ -101,20 +123,15 @@ def assert_close(actual, expected, atol=1e-5):
         np.testing.assert_allclose(one, other, rtol=0, atol=atol * max(1.0, np.abs(other).max()))
 
 
-def assert_whole(target, program, directory, lengths=(1, 7, 100), batch_size=None, **options):
-    """Compare a file with the reference for whole sequences and return its path."""
-    path, runner = written(target, program, directory, batch_size=batch_size, **options)
-    batch_size = batch_size or target.default_batch_size or 2
+def check_sequences(runner, program, batch_size, lengths=(1, 7, 100)):
+    """Compare a loaded file with the reference for whole sequences."""
     for steps in lengths:
         inputs = random_inputs(program, batch_size, steps)
         assert_close(runner.run(inputs), Interpreter(program, np.float64).run(inputs)[0])
-    return path
 
 
-def assert_streamed(target, program, directory, steps=1000, batch_size=None, **options):
-    """Compare a file with the reference over streamed steps, outputs and returned states, and return its path."""
-    path, runner = written(target, program, directory, streaming=True, batch_size=batch_size, **options)
-    batch_size = batch_size or target.default_batch_size or 2
+def check_steps(runner, program, batch_size, steps=1000):
+    """Compare a loaded file with the reference over streamed steps, outputs and returned states."""
     inputs = random_inputs(program, batch_size, steps)
     outputs, states = [], None
     for t in range(steps):
@@ -123,4 +140,53 @@ def assert_streamed(target, program, directory, steps=1000, batch_size=None, **o
     expected, after = Interpreter(program, np.float64, streaming=True).run(inputs)
     assert_close([np.stack(one, axis=1) for one in zip(*outputs, strict=True)], expected)
     assert_close(list(states.values()), [after[name] for name in states])
+
+
+def assert_whole(target, program, directory, lengths=(1, 7, 100), batch_size=None, **options):
+    """Compare a file with the reference for whole sequences and return its path."""
+    path, runner = written(target, program, directory, batch_size=batch_size, **options)
+    check_sequences(runner, program, batch_size or target.default_batch_size or 2, lengths)
     return path
+
+
+def assert_streamed(target, program, directory, steps=1000, batch_size=None, **options):
+    """Compare a file with the reference over streamed steps and return its path."""
+    path, runner = written(target, program, directory, streaming=True, batch_size=batch_size, **options)
+    check_steps(runner, program, batch_size or target.default_batch_size or 2, steps)
+    return path
+
+
+@cache
+def padded_case(name):
+    """Return the program of a model that reads a mask, an input, and its outputs in Keras."""
+    model = MASKED[name]()
+    program = lower(model)
+    x = random_inputs(program, len(LENGTHS), 7)[0]
+    outputs = model([x, np.arange(7) < LENGTHS[:, None]])
+    return program, x, [np.asarray(one) for one in (outputs if isinstance(outputs, list) else [outputs])]
+
+
+def assert_padded(target, name, directory):
+    """Compare a file with Keras on padded sequences, one of them without steps, and return its path."""
+    program, x, expected = padded_case(name)
+    path, runner = written(target, program, directory, batch_size=len(LENGTHS))
+    assert_close(runner.run([x], LENGTHS), expected)
+    return path
+
+
+def content(directory):
+    """Return {relative path: bytes of a file, or False for a directory}."""
+    return {str(one.relative_to(directory)): one.is_file() and one.read_bytes() for one in directory.rglob("*")}
+
+
+def fail_rename(monkeypatch, number, error):
+    """Make one of the following calls of `Path.rename` raise an error, the first if `number` is 0."""
+    rename, calls = Path.rename, []
+
+    def failing_rename(path, other):
+        calls.append(other)
+        if len(calls) == number + 1:
+            raise error
+        return rename(path, other)
+
+    monkeypatch.setattr(Path, "rename", failing_rename)

@@ -14,7 +14,7 @@ from deeprnn_keras.exporters.c_source.compiler import compile_shared, find_compi
 from deeprnn_keras.exporters.c_source.fragments import FUNCTIONS, HEAD, RESERVED, used_functions
 from deeprnn_keras.exporters.c_source.source import c_string, comment
 from deeprnn_keras.exporters.c_source.target import CTarget
-from deeprnn_keras.exporters.c_source.weights import in_strips, quantize_columns
+from deeprnn_keras.exporters.c_source.weights import in_strips
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program.operations import Concatenate, Dense, Input
 from deeprnn_keras.program.program import Program
@@ -185,17 +185,13 @@ def test_functions_far_outside_stay_finite(functions):
 # === Texts ===
 
 
-def test_strips_and_columns_of_8_bits():
+def test_strips():
     matrix = np.arange(6 * 130, dtype="float32").reshape(6, 130)
     strips = in_strips(matrix)
     assert (
         strips[:64].tolist() == matrix[0, :64].tolist()
         and strips[64 * 6 * 2 :].tolist() == matrix[:, 128:].ravel().tolist()
     )
-    matrix[:, 3] = 0
-    integers, scales = quantize_columns(-matrix)
-    assert integers.dtype == np.int8 and integers.min() == -127 and scales[3] == 1
-    np.testing.assert_allclose(integers * scales, -matrix, atol=scales.max() / 2)
 
 
 def test_symbols_and_comments_are_escaped():

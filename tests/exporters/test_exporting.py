@@ -14,14 +14,9 @@ from click.testing import CliRunner
 
 from deeprnn_keras import LanguageModel, SequenceModel, export
 from deeprnn_keras.cli import main
-from deeprnn_keras.exporters import publishing, targets, verification
+from deeprnn_keras.exporters import targets, verification
 from deeprnn_keras.exporters.numpy_source.target import NumPyRunner, NumPyTarget
 from deeprnn_keras.exporters.verification import VerificationError
-
-
-def content(directory):
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
-
 
 # === Report ===
 
@@ -29,8 +24,12 @@ def content(directory):
 def test_report_of_a_keras_model(tmp_path):
     report = export(programs.MODELS["lstm"](), tmp_path / "small.py")
     assert (report.path, report.target, report.operators) == (tmp_path / "small.py", "numpy", {"LSTM": 3, "Dense": 1})
-    assert [file.name for file in report.files] == ["small.py", "small.npz"] == sorted(content(tmp_path), reverse=True)
-    assert report.size == sum(map(len, content(tmp_path).values()))
+    assert (
+        [file.name for file in report.files]
+        == ["small.py", "small.npz"]
+        == sorted(programs.content(tmp_path), reverse=True)
+    )
+    assert report.size == sum(map(len, programs.content(tmp_path).values()))
     assert 0 < report.max_abs_error < 1e-5
     assert report.latency.call == "100 steps" and report.latency.reference_name == "Keras"
     assert report.latency.file > 0 and report.latency.reference > 0 and report.loss is None
@@ -60,7 +59,7 @@ def test_equal_models_give_equal_files(tmp_path):
         (tmp_path / name).mkdir()
         export(programs.hand_made("rhn"), tmp_path / name / "small.py", verify=False)
         export(programs.hand_made("rhn"), tmp_path / name / "small.c", verify=False)
-    assert content(tmp_path / "a") == content(tmp_path / "b")
+    assert programs.content(tmp_path / "a") == programs.content(tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_loss_of_a_compiled_model(streaming, tmp_path):
 def test_evaluate_is_checked_before_anything_is_written(evaluate, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         export(programs.hand_made("lstm"), tmp_path / "a.py", evaluate=evaluate)
-    assert not content(tmp_path)
+    assert not programs.content(tmp_path)
 
 
 # === Refusals ===
@@ -142,7 +141,7 @@ def test_evaluate_is_checked_before_anything_is_written(evaluate, message, tmp_p
             ValueError,
             r"suffix '.xyz', which is not that of a format; supported are .c \(c\), .py \(numpy\)",
         ),
-        ("a", {}, ValueError, "rename the file or pass format="),
+        ("a.b", {}, ValueError, r"no suffix \(savedmodel\); rename the file or pass format="),
         ("a.py", {"format": "sea"}, ValueError, "unknown format 'sea'; choose from 'c', "),
         ("no/a.py", {}, FileNotFoundError, "the directory .*no' does not exist"),
         ("a-b.py", {}, ValueError, "'a-b' is not a name that Python can import"),
@@ -159,7 +158,7 @@ def test_evaluate_is_checked_before_anything_is_written(evaluate, message, tmp_p
 def test_invalid_arguments(path, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         export(programs.hand_made("lstm"), tmp_path / path, **options)
-    assert not content(tmp_path)
+    assert not programs.content(tmp_path)
 
 
 @pytest.mark.parametrize("overwritten", ["a.py", "a.npz"])
@@ -167,9 +166,9 @@ def test_existing_files_are_kept_without_overwrite(overwritten, tmp_path):
     (tmp_path / overwritten).write_text("mine")
     with pytest.raises(FileExistsError, match=f"{overwritten}' exists; pass another path or overwrite=True"):
         export(programs.hand_made("lstm"), tmp_path / "a.py")
-    assert content(tmp_path) == {overwritten: b"mine"}
+    assert programs.content(tmp_path) == {overwritten: b"mine"}
     export(programs.hand_made("lstm"), tmp_path / "a.py", overwrite=True)
-    assert len(content(tmp_path)) == 2 and content(tmp_path)[overwritten] != b"mine"
+    assert len(programs.content(tmp_path)) == 2 and programs.content(tmp_path)[overwritten] != b"mine"
 
 
 def test_directory_is_not_overwritten(tmp_path):
@@ -187,7 +186,7 @@ def test_bidirectional_program_in_c_and_streamed(tmp_path):
         ValueError, match=r"has no single step: 'deep_rnn\w*/backward_1' needs the whole .*streaming=False"
     ):
         export(programs.hand_made("bidirectional"), tmp_path / "a.py", streaming=True)
-    assert not content(tmp_path)
+    assert not programs.content(tmp_path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -197,7 +196,7 @@ def test_weights_that_are_not_finite(value, tmp_path):
     damaged = dataclasses.replace(program, weights={**program.weights, name: np.full_like(array, value)})
     with pytest.raises(ValueError, match=f"weight '{name}' must be finite, got NaN or infinity; load weights"):
         export(damaged, tmp_path / "a.py")
-    assert not content(tmp_path)
+    assert not programs.content(tmp_path)
 
 
 def test_batch_size_of_a_program(tmp_path):
@@ -211,7 +210,7 @@ def test_missing_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImportError, match=r"requires a C compiler: none of cc, gcc, clang is in PATH; .*verify=False"):
         export(programs.hand_made("lstm"), tmp_path / "a.c")
-    assert not content(tmp_path)
+    assert not programs.content(tmp_path)
     assert len(export(programs.hand_made("lstm"), tmp_path / "a.c", verify=False).files) == 3
 
 
@@ -234,7 +233,7 @@ def test_missing_packages_name_the_extra(monkeypatch):
 @pytest.fixture
 def earlier_files(tmp_path):
     export(programs.hand_made("rnn"), tmp_path / "a.py", verify=False)
-    return content(tmp_path)
+    return programs.content(tmp_path)
 
 
 def export_again(directory):
@@ -246,7 +245,7 @@ def test_wrong_outputs(monkeypatch, tmp_path, earlier_files):
     monkeypatch.setattr(NumPyRunner, "run", lambda *arguments: [one + 1e-3 for one in run(*arguments)])
     with pytest.raises(VerificationError, match=r"file of 'deep' differ by 0.001 for 1 steps, more than .*nothing was"):
         export_again(tmp_path)
-    assert content(tmp_path) == earlier_files
+    assert programs.content(tmp_path) == earlier_files
 
 
 @pytest.mark.parametrize("result", [np.nan, np.zeros((2, 1, 9))])
@@ -256,14 +255,14 @@ def test_outputs_that_are_not_finite_or_of_another_shape(result, monkeypatch, tm
     monkeypatch.setattr(NumPyRunner, "run", broken)
     with pytest.raises(VerificationError, match=r"differ by nan|have shapes"):
         export_again(tmp_path)
-    assert content(tmp_path) == earlier_files
+    assert programs.content(tmp_path) == earlier_files
 
 
 def test_file_that_the_runtime_refuses(monkeypatch, tmp_path, earlier_files):
     monkeypatch.setattr(NumPyTarget, "runner", lambda *_: 1 / 0)
     with pytest.raises(VerificationError, match="'deep' fails to run in NumPy: ZeroDivisionError"):
         export_again(tmp_path)
-    assert content(tmp_path) == earlier_files
+    assert programs.content(tmp_path) == earlier_files
 
 
 def test_full_disk_while_writing(monkeypatch, tmp_path, earlier_files):
@@ -273,23 +272,15 @@ def test_full_disk_while_writing(monkeypatch, tmp_path, earlier_files):
     monkeypatch.setattr(np.lib.format, "write_array", full)
     with pytest.raises(OSError, match="No space left"):
         export_again(tmp_path)
-    assert content(tmp_path) == earlier_files
+    assert programs.content(tmp_path) == earlier_files
 
 
 @pytest.mark.parametrize("failing", range(4))
 def test_failure_while_files_are_renamed(failing, monkeypatch, tmp_path, earlier_files):
-    rename, calls = Path.rename, []
-
-    def failing_rename(path, other):
-        calls.append(other)
-        if len(calls) == failing + 1:
-            raise OSError(errno.EIO, "input/output error")
-        return rename(path, other)
-
-    monkeypatch.setattr(publishing.Path, "rename", failing_rename)
+    programs.fail_rename(monkeypatch, failing, OSError(errno.EIO, "input/output error"))
     with pytest.raises(OSError, match="input/output error"):
         export_again(tmp_path)
-    assert content(tmp_path) == earlier_files
+    assert programs.content(tmp_path) == earlier_files
 
 
 # === Targets and command ===
@@ -298,11 +289,8 @@ def test_failure_while_files_are_renamed(failing, monkeypatch, tmp_path, earlier
 def test_targets_are_found_without_import_of_their_packages():
     for name in targets.FORMATS:
         target = targets.find_target(Path("model"), name)
-        assert target.name == name and (
-            not target.suffix or targets.find_target(Path(f"a{target.suffix}"), None).name == name
-        )
-        if target.suffix:
-            assert targets.find_target(Path(f"A{target.suffix.upper()}"), None).name == name
+        assert target.name == name == targets.find_target(Path(f"a{target.suffix}"), None).name
+        assert targets.find_target(Path(f"A{target.suffix.upper()}"), None).name == name
 
 
 @pytest.mark.slow

@@ -5,20 +5,22 @@ import json
 import numpy as np
 import pytest
 from exported_programs import (
+    MASKED,
     MODELS,
     assert_close,
+    assert_padded,
     assert_streamed,
     assert_whole,
     hand_made,
     random_inputs,
     written,
-    zoo_program,
 )
 
 from deeprnn_keras import Program, export, zoo
 from deeprnn_keras.equations import SimpleRNNEquations
 from deeprnn_keras.equations.trace import trace
 from deeprnn_keras.exporters.litert_file.target import LiteRTTarget
+from deeprnn_keras.exporters.quantization import factors
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.interpreter import Interpreter
@@ -29,7 +31,8 @@ pytest.importorskip("flatbuffers")
 
 TARGET = LiteRTTarget()
 LSTM, RNN = "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"
-FUSED = {"lstm": 3, "rnn": 4, "residual": 3, "bidirectional": 4, "embedding": 1, "tied_head": 3, "one_hot": 3}
+BIDIRECTIONAL_LSTM = "BIDIRECTIONAL_SEQUENCE_LSTM"
+FUSED = {"lstm": 3, "rnn": 4, "residual": 3, "bidirectional": 2, "embedding": 1, "tied_head": 3, "one_hot": 3}
 """{hand-made model whose recurrences are all fused: their number}."""
 
 
@@ -42,7 +45,9 @@ def test_whole_sequences_equal_the_reference(name, tmp_path):
     program = hand_made(name)
     counts = operators(assert_whole(TARGET, program, tmp_path), program)
     if name in FUSED:
-        assert counts.get(LSTM, 0) + counts.get(RNN, 0) == FUSED[name] and "WHILE" not in counts
+        fused = {LSTM: 0, RNN: 0, BIDIRECTIONAL_LSTM: 0} | counts
+        assert fused[LSTM] + fused[RNN] + fused[BIDIRECTIONAL_LSTM] == FUSED[name] and "WHILE" not in counts
+        assert fused[BIDIRECTIONAL_LSTM] == (2 if name == "bidirectional" else 0)
     else:
         assert counts["WHILE"] == len(TARGET.notes(program, Options())) - (name in ("dilation", "keras_layers"))
 
@@ -55,13 +60,11 @@ def test_streamed_steps_equal_the_reference(name, tmp_path):
     assert not {name for name in counts if name in ("WHILE", "CUSTOM") or "Flex" in name}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_zoo_equals_the_reference(name, tmp_path):
-    program = zoo_program(name)
-    assert_whole(TARGET, program, tmp_path)
-    if program.looking_ahead is None:
-        assert_streamed(TARGET, program, tmp_path)
+@pytest.mark.parametrize("name", MASKED)
+def test_padded_sequences_equal_those_of_keras(name, tmp_path):
+    path = assert_padded(TARGET, name, tmp_path)
+    names = [one["name"] for one in interpreter.Interpreter(str(path)).get_input_details()]
+    assert names[1:] == ["lengths"]
 
 
 def test_batch_size_is_fixed(tmp_path):
@@ -123,18 +126,51 @@ def test_state_that_is_another_state_before_the_step(tmp_path):
     assert names == ["z", "ü/output_1", "z/output_1", "z/h/next", "z/before/next"]
 
 
-def test_weights_of_8_bits(tmp_path):
-    program = hand_made("one_hot")
+def integers_of(path):
+    """Return the integers of 8 bits of a file times their scales."""
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    arrays = []
+    for tensor in (one for subgraph in model.subgraphs for one in subgraph.tensors):
+        if tensor.type == schema.TensorType.INT8:
+            integers = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int8).reshape(tensor.shape)
+            arrays.append(integers * np.reshape(tensor.quantization.scale, (-1, 1)))
+    return arrays
+
+
+@pytest.mark.parametrize("name", [*MODELS])
+def test_matrices_of_8_bits(name, tmp_path):
+    """The values are close to those of the program, and all matrices of the program are in the file."""
+    program = hand_made(name)
     path, runner = written(TARGET, program, tmp_path, quantize="int8")
-    assert operators(path, program)[LSTM] == 3
     inputs = random_inputs(program, 1, 20)
     assert_close(runner.run(inputs), Interpreter(program).run(inputs)[0], atol=0.05)
+    if program.looking_ahead is None:
+        _, runner = written(TARGET, program, tmp_path, quantize="int8", streaming=True)
+        outputs, _ = runner.step([x[:, 0] for x in inputs])
+        assert_close(outputs, [y[:, 0] if y.ndim == 3 else y for y in first_steps(program, inputs)], atol=0.05)
+    found = np.concatenate([np.sort(array.ravel()) for array in integers_of(path)])
+    names = {weight for operation in program.operations for weight in factors(operation)}
+    assert sum(program.weights[weight].size for weight in names) == len(found)
+    expected = np.concatenate([program.weights[weight].ravel() for weight in names])
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=np.abs(expected).max() / 250)
 
 
-@pytest.mark.parametrize("name", ["gru", "rnn", "lstm_hard_sigmoid", "dilation"])
-def test_quantization_of_other_layers_is_refused(name, tmp_path):
-    with pytest.raises(ValueError, match=r"for LSTM layers with tanh .* and 'deep_rnn.*/forward_.' is not one; pass"):
-        export(hand_made(name), tmp_path / "p.tflite", quantize="int8")
+def first_steps(program, inputs):
+    return Interpreter(program, streaming=True).run([x[:, :1] for x in inputs])[0]
+
+
+def test_file_of_8_bits_is_smaller(tmp_path):
+    program = zoo.load_program("kjv_gru_2x256")
+    sizes = {
+        quantize: written(TARGET, program, tmp_path, quantize=quantize)[0].stat().st_size for quantize in (None, "int8")
+    }
+    assert sizes["int8"] < 0.28 * sizes[None]
+
+
+def test_quantization_without_matrices_is_refused(tmp_path):
+    program = Program("p", (op.Input("x", 2),), (op.Scale("y", ("x",), 2, "w"),), ("y",), {"w": np.ones(2, "float32")})
+    with pytest.raises(ValueError, match="'int8' is supported for matrices, and it has none but embeddings; pass"):
+        export(program, tmp_path / "p.tflite", quantize="int8")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,23 +1,23 @@
 """Export to ONNX: values in ONNX Runtime and in the reference evaluator, operators, metadata, refusals."""
 
 import json
-from functools import partial
 
 import keras
 import numpy as np
 import pytest
 from exported_programs import (
+    MASKED,
     MODELS,
     assert_close,
+    assert_padded,
     assert_streamed,
     assert_whole,
     hand_made,
     random_inputs,
     written,
-    zoo_program,
 )
 
-from deeprnn_keras import Program, SequenceModel, export, lower, zoo
+from deeprnn_keras import DeepRNN, Program, export, lower, zoo
 from deeprnn_keras.exporters.onnx_file.target import ONNXTarget
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.program import operations as op
@@ -63,15 +63,6 @@ def test_streamed_steps_equal_the_reference(name, tmp_path):
     assert [one.name for one in model.output] == [*program.outputs, *(f"{name}/next" for name in states)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_zoo_equals_the_reference(name, tmp_path):
-    program = zoo_program(name)
-    assert_whole(TARGET, program, tmp_path)
-    if program.looking_ahead is None:
-        assert_streamed(TARGET, program, tmp_path)
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("lstm", {"LSTM": 3}), ("one_hot", {"LSTM": 3}), ("gru", {"GRU": 2}), ("rnn", {"RNN": 4}), ("rhn", {"Scan": 1})],
@@ -86,6 +77,16 @@ def test_recurrent_layers_are_one_operator_each(name, expected, streaming, tmp_p
         **expected,
     }
     assert bool(TARGET.notes(program, Options(streaming))) == (name == "rhn")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_bidirectional_layer_is_one_operator(cell, tmp_path):
+    """Two layers of one width that read the same value are one operator; activations are given for both directions."""
+    options = {"bidirectional": True, "activation": "relu", "implementation": "loop", "return_sequences": True}
+    layer = DeepRNN(5, 2, cell, **options)
+    program = lower(keras.Sequential([keras.Input((None, 3)), layer]))
+    counts = operators(assert_whole(TARGET, program, tmp_path), program)
+    assert counts[cell.upper()] == 2 and counts["Split"] == 2
 
 
 def test_batch_size_and_states_of_several_steps(tmp_path):
@@ -167,39 +168,10 @@ def test_king_james_models_at_full_size(name, streaming, tmp_path):
     assert operators(path, program)["GRU" if "gru" in name else "LSTM"] == 2
 
 
-def masked_model(cell, bidirectional, per_step):
-    options = {"masks": True, "per_step": per_step, "bidirectional": bidirectional, "implementation": "loop"}
-    return SequenceModel(3, 2, units=5, num_layers=2, cell=cell, **options)
-
-
-def masked_keras_layers():
-    x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
-    hidden = keras.layers.LSTM(4, return_sequences=True)(x, mask=mask)
-    hidden = keras.layers.Bidirectional(keras.layers.GRU(4, return_sequences=True))(hidden, mask=mask)
-    return keras.Model([x, mask], [hidden, keras.layers.SimpleRNN(4)(hidden, mask=mask)])
-
-
-MASKED = {
-    f"{cell}, bidirectional={both}, per_step={per_step}": partial(masked_model, cell, both, per_step)
-    for cell in ("lstm", "gru", "mlp_gate_lstm")
-    for both in (False, True)
-    for per_step in (False, True)
-}
-
-
-@pytest.mark.parametrize("make", [*MASKED.values(), masked_keras_layers], ids=[*MASKED, "keras_layers"])
-def test_padded_sequences_equal_those_of_keras(make, tmp_path):
-    model = make()
-    path, _ = written(TARGET, lower(model), tmp_path)
-    x = random_inputs(lower(model), 4, 7)[0]
-    lengths = np.array([7, 1, 4, 6], "int32")
-    mask = np.arange(7) < lengths[:, None]
-    session = onnxruntime.InferenceSession(path)
-    names = [one.name for one in session.get_inputs()]
-    assert names[1:] == ["lengths"]
-    outputs = session.run(None, dict(zip(names, (x, lengths), strict=True)))
-    expected = model([x, mask])
-    assert_close(outputs, [np.asarray(one) for one in (expected if isinstance(expected, list) else [expected])])
+@pytest.mark.parametrize("name", MASKED)
+def test_padded_sequences_equal_those_of_keras(name, tmp_path):
+    path = assert_padded(TARGET, name, tmp_path)
+    assert [one.name for one in onnxruntime.InferenceSession(path).get_inputs()][1:] == ["lengths"]
 
 
 def test_model_whose_layers_do_not_all_read_the_mask_has_no_lengths(tmp_path):
@@ -210,7 +182,7 @@ def test_model_whose_layers_do_not_all_read_the_mask_has_no_lengths(tmp_path):
 
 
 def test_report_names_the_input_of_lengths(tmp_path):
-    report = export(masked_model("lstm", True, False), tmp_path / "m.onnx")
+    report = export(MASKED["lstm, bidirectional=True, per_step=False"](), tmp_path / "m.onnx")
     assert any("is the input 'lengths' (n,)" in note for note in report.notes)
-    report = export(masked_model("lstm", False, False), tmp_path / "s.onnx", streaming=True)
+    report = export(MASKED["lstm, bidirectional=False, per_step=False"](), tmp_path / "s.onnx", streaming=True)
     assert not any("lengths" in note for note in report.notes)

@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from exported_programs import assert_close, random_inputs
 
-from deeprnn_keras import DeepRNN, export
+from deeprnn_keras import DeepRNN, export, lower
 from deeprnn_keras.exporters.targets import FORMATS, find_target
 from deeprnn_keras.exporters.verification import VerificationError
+from deeprnn_keras.program.interpreter import Interpreter
 
 pytestmark = pytest.mark.long
 
@@ -54,12 +56,17 @@ def random_model(seed):
 
 @pytest.mark.parametrize("seed", range(200))
 def test_files_are_exact_or_refused(seed, tmp_path):
+    """The program equals Keras, and each file equals the program."""
     model, rng = random_model(seed), np.random.default_rng(1000 + seed)
+    program = lower(model)
+    inputs = random_inputs(program, 2, 7)
+    x = inputs[0].astype("int32") if program.inputs[0].ids else inputs[0]
+    assert_close(Interpreter(program).run(inputs)[0], [model(x).numpy()], atol=1e-4)
     for format in FORMATS:
         options = {"streaming": bool(rng.random() < 0.5), "quantize": "int8" if rng.random() < 0.2 else None}
         path = tmp_path / f"model{find_target(tmp_path, format).suffix}"
         try:
-            report = export(model, path, format=format, **options)
+            report = export(program, path, format=format, **options)
         except VerificationError:
             raise
         except ValueError as error:  # a refusal

@@ -127,3 +127,15 @@ def test_float_literals_are_exact():
     for value in [*values.astype("f"), np.float32(1), np.float32(1e-45), np.float32(3.4e38)]:
         assert np.float32(float_literal(float(value)).removesuffix("f")) == value
     assert float_literal(2.0) == "2.0f" and float_literal(1e10) == "1e+10f"
+
+
+KING_JAMES = [name for name in zoo.list_models("kjv_*") if zoo.info(name).task == "language"]
+
+
+@TARGETS
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long if "512" in name else pytest.mark.slow) for name in KING_JAMES],
+)
+def test_king_james_models_at_full_size(target, name, tmp_path):
+    assert_exact(target, zoo.load_program(name), tmp_path)

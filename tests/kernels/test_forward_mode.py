@@ -20,9 +20,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("training", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "pair", [pytest.param(p, marks=() if p in ("lstm", "deep") else pytest.mark.slow) for p in PAIRS]
-)
+@pytest.mark.parametrize("pair", [pytest.param(p, marks=() if p == "lstm" else pytest.mark.slow) for p in PAIRS])
 def test_eager_forward_mode_derivative_equals_loop(rng, pair, training):
     """Jacobian-vector products along a direction of x, of all weights, and of both."""
     x, direction = (tf.constant(rng.normal(size=(N, T, D)), "float32") for _ in range(2))

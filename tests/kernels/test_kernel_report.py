@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from keras import layers
+from zoo_models import small_model
 
 import deeprnn_keras
 from deeprnn_keras import DeepRNN, LanguageModel, explain_kernels, zoo
@@ -202,9 +203,8 @@ def test_rows_are_hashable_and_frozen():
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_card_equals_report_of_built_model(name):
-    config = zoo.info(name)
-    small = {"units": 3, **({"vocabulary": 5} if config.task == "language" else {})}
-    built, planned = explain_kernels(zoo.create_model(name, **small)), explain_kernels(zoo.info(name, **small))
+    config, model = small_model(name)
+    built, planned = explain_kernels(model), explain_kernels(config)
     assert len(built) == config.num_layers * (2 if config.bidirectional else 1)
     for row, other in zip(built, planned, strict=True):
         assert (row.path, row.type, row.kernel) == (other.path, other.type, other.kernel)

@@ -149,7 +149,7 @@ def test_backward_pass_equals_gradient_of_plain_loop(rng, cell, activations, mas
 def test_padding_after_last_step_has_no_effect(rng, cell, steps):
     recurrence, weights = RECURRENCES[cell](), random_weights(rng, cell)
     x, states = random_inputs(rng, recurrence)
-    for store, compiled in store_and_compiled(steps == 3):
+    for store, compiled in store_and_compiled(cell == "lstm" and steps == 3):  # the test above compiles each cell
         hs, final, (dx, *others) = with_gradients(
             sequence_runner(recurrence, (None, tf.constant(steps)), store, compiled), [x, weights, states]
         )

@@ -1,5 +1,6 @@
 """Native code and XLA in use: training, changing sizes, second derivatives, files, threads, memory."""
 
+import functools
 import gc
 import json
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from derivatives import jacobian_products, squared_gradient_norm
-from fast_implementations import each_fast_implementation
+from fast_implementations import FASTEST
 from oracles import assert_close
 
 from deeprnn_keras import GRU, LSTM, DeepRNN, SimpleRNN
@@ -104,33 +105,65 @@ def reset_states(model):
         layer.reset_state()
 
 
+def training_results(model, x, y, n):
+    """Return the losses of three epochs and of a batch, predictions, and the loss and predictions of an evaluation."""
+    reset = [keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: reset_states(model))]
+    losses = model.fit(x, y, batch_size=n, epochs=3, shuffle=False, verbose=0, callbacks=reset).history["loss"]
+    results = [*losses, model.train_on_batch(x[:n], y[:n])]
+    reset_states(model)
+    results += list(model.predict_on_batch(x[:n]).ravel())
+    reset_states(model)
+    results += [model.evaluate(x, y, batch_size=n, verbose=0)]
+    return results + list(model.predict(x, batch_size=n, verbose=0).ravel())
+
+
+@functools.cache
+def stock_results(pair, n):
+    """Return the results of the stock layers, which do not depend on the options of ours."""
+    rng = np.random.default_rng(7)
+    x, y = random_data(rng, 6)
+    return training_results(build_models(rng, pair, n=n if pair == "stateful" else None)[1], x, y, n)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("pair", "options"), TRAINING)
 def test_training_equals_stock_layers(rng, pair, options):
-    (x, y), results, n = (
-        random_data(rng, 6),
-        [],
-        3 if pair == "stateful" or "jit_compile" in options else 4,
-    )  # 4: with a partial batch
-    for model in build_models(rng, pair, n=n if pair == "stateful" else None, **options):
-        reset = [keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_, model=model: reset_states(model))]
-        losses = model.fit(x, y, batch_size=n, epochs=3, shuffle=False, verbose=0, callbacks=reset).history["loss"]
-        results.append([*losses, model.train_on_batch(x[:n], y[:n])])
-        reset_states(model)
-        results[-1] += list(model.predict_on_batch(x[:n]).ravel())
-        reset_states(model)
-        results[-1] += [model.evaluate(x, y, batch_size=n, verbose=0)]
-        results[-1] += list(model.predict(x, batch_size=n, verbose=0).ravel())
-    np.testing.assert_allclose(*results, rtol=1e-4)
-    assert results[0][0] > results[0][2] > 0
+    (x, y), n = random_data(rng, 6), 3 if pair == "stateful" or "jit_compile" in options else 4  # 4: a partial batch
+    model, _ = build_models(rng, pair, n=n if pair == "stateful" else None, **options)
+    results = training_results(model, x, y, n)
+    np.testing.assert_allclose(results, stock_results(pair, n), rtol=1e-4)
+    assert results[0] > results[2] > 0
 
 
-@each_fast_implementation
-@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
-def test_half_precision_computes_in_float32(rng, compiled_shapes, policy, implementation):
-    model, stock_model = build_models(rng, "mixed", T, policy=policy, implementation=implementation)
-    x, _ = random_data(rng, 4)
-    losses = [[each.train_on_batch(x, x[:, 0, :1]) for _ in range(6)] for each in (model, stock_model)]
+def half_precision_models(policy, implementation):
+    """Return a model and one with stock layers in half precision, and a batch, the same for each implementation."""
+    rng = np.random.default_rng(7)
+    return *build_models(rng, "mixed", T, policy=policy, implementation=implementation), random_data(rng, 4)[0]
+
+
+def losses_of(model, x):
+    return [model.train_on_batch(x, x[:, 0, :1]) for _ in range(6)]
+
+
+@functools.cache
+def stock_losses(policy):
+    _, stock_model, x = half_precision_models(policy, "loop")
+    return losses_of(stock_model, x)
+
+
+@pytest.mark.parametrize(
+    ("policy", "implementation"),
+    [
+        ("mixed_float16", FASTEST),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("mixed_float16", "xla"), ("mixed_bfloat16", FASTEST), ("mixed_bfloat16", "xla"))
+        ),
+    ],
+)
+def test_half_precision_computes_in_float32(compiled_shapes, policy, implementation):
+    model, _, x = half_precision_models(policy, implementation)
+    losses = [losses_of(model, x), stock_losses(policy)]
     assert np.all(np.diff(losses[0]) < 0) and np.all(np.isfinite(losses))
     np.testing.assert_allclose(*losses, rtol=2e-2)
     assert {w.dtype for w in model.trainable_weights} == {"float32"}
@@ -290,9 +323,8 @@ def test_saved_model_export_runs_without_xla(rng, tmp_path, pair):
     assert not any(function.attr["_XlaMustCompile"].b for function in functions)
 
 
-@pytest.mark.parametrize(
-    "pair", ["both directions", *(pytest.param(p, marks=pytest.mark.slow) for p in ("deep", "drop-ins"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", ["both directions", "deep", "drop-ins"])
 def test_litert_export_equals_model(rng, tmp_path, pair):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     model, path, x = build_models(rng, pair, T, 1)[0], tmp_path / "model.tflite", random_data(rng, 1)[0]

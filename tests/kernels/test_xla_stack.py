@@ -83,12 +83,12 @@ def assert_equal(actual, expected, tolerance=1e-11):
 
 @pytest.mark.parametrize(("connection", "bidirectional", "mask"), CASES)
 def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bidirectional, mask):
-    """Combine each mask and each connection with both values of every option; compile one case per mask.
+    """Combine each mask and each connection with both values of every option.
 
-    Masks vary fastest in `CASES`, with a period of 5. Therefore every sixth case has a different mask.
+    One case without and one with a mask are compiled: the compiled code does not depend on the values of a mask.
     """
     number = CASES.index((connection, bidirectional, mask))
-    if number % 6:
+    if (connection, bidirectional, mask) not in (("stack", False, "no mask"), ("residual", True, "any")):
         monkeypatch.setattr(stack, "make_plan", lambda *arguments: uncompiled(plan.make_plan(*arguments)))
     return_sequences, go_backwards, has_state = [(number + number // 10 + k) // 2**k % 2 == 1 for k in range(3)]
     options = {"connection": connection, "bidirectional": bidirectional, "go_backwards": go_backwards}

@@ -37,7 +37,7 @@ def assert_same(expected, actual, atol=1e-5):
         np.testing.assert_allclose(other, one, rtol=0, atol=atol * max(1.0, np.abs(one).max()))
 
 
-def assert_lowers(model, sizes=((3, 7), (1, 1)), atol=1e-5):
+def assert_lowers(model, sizes=((3, 5), (1, 1)), atol=1e-5):
     """Lower a model, compare it with its program for sizes (n, T), in chunks, too, and return the program."""
     program = lower(model)
     for n, steps in sizes:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from program_checks import assert_lowers, random_inputs
+from zoo_models import small_model
 
 from deeprnn_keras import Program, lower, zoo
 from deeprnn_keras.program.interpreter import run
@@ -13,19 +14,15 @@ NAMES = zoo.list_models()
 
 @pytest.fixture(scope="module", params=NAMES)
 def entry(request):
-    """Return (configuration, model) with 6 units, at most 5 time steps, and a small vocabulary; run by Keras' loop."""
+    """Return (configuration, model) with 6 units, run by Keras' loop."""
+    config, model = small_model(request.param)
     keras.utils.set_random_seed(11)
-    config = zoo.info(request.param)
-    changes = {"units": 6, **({"length": 5} if config.length else {})}
-    changes |= {"vocabulary": 50, "bptt": 4} if config.task == "language" else {}
-    config = zoo.info(request.param, **changes)
-    model = config.build()
     return config, type(model).from_config({**model.get_config(), "implementation": "loop"})
 
 
 def test_program_equals_the_model(entry):
     config, model = entry
-    program = assert_lowers(model, [(3, config.length or 7), (1, config.length or 1)])
+    program = assert_lowers(model, [(3, config.length or 4), (1, config.length or 1)])
     assert (program.looking_ahead is None) == (not getattr(config, "bidirectional", False))
     assert program.name == config.name and program.attributes["kind"] == getattr(config, "kind", "language")
     variables = {weight.path: weight.shape for weight in model.weights}

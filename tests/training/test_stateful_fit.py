@@ -31,7 +31,9 @@ def language_models(cell="lstm", implementation="loop"):
     return stateful, stateless
 
 
-@pytest.mark.parametrize(("cell", "implementation"), [("lstm", "xla"), ("mlp_gate_lstm", "loop")])
+@pytest.mark.parametrize(
+    ("cell", "implementation"), [("lstm", "xla"), pytest.param("mlp_gate_lstm", "loop", marks=pytest.mark.slow)]
+)
 def test_windows_equal_the_whole_stream(cell, implementation):
     model, stateless = language_models(cell, implementation)
     windows = [model(x) for x, _ in TBPTTDataset(STREAM, N, T)]

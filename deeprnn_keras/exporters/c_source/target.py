@@ -14,9 +14,10 @@ from deeprnn_keras.exporters.c_source.check_program import check_program
 from deeprnn_keras.exporters.c_source.compiler import compile_shared, find_compiler, missing_compiler
 from deeprnn_keras.exporters.c_source.header import header
 from deeprnn_keras.exporters.c_source.source import CSource
-from deeprnn_keras.exporters.c_source.weights import dequantized
+from deeprnn_keras.exporters.c_source.weights import dequantized, matrix_weights
 from deeprnn_keras.exporters.identifiers import ascii_identifier
 from deeprnn_keras.exporters.operation_counts import operation_counts
+from deeprnn_keras.exporters.quantization import note
 from deeprnn_keras.exporters.target import Options, Runner, Target
 from deeprnn_keras.program.program import Program
 
@@ -73,6 +74,13 @@ class CTarget(Target):
         return operation_counts(program)
 
     @override
+    def notes(self, program: Program, options: Options) -> list[str]:
+        if options.quantize is None:
+            return []
+        names = [name for name, _ in matrix_weights(program)]
+        return [note(program, names, "with one scale per output; activations and sums have 32 bits")]
+
+    @override
     def missing(self, verify: bool) -> str | None:
         if verify and find_compiler() is None:
             return f"verification of C files requires a C compiler: {missing_compiler()}"
@@ -108,7 +116,8 @@ class CRunner(Runner):
         self._size: int = self.library.size_of_state()
 
     @override
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
+        assert lengths is None  # C files read none
         batch_size, steps = inputs[0].shape[:2]
         program = self.program
         outputs = {

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deeprnn_keras.exporters.c_source.fragments import STRIP
 from deeprnn_keras.exporters.identifiers import Names
+from deeprnn_keras.exporters.quantization import factors, to_int8
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
 NUMBERS_PER_LINE = 10
-LARGEST_INT8 = 127
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Weights:
     def _new_matrix(self, name: str, array: np.ndarray) -> Matrix:
         if not self.quantized:
             return Matrix(self._declare("float", name, _floats(in_strips(array))), None, *array.shape)
-        integers, scales = quantize_columns(array)
+        integers, scales = to_int8(array, axis=0)
         identifier = self._declare("int8_t", name, map(str, in_strips(integers).tolist()))
         return Matrix(identifier, self.vector(f"{name}_scale", scales), *array.shape)
 
@@ -109,37 +109,26 @@ def in_strips(matrix: np.ndarray) -> np.ndarray:
 # === 8 bits ===
 
 
-def quantize_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return integers from -127 to 127 and the scale of each column, whose product is nearest to a matrix."""
-    scales = np.abs(matrix).max(axis=0) / np.float32(LARGEST_INT8)
-    scales = np.where(scales > 0, scales, np.float32(1)).astype(np.float32)
-    return np.rint(matrix / scales).astype(np.int8), scales
-
-
 def dequantized(program: Program) -> Program:
     """Return the program whose weights are those of a file with 8 bits."""
     weights = dict(program.weights)
-    for name, axis in _matrix_weights(program):
+    for name, axis in matrix_weights(program):
         matrix = np.moveaxis(program.weights[name], axis, -1)
-        integers, scales = quantize_columns(matrix)
+        integers, scales = to_int8(matrix, axis=0)
         weights[name] = np.moveaxis(integers * scales, -1, axis)
     return replace(program, weights=weights)
 
 
-def _matrix_weights(program: Program) -> Iterator[tuple[str, int]]:
+def matrix_weights(program: Program) -> Iterator[tuple[str, int]]:
     """Yield the name and the axis of the outputs of each matrix."""
     tied = tied_weights(program)
     for operation in program.operations:
         if isinstance(operation, op.Embedding):
             yield operation.weight, 0 if operation.weight in tied else 1
-        elif isinstance(operation, op.Dense):
-            yield operation.kernel, 0 if operation.transposed else 1
-        elif isinstance(operation, op.Recurrent):
-            yield from ((operation.kernel, 1), (operation.recurrent_kernel, 1))
-        elif isinstance(operation, op.Cell):
-            local: Mapping[str, str] = dict(operation.weights)
-            products = {one.weight for one in operation.step.instructions if one.primitive == "affine"}
-            yield from ((local[name], 1) for name in products if name is not None)
+        elif isinstance(operation, op.Dense) and operation.transposed:
+            yield operation.kernel, 0
+        else:
+            yield from ((name, 1) for name in factors(operation))
 
 
 def tied_weights(program: Program) -> set[str]:

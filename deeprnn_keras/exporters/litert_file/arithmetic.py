@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from deeprnn_keras.equations.trace import Instruction, Trace
 from deeprnn_keras.exporters.litert_file.builder import ANY, Subgraph, Tensor
 from deeprnn_keras.exporters.traced_steps import Weights, columns
+
+FLOAT_VERSION, QUANTIZED_VERSION = 5, 12
+"""Versions of the product that keep the dimensions of x, and that have one scale per output."""
 
 OPERATORS: dict[str, tuple[str, str | None]] = {
     "negate": ("NEG", "Neg"),
@@ -40,28 +44,30 @@ def broadcast(tensors: Sequence[Tensor]) -> tuple[int, ...]:
 def elementwise(graph: Subgraph, function: str, *operands: Tensor, name: str = "") -> Tensor:
     """Append a function in `OPERATORS`."""
     operator, options = OPERATORS[function]
-    return graph.apply(operator, operands, broadcast(operands), name, options=options)
+    return graph.apply(operator, operands, broadcast(operands), name, operands[0].dtype, options)
 
 
 def dense(graph: Subgraph, x: Tensor, weight: Tensor, bias: Tensor | None, name: str = "") -> Tensor:
-    """Append x W + b with the transposed weight (width, inputs)."""
+    """Append x W + b with the transposed weight (width, inputs), of 32 or 8 bits."""
     shape = (*x.shape[:-1], weight.shape[0])
+    version = QUANTIZED_VERSION if weight.dtype == np.int8 else FLOAT_VERSION
     return graph.apply(
-        "FULLY_CONNECTED", [x, weight, bias], shape, name, options="FullyConnected", version=5, keepNumDims=True
+        "FULLY_CONNECTED", [x, weight, bias], shape, name, options="FullyConnected", version=version, keepNumDims=True
     )
 
 
 def reshape(graph: Subgraph, x: Tensor, *shape: int, name: str = "") -> Tensor:
     """Append a reshape; `ANY` stands for at most one size."""
     sizes = graph.constant(shape, np.int32)
-    return graph.apply("RESHAPE", [x, sizes], shape, name, options="Reshape", newShape=list(shape))
+    return graph.apply("RESHAPE", [x, sizes], shape, name, x.dtype, options="Reshape", newShape=list(shape))
 
 
 def concatenate(graph: Subgraph, values: Sequence[Tensor], name: str = "", axis: int = -1) -> Tensor:
     """Append a concatenation along an axis of known size."""
     shape = list(values[0].shape)
     shape[axis] = sum(value.shape[axis] for value in values)
-    return graph.apply("CONCATENATION", values, shape, name, options="Concatenation", axis=axis % len(shape))
+    dtype = values[0].dtype
+    return graph.apply("CONCATENATION", values, shape, name, dtype, "Concatenation", axis=axis % len(shape))
 
 
 def part(graph: Subgraph, x: Tensor, start: int, width: int, axis: int = -1) -> Tensor:
@@ -69,7 +75,14 @@ def part(graph: Subgraph, x: Tensor, start: int, width: int, axis: int = -1) -> 
     shape, begin = list(x.shape), [0] * len(x.shape)
     shape[axis], begin[axis] = width, start
     sizes = [graph.constant(one, np.int32) for one in (begin, shape)]  # a size of -1 is the rest of the axis
-    return graph.apply("SLICE", [x, *sizes], shape, options="Slice")
+    return graph.apply("SLICE", [x, *sizes], shape, dtype=x.dtype, options="Slice")
+
+
+def number_of_steps(graph: Subgraph, x: Tensor) -> Tensor:
+    """Append the number of steps of a sequence as a vector of one integer."""
+    rank, int32 = len(x.shape), schema.TensorType.INT32
+    sizes = graph.apply("SHAPE", [x], (rank,), dtype=np.int32, options="Shape", outType=int32)
+    return part(graph, sizes, 1, 1)
 
 
 def mean(graph: Subgraph, x: Tensor) -> Tensor:
@@ -137,7 +150,7 @@ def _composed(graph: Subgraph, primitive: str, operands: list[Tensor]) -> Tensor
 
 def _affine(graph: Subgraph, one: Instruction, x: Tensor, weights: Weights) -> Tensor:
     name, array, key = columns(one, one.weight, weights)
-    weight = graph.weight(f"{name}/transposed{key or ''}", array.T)
+    weight = graph.matrix(f"{name}/transposed{key or ''}", array.T)
     return dense(graph, x, weight, _bias(graph, one, weights))
 
 

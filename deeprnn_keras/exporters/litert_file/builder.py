@@ -11,6 +11,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from deeprnn_keras.exporters.quantization import to_int8
+
 TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.int32): schema.TensorType.INT32,
@@ -52,9 +54,14 @@ class _AlignedBuilder(flatbuffers.Builder):
 
 
 class FileBuilder:
-    """Buffers, operator codes, and subgraphs of a file."""
+    """Buffers, operator codes, and subgraphs of a file.
 
-    def __init__(self) -> None:
+    Args:
+        quantize: Store matrices as integers of 8 bits.
+    """
+
+    def __init__(self, quantize: bool = False) -> None:
+        self.quantize = quantize
         self.buffers: list[Any] = [schema.BufferT()]  # the first is empty, that of all tensors without data
         self.subgraphs: list[Subgraph] = []
         self._codes: dict[tuple[str, int], int] = {}
@@ -165,18 +172,26 @@ class Subgraph:
         self.content.inputs.append(tensor.index)
         return tensor
 
-    def weight(self, name: str, array: np.ndarray, scale: float | None = None) -> Tensor:
-        """Append a constant, once per name; `scale` is that of integers which stand for numbers."""
+    def weight(self, name: str, array: np.ndarray, scales: np.ndarray | None = None) -> Tensor:
+        """Append a constant, once per name; `scales` belong to integers, one to all or to each row."""
         key = (name, array.shape, array.dtype.str)
         if key not in self._constants:
             tensor = self.tensor(name, array.shape, array.dtype)
             content = self.content.tensors[tensor.index]
             content.buffer = self.file.array_buffer(array)
-            if scale is not None:
+            if scales is not None:
                 content.quantization = schema.QuantizationParametersT()
-                content.quantization.scale, content.quantization.zeroPoint = [scale], [0]
+                content.quantization.scale = scales.tolist()
+                content.quantization.zeroPoint = [0] * len(scales)
             self._constants[key] = tensor
         return self._constants[key]
+
+    def matrix(self, name: str, array: np.ndarray, per_output: bool = True) -> Tensor:
+        """Append a matrix (outputs, inputs); in a quantized file, as integers with one scale, or one per output."""
+        if not self.file.quantize:
+            return self.weight(name, array)
+        integers, scales = to_int8(array, axis=1 if per_output else None)
+        return self.weight(name, integers, scales.ravel())
 
     def constant(self, values: Any, dtype: Any = np.float32) -> Tensor:  # noqa: ANN401 - numbers
         """Append a constant of a few numbers, once per values."""

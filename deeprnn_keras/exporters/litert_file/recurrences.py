@@ -8,13 +8,23 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from deeprnn_keras.equations.trace import Trace
-from deeprnn_keras.exporters.litert_file.arithmetic import concatenate, part, reshape, write_instructions
+from deeprnn_keras.exporters.bidirectional import Pair
+from deeprnn_keras.exporters.litert_file.arithmetic import (
+    concatenate,
+    elementwise,
+    number_of_steps,
+    part,
+    reshape,
+    write_instructions,
+)
 from deeprnn_keras.exporters.litert_file.builder import ANY, Subgraph, Tensor
+from deeprnn_keras.exporters.litert_file.masks import Padding, reverse, select, write_repeated, write_zeros
 from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
 LSTM, RNN = "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"
+BIDIRECTIONAL_LSTM = "BIDIRECTIONAL_SEQUENCE_LSTM"
 
 ACTIVATIONS = {
     "tanh": schema.ActivationFunctionType.TANH,
@@ -23,11 +33,12 @@ ACTIVATIONS = {
 }
 """{activation of a simple RNN: its number}."""
 
-HYBRID_VERSION = 2
-"""Version of the LSTM operator with weights of 8 bits and activations of 32 bits."""
+HYBRID_VERSION, HYBRID_BIDIRECTIONAL_VERSION = 2, 3
+"""Versions of fused operators with weights of 8 bits and activations of 32 bits."""
 
-NUM_PEEPHOLES, NUM_PROJECTIONS, NUM_NORMALIZATIONS = 3, 2, 4
-"""Inputs of the LSTM operator that are absent."""
+ABSENT: list[Tensor | None] = [None]
+NUM_PEEPHOLES, NUM_PROJECTIONS, NUM_NORMALIZATIONS, NUM_AUXILIARIES = 3, 2, 4, 9
+"""Inputs of the LSTM operators that are absent."""
 
 
 # === Fused operators ===
@@ -42,24 +53,27 @@ def fused_operator(operation: op.Operation) -> str | None:
     return RNN if operation.cell == "rnn" and operation.activation in ACTIVATIONS else None
 
 
-def write_fused(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, quantize: bool) -> Tensor:
+def write_fused(
+    graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, padding: Padding | None = None
+) -> Tensor:
     """Append a recurrence as one operator whose states are variables, and return its value."""
     if operation.reverse:
-        x = reverse(graph, x)
-    if fused_operator(operation) == LSTM:
-        y = _lstm(graph, program, operation, x, quantize)
-    else:
-        y = _rnn(graph, program, operation, x)
-    return reverse(graph, y) if operation.reverse else y
-
-
-def reverse(graph: Subgraph, x: Tensor) -> Tensor:
-    """Append the reversal of the steps."""
-    return graph.apply("REVERSE_V2", [x, graph.constant([1], np.int32)], x.shape, options="ReverseV2")
+        x = reverse(graph, x, padding)
+    write = _lstm if operation.cell == "lstm" else _rnn
+    y = write(graph, program, operation, x)
+    if operation.reverse:
+        y = reverse(graph, y, padding)
+    if padding is None:
+        return y
+    return write_zeros(graph, padding, y) if operation.reverse else write_repeated(graph, padding, y)
 
 
 def _variables(graph: Subgraph, operation: op.Recurrent, x: Tensor) -> list[Tensor]:
     return [graph.tensor(state.name, (x.shape[0], state.width), variable=True) for state in operation.states]
+
+
+def _version(graph: Subgraph) -> int:
+    return HYBRID_VERSION if graph.file.quantize else 1
 
 
 def _bias(program: Program, operation: op.Recurrent, gates: int) -> np.ndarray:
@@ -69,18 +83,56 @@ def _bias(program: Program, operation: op.Recurrent, gates: int) -> np.ndarray:
 
 def _rnn(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
     arrays = {name: program.weights[name].T for name in (operation.kernel, operation.recurrent_kernel)}
-    weights = [graph.weight(f"{name}/transposed", array) for name, array in arrays.items()]
+    weights = [graph.matrix(f"{name}/transposed", array, per_output=False) for name, array in arrays.items()]
     bias = graph.weight(operation.bias or f"{operation.name}/bias", _bias(program, operation, 1))
     inputs = [x, *weights, bias, *_variables(graph, operation, x)]
     activation = ACTIVATIONS[operation.activation]
     shape = (*x.shape[:-1], operation.width)
-    return graph.apply(RNN, inputs, shape, operation.name, options="SequenceRNN", fusedActivationFunction=activation)
+    return graph.apply(
+        RNN,
+        inputs,
+        shape,
+        operation.name,
+        options="SequenceRNN",
+        version=_version(graph),
+        fusedActivationFunction=activation,
+    )
 
 
-def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor, quantize: bool) -> Tensor:
-    """Append an LSTM; the order of the gates i, f, c, o is that of Keras."""
+def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor) -> Tensor:
+    inputs = [x, *_lstm_weights(graph, program, operation), *_variables(graph, operation, x)]
+    return graph.apply(
+        LSTM,
+        [*inputs, *ABSENT * NUM_NORMALIZATIONS],
+        (*x.shape[:-1], operation.width),
+        operation.name,
+        options="UnidirectionalSequenceLSTM",
+        version=_version(graph),
+        fusedActivationFunction=schema.ActivationFunctionType.TANH,
+    )
+
+
+def write_bidirectional(graph: Subgraph, program: Program, pair: Pair, x: Tensor) -> list[Tensor]:
+    """Append two LSTMs as one operator whose states are variables, and return their values."""
+    weights = [one for operation in pair for one in _lstm_weights(graph, program, operation)]
+    states = [one for operation in pair for one in _variables(graph, operation, x)]
+    results = [graph.tensor(one.name, (*x.shape[:-1], one.width)) for one in pair]
+    graph.append(
+        BIDIRECTIONAL_LSTM,
+        [x, *weights, *states, *ABSENT * NUM_AUXILIARIES],
+        results,
+        options="BidirectionalSequenceLSTM",
+        version=HYBRID_BIDIRECTIONAL_VERSION if graph.file.quantize else 1,
+        fusedActivationFunction=schema.ActivationFunctionType.TANH,
+        timeMajor=False,
+    )
+    return results
+
+
+def _lstm_weights(graph: Subgraph, program: Program, operation: op.Recurrent) -> list[Tensor | None]:
+    """Return the weights of an LSTM as inputs of an operator; the order of the gates i, f, c, o is that of Keras."""
     weights = [
-        _gate(graph, f"{name}/gate_{number}", gate.T, quantize)
+        graph.matrix(f"{name}/gate_{number}", gate.T, per_output=False)
         for name in (operation.kernel, operation.recurrent_kernel)
         for number, gate in enumerate(np.split(program.weights[name], 4, axis=1))
     ]
@@ -89,25 +141,7 @@ def _lstm(graph: Subgraph, program: Program, operation: op.Recurrent, x: Tensor,
         graph.weight(f"{name}/gate_{number}", gate)
         for number, gate in enumerate(np.split(_bias(program, operation, 4), 4))
     ]
-    absent: list[Tensor | None] = [None]
-    inputs = [x, *weights, *absent * NUM_PEEPHOLES, *biases, *absent * NUM_PROJECTIONS]
-    inputs += [*_variables(graph, operation, x), *absent * NUM_NORMALIZATIONS]
-    return graph.apply(
-        LSTM,
-        inputs,
-        (*x.shape[:-1], operation.width),
-        operation.name,
-        options="UnidirectionalSequenceLSTM",
-        version=HYBRID_VERSION if quantize else 1,
-        fusedActivationFunction=schema.ActivationFunctionType.TANH,
-    )
-
-
-def _gate(graph: Subgraph, name: str, array: np.ndarray, quantize: bool) -> Tensor:
-    if not quantize:
-        return graph.weight(name, array)
-    scale = float(max(np.abs(array).max(), np.finfo(np.float32).eps) / 127)
-    return graph.weight(name, np.rint(array / scale).astype(np.int8), scale)
+    return [*weights, *ABSENT * NUM_PEEPHOLES, *biases, *ABSENT * NUM_PROJECTIONS]
 
 
 # === Steps of built-in arithmetic ===
@@ -131,11 +165,17 @@ def _step(
     known: Sequence[Tensor | None],
     states: Sequence[Tensor],
     start: int,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Append the instructions from `start` on; `known` has x and the results of those before. Return h and states."""
+    """Append the instructions from `start` on, and return h and the states.
+
+    `known` has x and the results of the instructions before. Where the mask is False, the states do not change.
+    """
     current = [_oldest(graph, state) for state in states] if operation.rate > 1 else list(states)
     values = write_instructions(graph, trace, [known[0], *current, *known[1:]], weights, start=start)
     new = [value for value in (values[index] for index in trace.outputs) if value is not None]
+    if mask is not None:
+        new = [select(graph, mask, one, state) for one, state in zip(new, current, strict=True)]
     if operation.rate == 1:
         return new[0], new
     return new[0], [_pushed(graph, state, one) for state, one in zip(states, new, strict=True)]
@@ -154,26 +194,26 @@ def _pushed(graph: Subgraph, state: Tensor, new: Tensor) -> Tensor:
 # === Loops over whole sequences ===
 
 
-def write_loop(graph: Subgraph, program: Program, operation: op.Recurrence, x: Tensor) -> Tensor:
+def write_loop(
+    graph: Subgraph, program: Program, operation: op.Recurrence, x: Tensor, padding: Padding | None = None
+) -> Tensor:
     """Append a WHILE over the steps, from zero states; what depends on the input only is computed before it.
 
-    The variables of the loop are the number of the step, the number of steps, the sequences that it reads, the states,
-    and the value.
+    The variables of the loop are the number of the step, the number of steps, the sequences that it reads, the mask if
+    there is padding, the states, and the value.
     """
     trace, weights = traced_step(program, operation)
     known = write_instructions(graph, trace, [x, *[None] * (len(trace.inputs) - 1)], weights, stop=trace.projected)
     read = sequences_read(trace)
     n, width = x.shape[0], operation.width
-    sizes = graph.apply("SHAPE", [x], (3,), dtype=np.int32, options="Shape", outType=schema.TensorType.INT32)
-    count = reshape_integers(graph, part_of_integers(graph, sizes, 1), ())
-    first = graph.constant(0, np.int32)
-    if operation.reverse:
-        first = _add(graph, count, -1)
+    steps = number_of_steps(graph, x)
+    count = reshape(graph, steps)
+    first = _moved(graph, count, -1) if operation.reverse else graph.constant(0, np.int32)
     states = [graph.weight(f"{one.name}/zeros", np.zeros(one.shape(n), np.float32)) for one in operation.states]
-    shape = [graph.constant([n], np.int32), part_of_integers(graph, sizes, 1), graph.constant([width], np.int32)]
-    dims = _concatenated_integers(graph, shape)
-    y = graph.apply("FILL", [dims, graph.constant(0.0)], (n, ANY, width), options="Fill")
-    variables = [first, count, *(_known(known[index]) for index in read), *states, y]
+    shape = concatenate(graph, [graph.constant([n], np.int32), steps, graph.constant([width], np.int32)])
+    y = graph.apply("FILL", [shape, graph.constant(0.0)], (n, ANY, width), options="Fill")
+    sequences = [_known(known[index]) for index in read] + ([padding.mask] if padding else [])
+    variables = [first, count, *sequences, *states, y]
     loop = _Loop(graph, operation, trace, weights, known, read, variables)
     results = [graph.tensor(f"{operation.name}/{number}", one.shape, one.dtype) for number, one in enumerate(variables)]
     graph.append(
@@ -192,24 +232,8 @@ def _known(value: Tensor | None) -> Tensor:
     return value
 
 
-def part_of_integers(graph: Subgraph, sizes: Tensor, index: int) -> Tensor:
-    """Append the selection of one integer of a vector, as a vector."""
-    where = [graph.constant([one], np.int32) for one in (index, 1)]
-    return graph.apply("SLICE", [sizes, *where], (1,), dtype=np.int32, options="Slice")
-
-
-def reshape_integers(graph: Subgraph, value: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Append a reshape of integers."""
-    sizes = graph.constant(np.asarray(shape, np.int32), np.int32)
-    return graph.apply("RESHAPE", [value, sizes], shape, dtype=np.int32, options="Reshape", newShape=list(shape))
-
-
-def _concatenated_integers(graph: Subgraph, values: Sequence[Tensor]) -> Tensor:
-    return graph.apply("CONCATENATION", values, (len(values),), dtype=np.int32, options="Concatenation", axis=0)
-
-
-def _add(graph: Subgraph, value: Tensor, number: int) -> Tensor:
-    return graph.apply("ADD", [value, graph.constant(number, np.int32)], (), dtype=np.int32, options="Add")
+def _moved(graph: Subgraph, step: Tensor, number: int) -> Tensor:
+    return elementwise(graph, "add", step, graph.constant(number, np.int32))
 
 
 class _Loop:
@@ -248,20 +272,23 @@ class _Loop:
         """Return the body: one step."""
         operation, trace = self.operation, self.trace
         graph, (step, count, *others) = self._subgraph("body")
-        sequences, states, y = others[: len(self.read)], others[len(self.read) : -1], others[-1]
-        current = {
-            index: graph.apply("GATHER", [one, step], (one.shape[0], one.shape[-1]), options="Gather", axis=1)
-            for index, one in zip(self.read, sequences, strict=True)
-        }
+        number = len(others) - 1 - len(operation.states)
+        sequences, states, y = others[:number], others[number:-1], others[-1]
+        at_step = [
+            graph.apply("GATHER", [one, step], (one.shape[0], one.shape[-1]), "", one.dtype, "Gather", axis=1)
+            for one in sequences
+        ]
+        current = dict(zip(self.read, at_step, strict=False))
+        mask = at_step[-1] if number > len(self.read) else None
         skipped = len(trace.inputs) - 1
         known = [current.get(index, value) for index, value in enumerate(self.known) if not 1 <= index <= skipped]
-        h, after = _step(graph, operation, trace, self.weights, known, states, start=trace.projected)
+        h, after = _step(graph, operation, trace, self.weights, known, states, trace.projected, mask)
         after = [self._copied(graph, one) for one in after]
         zero = graph.constant([0], np.int32)
-        position = _concatenated_integers(graph, [zero, reshape_integers(graph, step, (1,)), zero])
+        position = concatenate(graph, [zero, reshape(graph, step, 1), zero])
         update = reshape(graph, h, h.shape[0], 1, operation.width)
         y = graph.apply("DYNAMIC_UPDATE_SLICE", [y, update, position], y.shape, options="DynamicUpdateSlice")
-        following = _add(graph, step, -1 if operation.reverse else 1)
+        following = _moved(graph, step, -1 if operation.reverse else 1)
         graph.content.outputs += [one.index for one in (following, count, *sequences, *after, y)]
         return graph
 

@@ -10,7 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 from typing_extensions import override
 
 from deeprnn_keras.exporters.litert_file.model import passed_states
-from deeprnn_keras.exporters.target import Options, Runner
+from deeprnn_keras.exporters.padding import lengths_name
+from deeprnn_keras.exporters.target import Options, Runner, with_lengths
 from deeprnn_keras.program.program import Program
 
 
@@ -19,7 +20,7 @@ class LiteRTRunner(Runner):
 
     def __init__(self, path: Path, program: Program, options: Options) -> None:
         self._program, self._count = program, len(program.outputs)
-        self._states = passed_states(program, options)
+        self._states, self._lengths = passed_states(program, options), lengths_name(program, options)
         self._interpreter = Interpreter(str(path))
         self._interpreter.allocate_tensors()
         details = self._interpreter.get_input_details()
@@ -28,9 +29,9 @@ class LiteRTRunner(Runner):
         self._outputs = [one["index"] for one in self._interpreter.get_output_details()]
 
     @override
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
         self._interpreter.reset_all_variables()
-        return self._invoke(inputs)
+        return self._invoke(with_lengths(inputs, lengths) if self._lengths else inputs)
 
     @override
     def step(

@@ -8,12 +8,16 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from deeprnn_keras.exporters.target import Options, Runner, Target
+from deeprnn_keras.exporters.padding import lengths_notes
+from deeprnn_keras.exporters.quantization import factors, note
+from deeprnn_keras.exporters.target import Options, Runner, Target, size_refusal
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
-MAX_BYTES = 2**31 - 2**20
-"""Largest size of the weights of one file: flatbuffers allow 2 GiB in all."""
+PRODUCTS = (
+    "with one scale per output, or one per gate in fused operators; products also round their inputs to 8 bits, with a "
+    "scale per vector"
+)
 
 
 class LiteRTTarget(Target):
@@ -27,23 +31,17 @@ class LiteRTTarget(Target):
     runtime_packages: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     quantizations: ClassVar[tuple[str, ...]] = ("int8",)
     default_batch_size: ClassVar[int | None] = 1
+    reads_lengths: ClassVar[bool] = True
 
     @override
     def refusal(self, program: Program, options: Options) -> str | None:
-        size = sum(array.nbytes for array in program.weights.values())
-        if size > MAX_BYTES:
-            return f"its weights have {size:,} bytes, and one LiteRT file holds at most 2 GiB; use fewer units"
-        if options.quantize is None:
-            return None
-        from deeprnn_keras.exporters.litert_file.recurrences import LSTM, fused_operator
-
-        for operation in program.operations:
-            if isinstance(operation, op.Recurrence) and fused_operator(operation) != LSTM:
-                return (
-                    f"quantize={options.quantize!r} is supported for LSTM layers with tanh and sigmoid and without "
-                    f"dilation only, and {operation.name!r} is not one; pass quantize=None"
-                )
-        return None
+        too_large = size_refusal(program, self.title)
+        if too_large is None and options.quantize is not None and not any(map(factors, program.operations)):
+            return (
+                f"quantize={options.quantize!r} is supported for matrices, and it has none but embeddings; "
+                "pass quantize=None"
+            )
+        return too_large
 
     @override
     def write(self, program: Program, path: Path, options: Options) -> list[Path]:
@@ -51,10 +49,6 @@ class LiteRTTarget(Target):
 
         path.write_bytes(make_file(program, options))
         return [path]
-
-    @override
-    def companions(self, path: Path) -> list[Path]:
-        return []
 
     @override
     def runner(self, path: Path, program: Program, options: Options) -> Runner:
@@ -88,4 +82,8 @@ class LiteRTTarget(Target):
             notes.append(
                 "Fused operators keep their states between calls; call reset_all_variables() before each sequence."
             )
+        notes += lengths_notes(program, options)
+        if options.quantize is not None:
+            names = {name for one in program.operations for name in factors(one)}
+            notes.append(note(program, names, PRODUCTS))
         return notes

@@ -86,7 +86,8 @@ class NumPyRunner(Runner):
         self.single = len(program.outputs) == 1
 
     @override
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
+        assert lengths is None  # Python files read none
         outputs = self.module.run(*inputs)
         return [outputs] if self.single else list(outputs)
 

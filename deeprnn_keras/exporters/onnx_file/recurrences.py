@@ -5,15 +5,18 @@ Values are time-major, (T, n, width), as these operators read them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
 
 from deeprnn_keras.equations.trace import Trace
+from deeprnn_keras.exporters.bidirectional import Pair
 from deeprnn_keras.exporters.onnx_file.graph import Graph
 from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
 from deeprnn_keras.exporters.onnx_file.masks import Padding
+from deeprnn_keras.exporters.quantization import to_int8
 from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
@@ -83,38 +86,72 @@ def _fused(
     quantize: bool,
     padding: Padding | None = None,
 ) -> tuple[str, list[str]]:
-    name, lengths = operation.name, padding.lengths if padding else ""
     before = tuple(graph.node("Unsqueeze", one, graph.integers(0), name=f"{one}/before") for one in states)
     repeat = padding is not None and not operation.reverse  # zeros are right where no step has been read
-    names = (
-        f"{name}/directions",
-        *(f"{state}/after" for state in states or [one.name for one in operation.states][:repeat]),
-    )
-    attributes: dict[str, Any] = {"hidden_size": operation.width, **_activations(operation)}
-    if operation.reverse:
-        attributes["direction"] = "reverse"
-    if quantize:
-        operator, domain, inputs = "DynamicQuantizeLSTM", "com.microsoft", _quantized(graph, program, operation)
-        inputs = (x, *inputs[:3], lengths, *(before or ("", "")), "", *inputs[3:])
-    else:
-        operator, domain = OPERATORS[operation.cell], ""
-        inputs = (x, *_weights(graph, program, operation), lengths, *before)
-        if operation.cell in ("gru", "gru_reset_before"):
-            attributes["linear_before_reset"] = int(operation.cell == "gru")
-    y, *after = graph.nodes_of(operator, inputs, names, domain, **attributes)
-    value = graph.node("Squeeze", y, graph.integers(1), name=name)
+    after = states or [one.name for one in operation.states][:repeat]
+    y, *after = _operator(graph, program, (operation,), x, before, after, quantize, padding)
+    value = graph.node("Squeeze", y, graph.integers(1), name=operation.name)
     if padding is not None and repeat:
         return graph.node("Where", padding.mask, value, after[0]), []
     return value, [graph.node("Squeeze", state, graph.integers(0)) for state in after]
 
 
-def _activations(operation: op.Recurrent) -> dict[str, Any]:
+def write_bidirectional(
+    graph: Graph, program: Program, pair: Pair, x: str, quantize: bool, padding: Padding | None = None
+) -> list[str]:
+    """Append two recurrences as one operator from zero states, and return their values; see `write_recurrence`."""
+    after = [pair[0].states[0].name] if padding else []
+    y, *after = _operator(graph, program, pair, x, (), after, quantize, padding)
+    names = tuple(f"{one.name}/direction" for one in pair)
+    values = [
+        graph.node("Squeeze", value, graph.integers(1), name=one.name)
+        for one, value in zip(pair, graph.nodes_of("Split", (y,), names, axis=1), strict=True)
+    ]
+    if padding is not None:
+        last = graph.node("Gather", after[0], graph.constant(0, np.int64), axis=0)
+        values[0] = graph.node("Where", padding.mask, values[0], last)
+    return values
+
+
+def _operator(
+    graph: Graph,
+    program: Program,
+    operations: Sequence[op.Recurrent],
+    x: str,
+    before: tuple[str, ...],
+    after: list[str],
+    quantize: bool,
+    padding: Padding | None,
+) -> list[str]:
+    """Append one operator for one recurrence, or for a forward and a reverse one.
+
+    Returns:
+        The values (T, directions, n, width), and the states (directions, n, width) after the last step, one for each
+        name in `after`.
+    """
+    first, lengths = operations[0], padding.lengths if padding else ""
+    attributes: dict[str, Any] = {"hidden_size": first.width, **_activations(first, len(operations))}
+    if len(operations) > 1 or first.reverse:
+        attributes["direction"] = "bidirectional" if len(operations) > 1 else "reverse"
+    if quantize:
+        operator, domain, inputs = "DynamicQuantizeLSTM", "com.microsoft", _quantized(graph, program, operations)
+        inputs = (x, *inputs[:3], lengths, *(before or ("", "")), "", *inputs[3:])
+    else:
+        operator, domain = OPERATORS[first.cell], ""
+        inputs = (x, *_weights(graph, program, operations), lengths, *before)
+        if first.cell in ("gru", "gru_reset_before"):
+            attributes["linear_before_reset"] = int(first.cell == "gru")
+    names = (f"{first.name}/directions", *(f"{state}/after" for state in after))
+    return graph.nodes_of(operator, inputs, names, domain, **attributes)
+
+
+def _activations(operation: op.Recurrent, directions: int) -> dict[str, Any]:
     """Return the attributes that select the activations; none for the defaults of ONNX."""
     gate, candidate = operation.recurrent_activation, operation.activation
     used = {"lstm": (gate, candidate, candidate), "rnn": (candidate,)}.get(operation.cell, (gate, candidate))
     if set(used) <= {"sigmoid", "tanh"} and candidate == "tanh" and gate == "sigmoid":
         return {}
-    entries = [ACTIVATIONS[name] for name in used]
+    entries = [ACTIVATIONS[name] for name in used] * directions
     attributes: dict[str, Any] = {"activations": [name for name, _, _ in entries]}
     for number, key in enumerate(("activation_alpha", "activation_beta"), start=1):
         values = [entry[number] for entry in entries if entry[number] is not None]
@@ -132,7 +169,7 @@ def _arrays(program: Program, operation: op.Recurrent) -> tuple[np.ndarray, np.n
     w, u = weights[operation.kernel], weights[operation.recurrent_kernel]
     if operation.cell == "lstm":
         w, u, bias = _reordered(w), _reordered(u), None if bias is None else _reordered(bias)
-    return w, u, None if bias is None else bias.reshape(1, -1)
+    return w, u, None if bias is None else bias.reshape(-1)
 
 
 def _reordered(array: np.ndarray) -> np.ndarray:
@@ -140,29 +177,43 @@ def _reordered(array: np.ndarray) -> np.ndarray:
     return np.concatenate([gates[index] for index in LSTM_ORDER], axis=-1)
 
 
-def _weights(graph: Graph, program: Program, operation: op.Recurrent) -> tuple[str, ...]:
-    """Return the constants W (1, G h, inputs), R (1, G h, h), and B (1, 2 G h), "" if there is no bias."""
-    w, u, bias = _arrays(program, operation)
-    names = [
-        graph.weight(name, array.T[None], operation.cell)
-        for name, array in ((operation.kernel, w), (operation.recurrent_kernel, u))
-    ]
-    return (*names, "" if bias is None else graph.weight(operation.bias or "", bias, operation.cell))
+def _weights(graph: Graph, program: Program, operations: Sequence[op.Recurrent]) -> tuple[str, ...]:
+    """Return the constants W (directions, G h, inputs), R (directions, G h, h), and B (directions, 2 G h).
+
+    B is "" if there is no bias.
+    """
+    w, u, biases = zip(*(_arrays(program, one) for one in operations), strict=True)
+    kernel = _constant(graph, operations, "kernel", [array.T for array in w])
+    recurrent_kernel = _constant(graph, operations, "recurrent_kernel", [array.T for array in u])
+    return kernel, recurrent_kernel, _bias(graph, operations, biases)
 
 
-def _quantized(graph: Graph, program: Program, operation: op.Recurrent) -> tuple[str, ...]:
-    """Return the constants of an LSTM with weights of 8 bits: W, R, B, and scale and zero point of W and of R."""
-    w, u, bias = _arrays(program, operation)
+def _constant(
+    graph: Graph, operations: Sequence[op.Recurrent], field: str, arrays: Sequence[np.ndarray], suffix: str = ""
+) -> str:
+    """Return the constant with an array for each direction."""
+    names = [getattr(one, field) for one in operations]
+    return graph.weight(f"{names[0]}{suffix}", np.stack(arrays), (operations[0].cell, *names))
+
+
+def _bias(graph: Graph, operations: Sequence[op.Recurrent], biases: Sequence[np.ndarray | None]) -> str:
+    arrays = [one for one in biases if one is not None]
+    return _constant(graph, operations, "bias", arrays) if arrays else ""
+
+
+def _quantized(graph: Graph, program: Program, operations: Sequence[op.Recurrent]) -> tuple[str, ...]:
+    """Return the constants of LSTMs with weights of 8 bits: W, R, B, and scale and zero point of W and of R."""
+    w, u, biases = zip(*(_arrays(program, one) for one in operations), strict=True)
     constants: list[str] = []
     parameters: list[str] = []
-    for name, array in ((operation.kernel, w), (operation.recurrent_kernel, u)):
-        scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).eps) / 127
-        constants.append(graph.weight(name, np.rint(array / scale).astype(np.int8)[None], "int8"))
-        parameters.append(graph.weight(f"{name}/scale", scale[None].astype(np.float32)))
-        parameters.append(graph.weight(f"{name}/zero_point", np.zeros(scale[None].shape, np.int8)))
-    if bias is None:
-        return (*constants, "", *parameters)
-    return (*constants, graph.weight(operation.bias or "", bias, "lstm"), *parameters)
+    for field, arrays in (("kernel", w), ("recurrent_kernel", u)):
+        integers, scales = zip(*(to_int8(array, axis=0) for array in arrays), strict=True)
+        scales = [one.ravel() for one in scales]
+        constants.append(_constant(graph, operations, field, integers, "/int8"))
+        parameters.append(_constant(graph, operations, field, scales, "/scale"))
+        zeros = [np.zeros(one.shape, np.int8) for one in scales]
+        parameters.append(_constant(graph, operations, field, zeros, "/zero_point"))
+    return (*constants, _bias(graph, operations, biases), *parameters)
 
 
 def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, quantize: bool) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from typing_extensions import override
 
-from deeprnn_keras.exporters.target import Options, Runner
+from deeprnn_keras.exporters.target import Options, Runner, with_lengths
 from deeprnn_keras.program.program import Program
 
 
@@ -22,10 +22,9 @@ class ONNXRunner(Runner):
         self._names = [one.name for one in self._session.get_inputs()]
 
     @override
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        n, steps = inputs[0].shape[:2]
+    def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
         reads_lengths = len(self._names) > len(inputs)
-        return self._run([*inputs, np.full(n, steps)] if reads_lengths else inputs)
+        return self._run(with_lengths(inputs, lengths) if reads_lengths else inputs)
 
     @override
     def step(

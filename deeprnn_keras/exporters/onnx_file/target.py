@@ -8,12 +8,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from deeprnn_keras.exporters.target import Options, Runner, Target
+from deeprnn_keras.exporters.padding import lengths_notes
+from deeprnn_keras.exporters.quantization import factors, note
+from deeprnn_keras.exporters.target import Options, Runner, Target, size_refusal
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
-MAX_BYTES = 2**31 - 2**20
-"""Largest size of the weights of one file: protobuf allows 2 GiB in all."""
+PRODUCTS = "with one scale per output; products also round their inputs to 8 bits"
 
 
 class ONNXTarget(Target):
@@ -26,13 +27,12 @@ class ONNXTarget(Target):
     packages: ClassVar[tuple[str, ...]] = ("onnx",)
     runtime_packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     quantizations: ClassVar[tuple[str, ...]] = ("int8",)
+    reads_lengths: ClassVar[bool] = True
 
     @override
     def refusal(self, program: Program, options: Options) -> str | None:
-        size = sum(array.nbytes for array in program.weights.values())
-        if size > MAX_BYTES:
-            return f"its weights have {size:,} bytes, and one ONNX file holds at most 2 GiB; use fewer units"
-        return _quantization_refusal(program, options) if options.quantize else None
+        too_large = size_refusal(program, self.title)
+        return _quantization_refusal(program, options) if options.quantize and too_large is None else too_large
 
     @override
     def write(self, program: Program, path: Path, options: Options) -> list[Path]:
@@ -40,10 +40,6 @@ class ONNXTarget(Target):
 
         path.write_bytes(make_model(program, options).SerializeToString())
         return [path]
-
-    @override
-    def companions(self, path: Path) -> list[Path]:
-        return []
 
     @override
     def runner(self, path: Path, program: Program, options: Options) -> Runner:
@@ -65,18 +61,15 @@ class ONNXTarget(Target):
 
     @override
     def notes(self, program: Program, options: Options) -> list[str]:
-        from deeprnn_keras.exporters.onnx_file.masks import lengths_name
-
         notes = [
             f"{operation.name!r} is a Scan over its equations: {_reason(operation)}."
             for operation in program.operations
             if isinstance(operation, op.Recurrence) and not _is_fused(operation, options)
         ]
-        lengths = lengths_name(program, options)
-        if lengths is not None:
-            notes.append(
-                f"The mask of the model is the input {lengths!r} (n,), the numbers of steps before the padding."
-            )
+        notes += lengths_notes(program, options)
+        if options.quantize is not None:
+            names = {name for one in program.operations if isinstance(one, op.Recurrent) for name in factors(one)}
+            notes.append(note(program, names, PRODUCTS))
         return notes
 
 

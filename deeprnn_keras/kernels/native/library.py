@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-ABI = 3
+ABI = 4
 OK, NO_MEMORY, BAD_ARGUMENT, BAD_ID, BUSY, NOT_FINITE = range(6)
 
 DIRECTORY = Path(__file__).parent
@@ -128,6 +128,8 @@ def _declare(library: ctypes.CDLL) -> None:
     library.deeprnn_give_memory.argtypes, library.deeprnn_give_memory.restype = [_POINTER, ctypes.c_size_t], None
     for name in ("deeprnn_forward", "deeprnn_backward", "deeprnn_convert"):
         getattr(library, name).argtypes = [ctypes.POINTER(Sequence)]
+    for name in ("deeprnn_unitwise_forward", "deeprnn_unitwise_backward"):
+        getattr(library, name).argtypes = [_POINTER]
 
 
 def _select_instruction_set(library: ctypes.CDLL) -> None:

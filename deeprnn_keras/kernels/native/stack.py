@@ -202,6 +202,20 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     layer = replace(prepared.layer, reverse=call.go_backwards, return_sequences=call.return_sequences)
     initial = [ops.cast(state, "float32") for state in states]
     outputs, final_states = _backend().run_sequence(layer, x, prepared.weights, initial, mask, call.training)
+    return layer_result(call, outputs, final_states, mask)
+
+
+def layer_result(
+    call: LayerCall, outputs: Tensor | None, final_states: Sequence[Tensor], mask: Tensor | None
+) -> LayerResult:
+    """Return the result of a layer, with zeros where Keras has them.
+
+    Args:
+        call: The layer.
+        outputs: (n, T, h) at the positions of the inputs, or None without `return_sequences`.
+        final_states: (n, h) each.
+        mask: (n, T) of bool, or None.
+    """
     last = final_states[0]
     reading_mask = ops.flip(mask, 1) if mask is not None and call.go_backwards else mask
     if reading_mask is not None:

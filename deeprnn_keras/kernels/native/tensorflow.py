@@ -89,7 +89,7 @@ class _Call:
             outputs = sequences.forward(self.layer, self.arrays(arrays), self.training)
             return [*([] if outputs.y is None else [outputs.y]), *outputs.states, *outputs.stored]
 
-        results = _numpy_function(run, [*inputs, *self.masks], self.num_outputs + self.num_stored)
+        results = numpy_function(run, [*inputs, *self.masks], self.num_outputs + self.num_stored)
         self.set_output_shapes(results, inputs)
         return results
 
@@ -135,13 +135,13 @@ class _Call:
             return [gradient for gradient in gradients if gradient is not None]
 
         expected = list(inputs[:1] if only_x else inputs if with_x else inputs[1:])
-        results = _numpy_function(run, [*inputs, *self.masks, *stored, *d_outputs], len(expected))
+        results = numpy_function(run, [*inputs, *self.masks, *stored, *d_outputs], len(expected))
         for result, like in zip(results, expected, strict=True):
             result.set_shape(like.shape)
         return results
 
 
-def _numpy_function(run: Callable[..., Arrays], inputs: Sequence[Tensor], num_results: int) -> list[Tensor]:
+def numpy_function(run: Callable[..., Arrays], inputs: Sequence[Tensor], num_results: int) -> list[Tensor]:
     """Return `run(*arrays)` as tensors; the arrays are those of the inputs, not copies."""
     if tf.executing_eagerly():
         return [tf.convert_to_tensor(result) for result in run(*[tensor.numpy() for tensor in inputs])]
@@ -227,7 +227,7 @@ def _convert(x: Tensor, mask: Tensor | None, batch_size: Tensor | int, to: bool,
 
     @tf.custom_gradient
     def convert(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        (result,) = _numpy_function(run, [x, tf.convert_to_tensor(batch_size), *masks], 1)
+        (result,) = numpy_function(run, [x, tf.convert_to_tensor(batch_size), *masks], 1)
         if to:
             result.set_shape((x.shape[1], x.shape[2], None))
         else:

@@ -40,6 +40,11 @@ def unsupported_reasons(traits: Traits) -> list[str]:
     """Return the reasons why XLA does not support a layer; empty if it does."""
     if traits.cell is None and not traits.has_equations:
         return [f"XLA supports cells with equations, RNN, GRU, and LSTM, not {traits.type_name}"]
+    if traits.untraceable:
+        return [
+            f"XLA supports equations of arithmetic, activations, maps, and primitives, not {traits.untraceable} of "
+            f"{traits.type_name}"
+        ]
     activations = {} if traits.has_equations else {"activation": traits.activation}
     if traits.cell in ("gru", "lstm"):
         activations["recurrent_activation"] = traits.recurrent_activation

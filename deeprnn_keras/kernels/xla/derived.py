@@ -21,6 +21,7 @@ from typing_extensions import override
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import Blocks, DiagonalMap, Equations, Linear
 from deeprnn_keras.equations.maps import NamedMap
+from deeprnn_keras.kernels.xla.feature_major import FeatureMajor, on_values
 from deeprnn_keras.kernels.xla.recurrence import ForwardRecord, Packed, StepRecurrence, Tensors, Weights
 from deeprnn_keras.kernels.xla.time_products import merge_time, split_time, sum_outer_products
 
@@ -78,7 +79,9 @@ class DerivedRecurrence(StepRecurrence):
     @cached_property
     def functions(self) -> SimpleNamespace:
         """Activations as attributes, the argument `f` of the equations."""
-        return SimpleNamespace(**{name: keras.activations.get(function) for name, function in self.activations})
+        return SimpleNamespace(
+            **{name: on_values(keras.activations.get(function)) for name, function in self.activations}
+        )
 
     @cached_property
     def outline(self) -> StepOutline:
@@ -86,20 +89,20 @@ class DerivedRecurrence(StepRecurrence):
         equations = self.equations
         uses: list[MapUse] = []
 
-        def zeros(named_map: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:
-            return tf.zeros((len(blocks) * named_map.width, 1))
+        def zeros(named_map: NamedMap, blocks: Sequence[str], a: FeatureMajor) -> FeatureMajor:
+            return FeatureMajor(tf.zeros((len(blocks) * named_map.width, 1)))
 
-        def record(named_map: NamedMap, blocks: Sequence[str], a: Tensor) -> Tensor:
+        def record(named_map: NamedMap, blocks: Sequence[str], a: FeatureMajor) -> FeatureMajor:
             index = next((index for index, state in enumerate(states) if a is state), None)
             uses.append(MapUse(named_map, tuple(blocks), index))
             return zeros(named_map, blocks, a)
 
         with tf.Graph().as_default():
-            states = [tf.zeros((equations.units, 1)) for _ in equations.states]
+            states = [FeatureMajor(tf.zeros((equations.units, 1))) for _ in equations.states]
             maps = equations.maps(1)
-            projected = equations.project_inputs(tf.zeros((1, 1)), Linear(maps, zeros, axis=-2), self.functions)
-            equations.step(projected, list(states), Linear(maps, record, axis=-2), self.functions)
-            return StepOutline(uses, projected.names, projected.tensor.shape[-2])
+            projected = equations.project_inputs(FeatureMajor(tf.zeros((1, 1))), Linear(maps, zeros), self.functions)
+            equations.step(projected, list(states), Linear(maps, record), self.functions)
+            return StepOutline(uses, projected.names, projected.tensor.shape[-1])
 
     @cached_property
     def step_maps(self) -> list[NamedMap]:
@@ -117,18 +120,19 @@ class DerivedRecurrence(StepRecurrence):
         """Return the projected inputs (T, rows, n) of x (T, d, n)."""
         maps, stored = weights.projection
 
-        def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
+        def product(named_map: NamedMap, blocks: tuple[str, ...], a: FeatureMajor) -> FeatureMajor:
             weight = _select_blocks(stored[named_map.name], named_map, blocks)
             if _is_diagonal(named_map):
-                z = _repeat_rows(a, len(blocks)) * weight[:, None]
+                z = _repeat_rows(a.tensor, len(blocks)) * weight[:, None]
             else:
-                z = tf.matmul(weight, a, transpose_a=True)
-            return (
-                z if named_map.bias is None else z + _select_blocks(stored[named_map.bias], named_map, blocks)[:, None]
-            )
+                z = tf.matmul(weight, a.tensor, transpose_a=True)
+            if named_map.bias is not None:
+                z += _select_blocks(stored[named_map.bias], named_map, blocks)[:, None]
+            return FeatureMajor(z)
 
-        linear = Linear(maps, product, axis=-2)
-        return split_time(self.equations.project_inputs(merge_time(x), linear, self.functions).tensor, x)
+        merged = FeatureMajor(merge_time(x))
+        projected = self.equations.project_inputs(merged, Linear(maps, product), self.functions)
+        return split_time(projected.tensor.tensor, x)
 
     @override
     def pack(self, *trainable: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
@@ -163,15 +167,21 @@ class DerivedRecurrence(StepRecurrence):
         """Return the new states and [z_1, ...]."""
         saved: Tensors = []
 
-        def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
+        def product(named_map: NamedMap, blocks: tuple[str, ...], a: FeatureMajor) -> FeatureMajor:
             weight, _, bias = packed[len(saved)]
-            z = _repeat_rows(a, len(blocks)) * weight if _is_diagonal(named_map) else tf.matmul(weight, a)
+            repeated = _is_diagonal(named_map)
+            z = _repeat_rows(a.tensor, len(blocks)) * weight if repeated else tf.matmul(weight, a.tensor)
             saved.append(z if bias is None else z + bias)
-            return saved[-1]
+            return FeatureMajor(saved[-1])
 
-        linear = Linear(self.equations.maps(1), product, axis=-2)
-        projected = Blocks(x, self.outline.input_blocks, -2)
-        return list(self.equations.step(projected, list(states), linear, self.functions)), saved
+        return self._step(x, states, product), saved
+
+    def _step(self, x: Tensor, states: Tensors, product: Callable[..., FeatureMajor]) -> Tensors:
+        """Return the new states from the projected inputs and the states before the step."""
+        projected = Blocks(FeatureMajor(x), self.outline.input_blocks)
+        linear = Linear(self.equations.maps(1), product)
+        new_states = self.equations.step(projected, [FeatureMajor(state) for state in states], linear, self.functions)
+        return [state.tensor for state in new_states]
 
     @override
     def backward_step(self, packed: Packed, record: ForwardRecord, d_states: Tensors) -> tuple[Tensors, Tensors]:
@@ -179,16 +189,14 @@ class DerivedRecurrence(StepRecurrence):
         x, states, _, saved = record
         map_inputs: Tensors = []
 
-        def saved_product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
-            map_inputs.append(a)
-            return saved[len(map_inputs) - 1]
+        def saved_product(named_map: NamedMap, blocks: tuple[str, ...], a: FeatureMajor) -> FeatureMajor:
+            map_inputs.append(a.tensor)
+            return FeatureMajor(saved[len(map_inputs) - 1])
 
         sources = [x, *states, *saved]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(sources)
-            linear = Linear(self.equations.maps(1), saved_product, axis=-2)
-            projected = Blocks(x, self.outline.input_blocks, -2)
-            new_states = list(self.equations.step(projected, list(states), linear, self.functions))
+            new_states = self._step(x, states, saved_product)
         gradients = tape.gradient(new_states, sources, output_gradients=d_states)
         uses, first_z = self.outline.uses, 1 + self.num_states  # index of z_1 in `sources`
         for k in reversed(range(len(uses))):  # later maps depend on the outputs of earlier ones

@@ -7,6 +7,7 @@
  * driver one_cpu  several threads on one CPU
  * driver programs streams, by step and by chunk, on each instruction set and with 1 to 3 threads
  * driver samples  sampling of ids with every option, for several sizes
+ * driver unitwise recurrences of single units, forward and backward, with 1 to 3 threads
  */
 #define _GNU_SOURCE
 #include "deeprnn.h"
@@ -277,6 +278,15 @@ static int programs(void) {
   return 0;
 }
 
+#include "driver_unitwise.h"
+
+static int unitwise(void) {
+  const char *name;
+  for (int i = 0; (name = deeprnn_compiled(i)); i++)
+    if (deeprnn_use(name) == DEEPRNN_OK) compare_all_unitwise();
+  return 0;
+}
+
 /* === Several callers === */
 
 #define CALLERS 8
@@ -401,9 +411,9 @@ int main(int count, char **arguments) {
     const char *name;
     int (*run)(void);
   } modes[] = {{"sizes", sizes}, {"threads", threads}, {"callers", callers}, {"fork", fork_in_the_middle},
-               {"one_cpu", one_cpu}, {"programs", programs}, {"samples", samples}};
+               {"one_cpu", one_cpu}, {"programs", programs}, {"samples", samples}, {"unitwise", unitwise}};
   for (int i = 0; count == 2 && i < COUNT(modes); i++)
     if (!strcmp(arguments[1], modes[i].name)) return modes[i].run();
-  fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu|programs|samples\n");
+  fprintf(stderr, "usage: driver sizes|threads|callers|fork|one_cpu|programs|samples|unitwise\n");
   return 2;
 }

@@ -34,6 +34,18 @@ LSTM_AND_SLOW_DEEP = ["lstm", pytest.param("deep", marks=pytest.mark.slow)]
 EAGER_AND_TRACED = pytest.mark.parametrize(
     "traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "traced"]
 )
+DERIVATIVES = pytest.mark.parametrize(
+    ("name", "mask", "traced"),
+    [
+        pytest.param(
+            name, mask, traced,
+            id=f"{name}-{mask}-{'traced' if traced else 'eager'}",
+            # the gradient of a graph takes seconds: one cell without a mask, and all with one
+            marks=[] if not traced else pytest.mark.slow if mask == "any" or name == "lstm" else pytest.mark.long,
+        )
+        for name in LAYERS for mask in MASKS for traced in (False, True)
+    ],
+)  # fmt: skip
 
 
 def pair(name):
@@ -76,16 +88,12 @@ def loss_of(outputs):
 # === Second derivatives ===
 
 
-@EAGER_AND_TRACED
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("name", LAYERS)
+@DERIVATIVES
 def test_gradient_penalty_equals_loop(x, name, mask, traced):
     assert_equal_to_loop(name, lambda layer: squared_gradient_norm([layer], x, MASKS[mask]), traced)
 
 
-@EAGER_AND_TRACED
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("name", LAYERS)
+@DERIVATIVES
 def test_jacobian_products_equal_loop(x, name, mask, traced):
     assert_equal_to_loop(name, lambda layer: jacobian_products([layer], x, MASKS[mask]), traced)
 
@@ -102,9 +110,7 @@ def hessian_vector_product(layer, x, mask):
     return outer.gradient(product, sources(layer, x))
 
 
-@EAGER_AND_TRACED
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("name", LAYERS)
+@DERIVATIVES
 def test_hessian_vector_product_equals_loop(x, name, mask, traced):
     assert_equal_to_loop(name, lambda layer: hessian_vector_product(layer, x, MASKS[mask]), traced)
 

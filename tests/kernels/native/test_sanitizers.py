@@ -14,7 +14,7 @@ def driver(request, tmp_path_factory):
     return build_driver(request.param, tmp_path_factory.mktemp("driver"))
 
 
-@pytest.mark.parametrize("mode", ["sizes", "threads", "callers", "fork", "one_cpu", "programs", "samples"])
+@pytest.mark.parametrize("mode", ["sizes", "threads", "callers", "fork", "one_cpu", "programs", "samples", "unitwise"])
 def test_driver_finds_no_error(driver, mode):
     environment = {**os.environ, "TSAN_OPTIONS": "die_after_fork=0"}  # the children of a fork start threads, too
     process = subprocess.run([driver, mode], capture_output=True, text=True, env=environment)

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEEPRNN_ABI 3
+#define DEEPRNN_ABI 4
 
 enum { CELL_RNN, CELL_GRU, CELL_GRU_RESET_BEFORE, CELL_LSTM };
 enum { ACTIVATION_LINEAR, ACTIVATION_TANH, ACTIVATION_SIGMOID, ACTIVATION_RELU, ACTIVATION_HARD_SIGMOID };
@@ -135,6 +135,36 @@ typedef struct {
   atomic_int busy;
 } deeprnn_stream;
 
+/* === Recurrences whose units do not see each other; see unitwise.h === */
+
+typedef struct {
+  int32_t kind, operands[3]; /* an elementwise operation; indices of values */
+} deeprnn_unit_operation;
+
+/* Values: blocks of x, states, weights, constants, results of the operations. Pointers may be NULL where "or NULL" is
+ * written. */
+typedef struct {
+  int64_t abi; /* DEEPRNN_ABI */
+  int64_t T, n, h, blocks, num_states, num_weights, num_constants, num_operations;
+  int32_t reverse; /* read the sequence from its end; outputs keep the positions of their inputs */
+  int32_t threads; /* at most */
+  const deeprnn_unit_operation *operations;
+  const int32_t *new_states; /* values that are the states after a step */
+  const float *constants;
+  const float *x;       /* (n, T, blocks, h) */
+  const float *weights; /* (weights, h) */
+  const float *states;  /* (states, n, h), before the first step */
+  const uint8_t *mask;  /* (n, T), 0 at steps that are skipped, or NULL */
+  float *stored;        /* states after all steps, (n, T, states, h), which the backward pass reads, or NULL */
+  float *y;             /* outputs of all steps, (n, T, h), or NULL */
+  float *last;          /* (states, n, h) */
+  const float *dy;      /* (n, T, h), or NULL for zeros */
+  const float *d_last;  /* (states, n, h) */
+  float *dx;            /* (n, T, blocks, h) */
+  float *d_weights;     /* of each row, (n, weights, h) */
+  float *d_states;      /* (states, n, h) */
+} deeprnn_unitwise;
+
 /* Functions of one instruction set; see kernels.c. */
 typedef struct {
   const char *name;
@@ -145,6 +175,7 @@ typedef struct {
   long (*columns)(long n);                              /* ld */
   long (*chunks)(long T, long n, long h, int cell);     /* number of cell states in C without `store` */
   int (*run_stream)(deeprnn_stream *, const deeprnn_array *, long T);
+  int (*run_unitwise)(const deeprnn_unitwise *, int backward);
 } deeprnn_kernels;
 
 /* Reusable barrier for a few threads that all run. */

@@ -116,3 +116,17 @@ EXPORT int deeprnn_push(deeprnn_stream *s, const deeprnn_array *arrays, int64_t 
 }
 /* One step with the arrays of the stream */
 EXPORT int deeprnn_step(deeprnn_stream *s) { return deeprnn_push(s, s->arrays, 1); }
+
+static int usable_unitwise(const deeprnn_unitwise *q) {
+  return q->abi == DEEPRNN_ABI && q->T > 0 && q->n > 0 && q->h > 0 && q->blocks > 0 && q->num_states > 0 &&
+         q->threads > 0 && q->operations && q->new_states && q->x && q->states;
+}
+
+EXPORT int deeprnn_unitwise_forward(const deeprnn_unitwise *q) {
+  if (!usable_unitwise(q) || !q->last) return DEEPRNN_BAD_ARGUMENT;
+  return kernels()->run_unitwise(q, 0);
+}
+EXPORT int deeprnn_unitwise_backward(const deeprnn_unitwise *q) {
+  if (!usable_unitwise(q) || !q->stored || !q->d_last || !q->dx || !q->d_states) return DEEPRNN_BAD_ARGUMENT;
+  return kernels()->run_unitwise(q, 1);
+}

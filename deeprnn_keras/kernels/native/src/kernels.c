@@ -13,6 +13,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "program.h"
+#include "unitwise.h"
 
 #define NAME_OF_(name, isa) name##_##isa
 #define NAME_OF(name, isa) NAME_OF_(name, isa)
@@ -64,4 +65,4 @@ static long chunks(long T, long n, long h, int cell) {
 }
 
 const deeprnn_kernels NAME_OF(deeprnn_kernels, ISA) = {TEXT(ISA), VL, forward, backward, convert, columns, chunks,
-                                                       run_stream};
+                                                       run_stream, run_unitwise};

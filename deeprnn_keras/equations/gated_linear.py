@@ -1,0 +1,50 @@
+"""Equations of the real-gated linear recurrent unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+from typing_extensions import override
+
+from deeprnn_keras.equations import primitives
+from deeprnn_keras.equations.contract import Equations
+from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, DiagonalMap, Linear, NamedMap
+
+
+@dataclass(frozen=True)
+class GatedLinearUnit(Equations):
+    """Real-gated linear recurrent unit (RG-LRU of Griffin; De et al. 2024, arXiv:2402.19427).
+
+        u_t = x_t W + b,  r, i = s(u_t V + d),  a = exp(-k r),  h_t = a h_{t-1} + sqrt(1 - a^2) (i u_t)
+
+    The decay k (h,) is the 8 softplus(Lambda) of the paper.
+
+    >>> from deeprnn_keras.equations.gated_linear import GatedLinearUnit
+    >>> GatedLinearUnit(units=4).count_params(input_dim=3)      # (3 + 1) 4 + 2 (4 + 1) 4 + 4
+    60
+    """
+
+    activations: ClassVar[dict[str, str]] = {"recurrent_activation": "sigmoid"}
+
+    @override
+    def maps(self, input_dim: int) -> Sequence[NamedMap]:
+        return [
+            AffineMap("kernel", input_dim, self.units, ("input",), bias="bias"),
+            AffineMap("gate_kernel", self.units, self.units, ("decay", "write"), bias="gate_bias", role="hidden"),
+            DiagonalMap("decay", self.units, ("decay",)),
+        ]
+
+    @override
+    def project_inputs(self, x: Array, linear: Linear, f: SimpleNamespace) -> Blocks:
+        u = linear("kernel", x)["input"]
+        return Blocks(primitives.concatenate([u, linear("gate_kernel", u).tensor]), ("input", "decay", "write"))
+
+    @override
+    def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
+        gate = f.recurrent_activation(x["decay"])
+        kept = primitives.exp(-linear("decay", gate)["decay"])
+        written = f.recurrent_activation(x["write"]) * x["input"]
+        return [kept * states[0] + primitives.sqrt(primitives.maximum(1.0 - kept * kept, 1e-6)) * written]

@@ -1,0 +1,5 @@
+"""Interop: trained recurrent networks of PyTorch, Keras 2, and ONNX as Keras models, and back."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

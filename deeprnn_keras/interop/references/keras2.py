@@ -1,0 +1,409 @@
+"""Keras 2 models by their configuration and weights, run by the documented equations of their layers in NumPy.
+
+The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN
+layers the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from typing_extensions import override
+
+from deeprnn_keras._types import Config
+from deeprnn_keras.interop.source import Reference
+
+Array = np.ndarray
+Arrays: TypeAlias = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A value with its mask.
+
+    Attributes:
+        x: The value.
+        mask: True for steps that are not padding, (n, T); None without a mask.
+    """
+
+    x: Array
+    mask: Array | None = None
+
+
+Function: TypeAlias = Callable[[Config, Arrays, Masked], Masked]
+
+
+class Keras2Reference(Reference):
+    """A Sequential or functional model of Keras 2.
+
+    Args:
+        config: The model: {"class_name": "Sequential" or "Functional" or "Model", "config": {...}}.
+        weights: {name of the layer: its weights in the order of the file}.
+
+    Raises:
+        ValueError: If a layer is not supported, when the model runs.
+    """
+
+    title = "NumPy"
+
+    def __init__(self, config: Config, weights: Mapping[str, Arrays]) -> None:
+        self.config, self.weights = config, weights
+
+    @override
+    def run(self, x: Any) -> dict[str, Array]:
+        config = self.config["config"]
+        if self.config["class_name"] == "Sequential":
+            layers = config if isinstance(config, list) else config["layers"]
+            values = self._sequence(layers, Masked(np.asarray(x)))
+            outputs = [next(reversed(values))]
+        else:
+            values = self._graph(config, x if isinstance(x, (list, tuple)) else [x])
+            outputs = [node[0] for node in _nodes(config["output_layers"])]
+        found = {name: value.x for name, value in values.items() if name not in outputs}
+        return {**found, **{name: values[name].x for name in outputs}}
+
+    def _sequence(self, layers: Sequence[Config], value: Masked) -> dict[str, Masked]:
+        values: dict[str, Masked] = {}
+        for layer in layers:
+            value = self._run(layer, [value])
+            values[layer["config"]["name"]] = value
+        return values
+
+    def _graph(self, config: Config, inputs: Sequence[Array]) -> dict[str, Masked]:
+        given = dict(zip((node[0] for node in _nodes(config["input_layers"])), inputs, strict=True))
+        values = {name: Masked(np.asarray(x)) for name, x in given.items()}
+        for layer in config["layers"]:
+            name = layer["config"]["name"]
+            if name in values:
+                continue
+            calls = layer["inbound_nodes"]
+            if len(calls) != 1:
+                raise ValueError(f"layer {name!r} is called {len(calls)} times, which is not supported")
+            values[name] = self._run(layer, [values[node[0]] for node in _nodes(calls[0])])
+        return values
+
+    def _run(self, layer: Config, inputs: Sequence[Masked]) -> Masked:
+        kind, config = layer["class_name"], layer["config"]
+        arrays = self.weights.get(config["name"], ())
+        if kind in MERGES:
+            return Masked(MERGES[kind](config, [one.x for one in inputs]), inputs[0].mask)
+        return run_layer(kind, config, arrays, inputs[0])
+
+
+def _nodes(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    """Return a list of [name, node, tensor], of which a single one may be stored without a list around it."""
+    return [value] if value and isinstance(value[0], str) else list(value)
+
+
+def run_layer(kind: str, config: Config, weights: Arrays, value: Masked) -> Masked:
+    """Return the output of a layer of Keras 2.
+
+    Args:
+        kind: Name of its class.
+        config: Its configuration.
+        weights: Its weights.
+        value: Its input.
+
+    Raises:
+        ValueError: If the layer is not supported.
+    """
+    if kind not in LAYERS:
+        raise ValueError(f"layer {config.get('name')!r} of class {kind!r} is not supported by the NumPy interpreter")
+    return LAYERS[kind](config, weights, value)
+
+
+# === Activations ===
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def _softmax(x: Array) -> Array:
+    shifted = np.exp(x - x.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1),
+    "exponential": np.exp,
+    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "tanh": np.tanh,
+}
+
+
+def _activation(config: Config, key: str = "activation", default: str = "linear") -> Callable[[Array], Array]:
+    name = config.get(key, default) or "linear"
+    if name not in ACTIVATIONS:
+        raise ValueError(f"layer {config.get('name')!r}: {key} {name!r} is not supported by the NumPy interpreter")
+    return ACTIVATIONS[name]
+
+
+# === Recurrent cells ===
+
+Step: TypeAlias = Callable[[Array, list[Array]], list[Array]]
+"""Function of (x_t, states) that returns the new states, the output first."""
+
+
+def _lstm(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
+    """Return the step of an LSTM: i, f, o = s(x W + h U + b), c~ = a(...); c' = f c + i c~; h' = o a(c')."""
+    kernel, recurrent, *bias = weights
+    size = recurrent.shape[0]
+    f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
+
+    def step(x: Array, states: list[Array]) -> list[Array]:
+        h, c = states
+        z = x @ kernel + h @ recurrent + (bias[0] if bias else 0)
+        i, forget, candidate, o = np.split(z, 4, axis=1)
+        c = f(forget) * c + f(i) * a(candidate)
+        return [f(o) * a(c), c]
+
+    return step, [size, size]
+
+
+def _gru(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
+    """Return the step of a GRU: z, r = s(x W + h U + b); h' = z h + (1 - z) c.
+
+    c = a(x W + (r h) U + b) or, with `reset_after`, a(x W + b + r (h U + b))
+    """
+    kernel, recurrent, *bias = weights
+    size = recurrent.shape[0]
+    f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
+    after = bool(config.get("reset_after", False))
+    both = np.zeros((2, 3 * size)) if not bias else bias[0] if bias[0].ndim == 2 else np.stack([bias[0], 0 * bias[0]])
+
+    def step(x: Array, states: list[Array]) -> list[Array]:
+        (h,) = states
+        inner = x @ kernel + both[0]
+        gates = f(inner[:, : 2 * size] + h @ recurrent[:, : 2 * size] + both[1, : 2 * size])
+        z, r = gates[:, :size], gates[:, size:]
+        kernel_c = recurrent[:, 2 * size :]
+        outer = r * (h @ kernel_c + both[1, 2 * size :]) if after else (r * h) @ kernel_c
+        return [z * h + (1 - z) * a(inner[:, 2 * size :] + outer)]
+
+    return step, [size]
+
+
+def _rnn(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
+    """Return the step of a simple RNN: h' = a(x W + h U + b)."""
+    kernel, recurrent, *bias = weights
+    a = _activation(config, default="tanh")
+    return lambda x, states: [a(x @ kernel + states[0] @ recurrent + (bias[0] if bias else 0))], [len(recurrent)]
+
+
+def _cudnn(gates: int, cell: Callable[[Config, Arrays], tuple[Step, list[int]]]) -> Any:  # noqa: ANN401 - a cell
+    """Return the cell of a CuDNN layer, in which each block of a kernel is a row-major matrix (h, inputs)."""
+
+    def make(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
+        kernel, recurrent, bias = weights
+        size = recurrent.shape[0]
+        matrices = [
+            np.concatenate([one.ravel().reshape(size, -1).T for one in np.split(array, gates, axis=1)], axis=1)
+            for array in (kernel, recurrent)
+        ]
+        both = bias.reshape(2, -1)
+        options = {**config, "activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True}
+        return cell(options, [*matrices, both if gates == 3 else both.sum(0)])
+
+    return make
+
+
+def _stacked_cells(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
+    """Cells one above the other in one step; their states are concatenated."""
+    steps, sizes, position = [], [], 0
+    for cell in config["cells"]:
+        count = 2 + bool(cell["config"].get("use_bias", True))
+        steps.append(_cell(cell)(cell["config"], weights[position : position + count]))
+        sizes += steps[-1][1]
+        position += count
+
+    def step(x: Array, states: list[Array]) -> list[Array]:
+        new: list[Array] = []
+        for run, widths in steps:
+            after = run(x, states[len(new) : len(new) + len(widths)])
+            x = after[0]
+            new += after
+        return [x, *new]
+
+    return step, sizes
+
+
+CELLS = {
+    "CuDNNGRU": _cudnn(3, _gru),
+    "CuDNNLSTM": _cudnn(4, _lstm),
+    "GRU": _gru,
+    "GRUCell": _gru,
+    "LSTM": _lstm,
+    "LSTMCell": _lstm,
+    "SimpleRNN": _rnn,
+    "SimpleRNNCell": _rnn,
+    "StackedRNNCells": _stacked_cells,
+}
+
+
+def _cell(layer: Config) -> Callable[[Config, Arrays], tuple[Step, list[int]]]:
+    if layer["class_name"] not in CELLS:
+        raise ValueError(f"cell {layer['class_name']!r} is not supported by the NumPy interpreter")
+    return CELLS[layer["class_name"]]
+
+
+def _recurrence(kind: str) -> Function:
+    """Return the function of a recurrent layer. At masked steps, states and output are those of the step before."""
+
+    def run(config: Config, weights: Arrays, value: Masked) -> Masked:
+        make = _cell(config["cell"]) if kind == "RNN" else CELLS[kind]
+        inner = config["cell"]["config"] if kind == "RNN" else config
+        step, sizes = make(inner, weights)
+        x, mask = (value.x.swapaxes(0, 1), value.mask) if config.get("time_major") else (value.x, value.mask)
+        stacked = kind == "RNN" and config["cell"]["class_name"] == "StackedRNNCells"
+        states = [np.zeros((len(x), size)) for size in sizes]
+        output, steps = np.zeros((len(x), sizes[-1])), []
+        order = range(x.shape[1])
+        for t in reversed(order) if config.get("go_backwards") else order:
+            new = step(x[:, t], states)
+            new_states = new[1:] if stacked else new
+            keep = np.ones((len(x), 1), bool) if mask is None else mask[:, t, None]
+            output = np.where(keep, new[0], output)
+            states = [np.where(keep, one, old) for one, old in zip(new_states, states, strict=True)]
+            steps.append(output * keep if config.get("zero_output_for_mask") else output)
+        if not config.get("return_sequences"):
+            return Masked(output)
+        sequence = np.stack(steps, axis=1)
+        return Masked(sequence.swapaxes(0, 1) if config.get("time_major") else sequence, mask)
+
+    return run
+
+
+# === Wrappers ===
+
+
+def _bidirectional(config: Config, weights: Arrays, value: Masked) -> Masked:
+    """Return the outputs of a layer and of the same layer backwards, put together; zero at masked steps."""
+    layer = {**config["layer"], "config": {**config["layer"]["config"], "zero_output_for_mask": True}}
+    half = len(weights) // 2
+    backward = config.get("backward_layer") or {
+        "class_name": layer["class_name"],
+        "config": {**layer["config"], "go_backwards": not layer["config"].get("go_backwards", False)},
+    }
+    first = run_layer(layer["class_name"], layer["config"], weights[:half], value)
+    second = run_layer(backward["class_name"], backward["config"], weights[half:], value).x
+    if layer["config"].get("return_sequences"):
+        second = second[::-1] if layer["config"].get("time_major") else second[:, ::-1]
+    mode = config.get("merge_mode", "concat")
+    if mode not in MERGE_MODES:
+        raise ValueError(f"layer {config.get('name')!r}: merge_mode {mode!r} is not supported by the NumPy interpreter")
+    return Masked(MERGE_MODES[mode](first.x, second), first.mask)
+
+
+MERGE_MODES: dict[str, Callable[[Array, Array], Array]] = {
+    "ave": lambda a, b: (a + b) / 2,
+    "concat": lambda a, b: np.concatenate([a, b], axis=-1),
+    "mul": np.multiply,
+    "sum": np.add,
+}
+
+
+def _time_distributed(config: Config, weights: Arrays, value: Masked) -> Masked:
+    layer, x = config["layer"], value.x
+    flat = Masked(x.reshape(-1, *x.shape[2:]))
+    y = run_layer(layer["class_name"], layer["config"], weights, flat).x
+    return Masked(y.reshape(*x.shape[:2], *y.shape[1:]), value.mask)
+
+
+# === Other layers ===
+
+
+def _embedding(config: Config, weights: Arrays, value: Masked) -> Masked:
+    ids = value.x.astype(np.int64)
+    return Masked(weights[0][ids], ids != 0 if config.get("mask_zero") else None)
+
+
+def _masking(config: Config, weights: Arrays, value: Masked) -> Masked:
+    mask = (value.x != config.get("mask_value", 0.0)).any(-1)
+    return Masked(value.x * mask[..., None], mask)
+
+
+def _dense(config: Config, weights: Arrays, value: Masked) -> Masked:
+    y = value.x @ weights[0] + (weights[1] if len(weights) > 1 else 0)
+    return Masked(_activation(config)(y), value.mask)
+
+
+def _relu(config: Config, weights: Arrays, value: Masked) -> Masked:
+    x, threshold, slope = value.x, config.get("threshold") or 0.0, config.get("negative_slope") or 0.0
+    y = np.where(x >= threshold, x, slope * (x - threshold))
+    limit = config.get("max_value")
+    return Masked(y if limit is None else np.minimum(y, limit), value.mask)
+
+
+def _leaky_relu(config: Config, weights: Arrays, value: Masked) -> Masked:
+    slope = config.get("alpha", config.get("negative_slope", 0.3))
+    return Masked(np.where(value.x > 0, value.x, slope * value.x), value.mask)
+
+
+def _batch_normalization(config: Config, weights: Arrays, value: Masked) -> Masked:
+    arrays = list(weights)
+    gamma = arrays.pop(0) if config.get("scale", True) else 1
+    beta = arrays.pop(0) if config.get("center", True) else 0
+    mean, variance = arrays
+    y = (value.x - mean) / np.sqrt(variance + config.get("epsilon", 1e-3)) * gamma + beta
+    return Masked(y, value.mask)
+
+
+def _layer_normalization(config: Config, weights: Arrays, value: Masked) -> Masked:
+    arrays = list(weights)
+    x = value.x - value.x.mean(-1, keepdims=True)
+    y = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + config.get("epsilon", 1e-3))
+    y = y * (arrays.pop(0) if config.get("scale", True) else 1) + (arrays.pop(0) if config.get("center", True) else 0)
+    return Masked(y, value.mask)
+
+
+def _mean(config: Config, weights: Arrays, value: Masked) -> Masked:
+    if value.mask is None:
+        return Masked(value.x.mean(1))
+    mask = value.mask[..., None]
+    return Masked((value.x * mask).sum(1) / mask.sum(1))
+
+
+LAYERS: dict[str, Function] = {
+    **{kind: _recurrence(kind) for kind in ("CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")},
+    **{
+        kind: lambda config, weights, value: value
+        for kind in ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "InputLayer")
+    },
+    "SpatialDropout1D": lambda config, weights, value: value,
+    "Activation": lambda config, weights, value: Masked(_activation(config)(value.x), value.mask),
+    "BatchNormalization": _batch_normalization,
+    "Bidirectional": _bidirectional,
+    "Dense": _dense,
+    "Embedding": _embedding,
+    "Flatten": lambda config, weights, value: Masked(value.x.reshape(len(value.x), -1)),
+    "GlobalAveragePooling1D": _mean,
+    "GlobalMaxPooling1D": lambda config, weights, value: Masked(value.x.max(1)),
+    "LayerNormalization": _layer_normalization,
+    "LeakyReLU": _leaky_relu,
+    "Masking": _masking,
+    "ReLU": _relu,
+    "RepeatVector": lambda config, weights, value: Masked(np.repeat(value.x[:, None], config["n"], axis=1)),
+    "Softmax": lambda config, weights, value: Masked(_softmax(value.x), value.mask),
+    "TimeDistributed": _time_distributed,
+}
+"""{class of the layer: function of (configuration, weights, input)}."""
+
+MERGES: dict[str, Callable[[Config, Arrays], Array]] = {
+    "Add": lambda config, x: sum(x[1:], x[0]),
+    "Average": lambda config, x: sum(x[1:], x[0]) / len(x),
+    "Concatenate": lambda config, x: np.concatenate(x, axis=config.get("axis", -1)),
+    "Maximum": lambda config, x: np.maximum.reduce(x),
+    "Multiply": lambda config, x: np.multiply.reduce(x),
+    "Subtract": lambda config, x: x[0] - x[1],
+}
+"""{class of a layer that reads several values: function of (configuration, inputs)}."""
