@@ -141,7 +141,7 @@ errors["PyTorch"] = float(np.abs(from_torch.predict(x[:32], verbose=0) - predict
 
 # %% [markdown]
 # Where PyTorch is installed, `verify` runs the arrays in its own layers; otherwise in an interpreter of its documented
-# equations. The certificate states which, and the largest difference. The way back is `interop.to_torch`.
+# equations. The certificate states which, and the largest difference. `interop.to_torch` goes back.
 
 # %%
 print(interop.verify(from_torch, "tones.safetensors"))

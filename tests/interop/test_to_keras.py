@@ -1,7 +1,5 @@
 """`to_keras`: a layer of this package as layers of Keras, for all connections, outputs, and states."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from deeprnn_keras.interop import to_keras
 
 pytestmark = pytest.mark.usefixtures("eager")
 CONNECTIONS = [{"connection": "stack"}, {"connection": "residual"}, {"connection": "skip"}]
-FLAGS = (False, True)
+FLAGS = (False, pytest.param(True, marks=pytest.mark.slow))
 CONNECTIONS += [{"connection": "residual", "block_size": 2, "num_layers": 4}]
 RETURNS = [{}, {"return_sequences": True, "return_state": True, "return_all_layers": True}]
 
@@ -33,12 +31,11 @@ def recurrent_modules(layer):
     return {type(one).__module__.split(".")[0] for one in inside if isinstance(one, keras.layers.RNN)}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{**one, **other, "bidirectional": both} for one, other, both in itertools.product(CONNECTIONS, RETURNS, FLAGS)],
-    ids=lambda options: " ".join(map(str, options.values())),
-)
-def test_every_connection(rng, options):
+@pytest.mark.parametrize("bidirectional", FLAGS)
+@pytest.mark.parametrize("returns", RETURNS, ids=["last", "all"])
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_every_connection(rng, connection, returns, bidirectional):
+    options = {**connection, **returns, "bidirectional": bidirectional}
     layer = built(rng, DeepRNN(4, cell="gru", dropout=0.1, **{"num_layers": 2, **options}))
     stock = to_keras(layer)
     assert recurrent_modules(stock) == {"keras"} and stock.name == layer.name

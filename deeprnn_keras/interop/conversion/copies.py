@@ -115,7 +115,7 @@ def copy_compilation(source: keras.Model, target: keras.Model, variables: Mappin
         return "The model is not compiled, because its class overrides compile()."
     in_order = [variables.get(id(variable)) for variable in source.trainable_variables]
     if not _are(in_order, target.trainable_variables):
-        return "The model is compiled. The state of the optimizer starts anew, because the weights have another order."
+        return "The model is compiled. The optimizer has no state: the weights have another order."
     if not _copy_variables(source.optimizer.variables, target.optimizer.variables):
         return "The model is compiled. The optimizer has no state yet."
     return "The model is compiled, with the state of the optimizer."

@@ -87,7 +87,7 @@ def to_keras(layer: Layer) -> Layer | keras.Model:
 
     An exact counterpart exists for the cells "rnn", "gru", and "lstm", and for every connection. It computes the same
     values without and with masks. `implementation` and `remat`, which do not change values, are dropped, and weights
-    that are initialized anew use the initializers of Keras.
+    that are initialized again use the initializers of Keras.
 
     Args:
         layer: A built `DeepRNN`, `LSTM`, `GRU`, `SimpleRNN`, or `RNN`, or a `keras.layers.Bidirectional` of one.
