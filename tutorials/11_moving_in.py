@@ -303,8 +303,8 @@ print(lower(peephole))  # a program: it streams, and runs without Keras
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", width_ratios=(2, 1))
 left.plot(y[0, :, 0], ".", color="0.6", markersize=4, label="signal")
-for name, one in (("keras.layers", model), ("Keras 2 file", rescued), ("PyTorch file", from_torch)):
-    left.plot(one.predict(x[:1], verbose=0)[0, :, 0], linewidth=1, label=name)
+for name, one, width in (("keras.layers", model, 5), ("Keras 2 file", rescued, 3), ("PyTorch file", from_torch, 1)):
+    left.plot(one.predict(x[:1], verbose=0)[0, :, 0], linewidth=width, label=name)  # each line covers the one before
 left.set(xlabel="t", ylabel="next value")
 left.legend(frameon=False, fontsize=8, ncols=2)
 right.barh(list(errors), list(errors.values()), color="tab:orange")

@@ -10,6 +10,7 @@ from deeprnn_keras.interop.conversion import to_deeprnn
 from deeprnn_keras.interop.conversion.chains import find_chains
 from deeprnn_keras.interop.conversion.equality import ConversionError
 from deeprnn_keras.interop.conversion.graph import model_graph
+from deeprnn_keras.interop.keras2_layers import TimeMajor
 
 L = keras.layers
 SLOW = [pytest.mark.slow]
@@ -185,6 +186,19 @@ def test_branches_shared_layers_masks_and_nested_models(rng):
     rows = {one.before: one.after for one in ours.conversion_report.replaced}
     assert [len(before) for before in rows if before[0].startswith("inner/")] == [2]
     assert rows[("shared (LSTM)",)] == ("shared (LSTM)",)
+
+
+def test_layers_inside_wrappers_are_replaced(rng):
+    windows = keras.Input((2, 5, 3))
+    layer = L.TimeDistributed(L.GRU(4), name="windows")
+    time_major = TimeMajor(L.LSTM(3, **SEQUENCES), name="time_major")
+    model = randomized(rng, keras.Model(windows, time_major(layer(windows))))
+    ours = convert(model)
+    assert modules_of(ours) == {"deeprnn_keras"} and names_of(ours) == ["TimeDistributed", "TimeMajor"]
+    assert [one.before[0].partition("/")[0] for one in ours.conversion_report.replaced] == ["windows", "time_major"]
+    x = rng.normal(size=(4, 2, 5, 3)).astype("float32")
+    assert_equal_outputs(model, ours, x)
+    assert modules_of(convert(ours, to="keras")) == {"keras"}
 
 
 def test_mask_of_an_embedding_reaches_the_stack(rng):
