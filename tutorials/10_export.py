@@ -286,9 +286,9 @@ for name, (written, microseconds, logits) in results.items():
 #
 # | | same text | largest difference of logits | microseconds per character |
 # |---|---|---|---|
-# | C | yes | 4.8e-06 | 21 |
-# | ONNX Runtime | yes | 6.7e-06 | 151 |
-# | LiteRT | yes | 5.7e-06 | 116 |
+# | C | yes | 5.2e-06 | 23 |
+# | ONNX Runtime | yes | 5.7e-06 | 154 |
+# | LiteRT | yes | 5.7e-06 | 110 |
 #
 # The times are those of one processor core. In C, that is the whole program; for the other two, it includes the loop in
 # Python and NumPy's random numbers.

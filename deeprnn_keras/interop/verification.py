@@ -52,7 +52,7 @@ def verify(
         custom_objects: As they were passed to `load`.
         batch_size: Batch size n of the input; ignored if the model or the source has a fixed one.
         steps: Number of steps T of the input; ignored if the model or the source has a fixed one.
-        seed: Seed of the input: standard normal features, or uniformly distributed ids.
+        seed: Seed of the input: standard normal features, or uniformly distributed ids. None draws one.
 
     Returns:
         The certificate with the largest absolute difference of each layer that the reference reports and of the
@@ -71,6 +71,7 @@ def verify(
     """
     batch_size, steps = checks.positive_int("batch_size", batch_size), checks.positive_int("steps", steps)
     seed = checks.generator_seed("seed", seed)
+    seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
     request = Request(model, activation, _returns_sequences(model), dict(custom_objects or {}))
     found, source = _reference(reference, request)
     inputs = random_inputs(model, found, batch_size, steps, seed)
@@ -84,7 +85,7 @@ def verify(
         errors=errors,
         tolerance=TOLERANCE * (scale if np.isfinite(scale) else 1.0),
         input_shape=tuple(inputs[0].shape),
-        seed=seed or 0,
+        seed=seed,
         sha256=_sha256(reference),
         versions={name: version(name) for name in ("deeprnn-keras", "keras", "numpy")},
     )
@@ -122,9 +123,7 @@ def _returns_sequences(model: Layer) -> bool:
 # === Input ===
 
 
-def random_inputs(
-    model: Layer, reference: Reference, batch_size: int, steps: int, seed: int | None
-) -> list[np.ndarray]:
+def random_inputs(model: Layer, reference: Reference, batch_size: int, steps: int, seed: int) -> list[np.ndarray]:
     """Return random inputs of a model: normal features (n, T, d), or uniformly distributed ids (n, T).
 
     Args:

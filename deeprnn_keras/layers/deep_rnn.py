@@ -91,7 +91,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
               network).
             - Cells with other gates, "mgu", "ugrnn", "coupled_lstm", "peephole_lstm", "multiplicative_lstm", and
               "fast_grnn"; with layer normalization, "layer_norm_lstm" and "layer_norm_gru"; with an elementwise
-              recurrence, "indrnn"; with products of the inputs only, "min_gru", "min_lstm", "qrnn", "sru", and "rg_lru".
+              recurrence, "indrnn"; with products of the inputs only, "min_gru", "min_lstm", "qrnn", "sru", and
+              "rg_lru".
             - The name of a user-defined cell, registered with `register_cell`.
             - {"name": name, **options}: a cell with one of these names and non-default options.
             - A callable(units) that returns a Keras cell.

@@ -28,6 +28,10 @@ MASKS = {
     "empty row": [[0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]],
 }
 CASES = list(itertools.product(CONNECTIONS, (False, True), MASKS))
+# every second case is slow; as there are 5 masks, the others have each mask, connection, and direction
+DEFAULT_AND_SLOW_CASES = [
+    pytest.param(*case, marks=pytest.mark.slow if number % 2 else ()) for number, case in enumerate(CASES)
+]
 
 
 def without_remat(options):
@@ -81,7 +85,7 @@ def assert_equal(actual, expected, tolerance=1e-11):
 # === Values and gradients ===
 
 
-@pytest.mark.parametrize(("connection", "bidirectional", "mask"), CASES)
+@pytest.mark.parametrize(("connection", "bidirectional", "mask"), DEFAULT_AND_SLOW_CASES)
 def test_layer_equals_loop_and_numpy_reference(rng, monkeypatch, connection, bidirectional, mask):
     """Combine each mask and each connection with both values of every option.
 
