@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 from keras import ops
-from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Tensor
@@ -34,12 +33,12 @@ class AbsoluteBound(ChecksConfig, keras.constraints.Constraint):
     def __init__(self, bound: float) -> None:
         self.bound: float = checks.positive("bound", bound)
 
-    @override
     def __call__(self, w: Tensor) -> Tensor:
+        """Return w, limited to [-bound, bound]."""
         return ops.clip(w, -self.bound, self.bound)
 
-    @override
     def get_config(self) -> Config:
+        """Return the arguments of the constructor."""
         return {"bound": self.bound}
 
 

@@ -181,7 +181,7 @@ class Symbol(Value):
         return self.recorder.append("mean", [self], 1)
 
     @override
-    def concatenate(self, values: Sequence[Symbol]) -> Symbol:
+    def concatenate(self, values: Sequence[Any]) -> Symbol:
         return self.recorder.append("concatenate", values, sum(value.shape[1] for value in values))
 
     @override

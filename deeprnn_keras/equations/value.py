@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from deeprnn_keras import checks
 
@@ -25,7 +25,7 @@ class Value(ABC):
         """Return the mean over the features, of width 1."""
 
     @abstractmethod
-    def concatenate(self, values: Sequence[Self]) -> Self:
+    def concatenate(self, values: Sequence[Any]) -> Self:
         """Return the features of several values side by side."""
 
     @abstractmethod

@@ -137,6 +137,7 @@ def _gradients(
             inputs = _inputs([*arrays[:3], *arrays[3 + len(d_results) :]])
             if not scan.training:
                 kept = native.forward(scan.step, inputs, scan.reverse, outputs=False, training=True).stored
+                assert kept is not None  # with training=True
             *d_y, d_last = arrays[3 : 3 + len(d_results)]
             return list(native.backward(scan.step, inputs, scan.reverse, kept, d_y[0] if d_y else None, d_last))
 
@@ -158,7 +159,8 @@ def _second_gradients(scan: _Scan, tensors: Sequence[Tensor], upstream: Sequence
         inputs, d_results = tensors[:3], tensors[3:]
         with tf.GradientTape() as inner:
             inner.watch(inputs)
-            results = plain_scan(scan.step, *inputs, scan.mask, scan.reverse)[0 if scan.outputs else 1 :]
+            x, weights, states = inputs
+            results = plain_scan(scan.step, x, weights, states, scan.mask, scan.reverse)[0 if scan.outputs else 1 :]
         gradients = inner.gradient(results, inputs, output_gradients=d_results, unconnected_gradients="zero")
     return outer.gradient(gradients, tensors, output_gradients=list(upstream), unconnected_gradients="zero")
 
@@ -168,4 +170,5 @@ def _masks(scan: _Scan) -> list[Tensor]:
 
 
 def _inputs(arrays: Sequence[np.ndarray]) -> native.Inputs:
-    return native.Inputs(*arrays[:3], arrays[3] if len(arrays) > 3 else None)
+    x, weights, states, *masks = arrays
+    return native.Inputs(x, weights, states, masks[0] if masks else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 from typing_extensions import override
@@ -64,7 +65,7 @@ class FeatureMajor(Value):
         return FeatureMajor(tf.reduce_mean(self.tensor, -2, keepdims=True))
 
     @override
-    def concatenate(self, values: Sequence[FeatureMajor]) -> FeatureMajor:
+    def concatenate(self, values: Sequence[Any]) -> FeatureMajor:
         return FeatureMajor(tf.concat([value.tensor for value in values], -2))
 
     @override
