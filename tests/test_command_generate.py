@@ -145,11 +145,13 @@ def test_process_prints_at_once_without_tensorflow(run, interrupted):
     length = 10**9 if interrupted else 60
     arguments = ["generate", str(run), "--prompt", "ab", "--length", str(length), "--seed", "1"]
     command = [sys.executable, "-c", PROCESS, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # without a buffer, in which `communicate` would leave what was read ahead
+    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         begin = process.stdout.read(3)
         if interrupted:
             process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = (part.decode() for part in process.communicate(timeout=60))
+        begin = begin.decode()
     assert process.returncode == (exit_codes.INTERRUPTED if interrupted else 0)
     assert begin.startswith("ab") and rest.endswith("\n") and errors.strip() == "[]"
     assert interrupted or len(begin + rest) == 2 + 60 + 1
