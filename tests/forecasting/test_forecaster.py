@@ -300,7 +300,7 @@ def test_constant_series_is_a_warning():
         ({"static": 3}, "static must be names of columns"),
         ({"validation_windows": -1}, "validation_windows must be a non-negative integer"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_invalid_arguments(options, message):
     with pytest.raises(ValueError, match=message):
