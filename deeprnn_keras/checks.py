@@ -180,7 +180,8 @@ def one_of(name: str, value: object, choices: Collection[str]) -> str:
 def suggestion(value: object, choices: Iterable[str]) -> str:
     """Return the end of an error message: the choices similar to `value`, or else all of them."""
     choices = sorted(choices)
-    near = difflib.get_close_matches(str(value).lower(), choices, n=3, cutoff=0.5)
+    name = str(value).lower()
+    near = [name] if name in choices else difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"
     return f"; choose from {', '.join(map(repr, choices))}"

@@ -53,7 +53,8 @@ def implementation_rows() -> list[tuple[str, str]]:
     traits, machine = Traits("lstm"), this_machine()
     selected = choose(traits, machine=machine).implementation
     rows = []
-    for name, implementation in implementations().items():
+    concerned = {name: one for name, one in implementations().items() if one.concerns(traits)}
+    for name, implementation in concerned.items():
         reasons = reasons_against(implementation, traits, machine)
         verdict = "supported, selected by 'auto'" if name == selected else "supported"
         rows.append((name, f"not supported: {'; '.join(reasons)}" if reasons else verdict))

@@ -378,8 +378,9 @@ def _print_continuation(model: LanguageModel | Program, prompt: str, arguments: 
     program = as_program(model)
     pieces = generate_stream(program, prompt, **arguments)  # checks the arguments before anything is printed
     vocabulary = program_vocabulary(program)
-    print(vocabulary.decode(vocabulary.encode(prompt, arguments["unknown"])), end="", flush=True)
+    known = vocabulary.decode(vocabulary.encode(prompt, arguments["unknown"]))
     try:
+        print(known, end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
     finally:  # Ctrl-C, too, ends the line

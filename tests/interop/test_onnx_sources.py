@@ -16,6 +16,7 @@ from deeprnn_keras.exporters.onnx_file.model import make_model
 from deeprnn_keras.exporters.target import Options
 from deeprnn_keras.interop.onnx_file import interpreter
 from deeprnn_keras.interop.onnx_file.source import NumpyReference, OnnxSource
+from deeprnn_keras.interop.onnx_file.stored import looks_like_onnx
 from deeprnn_keras.interop.onnx_file.values import Target, Tensor, reshaped
 from deeprnn_keras.layers import OneHot
 from deeprnn_keras.reading import DamagedFileError
@@ -445,3 +446,12 @@ def test_time_steps_of_long_sequences_equal_the_runtime(tmp_path):
     certificate = interop.verify(interop.load(path), path, steps=1000, batch_size=1)
     assert certificate.input_shape == (1, 1000, D) and certificate.max_abs_error < 1e-5
     assert math.isfinite(certificate.max_abs_error)
+
+
+def test_content_is_recognized_wherever_the_beginning_of_a_file_ends(tmp_path):
+    nodes = [("MatMul", ["x", "K"], ["y"], {})]
+    data = write(tmp_path / "m.onnx", nodes, {"K": random(D, H)}).read_bytes()
+    recognized = [looks_like_onnx(data[:length], len(data)) for length in range(len(data) + 1)]
+    graph = recognized.index(True)  # from the length of the graph on
+    assert graph < 40 and all(recognized[graph:])
+    assert not looks_like_onnx(data[:-1], len(data) - 1) and not looks_like_onnx(data + b"\xff", len(data) + 1)

@@ -323,7 +323,10 @@ class CustomCell:
     ("arguments", "message"),
     [
         ({"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'"),
-        ({"implementation": True}, "unknown implementation True; choose from 'auto', 'cudnn', 'loop', 'native', 'xla'"),
+        (
+            {"implementation": True},
+            "unknown implementation True; choose from 'auto', 'cudnn', 'loop', 'native', 'scan', 'xla'",
+        ),
         (
             {"implementation": "cudnn", "cell": "rnn"},
             "implementation='cudnn' is not supported for this layer: Keras has no cuDNN path for a plain RNN",

@@ -47,7 +47,7 @@ class UnregisteredCell(keras.layers.GRUCell):
         ({"cell": ["gru"]}, r"cell must be .*one entry per layer \(2\), got a list of 1: \['gru'\]"),
         ({"cell": []}, r"cell must be .*one entry per layer \(2\), got a list of 0"),
         ({"activation": ["relu"] * 3}, r"activation must be .*one entry per layer \(2\), got a list of 3"),
-        ({"cell": "lstn"}, r"unknown cell 'lstn'; did you mean 'lstm'\?"),
+        ({"cell": "lstn"}, r"unknown cell 'lstn'; did you mean 'lstm' or 'min_lstm'\?"),
         ({"cell": "LSTM"}, r"unknown cell 'LSTM'; did you mean 'lstm'\?"),
         ({"cell": "?"}, r"unknown cell '\?'; choose from .*'gru', .*'lstm', .*'rhn', .*'rnn'"),
         ({"cell": 7}, r"unknown cell 7; choose from .*'gru', .*'lstm', .*'rhn', .*'rnn'"),

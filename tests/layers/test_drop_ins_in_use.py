@@ -103,7 +103,7 @@ def test_all_implementations_return_the_same(rng, cell, implementation, selected
         (
             "GRU",
             {"implementation": "quick"},
-            "unknown implementation 'quick'; choose from 'auto', 'cudnn', 'loop', 'native', 'xla'",
+            "unknown implementation 'quick'; choose from 'auto', 'cudnn', 'loop', 'native', 'scan', 'xla'",
         ),
     ],
 )

@@ -168,16 +168,18 @@ def looks_like_onnx(head: bytes, size: int) -> bool:
     while position < min(len(head), size):
         tag, position = _varint(head, position)
         number, kind = tag >> 3, tag & 7
-        if FIELDS.get(number) != kind:
+        if tag >= 0 and FIELDS.get(number) != kind:
             return False
-        found.add(number)
         value, position = _varint(head, position)
+        if tag < 0 or value < 0:  # the field begins in `head` and ends beyond it
+            return GRAPH_FIELD in found and len(head) < size
+        found.add(number)
         position += value if kind == 2 else 0
         if position > size:
             return False
         if number == GRAPH_FIELD and position > len(head):
             return True
-    return GRAPH_FIELD in found and position == size
+    return GRAPH_FIELD in found and (position == size or len(head) <= position < size)
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
