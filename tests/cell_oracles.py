@@ -307,8 +307,8 @@ def sru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Ac
     return [reset * c + (1 - reset) * (x @ block(w["input_kernel"], 1, 2)), c]
 
 
-def rg_lru(x: np.ndarray, states: States, w: Weights, s: Activation = sigmoid) -> States:
-    u = x @ w["kernel"] + w["bias"]
+def rg_lru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
+    u = a(x @ w["kernel"] + w["bias"])
     gates = s(u @ w["gate_kernel"] + w["gate_bias"])
     kept = np.exp(-w["decay"] * block(gates, 0, 2))
     return [kept * states[0] + np.sqrt(np.maximum(1 - kept**2, 1e-6)) * block(gates, 1, 2) * u]

@@ -119,7 +119,7 @@ class SRUCell(RecurrentCell):
 class RGLRUCell(RecurrentCell):
     """Real-gated linear recurrent unit, the recurrence of Griffin.
 
-        u_t = x_t W + b,  r, i = s(u_t V + d),  a = exp(-k r),  h_t = a h_{t-1} + sqrt(1 - a^2) (i u_t)
+        u_t = f(x_t W + b),  r, i = s(u_t V + d),  a = exp(-k r),  h_t = a h_{t-1} + sqrt(1 - a^2) (i u_t)
 
     The weights are `kernel` W (d, h), `bias` b (h,), `decay` k (h,), `gate_kernel` V (h, 2 h), and `gate_bias` d
     (2 h,): (d + 1) h + 2 (h + 1) h + h parameters. k starts uniformly in [0.001, 0.105], so that a >= 0.9 at first,
@@ -129,6 +129,7 @@ class RGLRUCell(RecurrentCell):
 
     Args:
         units: h.
+        activation: f, linear in the paper.
         recurrent_activation: s.
         **options: See `RecurrentCell`.
 

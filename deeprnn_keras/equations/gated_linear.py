@@ -18,7 +18,7 @@ from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, DiagonalMap, 
 class GatedLinearUnit(Equations):
     """Real-gated linear recurrent unit (RG-LRU of Griffin; De et al. 2024, arXiv:2402.19427).
 
-        u_t = x_t W + b,  r, i = s(u_t V + d),  a = exp(-k r),  h_t = a h_{t-1} + sqrt(1 - a^2) (i u_t)
+        u_t = f(x_t W + b),  r, i = s(u_t V + d),  a = exp(-k r),  h_t = a h_{t-1} + sqrt(1 - a^2) (i u_t)
 
     The decay k (h,) is the 8 softplus(Lambda) of the paper.
 
@@ -27,7 +27,7 @@ class GatedLinearUnit(Equations):
     60
     """
 
-    activations: ClassVar[dict[str, str]] = {"recurrent_activation": "sigmoid"}
+    activations: ClassVar[dict[str, str]] = {"activation": "linear", "recurrent_activation": "sigmoid"}
 
     @override
     def maps(self, input_dim: int) -> Sequence[NamedMap]:
@@ -39,7 +39,7 @@ class GatedLinearUnit(Equations):
 
     @override
     def project_inputs(self, x: Array, linear: Linear, f: SimpleNamespace) -> Blocks:
-        u = linear("kernel", x)["input"]
+        u = f.activation(linear("kernel", x)["input"])
         return Blocks(primitives.concatenate([u, linear("gate_kernel", u).tensor]), ("input", "decay", "write"))
 
     @override

@@ -9,8 +9,13 @@ from deeprnn_keras.exporters.targets import find_target
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "savedmodel": "tensorflow"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("format", RUNTIMES)
+@pytest.mark.parametrize(
+    "format",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "litert")),
+        pytest.param("savedmodel", marks=pytest.mark.long),  # TensorFlow traces two signatures for each
+    ],
+)
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_file_equals_the_reference(name, format, tmp_path):
     pytest.importorskip(RUNTIMES[format])
