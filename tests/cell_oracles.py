@@ -314,6 +314,24 @@ def rg_lru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s:
     return [kept * states[0] + np.sqrt(np.maximum(1 - kept**2, 1e-6)) * block(gates, 1, 2) * u]
 
 
+GATED_STEPS = (
+    mgu,
+    ugrnn,
+    coupled_lstm,
+    peephole_lstm,
+    multiplicative_lstm,
+    indrnn,
+    fast_grnn,
+    layer_norm_lstm,
+    layer_norm_gru,
+    min_gru,
+    min_lstm,
+    qrnn,
+    sru,
+    rg_lru,
+)
+"""Steps of cells without hidden layers in their gates and without stages."""
+
 STEPS = {
     step.__name__: step
     for step in (
@@ -324,20 +342,7 @@ STEPS = {
         deep_transition_gru,
         deep_transition_lstm,
         rhn,
-        mgu,
-        ugrnn,
-        coupled_lstm,
-        peephole_lstm,
-        multiplicative_lstm,
-        indrnn,
-        fast_grnn,
-        layer_norm_lstm,
-        layer_norm_gru,
-        min_gru,
-        min_lstm,
-        qrnn,
-        sru,
-        rg_lru,
+        *GATED_STEPS,
     )
 }
 

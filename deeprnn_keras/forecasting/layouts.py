@@ -6,6 +6,7 @@ t = 0, ..., T + H - 1.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -46,7 +47,7 @@ class ScaledWindow:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(ABC):
     """Base class of layouts.
 
     Attributes:
@@ -108,9 +109,9 @@ class Layout:
         """
         return None
 
+    @abstractmethod
     def target_steps(self, context: int) -> np.ndarray:
         """Return the steps of the window that are the targets, in the order of the outputs."""
-        raise NotImplementedError
 
 
 class Recursive(Layout):

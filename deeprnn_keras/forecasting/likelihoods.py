@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,7 +23,7 @@ MIN_DEGREES_OF_FREEDOM = 2.0  # of the Student-t distribution; above it the vari
 SHIFT, SERIES_TERMS = 8, (1 / 12, -1 / 360, 1 / 1260)  # Stirling's series, exact to float32 from 8 on
 
 
-class Likelihood(ChecksConfig, keras.losses.Loss):
+class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
     """Base class: a loss of the outputs of a network, and the distribution that the outputs describe.
 
     The outputs have `num_parameters` values per step in their last axis, in units of the scaled series,
@@ -61,10 +62,11 @@ class Likelihood(ChecksConfig, keras.losses.Loss):
             y_pred = ops.reshape(y_pred, (-1, y_true.shape[1], self.num_parameters))
         return self.negative_log_likelihood(y_true, y_pred)
 
+    @abstractmethod
     def negative_log_likelihood(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each step, as `call` does."""
-        raise NotImplementedError(f"{type(self).__name__} must define negative_log_likelihood")
 
+    @abstractmethod
     def quantile(self, outputs: np.ndarray, probability: float, scale: np.ndarray) -> np.ndarray:
         """Return a quantile of each step, in units of the scaled series.
 
@@ -73,11 +75,10 @@ class Likelihood(ChecksConfig, keras.losses.Loss):
             probability: Probability of the quantile.
             scale: Scale of the series, broadcastable to (...).
         """
-        raise NotImplementedError(f"{type(self).__name__} has no quantiles")
 
+    @abstractmethod
     def sample(self, outputs: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return one sample of each step, in units of the scaled series; the arguments are those of `quantile`."""
-        raise NotImplementedError(f"{type(self).__name__} has no samples")
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -264,6 +265,20 @@ class Quantiles(Likelihood):
         width = known[upper] - known[lower]
         share = (probability - known[lower]) / width if width else 0.0
         return ordered[..., lower] * (1 - share) + ordered[..., upper] * share
+
+    @override
+    def sample(self, outputs: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Raise a ValueError: quantiles leave the tails of the distribution open.
+
+        Args:
+            outputs: As in `quantile`.
+            scale: As in `quantile`.
+            rng: Random generator.
+        """
+        raise ValueError(
+            "samples are not supported by likelihood='quantiles'; train with 'student_t', 'gaussian', or "
+            "'negative_binomial'"
+        )
 
     @override
     def get_config(self) -> Config:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cell_oracles import sequence
+from cell_oracles import GATED_STEPS, sequence
 from oracles import assert_close
 
 from deeprnn_keras import RNN, DeepRNN, count_params
@@ -14,22 +14,7 @@ from deeprnn_keras.specs import CELLS
 
 D, H, N, T = 3, 4, 2, 5
 MLP_CELLS = ("mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm")
-GATED_CELLS = (
-    "mgu",
-    "ugrnn",
-    "coupled_lstm",
-    "peephole_lstm",
-    "multiplicative_lstm",
-    "indrnn",
-    "fast_grnn",
-    "layer_norm_lstm",
-    "layer_norm_gru",
-    "min_gru",
-    "min_lstm",
-    "qrnn",
-    "sru",
-    "rg_lru",
-)
+GATED_CELLS = tuple(step.__name__ for step in GATED_STEPS)
 CASES = {
     **{(name, "mlp", depth): {"gate_units": (3, 5, 2)[:depth]} for name in MLP_CELLS for depth in range(4)},
     **{

@@ -8,29 +8,14 @@ import tensorflow as tf
 
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations.trace import Instruction, Trace
+from deeprnn_keras.kernels.xla.feature_major import PRIMITIVES
 
 Columns = tuple[tuple[int, int], ...]
 Parts = Mapping[tuple[str, Columns], Tensor]
 """{(name in the instructions, columns): tensor}."""
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "negate": tf.negative,
-    "sigmoid": tf.sigmoid,
-    "tanh": tf.tanh,
-    "relu": tf.nn.relu,
-    "hard_sigmoid": lambda a: tf.clip_by_value(a * (1 / 6) + 0.5, 0.0, 1.0),
-    "exp": tf.exp,
-    "log": tf.math.log,
-    "softplus": tf.math.softplus,
-    "sqrt": tf.sqrt,
-    "rsqrt": tf.math.rsqrt,
-    "add": tf.add,
-    "subtract": tf.subtract,
-    "multiply": tf.multiply,
-    "divide": tf.divide,
-    "maximum": tf.maximum,
-    "greater": lambda a, b: tf.cast(a > b, tf.float32),
-    "where": lambda condition, a, b: tf.where(tf.not_equal(condition, 0.0), a, b),
+    **PRIMITIVES,
     "mean": lambda a: tf.reduce_mean(a, axis=-1, keepdims=True),
     "concatenate": lambda *values: tf.concat(values, axis=-1),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -181,9 +182,9 @@ class GraphReference(Reference):
         outputs = {name: to_keras_layout(values[name], axes) for name, _, axes in self.plan.outputs}
         return {**{name: value for name, value in layers.items() if name not in outputs}, **outputs}
 
+    @abstractmethod
     def values(self, inputs: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
         """Return named values of the graph for inputs of the graph."""
-        raise NotImplementedError
 
 
 class NumpyReference(GraphReference):
