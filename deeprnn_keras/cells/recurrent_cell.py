@@ -214,8 +214,8 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
             if mask is not None and named_map.role == "recurrent":
                 a = a * mask
-            z = named_map.product(ops, a, _columns(getattr(self, named_map.name), named_map, blocks))
-            return z if named_map.bias is None else z + _columns(getattr(self, named_map.bias), named_map, blocks)
+            z = named_map.product(ops, a, named_map.select(ops, getattr(self, named_map.name), blocks))
+            return z if named_map.bias is None else z + named_map.select(ops, getattr(self, named_map.bias), blocks)
 
         return Linear(self.equations.maps(self.input_dim), product)
 
@@ -260,14 +260,6 @@ def _serialized(
 ) -> dict[str, object | None]:
     """Return {role_kind: configuration or None}, for example {"kernel_regularizer": ...}."""
     return {f"{role}_{kind}": None if value is None else serialize(value) for role, value in by_role.items()}
-
-
-def _columns(weight: Tensor, named_map: NamedMap, blocks: tuple[str, ...]) -> Tensor:
-    """Return the named blocks of a weight or bias, concatenated."""
-    if blocks == named_map.blocks:
-        return weight
-    parts = [weight[..., named_map.columns(block)] for block in blocks]
-    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 
 
 def _activation(name: str, function: object) -> Callable[..., Tensor]:

@@ -72,6 +72,19 @@ class NamedMap(ABC):
         """Return the number of parameters, bias included."""
         return math.prod(self.shape) + (self.width * len(self.blocks) if self.bias else 0)
 
+    def select(self, xp: ArrayNamespace, weight: Array, blocks: Sequence[str]) -> Array:
+        """Return the named blocks of the weight or of the bias, concatenated.
+
+        Args:
+            xp: Namespace with `concatenate`.
+            weight: The weight, or the bias.
+            blocks: Names of the blocks.
+        """
+        if tuple(blocks) == self.blocks:
+            return weight
+        parts = [weight[..., self.columns(block)] for block in blocks]
+        return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=-1)
+
     def columns(self, block: str) -> slice:
         """Return the slice of a block along the last axis of the weight and of the bias."""
         start = self.blocks.index(checks.one_of(f"block of {self.name}", block, self.blocks)) * self.width

@@ -71,18 +71,12 @@ def _projected(call: LayerCall, x: Tensor, stored: dict[str, Tensor]) -> Tensor:
     equations = call.recurrence.equations
 
     def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
-        z = named_map.product(keras.ops, a, _columns(stored[named_map.name], named_map, blocks))
-        return z if named_map.bias is None else z + _columns(stored[named_map.bias], named_map, blocks)
+        z = named_map.product(keras.ops, a, named_map.select(keras.ops, stored[named_map.name], blocks))
+        return z if named_map.bias is None else z + named_map.select(keras.ops, stored[named_map.bias], blocks)
 
     functions = {name: keras.activations.get(function) for name, function in call.recurrence.activations}
     linear = Linear(equations.maps(call.input_dim), product)
     return equations.project_inputs(x, linear, SimpleNamespace(**functions)).tensor
-
-
-def _columns(weight: Tensor, named_map: NamedMap, blocks: tuple[str, ...]) -> Tensor:
-    if blocks == named_map.blocks:
-        return weight
-    return tf.concat([weight[..., named_map.columns(block)] for block in blocks], -1)
 
 
 def _diagonal_weights(step: UnitStep, stored: dict[str, Tensor], units: int) -> Tensor:

@@ -121,13 +121,13 @@ class DerivedRecurrence(StepRecurrence):
         maps, stored = weights.projection
 
         def product(named_map: NamedMap, blocks: tuple[str, ...], a: FeatureMajor) -> FeatureMajor:
-            weight = _select_blocks(stored[named_map.name], named_map, blocks)
+            weight = named_map.select(keras.ops, stored[named_map.name], blocks)
             if _is_diagonal(named_map):
                 z = _repeat_rows(a.tensor, len(blocks)) * weight[:, None]
             else:
                 z = tf.matmul(weight, a.tensor, transpose_a=True)
             if named_map.bias is not None:
-                z += _select_blocks(stored[named_map.bias], named_map, blocks)[:, None]
+                z += named_map.select(keras.ops, stored[named_map.bias], blocks)[:, None]
             return FeatureMajor(z)
 
         merged = FeatureMajor(merge_time(x))
@@ -140,10 +140,10 @@ class DerivedRecurrence(StepRecurrence):
         names = [name for named_map in self.step_maps for name in _weight_names(named_map)]
         by_name, packed = dict(zip(names, trainable, strict=True)), []
         for named_map, blocks, _ in self.outline.uses:
-            weight = _select_blocks(by_name[named_map.name], named_map, blocks)
+            weight = named_map.select(keras.ops, by_name[named_map.name], blocks)
             bias = None
             if named_map.bias is not None:
-                bias = _select_blocks(by_name[named_map.bias], named_map, blocks)[:, None]
+                bias = named_map.select(keras.ops, by_name[named_map.bias], blocks)[:, None]
             if _is_diagonal(named_map):
                 packed.append((weight[:, None], weight[:, None], bias))
             else:
@@ -251,12 +251,6 @@ def _zeros_if_none(gradient: Tensor | None, like: Tensor) -> Tensor:
 
 def _weight_names(named_map: NamedMap) -> list[str]:
     return [named_map.name] if named_map.bias is None else [named_map.name, named_map.bias]
-
-
-def _select_blocks(weight: Tensor, named_map: NamedMap, blocks: Sequence[str]) -> Tensor:
-    if tuple(blocks) == named_map.blocks:
-        return weight
-    return tf.concat([weight[..., named_map.columns(block)] for block in blocks], -1)
 
 
 def _add_block_gradients(gradients: dict[tuple[str, str], Tensor], use: MapUse, a: Tensor, dz: Tensor) -> None:
