@@ -20,6 +20,7 @@ from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Implementation, LayerCall, Machine, Traits
 from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
+from deeprnn_keras.layers.initial_state import InitialState
 from deeprnn_keras.layers.weight_dropout import dropped_matrices, replaced_weights
 from deeprnn_keras.layers.zoneout import Step, Zoneout
 
@@ -70,6 +71,7 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
         stack_of_layer: Set by a `DeepRNN` on its layers, which then run in one call if an implementation supports all.
         weight_dropout: Set by a `DeepRNN`: dropout of the recurrent matrices, or None.
         zoneout: Set by a `DeepRNN`: zoneout of the states, or None.
+        initial_state: Set by a `DeepRNN`: learned states before the first step, or None for zeros.
         cell: The Keras cell.
         implementation: The argument, with "auto" in place of Keras' values.
     """
@@ -78,6 +80,7 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
     stack_of_layer: UntrackedStack | None = None
     weight_dropout: keras.layers.Dropout | None = None
     zoneout: Zoneout | None = None
+    initial_state: InitialState | None = None
     cell: Cell
     implementation: str
 
@@ -107,6 +110,12 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
         """Return the implementation that runs this layer on a machine, and the reasons."""
         use_cudnn = getattr(self, "use_cudnn", "auto")
         return selection.choose(self.traits, self.implementation, use_cudnn, machine, self._stack_traits())
+
+    @override
+    def get_initial_state(self, batch_size: int | Tensor) -> Sequence[Tensor]:
+        if self.initial_state is not None and self.initial_state.built:
+            return self.initial_state.rows(batch_size)
+        return super().get_initial_state(batch_size)
 
     @override
     def inner_loop(self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool = False) -> LoopResult:
