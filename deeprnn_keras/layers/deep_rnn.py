@@ -475,8 +475,6 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         for level, input_dim in zip(self.levels, input_dims, strict=True):
             for layer in level:
                 layer.build((n, steps, input_dim))
-                if layer.initial_state:
-                    layer.initial_state.build()
         if self.stateful:
             self.carried_state = CarriedState(self.name, self.state_size, self.compute_dtype, n)
             self.supports_jit = n is not None  # for Keras' default, jit_compile="auto"

@@ -11,7 +11,7 @@ import keras
 from typing_extensions import override
 
 from deeprnn_keras import _compat, checks, freezing
-from deeprnn_keras._types import Cell, Config, Nested, Tensor
+from deeprnn_keras._types import Cell, Config, Nested, Shape, Tensor
 from deeprnn_keras.cells.keras_cells import cell_recurrence, cell_traits, stored_weights
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
@@ -110,6 +110,12 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
         """Return the implementation that runs this layer on a machine, and the reasons."""
         use_cudnn = getattr(self, "use_cudnn", "auto")
         return selection.choose(self.traits, self.implementation, use_cudnn, machine, self._stack_traits())
+
+    @override
+    def build(self, sequences_shape: Shape, initial_state_shape: Nested = None) -> None:
+        super().build(sequences_shape, initial_state_shape)
+        if self.initial_state is not None:
+            self.initial_state.build()
 
     @override
     def get_initial_state(self, batch_size: int | Tensor) -> Sequence[Tensor]:

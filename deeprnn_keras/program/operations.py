@@ -6,7 +6,8 @@ Weights are named; their arrays are in `Program.weights`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -45,11 +46,13 @@ class State:
         name: Its name, for example "deep_rnn/forward_1/h".
         width: h.
         rate: Dilation rate r: the state holds the values of the last r steps, oldest first, (n, r, h); (n, h) if r = 1.
+        initial: Name of the weight (width,) with its value before the first step, or None for zeros.
     """
 
     name: str
     width: int
     rate: int = 1
+    initial: str | None = None
 
     def shape(self, batch_size: int) -> tuple[int, ...]:
         """Return the shape of the array."""
@@ -211,10 +214,19 @@ class Recurrence(Operation):
     Attributes:
         reverse: Read the sequence from its end; the value keeps the positions of the inputs.
         rate: Dilation rate r: step t follows step t - r.
+        initial: Weights (width,) with the states before the first step, in the order of the states; empty for zeros.
     """
 
     reverse: bool = False
     rate: int = 1
+    initial: tuple[str, ...] = ()
+
+    def _states(self, names: Iterable[str]) -> tuple[State, ...]:
+        initial = self.initial or itertools.repeat(None)
+        return tuple(
+            State(f"{self.name}/{name}", self.width, self.rate, weight)
+            for name, weight in zip(names, initial, strict=False)
+        )
 
     @property
     def looks_ahead(self) -> bool:
@@ -243,12 +255,12 @@ class Recurrent(Recurrence):
     bias: str | None = None
 
     def _weights(self) -> Iterator[str | None]:
-        yield from (self.kernel, self.recurrent_kernel, self.bias)
+        yield from (self.kernel, self.recurrent_kernel, self.bias, *self.initial)
 
     @property
     def states(self) -> tuple[State, ...]:
         """h, and c for an LSTM."""
-        return tuple(State(f"{self.name}/{state}", self.width, self.rate) for state in STANDARD_CELLS[self.cell])
+        return self._states(STANDARD_CELLS[self.cell])
 
 
 @dataclass(frozen=True)
@@ -266,12 +278,12 @@ class Cell(Recurrence):
     weights: tuple[tuple[str, str], ...] = ()
 
     def _weights(self) -> Iterator[str | None]:
-        yield from (name for _, name in self.weights)
+        yield from (*(name for _, name in self.weights), *self.initial)
 
     @property
     def states(self) -> tuple[State, ...]:
         """The states of the instructions."""
-        return tuple(State(f"{self.name}/{state}", self.width, self.rate) for state in self.state_names)
+        return self._states(self.state_names)
 
 
 @dataclass(frozen=True)

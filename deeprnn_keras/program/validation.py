@@ -112,8 +112,8 @@ def _check_weights(operation: Operation, weights: Mapping[str, np.ndarray], widt
         if weights[name].shape not in shapes:
             expected = " or ".join(map(str, shapes))
             raise ValueError(f"weight {name!r} must have shape {expected}, got {weights[name].shape}")
-    if isinstance(operation, Recurrence) and operation.rate < 1:
-        raise ValueError(f"{operation.name!r} must have a dilation rate of at least 1, got {operation.rate}")
+    if isinstance(operation, Recurrence):
+        _check_recurrence(operation, weights)
     if isinstance(operation, Elementwise):
         _check_trace(operation, operation.function, (inputs,), {})
         _expect(operation, "results", len(operation.function.outputs), 1)
@@ -121,6 +121,15 @@ def _check_weights(operation: Operation, weights: Mapping[str, np.ndarray], widt
         _expect(operation, "results", len(operation.step.outputs), len(operation.state_names))
         local = {name: weights[stored] for name, stored in operation.weights}
         _check_trace(operation, operation.step, (inputs, *[operation.width] * len(operation.state_names)), local)
+
+
+def _check_recurrence(operation: Recurrence, weights: Mapping[str, np.ndarray]) -> None:
+    if operation.rate < 1:
+        raise ValueError(f"{operation.name!r} must have a dilation rate of at least 1, got {operation.rate}")
+    if operation.initial:
+        _expect(operation, "initial states", len(operation.initial), len(operation.states))
+        for state in operation.states:
+            _expect(operation, "initial states of shape", weights[state.initial or ""].shape, (state.width,))
 
 
 def _weight_shapes(operation: Operation, inputs: int) -> dict[str, tuple[tuple[int, ...], ...]]:
