@@ -137,9 +137,9 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         self.recurrent_dropout: float = checks.rate("recurrent_dropout", recurrent_dropout)
         self.seed: int | None = checks.seed("seed", seed)
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
-        num_states = len(self.equations.states)
-        self.state_size: int | list[int] = self.units if num_states == 1 else [self.units] * num_states
-        self.output_size: int = self.units
+        widths = list(self.equations.state_widths().values())
+        self.state_size: int | list[int] = widths[0] if len(widths) == 1 else widths
+        self.output_size: int = widths[0]
 
     @override
     def build(self, input_shape: Shape) -> None:
@@ -172,7 +172,7 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         return self.equations.project_inputs(inputs, self._linear(None), self.activations)
 
     def step(self, projected: Blocks, states: Sequence[Tensor], training: bool = False) -> list[Tensor]:
-        """Return the new states, (n, h) each, the output first.
+        """Return the new states, (n, width) each, the output first.
 
         Args:
             projected: Result of `project_inputs` for the step.
@@ -221,7 +221,8 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
 
     @override
     def get_initial_state(self, batch_size: int | Tensor | None = None) -> list[Tensor]:
-        return [ops.zeros((batch_size, self.units), self.compute_dtype) for _ in self.equations.states]
+        widths = self.equations.state_widths().values()
+        return [ops.zeros((batch_size, width), self.compute_dtype) for width in widths]
 
     @override
     def get_config(self) -> Config:
