@@ -15,7 +15,7 @@ from deeprnn_keras.equations.standard import LSTMEquations
 
 @dataclass(frozen=True)
 class ProjectedLSTM(LSTMEquations):
-    """LSTM with a projection, whose gates and outputs are of different widths (LSTMP; Sak et al. 2014, arXiv:1402.1128).
+    """LSTM whose output is a projection of fewer features (LSTMP; Sak et al. 2014, arXiv:1402.1128).
 
         i, f, o = s(x_t W + h_{t-1} U + b),  g = a(x_t W_g + h_{t-1} U_g + b_g),  c_t = f c_{t-1} + i g,
         h_t = (o a(c_t)) P

@@ -104,8 +104,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
             - "stack": Layer l reads H^(l-1).
             - "residual": As "stack", and each layer except the first adds its input to its output (Wu et al. 2016). The
-              outputs of all layers must have the same width. The stack returns H^(1) + ... + H^(L), with H^(l) taken before
-              the addition.
+              outputs of all layers must have the same width. The stack returns H^(1) + ... + H^(L), with H^(l) taken
+              before the addition.
             - "skip": Each layer also reads X, and the stack returns the concatenation [H^(1), ..., H^(L)] (Graves
               2013).
         bidirectional: If True, each layer consists of a forward and a backward recurrence over the sequence. Their
@@ -165,8 +165,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     Call arguments:
         sequences: Inputs x, (n, T, d). n and T may be unknown.
         initial_state: List with one entry per layer, even if L is 1. An entry is a tensor h, (n, h_l), for "rnn" and
-            "gru", and a list [h, c] for "lstm"; `state_size` lists the widths for other cells. If bidirectional, it is a list of the forward states followed by the
-            backward states. Defaults to zeros, or to the carried states if `stateful=True`.
+            "gru", and a list [h, c] for "lstm"; `state_size` lists the widths for other cells. If bidirectional, it is
+            a list of the forward states followed by the backward states. Defaults to zeros, or to the carried states if
+            `stateful=True`.
         mask: Boolean mask (n, T), False at steps to skip. As in Keras, the state does not change at a skipped step, and
             the output repeats that of the previous step (zero if bidirectional).
         reset_mask: Boolean mask (n,). The carried states of the selected rows are reset to zero before the batch.
@@ -177,9 +178,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     Output shape:
         (n, q), or (n, T, q) with `return_sequences=True`. q is h_L, or h_1 + ... + h_L with `connection="skip"`; if
         bidirectional, it is twice as large. For a layer with "projected_lstm", its projection takes the place of h_l.
-        With `return_all_layers=True`, the output is a list with one such tensor
-        per layer, where q is h_l for layer l, or twice h_l if bidirectional. With `return_state=True`, the result is a
-        tuple of the output and one entry per layer, in the structure of `initial_state`: `output, *state = layer(x)`.
+        With `return_all_layers=True`, the output is a list with one such tensor per layer, where q is h_l for layer l,
+        or twice h_l if bidirectional. With `return_state=True`, the result is a tuple of the output and one entry per
+        layer, in the structure of `initial_state`: `output, *state = layer(x)`.
 
     Weights:
         `get_weights()` lists the weights layer by layer, from the lowest to the highest layer. The weights of a layer
