@@ -58,8 +58,8 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         hidden_constraint: Constraint of the maps between hidden layers; by default `kernel_constraint`.
         bias_constraint: Constraint of the biases.
         dropout: Dropout rate of x, with the same mask in all steps.
-        recurrent_dropout: Dropout rate of the inputs of the recurrent maps, with the same mask in all steps. It is
-            supported by the loop implementation only.
+        recurrent_dropout: Dropout rate of the inputs of the recurrent maps, with the same mask in all steps, which must
+            have the width of the output. It is supported by the loop implementation only.
         seed: Random seed of the dropout.
         **options: The activations of the equations by name, the initializers, regularizers, and constraints above, and
             arguments of `keras.layers.Layer`.
@@ -134,7 +134,7 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
             role: keras.constraints.get(value) for role, value in constraints.items()
         }
         self.dropout: float = checks.rate("dropout", dropout)
-        self.recurrent_dropout: float = checks.rate("recurrent_dropout", recurrent_dropout)
+        self.recurrent_dropout: float = _checked_recurrent_dropout(recurrent_dropout, self.equations)
         self.seed: int | None = checks.seed("seed", seed)
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
         widths = list(self.equations.state_widths().values())
@@ -254,6 +254,19 @@ def _implemented_equations(cell: str, equations_class: type[Equations] | None) -
             f"{equations_class.__name__}, the equations_class of {cell}, must implement {' and '.join(missing)}"
         )
     return equations_class
+
+
+def _checked_recurrent_dropout(rate: float, equations: Equations) -> float:
+    """Return the rate if it is in [0, 1) and one mask fits the inputs of all recurrent maps."""
+    rate = checks.rate("recurrent_dropout", rate)
+    for one in equations.maps(1) if rate else []:
+        if one.role == "recurrent" and one.input_dim != equations.output_width:
+            raise ValueError(
+                f"recurrent_dropout={rate:g} drops features of the output, of width {equations.output_width}, but the "
+                f"map {one.name!r} of {type(equations).__name__} reads width {one.input_dim}; use recurrent_dropout=0, "
+                "or give the map another role"
+            )
+    return rate
 
 
 def _serialized(
