@@ -49,7 +49,7 @@ class ProjectedLSTM(LSTMEquations):
     @property
     @override
     def output_width(self) -> int:
-        """P, the number of features of the output."""
+        """Number of features of the output, p."""
         assert self.projection is not None  # set by `__post_init__`
         return self.projection
 
