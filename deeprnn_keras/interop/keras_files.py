@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from deeprnn_keras import _compat, limits
-from deeprnn_keras.interop import keras_mapping
+from deeprnn_keras.interop import addons_cells, keras_mapping
 from deeprnn_keras.interop.assignment import assign, check_size, make_report
 from deeprnn_keras.interop.file_part import FilePart
 from deeprnn_keras.interop.hdf5_weights import ROOT, SIGNATURE, HDF5Arrays, has_layers, stored_layers, text
@@ -93,17 +93,20 @@ class KerasSource(Source):
     def reference(self, request: Request) -> Reference | None:
         """Return tf_keras with the model of the file if it is installed, otherwise the equations of Keras 2 in NumPy.
 
-        None for a file without an architecture, of Keras 3, or with classes of the caller.
+        Models with cells of tensorflow-addons, which tf_keras does not have, are run by the latter. None for a file
+        without an architecture, of Keras 3, or with classes of the caller.
         """
         if self.config is None or self.keras_version != 2 or not self.has_layers or request.custom_objects:
             return None
         with self._opened(request) as file:
             self._plan(request)  # tf_keras would run the code of a configuration that is refused here
-            if tf_keras_models.is_installed():
+            if tf_keras_models.is_installed() and not addons_cells.is_in(self.config):
                 with self.weights.as_file("weights.h5") as path:  # tf_keras expects this suffix
                     return TfKerasReference(self.config, path)
             arrays, layers = HDF5Arrays(file), stored_layers(file).layers
-            weights = {name: [arrays.read(path) for path in layer.arrays] for name, layer in layers.items()}
+            weights = {
+                name: [arrays.read(path) for path in paths if path in arrays.infos] for name, paths in layers.items()
+            }
         return Keras2Reference(self.config, weights)
 
     def _load_new(self, file: h5py.File, plan: ModelPlan) -> keras.Model:
@@ -138,7 +141,7 @@ class KerasSource(Source):
     def _match(self, file: h5py.File, built: BuiltModel) -> Matching:
         if self.has_layers:
             return keras_mapping.match_layers(stored_layers(file), HDF5Arrays(file), built, self.keras_version)
-        return keras_mapping.match_paths(HDF5Arrays(file), built.model, self.keras_version)
+        return keras_mapping.match_paths(HDF5Arrays(file), built, self.keras_version)
 
     def _match_into(self, file: h5py.File, into: keras.Layer) -> Matching:
         if not into.built:
@@ -147,11 +150,13 @@ class KerasSource(Source):
             return keras_mapping.match_into(stored_layers(file), HDF5Arrays(file), into, self.keras_version)
         if not isinstance(into, keras.Model):
             raise ValueError(f"into must be a keras.Model for this {self.kind}, got a {type(into).__name__}")
-        return keras_mapping.match_paths(HDF5Arrays(file), into, self.keras_version)
+        return keras_mapping.match_paths(HDF5Arrays(file), BuiltModel(into, {}), self.keras_version)
 
     def _report(self, matching: Matching, model: keras.Layer) -> Report:
         is_scaled = any(" times " in one.change for one in matching.assignments)
+        zeros = [one.target.path for one in matching.assignments if not one.sources]
         notes = [note for note, holds in ((SCALED, is_scaled), (NOT_COMPILED, self.is_compiled)) if holds]
+        notes += [f"{', '.join(zeros)}: the file has no bias; zeros are assigned"] if zeros else []
         return make_report(
             self.name,
             self.kind,

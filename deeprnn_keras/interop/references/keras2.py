@@ -1,7 +1,6 @@
 """Keras 2 models by their configuration and weights, run by the documented equations of their layers in NumPy.
 
-The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN
-layers the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
+The equations share no code with the conversion to Keras 3. Those of the recurrent cells are in `keras2_cells`.
 """
 
 from __future__ import annotations
@@ -14,10 +13,8 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras._types import Config
+from deeprnn_keras.interop.references.keras2_cells import CELLS, Array, Arrays, activation, cell_of, softmax
 from deeprnn_keras.interop.source import Reference
-
-Array = np.ndarray
-Arrays: TypeAlias = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -115,152 +112,14 @@ def run_layer(kind: str, config: Config, weights: Arrays, value: Masked) -> Mask
     return LAYERS[kind](config, weights, value)
 
 
-# === Activations ===
-
-
-def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
-
-
-def _softmax(x: Array) -> Array:
-    shifted = np.exp(x - x.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "elu": lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1),
-    "exponential": np.exp,
-    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
-    "linear": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "sigmoid": _sigmoid,
-    "softmax": _softmax,
-    "softplus": lambda x: np.logaddexp(x, 0),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "tanh": np.tanh,
-}
-
-
-def _activation(config: Config, key: str = "activation", default: str = "linear") -> Callable[[Array], Array]:
-    name = config.get(key, default) or "linear"
-    if name not in ACTIVATIONS:
-        raise ValueError(f"layer {config.get('name')!r}: {key} {name!r} is not supported by the NumPy interpreter")
-    return ACTIVATIONS[name]
-
-
-# === Recurrent cells ===
-
-Step: TypeAlias = Callable[[Array, list[Array]], list[Array]]
-"""Function of (x_t, states) that returns the new states, the output first."""
-
-
-def _lstm(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Return the step of an LSTM: i, f, o = s(x W + h U + b), c~ = a(...); c' = f c + i c~; h' = o a(c')."""
-    kernel, recurrent, *bias = weights
-    size = recurrent.shape[0]
-    f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
-
-    def step(x: Array, states: list[Array]) -> list[Array]:
-        h, c = states
-        z = x @ kernel + h @ recurrent + (bias[0] if bias else 0)
-        i, forget, candidate, o = np.split(z, 4, axis=1)
-        c = f(forget) * c + f(i) * a(candidate)
-        return [f(o) * a(c), c]
-
-    return step, [size, size]
-
-
-def _gru(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Return the step of a GRU: z, r = s(x W + h U + b); h' = z h + (1 - z) c.
-
-    c = a(x W + (r h) U + b) or, with `reset_after`, a(x W + b + r (h U + b))
-    """
-    kernel, recurrent, *bias = weights
-    size = recurrent.shape[0]
-    f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
-    after = bool(config.get("reset_after", False))
-    both = np.zeros((2, 3 * size)) if not bias else bias[0] if bias[0].ndim == 2 else np.stack([bias[0], 0 * bias[0]])
-
-    def step(x: Array, states: list[Array]) -> list[Array]:
-        (h,) = states
-        inner = x @ kernel + both[0]
-        gates = f(inner[:, : 2 * size] + h @ recurrent[:, : 2 * size] + both[1, : 2 * size])
-        z, r = gates[:, :size], gates[:, size:]
-        kernel_c = recurrent[:, 2 * size :]
-        outer = r * (h @ kernel_c + both[1, 2 * size :]) if after else (r * h) @ kernel_c
-        return [z * h + (1 - z) * a(inner[:, 2 * size :] + outer)]
-
-    return step, [size]
-
-
-def _rnn(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Return the step of a simple RNN: h' = a(x W + h U + b)."""
-    kernel, recurrent, *bias = weights
-    a = _activation(config, default="tanh")
-    return lambda x, states: [a(x @ kernel + states[0] @ recurrent + (bias[0] if bias else 0))], [len(recurrent)]
-
-
-def _cudnn(gates: int, cell: Callable[[Config, Arrays], tuple[Step, list[int]]]) -> Any:  # noqa: ANN401 - a cell
-    """Return the cell of a CuDNN layer, in which each block of a kernel is a row-major matrix (h, inputs)."""
-
-    def make(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-        kernel, recurrent, bias = weights
-        size = recurrent.shape[0]
-        matrices = [
-            np.concatenate([one.ravel().reshape(size, -1).T for one in np.split(array, gates, axis=1)], axis=1)
-            for array in (kernel, recurrent)
-        ]
-        both = bias.reshape(2, -1)
-        options = {**config, "activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True}
-        return cell(options, [*matrices, both if gates == 3 else both.sum(0)])
-
-    return make
-
-
-def _stacked_cells(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Cells one above the other in one step; their states are concatenated."""
-    steps, sizes, position = [], [], 0
-    for cell in config["cells"]:
-        count = 2 + bool(cell["config"].get("use_bias", True))
-        steps.append(_cell(cell)(cell["config"], weights[position : position + count]))
-        sizes += steps[-1][1]
-        position += count
-
-    def step(x: Array, states: list[Array]) -> list[Array]:
-        new: list[Array] = []
-        for run, widths in steps:
-            after = run(x, states[len(new) : len(new) + len(widths)])
-            x = after[0]
-            new += after
-        return [x, *new]
-
-    return step, sizes
-
-
-CELLS = {
-    "CuDNNGRU": _cudnn(3, _gru),
-    "CuDNNLSTM": _cudnn(4, _lstm),
-    "GRU": _gru,
-    "GRUCell": _gru,
-    "LSTM": _lstm,
-    "LSTMCell": _lstm,
-    "SimpleRNN": _rnn,
-    "SimpleRNNCell": _rnn,
-    "StackedRNNCells": _stacked_cells,
-}
-
-
-def _cell(layer: Config) -> Callable[[Config, Arrays], tuple[Step, list[int]]]:
-    if layer["class_name"] not in CELLS:
-        raise ValueError(f"cell {layer['class_name']!r} is not supported by the NumPy interpreter")
-    return CELLS[layer["class_name"]]
+# === Recurrent layers ===
 
 
 def _recurrence(kind: str) -> Function:
     """Return the function of a recurrent layer. At masked steps, states and output are those of the step before."""
 
     def run(config: Config, weights: Arrays, value: Masked) -> Masked:
-        make = _cell(config["cell"]) if kind == "RNN" else CELLS[kind]
+        make = cell_of(config["cell"]) if kind == "RNN" else CELLS[kind]
         inner = config["cell"]["config"] if kind == "RNN" else config
         step, sizes = make(inner, weights)
         x, mask = (value.x.swapaxes(0, 1), value.mask) if config.get("time_major") else (value.x, value.mask)
@@ -334,7 +193,7 @@ def _masking(config: Config, weights: Arrays, value: Masked) -> Masked:
 
 def _dense(config: Config, weights: Arrays, value: Masked) -> Masked:
     y = value.x @ weights[0] + (weights[1] if len(weights) > 1 else 0)
-    return Masked(_activation(config)(y), value.mask)
+    return Masked(activation(config)(y), value.mask)
 
 
 def _relu(config: Config, weights: Arrays, value: Masked) -> Masked:
@@ -380,7 +239,7 @@ LAYERS: dict[str, Function] = {
         for kind in ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "InputLayer")
     },
     "SpatialDropout1D": lambda config, weights, value: value,
-    "Activation": lambda config, weights, value: Masked(_activation(config)(value.x), value.mask),
+    "Activation": lambda config, weights, value: Masked(activation(config)(value.x), value.mask),
     "BatchNormalization": _batch_normalization,
     "Bidirectional": _bidirectional,
     "Dense": _dense,
@@ -393,7 +252,7 @@ LAYERS: dict[str, Function] = {
     "Masking": _masking,
     "ReLU": _relu,
     "RepeatVector": lambda config, weights, value: Masked(np.repeat(value.x[:, None], config["n"], axis=1)),
-    "Softmax": lambda config, weights, value: Masked(_softmax(value.x), value.mask),
+    "Softmax": lambda config, weights, value: Masked(softmax(value.x), value.mask),
     "TimeDistributed": _time_distributed,
 }
 """{class of the layer: function of (configuration, weights, input)}."""
