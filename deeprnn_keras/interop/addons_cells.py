@@ -79,7 +79,16 @@ def is_in(config: Any) -> bool:  # noqa: ANN401 - JSON
     """Return True if a configuration contains a cell of tensorflow-addons that is supported."""
     if isinstance(config, list):
         return any(map(is_in, config))
-    return isinstance(config, dict) and (config.get("class_name") in CELLS or any(map(is_in, config.values())))
+    if not isinstance(config, dict):
+        return False
+    name = stored_class(config)
+    return (isinstance(name, str) and name in CELLS) or any(map(is_in, config.values()))
+
+
+def stored_class(entry: Config) -> Any:  # noqa: ANN401 - JSON
+    """Return the class that the entry of a layer names: the registered one if it is a supported cell of this module."""
+    registered = entry.get("registered_name")
+    return registered if isinstance(registered, str) and registered in CELLS else entry.get("class_name")
 
 
 @dataclass(frozen=True)

@@ -174,10 +174,8 @@ class Rewriting:
             arguments = self._custom_arguments(class_name, arguments)
             check_config(arguments, f"layer {name!r} ({class_name})")
             return LayerPlan(name, class_name, custom, arguments)
-        registered_name = entry.get("registered_name")
-        if registered_name in addons_cells.CELLS or class_name in addons_cells.CELLS:
-            kind = registered_name if registered_name in addons_cells.CELLS else class_name
-            return self._addons_cell(name, kind, arguments)
+        if addons_cells.stored_class(entry) in addons_cells.CELLS:
+            return self._addons_cell(name, addons_cells.stored_class(entry), arguments)
         return self._keras_layer(name, class_name, arguments)
 
     def _addons_cell(self, name: str, class_name: str, arguments: Config) -> LayerPlan:

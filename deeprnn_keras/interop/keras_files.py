@@ -96,18 +96,24 @@ class KerasSource(Source):
         Models with cells of tensorflow-addons, which tf_keras does not have, are run by the latter. None for a file
         without an architecture, of Keras 3, or with classes of the caller.
         """
-        if self.config is None or self.keras_version != 2 or not self.has_layers or request.custom_objects:
+        if self.config is None or self.keras_version != 2 or request.custom_objects:
             return None
         with self._opened(request) as file:
-            self._plan(request)  # tf_keras would run the code of a configuration that is refused here
+            plan = self._plan(request)  # tf_keras would run the code of a configuration that is refused here
             if tf_keras_models.is_installed() and not addons_cells.is_in(self.config):
-                with self.weights.as_file("weights.h5") as path:  # tf_keras expects this suffix
+                suffix = ".h5" if self.has_layers else ".weights.h5"  # by which tf_keras selects the reader
+                with self.weights.as_file(f"model{suffix}") as path:
                     return TfKerasReference(self.config, path)
-            arrays, layers = HDF5Arrays(file), stored_layers(file).layers
+            arrays = HDF5Arrays(file)
+            names = stored_layers(file).layers if self.has_layers else self._arrays_by_layer(plan)
             weights = {
-                name: [arrays.read(path) for path in paths if path in arrays.infos] for name, paths in layers.items()
+                layer: [arrays.read(name) for name in found if name in arrays.infos] for layer, found in names.items()
             }
         return Keras2Reference(self.config, weights)
+
+    def _arrays_by_layer(self, plan: ModelPlan) -> dict[str, list[str]]:
+        with _compat.variables_without_values():
+            return keras_mapping.paths_by_layer(build_model(plan, stateful=False), self.keras_version)
 
     def _load_new(self, file: h5py.File, plan: ModelPlan) -> keras.Model:
         """Build the model without values first: nothing is allocated for a file whose arrays do not fit."""

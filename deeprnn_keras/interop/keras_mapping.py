@@ -75,7 +75,7 @@ class Matching:
             layer: The layer.
             variables: Its weights in the order of the file.
         """
-        cells = self.stored_cells(layer)
+        cells = stored_cells(layer, self.keras_version, self.without_bias)
         self.missing += [path for path in listed if path not in self.arrays.infos]
         aligned = _aligned(listed, list(_slots(variables, cells)))
         self.assign(variables, cells, {slot.key: path or f"{name}: {slot.path}" for slot, path in aligned})
@@ -106,13 +106,20 @@ class Matching:
                 )
             )
 
-    def stored_cells(self, layer: Layer) -> Cells:
-        """Return the cells in a layer whose arrays in the file are not their weights."""
-        if self.keras_version > 2:
-            return []
-        inside = list(_compat.flatten_layers(layer))
-        found = [(one, addons_cell(one, id(one) not in self.without_bias) or standard_cell(one)) for one in inside]
-        return [(one, stored) for one, stored in found if stored is not None]
+
+def stored_cells(layer: Layer, keras_version: int, without_bias: Collection[int] = ()) -> Cells:
+    """Return the cells in a layer whose arrays in the file are not their weights.
+
+    Args:
+        layer: The layer.
+        keras_version: Major version of the Keras that wrote the file.
+        without_bias: As in `BuiltModel`.
+    """
+    if keras_version > 2:
+        return []
+    inside = list(_compat.flatten_layers(layer))
+    found = [(one, addons_cell(one, id(one) not in without_bias) or standard_cell(one)) for one in inside]
+    return [(one, stored) for one, stored in found if stored is not None]
 
 
 def match_layers(stored: StoredLayers, arrays: HDF5Arrays, built: BuiltModel, keras_version: int) -> Matching:
@@ -139,17 +146,32 @@ def match_into(stored: StoredLayers, arrays: HDF5Arrays, into: Layer, keras_vers
 def match_paths(arrays: HDF5Arrays, built: BuiltModel, keras_version: int) -> Matching:
     """Match the arrays of the weights in a `.keras` file, or of a `.weights.h5` file, with those of a model."""
     matching = Matching(arrays, keras_version, built.without_bias)
-    weights = {id(weight) for weight in built.model.weights}
-    by_path = _compat.weights_by_path(built.model).items()
-    by_path = {path: variable for path, variable in by_path if id(variable) in weights}
-    cells = matching.stored_cells(built.model)
-    paths = {(id(variable), variable.name): path for path, variable in by_path.items()}
-    for cell, stored in cells:
-        first = {id(one) for one in cell.weights}
-        prefix = next(path for path, one in by_path.items() if id(one) in first).rpartition(f"{VARIABLES}/")[0]
-        paths |= {(id(cell), name): f"{prefix}{path}" for name, path in _paths_inside(stored.arrays)}
-    matching.assign(list(by_path.values()), cells, paths)
+    cells = stored_cells(built.model, keras_version, built.without_bias)
+    variables = {id(weight): weight for weight in built.model.weights}
+    matching.assign(list(variables.values()), cells, _paths(built.model, cells))
     return matching
+
+
+def paths_by_layer(built: BuiltModel, keras_version: int) -> dict[str, list[str]]:
+    """Return the paths of the arrays of each layer in a `.keras` file, in the order of an HDF5 file of Keras 2."""
+    cells = stored_cells(built.model, keras_version, built.without_bias)
+    paths = _paths(built.model, cells)
+    return {
+        name: [paths[slot.key] for slot in _slots(legacy_weights(layer, built), cells)]
+        for name, layer in built.layers.items()
+    }
+
+
+def _paths(model: keras.Model, cells: Cells) -> dict[Key, str]:
+    """Return {key of a slot: path of the array in a `.keras` file}."""
+    by_path = _compat.weights_by_path(model)
+    of_weights = {id(variable): path for path, variable in by_path.items()}
+    found = {(id(variable), variable.name): path for path, variable in by_path.items()}
+    for cell, stored in cells:
+        first = next(of_weights[id(one)] for one in cell.weights if id(one) in of_weights)
+        prefix = first.rpartition(f"{VARIABLES}/")[0]
+        found |= {(id(cell), name): f"{prefix}{path}" for name, path in _paths_inside(stored.arrays)}
+    return found
 
 
 def _paths_inside(names: Sequence[str]) -> Iterator[tuple[str, str]]:

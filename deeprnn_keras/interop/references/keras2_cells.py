@@ -177,7 +177,7 @@ def _stacked_cells(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
     """Cells one above the other in one step; their states are concatenated."""
     steps, sizes, position = [], [], 0
     for cell in config["cells"]:
-        count = 2 + bool(cell["config"].get("use_bias", True)) + EXTRA.get(cell["class_name"], 0)
+        count = 2 + bool(cell["config"].get("use_bias", True)) + EXTRA.get(_name(cell), 0)
         steps.append(cell_of(cell)(cell["config"], weights[position : position + count]))
         sizes += steps[-1][1]
         position += count
@@ -217,6 +217,11 @@ def cell_of(layer: Config) -> Cell:
     Raises:
         ValueError: If it is not supported.
     """
-    if layer["class_name"] not in CELLS:
-        raise ValueError(f"cell {layer['class_name']!r} is not supported by the NumPy interpreter")
-    return CELLS[layer["class_name"]]
+    if _name(layer) not in CELLS:
+        raise ValueError(f"cell {_name(layer)!r} is not supported by the NumPy interpreter")
+    return CELLS[_name(layer)]
+
+
+def _name(layer: Config) -> str:
+    """Return the name of a class; `.keras` files store that of a registered one apart."""
+    return str(layer.get("registered_name") or layer["class_name"])
