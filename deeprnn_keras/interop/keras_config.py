@@ -6,6 +6,7 @@ no code of the file runs: a `Lambda` layer, which contains code, is refused unle
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from typing import Any
 
 import keras
 
-from deeprnn_keras import checks
 from deeprnn_keras._types import Config
 from deeprnn_keras.interop import addons_cells
 from deeprnn_keras.interop.keras2_layers import HardSigmoid
@@ -34,12 +34,23 @@ CHILDREN = {
 
 FUNCTION_LAYERS = ("Lambda", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer")
 RENAMED_ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
-# they select code paths, are implied by the input, or are not used after training
+# they select code paths, are implied by the input, or matter before and during training only
 IGNORED_ARGUMENTS = {
     *("batch_input_shape", "dynamic", "fused", "implementation", "input_dtype", "input_length", "time_major"),
     *("key_shape", "query_shape", "value_shape", "attention_axes", "registered_name", "type_spec", "trainable"),
-    *("renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "build_input_shape"),
+    *(
+        "kernel_initializer",
+        "renorm",
+        "renorm_clipping",
+        "renorm_momentum",
+        "virtual_batch_size",
+        "adjustment",
+        "build_input_shape",
+    ),
 }
+IGNORED_VALUES = {"groups": 1, "rng_type": "stateful"}
+"""{argument that not every class of Keras 3 has: the value that means its absence}."""
+
 ACTIVATION_ALIASES = {"softmax_v2": "softmax"}  # the name of TensorFlow's function, stored by early versions
 
 
@@ -366,7 +377,7 @@ def _supported(label: str, layer_class: type, config: Config) -> Config:
     """
     supported = _arguments_of(layer_class)
     for key, value in config.items():
-        if key not in supported | IGNORED_ARGUMENTS and value not in (None, False):
+        if key not in supported | IGNORED_ARGUMENTS and value not in (None, False, IGNORED_VALUES.get(key)):
             raise ValueError(f"{label}: the argument {key}={value!r} does not exist in Keras 3")
     return {key: value for key, value in config.items() if key in supported}
 
@@ -444,7 +455,9 @@ def _unknown_class(class_name: str) -> str:
             "it runs code that is stored in the file, which is never loaded; pass a layer that computes the same as "
             f"custom_objects={{{class_name!r}: layer_class}}"
         )
+    near = difflib.get_close_matches(bare, _layer_classes(), n=1, cutoff=0.7)
+    similar = f" (the nearest is {near[0]!r})" if near else ""
     return (
-        f"the class is neither one of keras.layers{checks.suggestion(bare, _layer_classes())} nor registered with "
-        f"Keras; pass it as custom_objects={{{class_name!r}: layer_class}}"
+        f"the class is neither one of keras.layers{similar} nor registered with Keras; pass it as "
+        f"custom_objects={{{class_name!r}: layer_class}}"
     )

@@ -156,7 +156,8 @@ class KerasSource(Source):
             return keras_mapping.match_into(stored_layers(file), HDF5Arrays(file), into, self.keras_version)
         if not isinstance(into, keras.Model):
             raise ValueError(f"into must be a keras.Model for this {self.kind}, got a {type(into).__name__}")
-        return keras_mapping.match_paths(HDF5Arrays(file), BuiltModel(into, {}), self.keras_version)
+        built = BuiltModel(into, {layer.name: layer for layer in into.layers})
+        return keras_mapping.match_paths(HDF5Arrays(file), built, self.keras_version)
 
     def _report(self, matching: Matching, model: keras.Layer) -> Report:
         is_scaled = any(" times " in one.change for one in matching.assignments)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Layer, Nested, Tensor
 from deeprnn_keras.interop.keras2_layers import TimeMajor
 from deeprnn_keras.interop.keras_config import CONSTANT, Call, LayerPlan, ModelPlan, is_reference
@@ -50,6 +50,7 @@ def build_model(plan: ModelPlan, stateful: bool = True) -> BuiltModel:
         ValueError: If a layer rejects its arguments or its input, or the calls do not form a graph. The message names
             the layer.
     """
+    _compat.reserve_names(_names(plan))
     built = _Builder(stateful).model(plan)
     if not built.model.built:
         raise ValueError(
@@ -57,6 +58,13 @@ def build_model(plan: ModelPlan, stateful: bool = True) -> BuiltModel:
             "pass it as into="
         )
     return built
+
+
+def _names(plan: ModelPlan) -> Iterator[str]:
+    for layer in plan.layers:
+        yield layer.name
+        if layer.model is not None:
+            yield from _names(layer.model)
 
 
 class _Builder:

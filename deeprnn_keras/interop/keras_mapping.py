@@ -15,6 +15,7 @@ from deeprnn_keras.interop.assignment import Assignment, Target
 from deeprnn_keras.interop.hdf5_weights import TOP_LEVEL, HDF5Arrays, StoredLayers
 from deeprnn_keras.interop.keras2_cells import Conversion, StoredCell, standard_cell
 from deeprnn_keras.interop.keras_graph import BuiltModel
+from deeprnn_keras.interop.keras_paths import weight_paths
 
 OPTIMIZER = ("optimizer/", "optimizer_weights/")
 SEEDS = "seed_generator"
@@ -148,28 +149,27 @@ def match_paths(arrays: HDF5Arrays, built: BuiltModel, keras_version: int) -> Ma
     matching = Matching(arrays, keras_version, built.without_bias)
     cells = stored_cells(built.model, keras_version, built.without_bias)
     variables = {id(weight): weight for weight in built.model.weights}
-    matching.assign(list(variables.values()), cells, _paths(built.model, cells))
+    matching.assign(list(variables.values()), cells, _paths(built, cells, keras_version))
     return matching
 
 
 def paths_by_layer(built: BuiltModel, keras_version: int) -> dict[str, list[str]]:
     """Return the paths of the arrays of each layer in a `.keras` file, in the order of an HDF5 file of Keras 2."""
     cells = stored_cells(built.model, keras_version, built.without_bias)
-    paths = _paths(built.model, cells)
+    paths = _paths(built, cells, keras_version)
     return {
         name: [paths[slot.key] for slot in _slots(legacy_weights(layer, built), cells)]
         for name, layer in built.layers.items()
     }
 
 
-def _paths(model: keras.Model, cells: Cells) -> dict[Key, str]:
+def _paths(built: BuiltModel, cells: Cells, keras_version: int) -> dict[Key, str]:
     """Return {key of a slot: path of the array in a `.keras` file}."""
-    by_path = _compat.weights_by_path(model)
-    of_weights = {id(variable): path for path, variable in by_path.items()}
-    found = {(id(variable), variable.name): path for path, variable in by_path.items()}
+    of_weights = {id(weight): f"an array for {weight.path}" for weight in built.model.weights}
+    of_weights |= weight_paths(built, keras_version)
+    found = {(id(weight), weight.name): of_weights[id(weight)] for weight in built.model.weights}
     for cell, stored in cells:
-        first = next(of_weights[id(one)] for one in cell.weights if id(one) in of_weights)
-        prefix = first.rpartition(f"{VARIABLES}/")[0]
+        prefix = of_weights[id(cell.weights[0])].rpartition(f"{VARIABLES}/")[0]
         found |= {(id(cell), name): f"{prefix}{path}" for name, path in _paths_inside(stored.arrays)}
     return found
 

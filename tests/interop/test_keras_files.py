@@ -116,8 +116,8 @@ def test_merge_modes(merge_mode, tmp_path):
         np.testing.assert_allclose(result, parts[0][:, -1] + parts[1][:, -1], atol=1e-6)
 
 
-def run_lstm(weights, x, states=None):
-    """Return the outputs of all steps of an LSTM of Keras 2 with its hard sigmoid."""
+def run_lstm(weights, x, states=None, with_cell=False):
+    """Return the outputs of all steps of an LSTM of Keras 2 with its hard sigmoid, or its last cell state."""
     kernel, recurrent_kernel, bias = weights
     h, c = np.zeros((2, len(x), H)) if states is None else states
     outputs = []
@@ -128,7 +128,7 @@ def run_lstm(weights, x, states=None):
         c = f * c + i * np.tanh(candidate)
         h = o * np.tanh(c)
         outputs.append(h)
-    return np.stack(outputs, axis=1)
+    return c if with_cell else np.stack(outputs, axis=1)
 
 
 def test_encoder_and_decoder_with_shared_and_nested_parts(tmp_path):
@@ -159,6 +159,41 @@ def test_encoder_and_decoder_with_shared_and_nested_parts(tmp_path):
     logits = [one @ arrays["head"][0] + arrays["head"][1] for one in (hidden, run_lstm(arrays["decoder"], y, states))]
     expected = sum(np.exp(one) / np.exp(one).sum(-1, keepdims=True) for one in logits)
     np.testing.assert_allclose(model([x, y]), expected, atol=1e-6)
+
+
+def test_names_of_layers_differ_from_those_of_operations(tmp_path):
+    """Keras computes the mask of a `Concatenate` by an operation that it would call "concatenate", too."""
+    config = functional(
+        [
+            (layer("InputLayer", "x", batch_input_shape=[None, T], dtype="int32"), []),
+            (layer("Embedding", "e", input_dim=6, output_dim=D, mask_zero=True), [["x"]]),
+            (recurrent("LSTM", "a", H, return_sequences=True), [["e"]]),
+            (layer("Concatenate", "concatenate", axis=-1), [["a", "e"]]),
+            (recurrent("LSTM", "b", H), [["concatenate"]]),
+        ],
+        ["x"],
+        ["b"],
+    )
+    save(tmp_path / "m.h5", {"e": {"embeddings": (6, D)}, "a": LSTM, "b": recurrent_shapes(4, H + D, H)}, config)
+    keras.utils.clear_session()
+    model = interop.load(tmp_path / "m.h5")
+    assert interop.verify(model, tmp_path / "m.h5").passed
+    model.save(tmp_path / "m.keras")
+    keras.utils.clear_session()
+    interop.load(tmp_path / "m.keras")
+
+
+def test_arguments_that_mean_nothing_are_ignored(tmp_path):
+    convolution = layer(
+        "SeparableConv1D", "c", filters=H, kernel_size=[1], groups=1, kernel_initializer="ones", **SHAPE
+    )
+    shapes = {"depthwise_kernel": (1, D, 1), "pointwise_kernel": (1, D, H), "bias": (H,)}
+    save(
+        tmp_path / "m.h5",
+        {"c": shapes, "l": recurrent_shapes(4, H, H)},
+        sequential(convolution, recurrent("LSTM", "l", H)),
+    )
+    assert interop.load(tmp_path / "m.h5").output_shape == (None, H)
 
 
 @pytest.mark.parametrize("is_bidirectional", [False, True])
@@ -257,6 +292,48 @@ def test_certificate_without_tf_keras(tmp_path, monkeypatch):
     certificate = interop.verify(interop.load(tmp_path / "model.h5"), tmp_path / "model.h5")
     assert certificate.passed and certificate.reference == "NumPy"
     assert list(certificate.errors) == ["cu_dnnlstm_1", "bidirectional_1"] and certificate.max_abs_error < 1e-6
+
+
+def test_states_between_layers_and_masks_are_verified(tmp_path, monkeypatch):
+    """The reference runs the initial states, the final states, and the mask of a call."""
+    monkeypatch.setattr(tf_keras_models, "find_spec", lambda name: None)
+    encoder = bidirectional(recurrent("LSTM", "inner", H, return_state=True))
+    decoder = recurrent("LSTM", "decoder", H, return_sequences=True, return_state=True)
+    config = functional(
+        [
+            (input_layer("x", T, D), []),
+            (layer("InputLayer", "m", batch_input_shape=[None, T], dtype="bool"), []),
+            (encoder, [["x"]]),
+            (decoder, [["x", ("bidirectional_1", 0, 1), ("bidirectional_1", 0, 4)]]),
+        ],
+        ["x", "m"],
+        ["decoder"],
+    )
+    config["config"]["layers"][2]["inbound_nodes"] = [[["x", 0, 0, {"mask": ["m", 0, 0]}]]]
+    config["config"]["output_layers"] = [["decoder", 0, 0], ["decoder", 0, 2]]
+    arrays = save(tmp_path / "m.h5", {"bidirectional_1": both(4, D), "decoder": LSTM}, config)
+    model = interop.load(tmp_path / "m.h5")
+    certificate = interop.verify(model, tmp_path / "m.h5")
+    assert certificate.max_abs_error < 1e-6 and len(certificate.errors) == 2
+    x = np.random.default_rng(1).normal(size=(2, T, D)).astype("float32")
+    states = [
+        run_lstm(arrays["bidirectional_1"][:3], x)[:, -1],
+        run_lstm(arrays["bidirectional_1"][3:], x[:, ::-1], with_cell=True),
+    ]
+    hidden = run_lstm(arrays["decoder"], x, states)
+    np.testing.assert_allclose(model([x, np.ones((2, T), bool)])[0], hidden, atol=1e-6)
+
+
+def test_stateful_models_are_verified_from_zero_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf_keras_models, "find_spec", lambda name: None)
+    shape = {"batch_input_shape": [2, T, D]}
+    layers = [recurrent("LSTM", "a", H, stateful=True, return_sequences=True, **shape), recurrent("LSTM", "b", H)]
+    save(tmp_path / "m.h5", {"a": LSTM, "b": recurrent_shapes(4, H, H)}, sequential(*layers))
+    model = interop.load(tmp_path / "m.h5")
+    model(np.ones((2, T, D)))
+    before = np.asarray(model.layers[0].states[0])
+    assert interop.verify(model, tmp_path / "m.h5").passed
+    np.testing.assert_array_equal(model.layers[0].states[0], before)
 
 
 # === Refused content ===
@@ -407,6 +484,19 @@ def test_architecture_without_weights_is_refused(parts, tmp_path):
 
 
 # === Keras 3 ===
+
+
+def test_weights_of_a_compiled_model(tmp_path):
+    """The state of the optimizer and the seeds of dropout are not weights."""
+    layers = [keras.Input((T, D)), keras.layers.LSTM(H, dropout=0.1), keras.layers.Dropout(0.1), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.save_weights(tmp_path / "m.weights.h5")
+    into = keras.models.clone_model(model)
+    into.compile("sgd", "mse")
+    interop.load(tmp_path / "m.weights.h5", into=into)
+    np.testing.assert_array_equal(into.layers[0].cell.kernel, model.layers[0].cell.kernel)
 
 
 @pytest.mark.parametrize("form", ["h5", "keras", "zip of keras", "weights.h5"])

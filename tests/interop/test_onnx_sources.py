@@ -388,6 +388,10 @@ REFUSED = {
     "unknown value": ([("Relu", ["nothing"], ["y"], {})], r"missing: nothing, read by node 'y' .Relu."),
     "order": ([("Relu", ["z"], ["y"], {}), ("Relu", ["x"], ["z"], {})], "value 'z' is computed by a later node"),
     "axes": ([("Transpose", ["x"], ["t"], {"perm": [2, 0, 1]}), ("LSTM", ["t", "W", "R"], ["y"], {})], "has the axes"),
+    "product of features that are not last": (
+        [("Transpose", ["x"], ["t"], {"perm": [0, 2, 1]}), ("Gemm", ["t", "shape2"], ["y"], {})],
+        "features must be last",
+    ),
     "reshape": (
         [LSTM, ("Reshape", ["y", "shape"], ["z"], {})],
         r"reshaping \(T, 1, n, f\) to \[3, 7\] is not supported",
@@ -407,7 +411,11 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_unsupported_graphs_name_the_file_and_the_node(name, tmp_path):
     nodes, reason = REFUSED[name]
-    constants = recurrent_arrays("LSTM", D) | {"constant": random(1, 1, H), "shape": np.array([3, 7])}
+    constants = recurrent_arrays("LSTM", D) | {
+        "constant": random(1, 1, H),
+        "shape": np.array([3, 7]),
+        "shape2": random(D, 2),
+    }
     path = write(tmp_path / "m.onnx", nodes, constants, inputs=["state"], outputs=nodes[-1][2][-1:])
     with pytest.raises(ValueError, match=rf"m\.onnx: .*{reason}"):
         interop.load(path)

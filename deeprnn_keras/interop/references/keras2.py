@@ -6,7 +6,7 @@ The equations share no code with the conversion to Keras 3. Those of the recurre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,13 +24,19 @@ class Masked:
     Attributes:
         x: The value.
         mask: True for steps that are not padding, (n, T); None without a mask.
+        others: Further values: the initial states that a recurrent layer reads, or the further outputs of a layer.
     """
 
     x: Array
     mask: Array | None = None
+    others: tuple[Array, ...] = ()
 
 
 Function: TypeAlias = Callable[[Config, Arrays, Masked], Masked]
+Values: TypeAlias = dict[str, Masked]
+"""{name of a layer: its output}."""
+
+CALL_ARGUMENTS = ("initial_state", "mask", "training")
 
 
 class Keras2Reference(Reference):
@@ -41,7 +47,7 @@ class Keras2Reference(Reference):
         weights: {name of the layer: its weights in the order of the file}.
 
     Raises:
-        ValueError: If a layer is not supported, when the model runs.
+        ValueError: If a layer or a call is not supported, when the model runs.
     """
 
     title = "NumPy"
@@ -55,21 +61,25 @@ class Keras2Reference(Reference):
         if self.config["class_name"] == "Sequential":
             layers = config if isinstance(config, list) else config["layers"]
             values = self._sequence(layers, Masked(np.asarray(x)))
-            outputs = [next(reversed(values))]
+            last = next(reversed(values))
+            outputs = [[last, 0, number] for number in range(1 + len(values[last].others))]
         else:
             values = self._graph(config, x if isinstance(x, (list, tuple)) else [x])
-            outputs = [node[0] for node in _nodes(config["output_layers"])]
-        found = {name: value.x for name, value in values.items() if name not in outputs}
-        return {**found, **{name: values[name].x for name in outputs}}
+            outputs = _nodes(config["output_layers"])
+        found = {name: value.x for name, value in values.items() if name not in {node[0] for node in outputs}}
+        for node in outputs:
+            taken = sum(name == node[0] or name.startswith(f"{node[0]}/") for name in found)
+            found[f"{node[0]}/{taken}" if taken else node[0]] = _value(values, node).x
+        return found
 
-    def _sequence(self, layers: Sequence[Config], value: Masked) -> dict[str, Masked]:
-        values: dict[str, Masked] = {}
+    def _sequence(self, layers: Sequence[Config], value: Masked) -> Values:
+        values: Values = {}
         for layer in layers:
             value = self._run(layer, [value])
             values[layer["config"]["name"]] = value
         return values
 
-    def _graph(self, config: Config, inputs: Sequence[Array]) -> dict[str, Masked]:
+    def _graph(self, config: Config, inputs: Sequence[Array]) -> Values:
         given = dict(zip((node[0] for node in _nodes(config["input_layers"])), inputs, strict=True))
         values = {name: Masked(np.asarray(x)) for name, x in given.items()}
         for layer in config["layers"]:
@@ -79,20 +89,45 @@ class Keras2Reference(Reference):
             calls = layer["inbound_nodes"]
             if len(calls) != 1:
                 raise ValueError(f"layer {name!r} is called {len(calls)} times, which is not supported")
-            values[name] = self._run(layer, [values[node[0]] for node in _nodes(calls[0])])
+            values[name] = self._run(layer, _inputs(values, calls[0], name))
         return values
 
     def _run(self, layer: Config, inputs: Sequence[Masked]) -> Masked:
         kind, config = layer["class_name"], layer["config"]
-        arrays = self.weights.get(config["name"], ())
         if kind in MERGES:
-            return Masked(MERGES[kind](config, [one.x for one in inputs]), inputs[0].mask)
-        return run_layer(kind, config, arrays, inputs[0])
+            return Masked(MERGES[kind](config, [one.x for one in inputs]), _merged_mask(inputs))
+        if len(inputs) > 1 and kind not in (*RECURRENT, "Bidirectional"):
+            raise ValueError(f"layer {config['name']!r}: several inputs are not supported by the NumPy interpreter")
+        value = replace(inputs[0], others=tuple(one.x for one in inputs[1:]))
+        return run_layer(kind, config, self.weights.get(config["name"], ()), value)
 
 
 def _nodes(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
     """Return a list of [name, node, tensor], of which a single one may be stored without a list around it."""
     return [value] if value and isinstance(value[0], str) else list(value)
+
+
+def _value(values: Values, node: Sequence[Any]) -> Masked:
+    value, number = values[node[0]], node[2]
+    return Masked(value.others[number - 1]) if number else replace(value, others=())
+
+
+def _inputs(values: Values, call: Any, name: str) -> list[Masked]:  # noqa: ANN401 - JSON
+    """Return the inputs of a call, followed by the initial states."""
+    nodes = _nodes(call)
+    options = {key: one for key, one in (nodes[0][3] if len(nodes[0]) > 3 else {}).items() if one is not None}
+    if not options.keys() <= set(CALL_ARGUMENTS):
+        raise ValueError(f"layer {name!r}: the arguments {list(options)} are not supported by the NumPy interpreter")
+    first, *others = (_value(values, node) for node in nodes)
+    if "mask" in options:
+        first = replace(first, mask=_value(values, options["mask"]).x.astype(bool))
+    return [first, *others, *(_value(values, node) for node in _nodes(options.get("initial_state", [])))]
+
+
+def _merged_mask(inputs: Sequence[Masked]) -> Array | None:
+    """Return the mask of values that are merged: steps that none of them masks."""
+    masks = [one.mask for one in inputs if one.mask is not None]
+    return np.logical_and.reduce(masks) if masks else None
 
 
 def run_layer(kind: str, config: Config, weights: Arrays, value: Masked) -> Masked:
@@ -122,9 +157,11 @@ def _recurrence(kind: str) -> Function:
         make = cell_of(config["cell"]) if kind == "RNN" else CELLS[kind]
         inner = config["cell"]["config"] if kind == "RNN" else config
         step, sizes = make(inner, weights)
-        x, mask = (value.x.swapaxes(0, 1), value.mask) if config.get("time_major") else (value.x, value.mask)
+        x, mask = value.x, value.mask
+        if config.get("time_major"):
+            x, mask = x.swapaxes(0, 1), None if mask is None else mask.T
         stacked = kind == "RNN" and config["cell"]["class_name"] == "StackedRNNCells"
-        states = [np.zeros((len(x), size)) for size in sizes]
+        states = list(value.others) or [np.zeros((len(x), size)) for size in sizes]
         output, steps = np.zeros((len(x), sizes[-1])), []
         order = range(x.shape[1])
         for t in reversed(order) if config.get("go_backwards") else order:
@@ -134,10 +171,11 @@ def _recurrence(kind: str) -> Function:
             output = np.where(keep, new[0], output)
             states = [np.where(keep, one, old) for one, old in zip(new_states, states, strict=True)]
             steps.append(output * keep if config.get("zero_output_for_mask") else output)
+        final = tuple(states) if config.get("return_state") else ()
         if not config.get("return_sequences"):
-            return Masked(output)
+            return Masked(output, others=final)
         sequence = np.stack(steps, axis=1)
-        return Masked(sequence.swapaxes(0, 1) if config.get("time_major") else sequence, mask)
+        return Masked(sequence.swapaxes(0, 1) if config.get("time_major") else sequence, value.mask, final)
 
     return run
 
@@ -153,14 +191,20 @@ def _bidirectional(config: Config, weights: Arrays, value: Masked) -> Masked:
         "class_name": layer["class_name"],
         "config": {**layer["config"], "go_backwards": not layer["config"].get("go_backwards", False)},
     }
-    first = run_layer(layer["class_name"], layer["config"], weights[:half], value)
-    second = run_layer(backward["class_name"], backward["config"], weights[half:], value).x
+    middle = len(value.others) // 2
+    inputs = [replace(value, others=states) for states in (value.others[:middle], value.others[middle:])]
+    first = run_layer(layer["class_name"], layer["config"], weights[:half], inputs[0])
+    second = run_layer(backward["class_name"], backward["config"], weights[half:], inputs[1])
+    y = second.x
     if layer["config"].get("return_sequences"):
-        second = second[::-1] if layer["config"].get("time_major") else second[:, ::-1]
+        y = y[::-1] if layer["config"].get("time_major") else y[:, ::-1]
     mode = config.get("merge_mode", "concat")
+    states = (*first.others, *second.others)
+    if mode is None:
+        return Masked(first.x, first.mask, (y, *states))
     if mode not in MERGE_MODES:
         raise ValueError(f"layer {config.get('name')!r}: merge_mode {mode!r} is not supported by the NumPy interpreter")
-    return Masked(MERGE_MODES[mode](first.x, second), first.mask)
+    return Masked(MERGE_MODES[mode](first.x, y), first.mask, states)
 
 
 MERGE_MODES: dict[str, Callable[[Array, Array], Array]] = {
@@ -232,8 +276,10 @@ def _mean(config: Config, weights: Arrays, value: Masked) -> Masked:
     return Masked((value.x * mask).sum(1) / mask.sum(1))
 
 
+RECURRENT = ("CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
+
 LAYERS: dict[str, Function] = {
-    **{kind: _recurrence(kind) for kind in ("CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")},
+    **{kind: _recurrence(kind) for kind in RECURRENT},
     **{
         kind: lambda config, weights, value: value
         for kind in ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "InputLayer")
