@@ -218,10 +218,10 @@ print(rescued.conversion_report)
 # %% [markdown]
 # ## From tensorflow-addons
 #
-# Its cells are not part of Keras. `load` maps `PeepholeLSTMCell` and `LayerNormLSTMCell` to the cells "peephole_lstm" and
-# "layer_norm_lstm" of this package, which run on all implementations, and can be streamed and exported; other cells are
-# refused by name. Here it is the LSTM with peepholes, whose gates also read the cell state (Gers & Schmidhuber 2000).
-# Its peepholes are three arrays in the file, and one weight here.
+# Its cells are not part of Keras. `load` maps `PeepholeLSTMCell` and `LayerNormLSTMCell` to the cells "peephole_lstm"
+# and "layer_norm_lstm" of this package, which run on all implementations, and can be streamed and exported; other cells
+# are refused by name. Here it is the LSTM with peepholes, whose gates also read the cell state (Gers & Schmidhuber
+# 2000). Its peepholes are three arrays in the file, and one weight here.
 #
 # The file holds one layer of the network above, with peepholes of zero. The cell is then an LSTM: the result is known.
 

@@ -93,13 +93,15 @@ class KerasSource(Source):
     def reference(self, request: Request) -> Reference | None:
         """Return tf_keras with the model of the file if it is installed, otherwise the equations of Keras 2 in NumPy.
 
-        Models with cells of tensorflow-addons, which tf_keras does not have, are run by the latter. None for a file
-        without an architecture, of Keras 3, or with classes of the caller.
+        Models with cells of tensorflow-addons, which tf_keras does not have, are run by the latter. Files of Keras 3
+        with architecture and weights are read by Keras. None for other files, and with classes of the caller.
         """
-        if self.config is None or self.keras_version != 2 or request.custom_objects:
+        if self.config is None or request.custom_objects:
             return None
         with self._opened(request) as file:
-            plan = self._plan(request)  # tf_keras would run the code of a configuration that is refused here
+            plan = self._plan(request)  # Keras would run the code of a configuration that is refused here
+            if self.keras_version > 2:
+                return self._run_by_keras(plan) if "model_config" in file.attrs else None
             if tf_keras_models.is_installed() and not addons_cells.is_in(self.config):
                 suffix = ".h5" if self.has_layers else ".weights.h5"  # by which tf_keras selects the reader
                 with self.weights.as_file(f"model{suffix}") as path:
@@ -110,6 +112,13 @@ class KerasSource(Source):
                 layer: [arrays.read(name) for name in found if name in arrays.infos] for layer, found in names.items()
             }
         return Keras2Reference(self.config, weights)
+
+    def _run_by_keras(self, plan: ModelPlan) -> Reference:
+        """Return the model as Keras itself reads it."""
+        _compat.reserve_names(layer.name for layer in plan.layers)
+        with self.weights.as_file("model.h5") as path:
+            model = keras.saving.load_model(path, compile=False)
+        return KerasReference(model, f"keras {keras.__version__}")
 
     def _arrays_by_layer(self, plan: ModelPlan) -> dict[str, list[str]]:
         with _compat.variables_without_values():

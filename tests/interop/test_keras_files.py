@@ -515,7 +515,11 @@ def test_files_of_keras_3(form, tmp_path):
         path = zipped(tmp_path / "model.zip", path)
     report = interop.inspect(path, into=into)
     assert report.problems == () and len(report.entries) == 8 and report.kind.startswith("Keras 3 ")
-    np.testing.assert_array_equal(interop.load(path, into=into)(x), model(x))
+    loaded = interop.load(path, into=into)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    if form == "h5":
+        certificate = interop.verify(loaded, path)
+        assert certificate.reference == f"keras {keras.__version__}" and certificate.max_abs_error == 0
 
 
 def test_bfloat16_is_converted_and_reported(tmp_path):
