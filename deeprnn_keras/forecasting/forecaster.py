@@ -357,8 +357,8 @@ class Forecaster:
         if held_out[unused[0]]:
             example += f", of which the last {held_out[unused[0]]} are held out for validation"
         message = (
-            f"{len(unused)} of {len(panel)} series have no training window, which requires {required} steps with values "
-            f"in its context and its horizon, for example {example}"
+            f"{len(unused)} of {len(panel)} series have no training window, which requires {required} steps with "
+            f"values in its context and its horizon, for example {example}"
         )
         if len(unused) == len(panel):
             raise ValueError(f"{message}; pass longer series, or a smaller horizon, context, or validation_windows")

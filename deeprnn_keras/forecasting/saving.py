@@ -124,5 +124,6 @@ def _arrays(carried: Carried) -> dict[str, np.ndarray]:
 def _carried(arrays: Mapping[str, np.ndarray]) -> Carried:
     states = {name.removeprefix("state/"): state for name, state in arrays.items() if name.startswith("state/")}
     raw = RawWindow(*(arrays[f"raw/{name}"] for name in RAW_FIELDS))
-    scales = Scales(*((arrays[f"shift/{name}"], arrays[f"scale/{name}"]) for name in SCALES), arrays["scale/target"])
+    y, past, known = ((arrays[f"shift/{name}"], arrays[f"scale/{name}"]) for name in SCALES)
+    scales = Scales(y, past, known, arrays["scale/target"])
     return Carried(states, raw, scales, arrays["static"], arrays["future"])

@@ -38,8 +38,8 @@ class Scales:
 
     def rows(self, rows: np.ndarray) -> Scales:
         """Return those of some windows."""
-        pairs = ((shift[rows], scale[rows]) for shift, scale in (self.y, self.past, self.known))
-        return Scales(*pairs, self.target[rows])
+        y, past, known = ((shift[rows], scale[rows]) for shift, scale in (self.y, self.past, self.known))
+        return Scales(y, past, known, self.target[rows])
 
 
 @dataclass(frozen=True)
