@@ -29,7 +29,7 @@ class InitialState(keras.layers.Layer):
         recurrence = cell_recurrence(layer.cell)
         self.states = [f"state_{k + 1}" for k in range(len(self.widths))]
         if recurrence is not None:
-            self.states = list(recurrence.equations.states)
+            self.states = list(recurrence.equations.state_widths())
 
     @override
     def build(self, input_shape: Shape | None = None) -> None:

@@ -103,7 +103,7 @@ def _state_rates(layer: SelectsImplementation, value: float | Sequence[float], l
             f"{refused} is computed in parallel over time, which zoneout excludes; use variational_dropout, or a cell "
             "such as 'lstm' or 'gru'"
         )
-    states = recurrence.equations.states
+    states = tuple(recurrence.equations.state_widths())
     if not isinstance(value, (list, tuple)):
         return (value,) * len(states)
     if states != CELL_AND_OUTPUT:

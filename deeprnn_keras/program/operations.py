@@ -44,8 +44,9 @@ class State:
 
     Attributes:
         name: Its name, for example "deep_rnn/forward_1/h".
-        width: h.
-        rate: Dilation rate r: the state holds the values of the last r steps, oldest first, (n, r, h); (n, h) if r = 1.
+        width: Number of features, for example h.
+        rate: Dilation rate r: the state holds the values of the last r steps, oldest first, (n, r, width);
+            (n, width) if r = 1.
         initial: Name of the weight (width,) with its value before the first step, or None for zeros.
     """
 
@@ -221,11 +222,12 @@ class Recurrence(Operation):
     rate: int = 1
     initial: tuple[str, ...] = ()
 
-    def _states(self, names: Iterable[str]) -> tuple[State, ...]:
+    def _states(self, widths: Iterable[tuple[str, int]]) -> tuple[State, ...]:
+        """Return the states with these names and widths."""
         initial = self.initial or itertools.repeat(None)
         return tuple(
-            State(f"{self.name}/{name}", self.width, self.rate, weight)
-            for name, weight in zip(names, initial, strict=False)
+            State(f"{self.name}/{name}", width, self.rate, weight)
+            for (name, width), weight in zip(widths, initial, strict=False)
         )
 
     @property
@@ -260,7 +262,7 @@ class Recurrent(Recurrence):
     @property
     def states(self) -> tuple[State, ...]:
         """h, and c for an LSTM."""
-        return self._states(STANDARD_CELLS[self.cell])
+        return self._states((name, self.width) for name in STANDARD_CELLS[self.cell])
 
 
 @dataclass(frozen=True)
@@ -282,8 +284,8 @@ class Cell(Recurrence):
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The states of the instructions."""
-        return self._states(self.state_names)
+        """The states of the instructions, with their widths."""
+        return self._states(zip(self.state_names, self.step.inputs[1:], strict=True))
 
 
 @dataclass(frozen=True)
