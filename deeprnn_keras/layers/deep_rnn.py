@@ -221,8 +221,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     Raises:
         ValueError: If an argument is out of range or has no effect, a list does not have L entries, a name is unknown,
             units differ in a residual stack, `return_state`, `stateful`, or `initial_state` is used with dilation, the
-            requested implementation does not support a layer, the inputs do not have rank 3, or a state has an
-            unexpected structure or shape.
+            requested implementation does not support a layer, `weight_dropout` or `zoneout` is not supported by a
+            cell, the inputs do not have rank 3, a state has an unexpected structure or shape, or `reset_mask` has the
+            shape (n, T) in a step that is compiled as a whole.
 
     Sources: Graves, Mohamed & Hinton 2013 (arXiv:1303.5778); Zhang et al., Dive into Deep Learning, 10.3.
 
@@ -570,6 +571,12 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         training: bool,
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
         """Run the stack on the segments that begin where `resets` (n, T) is true, like `_run`."""
+        if _compat.requires_static_shapes(resets):
+            raise ValueError(
+                f"{self.name}: reset_mask of shape (n, T) is not supported in a compiled step, whose shapes must not "
+                "depend on data; the number of segments does. Compile the model with jit_compile=False (TensorFlow, "
+                "PyTorch) or run_eagerly=True (JAX)"
+            )
         segments = Segments(resets, self.bidirectional)
         if any(states):
             initial = self._initial_states(segments.count)
@@ -750,6 +757,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     ) -> Nested:
         """Check symbolic inputs and return symbolic outputs; Keras does not run `call` on symbolic inputs."""
         self._check_inputs(sequences, mask, reset_mask)
+        if reset_mask is not None and len(reset_mask.shape) > 1:
+            self.supports_jit = False  # for Keras' default, jit_compile="auto"
         unpack_state(initial_state, self.state_size, sequences.shape[0])
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 

@@ -213,7 +213,7 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
             if self.stateful and keras.backend.backend() == "torch":  # which overwrites the states in place
                 states = [keras.ops.copy(state) for state in states]
             output, new_states = self.cell(x, states, **options)
-            return output, new_states if isinstance(new_states, (list, tuple)) else [new_states]
+            return output, list(new_states) if isinstance(new_states, (list, tuple)) else [new_states]
 
         return step, sequences
 

@@ -108,7 +108,8 @@ def _state_rates(layer: SelectsImplementation, value: float | Sequence[float], l
         return (value,) * len(states)
     if states != CELL_AND_OUTPUT:
         raise ValueError(f"{refused} has the states {', '.join(states)}, not h and c; pass one rate")
-    return tuple(reversed(value))
+    rate_of_c, rate_of_h = value
+    return rate_of_h, rate_of_c
 
 
 def _cell_name(cell: Cell) -> str:

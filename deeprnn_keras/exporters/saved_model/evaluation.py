@@ -84,6 +84,10 @@ class Evaluation(Translation[Tensor]):
     def zeroed(self, value: Tensor) -> Tensor:
         return tf.where(self.mask, value, 0.0)
 
+    @override
+    def zero_without_steps(self, value: Tensor) -> Tensor:
+        return tf.where(self.mask[:1], value, 0.0)
+
     # === Operations of each step ===
 
     @override
