@@ -104,7 +104,7 @@ def _state_rates(layer: SelectsImplementation, value: float | Sequence[float], l
             "such as 'lstm' or 'gru'"
         )
     states = tuple(recurrence.equations.state_widths())
-    if not isinstance(value, (list, tuple)):
+    if not isinstance(value, Sequence):
         return (value,) * len(states)
     if states != CELL_AND_OUTPUT:
         raise ValueError(f"{refused} has the states {', '.join(states)}, not h and c; pass one rate")
