@@ -96,6 +96,7 @@ class Configuration:
     outputs: ClassVar  # int
     bidirectional: ClassVar = False
     tied: ClassVar = False
+    batch_normalization: ClassVar = False  # True if a batch normalization follows each recurrent layer
     projection: ClassVar = None  # int | None
     masks: ClassVar = False
     length: ClassVar = None  # int | None
@@ -174,6 +175,7 @@ class Configuration:
         units = layer_units(self.units, self.num_layers)
         geometry: dict[str, Any] = {"connection": self.connection, "bidirectional": self.bidirectional}
         recurrent = count_params(self.embedding or self.inputs, units, cell=self.cell, **geometry)
+        recurrent += sum(map(self.count_normalization_params, units))
         return recurrent + count_head_params(
             self.inputs,
             self.outputs,
@@ -183,6 +185,10 @@ class Configuration:
             tied=self.tied,
             head_units=self.head_units,
         )
+
+    def count_normalization_params(self, units: int) -> int:
+        """Return the number of parameters of the batch normalization after a layer: scale, offset, and moments."""
+        return 4 * units * (2 if self.bidirectional else 1) if self.batch_normalization else 0
 
     def architecture(self) -> str:
         """Return a one-line description, for example 'bidirectional LSTM 2 x 256, embedding 64'."""
@@ -196,6 +202,7 @@ class Configuration:
             (self.embedding, f"embedding {self.embedding}"),
             (self.one_hot, "one-hot input"),
             (self.connection != "stack", f"{self.connection} connections"),
+            (self.batch_normalization, "batch normalization"),
             (self.projection, f"projection {self.projection}"),
             (self.head_units, f"{'-'.join(map(str, self.head_units))} hidden units in the head"),
             (self.tied, "tied"),
@@ -203,9 +210,10 @@ class Configuration:
         return ", ".join([*parts, *(text for present, text in optional_parts if present)])
 
     def cell_name(self) -> str:
-        """Return the name of the cell, or of the cells of all layers: 'lstm', 'gru-lstm'."""
+        """Return the name of the cell, or the names of all cells if they differ: 'lstm', 'gru-lstm'."""
         cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
-        return "-".join(registered_cell(cell).name for cell in cells)
+        names = [registered_cell(cell).name for cell in cells]
+        return names[0] if len(set(names)) == 1 else "-".join(names)
 
     def input_description(self) -> str:
         """Return the size of the input at a time step, for example '12 features'."""
@@ -225,8 +233,9 @@ class Configuration:
         cells = checks.per_layer("cell", self.cell, num_layers)
         activations = checks.per_layer("activation", self.activation, num_layers)
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
+        path = "deep_rnn_{level}/{direction}_1" if self.batch_normalization else "deep_rnn/{direction}_{level}"
         return [
-            (f"deep_rnn/{direction}_{level}", cell, activation)
+            (path.format(level=level, direction=direction), cell, activation)
             for level, (cell, activation) in enumerate(zip(cells, activations, strict=True), start=1)
             for direction in directions
         ]

@@ -72,7 +72,9 @@ def recurrent_rows(config: Configuration) -> list[Row]:
         params = count_params(input_dim, units[:level], cell=cells[:level], **geometry)
         has_steps = level < len(units) or config.each_step or config.connection == "skip"
         shape = format_shape(config, has_steps, h * (2 if config.bidirectional else 1))
-        rows.append(Row(f"H^({level})", shape, _layer_description(config, level, cell, h), params - params_below))
+        normalization = config.count_normalization_params(h)
+        description = _layer_description(config, level, cell, h)
+        rows.append(Row(f"H^({level})", shape, description, params - params_below + normalization))
         params_below = params
     return rows
 
@@ -82,6 +84,7 @@ def _layer_description(config: Configuration, level: int, cell: CellSpec, h: int
     description += " per direction" if config.bidirectional else ""
     if level > 1 and config.dropout:
         description += f", dropout {config.dropout:g} on its input"
+    description += ", batch normalization" if config.batch_normalization else ""
     if level > 1 and config.connection != "stack":
         description += {"residual": ", residual", "skip": ", also reads X"}[config.connection]
     return description

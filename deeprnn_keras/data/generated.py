@@ -16,7 +16,8 @@ class GeneratedDataset(Batches):
     """Dataset for `fit` of examples that a function draws, different ones in every batch and in every epoch.
 
     A batch depends only on the seed and on its index since the start of training, so that `Resume` can continue a run
-    anywhere. Pass the dataset to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no effect.
+    anywhere. Pass the dataset to `fit` with `shuffle=False`; otherwise Keras warns that its own shuffling has no
+    effect.
 
     Args:
         generate: Function of `examples` and `seed` that returns (x, y), arrays with `examples` rows each. `seed` is a

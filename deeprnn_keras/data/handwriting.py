@@ -215,7 +215,7 @@ def _synthetic_line(rng: np.random.Generator, letters: int) -> np.ndarray:
     strokes, remaining = [], letters
     while remaining:
         count = min(remaining, int(rng.integers(2, 6)))
-        word = np.concatenate([_letter(rng) + (number * 1.0, 0.0) for number in range(count)])
+        word = np.concatenate([_letter(rng) + np.array([number, 0.0]) for number in range(count)])
         word += rng.normal(0.0, 0.015, word.shape)
         x = left + size * (word[:, 0] + slant * word[:, 1])
         strokes.append(np.stack([x, -size * word[:, 1]], axis=1))
@@ -226,7 +226,7 @@ def _synthetic_line(rng: np.random.Generator, letters: int) -> np.ndarray:
 def _letter(rng: np.random.Generator) -> np.ndarray:
     """Return the points of a random letter, which starts at (0, 0) and ends at (1, 0), with y pointing up."""
     t = np.linspace(0.0, 1.0, 10, endpoint=False)
-    height = (1.0, 1.0, 2.0)[rng.integers(3)]
+    height = 2.0 if rng.random() < 1 / 3 else 1.0
     kind = int(rng.integers(3))
     if kind == 0:  # a loop, as in e and l
         return np.stack([t + 0.45 * np.sin(2 * np.pi * t), height * (1 - np.cos(2 * np.pi * t)) / 2], axis=1)

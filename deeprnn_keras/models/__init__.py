@@ -1,6 +1,6 @@
 """Complete Keras models: layers, output head, and the loss, metrics, and data conversion of the task."""
 
-from deeprnn_keras.models.ctc import LabelErrorRate, decode_ctc
+from deeprnn_keras.models.ctc import LabelErrorRate, decode_ctc, label_error_rate
 from deeprnn_keras.models.language_model import LanguageModel
 from deeprnn_keras.models.loading import load_language_model, load_model
 from deeprnn_keras.models.mixture import StrokeNLL
@@ -14,6 +14,7 @@ __all__ = [
     "SequenceModel",
     "StrokeNLL",
     "decode_ctc",
+    "label_error_rate",
     "load_language_model",
     "load_model",
 ]

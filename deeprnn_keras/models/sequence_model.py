@@ -19,6 +19,7 @@ from deeprnn_keras.layers import BlankPadding, DeepRNN
 from deeprnn_keras.models.common_arguments import CommonArguments
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
 from deeprnn_keras.models.ctc import decode_ctc, pad_labels
+from deeprnn_keras.models.normalized_stack import normalized_stack
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -66,6 +67,8 @@ class SequenceModel(ConfigMixin, keras.Model):
             is that of the blank.
         input_dropout: Dropout rate on X.
         output_dropout: Dropout rate on H^(L).
+        batch_normalization: Whether a `keras.layers.BatchNormalization` follows each recurrent layer. The layers are
+            then L `DeepRNN`s of one layer each, named deep_rnn_1, ..., deep_rnn_L, instead of one named deep_rnn.
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
         embeddings_initializer: Initializer of the embedding.
@@ -116,6 +119,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         labels: Sequence[str] | None = None,
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
+        batch_normalization: bool = False,
         head_units: Sequence[int] = (),
         head_activation: Activation = "tanh",
         embeddings_initializer: Initializer = "uniform",
@@ -139,7 +143,9 @@ class SequenceModel(ConfigMixin, keras.Model):
             head_bias_initializer,
             dtype,
         )
-        per_step, masks, trainable = checks.flags(per_step=per_step, masks=masks, trainable=trainable)
+        per_step, masks, trainable, batch_normalization = checks.flags(
+            per_step=per_step, masks=masks, trainable=trainable, batch_normalization=batch_normalization
+        )
         labels = None if labels is None else tuple(checks.to_python(list(labels)))
         output_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
         output_kind.check(kind, outputs, labels)
@@ -170,7 +176,10 @@ class SequenceModel(ConfigMixin, keras.Model):
             hidden = embed(x)
         mask = keras.Input((length,), dtype="bool", name="mask") if masks else None
         hidden = common.dropout_layer("input_dropout")(hidden)
-        hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
+        if batch_normalization:
+            hidden = normalized_stack(rnn, hidden, mask)
+        else:
+            hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
         hidden = common.dropout_layer("output_dropout")(hidden)
         prediction = head(hidden)
         if masks and output_kind.label_sequences:
@@ -182,6 +191,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         self._padding_remedy = _padding_remedy(rnn, kind, per_step, masks)
         self.labels = labels
         self.words = vocabulary
+        self._stack_config = rnn.get_config() if batch_normalization else None
         self._config = {
             "inputs": inputs,
             "outputs": outputs,
@@ -193,6 +203,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             "offset": offset,
             "scale": scale,
             "labels": None if labels is None else list(labels),
+            "batch_normalization": batch_normalization,
             **common.config(),
         }
 
