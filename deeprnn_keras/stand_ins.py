@@ -27,6 +27,7 @@ MODULES = {
     "DeepOutput": "layers.per_step",
     "DeepRNN": "layers.deep_rnn",
     "DeepTransitionCell": "cells.transition",
+    "DropoutEmbedding": "layers.dropout_embedding",
     "FastGRNNCell": "cells.gated",
     "ForgetBias": "initializers.gate_bias",
     "FrameNLL": "models.output_kinds",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """Largest error of a model that equals its source, for outputs of magnitude 1 or less."""
 
-ID_LAYERS = {"Embedding": "input_dim", "OneHot": "size"}
+ID_LAYERS = {"Embedding": "input_dim", "DropoutEmbedding": "input_dim", "OneHot": "size"}
 """{layer that reads ids: its attribute with their number}."""
 
 

@@ -197,7 +197,7 @@ class Builder:
 MODEL_KINDS = ("Sequential", "Functional")
 """Classes of models, which can be layers of another model."""
 
-READ_IDS = ("Embedding", "OneHot")
+READ_IDS = ("Embedding", "DropoutEmbedding", "OneHot")
 """Classes of layers that read ids."""
 
 PASS_THROUGH = (
