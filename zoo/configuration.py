@@ -14,7 +14,7 @@ from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import count_head_params, layer_units, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
-from deeprnn_keras.zoo.diagram import cell_label, diagram
+from deeprnn_keras.zoo.diagram import Row, cell_label, diagram, head_rows, input_rows, recurrent_rows
 from deeprnn_keras.zoo.initialization import Initialization
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CARD_WIDTH = 100  # characters per line
 CHECKS: dict[Callable[[str, object], object], tuple[str, ...]] = {
-    checks.rate: ("input_dropout", "dropout", "output_dropout"),
+    checks.rate: ("input_dropout", "dropout", "output_dropout", "embedding_dropout", "weight_dropout"),
     checks.positive_int: ("num_layers", "inputs", "outputs"),
     checks.positive_int_or_none: ("params", "embedding", "projection", "length"),
 }
@@ -96,6 +96,7 @@ class Configuration:
     outputs: ClassVar  # int
     bidirectional: ClassVar = False
     tied: ClassVar = False
+    variational: ClassVar = False  # True if dropout uses one mask for all steps of a sequence
     batch_normalization: ClassVar = False  # True if a batch normalization follows each recurrent layer
     projection: ClassVar = None  # int | None
     masks: ClassVar = False
@@ -104,6 +105,7 @@ class Configuration:
     scale: ClassVar = 1.0
     one_hot: ClassVar = False  # True if the input ids are one-hot encoded
     each_step: ClassVar = False  # True if there is an output at each time step
+    buildable: ClassVar = True  # False if the model is counted only
     stored_as: ClassVar[str | None] = None  # "family" in a preset's config.json; None for the name of the class
 
     def __post_init__(self) -> None:
@@ -242,18 +244,33 @@ class Configuration:
 
     def diagram(self) -> str:
         """Return a text diagram of the stack, with shapes and parameter counts."""
-        return diagram(self)
+        return diagram(self.rows())
+
+    def rows(self) -> list[Row]:
+        """Return the rows of the diagram, from the input to the output."""
+        return [*input_rows(self), *recurrent_rows(self), *head_rows(self)]
+
+    def kernels(self) -> str:
+        """Return the implementations that run the recurrent layers, for the card."""
+        return explain_kernels(self).summary()
+
+    def dropout_rates(self) -> list[tuple[str, float]]:
+        """Return (what is dropped, rate) for the card."""
+        return [("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout)]
+
+    def dropout_description(self) -> str:
+        """Return the dropout rates for the card."""
+        rates = ", ".join(f"{dropped} {rate:g}" for dropped, rate in self.dropout_rates() if rate)
+        return (rates + "; one mask per sequence" * self.variational) if rates else "none"
 
     def card(self) -> list[tuple[str, str]]:
         """Return the (label, value) rows of the model card."""
-        rates = (("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout))
-        dropout = ", ".join(f"{location} {rate:g}" for location, rate in rates if rate)
         rows = [
             ("task", self.task_description()),
             ("architecture", f"{self.architecture()}; input: {self.input_description()}"),
             ("parameters", f"{self.count_params():,}"),
-            ("kernels", explain_kernels(self).summary()),
-            ("dropout", dropout or "none"),
+            ("kernels", self.kernels()),
+            ("dropout", self.dropout_description()),
             ("initialization", self.initialization.describe(self.cell, embedding=self.embedding is not None)),
             *self.recipe.describe(),
             ("data", self.data),

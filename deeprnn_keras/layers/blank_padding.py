@@ -43,5 +43,10 @@ class BlankPadding(ChecksConfig, keras.layers.Layer):
         return ops.where(ops.expand_dims(mask, -1), inputs, ops.cast(blank, inputs.dtype))
 
     @override
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
+        """Return None: Keras would multiply the loss, one number per sequence, by a mask of steps."""
+        return
+
+    @override
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
