@@ -11,7 +11,7 @@ from deeprnn_keras import Recipe, checks, count_params, explain_kernels
 from deeprnn_keras._types import Activation, CellSpec
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.specs import registered_cell
-from deeprnn_keras.stack import count_head_params, layer_units, output_width
+from deeprnn_keras.stack import count_head_params, layer_units, layer_widths, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import Row, cell_label, diagram, head_rows, input_rows, recurrent_rows
@@ -174,23 +174,23 @@ class Configuration:
     # === Describing ===
     def count_params(self) -> int:
         """Return the number of parameters of embedding, recurrent layers, and head, without building the model."""
-        units = layer_units(self.units, self.num_layers)
+        widths = layer_widths(self.units, self.num_layers, self.cell)
         geometry: dict[str, Any] = {"connection": self.connection, "bidirectional": self.bidirectional}
-        recurrent = count_params(self.embedding or self.inputs, units, cell=self.cell, **geometry)
-        recurrent += sum(map(self.count_normalization_params, units))
+        recurrent = count_params(self.embedding or self.inputs, self.units, self.num_layers, self.cell, **geometry)
+        recurrent += sum(map(self.count_normalization_params, widths))
         return recurrent + count_head_params(
             self.inputs,
             self.outputs,
-            output_width(units, **geometry),
+            output_width(widths, **geometry),
             embedding=self.embedding,
             projection=self.projection,
             tied=self.tied,
             head_units=self.head_units,
         )
 
-    def count_normalization_params(self, units: int) -> int:
-        """Return the number of parameters of the batch normalization after a layer: scale, offset, and moments."""
-        return 4 * units * (2 if self.bidirectional else 1) if self.batch_normalization else 0
+    def count_normalization_params(self, width: int) -> int:
+        """Return the number of parameters of the batch normalization after a layer of `width` outputs per direction."""
+        return 4 * width * (2 if self.bidirectional else 1) if self.batch_normalization else 0
 
     def architecture(self) -> str:
         """Return a one-line description, for example 'bidirectional LSTM 2 x 256, embedding 64'."""

@@ -81,6 +81,21 @@ def test_invalid_steps_are_refused(option):
         DeepRNN(H, cell={"name": "indrnn", **option})
 
 
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"name": "projected_lstm", "projection": H + 1}, "projection must be at most units = 4, .* got 5; use more"),
+        ({"name": "projected_lstm", "projection": 0}, "projection must be a positive integer.*got 0"),
+        ({"name": "projected_lstm", "projection": 1.5}, "projection must be a positive integer.*got 1.5"),
+        ({"name": "qrnn", "window": 3}, "window must be 1 or 2, .*got 3"),
+        ({"name": "qrnn", "window": 0}, "window must be a positive integer, got 0"),
+    ],
+)
+def test_invalid_widths_are_refused(cell, message):
+    with pytest.raises(ValueError, match=message):
+        DeepRNN(H, cell=cell)
+
+
 @pytest.mark.parametrize("cell", ["layer_norm_lstm", "layer_norm_gru"])
 def test_invalid_epsilon_is_refused(cell):
     with pytest.raises(ValueError, match="epsilon must be a positive number"):

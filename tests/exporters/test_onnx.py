@@ -28,7 +28,7 @@ reference = pytest.importorskip("onnx.reference")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 TARGET = ONNXTarget()
-SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn")
+SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn", "state_widths")
 
 
 def operators(path, program, **options):

@@ -296,7 +296,7 @@ def _step(
 
 
 def _pushed(graph: Graph, state: str, new: str, rate: int) -> str:
-    """Append the removal of the oldest entry (n, h) of a state (n, r, h), and the addition of a new one."""
+    """Append the removal of the oldest entry (n, width) of a state (n, r, width), and the addition of a new one."""
     return graph.node("Concat", graph.slice(state, 1, rate, 1), graph.node("Unsqueeze", new, graph.integers(1)), axis=1)
 
 
