@@ -64,6 +64,7 @@ class Configuration:
         published: Result stated in the source, or None.
         differs: Differences from the source.
         limits: Limitations in addition to those of the task.
+        weights_dtype: Data type that trained weights are rounded to when they are published: "float16" or "float32".
     """
 
     name: str
@@ -89,6 +90,7 @@ class Configuration:
     published: str | None = None
     differs: str = ""
     limits: str = ""
+    weights_dtype: str = "float16"
 
     # Subclasses redefine these as fields, properties, or class attributes. They are declared without a type because
     # the type system does not allow a class attribute to be overridden by a field.
@@ -117,6 +119,7 @@ class Configuration:
             checks.store(self, **{field.name: checks.flag(field.name, value) if is_flag else checks.to_python(value)})
         for check, checked in CHECKS.items():
             checks.store(self, **{name: check(name, getattr(self, name)) for name in checked if name in names})
+        checks.one_of("weights_dtype", self.weights_dtype, ("float16", "float32"))
         for width in self.head_units:
             checks.positive_int("head_units", width)
 
