@@ -172,6 +172,7 @@ register(
         embedding=1024,
         units=8192,
         num_layers=2,
+        cell="projected_lstm",
         projection=1024,
         recipe=Recipe("adam", stateful=True, batch_size=128, bptt=20, epochs=1),
         published="perplexity 30.6 test (1.8 billion parameters)",
