@@ -33,7 +33,8 @@ CONFIG = {"name": "a", "title": "a", "task": "classification", "paper": "a", "da
 CONFIG["recipe"] = Recipe()
 
 
-adding_problem_of_4_steps = functools.partial(data.adding_problem, steps=4)
+def adding_problem_of_4_steps():
+    return functools.partial(data.adding_problem, steps=4)
 
 
 @functools.cache

@@ -69,7 +69,7 @@ class CountedConfig(Configuration):
     def build_model(self) -> keras.Model:
         count = self.count_params()
         raise ValueError(
-            f"{self.name} is listed for its parameter count only and cannot be created: training its {count:,} "
+            f"{self.name} is listed for its parameter count only and is not created: training its {count:,} "
             f"parameters takes about {count * BYTES_PER_WEIGHT / 2**30:,.0f} GiB of memory besides the activations. "
             "For a smaller model with these layers, use deeprnn_keras.LanguageModel or deeprnn_keras.DeepRNN"
         )

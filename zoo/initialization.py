@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import AffineMap, checks
+from deeprnn_keras import AffineMap, Equations, checks
 from deeprnn_keras._types import CellSpec
 
 if TYPE_CHECKING:
     import keras
-
-    from deeprnn_keras.specs import RegisteredCell
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ class Initialization:
 
         cells = [registered_cell(name) for name in (cell if isinstance(cell, (list, tuple)) else [cell])]
         per_gate = " per gate" if any(registered.keep_gate for registered in cells) else ""
-        recurrent = "orthogonal recurrent matrices" if any(map(_has_matrix, cells)) else "recurrent weights of the cell"
+        matrices = any(_has_matrix(registered.example_equations) for registered in cells)
+        recurrent = "orthogonal recurrent matrices" if matrices else "recurrent weights of the cell"
         text = {
             "care": f"Glorot kernels and {recurrent}{per_gate}" + "; embedding N(0, 1)" * embedding,
             "keras": "Keras defaults",
@@ -107,8 +106,7 @@ class Initialization:
         return f"{text}, {f'forget bias {self.forget_bias:g}' if gated else 'zero biases'}"
 
 
-def _has_matrix(cell: RegisteredCell) -> bool:
+def _has_matrix(equations: Equations | None) -> bool:
     """Return whether the state of a cell is multiplied by a matrix, rather than elementwise."""
-    equations = cell.example_equations
     maps = () if equations is None else equations.maps(equations.units)
     return equations is None or any(isinstance(one, AffineMap) and one.role == "recurrent" for one in maps)

@@ -1,10 +1,10 @@
 from .arrays import ArrayDataset
 from .buckets import BucketedDataset
 from .corpus import TextCorpus
+from .frame_labels import labeled_frames
 from .generated import GeneratedDataset
 from .handwriting import pen_strokes, read_strokes, synthetic_strokes
 from .king_james_bible import king_james
-from .labeled_frames import labeled_frames
 from .memory_tasks import adding_problem, adding_split, adding_stream, copy_memory, copy_stream
 from .midi import write_midi
 from .mnist import sequential_mnist

@@ -1,4 +1,4 @@
-"""`GeneratedDataset`: batches of an artificial task, drawn anew for every update."""
+"""`GeneratedDataset`: batches of an artificial task, which differ in every update."""
 
 from __future__ import annotations
 

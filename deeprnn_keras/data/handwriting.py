@@ -82,7 +82,7 @@ def pen_strokes(path: PathLike) -> SeriesSplit:
     ...     _ = (directory / f"a01-{form:03}z-01.xml").write_text(line)
     >>> data = pen_strokes(directory)
     >>> len(data.train), len(data.validation), len(data.test), data.train.series[0].shape
-    (32, 3, 5, (2, 3))
+    (28, 6, 6, (2, 3))
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -196,7 +196,7 @@ def synthetic_strokes(train: int = 400, test: int = 50, letters: int = 12, seed:
 
     >>> from deeprnn_keras.data import synthetic_strokes
     >>> data = synthetic_strokes(train=3, test=1, letters=4)
-    >>> data.train.series[0].shape[1], data.train.targets[0][-1, 2]
+    >>> data.train.series[0].shape[1], float(data.train.targets[0][-1, 2])
     (3, 1.0)
     """
     counts = {"train": checks.positive_int("train", train), "test": checks.positive_int("test", test)}

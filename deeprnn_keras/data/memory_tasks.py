@@ -67,7 +67,7 @@ def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> Se
 
 
 def adding_stream(steps: int = 200, examples: int = EXAMPLES_PER_EPOCH, test: int = 1_000) -> SeriesSplit:
-    """Return the adding problem with training examples that are drawn anew in every epoch.
+    """Return the adding problem with training examples that are drawn again for every epoch.
 
     The seed of a run determines its training examples, so that an interrupted run can be resumed. The test and the
     validation examples are the same in every call.
@@ -127,7 +127,7 @@ def copy_memory(
 
 
 def copy_stream(steps: int = 200, examples: int = EXAMPLES_PER_EPOCH, test: int = 1_000) -> SeriesSplit:
-    """Return the copy memory task with training examples that are drawn anew in every epoch; see `adding_stream`.
+    """Return the copy memory task with training examples that are drawn again for every epoch; see `adding_stream`.
 
     Args:
         steps: Number of steps from the last symbol to the signal.

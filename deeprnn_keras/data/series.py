@@ -37,16 +37,24 @@ class LabeledSeries:
 
 @dataclass(frozen=True)
 class GeneratedSeries:
-    """Training series of an artificial task, drawn anew in every epoch.
+    """Training series of an artificial task, drawn again for every epoch.
 
     Attributes:
         generate: Function of `examples` and `seed` that returns arrays of inputs and targets, for example
             `functools.partial(adding_problem, steps=200)`.
         examples: Number of series per epoch.
+
+    >>> import functools
+    >>> from deeprnn_keras.data import GeneratedSeries, adding_problem
+    >>> len(GeneratedSeries(functools.partial(adding_problem, steps=10), examples=100).dataset(batch_size=20, seed=0))
+    5
     """
 
     generate: Callable[..., tuple[np.ndarray, np.ndarray]]
     examples: int
+
+    def __post_init__(self) -> None:
+        checks.store(self, examples=checks.positive_int("examples", self.examples))
 
     def __len__(self) -> int:
         return self.examples

@@ -52,7 +52,7 @@ class RegressionFamily(SequenceFamily):
         shuffle: bool = True,
         seed: int | None = None,
     ) -> Batches:
-        """Return batches of series; those of a `GeneratedSeries` are drawn anew in every epoch."""
+        """Return batches of series; those of a `GeneratedSeries` are drawn again for every epoch."""
         from deeprnn_keras.data.series import GeneratedSeries
 
         if isinstance(part, GeneratedSeries):

@@ -18,7 +18,7 @@ POINTS = [[0, 0, 0], [3, -2, 0], [2, 7, 1], [25, -5, 1], [1, 2, 0], [3, -1, 1]]
 def xml(strokes=STROKES, scale=1):
     lines = ['<?xml version="1.0" encoding="ISO-8859-1"?>', "<WhiteboardCaptureSession>", "<StrokeSet>"]
     for stroke in strokes:
-        lines.append('<Stroke colour="black" start_time="1.0" end_time="2.0">')
+        lines.append('<Stroke start_time="1.0" end_time="2.0">')
         lines += [f'<Point x="{scale * x}" y="{scale * y}" time="1.0"/>' for x, y in stroke]
         lines.append("</Stroke>")
     return "\n".join([*lines, "</StrokeSet>", "</WhiteboardCaptureSession>"])
