@@ -202,11 +202,11 @@ def synthetic_strokes(train: int = 400, test: int = 50, letters: int = 12, seed:
     counts = {"train": checks.positive_int("train", train), "test": checks.positive_int("test", test)}
     letters = checks.positive_int("letters", letters)
     seed = checks.generator_seed("seed", checks.non_negative_int("seed", seed)) or 0
-    parts = [
+    lines, validation, held_out = (
         [_synthetic_line(np.random.default_rng([seed, part, line]), letters) for line in range(count)]
         for part, count in enumerate((counts["train"], counts["test"], counts["test"]))
-    ]
-    return _split(*parts, "synthetic handwriting")
+    )
+    return _split(lines, validation, held_out, "synthetic handwriting")
 
 
 def _synthetic_line(rng: np.random.Generator, letters: int) -> np.ndarray:
@@ -250,4 +250,4 @@ def _split(
 def _labeled(lines: Sequence[np.ndarray]) -> LabeledSeries:
     """Return lines with the next point as the target of each step."""
     lines = [line.astype("float32") for line in lines]
-    return LabeledSeries([np.concatenate([np.float32([START]), line[:-1]]) for line in lines], lines)
+    return LabeledSeries([np.concatenate([np.array([START], "float32"), line[:-1]]) for line in lines], lines)

@@ -76,7 +76,7 @@ def generate_strokes(
             f"{inputs.width} and {width}"
         )
     stream = Stream(program)
-    outputs = np.asarray(stream.push(np.concatenate([np.float32([START]), begun])[None]))[0, -1]
+    outputs = np.asarray(stream.push(np.concatenate([np.array([START], "float32"), begun])[None]))[0, -1]
     numbers = uniforms(seed, np.arange(length), np.zeros(1), NUMBERS_PER_POINT)[:, 0]
     points: list[np.ndarray] = []
     for drawn in progress.tracked(numbers, length):
@@ -98,4 +98,4 @@ def _point(outputs: np.ndarray, bias: float, numbers: np.ndarray) -> np.ndarray:
     rho = math.tanh(min(max(correlation, -MAX_CORRELATION), MAX_CORRELATION))
     second = rho * first + math.sqrt(1 - rho * rho) * second
     is_end = numbers[3] < 1 / (1 + math.exp(-min(max(end, -700.0), 700.0)))
-    return np.float32([mean_1 + math.exp(log_1) * first, mean_2 + math.exp(log_2) * second, is_end])
+    return np.array([mean_1 + math.exp(log_1) * first, mean_2 + math.exp(log_2) * second, is_end], "float32")

@@ -49,7 +49,7 @@ def _decoded(logits: Tensor, beam_width: int | None = None) -> Tensor:
     return labels[0]
 
 
-def pad_labels(labels: Sequence[ArrayLike], series: Sequence[np.ndarray], outputs: int) -> np.ndarray:
+def pad_labels(labels: ArrayLike, series: Sequence[np.ndarray], outputs: int) -> np.ndarray:
     """Return sequences of labels as one array (n, S), with blanks after their ends.
 
     Args:
@@ -126,12 +126,12 @@ def _running_minimum(values: Tensor, columns: Tensor) -> Tensor:
     return ops.while_loop(lambda shift, _: shift < size, double, (ops.cast(1, "int32"), values))[1]
 
 
-def label_error_rate(targets: Sequence[ArrayLike], labels: Sequence[ArrayLike]) -> float:
+def label_error_rate(targets: ArrayLike, labels: ArrayLike) -> float:
     """Return the sum of the edit distances of pairs of label sequences, divided by the number of labels in `targets`.
 
     Args:
-        targets: Arrays of labels from 1, at least one label in all.
-        labels: As many arrays of decoded labels.
+        targets: List of arrays of labels from 1, at least one label in all.
+        labels: List of as many arrays of decoded labels.
 
     Raises:
         ValueError: If the numbers of sequences differ, or `targets` has no label.
@@ -150,7 +150,7 @@ def label_error_rate(targets: Sequence[ArrayLike], labels: Sequence[ArrayLike]) 
     return int(ops.sum(distances)) / total
 
 
-def _padded(sequences: Sequence[ArrayLike]) -> np.ndarray:
+def _padded(sequences: ArrayLike) -> np.ndarray:
     """Return sequences of labels as one array (n, S), with blanks after their ends."""
     result = np.full((len(sequences), max(1, *map(len, sequences))), BLANK, "int32")
     for row, sequence in zip(result, sequences, strict=True):
