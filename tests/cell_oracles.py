@@ -256,15 +256,29 @@ def layer_norm_lstm(
 
 
 def addons_layer_norm_lstm(
-    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = np.tanh,
+    s: Activation = sigmoid,
+    epsilon: float = 1e-3,
 ) -> States:
     """Step of tensorflow-addons' `LayerNormLSTMCell`, whose three normalizations have a scale and an offset each."""
     h, c = states
-    z = normalize(x @ w["kernel"]) * w["kernel_gamma"] + w["kernel_beta"]
-    z = z + normalize(h @ w["recurrent_kernel"]) * w["recurrent_gamma"] + w["recurrent_beta"] + w["bias"]
+    z = normalize(x @ w["kernel"], epsilon) * w["kernel_norm/gamma"] + w["kernel_norm/beta"] + w.get("bias", 0)
+    z = z + normalize(h @ w["recurrent_kernel"], epsilon) * w["recurrent_norm/gamma"] + w["recurrent_norm/beta"]
     i, f, candidate, o = np.split(z, 4, -1)
-    c = normalize(s(f) * c + s(i) * a(candidate)) * w["state_gamma"] + w["state_beta"]
+    c = normalize(s(f) * c + s(i) * a(candidate), epsilon) * w["state_norm/gamma"] + w["state_norm/beta"]
     return [s(o) * a(c), c]
+
+
+def addons_peephole_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    """Step of tensorflow-addons' `PeepholeLSTMCell`, which has a vector of peepholes for each gate."""
+    peepholes = [w[f"{gate}_gate_peephole_weights"] for gate in ("input", "forget", "output")]
+    bias = w.get("bias", np.zeros(w["kernel"].shape[1]))
+    return peephole_lstm(x, states, {**w, "bias": bias, "peephole_kernel": np.concatenate(peepholes)}, a, s)
 
 
 def layer_norm_gru(

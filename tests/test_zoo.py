@@ -32,7 +32,7 @@ PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "awd_lstm_ptb_char": 13_778_850,  # 13.8M
     "awd_lstm_enwik8": 47_253_725,  # 47M
     "darts_rnn": 701,
-    "deepar": 20_923,
+    "deepar": 21_563,
     "nixtla_gru": 388_857,
     "nixtla_lstm": 214_785,
     "awd_lstm_ptb": 24_210_800,

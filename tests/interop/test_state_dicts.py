@@ -393,7 +393,7 @@ def test_unsupported_mappings(source, message):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "whose content is of none of these kinds"),
+        (b"", "which is empty"),
         (b"\x10\0\0\0\0\0\0\0{" + b" " * 15, "not a safetensors file, or damaged"),
         (b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", "whose content is of none of these kinds"),
     ],
