@@ -349,6 +349,36 @@ def test_every_family_has_a_model_of_published_size():
     assert {zoo.info(name).task for name in ONE_PER_FAMILY} == {zoo.info(name).task for name in NAMES}
 
 
+# === Regularization and data of single entries ===
+
+
+def test_awd_models_apply_every_dropout_of_their_recipes():
+    for name, between, recurrent, symbols in (
+        ("awd_lstm_ptb", 0.25, 0.5, 0.1),
+        ("awd_lstm_wt2", 0.2, 0.5, 0.1),
+        ("awd_lstm_ptb_char", 0.25, 0.5, 0.0),
+        ("awd_lstm_enwik8", 0.1, 0.2, 0.0),
+    ):
+        config, model = small_model(name)
+        stack = model.get_layer("deep_rnn")
+        assert stack.variational_dropout == [0.0, between, between] and stack.dropout == 0, name
+        assert stack.weight_dropout == recurrent and model.get_config()["embedding_dropout"] == symbols, name
+        for place in ("input_dropout", "output_dropout"):
+            layer = model.get_layer(place)
+            assert isinstance(layer, keras.layers.SpatialDropout1D) and layer.rate == getattr(config, place), place
+        assert (stack.ar, stack.tar) == ((2, 1) if config.symbols == "words" else (0, 0)) and config.recipe.random_bptt
+        assert f"recurrent matrices {recurrent:g}" in dict(config.card())["dropout"]
+    assert small_model("melis_lstm_ptb_10m")[1].get_layer("deep_rnn").cells[0]["recurrent_dropout"] == 0.215
+
+
+def test_adding_problem_has_as_many_steps_as_the_model_reads():
+    config = zoo.info("adding_indrnn_2x128", length=7)
+    data = config.family.load_data(config)
+    assert data.test.series[0].shape == (7, 2) and len(data.validation) == 1_000
+    batches = config.family.batches(small_model("adding_indrnn_2x128")[1], data.train, 50, seed=0)
+    assert len(batches) == 1_000 and next(iter(batches))[0].shape == (50, 7, 2)
+
+
 # === Initialization on the card ===
 
 

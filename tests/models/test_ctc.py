@@ -85,11 +85,10 @@ def ctc_model(**options):
     return SequenceModel(2, 4, **{"units": 5, "num_layers": 2, "kind": "ctc", "implementation": "loop", **options})
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_padding_changes_neither_loss_nor_gradient_nor_labels(bidirectional):
+def test_padding_changes_neither_loss_nor_gradient_nor_labels():
     import tensorflow as tf
 
-    model = ctc_model(masks=True, bidirectional=bidirectional)
+    model = ctc_model(masks=True, bidirectional=True)
     loss = model.loss_function()
 
     def gradients(batches):

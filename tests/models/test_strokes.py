@@ -98,6 +98,7 @@ def test_strokes_are_drawn_from_the_outputs_of_the_model_and_reproducible():
     np.testing.assert_allclose(streamed, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_family_trains_scores_and_draws(tmp_path):
     data, family = synthetic_strokes(train=6, test=2, letters=2), families()["strokes"]
