@@ -20,6 +20,7 @@ from deeprnn_keras._types import Config, Layer
 MODULES = {
     "AbsoluteBound": "cells.independent",
     "BitsPerCharacter": "training.metrics",
+    "BlankPadding": "layers.blank_padding",
     "ChronoBias": "initializers.gate_bias",
     "CoupledLSTMCell": "cells.gated",
     "DeepInput": "layers.per_step",
@@ -38,6 +39,7 @@ MODULES = {
     "HardSigmoid": "interop.keras2_layers",
     "IndRNNCell": "cells.independent",
     "LSTM": "layers.drop_ins",
+    "LabelErrorRate": "models.ctc",
     "LanguageModel": "models.language_model",
     "LayerNormGRUCell": "cells.layer_norm",
     "LayerNormLSTMCell": "cells.layer_norm",
@@ -64,6 +66,7 @@ MODULES = {
     "ScaledIdentity": "initializers.scaled_identity",
     "SequenceModel": "models.sequence_model",
     "SimpleRNN": "layers.drop_ins",
+    "StrokeNLL": "models.mixture",
     "StudentT": "forecasting.likelihoods",
     "TimeMajor": "interop.keras2_layers",
     "UGRNNCell": "cells.gated",

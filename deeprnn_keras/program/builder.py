@@ -202,7 +202,7 @@ READ_IDS = ("Embedding", "DropoutEmbedding", "OneHot")
 
 PASS_THROUGH = (
     *("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
-    *("ActivityRegularization", "Identity"),
+    *("ActivityRegularization", "Identity", "BlankPadding"),
 )
 """Classes of layers that return their input when they do not train."""
 
