@@ -78,15 +78,17 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
 
     any_cell = False
     stack_of_layer: UntrackedStack | None = None
-    weight_dropout: keras.layers.Dropout | None = None
-    zoneout: Zoneout | None = None
-    initial_state: InitialState | None = None
+    weight_dropout: keras.layers.Dropout | None
+    zoneout: Zoneout | None
+    initial_state: InitialState | None
     cell: Cell
     implementation: str
 
     def __init__(self, *args: Any, implementation: str | int = "auto", **kwargs: Any) -> None:
         checks.reject_former_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
         super().__init__(*map(checks.to_python, args), **checks.to_python(kwargs))
+        # not attributes of the class, which would hide layers that PyTorch stores outside the attributes of an object
+        self.weight_dropout = self.zoneout = self.initial_state = None
         self.implementation = selection.check(_implementation_name(implementation), self.traits)
         self._cache = UntrackedCache()
         freezing.propagate_trainable(self)

@@ -180,11 +180,23 @@ def test_zoneout_of_an_lstm_is_that_of_numpy(training):
     np.testing.assert_allclose(layer(X, training=training), expected, atol=1e-5)
 
 
-def test_zoneout_of_a_cell_with_equations_learns():
-    layer = stack("mgu", zoneout=0.3, bidirectional=True)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(X, mask=MASK, training=True) ** 2)
-    assert all(np.any(gradient) for gradient in tape.gradient(loss, layer.trainable_weights))
+@pytest.mark.parametrize("cell", ["gru", "mgu"])
+def test_zoneout_learns_and_keeps_the_states_at_masked_steps(cell):
+    """In a graph of unknown T, in half precision."""
+    layer = stack(cell, zoneout=0.3, return_state=True, dtype="mixed_float16")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, D)), tf.TensorSpec((None, None), "bool")], autograph=False)
+    def call(x, mask):
+        with tf.GradientTape() as tape:
+            y, *states = layer(x, mask=mask, training=True)
+            loss = tf.reduce_sum(tf.cast(y, "float32") ** 2)
+        return y, tf.nest.flatten(states), tape.gradient(loss, layer.trainable_weights)
+
+    y, states, gradients = call(X, MASK)
+    assert all(np.any(gradient) for gradient in gradients)
+    np.testing.assert_array_equal(y[:, -1], states[-1])
+    for t in range(1, T):
+        np.testing.assert_array_equal(y[:, t][~MASK[:, t]], y[:, t - 1][~MASK[:, t]])
 
 
 # === Bad input ===
