@@ -99,7 +99,9 @@ def with_resets(mask):
     [
         ({"cell": "lstm", "return_sequences": True}, MASK),
         ({"cell": "gru", "bidirectional": True}, None),
-        ({"cell": ["lstm", "mgu"], "bidirectional": True, "return_sequences": True}, MASK),
+        pytest.param(
+            {"cell": ["lstm", "mgu"], "bidirectional": True, "return_sequences": True}, MASK, marks=pytest.mark.slow
+        ),
     ],
     ids=["lstm", "bidirectional gru", "bidirectional mgu"],
 )
