@@ -21,6 +21,7 @@ MODULES = {
     "AbsoluteBound": "cells.independent",
     "BitsPerCharacter": "training.metrics",
     "ChronoBias": "initializers.gate_bias",
+    "CombinedQuantiles": "forecasting.combination",
     "CoupledLSTMCell": "cells.gated",
     "DeepInput": "layers.per_step",
     "DeepOutput": "layers.per_step",
