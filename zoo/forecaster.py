@@ -126,7 +126,7 @@ class ForecasterConfig(SequenceModelConfig):
 
 
 @overload
-def create_forecaster(
+def create_forecaster(  # pyright: ignore[reportOverlappingOverload] - a type checker takes the first that fits
     name: Literal["recurrent_forecaster_150k"], pretrained: bool = False, **overrides: Any
 ) -> ZeroShotForecaster: ...
 @overload

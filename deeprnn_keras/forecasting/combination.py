@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -12,7 +11,7 @@ from keras import ops
 from typing_extensions import override
 
 from deeprnn_keras._types import Tensor
-from deeprnn_keras.forecasting.likelihoods import DECILES, Quantiles
+from deeprnn_keras.forecasting.likelihoods import DECILES
 from deeprnn_keras.forecasting.smoothing_bank import CANDIDATES
 
 KNOTS = (1, 3, 8, 20, 50, 120)
@@ -28,7 +27,7 @@ COLUMNS = 3 + NUM_CANDIDATES
 
 
 def knot_position(steps: np.ndarray) -> np.ndarray:
-    """Return the position of horizons among the knots: 0 for the first, 1.5 halfway between the second and the third."""
+    """Return the positions of horizons among the knots: 0 for the first, 1.5 between the second and the third."""
     return np.interp(np.log(steps), np.log(KNOTS), np.arange(len(KNOTS)))
 
 
@@ -66,7 +65,7 @@ class CombinedQuantiles(keras.losses.Loss):
 
 
 def targets_and_forecasts(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the weights and the values, (n, T, J), and the quantiles, (n, T, J, quantiles), of J horizons of each step.
+    """Return weights and values, (n, T, J), and quantiles, (n, T, J, quantiles), of J horizons of each step.
 
     Args:
         y_true: As in `CombinedQuantiles.call`.

@@ -69,7 +69,7 @@ class OriginInputs:
     def _errors(
         self, steps: np.ndarray, y: np.ndarray, observed: np.ndarray, kept: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the last errors of one step, (kept, n, candidates), and the mean absolute errors, (kept, 2, n, ...)."""
+        """Return errors of one step, (kept, n, candidates), and mean absolute errors, (kept, 2, n, candidates)."""
         bank = self.bank
         ones = np.ones((len(steps), len(bank.rows)), np.int64)
         errors, weights = (

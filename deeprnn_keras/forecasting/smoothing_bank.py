@@ -230,12 +230,12 @@ class SmoothingBank:
     ) -> None:
         records, age, mean = self.records.arrays, now["age"], now["mean"]
         season, factor, second = components
-        rate = np.where(full & observed, np.maximum(SEASON_RATE, 1 / (age // self.seasons + 1)), 0.0)
+        rate = np.where(full & observed, np.maximum(SEASON_RATE, 1 / (np.maximum(age, 0) // self.seasons + 1)), 0.0)
         records["season"][t] = season + rate * (value - mean - season)
         ratio = value / np.where(mean > TINY, mean, 1.0)
         records["factor"][t] = factor + np.where(mean > TINY, rate, 0.0) * (np.clip(ratio, 0.0, 20.0) - factor)
         again = age >= self.second_seasons
-        rate = np.where(again, np.maximum(SECOND_SEASON_RATE, 1 / (age // self.second_seasons + 2)), 0.5)
+        rate = np.where(again, np.maximum(SECOND_SEASON_RATE, 1 / (np.maximum(age, 0) // self.second_seasons + 2)), 0.5)
         rate = np.where(full & self.has_second & observed, rate, 0.0)
         records["second"][t] = second + rate * (value - mean - season - second)
 
@@ -309,9 +309,9 @@ class SmoothingBank:
         )
 
     def relative_candidates(self, origins: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return seasonal naive and the scale, (k, n), and the simple forecasts in units of the scale, (k, n, candidates).
+        """Return seasonal naive and the scale, (k, n), and the simple forecasts relative to them, (k, n, candidates).
 
-        The latter are differences from seasonal naive, limited to ±`MAX_DIFFERENCE`.
+        The latter are differences from seasonal naive in units of the scale, limited to ±`MAX_DIFFERENCE`.
 
         Args:
             origins: As for `candidates`.

@@ -164,7 +164,7 @@ class ZeroShotForecaster:
         counts = panel.lengths + gaps
         for count in np.unique(counts):
             chosen = np.flatnonzero(counts == count)
-            values = [np.concatenate([np.full(gaps[one], np.nan), panel.values(one)]) for one in chosen]
+            values = [np.concatenate([np.full(gaps[one], np.nan), panel.values(int(one))]) for one in chosen]
             read.states.advance(rows[chosen], np.stack(values))
         read.next_steps[rows] += counts
         return self

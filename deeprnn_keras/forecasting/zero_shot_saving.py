@@ -1,4 +1,4 @@
-"""Files of a zero-shot forecaster: its arguments (JSON), the Keras model, and the states of the series (safetensors)."""
+"""Files of a zero-shot forecaster: arguments (JSON), the Keras model, and the states of the series (safetensors)."""
 
 from __future__ import annotations
 
