@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MIN_STEPS = 5  # of a series
 SHORTEST_HORIZON = 8  # default of series without a season
-WEEK_OF_DAYS, YEAR_OF_WEEKS = 7, 364
+YEAR_OF_WEEKS = 364
 
 
 @dataclass(frozen=True)
@@ -391,7 +391,7 @@ def _second_season(frequency: Frequency) -> int:
     """Return the steps of a week for steps of a minute to less than a day, 364 for days, else 0."""
     if frequency.unit != "fixed" or not MINUTE <= frequency.step <= DAY or frequency.season == 1:
         return 0
-    return YEAR_OF_WEEKS if frequency.step == DAY else WEEK_OF_DAYS * frequency.season
+    return YEAR_OF_WEEKS if frequency.step == DAY else frequency.week
 
 
 def _checked(quantiles: Sequence[float]) -> tuple[float, ...]:

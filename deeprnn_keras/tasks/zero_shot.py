@@ -35,6 +35,16 @@ class ZeroShotFamily(Family):
     )
 
     @override
+    def accepts(self, model: keras.Model) -> bool:
+        """Return whether a model has the inputs and outputs of a `ZeroShotForecaster`."""
+        from deeprnn_keras.forecasting.combination import NUM_OUTPUTS
+        from deeprnn_keras.forecasting.origin_inputs import NUM_INPUTS
+        from deeprnn_keras.models import SequenceModel
+
+        sizes = (NUM_INPUTS, NUM_OUTPUTS)
+        return isinstance(model, SequenceModel) and (model.input_shape[-1], model.output_shape[-1]) == sizes
+
+    @override
     def load_data(self, config: Configuration | None, path: Path | None = None) -> Split:
         """Return the parts of the synthetic data, which are generated during training.
 
@@ -80,7 +90,8 @@ class ZeroShotFamily(Family):
         low, middle, high = (PROBABILITIES.index(probability) for probability in (0.1, 0.5, 0.9))
         sums = np.zeros(4)
         for x, y in self.batches(model, part, 64):
-            weight, value, quantiles = targets_and_forecasts(np.asarray(y), np.asarray(model(x, training=False)))
+            weight, value, quantiles = map(np.asarray, targets_and_forecasts(y, model(x, training=False)))
+            quantiles = np.sort(quantiles, axis=-1)
             inside = (value >= quantiles[..., low]) & (value <= quantiles[..., high])
             errors = np.abs(value - quantiles[..., middle]), np.abs(value), inside, np.ones_like(value)
             sums += [np.sum(weight * error) for error in errors]
