@@ -50,8 +50,8 @@ register(
         recipe=Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, bptt=95, epochs=100),
         differs="The network predicts the difference from the value one season earlier, in units of the root mean "
         "square of such differences in the context; the paper predicts the value, divided by 1 plus the mean. It reads "
-        "the values one season and one week earlier, where GluonTS reads about 40 lags, and not the age of the series. The "
-        "year is an input only if a series has two of them. Early stopping ends the training.",
+        "the values one season and one week earlier, where GluonTS reads about 40 lags, and not the age of the series. "
+        "The year is an input only if a series has two of them. Early stopping ends the training.",
     ),
     ForecasterConfig(
         name="nixtla_lstm",
