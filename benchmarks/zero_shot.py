@@ -3,8 +3,9 @@
 python -m benchmarks.zero_shot            # prints the table, and writes benchmarks/results/zero_shot/results.md
 python -m benchmarks.zero_shot --no-ets   # without ETS, which takes most of the time
 
-The series come from statsmodels, sktime, and vega_datasets; none of them is training data. A relative MASE is the MASE
-of a method divided by that of seasonal naive on the same windows; below 1 a method is better than seasonal naive.
+The series come from statsmodels, sktime, and vega_datasets (pip install vega_datasets); none of them is training data.
+A relative MASE is the MASE of a method divided by that of seasonal naive on the same windows; below 1 a method is
+better than seasonal naive.
 """
 
 from __future__ import annotations

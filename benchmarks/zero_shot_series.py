@@ -1,6 +1,7 @@
 """Real series of public Python packages, for the benchmark of the zero-shot forecaster.
 
-None of them is training data. The packages are statsmodels, sktime, and vega_datasets.
+None of them is training data. The packages are statsmodels, sktime, and vega_datasets, which no extra contains:
+pip install vega_datasets.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _sktime() -> Iterator[RealSeries]:
 
 
 def _vega() -> Iterator[RealSeries]:
-    data = extras.import_optional("vega_datasets", "data", "The benchmark").data
+    data = import_module("vega_datasets").data
     for city in ("seattle", "sf"):
         yield _series(f"vega {city} temperature", "h", "2010-01-01", getattr(data, f"{city}_temps")()["temp"])
     weather = data.seattle_weather()

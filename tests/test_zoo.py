@@ -11,6 +11,7 @@ import pytest
 from zoo_models import small_model
 
 from deeprnn_keras import LanguageModel, Recipe, zoo
+from deeprnn_keras.forecasting.combination import COLUMNS
 from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import Initialization, registry
@@ -147,7 +148,7 @@ def examples(model):
     shape = [size or 2 for size in model.inputs[0].shape[1:]]
     ids = model.get_config()["embedding"] is not None
     x = rng.integers(50, size=(3, *shape)) if ids else rng.normal(size=(3, *shape)).astype("float32")
-    outputs = model.output_shape[-1]
+    outputs = COLUMNS if model.name == "recurrent_forecaster_150k" else model.output_shape[-1]
     y = {"classes": rng.integers(outputs, size=3), "binary": rng.integers(2, size=(3, 1))}
     y = y.get(model.kind, rng.integers(2, size=(3, *(shape[:1] if model.per_step else []), outputs)))
     return ([x, np.ones((3, shape[0]), bool)] if model.masks else x), y

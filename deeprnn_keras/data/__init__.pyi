@@ -7,6 +7,7 @@ from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
 from .series import LabeledSeries, SeriesSplit, adding_problem, adding_split, digits, japanese_vowels
 from .series_dataset import SeriesDataset
+from .synthetic_series import SyntheticSeries, synthetic_series
 from .tbptt import TBPTTDataset
 from .vocabulary import LETTERS, Vocabulary, letters_only
 from .windows import series_windows, token_windows
@@ -20,6 +21,7 @@ __all__ = [
     "LabeledSeries",
     "SeriesDataset",
     "SeriesSplit",
+    "SyntheticSeries",
     "TBPTTDataset",
     "TextCorpus",
     "Vocabulary",
@@ -35,6 +37,7 @@ __all__ = [
     "plain_words",
     "sequential_mnist",
     "series_windows",
+    "synthetic_series",
     "token_windows",
     "write_midi",
 ]

@@ -29,7 +29,7 @@ MIN_SHARE_OF_STEPS = 0.03  # the scale is at least this share of the mean absolu
 NO_SEASON_AHEAD = 8  # steps ahead at which errors are measured if there is no season
 MAX_DIFFERENCE = 30.0  # of a simple forecast from seasonal naive, in units of the scale
 TINY = 1e-12
-SLOTS = ("filled", "season", "factor", "second")
+SLOTS = ("filled", "season", "revised", "factor", "second")
 LEVELS = (
     *("last", "mean", "sum", "slow", "medium", "fast", "global", "double", "ratio", "drift", "season_error"),
     *("step_error", "level_0", "trend_0", "level_1", "trend_1", "nonnegative", "zeros", "age", "count", "pairs"),
@@ -41,7 +41,8 @@ class Records:
     """Values of the bank after each step, arrays (steps, series), by name; the names are `SLOTS` and `LEVELS`.
 
     `filled` is the value, or the forecast by seasonal naive where it is missing. `season`, `factor`, and `second` are
-    the additive, multiplicative, and second seasonal component of the position of the step in the season.
+    the additive, multiplicative, and second seasonal component of the position of the step in the season. `revised`
+    replaces the additive components of the second season once it is complete; elsewhere, it equals `season`.
     """
 
     arrays: dict[str, np.ndarray]
@@ -151,7 +152,7 @@ class SmoothingBank:
         now["nonnegative"] = np.where(observed & (y < 0), 0.0, before["nonnegative"])
         weight = observed / (before["count"] + 1)  # of the first observations
         self._errors(now, before, value, past, observed, full, weight)
-        season = np.where(full, records["season"][ago, self.rows], 0.0)
+        season = np.where(full, self._season(ago, before["age"]), 0.0)
         factor = np.where(full, records["factor"][ago, self.rows], 1.0)
         second = self._second(t, age)
         self._levels(now, before, value, (season, factor, second), weight, observed)
@@ -167,6 +168,12 @@ class SmoothingBank:
     def _second(self, t: int, age: np.ndarray) -> np.ndarray:
         known = self.has_second & (age >= self.second_seasons)
         return np.where(known, self.records.second[np.maximum(t - self.second_seasons, 0), self.rows], 0.0)
+
+    def _season(self, positions: np.ndarray, origin_ages: np.ndarray) -> np.ndarray:
+        """Return the seasonal components of positions as known at origins, which are at most a season later."""
+        revised = (origin_ages >= 2 * self.seasons - 1) & (self.records.age[positions, self.rows] < 2 * self.seasons)
+        records = self.records
+        return np.where(revised, records.revised[positions, self.rows], records.season[positions, self.rows])
 
     def _errors(
         self,
@@ -231,7 +238,7 @@ class SmoothingBank:
         records, age, mean = self.records.arrays, now["age"], now["mean"]
         season, factor, second = components
         rate = np.where(full & observed, np.maximum(SEASON_RATE, 1 / (np.maximum(age, 0) // self.seasons + 1)), 0.0)
-        records["season"][t] = season + rate * (value - mean - season)
+        records["season"][t] = records["revised"][t] = season + rate * (value - mean - season)
         ratio = value / np.where(mean > TINY, mean, 1.0)
         records["factor"][t] = factor + np.where(mean > TINY, rate, 0.0) * (np.clip(ratio, 0.0, 20.0) - factor)
         again = age >= self.second_seasons
@@ -251,9 +258,8 @@ class SmoothingBank:
                 for k in range(1, number + 1)
             ]
             trend = (mean - records["mean"][t - m, chosen]) / m if number == 2 else np.zeros(len(chosen))
-            records["season"][t + 1 - m : t + 1, chosen] = (
-                np.mean(values, axis=0) + trend * (m - 1 - np.arange(m))[:, None]
-            )
+            season = np.mean(values, axis=0) + trend * (m - 1 - np.arange(m))[:, None]
+            records["season" if number == 1 else "revised"][t + 1 - m : t + 1, chosen] = season
             if number == 1:
                 positive = np.where(mean > TINY, mean, 1.0)
                 factors = np.where(mean > TINY, records["filled"][t + 1 - m : t + 1, chosen] / positive, 1.0)
@@ -279,7 +285,7 @@ class SmoothingBank:
         position = np.maximum(origins + steps - self.seasons * cycles, 0)
         known = at["age"] + 1 >= self.seasons
         naive = np.where(known, records.filled[position, rows], at["last"])
-        season = np.where(known, records.season[position, rows], 0.0)
+        season = np.where(known, self._season(position, at["age"]), 0.0)
         factor = np.where(known, records.factor[position, rows], 1.0)
         position = np.maximum(origins + steps - self.second_seasons * -(-steps // self.second_seasons), 0)
         known = at["age"] + 1 >= self.second_seasons
