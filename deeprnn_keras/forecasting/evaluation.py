@@ -95,7 +95,7 @@ def evaluate(
     origins = cutter.last_origins(np.full(len(panel), windows), stride)
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
-    network = _network(forecaster, cutter, origins, probabilities, num_samples, seed)
+    network = network_quantiles(forecaster, cutter, origins, probabilities, num_samples, seed)
     y = panel.y[origins[:, None] + np.arange(forecaster.horizon)]
     histories = _histories(cutter, origins)
     return compare(histories, y, network, fitted.season, baselines, console, series=len(panel))
@@ -142,7 +142,7 @@ def compare(
     return Evaluation(metrics, len(y) // series, series, {**forecasts, "y": y})
 
 
-def _network(
+def network_quantiles(
     forecaster: Forecaster,
     cutter: WindowCutter,
     origins: np.ndarray,
