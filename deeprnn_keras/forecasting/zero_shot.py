@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MIN_STEPS = 5  # of a series
 SHORTEST_HORIZON = 8  # default of series without a season
 YEAR_OF_WEEKS = 364
+OPTIONS = ("horizon", "frequency", "season", "second_season")
+"""Arguments of a `ZeroShotForecaster` besides the network."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.forecasting.frames import FrameKind
 from deeprnn_keras.forecasting.frequency import Frequency
 from deeprnn_keras.forecasting.smoothing_bank import Records
-from deeprnn_keras.forecasting.zero_shot import Read, ZeroShotForecaster
+from deeprnn_keras.forecasting.zero_shot import OPTIONS, Read, ZeroShotForecaster
 from deeprnn_keras.forecasting.zero_shot_states import SeriesStates
 from deeprnn_keras.reading import build_dataclass, damage_reported, read_json, read_safetensors
 from deeprnn_keras.writing import save_bytes, save_json, save_model
@@ -22,7 +22,6 @@ from deeprnn_keras.writing import save_bytes, save_json, save_model
 ARGUMENTS, MODEL, STATES = "zero_shot_forecaster.json", "model.keras", "states.safetensors"
 FORMAT = 1
 EXPECTED = "the arguments of a ZeroShotForecaster"
-OPTIONS = ("horizon", "frequency", "season", "second_season")
 ZeroShotForecasterT = TypeVar("ZeroShotForecasterT", bound=ZeroShotForecaster)
 
 

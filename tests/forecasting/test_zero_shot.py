@@ -140,6 +140,11 @@ def test_saved_forecaster_continues(forecaster, tmp_path):
     ZeroShotForecaster(forecaster.model, season=6, horizon=2).save(tmp_path / "empty")
     empty = ZeroShotForecaster.load(tmp_path / "empty")
     assert (empty.season, empty.horizon, empty._read) == (6, 2, None)
+    with pytest.raises(ValueError, match=r"load it with ZeroShotForecaster\.load"):
+        Forecaster.load(tmp_path / "empty")
+    (tmp_path / "empty" / "zero_shot_forecaster.json").write_text('{"format": 7}')
+    with pytest.raises(ValueError, match=r"zero_shot_forecaster\.json"):
+        ZeroShotForecaster.load(tmp_path / "empty")
 
 
 def test_evaluation_and_plot(forecaster):
@@ -234,12 +239,3 @@ def test_rejected_arguments(network, forecaster, tmp_path):
     ]
     found = {message: outcome(call, message) for call, message in cases}
     assert not any(found.values()), found
-
-
-def test_damaged_file(forecaster, tmp_path):
-    forecaster.save(tmp_path / "a")
-    (tmp_path / "a" / "zero_shot_forecaster.json").write_text('{"format": 7}')
-    with pytest.raises(ValueError, match=r"zero_shot_forecaster\.json"):
-        ZeroShotForecaster.load(tmp_path / "a")
-    with pytest.raises(FileNotFoundError):
-        Forecaster.load(tmp_path / "b")
