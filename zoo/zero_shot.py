@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from deeprnn_keras import Recipe
@@ -34,18 +35,19 @@ class ZeroShotConfig(SequenceModelConfig):
         Raises:
             ValueError: If `pretrained` is False, or an option is unknown.
         """
-        from deeprnn_keras.forecasting.zero_shot import OPTIONS, ZeroShotForecaster
+        from deeprnn_keras.forecasting import ZeroShotForecaster
 
         if not pretrained:
             raise ValueError(
                 f"{self.name} forecasts without training on the series of a user; pass pretrained=True. To train its "
                 f"network on synthetic series, run: deeprnn train {self.name}"
             )
-        unknown = sorted(set(options) - set(OPTIONS))
+        _, *known = signature(ZeroShotForecaster).parameters  # the first is the model
+        unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(
                 f"{unknown[0]} is not an option of {self.name}, which is not trained and reads no covariates; its "
-                f"options are {', '.join(OPTIONS)}"
+                f"options are {', '.join(known)}"
             )
         return ZeroShotForecaster(create_model(self.name, pretrained=True), **options)
 

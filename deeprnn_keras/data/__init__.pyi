@@ -9,10 +9,10 @@ from .memory_tasks import adding_problem, adding_split, adding_stream, copy_memo
 from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
+from .random_series import SyntheticSeries, synthetic_series
 from .series import GeneratedSeries, LabeledSeries, SeriesSplit, digits, japanese_vowels
 from .series_dataset import SeriesDataset
 from .stroke_picture import draw_strokes
-from .synthetic_series import SyntheticSeries, synthetic_series
 from .tbptt import TBPTTDataset
 from .vocabulary import LETTERS, Vocabulary, letters_only
 from .windows import series_windows, token_windows

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras.data.batches import Batches
-from deeprnn_keras.data.synthetic_series import SyntheticSeries, synthetic_series
+from deeprnn_keras.data.random_series import SyntheticSeries, synthetic_series
 from deeprnn_keras.forecasting.combination import COLUMNS, knot_position
 from deeprnn_keras.forecasting.origin_inputs import NUM_INPUTS, OriginInputs
 

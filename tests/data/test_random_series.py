@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeprnn_keras.data import synthetic_series
-from deeprnn_keras.data.synthetic_series import SECOND_SEASONS, TRENDS
+from deeprnn_keras.data.random_series import SECOND_SEASONS, TRENDS
 
 
 @pytest.fixture(scope="module")
