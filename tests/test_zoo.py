@@ -53,7 +53,7 @@ PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "zaremba_small": 4_651_600,
 }
 ONE_PER_FAMILY = ["kjv_lstm_2x256", "vowels_bigru_2x64", "adding_lstm_2x77", "music_lstm_jsb", "deepar"]
-ONE_PER_FAMILY += ["graves_timit_3l", "graves_handwriting"]
+ONE_PER_FAMILY += ["graves_timit_3l", "graves_handwriting", "recurrent_forecaster_150k"]
 
 
 # === Parameter counts and cards, without building ===

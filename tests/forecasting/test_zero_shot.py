@@ -12,6 +12,7 @@ from deeprnn_keras.forecasting import ZeroShotForecaster
 from deeprnn_keras.forecasting.synthetic_windows import synthetic_batches, training_batch
 from deeprnn_keras.forecasting.zero_shot_states import rolling_quantiles
 from deeprnn_keras.tasks import families
+from deeprnn_keras.tasks import zero_shot as family_module
 
 NAME = "recurrent_forecaster_150k"
 TINYCAST = 146_505
@@ -183,8 +184,10 @@ def test_targets_are_the_values_after_the_origins():
 
 
 @pytest.mark.slow
-def test_training_is_resumed_and_scored(tmp_path):
+def test_short_training_is_scored(tmp_path, monkeypatch):
     """A short run of a small network improves on the average of the simple forecasts, and can be lowered."""
+    monkeypatch.setattr(family_module, "UPDATES_PER_EPOCH", 10)
+    monkeypatch.setattr(family_module, "TEST_BATCHES", 3)
     family, config = families()["zero-shot"], zoo.info(NAME, units=8, num_layers=1, epochs=2, batch_size=16)
     run = family.train(config.build(), family.load_data(config), config.recipe, tmp_path / "run")
     assert run.ending == "finished" and run.program_path.is_file()
