@@ -30,7 +30,7 @@ def dropped_matrices(cell: Cell, dropout: Callable[..., Tensor]) -> dict[str, Te
 def replaced_weights(cell: Cell, tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """Let a cell read tensors instead of some of its weights inside the block.
 
-    The code of Keras reads weights from the attributes of a cell and is never passed others.
+    Keras' own code reads the weights of a cell from its attributes and accepts no others as arguments.
 
     Args:
         cell: The cell, built.
