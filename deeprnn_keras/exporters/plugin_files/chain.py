@@ -1,4 +1,4 @@
-"""`Chain`: the recurrent and dense layers of a program, if they follow each other, as the files of plugins list them."""
+"""`chain`: the layers of a program, if they follow each other, as the files of plugins list them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def _append(layers: list[Layer], program: Program, operation: op.Operation, acti
     elif isinstance(operation, op.Elementwise) and layers and layers[-1].kind == "dense" and not layers[-1].activation:
         layers[-1] = _activated(layers[-1], operation, activations)
     else:
-        raise ChainError(f"it has no layer for {operation.name!r} ({type(operation).__name__}); use LSTM, GRU, and Dense")
+        raise ChainError(
+            f"it has no layer for {operation.name!r} ({type(operation).__name__}); use LSTM, GRU, and Dense"
+        )
 
 
 def _recurrent(program: Program, operation: op.Recurrent) -> Layer:
