@@ -81,10 +81,12 @@ def unpack(file: Mapping[str, Any]) -> tuple[list[Layer], dict[str, np.ndarray]]
 
 def _sizes(config: object) -> dict[str, int]:
     limits = {"input_size": MAX_SIZE, "hidden_size": MAX_SIZE, "num_layers": MAX_LAYERS}
-    sizes = {name: config.get(name, 1) if isinstance(config, Mapping) else None for name in limits}
-    for name, size in sizes.items():
-        if type(size) is not int or not 1 <= size <= limits[name]:
-            raise ValueError(f"config[{name!r}] must be an integer from 1 to {limits[name]}, got {size!r}")
+    sizes: dict[str, int] = {}
+    for name, limit in limits.items():
+        size = config.get(name, 1) if isinstance(config, Mapping) else None
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= limit:
+            raise ValueError(f"config[{name!r}] must be an integer from 1 to {limit}, got {size!r}")
+        sizes[name] = size
     return sizes
 
 
