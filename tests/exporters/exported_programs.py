@@ -25,6 +25,12 @@ def keras_layers():
     return keras.Sequential([keras.Input((None, D)), *layers, keras.layers.GRU(H), keras.layers.Dense(2, "softmax")])
 
 
+def amplifier():
+    """Return a model that all formats support."""
+    layers = [keras.Input((None, 1)), DeepRNN(H, 2, return_sequences=True), keras.layers.Dense(1)]
+    return keras.Sequential(layers, name="amplifier")
+
+
 def embedded():
     layers = [keras.layers.Embedding(V, 4), keras.layers.SimpleRNN(H, "relu", return_sequences=True)]
     return keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(V, "log_softmax")])
@@ -52,6 +58,7 @@ MODELS = {
     "zoneout": lambda: deep(1, zoneout=(0.3, 0.1)),
     "dilated_bidirectional": lambda: deep(2, "gru", dilation=2, bidirectional=True),
     "keras_layers": keras_layers,
+    "amplifier": amplifier,
     "embedding": embedded,
     "tied_head": lambda: LanguageModel("abcdefghi", units=H, num_layers=3, embedding=H, tied=True),
     "one_hot": lambda: LanguageModel("äöüßабвг✓", units=H, num_layers=3),
