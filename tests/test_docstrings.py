@@ -18,6 +18,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "equations.Linear",
     "forecasting.Evaluation",
     "forecasting.Likelihood",
+    "forecasting.OriginWindows",
     "generation.Score",
     "generation.score",
     "interop.Entry",

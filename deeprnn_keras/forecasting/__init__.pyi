@@ -1,6 +1,7 @@
 from .evaluation import Evaluation
 from .forecaster import Forecaster
 from .likelihoods import Gaussian, Likelihood, NegativeBinomial, PointForecast, Quantiles, StudentT
+from .origins import OriginWindows
 
 __all__ = [
     "Evaluation",
@@ -8,6 +9,7 @@ __all__ = [
     "Gaussian",
     "Likelihood",
     "NegativeBinomial",
+    "OriginWindows",
     "PointForecast",
     "Quantiles",
     "StudentT",

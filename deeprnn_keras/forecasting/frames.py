@@ -347,7 +347,9 @@ def _panel(
         for end, high in zip(ends, columns.bounds[1:], strict=True)
     )
     static = {} if frame is None else {name: _static(frame, name, columns) for name in covariates.static}
-    return Panel(columns.ids, frequency, first_steps, bounds, y, past, known, future, static)
+    rows = np.full(bounds[-1], -1)
+    rows[places] = observed if frame is None else columns.order[observed]
+    return Panel(columns.ids, frequency, first_steps, bounds, y, past, known, future, static, rows, len(steps))
 
 
 def _steps(columns: Columns, frequency: Frequency) -> np.ndarray:

@@ -44,6 +44,8 @@ class Panel:
         known: Known-future covariates of the observed steps, float32, (values, k).
         future: Known-future covariates after the last observation of each series, arrays (steps, k).
         static: Static covariates: {column: array with one entry per series}.
+        rows: Number of the row of the user's data for each value, -1 for steps without a row.
+        num_rows: Number of rows of the user's data.
     """
 
     ids: tuple[object, ...]
@@ -55,6 +57,8 @@ class Panel:
     known: np.ndarray
     future: tuple[np.ndarray, ...] = ()
     static: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    num_rows: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,6 +93,8 @@ class Panel:
             self.known[keep],
             future,
             self.static,
+            self.rows[keep],
+            self.num_rows,
         )
 
     def check_lengths(self, required: int, purpose: str) -> None:
