@@ -13,6 +13,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "cells.deep_transition_rnn",
     "data.LETTERS",
     "data.LabeledSeries",
+    "data.MarketSeries",
     "data.SeriesSplit",
     "equations.Blocks",
     "equations.Linear",

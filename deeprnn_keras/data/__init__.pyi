@@ -2,6 +2,7 @@ from .arrays import ArrayDataset
 from .buckets import BucketedDataset
 from .corpus import TextCorpus
 from .king_james_bible import king_james
+from .market import MarketSeries, market_series
 from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
@@ -18,6 +19,7 @@ __all__ = [
     "BucketedDataset",
     "ByteVocabulary",
     "LabeledSeries",
+    "MarketSeries",
     "SeriesDataset",
     "SeriesSplit",
     "TBPTTDataset",
@@ -31,6 +33,7 @@ __all__ = [
     "japanese_vowels",
     "king_james",
     "letters_only",
+    "market_series",
     "piano_rolls",
     "plain_words",
     "sequential_mnist",
