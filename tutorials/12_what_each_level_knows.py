@@ -91,7 +91,7 @@ def print_header(num_layers: int) -> None:
 # %% [markdown]
 # ## A model of English
 #
-# `kjv_lstm_2x256` of the zoo has learned the King James Bible, character by character. It reads 400 pieces of text that
+# `kjv_lstm_2x256` of the zoo has learned the King James Bible, character by character. It reads 200 pieces of text that
 # were held out from its training, half of them from the New Testament, and we ask it at each character:
 #
 # * does the word end with the next character? To know this is its task;
@@ -99,7 +99,7 @@ def print_header(num_layers: int) -> None:
 # * is this from the New Testament? The answer does not change within a piece.
 
 # %%
-PIECES, LENGTH = (400, 150) if FULL else (12, 20)
+PIECES, LENGTH = (200, 100) if FULL else (12, 20)
 corpus = king_james()
 stretches = corpus.split().validation  # ten, of which the last three are from the New Testament
 is_letter_symbol = np.char.isalpha(list(corpus.vocabulary.symbols))
@@ -129,7 +129,7 @@ text_targets = {
 
 english = zoo.create_model("kjv_lstm_2x256", pretrained=True)
 untrained_english = zoo.create_model("kjv_lstm_2x256")
-warmed_up = np.broadcast_to(np.arange(LENGTH) >= LENGTH // 3, (PIECES, LENGTH))  # the first characters tell little
+warmed_up = np.broadcast_to(np.arange(LENGTH) >= LENGTH // 2, (PIECES, LENGTH))  # the first characters tell little
 print_header(2)
 text_answers = ask(english, untrained_english, ids[:, :-1], text_targets, mask=warmed_up)
 

@@ -70,7 +70,10 @@ class Evaluation:
         for name, values in self.metrics.items():
             cells = (f"{values[metric]:10.3f}" if metric in values else f"{'':>10}" for metric in METRICS)
             lines.append(f"{name:{width}}" + "".join(cells))
-        return "\n".join([self.summary(), *lines, f"means over {self.series} series with {self.windows} windows each"])
+        note = f"Means over {self.windows} windows of each series ({self.series}); lower is better"
+        if any("coverage" in values for values in self.metrics.values()):
+            note += f". The coverage of the {LEVEL} % interval is best at {LEVEL / 100:.3f}"
+        return "\n".join([self.summary(), *lines, f"{note}."])
 
 
 def evaluate(
@@ -98,14 +101,14 @@ def evaluate(
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
     forecasts: dict[str, np.ndarray] = {NETWORK: _network(forecaster, cutter, starts, probabilities, num_samples, seed)}
-    with progress.shown(console, "Evaluating", "windows") if console else nullcontext():
-        for name in baselines:
-            forecasts[name] = np.stack(
-                [
-                    baseline_quantiles(name, history, fitted.season, forecaster.horizon, DECILES)
-                    for history in progress.tracked(_histories(cutter, origins), len(origins))
-                ]
-            )
+    jobs = [(name, history) for name in baselines for history in _histories(cutter, origins)]
+    with progress.shown(console, "Evaluating", "forecasts of simple methods") if console else nullcontext():
+        made = [
+            baseline_quantiles(name, history, fitted.season, forecaster.horizon, DECILES)
+            for name, history in progress.tracked(jobs, len(jobs))
+        ]
+    for number, name in enumerate(baselines):
+        forecasts[name] = np.stack(made[number * len(origins) : (number + 1) * len(origins)])
     y = panel.y[origins[:, None] + np.arange(forecaster.horizon)]
     training = _training_frame(cutter, origins, fitted.season)
     metrics = {name: _metrics(training, y, quantiles, fitted.season) for name, quantiles in forecasts.items()}

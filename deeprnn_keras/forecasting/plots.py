@@ -9,8 +9,10 @@ import numpy as np
 
 from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.forecasting.frames import Frame
+from deeprnn_keras.forecasting.frequency import Frequency
 from deeprnn_keras.training.plotting import (
-    TRAIN_COLOR,
+    MUTED_COLOR,
+    TEXT_COLOR,
     VALIDATION_COLOR,
     import_pyplot,
     set_legend,
@@ -19,6 +21,7 @@ from deeprnn_keras.training.plotting import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from deeprnn_keras.forecasting.forecaster import Forecaster
@@ -44,17 +47,60 @@ def plot_forecast(
     figure, all_axes = import_pyplot().subplots(
         len(names), figsize=(9, 2.6 * len(names) + 0.8), squeeze=False, layout="constrained"
     )
-    for row, axes in zip(range(len(names)), all_axes[:, 0], strict=True):
+    for row, axes in enumerate(all_axes[:, 0]):
         past = panel.values(int(rows[row]))[-history:]
         steps = panel.end_steps()[rows[row]] + np.arange(-len(past), forecaster.horizon)
         times = fitted.frequency.local_times(steps)
-        axes.plot(times[: len(past)], past, color=TRAIN_COLOR, label="values")
-        axes.plot(times[len(past) :], values[0][row], color=VALIDATION_COLOR, label="median forecast")
-        if len(values) > 1:
-            band = {"color": VALIDATION_COLOR, "alpha": 0.2, "linewidth": 0, "label": "80 % interval"}
-            axes.fill_between(times[len(past) :], values[1][row], values[2][row], **band)
-        axes.set_ylabel(str(names[row]))
+        _draw(axes, times, past, [one[row] for one in values])
+        axes.set_ylabel("y" if len(fitted.ids) == 1 and names[row] == 0 else str(names[row]), color=TEXT_COLOR)
+        axes.margins(x=0.01)
         style_axes(axes)
-    set_title(figure, f"Forecast of {forecaster.horizon} steps of {fitted.frequency}")
+        _label_times(axes, fitted.frequency)
+    shown = "" if len(names) == len(fitted.ids) else f" ({len(names)} of {len(fitted.ids)} series)"
+    set_title(figure, f"Forecast of the next {duration(fitted.frequency, forecaster.horizon)}{shown}")
     set_legend(figure, all_axes[0, 0])
     return figure
+
+
+def _draw(axes: Axes, times: np.ndarray, past: np.ndarray, forecast: Sequence[np.ndarray]) -> None:
+    """Plot values and their forecast, which begins at the last value.
+
+    Args:
+        axes: The axes.
+        times: Time stamps of the values and of the forecast.
+        past: Values.
+        forecast: Median, and the bounds of the interval if there is one, (H,) each.
+    """
+    count = len(past)
+    axes.axvline(times[count - 1], color=MUTED_COLOR, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.plot(times[:count], past, color=TEXT_COLOR, linewidth=1.3, label="values")
+    median, *bounds = (np.concatenate([past[-1:], one]) for one in forecast)
+    if bounds:
+        band = {"color": VALIDATION_COLOR, "alpha": 0.2, "linewidth": 0, "label": "80 % interval"}
+        axes.fill_between(times[count - 1 :], *bounds, **band)
+    axes.plot(times[count - 1 :], median, color=VALIDATION_COLOR, linewidth=1.6, label="median forecast")
+
+
+def _label_times(axes: Axes, frequency: Frequency) -> None:
+    """Label time stamps with no more than what changes from one to the next."""
+    if frequency.unit == "integer":
+        axes.set_xlabel("step", color=TEXT_COLOR)
+        return
+    import matplotlib.dates
+
+    locator = matplotlib.dates.AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(locator))
+
+
+def duration(frequency: Frequency, count: int) -> str:
+    """Return the duration of a number of steps as text: "24 hours", "24 steps of 15 minutes".
+
+    >>> from deeprnn_keras.forecasting.frequency import Frequency
+    >>> duration(Frequency("month", 1), 12), duration(Frequency("month", 3), 4), duration(Frequency("integer", 1), 1)
+    ('12 months', '4 steps of 3 months', '1 step')
+    """
+    if frequency.unit == "integer":
+        return f"{count} step{'s' if count > 1 else ''}"
+    size, _, name = str(frequency).partition(" ")
+    return f"{count} {name}{'s' if count > 1 else ''}" if size == "1" else f"{count} steps of {frequency}"
