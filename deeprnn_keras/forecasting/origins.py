@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from deeprnn_keras.forecasting.frequency import format_time
+from deeprnn_keras.forecasting.panel import ranges
 from deeprnn_keras.forecasting.windows import WindowCutter
 
 
@@ -29,16 +29,16 @@ class OriginWindows:
 
     def __init__(self, cutter: WindowCutter) -> None:
         panel = cutter.panel
-        limits = pairwise(panel.bounds.tolist())
-        starts = [np.arange(low, high - cutter.context - cutter.horizon + 1) for low, high in limits]
-        self._cutter, self._starts = cutter, np.concatenate(starts)
-        ends = self._starts + cutter.context - 1
-        self.series = cutter.series_of(self._starts)
+        first = panel.bounds[:-1] + cutter.context
+        self._cutter = cutter
+        self._origins = ranges(first, np.maximum(panel.bounds[1:] - cutter.horizon + 1, first))
+        ends = self._origins - 1
+        self.series = cutter.series_of(self._origins)
         self.rows = panel.rows[ends]
         self.times = panel.frequency.times(panel.first_steps[self.series] + ends - panel.bounds[self.series])
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return len(self._origins)
 
     def inputs(self, chosen: np.ndarray | None = None) -> np.ndarray:
         """Return the inputs of the network up to the origin, float32, (windows, T, d).
@@ -46,8 +46,8 @@ class OriginWindows:
         Args:
             chosen: Numbers of the windows; None for all, which takes T d values of memory for each.
         """
-        starts = self._starts if chosen is None else self._starts[chosen]
-        return self._cutter.batch(starts, horizon_only=True)[0][:, : self._cutter.context]
+        origins = self._origins if chosen is None else self._origins[chosen]
+        return self._cutter.batch(origins, horizon_only=True)[0][:, : self._cutter.context]
 
     def align(self, name: str, values: Any) -> np.ndarray:  # noqa: ANN401 - columns of any library
         """Return values at the origins, (windows,), from values of the rows of the frame or of the arrays.

@@ -42,7 +42,10 @@ def test_csv_file(file, tmp_path):
         (LINES[:2], "must have at least 2 days, got 1"),
         ([*LINES, "2020-01-07"], "has no date and price in line 5: list index out of range"),
         ([*LINES, "2020-01-07,1,x"], "has no date and price in line 5: could not convert string to float: 'x'"),
-        ([*LINES, "07.01.2020,1,5"], r"has no date and price in line 5: date '07.01.2020' must have the form 2018-12-31 or 12/31/2018"),
+        (
+            [*LINES, "07.01.2020,1,5"],
+            r"has no date and price in line 5: date '07.01.2020' must have the form 2018-12-31 or 12/31/2018",
+        ),
         ([*LINES, "2020-01-07,1,0"], r"must have positive prices, got 0\.0 in line 5"),
         ([*LINES, "2020-01-07,1,nan"], "must have positive prices, got nan in line 5"),
         ([*LINES, "2020-01-06,1,9"], "must have ascending dates, got 2020-01-06 in line 5"),

@@ -24,7 +24,7 @@ def frame():
 
 def windows_of(data, strategy="direct"):
     panel, _ = read_panel(data, Covariates())
-    options = {"scaling": "window", "scaler": "standard", "calendar": True, "counts": False}
+    options = {"scaling": "window", "scaler": "standard", "cycles": ("day",), "counts": False}
     layout = LAYOUTS[strategy](HORIZON)
     return OriginWindows(WindowCutter(panel, np.zeros((len(panel), 0), np.float32), layout, CONTEXT, **options))
 
