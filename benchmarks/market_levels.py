@@ -1,6 +1,6 @@
 """Volatility of two stock indices: a deep LSTM beside GARCH, and what each of its levels knows.
 
-python -m benchmarks.market_levels            # about 3 minutes on 2 cores
+python -m benchmarks.market_levels            # about 2 minutes on 2 cores
 python -m benchmarks.market_levels --quick    # one seed and one year
 
 The data are the daily returns of the S&P 500 and the NASDAQ Composite from 1999 to 2018 in the package arch (extra
