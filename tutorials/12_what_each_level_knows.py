@@ -281,7 +281,7 @@ def draw(axes: plt.Axes, title: str, answers: Answers) -> None:
         levels = range(len(trained))
         axes.plot(levels, np.maximum(untrained, -0.05), "--", color=color, linewidth=1.2, alpha=0.6)
         axes.plot(levels, np.maximum(trained, -0.05), "o-", color=color, linewidth=2, markersize=5, label=name)
-    axes.set(title=title, ylim=(-0.08, 1.03), xlim=(-0.2, len(trained) - 0.8))
+    axes.set(title=title, ylim=(-0.08, 1.03), xlim=(-0.3, len(trained) - 0.7))
     axes.set_xticks(levels, ["input", *(f"level {k}" for k in levels[1:])])
     axes.axhline(0, color="0.75", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -294,3 +294,51 @@ draw(middle, "bicycle rentals", rental_answers)
 draw(right, "stock markets", market_answers)
 left.set_ylabel("share known (dashed: untrained)")
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "levels.png"))
+
+# %% [markdown]
+# RESULTS
+#
+# ## Exercises
+#
+# 1. How long does each level of the English model remember a character? Ask whether the character k steps ago was a
+#    vowel.
+# 2. Does the order of the days matter to the market model, or only how large the moves were? Shuffle all days of each
+#    window but the last, and ask again.
+# 3. What would have happened with `split="random"`, on windows that overlap?
+#
+# ## Solutions
+#
+# ### 1. Memory
+
+# %%
+is_vowel = np.isin(list(corpus.vocabulary.symbols), list("aeiouAEIOU"))[ids]
+print_header(2)
+for k in (1, 2, 4, 8):
+    vowel = np.zeros((PIECES, LENGTH), bool)
+    vowel[:, k:] = is_vowel[:, : LENGTH - k]
+    ask(english, untrained_english, ids[:, :-1], {f"vowel {k} steps ago": vowel}, mask=warmed_up)
+
+# %% [markdown]
+# MEMORY
+#
+# ### 2. Shuffled days
+
+# %%
+order = rng.permuted(np.tile(np.arange(STEPS - 1), (len(market_x), 1)), axis=1)
+shuffled = np.concatenate([np.take_along_axis(market_x[:, :-1], order[:, :, None], axis=1), market_x[:, -1:]], axis=1)
+print_header(3)
+ask(volatility, untrained_volatility, shuffled, market_targets, held_out=late)
+
+# %% [markdown]
+# SHUFFLED
+#
+# ### 3. A random split
+
+# %%
+month = market_targets["last month"]
+for name, options in (("2016 to 2018", {"held_out": late}), ("random", {"split": "random"})):
+    values = "".join(f"{value:7.2f}" for value in known(volatility, market_x, month, **options))
+    print(f"last month, scored on {name:18}{values}")
+
+# %% [markdown]
+# RANDOM
