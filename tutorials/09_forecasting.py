@@ -157,9 +157,9 @@ print(pd.DataFrame(results).T.round(3).to_string())
 # %% [markdown]
 # ## How many tomorrow, in total?
 #
-# The quantiles of the hours cannot be added up: the sum of 24 high values assumes that everything goes well all day.
-# `sample` returns whole days as the network imagines them, (series, paths, hours), in which a rainy morning is followed
-# by a quiet noon. The quantiles of their sums are the answer.
+# Quantiles of hours do not add up to those of the day: the sum of 24 high values assumes that everything goes well all
+# day. `sample` returns whole days as the network imagines them, (series, paths, hours), in which a rainy morning is
+# followed by a quiet noon. The quantiles of their sums are the answer.
 
 # %%
 first_day = slice(len(rentals) - WINDOWS * HORIZON, len(rentals) - (WINDOWS - 1) * HORIZON)
