@@ -125,6 +125,10 @@ class Arguments:
                 f"likelihood {likelihood.name!r} is not supported with strategy='recursive', which feeds samples back; "
                 "use strategy='direct'"
             )
+        if likelihood.counts and self.difference:
+            raise ValueError(
+                f"likelihood {likelihood.name!r} requires difference=False: a difference of counts is not a count"
+            )
         if likelihood.counts and (self.scaler != "mean" and self.scaling is not None):
             raise ValueError(
                 f"likelihood {likelihood.name!r} requires scaler='mean', because counts are scaled but not shifted, "

@@ -100,7 +100,7 @@ def evaluate(
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
     forecasts: dict[str, np.ndarray] = {
-        NETWORK: _network(forecaster, cutter, origins, probabilities, num_samples, seed)
+        NETWORK: network_quantiles(forecaster, cutter, origins, probabilities, num_samples, seed)
     }
     jobs = [(name, history) for name in baselines for history in _histories(cutter, origins)]
     with progress.shown(console, "Evaluating", "forecasts of simple methods") if console else nullcontext():
@@ -116,7 +116,7 @@ def evaluate(
     return Evaluation(metrics, windows, len(panel), {**forecasts, "y": y})
 
 
-def _network(
+def network_quantiles(
     forecaster: Forecaster,
     cutter: WindowCutter,
     origins: np.ndarray,
