@@ -7,8 +7,9 @@ from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
 from deeprnn_keras.forecasting import ZeroShotForecaster
+from deeprnn_keras.training.callbacks import EpochHistory
 
-SMALL = ["--horizon", "4", "--epochs", "1", "--season", "6"]
+SMALL = ["--horizon", "4", "--epochs", "2", "--season", "6"]
 COLUMNS = ["--time", "when", "--target", "load", "--id", "meter"]
 
 
@@ -71,6 +72,50 @@ def test_options_of_a_zero_shot_forecaster(table, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_interrupted_run_resumes(table, tmp_path, monkeypatch):
+    """Ctrl-C in the second epoch and in the evaluation changes no forecast of the run, which needs no other option."""
+    pytest.importorskip("utilsforecast")
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted(owner, method, *arguments):
+        def interrupt(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, interrupt)
+            result = deeprnn("forecast", "deepar", *arguments, "--output", "out")
+        assert result.exit_code == 130, result.output
+        assert "Resume with: deeprnn forecast deepar --resume --output out" in result.stdout
+
+    options = ["--csv", table.name, *COLUMNS, *SMALL]
+    assert deeprnn("forecast", "deepar", *options, "--output", "whole").exit_code == 0
+    interrupted(EpochHistory, "on_epoch_end", *options)
+    assert "started with seed = 0, got seed = 1" in error_of(
+        "forecast", "deepar", "--resume", "--output", "out", "--seed", 1
+    )
+    interrupted(Forecaster, "evaluate", "--resume")
+    result = deeprnn("forecast", "deepar", "--resume", "--output", "out")
+    assert result.exit_code == 0 and result.stdout.startswith("Resuming the run in out"), result.output
+    whole, resumed = ((tmp_path / name / "forecast.csv").read_text() for name in ("whole", "out"))
+    assert resumed == whole and not (tmp_path / "out" / "checkpoints").exists()
+    assert "holds no run to resume" in error_of("forecast", "deepar", "--resume", "--output", "out")
+
+
+def test_interrupt_before_training_saves_nothing(table, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Forecaster, "fit", interrupt)
+    result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", tmp_path / "out")
+    assert result.exit_code == 130 and "nothing has been saved" in result.stdout and not (tmp_path / "out").exists()
+
+
+def test_missing_option(table, tmp_path):
+    message = error_of("forecast", "deepar", "--csv", table, "--time", "when", "--output", tmp_path / "out", code=2)
+    assert "Missing option '--target'" in message
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -91,7 +136,7 @@ def test_errors(table, tmp_path, arguments, message):
 
 def test_file_and_model_that_do_not_exist(table, tmp_path):
     end = ["--time", "when", "--target", "load", "--output", tmp_path / "out"]
-    assert "'none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
+    assert "none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
     assert "did you mean 'deepar'" in error_of("forecast", "depar", "--csv", table, *end)
     assert "kjv_lstm_2x256 is not a forecaster" in error_of("forecast", "kjv_lstm_2x256", "--csv", table, *end)
 
