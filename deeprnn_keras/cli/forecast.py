@@ -179,8 +179,10 @@ def _forecast_directly(options: ForecastOptions, frame: pd.DataFrame, output: Pa
     """Evaluate a zero-shot forecaster, and write its forecast."""
     from deeprnn_keras import zoo
 
-    of_data = {"frequency": options.frequency, "season": options.season}
-    forecaster = zoo.info(options.model).create_forecaster(pretrained=True, **options.overrides(), **of_data)
+    config = zoo.info(options.model)
+    assert isinstance(config, zoo.ZeroShotConfig)  # as `forecast` has found
+    of_data: dict[str, Any] = {"frequency": options.frequency, "season": options.season}
+    forecaster = config.create_forecaster(pretrained=True, **options.overrides(), **of_data)
     panel, _ = forecaster.read_panel(frame)
     season, _ = forecaster.seasons(panel)
     horizon = forecaster.default_horizon(season)
