@@ -171,8 +171,9 @@ def print_table(scores: Sequence[Score]) -> None:
         for library in ("deeprnn_keras", "neuralforecast"):
             own = [score for score in scores if (score.model, score.library) == (model, library)]
             mases = [score.mase for score in own]
+            deviation = np.std(mases, ddof=1) if len(mases) > 1 else 0.0
             seconds = np.mean([score.seconds for score in own])
-            print(f"| {model} | {library} | {np.mean(mases):.3f} ± {np.std(mases, ddof=int(len(mases) > 1)):.3f} | {seconds:.0f} |")
+            print(f"| {model} | {library} | {np.mean(mases):.3f} ± {deviation:.3f} | {seconds:.0f} |")
 
 
 def main(python: str, *arguments: str) -> None:

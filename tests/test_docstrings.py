@@ -15,6 +15,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "data.LabeledSeries",
     "data.MarketSeries",
     "data.SeriesSplit",
+    "data.SyntheticSeries",
     "equations.Blocks",
     "equations.Linear",
     "forecasting.Evaluation",

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deeprnn_keras import Forecaster
-    from deeprnn_keras.forecasting import Evaluation
+    from deeprnn_keras.forecasting import Evaluation, ZeroShotForecaster
+    from deeprnn_keras.forecasting.panel import Panel
+    from deeprnn_keras.zoo import Configuration
 
 PARQUET = (".parquet", ".pq")
 MODEL = "model"  # directory of the trained forecaster
@@ -63,39 +65,52 @@ def forecast(model: str, output: Path, resume: bool, **passed: Any) -> None:
 
     MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
     which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
-    Forecaster.load.
+    Forecaster.load. A zero-shot forecaster (deeprnn list --task zero-shot) is not trained on the series; its model is
+    for ZeroShotForecaster.load.
 
     Ctrl-C stops the run and keeps its checkpoints. --resume continues an interrupted run and needs no other option than
     --output; the result is identical to that of an uninterrupted run.
     """
     from rich.console import Console
 
-    from deeprnn_keras import checks
+    from deeprnn_keras import checks, zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
     console = Console()
     options = resumed_options(model, output, passed) if resume else new_options(model, passed)
-    _check_model(model, options.overrides())  # before any slow operation
+    covariates = (*options.static, *options.known_future)
+    config = _check_model(model, options.overrides(), covariates)  # before any slow operation
     output = output.expanduser() if resume else checks.new_directory("--output", output)
-    frame = _read(Path(options.csv), options.columns(), (*options.static, *options.known_future))
+    frame = _read(Path(options.csv), options.columns(), covariates)
     start_tensorflow(console)
     if resume:
         console.print(f"Resuming the run in {escape(str(output))}", soft_wrap=True)
+    run = _forecast_directly if isinstance(config, zoo.ZeroShotConfig) else _run
     try:
-        _run(options, frame, output, console)
+        run(options, frame, output, console)
     except KeyboardInterrupt:
         _print_interrupted(model, output, console)
         sys.exit(INTERRUPTED)
 
 
-def _check_model(name: str, overrides: dict[str, Any]) -> None:
-    """Raise a ValueError if a model is not a forecaster, or an option is out of range."""
+def _check_model(name: str, overrides: dict[str, Any], covariates: tuple[str, ...]) -> Configuration:
+    """Return the configuration of a forecaster.
+
+    Raises:
+        ValueError: If the model is not a forecaster, or an option is out of range or not supported.
+    """
     from deeprnn_keras import zoo
 
-    if not isinstance(zoo.info(name), zoo.ForecasterConfig):
-        known = ", ".join(zoo.list_models(task="forecasting"))
+    config = zoo.info(name)
+    if isinstance(config, zoo.ForecasterConfig):
+        return zoo.info(name, **overrides)
+    if not isinstance(config, zoo.ZeroShotConfig):
+        known = ", ".join([*zoo.list_models(task="forecasting"), *zoo.list_models(task="zero-shot")])
         raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
-    zoo.info(name, **overrides)
+    unsupported = "--epochs" if "epochs" in overrides else "covariates" if covariates else None
+    if unsupported:
+        raise ValueError(f"{name} is not trained on the series and does not support {unsupported}; leave it out")
+    return config
 
 
 # === Reading ===
@@ -142,7 +157,8 @@ def _run(options: ForecastOptions, frame: pd.DataFrame, output: Path, console: C
     windows = _held_out_windows(forecaster, frame, console)
     forecaster = _fit(forecaster, options, frame, windows, output, console)
     with DirectoryLock(output / CHECKPOINTS):
-        _write(forecaster, frame, windows, output, console)
+        evaluation = forecaster.evaluate(frame, windows, console=console)
+        _write(forecaster, frame, evaluation, forecaster.forecast(frame, seed=0), output)
     shutil.rmtree(output / CHECKPOINTS)
 
 
@@ -154,15 +170,39 @@ def _held_out_windows(forecaster: Forecaster, frame: pd.DataFrame, console: Cons
     panel, _ = read_panel(frame, arguments.covariates, given=arguments.frequency)
     panel.check_future(forecaster.horizon)
     season = arguments.season or panel.frequency.season
-    shortest = int(panel.lengths.min())
-    windows = max(1, min(WINDOWS, int(MAX_HELD_OUT * shortest) // forecaster.horizon))
+    windows = _num_windows(panel, forecaster.horizon)
+    _describe(panel, season, windows, forecaster.horizon, "are held out", console)
+    return windows
+
+
+def _forecast_directly(options: ForecastOptions, frame: pd.DataFrame, output: Path, console: Console) -> None:
+    """Evaluate a zero-shot forecaster, and write its forecast."""
+    from deeprnn_keras import zoo
+
+    of_data = {"frequency": options.frequency, "season": options.season}
+    forecaster = zoo.info(options.model).create_forecaster(pretrained=True, **options.overrides(), **of_data)
+    panel, _ = forecaster.read_panel(frame)
+    season, _ = forecaster.seasons(panel)
+    horizon = forecaster.default_horizon(season)
+    windows = _num_windows(panel, horizon)
+    _describe(panel, season, windows, horizon, "are compared with simple methods; no training", console)
+    evaluation = forecaster.evaluate(frame, windows, console=console)
+    output.mkdir(parents=True, exist_ok=True)
+    forecaster.fit(frame).save(output / MODEL)
+    _write(forecaster, frame, evaluation, forecaster.forecast(), output)
+
+
+def _num_windows(panel: Panel, horizon: int) -> int:
+    return max(1, min(WINDOWS, int(MAX_HELD_OUT * int(panel.lengths.min())) // horizon))
+
+
+def _describe(panel: Panel, season: int, windows: int, horizon: int, use: str, console: Console) -> None:
     missing = int((panel.y != panel.y).sum())
     console.print(
         f"{len(panel)} series, {int(panel.lengths.sum()):,} steps of {panel.frequency} ({missing:,} missing), season "
-        f"of {season} steps; the last {windows} windows of {forecaster.horizon} steps are held out",
+        f"of {season} steps; the last {windows} windows of {horizon} steps {use}",
         soft_wrap=True,
     )
-    return windows
 
 
 def _fit(
@@ -201,14 +241,18 @@ def _fit(
     return forecaster
 
 
-def _write(forecaster: Forecaster, frame: pd.DataFrame, windows: int, output: Path, console: Console) -> None:
-    """Evaluate the forecaster, and write the forecast and the plot."""
+def _write(
+    forecaster: Forecaster | ZeroShotForecaster,
+    frame: pd.DataFrame,
+    evaluation: Evaluation,
+    forecasts: pd.DataFrame,
+    output: Path,
+) -> None:
+    """Print the evaluation, and write the forecast and the plot."""
     from deeprnn_keras.training.plotting import save_figure
     from deeprnn_keras.writing import atomic_write
 
-    evaluation: Evaluation = forecaster.evaluate(frame, windows, console=console)
     click.echo(str(evaluation))
-    forecasts = forecaster.forecast(frame, seed=0)
     with atomic_write(output / "forecast.csv") as temporary_path:
         forecasts.to_csv(temporary_path, index=False)
     save_figure(forecaster.plot(frame), output / "forecast.png")
@@ -216,12 +260,12 @@ def _write(forecaster: Forecaster, frame: pd.DataFrame, windows: int, output: Pa
 
 
 def _print_interrupted(model: str, output: Path, console: Console) -> None:
-    """Print how to resume the run, if its training has begun."""
+    """Print how to resume the run, unless it has no checkpoints."""
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     directory = escape(str(output))
     if not (output / CHECKPOINTS).is_dir():
-        console.print("[yellow]Interrupted[/] before training began; nothing has been saved")
+        console.print("[yellow]Interrupted.[/] There is nothing to resume.")
         return
     console.print(f"[yellow]Interrupted.[/] Checkpoints are saved in {directory}", soft_wrap=True)
     console.print(f"Resume with: deeprnn forecast {model} --resume --output {directory}", soft_wrap=True)

@@ -2,6 +2,7 @@ from .evaluation import Evaluation
 from .forecaster import Forecaster
 from .likelihoods import Gaussian, Likelihood, NegativeBinomial, PointForecast, Quantiles, StudentT
 from .origins import OriginWindows
+from .zero_shot import ZeroShotForecaster
 
 __all__ = [
     "Evaluation",
@@ -13,4 +14,5 @@ __all__ = [
     "PointForecast",
     "Quantiles",
     "StudentT",
+    "ZeroShotForecaster",
 ]
