@@ -13,21 +13,27 @@ SMALL = ["--horizon", "4", "--epochs", "2", "--season", "6"]
 COLUMNS = ["--time", "when", "--target", "load", "--id", "meter"]
 
 
-@pytest.fixture
-def table(tmp_path):
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
     stamps = pd.date_range("2024-01-01", periods=140, freq="h")
     y = 5 + np.sin(np.arange(140) * np.pi / 3) + 0.1 * np.random.default_rng(0).normal(size=140)
     frame = pd.concat([pd.DataFrame({"meter": name, "when": stamps, "load": y, "note": "x"}) for name in ("a", "b")])
-    path = tmp_path / "loads.csv"
+    path = tmp_path_factory.mktemp("tables") / "loads.csv"
     frame.to_csv(path, index=False)
     return path
 
 
-@pytest.mark.slow
-def test_forecast_of_a_file(table, tmp_path):
+@pytest.fixture(scope="module")
+def finished(table):
+    """Return the result of a run, and its directory."""
     pytest.importorskip("utilsforecast")
-    output = tmp_path / "out"
-    result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", output)
+    output = table.parent / "out"
+    return deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", output), output
+
+
+@pytest.mark.slow
+def test_forecast_of_a_file(finished):
+    result, output = finished
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("2 series, 280 steps of 1 hour (0 missing), season of 6 steps; the last 8 windows")
@@ -72,43 +78,37 @@ def test_options_of_a_zero_shot_forecaster(table, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.slow
-def test_interrupted_run_resumes(table, tmp_path, monkeypatch):
-    """Ctrl-C in the second epoch and in the evaluation changes no forecast of the run, which needs no other option."""
-    pytest.importorskip("utilsforecast")
+def test_interrupted_run_resumes(finished, table, tmp_path, monkeypatch):
+    """Ctrl-C after an epoch and in the evaluation does not change the forecasts; --resume needs no other option."""
     monkeypatch.chdir(tmp_path)
-
-    def interrupted(owner, method, *arguments):
-        def interrupt(*_, **__):
-            raise KeyboardInterrupt
-
+    command = ["forecast", "deepar", "--output", "out"]
+    options = ["--csv", table, *COLUMNS, *SMALL]
+    for owner, method, arguments in (
+        (EpochHistory, "on_epoch_end", options),
+        (Forecaster, "evaluate", ["--resume"]),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, method, interrupt)
-            result = deeprnn("forecast", "deepar", *arguments, "--output", "out")
+            result = deeprnn(*command, *arguments)
         assert result.exit_code == 130, result.output
         assert "Resume with: deeprnn forecast deepar --resume --output out" in result.stdout
-
-    options = ["--csv", table.name, *COLUMNS, *SMALL]
-    assert deeprnn("forecast", "deepar", *options, "--output", "whole").exit_code == 0
-    interrupted(EpochHistory, "on_epoch_end", *options)
-    assert "started with seed = 0, got seed = 1" in error_of(
-        "forecast", "deepar", "--resume", "--output", "out", "--seed", 1
-    )
-    interrupted(Forecaster, "evaluate", "--resume")
-    result = deeprnn("forecast", "deepar", "--resume", "--output", "out")
+    assert "was started with seed = 0, got seed = 1" in error_of(*command, "--resume", "--seed", 1)
+    result = deeprnn(*command, "--resume")
     assert result.exit_code == 0 and result.stdout.startswith("Resuming the run in out"), result.output
-    whole, resumed = ((tmp_path / name / "forecast.csv").read_text() for name in ("whole", "out"))
-    assert resumed == whole and not (tmp_path / "out" / "checkpoints").exists()
-    assert "holds no run to resume" in error_of("forecast", "deepar", "--resume", "--output", "out")
+    assert (tmp_path / "out" / "forecast.csv").read_text() == (finished[1] / "forecast.csv").read_text()
+    assert not (tmp_path / "out" / "checkpoints").exists()
+    assert "holds no run to resume" in error_of(*command, "--resume")
 
 
 def test_interrupt_before_training_saves_nothing(table, tmp_path, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(Forecaster, "fit", interrupt)
     result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", tmp_path / "out")
-    assert result.exit_code == 130 and "nothing has been saved" in result.stdout and not (tmp_path / "out").exists()
+    assert result.exit_code == 130 and "nothing to resume" in result.stdout and not (tmp_path / "out").exists()
 
 
 def test_missing_option(table, tmp_path):

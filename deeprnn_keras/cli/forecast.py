@@ -262,12 +262,12 @@ def _write(
 
 
 def _print_interrupted(model: str, output: Path, console: Console) -> None:
-    """Print how to resume the run, if its training has begun."""
+    """Print how to resume the run, unless it has no checkpoints."""
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     directory = escape(str(output))
     if not (output / CHECKPOINTS).is_dir():
-        console.print("[yellow]Interrupted[/] before training began; nothing has been saved")
+        console.print("[yellow]Interrupted.[/] There is nothing to resume.")
         return
     console.print(f"[yellow]Interrupted.[/] Checkpoints are saved in {directory}", soft_wrap=True)
     console.print(f"Resume with: deeprnn forecast {model} --resume --output {directory}", soft_wrap=True)
