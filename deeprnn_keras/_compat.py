@@ -91,6 +91,11 @@ def global_seed_state() -> keras.Variable:
     return private("keras.src.random.seed_generator:global_seed_generator")().state
 
 
+def reads_training(layer: Layer) -> bool:
+    """Return whether the method `call` of a layer, or of a cell that is not a layer, is passed `training`."""
+    return getattr(layer, "_call_has_training_arg", False)
+
+
 def flatten_layers(layer: Layer, *, include_self: bool = True, recursive: bool = True) -> Iterator[Layer]:
     """Yield the layers inside a layer or model, including nested ones.
 
@@ -317,6 +322,18 @@ def is_compiled_by_xla() -> bool:
         return False
     in_xla_context = private("tensorflow.python.ops.control_flow_util:GraphOrParentsInXlaContext")
     return in_xla_context(tf.compat.v1.get_default_graph())
+
+
+def requires_static_shapes(tensor: Tensor) -> bool:
+    """Return True while a step is compiled in which the shapes of tensors must not depend on their values."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return isinstance(tensor, jax.core.Tracer)
+    return is_compiled_by_torch() if backend == "torch" else is_compiled_by_xla()
 
 
 def require(condition: Tensor, message: str) -> None:
