@@ -2,6 +2,7 @@ from .custom_model_config import CustomModelConfig
 from .hyper_deep_rnn import HyperDeepRNN
 from .optuna_engine import optuna_objective
 from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from .tuned_forecaster import TunedForecaster
 from .workers import Workers
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "HyperDeepRNN",
     "Hyperband",
     "RandomSearch",
+    "TunedForecaster",
     "Workers",
     "optuna_objective",
 ]
