@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 PRESENT = 0.7
 """Probability of a step that is not masked, in random masks."""
 
-ID_LAYERS = {"Embedding": "input_dim", "OneHot": "size"}
+ID_LAYERS = {"Embedding": "input_dim", "DropoutEmbedding": "input_dim", "OneHot": "size"}
 """{layer that reads ids: its attribute with their number}."""
 
 
@@ -244,8 +244,12 @@ def compare(results: Mapping[str, ArrayLike], expected: Mapping[str, ArrayLike])
     last step.
 
     Raises:
-        ValueError: If the outputs of the model, the last array, have another shape.
+        ValueError: If the outputs of the model, the last array, have another shape, or those of its reference contain
+            no finite number, so that nothing can be proven.
     """
+    final = np.asarray(list(expected.values())[-1], np.float64)
+    if final.size and not np.isfinite(final).any():
+        raise ValueError("the reference returns no finite number to compare the model with; check its weights")
     errors = {}
     for name, value in results.items():
         result, other = np.asarray(value, np.float64), np.asarray(expected[name], np.float64)
