@@ -78,6 +78,7 @@ REQUIRED = {
     "StepDecay": {"ratio": 0.5, "epochs": (1,)},
     "Stream": {"model": None},
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
+    "TunedForecaster": {"forecaster": lambda: Forecaster(3, season=4), "df": np.sin(np.arange(60.0))},
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
     "adding_problem": {"examples": 2, "steps": 4},
     "copy_memory": {"examples": 2, "steps": 4},

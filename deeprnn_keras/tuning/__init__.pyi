@@ -1,8 +1,8 @@
 from .custom_model_config import CustomModelConfig
 from .hyper_deep_rnn import HyperDeepRNN
 from .optuna_engine import optuna_objective
-from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
 from .tuned_forecaster import TunedForecaster
+from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
 from .workers import Workers
 
 __all__ = [

@@ -168,7 +168,8 @@ class TunedForecaster:
         if len(likelihoods) > 1 and not all(one.density for one in likelihoods):
             names = ", ".join(one.name for one in likelihoods)
             raise ValueError(
-                f"likelihood must be a choice among 'student_t' and 'gaussian', whose losses are comparable, got {names}"
+                "likelihood must be a choice among 'student_t' and 'gaussian', whose losses are comparable, got "
+                f"{names}"
             )
         contexts = hyperparameters.get("context")
         if contexts is None:
@@ -182,8 +183,8 @@ class TunedForecaster:
         first, *others = (self.replace(context=int(value))._held_out() for value in values)
         if any(not np.array_equal(first, other) for other in others):
             raise ValueError(
-                "context changes which windows are held out, because a series is short; pass a Forecaster with "
-                "validation_windows, or smaller contexts"
+                "context changes which windows are held out, because a series is short or has a long gap; pass a "
+                "Forecaster with smaller validation_windows, or contexts of more equal lengths"
             )
 
     # === Data and training ===
@@ -228,9 +229,9 @@ class TunedForecaster:
         Raises:
             ValueError: If data are passed.
         """
-        passed = ["x", *sorted(OF_DATA & options.keys())][-1] if data else next(iter(OF_DATA & options.keys()), None)
+        passed = sorted(({"x"} if data else set()) | OF_DATA & options.keys())
         if passed:
-            raise ValueError(f"{passed} is not supported with a TunedForecaster, which holds its data; leave it out")
+            raise ValueError(f"{passed[0]} is not supported with a TunedForecaster, which holds its data; leave it out")
         train, validation, held_out = self.replace(seed=seed).forecaster._datasets(self._cutter())
         own = [InUnitsOfData(self._log_unit(held_out))] if self.forecaster.likelihood.density else []
         return fit(model, self.recipe, lambda recipe: (train, validation), callbacks=[*own, *callbacks], **options)
