@@ -16,6 +16,7 @@ from deeprnn_keras import (
     LSTM,
     DeepRNN,
     Equations,
+    Forecaster,
     LanguageModel,
     Recipe,
     checks,

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import keras
 import numpy as np
@@ -164,7 +164,7 @@ class TunedForecaster:
             raise ValueError("bptt is not supported with a TunedForecaster, whose windows have context steps")
         likelihoods = [self.forecaster.likelihood]
         if "likelihood" in hyperparameters:
-            likelihoods = [get_likelihood(name) for name in hyperparameters["likelihood"].options()]
+            likelihoods = [get_likelihood(str(name)) for name in hyperparameters["likelihood"].options()]
         if len(likelihoods) > 1 and not all(one.density for one in likelihoods):
             names = ", ".join(one.name for one in likelihoods)
             raise ValueError(
@@ -265,7 +265,7 @@ class InUnitsOfData(keras.callbacks.Callback):
 
 def _bias(forget_bias: float | None, cell: CellSpec | Sequence[CellSpec]) -> Config:
     """Return the initializer of an initial bias of the keep gate, as JSON values, if all cells have one."""
-    cells = cell if isinstance(cell, (list, tuple)) else [cell]
+    cells = cast("Sequence[CellSpec]", cell if isinstance(cell, (list, tuple)) else [cell])
     if forget_bias is None or not all(registered_cell(one).keep_gate for one in cells):
         return {}
     return {"bias_initializer": keras.initializers.serialize(ForgetBias(forget_bias))}
