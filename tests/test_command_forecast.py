@@ -80,7 +80,7 @@ def test_forecasters_of_the_zoo_have_the_counted_parameters(name):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"pretrained": True}, "deepar has no trained weights; leave out pretrained=True"),
+        ({"pretrained": True}, "deepar has no trained weights; models with trained weights: "),
         ({"inputs": 3}, "inputs of a forecaster follows from its data"),
         ({"horizonn": 3}, "unknown override 'horizonn'; did you mean 'horizon'"),
     ],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.zoo.registry import list_models, models
+from deeprnn_keras.zoo.registry import list_models, models, trained_weights
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 
 if TYPE_CHECKING:
@@ -141,13 +141,15 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
 
     Args:
         name: One of `list_models(task="forecasting")`.
-        pretrained: Whether to load trained weights; no forecaster has any.
+        pretrained: Whether to load trained weights. The forecaster then has read no series: pass the history of series,
+            of the frequency of the training data, to `forecast(df)` or `evaluate(df)`. `fit` trains a new network.
         overrides: Other values for fields of the configuration (`horizon`, `units`, `context`, …), for fields of its
             recipe (`learning_rate`, `epochs`, …), or for the arguments of `Forecaster` that depend on the data
             (`frequency`, `season`, `static`, `past`, `known_future`, `validation_windows`, `seed`).
 
     Raises:
-        ValueError: If the name or a field is unknown, a value is out of range, or `pretrained` is True.
+        ValueError: If the name or a field is unknown, a value is out of range, or there are no trained weights that fit
+            the overrides.
 
     >>> from deeprnn_keras import zoo
     >>> zoo.create_forecaster("deepar", horizon=12, units=8)
@@ -157,12 +159,27 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
     if not isinstance(config, ForecasterConfig):
         known = ", ".join(list_models(task="forecasting"))
         raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
-    if checks.flag("pretrained", pretrained):
-        raise ValueError(f"{name} has no trained weights; leave out pretrained=True and call fit(df)")
     determined = sorted({"inputs", "outputs", "per_step", "kind"} & set(overrides))
     if determined:
         raise ValueError(
             f"{determined[0]} of a forecaster follows from its data, strategy, and likelihood; leave it out"
         )
     options = {key: overrides.pop(key) for key in OF_THE_DATA if key in overrides}
-    return config.replace(**overrides).create_forecaster(**options)
+    config = config.replace(**overrides)
+    return (
+        _pretrained(config, options) if checks.flag("pretrained", pretrained) else config.create_forecaster(**options)
+    )
+
+
+def _pretrained(config: ForecasterConfig, options: dict[str, Any]) -> Forecaster:
+    """Return the forecaster of a configuration with its trained weights."""
+    from deeprnn_keras.forecasting.saving import restore
+
+    fixed = sorted(set(options) - {"seed"})
+    if fixed:
+        raise ValueError(f"{fixed[0]} is that of the training data with pretrained=True; leave it out, or call fit(df)")
+    record = trained_weights(config)
+    forecaster, model = config.create_forecaster(**options), config.build()
+    record.load(model)
+    restore(forecaster, model, record.fitted)
+    return forecaster

@@ -677,6 +677,8 @@ class Forecaster:
         """Return the states after the history of the series of `df`, or of the training data."""
         fitted = self._require_fitted()
         if df is None:
+            if not fitted.ids:
+                raise ValueError("this Forecaster has trained weights and has read no series; pass df")
             self._check_future(fitted)
             return fitted, fitted.carried
         panel, kind = self._read(df, fitted)

@@ -82,7 +82,8 @@ class TunedForecaster:
         """Read the series."""
         if not isinstance(self.forecaster, Forecaster):
             raise ValueError(f"forecaster must be a Forecaster, got {self.forecaster!r}")
-        panel, _ = self.forecaster._training_panel(self.df, checks.non_negative_int("holdout", self.holdout))
+        checks.store(self, holdout=checks.non_negative_int("holdout", self.holdout))
+        panel, _ = self.forecaster._training_panel(self.df, self.holdout)
         object.__setattr__(self, "_data", Data(panel))
         self._held_out()
 
