@@ -12,7 +12,14 @@ ON_GPU, ON_CPU = "on a GPU", "on a CPU"
 GAP = 2
 LABEL_WIDTH = len(ON_GPU) + GAP
 NO_LAYER = "no recurrent layer"
-DISPLAY_NAMES = {"cudnn": "cuDNN", "native": "native", "scan": "scan", "xla": "XLA", "loop": "Keras' loop"}
+DISPLAY_NAMES = {
+    "cudnn": "cuDNN",
+    "native": "native",
+    "scan": "scan",
+    "linear_scan": "linear scan",
+    "xla": "XLA",
+    "loop": "Keras' loop",
+}
 FASTEST = ("cudnn", "native")
 
 

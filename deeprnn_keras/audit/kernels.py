@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 
-FAST = ("cudnn", "native", "scan", "xla")
+FAST = ("cudnn", "native", "scan", "linear_scan", "xla")
 
 
 class HasRecurrences(Protocol):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Tensor
-from deeprnn_keras.equations import Linear
-from deeprnn_keras.equations.maps import NamedMap
+from deeprnn_keras.equations import Blocks
 from deeprnn_keras.equations.unitwise import UnitStep, unitwise
+from deeprnn_keras.kernels.all_steps import Evaluation, held, weight_values
 from deeprnn_keras.kernels.contract import LayerCall, LayerResult
 from deeprnn_keras.kernels.native import unitwise as native
 from deeprnn_keras.kernels.native.memory import empty
@@ -30,7 +28,7 @@ class _Scan(NamedTuple):
     step: UnitStep
     mask: Tensor | None
     reverse: bool
-    outputs: bool
+    outputs: int  # number of states that are returned after all steps
     training: bool
 
 
@@ -48,13 +46,51 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     if _compat.executes_eagerly() and _compat.in_forward_mode([sequences, *states, *stored.values()]):
         xla = importlib.import_module("deeprnn_keras.kernels.xla.stack")
         return xla.run_layer(call, sequences, states, mask)
-    step = _step_of(call)
-    x = _projected(call, tf.cast(call.input_dropout(sequences), tf.float32), stored)
     mask = None if mask is None else tf.cast(mask, tf.bool)
-    initial = tf.stack([tf.cast(state, tf.float32) for state in states])
-    scan = _Scan(step, mask, call.go_backwards, call.return_sequences, call.training)
-    outputs, final = run_scan(scan, x, _diagonal_weights(step, stored, initial.shape[2]), initial)
-    return layer_result(call, outputs, tf.unstack(final, len(states)), mask)
+    initial = [tf.cast(state, tf.float32) for state in states]
+    x = tf.cast(call.input_dropout(sequences), tf.float32)
+    outputs, final = _run(call, stored, x, initial, mask)
+    return layer_result(call, outputs, final, mask)
+
+
+def _run(
+    call: LayerCall, stored: dict[str, Tensor], x: Tensor, initial: list[Tensor], mask: Tensor | None
+) -> tuple[Tensor | None, list[Tensor]]:
+    """Return the outputs (n, T, h), or None if they were not asked for, and the final states."""
+    step, evaluation, units = _step_of(call), Evaluation(call, stored), initial[0].shape[1]
+    weights = weight_values(step.weights, stored, units, "float32")
+    projected = evaluation.project(x)
+    outputs = step.num_states if step.computed_after else int(call.return_sequences)
+    scan = _Scan(step, mask, call.go_backwards, outputs, call.training)
+    before = tf.stack([initial[index] for index in step.states])
+    packed = tf.stack(weights) if weights else tf.zeros((0, units))
+    after, final = run_scan(scan, projected.tensor, packed, before)
+    states = dict(zip(step.states, tf.unstack(final, step.num_states), strict=True))
+    if not step.computed_after:
+        return (after[:, :, 0] if after is not None else None), list(states.values())
+    assert after is not None  # all carried states
+    carried = tf.unstack(after, step.num_states, axis=2)
+    others = _states_after(evaluation, scan, projected, carried, initial)
+    all_steps = dict(zip((*step.states, *step.computed_after), (*carried, *others), strict=True))
+    last = 0 if call.go_backwards else -1
+    states |= {index: all_steps[index][:, last] for index in step.computed_after}
+    return (all_steps[0] if call.return_sequences else None), [states[index] for index in range(len(initial))]
+
+
+def _states_after(
+    evaluation: Evaluation, scan: _Scan, projected: Blocks, carried: list[Tensor], initial: list[Tensor]
+) -> list[Tensor]:
+    """Return the states that are not carried after all steps, (n, T, h) each, at the positions of the inputs."""
+
+    def in_order(x: Tensor) -> Tensor:
+        return tf.reverse(x, [1]) if scan.reverse else x
+
+    blocks = Blocks(in_order(projected.tensor), projected.names)
+    states = evaluation.states_after(scan.step, blocks, [in_order(one) for one in carried], initial)
+    if scan.mask is not None:
+        mask, indices = in_order(scan.mask), scan.step.computed_after
+        states = [held(state, initial[index], mask) for index, state in zip(indices, states, strict=True)]
+    return [in_order(state) for state in states]
 
 
 def _step_of(call: LayerCall) -> UnitStep:
@@ -65,32 +101,11 @@ def _step_of(call: LayerCall) -> UnitStep:
     return call.cache[key]
 
 
-def _projected(call: LayerCall, x: Tensor, stored: dict[str, Tensor]) -> Tensor:
-    """Return the projected inputs of all steps, (n, T, blocks h)."""
-    assert call.recurrence is not None
-    equations = call.recurrence.equations
-
-    def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
-        z = named_map.product(keras.ops, a, named_map.select(keras.ops, stored[named_map.name], blocks))
-        return z if named_map.bias is None else z + named_map.select(keras.ops, stored[named_map.bias], blocks)
-
-    functions = {name: keras.activations.get(function) for name, function in call.recurrence.activations}
-    linear = Linear(equations.maps(call.input_dim), product)
-    return equations.project_inputs(x, linear, SimpleNamespace(**functions)).tensor
-
-
-def _diagonal_weights(step: UnitStep, stored: dict[str, Tensor], units: int) -> Tensor:
-    """Return the weights of a step, (weights, h)."""
-    if not step.weights:
-        return tf.zeros((0, units))
-    return tf.stack([stored[name][block * units : (block + 1) * units] for name, block in step.weights])
-
-
 # === The passes ===
 
 
 def run_scan(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Return the outputs (n, T, h), or None if they were not asked for, and the final states (states, n, h)."""
+    """Return the first states after all steps, (n, T, outputs, h), or None for none, and the final states."""
 
     @tf.custom_gradient
     def run(x: Tensor, weights: Tensor, states: Tensor) -> tuple[Any, ...]:
@@ -106,15 +121,15 @@ def run_scan(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> tuple[T
 
 
 def _forward(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> list[Tensor]:
-    """Return [y], the final states, and the stored ones; the latter are empty outside training."""
+    """Return [the outputs], the final states, and the stored ones; the latter are empty outside training."""
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
         y, last, stored = native.forward(scan.step, _inputs(arrays), scan.reverse, scan.outputs, scan.training)
         return [*([] if y is None else [y]), last, empty(0) if stored is None else stored]
 
-    *outputs, last, stored = numpy_function(run, [x, weights, states, *_masks(scan)], 2 + scan.outputs)
+    *outputs, last, stored = numpy_function(run, [x, weights, states, *_masks(scan)], 2 + bool(scan.outputs))
     for y in outputs:
-        y.set_shape((*x.shape[:2], states.shape[2]))
+        y.set_shape((*x.shape[:2], scan.outputs, states.shape[2]))
     last.set_shape(states.shape)
     return [*outputs, last, stored]
 
@@ -130,7 +145,7 @@ def _gradients(
             kept, arrays = arrays[0], arrays[1:]
             inputs = _inputs([*arrays[:3], *arrays[3 + len(d_results) :]])
             if not scan.training:
-                kept = native.forward(scan.step, inputs, scan.reverse, outputs=False, training=True).stored
+                kept = native.forward(scan.step, inputs, scan.reverse, outputs=0, training=True).stored
                 assert kept is not None  # with training=True
             *d_y, d_last = arrays[3 : 3 + len(d_results)]
             return list(native.backward(scan.step, inputs, scan.reverse, kept, d_y[0] if d_y else None, d_last))
@@ -154,7 +169,8 @@ def _second_gradients(scan: _Scan, tensors: Sequence[Tensor], upstream: Sequence
         with tf.GradientTape() as inner:
             inner.watch(inputs)
             x, weights, states = inputs
-            results = plain_scan(scan.step, x, weights, states, scan.mask, scan.reverse)[0 if scan.outputs else 1 :]
+            results = plain_scan(scan.step, x, weights, states, scan.mask, scan.reverse, scan.outputs)
+            results = results if scan.outputs else results[1:]
         gradients = inner.gradient(results, inputs, output_gradients=d_results, unconnected_gradients="zero")
     return outer.gradient(gradients, tensors, output_gradients=list(upstream), unconnected_gradients="zero")
 

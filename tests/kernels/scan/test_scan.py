@@ -10,7 +10,7 @@ from deeprnn_keras.equations.standard import LSTMEquations
 from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.specs import CELLS
 
-UNITWISE = ("indrnn", "min_gru", "min_lstm", "qrnn", "sru", "rg_lru")
+UNITWISE = ("indrnn", "min_gru", "min_lstm", "qrnn", "sru", "lru", "rg_lru")
 cells = pytest.mark.parametrize("cell", UNITWISE)
 SIZES = [(1, 1, 1, 1), (3, 7, 4, 5), (2, 3, 2, 37), (2, 9, 3, 300)]
 """(n, T, d, h): within a vector, one strip that ends within a vector, and several strips."""
