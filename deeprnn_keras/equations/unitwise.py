@@ -3,11 +3,12 @@
 In such a step, unit k of each state depends on unit k of the states and of the blocks of the projected inputs only: it
 consists of elementwise primitives and diagonal maps. It can run over all steps of one unit after the other. States that
 no step reads, for example the output of a linear recurrent unit, may combine units: they are computed for all steps at
-once afterwards.
+once afterwards. A state of j h features is j states of a unit, like the blocks of the inputs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -66,8 +67,9 @@ class UnitStep:
 
     Attributes:
         num_blocks: Number of blocks of the projected inputs.
-        states: Indices of the states of the equations that are carried from step to step.
-        computed_after: Indices of the other states, which no step reads and which combine units.
+        states: For each state of a unit that is carried from step to step, the index of the state of the equations that
+            it is a part of.
+        computed_after: Indices of the other states of the equations, which no step reads and which combine units.
         weights: The values that depend on weights only.
         constants: The constants.
         operations: The operations, in an order in which each uses earlier values only.
@@ -84,7 +86,7 @@ class UnitStep:
 
     @property
     def num_states(self) -> int:
-        """Number of carried states."""
+        """Number of carried states of a unit."""
         return len(self.states)
 
     @property
@@ -205,36 +207,43 @@ class _Lowering:
         self.list = UnitOperations()
 
     def lower(self) -> UnitStep:
-        projected, *states = self.trace.inputs
+        projected, *widths = self.trace.inputs
         blocks: list[Part] = [("block", k) for k in range(self._count(projected))]
-        values: list[list[Part] | None] = [blocks, *([("state", k)] for k in range(len(states)))]
+        states = self._states(widths)
+        values: list[list[Part] | None] = [blocks, *states]
         for one in self.trace.instructions:
             values.append(self._instruction(one, [values[index] for index in one.operands]))
         new_states = {k: values[output] for k, output in enumerate(self.trace.outputs)}
-        carried = {k: parts[0] for k, parts in new_states.items() if parts is not None}
-        computed_after = tuple(k for k in new_states if k not in carried)
+        carried = {k: parts for k, parts in new_states.items() if parts is not None}
         read = {*self.trace.outputs, *(index for one in self.trace.instructions for index in one.operands)}
-        if not carried or any(1 + k in read for k in computed_after):
+        if not carried or any(1 + k in read for k in new_states.keys() - carried.keys()):
             raise UnitsInteractError("a state that a step reads combines units")
-        return self._step(blocks, carried, computed_after)
+        return self._step(blocks, states, carried)
 
-    def _step(self, blocks: list[Part], carried: dict[int, Part], computed_after: tuple[int, ...]) -> UnitStep:
-        results = list(carried.values())
+    def _states(self, widths: Sequence[int]) -> list[list[Part] | None]:
+        """Return the parts of each state, numbered over all states, or None for a state that combines units."""
+        numbers = itertools.count()
+        return [
+            None if width % self.units else [("state", next(numbers)) for _ in range(width // self.units)]
+            for width in widths
+        ]
+
+    def _step(self, blocks: list[Part], before: list[list[Part] | None], carried: dict[int, list[Part]]) -> UnitStep:
+        results = [part for parts in carried.values() for part in parts]
         of_weights = self.list.of_weights()
         numbers = [number for number in self.list.needed(results) if number not in of_weights]
         read = [*(part for number in numbers for part in self.list.operations[number][1]), *results]
         weights = [part for part in dict.fromkeys(read) if part[0] == "weight" or _is_operation(part, of_weights)]
-        states: list[Part] = [("state", k) for k in carried]
+        states = [part for k in carried for part in before[k] or ()]
         step = self.list.select(numbers, [*blocks, *states, *weights], results)
-        new_states = tuple(step.index[part] for part in results)
         return UnitStep(
             len(blocks),
-            tuple(carried),
-            computed_after,
+            tuple(k for k, parts in carried.items() for _ in parts),
+            tuple(k for k in range(len(before)) if k not in carried),
             self._of_weights(weights),
             step.constants,
             step.operations,
-            new_states,
+            tuple(step.index[part] for part in results),
         )
 
     def _of_weights(self, results: Sequence[Part]) -> UnitWeights:

@@ -75,23 +75,36 @@ class Evaluation:
         return self.equations.project_inputs(x, self._linear, self._functions)
 
     def states_after(
-        self, step: UnitStep, projected: Blocks, carried: Sequence[Tensor], initial: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """Return the states that are not carried, after all steps, (n, T, h) each.
+        self, step: UnitStep, projected: Blocks, carried: Mapping[int, Tensor], initial: Sequence[Tensor]
+    ) -> dict[int, Tensor]:
+        """Return the states that are not carried, after all steps, (n, T, width) each.
 
         Args:
             step: The step of single units.
             projected: The projected inputs, in the order in which they are read.
-            carried: The carried states after all steps, (n, T, h) each.
-            initial: All states before the first step, (n, h) each.
+            carried: The carried states after all steps, (n, T, width), by their index.
+            initial: All states before the first step, (n, width) each.
         """
-        before = [None] * len(initial)
-        for index, after in zip(step.states, carried, strict=True):
-            before[index] = shifted(after, initial[index])
-        unread = ops.zeros_like(carried[0])
-        states = [unread if one is None else one for one in before]
-        new_states = self.equations.step(projected, states, self._linear, self._functions)
-        return [new_states[index] for index in step.computed_after]
+        before = [
+            shifted(carried[index], state) if index in carried else state[:, None]  # which no step reads
+            for index, state in enumerate(initial)
+        ]
+        new_states = self.equations.step(projected, before, self._linear, self._functions)
+        return {index: new_states[index] for index in step.computed_after}
+
+
+def unit_states(step: UnitStep, states: Sequence[Tensor], units: int) -> list[Tensor]:
+    """Return the carried states of units, (..., h) each, from all states, (..., width) each."""
+    parts = [ops.split(states[index], states[index].shape[-1] // units, -1) for index in dict.fromkeys(step.states)]
+    return [part for state in parts for part in state]
+
+
+def joined_states(step: UnitStep, parts: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Return the carried states of the equations, (..., width), by their index, from those of units, (..., h) each."""
+    by_index: dict[int, list[Tensor]] = {}
+    for index, part in zip(step.states, parts, strict=True):
+        by_index.setdefault(index, []).append(part)
+    return {index: state[0] if len(state) == 1 else ops.concatenate(state, -1) for index, state in by_index.items()}
 
 
 def shifted(after: Tensor, initial: Tensor) -> Tensor:

@@ -112,5 +112,5 @@ def test_invalid_arguments(evaluated):
     made, data, _ = evaluated
     with pytest.raises(ValueError, match="unknown baseline 'arima'"):
         made.evaluate(data, 2, baselines=("arima",))
-    with pytest.raises(ValueError, match=r"evaluation with windows=50 and stride=4 requires 208 steps .* 'a' has 120"):
+    with pytest.raises(ValueError, match=r"evaluation with windows=50 and stride=4 requires 202 steps .* 'a' has 120"):
         made.evaluate(data, 50)

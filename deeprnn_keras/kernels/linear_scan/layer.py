@@ -10,7 +10,16 @@ from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import Blocks
 from deeprnn_keras.equations.first_order import FirstOrderStep, first_order
 from deeprnn_keras.equations.unitwise import unitwise
-from deeprnn_keras.kernels.all_steps import Evaluation, constants, evaluate, held, shifted, weight_values
+from deeprnn_keras.kernels.all_steps import (
+    Evaluation,
+    constants,
+    evaluate,
+    held,
+    joined_states,
+    shifted,
+    unit_states,
+    weight_values,
+)
 from deeprnn_keras.kernels.contract import LayerCall, LayerResult
 from deeprnn_keras.kernels.linear_scan.recurrence import Matrix, solve
 from deeprnn_keras.kernels.machine import this_machine
@@ -23,7 +32,7 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     Args:
         call: The layer.
         sequences: (n, T, d).
-        states: Initial states, (n, h) each.
+        states: Initial states, (n, width) each.
         mask: (n, T), or None.
     """
     dtype = "float64" if call.compute_dtype == "float64" else "float32"
@@ -46,34 +55,31 @@ class _Layer:
         self.evaluation = Evaluation(call, stored)
 
     def states(self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None) -> list[Tensor]:
-        """Return all states after all steps, (n, T, h) each."""
-        step = self.linear.step
+        """Return all states after all steps, (n, T, width) each."""
+        step, units = self.linear.step, self.evaluation.equations.units
         projected = self.evaluation.project(x)
-        carried = self._carried(projected, [initial[index] for index in step.states], mask)
-        states = dict(zip(step.states, carried, strict=True))
+        before = unit_states(step, initial, units)
+        states = joined_states(step, self._carried(projected, before, mask))
         if step.computed_after:
-            others = self.evaluation.states_after(step, projected, carried, initial)
-            states |= {
-                index: state if mask is None else held(state, initial[index], mask)
-                for index, state in zip(step.computed_after, others, strict=True)
-            }
+            others = self.evaluation.states_after(step, projected, states, initial)
+            states |= {index: _held(state, initial[index], mask) for index, state in others.items()}
         return [states[index] for index in range(len(initial))]
 
     def _carried(self, projected: Blocks, initial: Sequence[Tensor], mask: Tensor | None) -> list[Tensor]:
-        units = initial[0].shape[-1]
-        blocks = ops.split(projected.tensor, self.linear.step.num_blocks, -1)
-        weights = weight_values(self.linear.weights, self.stored, units, self.dtype)
-        known = [*blocks, *weights, *constants(self.linear.constants, self.dtype)]
-        values = evaluate(self.linear.operations, known)
+        """Return the carried states of units after all steps, (n, T, h) each."""
+        linear, units = self.linear, initial[0].shape[-1]
+        blocks = ops.split(projected.tensor, linear.step.num_blocks, -1)
+        weights = weight_values(linear.step.weights, self.stored, units, self.dtype)
+        others = [*weights, *constants(linear.constants, self.dtype)]
         zeros = ops.zeros_like(blocks[0])
-        a = {
-            (i, j): _vector_or_steps(values[index], units)
-            for i, row in enumerate(self.linear.coefficients)
-            for j, index in enumerate(row)
-            if index is not None
-        }
-        b = [zeros if index is None else _all_steps(values[index], zeros) for index in self.linear.offsets]
-        return _solved(a, b, initial, mask)
+        before = [zeros] * len(initial)
+        if linear.known:  # their new values depend on no state, so that they are right for any states before
+            after = evaluate(linear.operations, [*blocks, *before, *others])
+            for k in linear.known:
+                before[k] = shifted(_held(_new_value(after, linear.offsets[k], zeros), initial[k], mask), initial[k])
+        values = evaluate(linear.operations, [*blocks, *before, *others])
+        a = {place: _vector_or_steps(values[index], units) for place, index in linear.coefficients.items()}
+        return _solved(a, [_new_value(values, index, zeros) for index in linear.offsets], initial, mask)
 
 
 def _linear_step(call: LayerCall) -> FirstOrderStep:
@@ -88,8 +94,15 @@ def _vector_or_steps(value: Tensor, units: int) -> Tensor:
     return value if len(value.shape) > 1 else ops.broadcast_to(value, (units,))
 
 
-def _all_steps(value: Tensor, zeros: Tensor) -> Tensor:
-    return value if len(value.shape) > 1 else value + zeros
+def _new_value(values: Sequence[Tensor], index: int | None, zeros: Tensor) -> Tensor:
+    """Return an offset of all steps, (n, T, h)."""
+    if index is None:
+        return zeros
+    return values[index] if len(values[index].shape) > 1 else values[index] + zeros
+
+
+def _held(after: Tensor, initial: Tensor, mask: Tensor | None) -> Tensor:
+    return after if mask is None else held(after, initial, mask)
 
 
 def _solved(a: Matrix, b: Sequence[Tensor], initial: Sequence[Tensor], mask: Tensor | None) -> list[Tensor]:
@@ -107,7 +120,7 @@ def _solved(a: Matrix, b: Sequence[Tensor], initial: Sequence[Tensor], mask: Ten
     before = {state: shifted(solution[state], initial[state]) for state in read}
     for i in set(range(len(b))) - set(read):
         after = sum((one * before[j] for (row, j), one in a.items() if row == i), b[i])
-        solution[i] = after if mask is None else held(after, initial[i], mask)
+        solution[i] = _held(after, initial[i], mask)
     return [solution[i] for i in range(len(b))]
 
 

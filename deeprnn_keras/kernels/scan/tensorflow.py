@@ -13,7 +13,7 @@ from deeprnn_keras import _compat
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import Blocks
 from deeprnn_keras.equations.unitwise import UnitStep, unitwise
-from deeprnn_keras.kernels.all_steps import Evaluation, held, weight_values
+from deeprnn_keras.kernels.all_steps import Evaluation, held, joined_states, unit_states, weight_values
 from deeprnn_keras.kernels.contract import LayerCall, LayerResult
 from deeprnn_keras.kernels.native import unitwise as native
 from deeprnn_keras.kernels.native.memory import empty
@@ -39,7 +39,7 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     Args:
         call: The layer.
         sequences: (n, T, d).
-        states: Initial states, (n, h) each.
+        states: Initial states, (n, width) each.
         mask: (n, T), or None.
     """
     stored = {name: read_weight(weight) for name, weight in call.weights().items()}
@@ -57,40 +57,48 @@ def _run(
     call: LayerCall, stored: dict[str, Tensor], x: Tensor, initial: list[Tensor], mask: Tensor | None
 ) -> tuple[Tensor | None, list[Tensor]]:
     """Return the outputs (n, T, h), or None if they were not asked for, and the final states."""
-    step, evaluation, units = _step_of(call), Evaluation(call, stored), initial[0].shape[1]
+    step, evaluation = _step_of(call), Evaluation(call, stored)
+    units = evaluation.equations.units
     weights = weight_values(step.weights, stored, units, "float32")
     projected = evaluation.project(x)
-    outputs = step.num_states if step.computed_after else int(call.return_sequences)
+    outputs = step.num_states if step.computed_after else step.states.count(0) * int(call.return_sequences)
     scan = _Scan(step, mask, call.go_backwards, outputs, call.training)
-    before = tf.stack([initial[index] for index in step.states])
     packed = tf.stack(weights) if weights else tf.zeros((0, units))
-    after, final = run_scan(scan, projected.tensor, packed, before)
-    states = dict(zip(step.states, tf.unstack(final, step.num_states), strict=True))
+    after, final = run_scan(scan, projected.tensor, packed, tf.stack(unit_states(step, initial, units)))
+    states = joined_states(step, tf.unstack(final, step.num_states))
     if not step.computed_after:
-        return (after[:, :, 0] if after is not None else None), list(states.values())
+        all_steps = None if after is None else _concatenated(after)
+        return all_steps, [states[index] for index in range(len(initial))]
     assert after is not None  # all carried states
-    carried = tf.unstack(after, step.num_states, axis=2)
+    carried = joined_states(step, tf.unstack(after, step.num_states, axis=2))
     others = _states_after(evaluation, scan, projected, carried, initial)
-    all_steps = dict(zip((*step.states, *step.computed_after), (*carried, *others), strict=True))
     last = 0 if call.go_backwards else -1
-    states |= {index: all_steps[index][:, last] for index in step.computed_after}
-    return (all_steps[0] if call.return_sequences else None), [states[index] for index in range(len(initial))]
+    states |= {index: state[:, last] for index, state in others.items()}
+    outputs_of_all = (carried | others)[0] if call.return_sequences else None
+    return outputs_of_all, [states[index] for index in range(len(initial))]
+
+
+def _concatenated(after: Tensor) -> Tensor:
+    """Return (n, T, states, h) as (n, T, states h)."""
+    parts = tf.unstack(after, after.shape[2], axis=2)
+    return parts[0] if len(parts) == 1 else tf.concat(parts, -1)
 
 
 def _states_after(
-    evaluation: Evaluation, scan: _Scan, projected: Blocks, carried: list[Tensor], initial: list[Tensor]
-) -> list[Tensor]:
-    """Return the states that are not carried after all steps, (n, T, h) each, at the positions of the inputs."""
+    evaluation: Evaluation, scan: _Scan, projected: Blocks, carried: dict[int, Tensor], initial: list[Tensor]
+) -> dict[int, Tensor]:
+    """Return the states that are not carried after all steps, (n, T, width), at the positions of the inputs."""
 
     def in_order(x: Tensor) -> Tensor:
         return tf.reverse(x, [1]) if scan.reverse else x
 
     blocks = Blocks(in_order(projected.tensor), projected.names)
-    states = evaluation.states_after(scan.step, blocks, [in_order(one) for one in carried], initial)
+    in_reading_order = {index: in_order(one) for index, one in carried.items()}
+    states = evaluation.states_after(scan.step, blocks, in_reading_order, initial)
     if scan.mask is not None:
-        mask, indices = in_order(scan.mask), scan.step.computed_after
-        states = [held(state, initial[index], mask) for index, state in zip(indices, states, strict=True)]
-    return [in_order(state) for state in states]
+        mask = in_order(scan.mask)
+        states = {index: held(state, initial[index], mask) for index, state in states.items()}
+    return {index: in_order(state) for index, state in states.items()}
 
 
 def _step_of(call: LayerCall) -> UnitStep:
