@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from keras import ops
 
+from deeprnn_keras import _compat
 from deeprnn_keras._types import Tensor
 
 Matrix: TypeAlias = Mapping[tuple[int, int], Tensor]
@@ -80,7 +81,8 @@ def _applied(a: Matrix, states: Vector, b: Vector) -> list[Tensor]:
 
 def _associative_scan(a: Matrix, b: Vector, initial: Vector) -> list[Tensor]:
     length, units = b[0].shape[1:]
-    a = {place: one if _varies(one) else ops.broadcast_to(one, (1, length, units)) for place, one in a.items()}
+    all_steps = next(filter(_varies, a.values()), ops.zeros((1, length, units), b[0].dtype))
+    a = {place: one if _varies(one) else one + ops.zeros_like(all_steps) for place, one in a.items()}
     of_first = {place: one[:, :1] for place, one in a.items()}
     first = _applied(of_first, [state[:, None] for state in initial], [z[:, :1] for z in b])
     b = [ops.concatenate([start, z[:, 1:]], 1) for start, z in zip(first, b, strict=True)]
@@ -195,11 +197,13 @@ def _unrolled(a: Matrix, b: Vector, initial: Vector) -> list[Tensor]:
 def _loop(a: Matrix, b: Vector, initial: Vector) -> list[Tensor]:
     """Return the states after an unknown number of steps."""
     places = [place for place, one in a.items() if _varies(one)]
-    inputs = [ops.swapaxes(one, 0, 1) for one in (*(a[place] for place in places), *b)]
+    inputs = [*(a[place] for place in places), *b]
 
-    def step(states: Vector, each: Vector) -> tuple[list[Tensor], list[Tensor]]:
-        now = {**a, **dict(zip(places, each, strict=False))}
-        after = _applied(now, states, each[len(places) :])
-        return after, after
+    def step(x: Tensor, states: Vector) -> tuple[Tensor, list[Tensor]]:
+        now = ops.split(x, len(inputs), -1)
+        after = _applied({**a, **dict(zip(places, now, strict=False))}, states, now[len(places) :])
+        return ops.concatenate(after, -1), after
 
-    return [ops.swapaxes(one, 0, 1) for one in ops.scan(step, list(initial), inputs)[1]]
+    # `keras.ops.scan` of Keras 3.15 does not support an unknown number of steps on TensorFlow
+    _, outputs, _ = _compat.backend_rnn()(step, ops.concatenate(inputs, -1), list(initial))
+    return ops.split(outputs, len(b), -1)

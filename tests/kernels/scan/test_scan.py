@@ -64,7 +64,7 @@ def test_values_and_gradients_equal_the_loop(rng, cell, size):
             )
             pairs = zip(*(results(layer, x, states, mask, weights) for layer in (ours, loop)), strict=True)
             for actual, expected in pairs:
-                np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
+                np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5 * max(1.0, np.abs(expected).max()))
 
 
 @cells
@@ -123,7 +123,7 @@ def test_scan_is_selected_where_it_can_run(cell):
     layer = DeepRNN(4, 2, cell)
     assert {row.kernel for row in explain_kernels(layer)} == {"scan"}
     double = DeepRNN(4, 2, cell, dtype="float64")
-    assert {row.kernel for row in explain_kernels(double)} == {"xla"}
+    assert {row.kernel for row in explain_kernels(double)} == {"xla" if cell in ("indrnn", "sru") else "linear_scan"}
 
 
 def test_remat_and_other_activations(recwarn):
