@@ -90,7 +90,12 @@ def assert_equal(actual, expected, tolerance):
         np.testing.assert_allclose(one / scale, other / scale, atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("cell", LINEAR)
+def with_slow(*slow):
+    """Return all cells, some of them marked slow."""
+    return [pytest.param(cell, marks=pytest.mark.slow if cell in slow else ()) for cell in LINEAR]
+
+
+@pytest.mark.parametrize("cell", with_slow("min_lstm", "qrnn", "rg_lru"))
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_values_and_gradients_equal_the_loop(rng, cell, length, method):
     weights, x, states, mask = case(cell, length, rng)
@@ -105,7 +110,7 @@ def test_values_and_gradients_equal_the_loop(rng, cell, length, method):
         assert_equal(*(results(layer, weights, x, states, used_mask) for layer in layers), 1e-12)
 
 
-@pytest.mark.parametrize("cell", ["min_gru", "qrnn", "lru", "rg_lru"])
+@pytest.mark.parametrize("cell", with_slow(*set(LINEAR) - {"lru"}))
 def test_a_thousand_steps_equal_native_code(rng, cell, method, native):
     weights, x, states, mask = case(cell, 1000, rng)
     for used_mask in (None, mask):
@@ -117,7 +122,7 @@ def test_a_thousand_steps_equal_native_code(rng, cell, method, native):
 
 
 def test_unknown_lengths_equal_known_ones(rng):
-    layer = DeepRNN(H, 2, ["lru", "min_gru"], implementation="linear_scan", return_sequences=True, seed=1)
+    layer = DeepRNN(H, cell="min_gru", implementation="linear_scan", return_sequences=True, seed=1)
     layer.build((None, None, D))
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, D))])
