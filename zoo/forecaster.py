@@ -64,6 +64,9 @@ class ForecasterConfig(SequenceModelConfig):
     stored_as = "forecaster"
 
     def __post_init__(self) -> None:
+        for name in ("scale_input", "difference"):
+            if getattr(self, name) is not None:
+                checks.store(self, **{name: checks.flag(name, getattr(self, name))})
         super().__post_init__()
         checks.store(self, horizon=checks.positive_int("horizon", self.horizon))
         for name in ("context", "patience", "updates_per_epoch"):

@@ -66,7 +66,7 @@ class Arguments:
             windows = checks.non_negative_int("validation_windows", self.validation_windows)
             checks.store(self, validation_windows=windows)
         checks.store(self, seed=checks.generator_seed("seed", self.seed) or 0)
-        for name in ("calendar", "missing_flag"):
+        for name in ("calendar", "missing_flag", "difference"):
             checks.store(self, **{name: checks.flag(name, getattr(self, name))})
         for name in ("static", "past", "known_future"):
             checks.store(self, **{name: _names(name, getattr(self, name))})
@@ -124,6 +124,10 @@ class Arguments:
             raise ValueError(
                 f"likelihood {likelihood.name!r} is not supported with strategy='recursive', which feeds samples back; "
                 "use strategy='direct'"
+            )
+        if likelihood.counts and self.difference:
+            raise ValueError(
+                f"likelihood {likelihood.name!r} requires difference=False: a difference of counts is not a count"
             )
         if likelihood.counts and (self.scaler != "mean" and self.scaling is not None):
             raise ValueError(

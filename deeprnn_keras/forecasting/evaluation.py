@@ -97,7 +97,7 @@ def evaluate(
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
     forecasts: dict[str, np.ndarray] = {
-        NETWORK: _network(forecaster, cutter, origins, probabilities, num_samples, seed)
+        NETWORK: network_quantiles(forecaster, cutter, origins, probabilities, num_samples, seed)
     }
     with progress.shown(console, "Evaluating", "windows") if console else nullcontext():
         for name in baselines:
@@ -113,7 +113,7 @@ def evaluate(
     return Evaluation(metrics, windows, len(panel), {**forecasts, "y": y})
 
 
-def _network(
+def network_quantiles(
     forecaster: Forecaster,
     cutter: WindowCutter,
     origins: np.ndarray,

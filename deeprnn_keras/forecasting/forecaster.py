@@ -53,6 +53,7 @@ class Resolved:
         cycles: Cycles of the calendar features.
         log_scale: Mean and standard deviation of the logarithm of the scale, or None if it is not an input.
         encoding: Encoding of the static covariates.
+        spread: Factor of the distances from the median, by which intervals are calibrated after training.
     """
 
     frequency: Frequency
@@ -62,9 +63,10 @@ class Resolved:
     cycles: tuple[str, ...]
     log_scale: tuple[float, float] | None
     encoding: dict[str, Any]
+    spread: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fitted(Resolved):
     """Result of a training.
 
@@ -99,18 +101,25 @@ class Forecaster:
         strategy: "recursive" predicts one step and feeds samples back (DeepAR); "direct" predicts all H steps from the
             state after the last observation; "shifted" predicts step t + H at step t (neuralforecast).
         context: Number of steps that precede a forecast in training, T. None: three horizons and two seasons, or less
-            if the shortest series has fewer steps.
+            if the series have fewer steps. Series with fewer than T steps are padded with missing values.
         static: Columns that are constant in each series. Texts are categories.
         past: Columns that are known up to the last observation; not with "recursive".
         known_future: Columns that are known over the horizon, too.
         calendar: Whether the network reads the position in the day, week, and year, as far as the frequency resolves
-            them.
+            them and the longest series has two of them.
         scaling: "window" divides by statistics of the context, "series" by those of the series up to the origin; None
             does not scale.
         scaler: Statistics: "mean" of absolute values, "standard" for mean and standard deviation, or "robust" for
             median and median absolute deviation. None: "mean" for counts, otherwise "standard".
         missing_flag: Whether the network reads a flag for each value that is 0 where it is missing. Without it, missing
-            values are an error.
+            values are an error, and series are not padded.
+        lags: The network reads the values these numbers of steps, at least 2, before the step that it predicts; only
+            with "recursive". None: one season and, for steps below one day, one week.
+        scale_input: Whether the network reads the logarithm of the scale, standardized over the training windows.
+            None: True for "recursive".
+        difference: Whether the network predicts the difference from the value one season earlier, in units of the root
+            mean square of these differences in the context, and reads such differences. A network that outputs 0 is
+            then seasonal naive. A missing value is read as that of the season before. None: True except for counts.
         dropout: Dropout rate between layers.
         recipe: Optimizer, clipping, batch size, and epochs.
         validation_windows: Number of last windows of each series that are held out for early stopping; 0 for none.
@@ -119,7 +128,8 @@ class Forecaster:
             restored. None trains for all epochs.
         updates_per_epoch: Number of updates per epoch. None: one pass over all windows, at most 200.
         frequency: Frequency, such as "h", "15min", "D", "B", "W", "M", or "Q". None infers it.
-        season: Number of steps of a season, for the context and the metrics. None: usual for the frequency.
+        season: Number of steps of a season, for the context, lags, differences, and metrics. None: usual for the
+            frequency.
         seed: Random seed for initialization, shuffling, and dropout.
         **network: Other arguments of `SequenceModel`, the network, and of its `DeepRNN`, such as `head_units`,
             `output_dropout`, `connection`, or `implementation`.
@@ -244,6 +254,7 @@ class Forecaster:
             ValueError: If the data are not valid (the message names the row, column, or series), or the series are too
                 short.
         """
+        from deeprnn_keras.forecasting.calibration import calibrated_spread
         from deeprnn_keras.forecasting.training import train
 
         verbose, holdout = checks.flag("verbose", verbose), checks.non_negative_int("holdout", holdout)
@@ -256,7 +267,7 @@ class Forecaster:
         self._warn_of_constants(panel)
         cutter = self._cutter(panel, static, resolved)
         resolved = replace(resolved, log_scale=cutter.log_scale)
-        train_data, validation_data = self._datasets(cutter)
+        train_data, validation_data, held_out = self._datasets(cutter)
         self._fitted = self._program = None
         self.model = model = self._build(cutter)
         self.history = train(
@@ -271,6 +282,7 @@ class Forecaster:
             console=console if verbose else None,
             verbose=verbose,
         )
+        resolved = replace(resolved, spread=calibrated_spread(self, cutter, held_out))
         shared = {field.name: getattr(resolved, field.name) for field in fields(Resolved)}
         self._fitted = Fitted(**shared, ids=panel.ids, kind=kind, carried=self._begin(cutter))
         return self
@@ -332,8 +344,8 @@ class Forecaster:
                 f"{panel.y[invalid[0]]:g} at {time}; use likelihood='student_t' for real numbers"
             )
 
-    def _datasets(self, cutter: WindowCutter) -> tuple[Batches, Batches | None]:
-        """Return the training batches and those of the last windows, whose targets are held out."""
+    def _datasets(self, cutter: WindowCutter) -> tuple[Batches, Batches | None, np.ndarray]:
+        """Return the training batches, those of the last windows, whose targets are held out, and their origins."""
         counts, stride = self._validation_windows(cutter)
         held_out = np.where(counts, cutter.horizon + (counts - 1) * stride, 0)
         origins = cutter.window_origins(held_out)
@@ -343,8 +355,8 @@ class Forecaster:
         train = cutter.dataset(origins, batch_size, seed=self.arguments.seed, steps=updates, horizon_only=False)
         last = cutter.last_origins(counts, stride)
         if not len(last):
-            return train, None
-        return train, cutter.dataset(last, VALIDATION_BATCH_SIZE, seed=None, steps=None, horizon_only=True)
+            return train, None, last
+        return train, cutter.dataset(last, VALIDATION_BATCH_SIZE, seed=None, steps=None, horizon_only=True), last
 
     def _check_training_windows(self, cutter: WindowCutter, origins: np.ndarray, held_out: np.ndarray) -> None:
         """Raise a ValueError if there are no training windows, or warn if a series has none."""
@@ -355,7 +367,7 @@ class Forecaster:
         required = cutter.min_context() + self.horizon
         example = f"series {panel.ids[unused[0]]!r} has {panel.lengths[unused[0]]} steps"
         if held_out[unused[0]]:
-            example += f", of which the last {held_out[unused[0]]} are held out for validation"
+            example += f", of which {held_out[unused[0]]} are held out for validation"
         message = (
             f"{len(unused)} of {len(panel)} series have no training window, which requires {required} steps with "
             f"values in its context and its horizon, for example {example}"
@@ -411,8 +423,9 @@ class Forecaster:
         """Return the forecast of the H steps after the last value of y of each series.
 
         Args:
-            df: Series to forecast, which need not have been in the training data. Their last T steps are read. None:
-                the series of the training data and of `update`.
+            df: Series to forecast, which need not have been in the training data. Their last T steps are read, and the
+                steps before them that lags need; series with fewer steps are padded. None: the series of the training
+                data and of `update`.
             quantiles: Probabilities of the quantiles. None: 0.1, 0.5, and 0.9; none for a likelihood without quantiles.
             num_samples: Number of sample paths for the quantiles; only for strategy="recursive".
             seed: Random seed of the sample paths.
@@ -422,8 +435,8 @@ class Forecaster:
             dictionary of arrays if the data are arrays.
 
         Raises:
-            ValueError: If the forecaster is not trained, a series is shorter than T, known-future covariates end before
-                the horizon, or a static category is unknown.
+            ValueError: If the forecaster is not trained, known-future covariates end before the horizon, a static
+                category is unknown, or, with missing_flag=False, a series is shorter than T.
         """
         probabilities = self._quantiles(quantiles)
         num_samples = checks.positive_int("num_samples", num_samples)
@@ -699,15 +712,21 @@ class Forecaster:
             count = num_samples if self.likelihood.has_quantiles else 1
             paths = self._paths(builder, carried, count, seed)
             return [np.quantile(paths, probability, axis=1) for probability in probabilities]
-        scaled = streams.quantiles(self._require_program(), builder, carried, self.likelihood, probabilities)
-        return [shift + scale * quantile for quantile in scaled]
+        program, beyond = self._require_program(), self._spread - 1
+        median, *scaled = streams.quantiles(program, builder, carried, self.likelihood, (0.5, *probabilities))
+        return [shift + scale * (quantile + beyond * (quantile - median)) for quantile in scaled]
 
     def _paths(self, builder: InputBuilder, carried: Carried, num_samples: int, seed: int | None) -> np.ndarray:
         """Return sample paths in the units of the data."""
         rng = np.random.default_rng(seed)
         paths = streams.sample_paths(self._require_program(), builder, carried, self.likelihood, num_samples, rng)
         shift, scale = carried.scales.y
-        return shift[:, None, None] + scale[:, None, None] * paths
+        median = np.median(paths, axis=1, keepdims=True)
+        return shift[:, None, None] + scale[:, None, None] * (paths + (self._spread - 1) * (paths - median))
+
+    @property
+    def _spread(self) -> float:
+        return 1.0 if self._fitted is None else self._fitted.spread
 
     def __repr__(self) -> str:
         state = "not trained" if self._fitted is None else f"trained on {self._fitted.frequency} steps"

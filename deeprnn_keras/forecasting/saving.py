@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ARGUMENTS, MODEL, STATES = "forecaster.json", "model.keras", "states.safetensors"
 FORMAT = 1
 EXPECTED = "the arguments of a Forecaster"
-PLAIN = ("season", "context", "lags", "cycles", "log_scale", "encoding")  # fields of JSON values
+PLAIN = ("season", "context", "lags", "cycles", "log_scale", "encoding", "spread")  # fields of JSON values
 SCALES = ("y", "past", "known")
 ForecasterT = TypeVar("ForecasterT", bound=Forecaster)
 
@@ -97,16 +97,17 @@ def _fitted(values: Config, directory: Path) -> Fitted:
         for name, known in values["encoding"].items()
     }
     return Fitted(
-        build_dataclass(Frequency, values["frequency"]),
-        values["season"],
-        values["context"],
-        tuple(values["lags"]),
-        tuple(values["cycles"]),
-        None if values["log_scale"] is None else tuple(values["log_scale"]),
-        encoding,
-        tuple(values["ids"]),
-        build_dataclass(FrameKind, values["kind"]),
-        _carried(arrays),
+        frequency=build_dataclass(Frequency, values["frequency"]),
+        season=values["season"],
+        context=values["context"],
+        lags=tuple(values["lags"]),
+        cycles=tuple(values["cycles"]),
+        log_scale=None if values["log_scale"] is None else tuple(values["log_scale"]),
+        encoding=encoding,
+        spread=values["spread"],
+        ids=tuple(values["ids"]),
+        kind=build_dataclass(FrameKind, values["kind"]),
+        carried=_carried(arrays),
     )
 
 

@@ -244,8 +244,12 @@ def compare(results: Mapping[str, ArrayLike], expected: Mapping[str, ArrayLike])
     last step.
 
     Raises:
-        ValueError: If the outputs of the model, the last array, have another shape.
+        ValueError: If the outputs of the model, the last array, have another shape, or those of its reference contain
+            no finite number, so that nothing can be proven.
     """
+    final = np.asarray(list(expected.values())[-1], np.float64)
+    if final.size and not np.isfinite(final).any():
+        raise ValueError("the reference returns no finite number to compare the model with; check its weights")
     errors = {}
     for name, value in results.items():
         result, other = np.asarray(value, np.float64), np.asarray(expected[name], np.float64)
