@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 PRESENT = 0.7
 """Probability of a step that is not masked, in random masks."""
 
-ID_LAYERS = {"Embedding": "input_dim", "OneHot": "size"}
+ID_LAYERS = {"Embedding": "input_dim", "DropoutEmbedding": "input_dim", "OneHot": "size"}
 """{layer that reads ids: its attribute with their number}."""
 
 
