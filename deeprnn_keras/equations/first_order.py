@@ -98,8 +98,8 @@ class _Linearization:
             self.known,
             selection.constants,
             selection.operations,
-            {(i, j): selection.index[part] for i, form in enumerate(results) for j, part in form.coefficients.items()},
-            tuple(None if form.constant is None else selection.index[form.constant] for form in results),
+            {(i, j): selection.number[part] for i, form in enumerate(results) for j, part in form.coefficients.items()},
+            tuple(None if form.constant is None else selection.number[form.constant] for form in results),
         )
 
     def _apply(self, primitive: str, operands: Sequence[_Form]) -> _Form:

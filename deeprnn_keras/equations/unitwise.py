@@ -190,12 +190,12 @@ class Selection(NamedTuple):
     Attributes:
         constants: The constants.
         operations: The operations.
-        index: {value: its number}.
+        number: {value: its number}.
     """
 
     constants: tuple[float, ...]
     operations: tuple[UnitOperation, ...]
-    index: dict[Part, int]
+    number: dict[Part, int]
 
 
 class _Lowering:
@@ -243,13 +243,13 @@ class _Lowering:
             self._of_weights(weights),
             step.constants,
             step.operations,
-            tuple(step.index[part] for part in results),
+            tuple(step.number[part] for part in results),
         )
 
     def _of_weights(self, results: Sequence[Part]) -> UnitWeights:
         stored: list[Part] = [("weight", k) for k in range(len(self.weights))]
         selection = self.list.select(self.list.needed(results), stored, results)
-        indices = tuple(selection.index[part] for part in results)
+        indices = tuple(selection.number[part] for part in results)
         return UnitWeights(tuple(self.weights), selection.constants, selection.operations, indices)
 
     def _count(self, width: int) -> int:

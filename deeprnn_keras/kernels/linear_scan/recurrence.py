@@ -182,8 +182,9 @@ def _each_step(a: Matrix, b: Vector) -> tuple[list[Matrix], list[Vector]]:
     count = b[0].shape[1]
     coefficients = {place: ops.unstack(one, count, 1) if _varies(one) else [one] * count for place, one in a.items()}
     terms = [ops.unstack(one, count, 1) for one in b]
-    each = [{place: steps[t] for place, steps in coefficients.items()} for t in range(count)]
-    return each, [[steps[t] for steps in terms] for t in range(count)]
+    each: list[Matrix] = [{place: steps[t] for place, steps in coefficients.items()} for t in range(count)]
+    added: list[Vector] = [[steps[t] for steps in terms] for t in range(count)]
+    return each, added
 
 
 def _unrolled(a: Matrix, b: Vector, initial: Vector) -> list[Tensor]:
