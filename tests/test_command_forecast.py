@@ -6,6 +6,7 @@ import pytest
 from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
+from deeprnn_keras.forecasting import ZeroShotForecaster
 
 SMALL = ["--horizon", "4", "--epochs", "1", "--season", "6"]
 COLUMNS = ["--time", "when", "--target", "load", "--id", "meter"]
@@ -34,6 +35,40 @@ def test_forecast_of_a_file(table, tmp_path):
     assert list(forecast) == ["unique_id", "ds", "y_hat", "q0.1", "q0.5", "q0.9"] and len(forecast) == 8
     assert forecast["ds"].iloc[0] == "2024-01-06 20:00:00" and (output / "forecast.png").stat().st_size > 1000
     assert len(Forecaster.load(output / "model").forecast(seed=0)) == 8
+
+
+@pytest.mark.slow
+def test_forecast_without_training(table, tmp_path):
+    pytest.importorskip("utilsforecast")
+    options = ["--horizon", "6", "--season", "6", "--output", tmp_path / "out"]
+    result = deeprnn("forecast", "recurrent_forecaster_150k", "--csv", table, *COLUMNS, *options)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith("the last 5 windows of 6 steps are compared with simple methods; no training")
+    assert any("the best simple method" in line for line in lines)
+    forecast = pd.read_csv(tmp_path / "out" / "forecast.csv")
+    assert len(forecast) == 12 and forecast["ds"].iloc[0] == "2024-01-06 20:00:00"
+    expected = 5 + np.sin(np.arange(140, 146) * np.pi / 3)
+    np.testing.assert_allclose(forecast["y_hat"][:6], expected, atol=0.25)
+    loaded = ZeroShotForecaster.load(tmp_path / "out" / "model")
+    stamps = pd.date_range("2024-01-06 20:00:00", periods=6, freq="h")
+    new = pd.concat([pd.DataFrame({"unique_id": name, "ds": stamps, "y": expected}) for name in ("a", "b")])
+    assert loaded.update(new).forecast(horizon=1)["ds"].iloc[0] == stamps[-1] + pd.Timedelta("1h")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--epochs", "2"], "is not trained on the series and does not support --epochs; leave it out"),
+        (["--known-future", "note"], "is not trained on the series and does not support covariates"),
+        (["--horizon", "0"], "horizon must be a positive integer, got 0"),
+    ],
+    ids=range(3),
+)
+def test_options_of_a_zero_shot_forecaster(table, tmp_path, arguments, message):
+    command = ["forecast", "recurrent_forecaster_150k", "--csv", table, *COLUMNS, *arguments]
+    assert message in error_of(*command, "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

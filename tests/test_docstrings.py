@@ -14,6 +14,7 @@ WITHOUT_EXAMPLE = {  # constants, and what is shown in the example of what makes
     "data.LETTERS",
     "data.LabeledSeries",
     "data.SeriesSplit",
+    "data.SyntheticSeries",
     "equations.Blocks",
     "equations.Linear",
     "forecasting.Evaluation",

@@ -73,7 +73,7 @@ def test_example_of_docs_runs(code, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", examples(ROOT / "docs" / "forecasting.md"), ids=("forecaster", "dataset"))
+@pytest.mark.parametrize("code", examples(ROOT / "docs" / "forecasting.md"), ids=("forecaster", "zero-shot", "dataset"))
 def test_forecasting_example_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "example"})

@@ -239,7 +239,7 @@ register(
     LanguageModelConfig(
         name="griffin_kjv",
         params=857_826,
-        title="Recurrences of Griffin, computed in parallel over time, at the size of the default model",
+        title="Recurrences of Griffin, parallel over time, at the size of the default model",
         units=272,
         cell="rg_lru",
         connection="residual",

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deeprnn_keras import Forecaster
-    from deeprnn_keras.forecasting import Evaluation
+    from deeprnn_keras.forecasting import Evaluation, ZeroShotForecaster
+    from deeprnn_keras.forecasting.panel import Panel
+    from deeprnn_keras.zoo import Configuration
 
 PARQUET = (".parquet", ".pq")
 WINDOWS = 20
@@ -71,7 +73,8 @@ def forecast(
 
     MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
     which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
-    Forecaster.load.
+    Forecaster.load. A zero-shot forecaster (deeprnn list --task zero-shot) is not trained on the series; its model is
+    for ZeroShotForecaster.load.
     """
     from rich.console import Console
 
@@ -80,25 +83,40 @@ def forecast(
 
     console = Console()
     overrides = {name: value for name, value in (("horizon", horizon), ("epochs", epochs)) if value is not None}
-    _check_model(model, overrides)  # before any slow operation
-    output = checks.new_directory("--output", output)
     covariates = (*static, *known_future)
+    config = _check_model(model, overrides, covariates)  # before any slow operation
+    output = checks.new_directory("--output", output)
     frame = _read(path, {"unique_id": series, "ds": time, "y": target}, covariates)
     start_tensorflow(console)
-    of_data = {"frequency": frequency, "season": season, "static": static, "known_future": known_future, "seed": seed}
+    of_data: dict[str, Any] = {"frequency": frequency, "season": season}
+    if isinstance(config, zoo.ZeroShotConfig):
+        _forecast_directly(config.create_forecaster(pretrained=True, **overrides, **of_data), frame, output, console)
+        return
+    of_data |= {"static": static, "known_future": known_future, "seed": seed}
     forecaster = zoo.create_forecaster(model, **overrides, **of_data)
     windows = _fit(forecaster, frame, console)
-    _write(forecaster, frame, windows, output, console)
+    evaluation = forecaster.evaluate(frame, windows, console=console)
+    _write(forecaster, frame, evaluation, forecaster.forecast(frame, seed=0), output)
 
 
-def _check_model(name: str, overrides: dict[str, Any]) -> None:
-    """Raise a ValueError if a model is not a forecaster, or an option is out of range."""
+def _check_model(name: str, overrides: dict[str, Any], covariates: tuple[str, ...]) -> Configuration:
+    """Return the configuration of a forecaster.
+
+    Raises:
+        ValueError: If the model is not a forecaster, or an option is out of range or not supported.
+    """
     from deeprnn_keras import zoo
 
-    if not isinstance(zoo.info(name), zoo.ForecasterConfig):
-        known = ", ".join(zoo.list_models(task="forecasting"))
+    config = zoo.info(name)
+    if isinstance(config, zoo.ForecasterConfig):
+        return zoo.info(name, **overrides)
+    if not isinstance(config, zoo.ZeroShotConfig):
+        known = ", ".join([*zoo.list_models(task="forecasting"), *zoo.list_models(task="zero-shot")])
         raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
-    zoo.info(name, **overrides)
+    unsupported = "--epochs" if "epochs" in overrides else "covariates" if covariates else None
+    if unsupported:
+        raise ValueError(f"{name} is not trained on the series and does not support {unsupported}; leave it out")
+    return config
 
 
 # === Reading ===
@@ -143,26 +161,48 @@ def _fit(forecaster: Forecaster, frame: pd.DataFrame, console: Console) -> int:
     panel, _ = read_panel(frame, arguments.covariates, given=arguments.frequency)
     panel.check_future(forecaster.horizon)
     season = arguments.season or panel.frequency.season
-    shortest = int(panel.lengths.min())
-    windows = max(1, min(WINDOWS, int(MAX_HELD_OUT * shortest) // forecaster.horizon))
-    missing = int((panel.y != panel.y).sum())
-    console.print(
-        f"{len(panel)} series, {int(panel.lengths.sum()):,} steps of {panel.frequency} ({missing:,} missing), season "
-        f"of {season} steps; the last {windows} windows of {forecaster.horizon} steps are held out",
-        soft_wrap=True,
-    )
+    windows = _num_windows(panel, forecaster.horizon)
+    _describe(panel, season, windows, forecaster.horizon, "are held out", console)
     forecaster.fit(frame, holdout=windows * forecaster.horizon, console=console)
     return windows
 
 
-def _write(forecaster: Forecaster, frame: pd.DataFrame, windows: int, output: Path, console: Console) -> None:
-    """Evaluate the forecaster, and write the forecast, the plot, and the model."""
+def _forecast_directly(forecaster: ZeroShotForecaster, frame: pd.DataFrame, output: Path, console: Console) -> None:
+    """Evaluate a zero-shot forecaster, and write its forecast."""
+    panel, _ = forecaster.read_panel(frame)
+    season, _ = forecaster.seasons(panel)
+    horizon = forecaster.default_horizon(season)
+    windows = _num_windows(panel, horizon)
+    _describe(panel, season, windows, horizon, "are compared with simple methods; no training", console)
+    evaluation = forecaster.evaluate(frame, windows, console=console)
+    _write(forecaster.fit(frame), frame, evaluation, forecaster.forecast(), output)
+
+
+def _num_windows(panel: Panel, horizon: int) -> int:
+    return max(1, min(WINDOWS, int(MAX_HELD_OUT * int(panel.lengths.min())) // horizon))
+
+
+def _describe(panel: Panel, season: int, windows: int, horizon: int, use: str, console: Console) -> None:
+    missing = int((panel.y != panel.y).sum())
+    console.print(
+        f"{len(panel)} series, {int(panel.lengths.sum()):,} steps of {panel.frequency} ({missing:,} missing), season "
+        f"of {season} steps; the last {windows} windows of {horizon} steps {use}",
+        soft_wrap=True,
+    )
+
+
+def _write(
+    forecaster: Forecaster | ZeroShotForecaster,
+    frame: pd.DataFrame,
+    evaluation: Evaluation,
+    forecasts: pd.DataFrame,
+    output: Path,
+) -> None:
+    """Print the evaluation, and write the forecast, the plot, and the model."""
     from deeprnn_keras.training.plotting import save_figure
     from deeprnn_keras.writing import atomic_write
 
-    evaluation: Evaluation = forecaster.evaluate(frame, windows, console=console)
     click.echo(str(evaluation))
-    forecasts = forecaster.forecast(frame, seed=0)
     output.mkdir(parents=True, exist_ok=True)
     with atomic_write(output / "forecast.csv") as temporary_path:
         forecasts.to_csv(temporary_path, index=False)

@@ -9,6 +9,7 @@ from .memory_tasks import adding_problem, adding_split, adding_stream, copy_memo
 from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
+from .random_series import SyntheticSeries, synthetic_series
 from .series import GeneratedSeries, LabeledSeries, SeriesSplit, digits, japanese_vowels
 from .series_dataset import SeriesDataset
 from .stroke_picture import draw_strokes
@@ -27,6 +28,7 @@ __all__ = [
     "LabeledSeries",
     "SeriesDataset",
     "SeriesSplit",
+    "SyntheticSeries",
     "TBPTTDataset",
     "TextCorpus",
     "Vocabulary",
@@ -49,6 +51,7 @@ __all__ = [
     "read_strokes",
     "sequential_mnist",
     "series_windows",
+    "synthetic_series",
     "synthetic_strokes",
     "token_windows",
     "write_midi",

@@ -1,6 +1,7 @@
 from .evaluation import Evaluation
 from .forecaster import Forecaster
 from .likelihoods import Gaussian, Likelihood, NegativeBinomial, PointForecast, Quantiles, StudentT
+from .zero_shot import ZeroShotForecaster
 
 __all__ = [
     "Evaluation",
@@ -11,4 +12,5 @@ __all__ = [
     "PointForecast",
     "Quantiles",
     "StudentT",
+    "ZeroShotForecaster",
 ]
