@@ -14,7 +14,7 @@ from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.specs import CELLS
 
 register_cell("wide_qrnn_for_tests", partial(QRNNCell, window=2))
-UNITWISE = ("wide_qrnn_for_tests", "indrnn", "min_gru", "min_lstm", "qrnn", "sru", "rg_lru")
+UNITWISE = ("wide_qrnn_for_tests", "indrnn", "min_gru", "min_lstm", "qrnn", "sru", "lru", "rg_lru")
 cells = pytest.mark.parametrize("cell", UNITWISE)
 SIZES = [(1, 1, 1, 1), (3, 7, 4, 5), (2, 3, 2, 37), (2, 9, 3, 300)]
 """(n, T, d, h): within a vector, one strip that ends within a vector, and several strips."""
@@ -61,7 +61,7 @@ def test_values_and_gradients_equal_the_loop(rng, cell, size, offset):
         loop = RNN(CELLS[cell].cell(h, dtype="float64"), implementation="loop", dtype="float64", **options)
         pairs = zip(*(results(layer, x, states, mask, weights) for layer in (ours, loop)), strict=True)
         for actual, expected in pairs:
-            np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
+            np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5 * max(1.0, np.abs(expected).max()))
 
 
 @cells
@@ -120,7 +120,7 @@ def test_scan_is_selected_where_it_can_run(cell):
     layer = DeepRNN(4, 2, cell)
     assert {row.kernel for row in explain_kernels(layer)} == {"scan"}
     double = DeepRNN(4, 2, cell, dtype="float64")
-    assert {row.kernel for row in explain_kernels(double)} == {"xla"}
+    assert {row.kernel for row in explain_kernels(double)} == {"xla" if cell in ("indrnn", "sru") else "linear_scan"}
 
 
 def test_remat_and_other_activations(recwarn):
