@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deeprnn_keras import Forecaster
     from deeprnn_keras.forecasting import Evaluation
 
-PARQUET = (".parquet", ".pq")
+ARGUMENTS, FORECAST = "forecaster.json", "forecast.csv"
 WINDOWS = 20
 MAX_HELD_OUT = 0.25  # of the shortest series
 
@@ -27,7 +27,12 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "--csv", "path", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Series, CSV or Parquet."
+    "--csv",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    required=True,
+    help="Series: a CSV or Parquet file, or a directory of such files.",
 )
 @click.option("--time", metavar="COLUMN", required=True, help="Column of the time stamps.")
 @click.option("--target", metavar="COLUMN", required=True, help="Column of the values to forecast.")
@@ -67,26 +72,35 @@ def forecast(
     seed: int,
     output: Path,
 ) -> None:
-    """Train a forecaster on series in a file, and forecast them.
+    """Train a forecaster on series in a file, and forecast them; or forecast with a trained one.
 
     MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
     which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
     Forecaster.load.
+
+    If MODEL is the directory of a trained forecaster, nothing is trained, and DIRECTORY receives forecast.csv. The
+    table, in which the rows of each series must follow each other, is read in pieces and may be larger than the memory.
     """
     from rich.console import Console
 
     from deeprnn_keras import checks, zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
-    console = Console()
+    console, saved = Console(), _saved_forecaster(model)
+    columns = {"unique_id": series, "ds": time, "y": target}
+    of_data = {"frequency": frequency, "season": season, "static": static, "known_future": known_future}
     overrides = {name: value for name, value in (("horizon", horizon), ("epochs", epochs)) if value is not None}
+    if saved is not None:
+        _check_no_training(saved, {**of_data, **overrides})
+        output = checks.new_directory("--output", output)
+        start_tensorflow(console)
+        _forecast_pieces(saved, path, columns, seed, output, console)
+        return
     _check_model(model, overrides)  # before any slow operation
     output = checks.new_directory("--output", output)
-    covariates = (*static, *known_future)
-    frame = _read(path, {"unique_id": series, "ds": time, "y": target}, covariates)
+    frame = _read(path, columns, (*static, *known_future))
     start_tensorflow(console)
-    of_data = {"frequency": frequency, "season": season, "static": static, "known_future": known_future, "seed": seed}
-    forecaster = zoo.create_forecaster(model, **overrides, **of_data)
+    forecaster = zoo.create_forecaster(model, **overrides, **of_data, seed=seed)
     windows = _fit(forecaster, frame, console)
     _write(forecaster, frame, windows, output, console)
 
@@ -104,32 +118,61 @@ def _check_model(name: str, overrides: dict[str, Any]) -> None:
 # === Reading ===
 
 
+def _columns_of(columns: dict[str, str | None], covariates: tuple[str, ...]) -> dict[str, str]:
+    chosen = {name: column for name, column in columns.items() if column is not None}
+    return {**chosen, **{name: name for name in covariates}}
+
+
 def _read(path: Path, columns: dict[str, str | None], covariates: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns of a CSV or Parquet file under the names of a long frame.
+    """Return the columns of a table under the names of a long frame.
 
     Raises:
         ValueError: If the file is missing or not a table, or lacks a column.
     """
     from deeprnn_keras.extras import import_optional
+    from deeprnn_keras.forecasting.tables import read_tables
 
     pandas = import_optional("pandas", "forecast", "Reading tables")
-    if not path.is_file():
-        raise ValueError(f"--csv {str(path)!r} does not exist; pass a CSV or Parquet file")
-    try:
-        table = pandas.read_parquet(path) if path.suffix.lower() in PARQUET else pandas.read_csv(path)
-    except (
-        ValueError,
-        OSError,
-        ImportError,
-    ) as error:
-        raise ValueError(f"--csv {str(path)!r} could not be read as a table: {error}") from error
-    chosen = {name: column for name, column in columns.items() if column is not None}
-    missing = [column for column in (*chosen.values(), *covariates) if column not in table.columns]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, table.columns))}")
-    return pandas.DataFrame(
-        {**{name: table[column] for name, column in chosen.items()}, **{name: table[name] for name in covariates}}
-    )
+    return pandas.concat(read_tables(path, _columns_of(columns, covariates)), ignore_index=True)
+
+
+# === Forecasts of a trained forecaster ===
+
+
+def _saved_forecaster(model: str) -> Path | None:
+    """Return the directory of a trained forecaster, or of the one in the output directory of this command."""
+    path = Path(model).expanduser()
+    return next((one for one in (path, path / "model") if (one / ARGUMENTS).is_file()), None)
+
+
+def _check_no_training(directory: Path, options: dict[str, Any]) -> None:
+    passed = ", ".join(f"--{name.replace('_', '-')}" for name, value in options.items() if value not in (None, ()))
+    if passed:
+        raise ValueError(f"{directory} holds a trained forecaster, which determines {passed}; leave out {passed}")
+
+
+def _forecast_pieces(
+    directory: Path, path: Path, columns: dict[str, str | None], seed: int, output: Path, console: Console
+) -> None:
+    """Forecast the series of a table piece by piece, and write forecast.csv."""
+    from deeprnn_keras import Forecaster, progress
+    from deeprnn_keras.forecasting.tables import read_tables, whole_series
+    from deeprnn_keras.writing import atomic_write
+
+    forecaster, count = Forecaster.load(directory), 0
+    names = _columns_of(columns, forecaster.arguments.covariates.names)
+    output.mkdir(parents=True, exist_ok=True)
+    with (
+        progress.shown(console, "Forecasting", "series"),
+        atomic_write(output / FORECAST) as temporary_path,
+        temporary_path.open("w", encoding="utf-8", newline="") as file,
+    ):
+        for number, piece in enumerate(whole_series(read_tables(path, names))):
+            forecasts = forecaster.forecast(piece, seed=seed + number)
+            forecasts.to_csv(file, index=False, header=number == 0)
+            count += len(forecasts) // forecaster.horizon
+            progress.report(count, None)
+    click.echo(f"Saved {FORECAST} in {output}: {count:,} series, {forecaster.horizon} steps")
 
 
 # === Training and results ===
@@ -164,7 +207,7 @@ def _write(forecaster: Forecaster, frame: pd.DataFrame, windows: int, output: Pa
     click.echo(str(evaluation))
     forecasts = forecaster.forecast(frame, seed=0)
     output.mkdir(parents=True, exist_ok=True)
-    with atomic_write(output / "forecast.csv") as temporary_path:
+    with atomic_write(output / FORECAST) as temporary_path:
         forecasts.to_csv(temporary_path, index=False)
     save_figure(forecaster.plot(frame), output / "forecast.png")
     forecaster.save(output / "model")
