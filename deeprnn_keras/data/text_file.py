@@ -89,7 +89,7 @@ def _blocks(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     if encoding is not None:
         raise DamagedFileError(path, f"is encoded in {encoding}, not in UTF-8; {_conversion(encoding)}")
     start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    data = data[start:]
+    data = data[start:] or file.read(CHUNK_BYTES)
     while data:
         yield start, data
         start += len(data)
