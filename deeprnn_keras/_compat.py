@@ -91,6 +91,11 @@ def global_seed_state() -> keras.Variable:
     return private("keras.src.random.seed_generator:global_seed_generator")().state
 
 
+def reads_training(layer: Layer) -> bool:
+    """Return whether the method `call` of a layer, or of a cell that is not a layer, is passed `training`."""
+    return getattr(layer, "_call_has_training_arg", False)
+
+
 def flatten_layers(layer: Layer, *, include_self: bool = True, recursive: bool = True) -> Iterator[Layer]:
     """Yield the layers inside a layer or model, including nested ones.
 
@@ -319,6 +324,18 @@ def is_compiled_by_xla() -> bool:
     return in_xla_context(tf.compat.v1.get_default_graph())
 
 
+def requires_static_shapes(tensor: Tensor) -> bool:
+    """Return True while a step is compiled in which the shapes of tensors must not depend on their values."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return isinstance(tensor, jax.core.Tracer)
+    return is_compiled_by_torch() if backend == "torch" else is_compiled_by_xla()
+
+
 def require(condition: Tensor, message: str) -> None:
     """Raise an error with this message unless a condition holds, on TensorFlow.
 
@@ -438,6 +455,7 @@ def install_model_hooks() -> None:
     for name in RECORDED_METHODS:
         _record_calls(name)
     _wrap_reset_metrics()
+    _wrap_symbolic_build()
 
 
 def _wrap_reset_metrics() -> None:
@@ -454,6 +472,30 @@ def _wrap_reset_metrics() -> None:
                 getattr(layer, RESET_METHOD)()
 
     keras.Model.reset_metrics = reset_metrics
+
+
+def _wrap_symbolic_build() -> None:
+    """Wrap the method by which Keras builds a model under `tf.distribute` from the first batch.
+
+    Keras passes the mean over the replicas, which converts ids to floats and fails for masks; the wrapper passes the
+    part of the first replica.
+    """
+    import keras
+
+    method = getattr(keras.Model, "_maybe_symbolic_build", None)
+    if method is None:  # not on TensorFlow
+        return
+
+    @functools.wraps(method)
+    def build(self: keras.Model, iterator: FrameworkObject = None, data_batch: FrameworkObject = None) -> None:
+        strategy = self._distribute_strategy
+        if strategy is not None and iterator is not None:
+            _, _, batches = next(iter(iterator))
+            local = strategy.experimental_local_results
+            data_batch, iterator = keras.tree.map_structure(lambda part: local(part)[0], next(batches)), None
+        method(self, iterator, data_batch)
+
+    keras.Model._maybe_symbolic_build = build
 
 
 def _record_calls(name: str) -> None:

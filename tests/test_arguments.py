@@ -33,9 +33,18 @@ CONFIG = {"name": "a", "title": "a", "task": "classification", "paper": "a", "da
 CONFIG["recipe"] = Recipe()
 
 
+def adding_problem_of_4_steps():
+    return functools.partial(data.adding_problem, steps=4)
+
+
 @functools.cache
 def hypermodel():
     return HyperDeepRNN(inputs=3, outputs=1, loss="mse")
+
+
+@functools.cache
+def zero_shot_network():
+    return zoo.create_model("recurrent_forecaster_150k", units=2)
 
 
 # Required arguments. Functions check flags and numbers before they use a model, which can therefore be missing.
@@ -50,6 +59,8 @@ REQUIRED = {
     "DeepRNN": {"units": 2},
     "Forecaster": {"horizon": 3},
     "ForecasterConfig": {**CONFIG, "inputs": 1, "outputs": 1, "horizon": 3, "likelihood": "mae", "strategy": "direct"},
+    "GeneratedDataset": {"generate": adding_problem_of_4_steps, "batch_size": 2, "steps": 1},
+    "GeneratedSeries": {"generate": adding_problem_of_4_steps, "examples": 2},
     "GeometricDecay": {"ratio": 0.5, "after": 1},
     "GradientHealth": {"x": np.zeros((4, 3, 2)), "y": np.zeros(4)},
     "GridSearch": {"hypermodel": hypermodel},
@@ -73,7 +84,10 @@ REQUIRED = {
     "Stream": {"model": None},
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
+    "ZeroShotConfig": {**CONFIG, "inputs": 3, "outputs": 2},
+    "ZeroShotForecaster": {"model": zero_shot_network},
     "adding_problem": {"examples": 2, "steps": 4},
+    "copy_memory": {"examples": 2, "steps": 4},
     "count_params": {"input_dim": 2, "units": 3},
     "create_forecaster": {"name": "deepar"},
     "create_model": {"name": "d2l_rnn_2x32"},
@@ -82,11 +96,15 @@ REQUIRED = {
     "from_text": {"text": "a b"},
     "generate": {"model": None, "prompt": "a"},
     "generate_notes": {"model": None, "start": np.zeros((2, 3))},
+    "decode_ctc": {"logits": np.zeros((1, 2, 3), "float32")},
+    "draw_strokes": {"strokes": np.zeros((2, 3)), "path": "unused.png"},
+    "generate_strokes": {"model": None},
     "generate_stream": {"model": None, "prompt": "a"},
     "learning_rate_range_test": {"model": None, "data": []},
     "optuna_objective": {"hyper": hypermodel},
     "probe_levels": {"model": None, "x": np.zeros((4, 3, 2)), "target": np.zeros(4)},
     "series_windows": {"values": np.zeros(9), "length": 2, "batch_size": 2},
+    "synthetic_series": {"count": 2, "steps": 9},
     "token_windows": {"pieces": [STREAM], "length": 3, "batch_size": 2},
     "verify": {"model": None, "reference": None},
     "write_midi": {"roll": np.zeros((2, 3)), "path": "unused"},

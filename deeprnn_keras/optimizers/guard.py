@@ -30,9 +30,8 @@ class GradientGuard(ChecksConfig, _Optimizer):
     of a sparse embedding gradient from its unmerged rows, which is wrong if a token occurs more than once in a batch.)
     If the gradient is not finite, the update is skipped: weights, slot variables, and `iterations` do not change.
 
-    Under `tf.distribute` with several replicas, the sum of the gradients of all replicas is clipped, as one device would
-    clip the gradient of the whole batch; no update is skipped, so that non-finite gradients reach the weights. With
-    `keras.distribution` on JAX, gradients are those of the whole batch.
+    Under `tf.distribute`, the sum of the gradients of all replicas is clipped, as one device would clip the gradient of
+    the whole batch. No update is skipped then: non-finite gradients reach the weights.
 
     Args:
         *args: Passed to the optimizer.

@@ -19,7 +19,7 @@ def run(name, options, devices):
         model = LanguageModel(7, 4, 2, "gru", stateful=True, embedding=3)
         optimizer = GUARDED_OPTIMIZERS[name](**options)
         model.compile(optimizer, model.loss_function())
-    data = TBPTTDataset(STREAM, 4, 5, reset_mask=False)
+    data = TBPTTDataset(STREAM, 4, 5)
     loss = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
     clipped, norm = (float(keras.ops.convert_to_numpy(v)) for v in (optimizer.clipped, optimizer.last_norm))
     return model.get_weights(), loss, int(clipped), norm
