@@ -6,7 +6,7 @@ import pytest
 from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
-from deeprnn_keras.forecasting import ZeroShotForecaster
+from deeprnn_keras.forecasting import ZeroShotForecaster, tables
 from deeprnn_keras.training.callbacks import EpochHistory
 
 SMALL = ["--horizon", "4", "--epochs", "2", "--season", "6"]
@@ -169,3 +169,78 @@ def test_forecasters_of_the_zoo_have_the_counted_parameters(name):
 def test_invalid_overrides(options, message):
     with pytest.raises(ValueError, match=message):
         zoo.create_forecaster("deepar", **options)
+
+
+# === Trained forecasters and large tables ===
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    stamps = pd.date_range("2024-01-01", periods=60, freq="h")
+    frame = pd.DataFrame({"ds": stamps, "y": np.sin(np.arange(60.0))})
+    made = Forecaster(horizon=3, strategy="direct", context=6, units=2, season=4, updates_per_epoch=1, calendar=False)
+    made.fit(frame, epochs=1, verbose=False)
+    directory = tmp_path_factory.mktemp("trained") / "model"
+    made.save(directory)
+    return made, directory
+
+
+def long_table(count=7):
+    stamps = pd.date_range("2024-02-01", periods=20, freq="h")
+    values = np.random.default_rng(1).normal(size=(count, 20))
+    return pd.concat([pd.DataFrame({"meter": f"0{k}", "when": stamps, "load": y}) for k, y in enumerate(values)])
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("kind", ["file", "directory", "parquet", "partitions"])
+def test_trained_forecaster_reads_a_table_in_pieces(trained, tmp_path, monkeypatch, kind):
+    forecaster, directory = trained
+    frame, path = long_table(), tmp_path / "loads"
+    if kind == "file":
+        path = tmp_path / "loads.csv"
+        frame.to_csv(path, index=False)
+    elif kind == "directory":
+        path.mkdir()
+        for number in range(2):  # the second file continues a series of the first
+            frame.iloc[number * 50 : 50 + number * 100].to_csv(path / f"{number}.csv", index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        frame = frame.assign(group=frame["meter"] > "03")
+        path = tmp_path / "loads.parquet" if kind == "parquet" else path
+        frame.to_parquet(path, index=False, partition_cols=["group"] if kind == "partitions" else None)
+    monkeypatch.setattr(tables.read_tables, "__defaults__", (33,))  # rows of a piece
+    result = deeprnn("forecast", directory.parent, "--csv", path, *COLUMNS, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "Saved forecast.csv in" in result.stdout and "7 series, 3 steps" in result.stdout
+    found = pd.read_csv(tmp_path / "out" / "forecast.csv", dtype={"unique_id": str}, parse_dates=["ds"])
+    renamed = long_table().rename(columns={"meter": "unique_id", "when": "ds", "load": "y"})
+    expected = forecaster.forecast(renamed.reset_index(drop=True))
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change, options, message",
+    [
+        (
+            lambda frame: frame.sample(frac=1, random_state=0),
+            [],
+            "must follow each other, but other series are between",
+        ),
+        (lambda frame: frame, ["--horizon", "2"], "holds a trained forecaster, which determines --horizon"),
+        (lambda frame: frame.iloc[:0], [], "could not be read as a table: it has no rows"),
+        (lambda frame: frame.rename(columns={"load": "power"}), [], "has no column 'load'"),
+    ],
+    ids=["unsorted", "horizon", "empty", "column"],
+)
+def test_errors_of_a_trained_forecaster(trained, tmp_path, monkeypatch, change, options, message):
+    monkeypatch.setattr(tables.read_tables, "__defaults__", (33,))
+    change(long_table()).to_csv(tmp_path / "loads.csv", index=False)
+    arguments = ["--csv", tmp_path / "loads.csv", *COLUMNS, *options, "--output", tmp_path / "out"]
+    assert message in error_of("forecast", trained[1], *arguments)
+    assert not (tmp_path / "out" / "forecast.csv").exists()
+
+
+def test_directory_without_tables_is_an_error(trained, tmp_path):
+    (tmp_path / "loads").mkdir()
+    error = error_of("forecast", trained[1], "--csv", tmp_path / "loads", *COLUMNS, "--output", tmp_path / "out")
+    assert "contains no file with the suffix .parquet, .pq, .csv" in error
