@@ -1,7 +1,8 @@
 from .custom_model_config import CustomModelConfig
 from .hyper_deep_rnn import HyperDeepRNN
 from .optuna_engine import optuna_objective
-from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from .study_tuner import StudyTuner
+from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch, tuner
 from .workers import Workers
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "HyperDeepRNN",
     "Hyperband",
     "RandomSearch",
+    "StudyTuner",
     "Workers",
     "optuna_objective",
+    "tuner",
 ]
