@@ -13,7 +13,8 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -178,8 +179,14 @@ def functional_class() -> type:
     return private("keras.src.models.functional:Functional")
 
 
-def weights_by_path(model: keras.Model) -> dict[str, keras.Variable]:
-    """Return the variables of a model by their paths in the weights of a `.keras` file."""
+def weights_by_path(layer: Layer, path: str = "", visited: set[int] | None = None) -> dict[str, keras.Variable]:
+    """Return the variables of a layer or model by their paths in the weights of a `.keras` file.
+
+    Args:
+        layer: The layer.
+        path: Its own path.
+        visited: Identities of layers that are left out; those of this call are added.
+    """
     library = "keras.src.saving.saving_lib"
     found: dict[str, keras.Variable] = {}
 
@@ -199,8 +206,29 @@ def weights_by_path(model: keras.Model) -> dict[str, keras.Variable]:
         def __setitem__(self, key: str, value: keras.Variable) -> None:
             found[f"{self.group}/{key}"] = value
 
-    private(f"{library}:_save_state")(model, Recorder(), None, inner_path="", visited_saveables=set())
+    visited = set() if visited is None else visited
+    private(f"{library}:_save_state")(layer, Recorder(), None, inner_path=path, visited_saveables=visited)
     return found
+
+
+def class_path(layer: Layer) -> str:
+    """Return the name of the class of a layer in the paths of a `.keras` file: "lstm_cell" for an `LSTMCell`."""
+    return private("keras.src.utils.naming:to_snake_case")(type(layer).__name__)
+
+
+def reserve_names(names: Iterable[str]) -> None:
+    """Keep Keras from giving one of these names to an operation without a name, such as the mask of a `Concatenate`.
+
+    All operations of a functional model must have different names. Keras counts those that it gives, but not those that
+    layers in a file have.
+    """
+    state = private("keras.src.backend.common:global_state")
+    counts = state.get_global_attribute("object_name_uids", defaultdict(int), set_to_default=True)
+    for name in names:
+        base, _, number = name.rpartition("_")
+        if not (base and number.isdecimal() and len(number) < 10):
+            base, number = name, "0"
+        counts[base] = max(counts[base], int(number) + 1)
 
 
 def is_unsafe_mode() -> bool:

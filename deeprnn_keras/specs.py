@@ -25,6 +25,7 @@ from deeprnn_keras.equations.minimal_parallel import MinimalGRU, MinimalLSTM
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
 from deeprnn_keras.equations.multiplicative import MultiplicativeLSTM
 from deeprnn_keras.equations.peephole import PeepholeLSTM
+from deeprnn_keras.equations.projected import ProjectedLSTM
 from deeprnn_keras.equations.quasi_recurrent import QuasiRecurrent
 from deeprnn_keras.equations.simple_recurrent_unit import SimpleRecurrentUnit
 from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations, StandardEquations
@@ -71,7 +72,7 @@ class RegisteredCell:
     @property
     def states(self) -> tuple[str, ...]:
         """Tensors carried from step to step, the output first."""
-        return ("h",) if self.example_equations is None else self.example_equations.states
+        return ("h",) if self.example_equations is None else tuple(self.example_equations.state_widths())
 
     @property
     def keep_gate(self) -> str | None:
@@ -108,9 +109,18 @@ class RegisteredCell:
             )
         return self._equations_with(units, options).count_params(input_dim)
 
+    def output_width(self, units: int, **options: Any) -> int:
+        """Return the number of features of the output of one layer; h for a cell without equations.
+
+        Args:
+            units: h.
+            **options: As in `count_params`.
+        """
+        return units if self.equations is None else self._equations_with(units, options).output_width
+
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise a ValueError if an option of a cell with equations is out of range."""
-        self._equations_with(1, options)
+        """Raise a ValueError if an option of a cell with equations is out of range for every number of units."""
+        self._equations_with(checks.MAX_INT, options)  # an option may have to be at most the number of units
         for name in ("dropout", "recurrent_dropout"):
             checks.rate(name, options.get(name, 0.0))
         checks.seed("seed", options.get("seed"))
@@ -163,6 +173,7 @@ for _name, _equations, _constructor in (
     ("ugrnn", UpdateGateRNN, "deeprnn_keras.cells:UGRNNCell"),
     ("coupled_lstm", CoupledLSTM, "deeprnn_keras.cells:CoupledLSTMCell"),
     ("peephole_lstm", PeepholeLSTM, "deeprnn_keras.cells:PeepholeLSTMCell"),
+    ("projected_lstm", ProjectedLSTM, "deeprnn_keras.cells:ProjectedLSTMCell"),
     ("multiplicative_lstm", MultiplicativeLSTM, "deeprnn_keras.cells:MultiplicativeLSTMCell"),
     ("layer_norm_lstm", LayerNormLSTM, "deeprnn_keras.cells:LayerNormLSTMCell"),
     ("layer_norm_gru", LayerNormGRU, "deeprnn_keras.cells:LayerNormGRUCell"),

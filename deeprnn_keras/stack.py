@@ -37,17 +37,45 @@ def layer_units(units: int | Sequence[int], num_layers: int | None = None) -> li
     return [checks.positive_int("units", units)] * (num_layers or 1)
 
 
-def check_connection(connection: str, units: Sequence[int]) -> str:
-    """Return `connection` if it is supported for layers of these widths.
+def layer_widths(
+    units: int | Sequence[int], num_layers: int | None = None, cell: CellSpec | Sequence[CellSpec] = "lstm"
+) -> list[int]:
+    """Return the numbers of output features of the layers per direction, which are h_1, ..., h_L for most cells.
+
+    Args:
+        units: As in `layer_units`.
+        num_layers: As in `layer_units`.
+        cell: As in `DeepRNN`. The output of a callable is assumed to have h features.
+
+    Raises:
+        ValueError: As `layer_units`, or if a cell is not supported.
+
+    >>> from deeprnn_keras.stack import layer_widths
+    >>> layer_widths([8, 6], cell=[{"name": "projected_lstm", "projection": 3}, "gru"])
+    [3, 6]
+    """
+    units = layer_units(units, num_layers)
+    return [_layer_width(one, h) for one, h in zip(checks.per_layer("cell", cell, len(units)), units, strict=True)]
+
+
+def _layer_width(cell: CellSpec, units: int) -> int:
+    if callable(cell):
+        return units
+    spec, options = parse_cell(cell)
+    return spec.output_width(units, **options)
+
+
+def check_connection(connection: str, widths: Sequence[int]) -> str:
+    """Return `connection` if it is supported for layers whose outputs have these widths.
 
     Raises:
         ValueError: If the name is unknown, or residual layers do not have equal widths.
     """
     checks.one_of("connection", connection, CONNECTIONS)
-    if connection == "residual" and len(set(units)) > 1:
+    if connection == "residual" and len(set(widths)) > 1:
         raise ValueError(
-            f"connection='residual' adds the output of a layer to that of the layer below, so all units must be "
-            f"equal, got {units}; use equal units, or connection='skip', which concatenates the outputs"
+            f"connection='residual' adds the output of a layer to that of the layer below, so their widths must be "
+            f"equal, got {widths}; use equal units, or connection='skip', which concatenates the outputs"
         )
     return connection
 
@@ -67,22 +95,29 @@ def check_block_size(block_size: int, connection: str, num_layers: int) -> int:
 
 
 def layer_input_dims(
-    units: Sequence[int], input_dim: int, connection: str = "stack", bidirectional: bool = False
+    widths: Sequence[int], input_dim: int, connection: str = "stack", bidirectional: bool = False
 ) -> list[int]:
-    """Return the number of input features of each layer, starting with the lowest layer."""
-    widths = [h * (2 if bidirectional else 1) for h in units]
+    """Return the number of input features of each layer, starting with the lowest layer.
+
+    Args:
+        widths: Widths of the outputs of the layers, from `layer_widths`.
+        input_dim: d.
+        connection: As in `DeepRNN`.
+        bidirectional: As in `DeepRNN`.
+    """
+    outputs = [width * (2 if bidirectional else 1) for width in widths]
     shortcut = input_dim if connection == "skip" else 0
-    return [input_dim, *(width + shortcut for width in widths[:-1])]
+    return [input_dim, *(width + shortcut for width in outputs[:-1])]
 
 
-def output_width(units: Sequence[int], connection: str = "stack", bidirectional: bool = False) -> int:
-    """Return the number of output features of a stack with layers of widths `units`.
+def output_width(widths: Sequence[int], connection: str = "stack", bidirectional: bool = False) -> int:
+    """Return the number of output features of a stack whose layers have outputs of these widths.
 
     >>> from deeprnn_keras.stack import output_width
     >>> output_width([8, 4], connection="skip", bidirectional=True)
     24
     """
-    width = sum(units) if connection == "skip" else units[-1]
+    width = sum(widths) if connection == "skip" else widths[-1]
     return width * (2 if bidirectional else 1)
 
 
@@ -124,10 +159,11 @@ def count_params(
         bidirectional=bidirectional, use_bias=use_bias, reset_after=reset_after
     )
     units = layer_units(units, num_layers)
-    check_connection(connection, units)
     cells = [parse_cell(one) for one in checks.per_layer("cell", cell, len(units))]
-    switches = {"use_bias": use_bias, "reset_after": reset_after}
-    input_dims = layer_input_dims(units, input_dim, connection, bidirectional)
+    widths = [spec.output_width(h, **options) for (spec, options), h in zip(cells, units, strict=True)]
+    check_connection(connection, widths)
+    switches = {name: False for name, value in (("use_bias", use_bias), ("reset_after", reset_after)) if not value}
+    input_dims = layer_input_dims(widths, input_dim, connection, bidirectional)
     per_direction = sum(
         spec.count_params(d, h, **switches | options)
         for (spec, options), d, h in zip(cells, input_dims, units, strict=True)
@@ -140,7 +176,7 @@ def count_known_params(input_dim: int, units: Sequence[int], cell: Sequence[Cell
 
     Args:
         input_dim: As in `count_params`.
-        units: Width of each layer.
+        units: Number of units of each layer.
         cell: Cell of each layer.
         **options: Other arguments of `count_params`.
     """

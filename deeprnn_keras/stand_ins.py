@@ -50,6 +50,7 @@ MODULES = {
     "NegativeBinomial": "forecasting.likelihoods",
     "OneHot": "layers.one_hot",
     "PeepholeLSTMCell": "cells.gated",
+    "ProjectedLSTMCell": "cells.gated",
     "PerGate": "initializers.per_gate",
     "Perplexity": "training.metrics",
     "PointForecast": "forecasting.likelihoods",

@@ -196,6 +196,16 @@ def peephole_lstm(
     return [s(o + p_o * c) * a(c), c]
 
 
+def projected_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    h, c = states
+    z = x @ w["kernel"] + h @ w["recurrent_kernel"] + w.get("bias", 0)
+    i, f, candidate, o = np.split(z, 4, -1)
+    c = s(f) * c + s(i) * a(candidate)
+    return [(s(o) * a(c)) @ w["projection_kernel"], c]
+
+
 def multiplicative_lstm(
     x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
 ) -> States:
@@ -246,15 +256,29 @@ def layer_norm_lstm(
 
 
 def addons_layer_norm_lstm(
-    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+    x: np.ndarray,
+    states: States,
+    w: Weights,
+    a: Activation = np.tanh,
+    s: Activation = sigmoid,
+    epsilon: float = 1e-3,
 ) -> States:
     """Step of tensorflow-addons' `LayerNormLSTMCell`, whose three normalizations have a scale and an offset each."""
     h, c = states
-    z = normalize(x @ w["kernel"]) * w["kernel_gamma"] + w["kernel_beta"]
-    z = z + normalize(h @ w["recurrent_kernel"]) * w["recurrent_gamma"] + w["recurrent_beta"] + w["bias"]
+    z = normalize(x @ w["kernel"], epsilon) * w["kernel_norm/gamma"] + w["kernel_norm/beta"] + w.get("bias", 0)
+    z = z + normalize(h @ w["recurrent_kernel"], epsilon) * w["recurrent_norm/gamma"] + w["recurrent_norm/beta"]
     i, f, candidate, o = np.split(z, 4, -1)
-    c = normalize(s(f) * c + s(i) * a(candidate)) * w["state_gamma"] + w["state_beta"]
+    c = normalize(s(f) * c + s(i) * a(candidate), epsilon) * w["state_norm/gamma"] + w["state_norm/beta"]
     return [s(o) * a(c), c]
+
+
+def addons_peephole_lstm(
+    x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid
+) -> States:
+    """Step of tensorflow-addons' `PeepholeLSTMCell`, which has a vector of peepholes for each gate."""
+    peepholes = [w[f"{gate}_gate_peephole_weights"] for gate in ("input", "forget", "output")]
+    bias = w.get("bias", np.zeros(w["kernel"].shape[1]))
+    return peephole_lstm(x, states, {**w, "bias": bias, "peephole_kernel": np.concatenate(peepholes)}, a, s)
 
 
 def layer_norm_gru(
@@ -294,9 +318,12 @@ def min_lstm(x: np.ndarray, states: States, w: Weights, a: Activation = linear, 
 
 
 def qrnn(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh, s: Activation = sigmoid) -> States:
-    candidate, forget, output = (of_input(x, w, gate, 3) for gate in range(3))
+    z, last_input = x @ w["kernel"] + w["bias"], []
+    if "previous_kernel" in w:
+        z, last_input = z + states[2], [x @ w["previous_kernel"]]
+    candidate, forget, output = (block(z, gate, 3) for gate in range(3))
     c = s(forget) * states[1] + (1 - s(forget)) * a(candidate)
-    return [s(output) * c, c]
+    return [s(output) * c, c, *last_input]
 
 
 def sru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s: Activation = sigmoid) -> States:
@@ -319,6 +346,7 @@ GATED_STEPS = (
     ugrnn,
     coupled_lstm,
     peephole_lstm,
+    projected_lstm,
     multiplicative_lstm,
     indrnn,
     fast_grnn,
@@ -347,6 +375,16 @@ STEPS = {
 }
 
 
+def state_widths(cell: str, weights: Weights, units: int) -> list[int]:
+    """Return the number of features of each state of a cell."""
+    if cell == "projected_lstm":
+        return [weights["projection_kernel"].shape[1], units]
+    if cell == "qrnn":
+        return [units, units, *([3 * units] if "previous_kernel" in weights else [])]
+    has_two_states = (cell.endswith("_lstm") and cell != "min_lstm") or cell == "sru"
+    return [units, units] if has_two_states else [units]
+
+
 def sequence(
     cell: str,
     x: np.ndarray,
@@ -361,10 +399,9 @@ def sequence(
     At a masked step, the states do not change and the output is repeated.
     """
     n, num_steps = x.shape[:2]
-    num_states = 2 if (cell.endswith("_lstm") and cell != "min_lstm") or cell in ("qrnn", "sru") else 1
-    states = [np.zeros((n, units))] * num_states if states is None else states
+    states = [np.zeros((n, width)) for width in state_widths(cell, weights, units)] if states is None else states
     mask = np.ones((n, num_steps), bool) if mask is None else mask
-    output, outputs = np.zeros((n, units)), []
+    output, outputs = np.zeros_like(states[0]), []
     for t in range(num_steps):
         new_states = STEPS[cell](x[:, t], states, weights, **options)
         valid = mask[:, t, None]

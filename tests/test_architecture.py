@@ -96,7 +96,9 @@ def names_for_the_zoo():
     """Return the full names that the zoo may import from the package."""
     public = {f"deeprnn_keras.{name}" for name in [*PUBLIC_NAMES, "checks"]}
     public |= {f"deeprnn_keras.{name}" for name in ("registry.Registry", "specs.registered_cell")}
-    public |= {f"deeprnn_keras.stack.{name}" for name in ("count_head_params", "layer_units", "output_width")}
+    public |= {
+        f"deeprnn_keras.stack.{name}" for name in ("count_head_params", "layer_units", "layer_widths", "output_width")
+    }
     for package in SUBMODULES - {"zoo"}:
         exported = importlib.import_module(f"deeprnn_keras.{package}")
         public |= {f"deeprnn_keras.{package}.{name}" for name in getattr(exported, "__all__", ())}

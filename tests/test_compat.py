@@ -274,6 +274,14 @@ def test_weights_by_path():
     assert found["layers/dense/vars/0"] is model.layers[1].kernel
 
 
+def test_reserved_names_are_not_given_to_operations():
+    _compat.reserve_names(["reserved_by_a_file", "reserved_with_number_7"])
+    auto_name = _compat.private("keras.src.utils.naming:auto_name")
+    assert auto_name("reserved_by_a_file") == "reserved_by_a_file_1"
+    assert auto_name("reserved_with_number") == "reserved_with_number_8"
+    assert _compat.class_path(keras.layers.LSTMCell(1)) == "lstm_cell"
+
+
 def test_functional_class():
     x = keras.Input((1,))
     assert isinstance(keras.Model(x, x + 1), _compat.functional_class())

@@ -46,7 +46,7 @@ def test_output_width(connection, bidirectional, expected):
 def test_residual_requires_equal_widths():
     assert check_connection("residual", [3, 3]) == "residual"
     assert check_connection("skip", [3, 4]) == "skip"
-    with pytest.raises(ValueError, match=r"units must be equal, got \[3, 4\]"):
+    with pytest.raises(ValueError, match=r"widths must be equal, got \[3, 4\]"):
         check_connection("residual", [3, 4])
 
 

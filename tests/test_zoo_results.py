@@ -1,5 +1,6 @@
 """results.csv and the page generated from it."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_recorded_results_are_sorted_and_replaced(tmp_path):
     results.record_results([step_time], path)
     assert results.results_of("d2l_rnn_2x32", path)[-1] == step_time
     assert results.format_result(RESULT) == "7.1234 perplexity (text, validation, seed 0)"
+
+
+def test_import_of_the_command_writes_no_page(monkeypatch):
+    """Tests that import all modules would otherwise bring the page up to date before `test_page_is_up_to_date`."""
+    written = []
+    monkeypatch.setattr(table, "write_page", lambda: written.append("page"))
+    importlib.reload(importlib.import_module("deeprnn_keras.zoo.__main__"))
+    assert not written
 
 
 def test_page_is_up_to_date():

@@ -25,11 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
-from types import SimpleNamespace
-from typing import Any, ClassVar
 
 import h5py
 import keras
@@ -37,9 +33,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from safetensors.numpy import save_file
 
-from deeprnn_keras import AffineMap, DiagonalMap, Equations, RecurrentCell, convert, interop, lower
-from deeprnn_keras.equations import Blocks, Linear
-from deeprnn_keras.equations.maps import Array, NamedMap
+from deeprnn_keras import convert, interop, lower
 
 SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
@@ -224,55 +218,11 @@ print(rescued.conversion_report)
 # %% [markdown]
 # ## From tensorflow-addons
 #
-# Its cells are not part of Keras. A file with one of them is refused with the name of the cell, until somebody says
-# what the cell computes. Here it is the LSTM with peepholes, whose gates also read the cell state (Gers &
-# Schmidhuber 2000). Written as equations, it runs on all implementations, and can be streamed and exported.
-
-
-# %%
-PEEPHOLES = ("input", "forget", "output")
-
-
-@dataclass(frozen=True)
-class PeepholeEquations(Equations):
-    """i, f = s(x W + h U + p c + b),  c' = f c + i a(x W_g + h U_g + b_g),  o = s(x W_o + h U_o + p_o c' + b_o)."""
-
-    states = ("h", "c")
-    activations: ClassVar = {"activation": "tanh", "recurrent_activation": "sigmoid"}
-
-    def maps(self, input_dim: int) -> Sequence[NamedMap]:
-        """Return the maps of x, of h, and of c to the gates."""
-        gates = ("input", "forget", "candidate", "output")
-        return [
-            AffineMap("kernel", input_dim, self.units, gates, bias="bias"),
-            AffineMap("recurrent_kernel", self.units, self.units, gates, role="recurrent"),
-            *(DiagonalMap(f"{gate}_gate_peephole_weights", self.units, (gate,)) for gate in PEEPHOLES),
-        ]
-
-    def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
-        """Return the states after a step."""
-        h, c = states
-        z = linear("recurrent_kernel", h)
-
-        def gate(name: str, cell: Array) -> Array:
-            return f.recurrent_activation(x[name] + z[name] + linear(f"{name}_gate_peephole_weights", cell)[name])
-
-        write, keep = gate("input", c), gate("forget", c)
-        c = keep * c + write * f.activation(x["candidate"] + z["candidate"])
-        return [gate("output", c) * f.activation(c), c]
-
-
-@keras.saving.register_keras_serializable(package="moving_in")
-class PeepholeLSTMCell(RecurrentCell):
-    """Cell with the arguments and weights of `tensorflow_addons.rnn.PeepholeLSTMCell`."""
-
-    equations_class = PeepholeEquations
-
-    def __init__(self, units: int, use_bias: bool = True, unit_forget_bias: bool = True, **options: Any) -> None:
-        super().__init__(units, **options)
-
-
-# %% [markdown]
+# Its cells are not part of Keras. `load` maps `PeepholeLSTMCell` and `LayerNormLSTMCell` to the cells "peephole_lstm"
+# and "layer_norm_lstm" of this package, which run on all implementations, and can be streamed and exported; other cells
+# are refused by name. Here it is the LSTM with peepholes, whose gates also read the cell state (Gers & Schmidhuber
+# 2000). Its peepholes are three arrays in the file, and one weight here.
+#
 # The file holds one layer of the network above, with peepholes of zero. The cell is then an LSTM: the result is known.
 
 # %%
@@ -280,17 +230,12 @@ cell = {"units": UNITS, "activation": "tanh", "recurrent_activation": "sigmoid",
 cell_config = {"class_name": "Addons>PeepholeLSTMCell", "config": {"name": "peephole", "trainable": True, **cell}}
 names = ("kernel", "recurrent_kernel", "bias")
 arrays = dict(zip(names, model.get_layer("lower").get_weights(), strict=True))
-arrays |= {f"{gate}_gate_peephole_weights": np.zeros(UNITS, "float32") for gate in PEEPHOLES}
+arrays |= {f"{gate}_gate_peephole_weights": np.zeros(UNITS, "float32") for gate in ("input", "forget", "output")}
 layers = [old_layer("RNN", "rnn", cell=cell_config, return_sequences=True, **input_shape)]
 write_keras2("peephole.h5", layers, {"rnn": arrays})
 
-try:
-    interop.load("peephole.h5")
-except ValueError as error:
-    print(error)
-
-# %%
-peephole = convert(interop.load("peephole.h5", custom_objects={"Addons>PeepholeLSTMCell": PeepholeLSTMCell}))
+print(interop.inspect("peephole.h5"))
+peephole = convert(interop.load("peephole.h5"))
 hidden = keras.Model(model.inputs, model.get_layer("lower").output).predict(x[:32], verbose=0)
 errors["tensorflow-addons"] = float(np.abs(peephole.predict(x[:32], verbose=0) - hidden).max())
 print(lower(peephole))  # a program: it streams, and runs without Keras

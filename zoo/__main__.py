@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from deeprnn_keras.zoo.table import README, write_page
 
-write_page()
-print(f"Saved to {README}")
+if __name__ == "__main__":
+    write_page()
+    print(f"Saved to {README}")

@@ -11,7 +11,7 @@ from deeprnn_keras import Recipe, checks, count_params, explain_kernels
 from deeprnn_keras._types import Activation, CellSpec
 from deeprnn_keras.registry import Registry
 from deeprnn_keras.specs import registered_cell
-from deeprnn_keras.stack import count_head_params, layer_units, output_width
+from deeprnn_keras.stack import count_head_params, layer_units, layer_widths, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
 from deeprnn_keras.zoo.diagram import cell_label, diagram
@@ -171,13 +171,13 @@ class Configuration:
     # === Describing ===
     def count_params(self) -> int:
         """Return the number of parameters of embedding, recurrent layers, and head, without building the model."""
-        units = layer_units(self.units, self.num_layers)
+        widths = layer_widths(self.units, self.num_layers, self.cell)
         geometry: dict[str, Any] = {"connection": self.connection, "bidirectional": self.bidirectional}
-        recurrent = count_params(self.embedding or self.inputs, units, cell=self.cell, **geometry)
+        recurrent = count_params(self.embedding or self.inputs, self.units, self.num_layers, self.cell, **geometry)
         return recurrent + count_head_params(
             self.inputs,
             self.outputs,
-            output_width(units, **geometry),
+            output_width(widths, **geometry),
             embedding=self.embedding,
             projection=self.projection,
             tied=self.tied,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from deeprnn_keras import checks, count_params
 from deeprnn_keras._types import CellSpec
 from deeprnn_keras.specs import registered_cell
-from deeprnn_keras.stack import layer_units, output_width
+from deeprnn_keras.stack import layer_units, layer_widths, output_width
 
 if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration
@@ -66,12 +66,13 @@ def recurrent_rows(config: Configuration) -> list[Row]:
     """
     units = layer_units(config.units, config.num_layers)
     cells = checks.per_layer("cell", config.cell, len(units))
+    widths = layer_widths(units, cell=cells)
     geometry: dict[str, Any] = {"connection": config.connection, "bidirectional": config.bidirectional}
     input_dim, params_below, rows = config.embedding or config.inputs, 0, []
-    for level, (h, cell) in enumerate(zip(units, cells, strict=True), start=1):
+    for level, (h, width, cell) in enumerate(zip(units, widths, cells, strict=True), start=1):
         params = count_params(input_dim, units[:level], cell=cells[:level], **geometry)
         has_steps = level < len(units) or config.each_step or config.connection == "skip"
-        shape = format_shape(config, has_steps, h * (2 if config.bidirectional else 1))
+        shape = format_shape(config, has_steps, width * (2 if config.bidirectional else 1))
         rows.append(Row(f"H^({level})", shape, _layer_description(config, level, cell, h), params - params_below))
         params_below = params
     return rows
@@ -89,8 +90,8 @@ def _layer_description(config: Configuration, level: int, cell: CellSpec, h: int
 
 def head_rows(config: Configuration) -> list[Row]:
     """Return the rows of the projection, of the hidden layers of the head, and of O."""
-    units = layer_units(config.units, config.num_layers)
-    width = output_width(units, config.connection, config.bidirectional)
+    widths = layer_widths(config.units, config.num_layers, config.cell)
+    width = output_width(widths, config.connection, config.bidirectional)
     rows = []
     if config.projection:
         shape = format_shape(config, config.each_step, config.projection)

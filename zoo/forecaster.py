@@ -24,7 +24,8 @@ OF_THE_DATA = ("frequency", "season", "static", "past", "known_future", "validat
 class ForecasterConfig(SequenceModelConfig):
     """Forecaster: deep RNN -> parameters of a distribution of the next steps.
 
-    `inputs` and `outputs` are those of hourly series without covariates. Those of a `Forecaster` follow from its data.
+    `inputs` and `outputs` are those of hourly series of two years without covariates. Those of a `Forecaster` follow
+    from its data.
 
     Attributes:
         horizon: As in `Forecaster`.
@@ -35,6 +36,9 @@ class ForecasterConfig(SequenceModelConfig):
         scaling: As in `Forecaster`.
         scaler: As in `Forecaster`.
         missing_flag: As in `Forecaster`.
+        lags: As in `Forecaster`.
+        scale_input: As in `Forecaster`.
+        difference: As in `Forecaster`.
         patience: As in `Forecaster`.
         updates_per_epoch: As in `Forecaster`.
         head_activation: Activation of the hidden layers of the head.
@@ -50,6 +54,9 @@ class ForecasterConfig(SequenceModelConfig):
     scaling: str | None = "window"
     scaler: str = "standard"
     missing_flag: bool = True
+    lags: tuple[int, ...] | None = None
+    scale_input: bool | None = None
+    difference: bool | None = None
     patience: int | None = None
     updates_per_epoch: int | None = None
     head_activation: str = "relu"
@@ -57,6 +64,9 @@ class ForecasterConfig(SequenceModelConfig):
     stored_as = "forecaster"
 
     def __post_init__(self) -> None:
+        for name in ("scale_input", "difference"):
+            if getattr(self, name) is not None:
+                checks.store(self, **{name: checks.flag(name, getattr(self, name))})
         super().__post_init__()
         checks.store(self, horizon=checks.positive_int("horizon", self.horizon))
         for name in ("context", "patience", "updates_per_epoch"):
@@ -107,6 +117,9 @@ class ForecasterConfig(SequenceModelConfig):
             "scaling",
             "scaler",
             "missing_flag",
+            "lags",
+            "scale_input",
+            "difference",
             "patience",
             "updates_per_epoch",
         )

@@ -1,4 +1,4 @@
-"""Networks of published forecasters; their inputs are those of hourly series without covariates."""
+"""Networks of published forecasters; their inputs are those of hourly series of two years without covariates."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ NEURALFORECAST: Config = {
     "scaler": "robust",
     "calendar": False,
     "missing_flag": False,
+    "difference": False,
     "updates_per_epoch": 100,
     "recipe": Recipe("adam", 1e-3, batch_size=128, bptt=72, epochs=10),
 }
@@ -30,7 +31,7 @@ NEURALFORECAST: Config = {
 register(
     ForecasterConfig(
         name="deepar",
-        params=20_923,
+        params=21_563,
         title="DeepAR: an LSTM that is sampled step by step",
         paper="Salinas, Flunkert, and Gasthaus 2017, DeepAR, arXiv:1704.04110; sizes of GluonTS",
         url="https://arxiv.org/abs/1704.04110",
@@ -38,7 +39,7 @@ register(
         units=40,
         num_layers=2,
         dropout=0.1,
-        inputs=8,
+        inputs=12,
         outputs=3,
         per_step=True,
         horizon=24,
@@ -47,9 +48,10 @@ register(
         patience=10,
         updates_per_epoch=50,
         recipe=Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, bptt=95, epochs=100),
-        differs="GluonTS also reads lagged values, the age of the series, and the logarithm of its scale; this network "
-        "reads the previous value, a flag for missing values, and the calendar. Early stopping ends the training. "
-        "Values are standardized over the context, where the paper divides them by 1 plus their mean.",
+        differs="The network predicts the difference from the value one season earlier, in units of the root mean "
+        "square of such differences in the context; the paper predicts the value, divided by 1 plus the mean. It reads "
+        "the values one season and one week earlier, where GluonTS reads about 40 lags, and not the age of the series. "
+        "The year is an input only if a series has two of them. Early stopping ends the training.",
     ),
     ForecasterConfig(
         name="nixtla_lstm",
@@ -87,6 +89,9 @@ register(
         strategy="recursive",
         calendar=False,
         missing_flag=False,
+        lags=(),
+        scale_input=False,
+        difference=False,
         recipe=Recipe("adam", 1e-3, batch_size=32, bptt=95, epochs=100),
         differs="PyTorch's RNN has two bias vectors, 25 parameters more. darts leaves scaling to the user; each window "
         "is standardized here.",

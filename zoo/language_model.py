@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from deeprnn_keras.stack import layer_units, output_width
+from deeprnn_keras.stack import layer_widths, output_width
 from deeprnn_keras.zoo.configuration import Configuration
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class LanguageModelConfig(Configuration):
 
     def __post_init__(self) -> None:
         if self.tied:
-            width = self.projection or output_width(layer_units(self.units, self.num_layers), self.connection)
-            object.__setattr__(self, "embedding", width)
+            widths = layer_widths(self.units, self.num_layers, self.cell)
+            object.__setattr__(self, "embedding", self.projection or output_width(widths, self.connection))
         super().__post_init__()
 
     @property

@@ -25,11 +25,11 @@ class LayerPass:
 
     Attributes:
         layer: The Keras recurrent layer.
-        initial_states: Initial states, (n, h) each.
+        initial_states: Initial states, (n, width) each.
         offsets: Zeros added to the states, (T, n, h) each. The derivative of a loss with respect to them is the total
             derivative with respect to the states: through all later steps and all layers above.
         inputs: Inputs, (n, d) for each step.
-        states: States after each step, a list of (n, h) for each step.
+        states: States after each step, a list of (n, width) for each step.
         outputs: H_t, (n, h) for each step; a masked step repeats the previous one.
     """
 

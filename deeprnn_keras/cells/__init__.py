@@ -6,6 +6,7 @@ from deeprnn_keras.cells.gated import (
     MGUCell,
     MultiplicativeLSTMCell,
     PeepholeLSTMCell,
+    ProjectedLSTMCell,
     UGRNNCell,
 )
 from deeprnn_keras.cells.highway import RHNCell
@@ -36,6 +37,7 @@ __all__ = [
     "MinLSTMCell",
     "MultiplicativeLSTMCell",
     "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "QRNNCell",
     "RGLRUCell",
     "RHNCell",

@@ -10,6 +10,7 @@ from deeprnn_keras.equations.fast_gated import FastGRNN
 from deeprnn_keras.equations.minimal_gated import MinimalGatedUnit
 from deeprnn_keras.equations.multiplicative import MultiplicativeLSTM
 from deeprnn_keras.equations.peephole import PeepholeLSTM
+from deeprnn_keras.equations.projected import ProjectedLSTM
 from deeprnn_keras.equations.update_gate import UpdateGateRNN
 
 
@@ -120,6 +121,40 @@ class PeepholeLSTMCell(RecurrentCell):
     """
 
     equations_class = PeepholeLSTM
+
+
+@keras.saving.register_keras_serializable(package="deeprnn_keras")
+class ProjectedLSTMCell(RecurrentCell):
+    """LSTM whose output, which its gates and the next layer read, is a projection of fewer features (LSTMP).
+
+        i, f, o = s(x_t W + h_{t-1} U + b),  g = a(x_t W_g + h_{t-1} U_g + b_g),  c_t = f c_{t-1} + i g,
+        h_t = (o a(c_t)) P
+
+    The state c_t has h features, the output h_t has p = `projection`. The weights are `kernel` (d, 4 h),
+    `recurrent_kernel` (p, 4 h), `bias` (4 h,), with the blocks input, forget, candidate, and output, and
+    `projection_kernel` P (h, p): 4 (d + p + 1) h + h p parameters. The bias of the forget gate starts at 1.
+
+    Source: Sak et al. 2014 (arXiv:1402.1128), without the second, non-recurrent projection and peepholes, as in
+    `torch.nn.LSTM(proj_size=p)`.
+
+    Args:
+        units: h.
+        use_bias: Add the bias.
+        projection: p, at most h; h / 2 by default.
+        activation: a.
+        recurrent_activation: s.
+        **options: See `RecurrentCell`.
+
+    Raises:
+        ValueError: If `projection` is not a positive integer, or is above `units`.
+
+    >>> import keras
+    >>> from deeprnn_keras.cells import ProjectedLSTMCell
+    >>> keras.layers.RNN(ProjectedLSTMCell(8, projection=3))(keras.ops.ones((2, 5, 3))).shape
+    TensorShape([2, 3])
+    """
+
+    equations_class = ProjectedLSTM
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

@@ -65,24 +65,28 @@ class MinLSTMCell(RecurrentCell):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class QRNNCell(RecurrentCell):
-    """Quasi-recurrent network with fo-pooling and a window of one step.
+    """Quasi-recurrent network with fo-pooling: convolution over the inputs, then an elementwise recurrence.
 
-        f, o = s(x_t W + b),  g = a(x_t W_g + b_g),  c_t = f c_{t-1} + (1 - f) g,  h_t = o c_t
+        f, o = s(z_t),  g = a(z_t),  c_t = f c_{t-1} + (1 - f) g,  h_t = o c_t
+        window=1:  z_t = x_t W + b
+        window=2:  z_t = x_t W + v_{t-1} + b,  v_t = x_t V
 
-    The weights are `kernel` (d, 3 h) and `bias` (3 h,), with the blocks candidate, forget, and output: 3 (d + 1) h
-    parameters. The bias of the forget gate starts at 1.
+    The weights are `kernel` W (d, 3 h) and `bias` (3 h,), with the blocks candidate, forget, and output, and with
+    `window=2` also `previous_kernel` V (d, 3 h): 3 (d + 1) h or 3 (2 d + 1) h parameters. The bias of the forget gate
+    starts at 1. The states are h_t and c_t, and with `window=2` also v_t (n, 3 h), the product of the last input.
 
     Source: Bradbury et al. 2016 (arXiv:1611.01576).
 
     Args:
         units: h.
+        window: Number of steps of x that the gates read, 1 or 2.
         activation: a.
         recurrent_activation: s.
         **options: See `RecurrentCell`.
 
     >>> from deeprnn_keras import DeepRNN
-    >>> DeepRNN(8, num_layers=2, cell="qrnn").num_layers
-    2
+    >>> DeepRNN(8, num_layers=2, cell={"name": "qrnn", "window": 2}).state_size
+    [[8, 8, 24], [8, 8, 24]]
     """
 
     equations_class = QuasiRecurrent

@@ -58,8 +58,8 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         hidden_constraint: Constraint of the maps between hidden layers; by default `kernel_constraint`.
         bias_constraint: Constraint of the biases.
         dropout: Dropout rate of x, with the same mask in all steps.
-        recurrent_dropout: Dropout rate of the inputs of the recurrent maps, with the same mask in all steps. It is
-            supported by the loop implementation only.
+        recurrent_dropout: Dropout rate of the inputs of the recurrent maps, with the same mask in all steps, which must
+            have the width of the output. It is supported by the loop implementation only.
         seed: Random seed of the dropout.
         **options: The activations of the equations by name, the initializers, regularizers, and constraints above, and
             arguments of `keras.layers.Layer`.
@@ -134,12 +134,12 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
             role: keras.constraints.get(value) for role, value in constraints.items()
         }
         self.dropout: float = checks.rate("dropout", dropout)
-        self.recurrent_dropout: float = checks.rate("recurrent_dropout", recurrent_dropout)
+        self.recurrent_dropout: float = _checked_recurrent_dropout(recurrent_dropout, self.equations)
         self.seed: int | None = checks.seed("seed", seed)
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
-        num_states = len(self.equations.states)
-        self.state_size: int | list[int] = self.units if num_states == 1 else [self.units] * num_states
-        self.output_size: int = self.units
+        widths = list(self.equations.state_widths().values())
+        self.state_size: int | list[int] = widths[0] if len(widths) == 1 else widths
+        self.output_size: int = widths[0]
 
     @override
     def build(self, input_shape: Shape) -> None:
@@ -172,7 +172,7 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         return self.equations.project_inputs(inputs, self._linear(None), self.activations)
 
     def step(self, projected: Blocks, states: Sequence[Tensor], training: bool = False) -> list[Tensor]:
-        """Return the new states, (n, h) each, the output first.
+        """Return the new states, (n, width) each, the output first.
 
         Args:
             projected: Result of `project_inputs` for the step.
@@ -221,7 +221,8 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
 
     @override
     def get_initial_state(self, batch_size: int | Tensor | None = None) -> list[Tensor]:
-        return [ops.zeros((batch_size, self.units), self.compute_dtype) for _ in self.equations.states]
+        widths = self.equations.state_widths().values()
+        return [ops.zeros((batch_size, width), self.compute_dtype) for width in widths]
 
     @override
     def get_config(self) -> Config:
@@ -253,6 +254,19 @@ def _implemented_equations(cell: str, equations_class: type[Equations] | None) -
             f"{equations_class.__name__}, the equations_class of {cell}, must implement {' and '.join(missing)}"
         )
     return equations_class
+
+
+def _checked_recurrent_dropout(rate: float, equations: Equations) -> float:
+    """Return the rate if it is in [0, 1) and one mask fits the inputs of all recurrent maps."""
+    rate = checks.rate("recurrent_dropout", rate)
+    for one in equations.maps(1) if rate else []:
+        if one.role == "recurrent" and one.input_dim != equations.output_width:
+            raise ValueError(
+                f"recurrent_dropout={rate:g} drops features of the output, of width {equations.output_width}, but the "
+                f"map {one.name!r} of {type(equations).__name__} reads width {one.input_dim}; use recurrent_dropout=0, "
+                "or give the map another role"
+            )
+    return rate
 
 
 def _serialized(

@@ -24,7 +24,8 @@ class Equations(ABC):
 
     Attributes:
         units: h.
-        states: Class attribute. Names of the tensors carried from step to step, the output first; each has width h.
+        states: Class attribute. Names of the tensors carried from step to step, the output first. Each has width h;
+            equations with states of other widths override `state_widths`.
         activations: Class attribute. Default activations, {name in f: Keras activation}.
         keep_gates: Class attribute. Gates that control how much of the state is kept, {gate: sign}: 1 for a gate that
             keeps the state where its value is high, -1 for a gate that overwrites it. The gate of a block "forget_2" is
@@ -72,10 +73,22 @@ class Equations(ABC):
 
         Args:
             x: Result of `project_inputs` for the step.
-            states: States before the step, (n, h) each.
+            states: States before the step, (n, width) each, in the order of `state_widths`.
             linear: Applies a map by name.
             f: The activations, as attributes.
         """
+
+    def state_widths(self) -> dict[str, int]:
+        """Return {state: number of features}, the output first; by default h for each of `states`.
+
+        Everything that stores, passes on, or checks states takes their names and widths from here.
+        """
+        return dict.fromkeys(self.states, self.units)
+
+    @property
+    def output_width(self) -> int:
+        """Number of features of the output, which is the first state."""
+        return next(iter(self.state_widths().values()))
 
     def default_keep_bias(self) -> float | None:
         """Return the default initial bias of the keep gates, or None for 0."""

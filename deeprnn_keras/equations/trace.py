@@ -265,7 +265,7 @@ def trace(equations: Equations, input_dim: int, activations: Mapping[str, Any] |
     """
     recorder = _Recorder()
     x = recorder.input(input_dim)
-    states = [recorder.input(equations.units) for _ in equations.states]
+    states = [recorder.input(width) for width in equations.state_widths().values()]
     linear = Linear(equations.maps(input_dim), _record_product)
     f = _functions(equations, activations)
     projected = equations.project_inputs(x, linear, f)
@@ -287,7 +287,7 @@ def trace_step(equations: Equations, activations: Mapping[str, Any] | None = Non
     projected = equations.project_inputs(_Recorder().input(1), linear, f)
     recorder = _Recorder()
     x = Blocks(recorder.input(projected.tensor.shape[-1]), projected.names)
-    states = [recorder.input(equations.units) for _ in equations.states]
+    states = [recorder.input(width) for width in equations.state_widths().values()]
     return _traced(recorder, equations, equations.step(x, list(states), linear, f), 0)
 
 
@@ -299,13 +299,13 @@ def _functions(equations: Equations, activations: Mapping[str, Any] | None) -> S
 
 
 def _traced(recorder: _Recorder, equations: Equations, results: Sequence[Any], projected: int) -> Trace:
-    states = equations.states
-    if len(results) != len(states) or not all(isinstance(one, Symbol) for one in results):
-        raise UntraceableError(f"a step returns {len(states)} states, got {results!r}")
-    for one in results:
-        if one.shape[1] != equations.units:
-            raise UntraceableError(f"a state has width {equations.units}, got {one.shape[1]}")
-    inputs = tuple(recorder.widths[: 1 + len(states)])
+    widths = equations.state_widths()
+    if len(results) != len(widths) or not all(isinstance(one, Symbol) for one in results):
+        raise UntraceableError(f"a step returns {len(widths)} states, got {results!r}")
+    for (state, width), one in zip(widths.items(), results, strict=True):
+        if one.shape[1] != width:
+            raise UntraceableError(f"state {state!r} has width {width}, got {one.shape[1]}")
+    inputs = tuple(recorder.widths[: 1 + len(widths)])
     return Trace(inputs, tuple(recorder.instructions), tuple(one.index for one in results), projected)
 
 

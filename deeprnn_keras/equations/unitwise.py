@@ -1,11 +1,13 @@
 """`unitwise`: the step of a recurrence whose units do not see each other, as operations on single units.
 
 In such a step, unit k of each state depends on unit k of the states and of the blocks of the projected inputs only: it
-consists of elementwise primitives and diagonal maps. It can run over all steps of one unit after the other.
+consists of elementwise primitives and diagonal maps. It can run over all steps of one unit after the other. A state of
+j h features is j states of a unit, like the blocks of the inputs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +43,7 @@ class UnitStep:
 
     Attributes:
         num_blocks: Number of blocks of the projected inputs.
-        num_states: Number of states, the output first.
+        num_states: Number of states of a unit, the output first: the sum of the widths of the states, divided by h.
         weights: (name, block) of the diagonal weights and biases.
         constants: The constants.
         operations: The operations, in an order in which each uses earlier values only.
@@ -92,11 +94,11 @@ class _Lowering:
     def lower(self) -> UnitStep:
         projected, *states = self.trace.inputs
         values = [[("block", k) for k in range(self._count(projected))]]
-        values += [[("state", k)] for k in range(len(states))]
+        values += self._states(states)
         for one in self.trace.instructions:
             values.append(self._instruction(one, [values[index] for index in one.operands]))
         starts = {"block": 0, "state": len(values[0])}
-        starts["weight"] = starts["state"] + len(states)
+        starts["weight"] = starts["state"] + sum(map(self._count, states))
         starts["constant"] = starts["weight"] + len(self.weights)
         starts["operation"] = starts["constant"] + len(self.constants)
 
@@ -105,12 +107,20 @@ class _Lowering:
 
         return UnitStep(
             len(values[0]),
-            len(states),
+            starts["weight"] - starts["state"],
             tuple(self.weights),
             tuple(self.constants),
             tuple(UnitOperation(name, tuple(map(index, operands))) for name, operands in self.operations),
-            tuple(index(values[output][0]) for output in self.trace.outputs),
+            tuple(index(part) for output in self.trace.outputs for part in values[output]),
         )
+
+    def _states(self, widths: Sequence[int]) -> list[list[tuple[str, int]]]:
+        """Return the parts of each state, numbered over all states."""
+        counts = [self._count(width) for width in widths]
+        if counts[0] > 1:
+            raise UnitsInteractError(f"an output of width {widths[0]} in a layer of {self.units} units")
+        numbers = itertools.count()
+        return [[("state", next(numbers)) for _ in range(count)] for count in counts]
 
     def _count(self, width: int) -> int:
         if width % self.units:

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config
+from deeprnn_keras.forecasting.frequency import Frequency
 from deeprnn_keras.forecasting.layouts import LAYOUTS, Layout
 from deeprnn_keras.forecasting.likelihoods import Likelihood
 from deeprnn_keras.forecasting.panel import Covariates
@@ -20,7 +23,7 @@ from deeprnn_keras.training.schedules import CosineDecay, GeometricDecay, Platea
 SCHEDULES = {schedule.__name__: schedule for schedule in (CosineDecay, GeometricDecay, PlateauDecay, StepDecay)}
 DETERMINED = {"inputs", "outputs", "kind", "per_step", "return_sequences", "masks", "embedding", "words", "labels"}
 SEASONS_OF_CONTEXT, HORIZONS_OF_CONTEXT = 2, 3
-MIN_VALIDATION_SHARE = 0.3  # at most this share of the shortest series is held out for early stopping
+MAX_VALIDATION_SHARE = 0.3  # at most this share of a series is held out for early stopping
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Arguments:
     scaling: str | None
     scaler: str
     missing_flag: bool
+    lags: tuple[int, ...] | None
+    scale_input: bool | None
+    difference: bool
     validation_windows: int | None
     patience: int | None
     updates_per_epoch: int | None
@@ -60,10 +66,14 @@ class Arguments:
             windows = checks.non_negative_int("validation_windows", self.validation_windows)
             checks.store(self, validation_windows=windows)
         checks.store(self, seed=checks.generator_seed("seed", self.seed) or 0)
-        for name in ("calendar", "missing_flag"):
+        for name in ("calendar", "missing_flag", "difference"):
             checks.store(self, **{name: checks.flag(name, getattr(self, name))})
         for name in ("static", "past", "known_future"):
             checks.store(self, **{name: _names(name, getattr(self, name))})
+        if self.scale_input is not None:
+            checks.store(self, scale_input=checks.flag("scale_input", self.scale_input))
+        if self.lags is not None:
+            checks.store(self, lags=_lags(self.lags))
         checks.store(self, network=self._network())
         checks.one_of("strategy", self.strategy, LAYOUTS)
         check_scaling(self.scaling, self.scaler)
@@ -82,6 +92,11 @@ class Arguments:
             raise ValueError(
                 f"past={list(self.past)} is not supported with strategy={self.strategy!r}, whose samples of the "
                 "horizon would need them; use strategy='direct', or declare them as known_future"
+            )
+        if self.lags and not LAYOUTS[self.strategy].supports_lags:
+            raise ValueError(
+                f"lags={list(self.lags)} are not supported with strategy={self.strategy!r}; use strategy='recursive', "
+                "or a longer context"
             )
         repeated = [name for name in self.covariates.names if self.covariates.names.count(name) > 1]
         if repeated:
@@ -110,6 +125,10 @@ class Arguments:
                 f"likelihood {likelihood.name!r} is not supported with strategy='recursive', which feeds samples back; "
                 "use strategy='direct'"
             )
+        if likelihood.counts and self.difference:
+            raise ValueError(
+                f"likelihood {likelihood.name!r} requires difference=False: a difference of counts is not a count"
+            )
         if likelihood.counts and (self.scaler != "mean" and self.scaling is not None):
             raise ValueError(
                 f"likelihood {likelihood.name!r} requires scaler='mean', because counts are scaled but not shifted, "
@@ -121,15 +140,30 @@ class Arguments:
         """Names of the columns of covariates."""
         return Covariates(self.static, self.past, self.known_future)
 
-    def layout(self) -> Layout:
-        """Return the layout of the strategy."""
-        return LAYOUTS[self.strategy](self.horizon, self.missing_flag)
+    def layout(self, season: int = 1, lags: tuple[int, ...] = ()) -> Layout:
+        """Return the layout of the strategy with the lags of `resolved_lags`."""
+        return LAYOUTS[self.strategy](self.horizon, self.missing_flag, lags, season if self.difference else 0)
 
-    def default_context(self, season: int, shortest: int) -> int:
-        """Return T: three horizons and two seasons, or less where the shortest series has fewer steps."""
+    def reads_scale(self) -> bool:
+        """Return True if the logarithm of the scale is an input: by default with strategy="recursive"."""
+        return self.scaling is not None and (
+            self.strategy == "recursive" if self.scale_input is None else self.scale_input
+        )
+
+    def resolved_lags(self, frequency: Frequency, season: int) -> tuple[int, ...]:
+        """Return `lags`, or by default those of one season and, below one day, of one week."""
+        if self.lags is not None or not LAYOUTS[self.strategy].supports_lags:
+            return self.lags or ()
+        return tuple(sorted({lag for lag in (season, frequency.week) if lag > 1}))
+
+    def default_context(self, season: int, lengths: np.ndarray) -> int:
+        """Return T: three horizons and two seasons, or less if the series have fewer steps.
+
+        Series shorter than the median are padded, unless the network does not read flags of missing values.
+        """
         wanted = max(HORIZONS_OF_CONTEXT * self.horizon, SEASONS_OF_CONTEXT * season)
-        minimum = self.layout().min_context()
-        return max(min(wanted, (shortest - self.horizon) // 2), minimum)
+        available = int(np.median(lengths) if self.missing_flag else lengths.min())
+        return max(min(wanted, (available - self.horizon) // 2), self.layout().min_context())
 
     def to_json(self) -> Config:
         """Return the arguments as JSON values."""
@@ -141,6 +175,16 @@ def _names(name: str, columns: str | Sequence[str]) -> tuple[str, ...]:
     if not all(isinstance(column, str) for column in given):
         raise ValueError(f"{name} must be names of columns, got {columns!r}")
     return given
+
+
+def _lags(lags: Sequence[int]) -> tuple[int, ...]:
+    """Return lags as an ascending tuple; lag 1 is always an input."""
+    if isinstance(lags, (str, bytes)) or not isinstance(lags, Iterable):
+        raise ValueError(f"lags must be a list of integers of at least 2, got {lags!r}")
+    numbers = sorted({checks.positive_int("lags", lag) for lag in lags})
+    if numbers and numbers[0] < 2:
+        raise ValueError("lags must be at least 2, got 1; the previous value is always an input")
+    return tuple(numbers)
 
 
 def recipe_to_json(recipe: Recipe) -> Config:

@@ -10,22 +10,29 @@ HOUR, DAY = np.timedelta64(1, "h"), np.timedelta64(1, "D")
 MONDAY = np.datetime64("1969-12-29")  # a Monday before the epoch, the start of the first week
 
 
-def calendar_cycles(frequency: Frequency) -> tuple[str, ...]:
-    """Return the cycles that a frequency resolves: "day", "week", "year"; none for integer steps.
+CYCLES = {"day": 1.0, "week": 7.0, "year": 365.25}  # days
+MIN_CYCLES = 2  # that a series must have for a cycle to be learned; on a single one, its position is a time stamp
+RESOLVED = 0.8  # of a cycle, above which a step does not resolve the position in it
+
+
+def calendar_cycles(frequency: Frequency, length: int) -> tuple[str, ...]:
+    """Return the cycles that a frequency resolves and of which the longest series has at least two.
+
+    Args:
+        frequency: Grid of time steps; integers have no cycles.
+        length: Number of steps of the longest series.
+
+    Returns:
+        Some of "day", "week", "year".
 
     >>> from deeprnn_keras.forecasting.calendar_features import calendar_cycles
     >>> from deeprnn_keras.forecasting.frequency import Frequency
-    >>> calendar_cycles(Frequency("month", 1))
-    ('year',)
+    >>> calendar_cycles(Frequency("month", 1), 36), calendar_cycles(Frequency("month", 1), 12)
+    (('year',), ())
     """
-    if frequency.unit in ("month", "business day"):
-        cycles = ("week",) if frequency.unit == "business day" else ()
-        return (*cycles, "year") if frequency.unit == "business day" or frequency.step < 12 else ()
-    if frequency.unit == "integer":
-        return ()
-    days = frequency.step / 86_400e9
-    lengths = {"day": 1.0, "week": 7.0, "year": 300.0}
-    return tuple(cycle for cycle, length in lengths.items() if days < length)
+    days = frequency.days
+    resolved = (name for name, cycle in CYCLES.items() if 0 < days < RESOLVED * cycle)
+    return tuple(name for name in resolved if length * days >= MIN_CYCLES * CYCLES[name])
 
 
 def calendar_features(times: np.ndarray, cycles: tuple[str, ...]) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deeprnn_keras.forecasting.layouts import ScaledWindow
+from deeprnn_keras.forecasting.layouts import Layout, ScaledWindow
 from deeprnn_keras.forecasting.likelihoods import Likelihood
 from deeprnn_keras.forecasting.windows import InputBuilder, RawWindow, Scales, WindowCutter
 from deeprnn_keras.program.program import Program
@@ -15,19 +15,20 @@ from deeprnn_keras.streaming import Stream
 
 MAX_ROWS = 4096  # of a stream; bounds the memory of sample paths
 States = dict[str, np.ndarray]
-RAW_FIELDS = ("y", "past", "known", "steps")
+RAW_FIELDS = ("y", "observed", "past", "known", "steps")
 
 
 @dataclass(frozen=True)
 class Carried:
     """States of the network for several series, and what has not been read yet.
 
-    The last `layout.lag` observed steps are kept, because they are read with covariates of the horizon. The scale of a
-    series stays that of the context with which it began.
+    The last `layout.lag` observed steps are kept, because they are read with covariates of the horizon, and so are the
+    `layout.history` steps before them, for lagged values. The scale of a series stays that of the context with which it
+    began.
 
     Attributes:
-        states: States of the network before the kept steps, by name, (series, ...).
-        raw: The kept steps, (series, lag).
+        states: States of the network before the last `lag` steps, by name, (series, ...).
+        raw: The kept steps, (series, history + lag).
         scales: Scale of each series.
         static: Static features of each series, (series, s).
         future: Known-future covariates after the last observation of each series, (series, H, k).
@@ -43,7 +44,7 @@ class Carried:
         """Return the states of some series."""
         return Carried(
             {name: state[rows] for name, state in self.states.items()},
-            _rows(self.raw, rows),
+            self.raw.rows(rows),
             self.scales.rows(rows),
             self.static[rows],
             self.future[rows],
@@ -57,7 +58,7 @@ class Carried:
             result[rows] = after
             return result
 
-        raw = RawWindow(*(put(getattr(self.raw, name), getattr(other.raw, name)) for name in RAW_FIELDS))
+        raw = RawWindow(*(put(*pair) for pair in zip(self.raw.arrays, other.raw.arrays, strict=True)))
         states = {name: put(state, other.states[name]) for name, state in self.states.items()}
         return replace(self, states=states, raw=raw, future=put(self.future, other.future))
 
@@ -70,15 +71,15 @@ def begin(
     Args:
         program: The network.
         cutter: Cutter of the panel.
-        history: Windows of T steps of context.
+        history: Windows of T steps of context, after the `history` steps of the layout.
         ends: Index in the panel of the last step of each context.
         static: Static features of the series of each window.
         future: Known-future covariates of the H steps after each window.
     """
-    lag = cutter.layout.lag
+    kept = cutter.layout.history + cutter.layout.lag
     zeros = {name: np.zeros(state.shape(len(ends)), np.float32) for name, state in program.states.items()}
-    start = Carried(zeros, _columns(history, slice(0, lag)), cutter.scales(history, ends), static, future)
-    return advance(program, cutter.builder, start, _columns(history, slice(lag, None)))
+    start = Carried(zeros, history.columns(slice(0, kept)), cutter.scales(history, ends), static, future)
+    return advance(program, cutter.builder, start, history.columns(slice(kept, None)))
 
 
 def advance(program: Program, builder: InputBuilder, carried: Carried, new: RawWindow) -> Carried:
@@ -86,7 +87,7 @@ def advance(program: Program, builder: InputBuilder, carried: Carried, new: RawW
     layout, count = builder.layout, new.y.shape[1]
     if not count:
         return carried
-    raw = _joined(carried.raw, new)
+    raw = carried.raw.joined(new).imputed(layout.season)
     window = builder.scaled(raw, carried.scales, carried.static)
     x = layout.inputs(window, count, new.known.shape[2], final=False)
     states = {name: state.copy() for name, state in carried.states.items()}
@@ -95,19 +96,29 @@ def advance(program: Program, builder: InputBuilder, carried: Carried, new: RawW
         stream.push(x[rows])
         for name, state in stream.state.items():
             states[name][rows] = state
-    return replace(carried, states=states, raw=_columns(raw, slice(count, None)))
+    return replace(carried, states=states, raw=raw.columns(slice(count, None)))
 
 
-def outputs(program: Program, builder: InputBuilder, carried: Carried) -> np.ndarray:
-    """Return the outputs of the network for the H steps of the horizon, (series, H, parameters); not recursive."""
+def quantiles(
+    program: Program,
+    builder: InputBuilder,
+    carried: Carried,
+    likelihood: Likelihood,
+    probabilities: Sequence[float],
+) -> list[np.ndarray]:
+    """Return quantiles of the H steps in units of the scaled series, (series, H) each; not for recursive networks."""
     layout, horizon, lag = builder.layout, builder.layout.horizon, builder.layout.lag
     window = builder.scaled(_with_horizon(carried, horizon), carried.scales, carried.static)
     x = layout.inputs(window, lag, carried.future.shape[2], final=True)
     parts = []
     for rows in _chunks(len(x), MAX_ROWS):
         stream = _stream(program, {name: state[rows] for name, state in carried.states.items()}, len(x[rows]))
-        parts.append(np.asarray(stream.push(x[rows])))
-    return np.concatenate(parts).reshape(len(x), horizon, -1)
+        parts.append(np.asarray(stream.push(x[rows]), np.float64))
+    outputs = np.concatenate(parts).reshape(len(x), horizon, -1)
+    origin = window.z.shape[1] - horizon
+    references = layout.references(window.z, origin + np.arange(horizon), origin)
+    scale, ratio = carried.scales.target[:, None], window.ratio[:, None]
+    return [references + ratio * likelihood.quantile(outputs, probability, scale) for probability in probabilities]
 
 
 def sample_paths(
@@ -128,8 +139,8 @@ def sample_paths(
     for rows in _chunks(len(window.z), max(MAX_ROWS // num_samples, 1)):
         states = {name: np.repeat(state[rows], num_samples, axis=0) for name, state in carried.states.items()}
         repeated = _repeated(window, rows, num_samples)
-        scale = np.repeat(carried.scales.y[1][rows], num_samples)
-        paths[rows] = _sampled(program, states, repeated, likelihood, scale, builder.layout.flags, rng).reshape(
+        scale = np.repeat(carried.scales.target[rows], num_samples)
+        paths[rows] = _sampled(program, states, repeated, likelihood, scale, builder.layout, rng).reshape(
             -1, num_samples, horizon
         )
     return paths
@@ -141,18 +152,20 @@ def _sampled(
     window: ScaledWindow,
     likelihood: Likelihood,
     scale: np.ndarray,
-    flags: bool,
+    layout: Layout,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return one path per row, (rows, H); `window` has the last observed step and the horizon."""
+    """Return one path per row, (rows, H); `window` has the kept steps and the horizon."""
     stream = _stream(program, states, len(scale))
     z, observed = window.z.copy(), window.observed.copy()
     filled = replace(window, z=z, observed=observed)  # its arrays are written below
-    for step in range(z.shape[1] - 1):
-        x = filled.inputs(slice(step, step + 1), slice(step + 1, step + 2), flags=flags)
-        z[:, step + 1] = likelihood.sample(np.asarray(stream(x[:, 0])), scale, rng)
-        observed[:, step + 1] = 1.0
-    return z[:, 1:]
+    origin = z.shape[1] - layout.horizon
+    for step in range(origin, z.shape[1]):
+        x = filled.inputs(step - 1, 1, layout)
+        reference = layout.references(z, np.array([step]), origin)[:, 0]
+        z[:, step] = reference + filled.ratio * likelihood.sample(np.asarray(stream(x[:, 0])), scale, rng)
+        observed[:, step] = 1.0
+    return z[:, origin:]
 
 
 # === Parts ===
@@ -167,10 +180,10 @@ def _stream(program: Program, states: States, count: int) -> Stream:
 def _with_horizon(carried: Carried, horizon: int) -> RawWindow:
     """Return the kept steps and the H steps after them, whose values are missing."""
     raw, count = carried.raw, len(carried.raw.y)
-    return _joined(
-        raw,
+    return raw.joined(
         RawWindow(
             np.full((count, horizon), np.nan),
+            np.zeros((count, horizon), bool),
             np.zeros((count, horizon, raw.past.shape[2]), np.float32),
             carried.future,
             raw.steps[:, -1:] + 1 + np.arange(horizon),
@@ -178,21 +191,8 @@ def _with_horizon(carried: Carried, horizon: int) -> RawWindow:
     )
 
 
-def _joined(first: RawWindow, second: RawWindow) -> RawWindow:
-    pairs = ((getattr(first, name), getattr(second, name)) for name in RAW_FIELDS)
-    return RawWindow(*(np.concatenate(pair, axis=1) for pair in pairs))
-
-
-def _columns(raw: RawWindow, steps: slice) -> RawWindow:
-    return RawWindow(raw.y[:, steps], raw.past[:, steps], raw.known[:, steps], raw.steps[:, steps])
-
-
-def _rows(raw: RawWindow, rows: np.ndarray) -> RawWindow:
-    return RawWindow(raw.y[rows], raw.past[rows], raw.known[rows], raw.steps[rows])
-
-
 def _repeated(window: ScaledWindow, rows: slice, count: int) -> ScaledWindow:
-    arrays = (window.z, window.observed, window.step_features, window.past, window.static)
+    arrays = (window.z, window.observed, window.step_features, window.past, window.static, window.ratio)
     return ScaledWindow(*(np.repeat(array[rows], count, axis=0) for array in arrays))
 
 

@@ -16,7 +16,7 @@ from deeprnn_keras.forecasting import carried as streams
 from deeprnn_keras.forecasting.baselines import baseline_quantiles, check_baselines
 from deeprnn_keras.forecasting.frames import Frame
 from deeprnn_keras.forecasting.panel import encode_static
-from deeprnn_keras.forecasting.windows import RawWindow, WindowCutter
+from deeprnn_keras.forecasting.windows import WindowCutter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,15 +89,16 @@ def evaluate(
     import_optional("utilsforecast.losses", "forecast", "Evaluation")
     fitted = forecaster._require_fitted()
     panel, _ = forecaster._read(df, fitted)
-    required = fitted.context + forecaster.horizon + (windows - 1) * stride
-    panel.check_lengths(required, f"evaluation with windows={windows} and stride={stride}")
     static, _ = encode_static(panel, forecaster.arguments.static, fitted.encoding)
-    cutter = forecaster._cutter(panel, static, fitted.context)
-    starts = cutter.last_starts(windows, stride)
-    origins = starts + fitted.context
+    cutter = forecaster._cutter(panel, static, fitted)
+    required = cutter.min_context() + forecaster.horizon + (windows - 1) * stride
+    panel.check_lengths(required, f"evaluation with windows={windows} and stride={stride}")
+    origins = cutter.last_origins(np.full(len(panel), windows), stride)
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
-    forecasts: dict[str, np.ndarray] = {NETWORK: _network(forecaster, cutter, starts, probabilities, num_samples, seed)}
+    forecasts: dict[str, np.ndarray] = {
+        NETWORK: network_quantiles(forecaster, cutter, origins, probabilities, num_samples, seed)
+    }
     with progress.shown(console, "Evaluating", "windows") if console else nullcontext():
         for name in baselines:
             forecasts[name] = np.stack(
@@ -112,33 +113,26 @@ def evaluate(
     return Evaluation(metrics, windows, len(panel), {**forecasts, "y": y})
 
 
-def _network(
+def network_quantiles(
     forecaster: Forecaster,
     cutter: WindowCutter,
-    starts: np.ndarray,
+    origins: np.ndarray,
     probabilities: Sequence[float],
     num_samples: int,
     seed: int | None,
 ) -> np.ndarray:
     """Return quantiles of the forecaster, (windows, H, quantiles), from the context of each window."""
-    raw = cutter.raw(starts, cutter.length)
-    context = slice(0, cutter.context)
-    history = RawWindow(raw.y[:, context], raw.past[:, context], raw.known[:, context], raw.steps[:, context])
-    static = cutter.static[cutter.series_of(starts)]
-    carried = streams.begin(
-        forecaster._require_program(),
-        cutter,
-        history,
-        starts + cutter.context - 1,
-        static,
-        raw.known[:, cutter.context :],
-    )
+    raw = cutter.raw(origins, cutter.horizon)
+    history, horizon = raw.columns(slice(None, -cutter.horizon)), raw.columns(slice(-cutter.horizon, None))
+    static = cutter.static[cutter.series_of(origins)]
+    program = forecaster._require_program()
+    carried = streams.begin(program, cutter, history, origins - 1, static, horizon.known)
     return np.stack(forecaster._predict(cutter.builder, carried, probabilities, num_samples, seed), axis=2)
 
 
 def _histories(cutter: WindowCutter, origins: np.ndarray) -> list[np.ndarray]:
     """Return the values of each series up to each origin."""
-    panel, series = cutter.panel, cutter.series_of(origins - 1)
+    panel, series = cutter.panel, cutter.series_of(origins)
     return [panel.y[panel.bounds[number] : origin] for number, origin in zip(series, origins, strict=True)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from deeprnn_keras import checks
 from deeprnn_keras._types import ArrayLike, CellSpec, PathLike
 from deeprnn_keras.forecasting import carried as streams
-from deeprnn_keras.forecasting.arguments import MIN_VALIDATION_SHARE, Arguments
+from deeprnn_keras.forecasting.arguments import MAX_VALIDATION_SHARE, Arguments
+from deeprnn_keras.forecasting.calendar_features import calendar_cycles
 from deeprnn_keras.forecasting.carried import Carried
 from deeprnn_keras.forecasting.frames import Frame, FrameKind, build_frame, read_panel
 from deeprnn_keras.forecasting.frequency import Frequency, format_time
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from deeprnn_keras.program import Program
 
 QUANTILES = (0.1, 0.5, 0.9)
-MAX_VALIDATION_WINDOWS = 8  # per series
+MAX_VALIDATION_WINDOWS = 16  # per series
+MAX_VALIDATION_BATCHES = 8  # above it, there is one window per series
 MAX_UPDATES_PER_EPOCH = 200
 VALIDATION_BATCH_SIZE = 256
 DEFAULT_RECIPE = Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, epochs=30)
@@ -40,23 +42,40 @@ NOT_FITTED = "this Forecaster has not been trained; call fit(df) or Forecaster.l
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Result of a training.
+class Resolved:
+    """Arguments that follow from the training data.
 
     Attributes:
         frequency: Grid of time steps.
         season: Steps of a season.
         context: Steps of context, T.
+        lags: Lags of the inputs.
+        cycles: Cycles of the calendar features.
+        log_scale: Mean and standard deviation of the logarithm of the scale, or None if it is not an input.
         encoding: Encoding of the static covariates.
-        ids: Names of the series that `carried` holds.
-        kind: Kind of the frame.
-        carried: States after the last observation of each series.
+        spread: Factor of the distances from the median, by which intervals are calibrated after training.
     """
 
     frequency: Frequency
     season: int
     context: int
+    lags: tuple[int, ...]
+    cycles: tuple[str, ...]
+    log_scale: tuple[float, float] | None
     encoding: dict[str, Any]
+    spread: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Resolved):
+    """Result of a training.
+
+    Attributes:
+        ids: Names of the series that `carried` holds.
+        kind: Kind of the frame.
+        carried: States after the last observation of each series.
+    """
+
     ids: tuple[object, ...]
     kind: FrameKind
     carried: Carried
@@ -82,27 +101,35 @@ class Forecaster:
         strategy: "recursive" predicts one step and feeds samples back (DeepAR); "direct" predicts all H steps from the
             state after the last observation; "shifted" predicts step t + H at step t (neuralforecast).
         context: Number of steps that precede a forecast in training, T. None: three horizons and two seasons, or less
-            if the shortest series has fewer steps.
+            if the series have fewer steps. Series with fewer than T steps are padded with missing values.
         static: Columns that are constant in each series. Texts are categories.
         past: Columns that are known up to the last observation; not with "recursive".
         known_future: Columns that are known over the horizon, too.
         calendar: Whether the network reads the position in the day, week, and year, as far as the frequency resolves
-            them.
+            them and the longest series has two of them.
         scaling: "window" divides by statistics of the context, "series" by those of the series up to the origin; None
             does not scale.
         scaler: Statistics: "mean" of absolute values, "standard" for mean and standard deviation, or "robust" for
             median and median absolute deviation. None: "mean" for counts, otherwise "standard".
         missing_flag: Whether the network reads a flag for each value that is 0 where it is missing. Without it, missing
-            values are an error.
+            values are an error, and series are not padded.
+        lags: The network reads the values these numbers of steps, at least 2, before the step that it predicts; only
+            with "recursive". None: one season and, for steps below one day, one week.
+        scale_input: Whether the network reads the logarithm of the scale, standardized over the training windows.
+            None: True for "recursive".
+        difference: Whether the network predicts the difference from the value one season earlier, in units of the root
+            mean square of these differences in the context, and reads such differences. A network that outputs 0 is
+            then seasonal naive. A missing value is read as that of the season before. None: True except for counts.
         dropout: Dropout rate between layers.
         recipe: Optimizer, clipping, batch size, and epochs.
         validation_windows: Number of last windows of each series that are held out for early stopping; 0 for none.
-            None: up to 8, if the series are long enough.
+            None: up to 16, if the series are long enough.
         patience: Number of epochs without improvement after which training stops; the weights of the best epoch are
             restored. None trains for all epochs.
         updates_per_epoch: Number of updates per epoch. None: one pass over all windows, at most 200.
         frequency: Frequency, such as "h", "15min", "D", "B", "W", "M", or "Q". None infers it.
-        season: Number of steps of a season, for the context and the metrics. None: usual for the frequency.
+        season: Number of steps of a season, for the context, lags, differences, and metrics. None: usual for the
+            frequency.
         seed: Random seed for initialization, shuffling, and dropout.
         **network: Other arguments of `SequenceModel`, the network, and of its `DeepRNN`, such as `head_units`,
             `output_dropout`, `connection`, or `implementation`.
@@ -144,6 +171,9 @@ class Forecaster:
         scaling: str | None = "window",
         scaler: str | None = None,
         missing_flag: bool = True,
+        lags: Sequence[int] | None = None,
+        scale_input: bool | None = None,
+        difference: bool | None = None,
         dropout: float = 0.0,
         recipe: Recipe = DEFAULT_RECIPE,
         validation_windows: int | None = None,
@@ -169,6 +199,9 @@ class Forecaster:
             scaling=scaling,
             scaler=("mean" if self.likelihood.counts else "standard") if scaler is None else scaler,
             missing_flag=missing_flag,
+            lags=lags,  # pyright: ignore[reportArgumentType]
+            scale_input=scale_input,
+            difference=not self.likelihood.counts if difference is None else difference,
             validation_windows=validation_windows,
             patience=patience,
             updates_per_epoch=updates_per_epoch,
@@ -221,6 +254,7 @@ class Forecaster:
             ValueError: If the data are not valid (the message names the row, column, or series), or the series are too
                 short.
         """
+        from deeprnn_keras.forecasting.calibration import calibrated_spread
         from deeprnn_keras.forecasting.training import train
 
         verbose, holdout = checks.flag("verbose", verbose), checks.non_negative_int("holdout", holdout)
@@ -229,13 +263,11 @@ class Forecaster:
         if holdout:
             panel.check_lengths(holdout + 2, f"holdout={holdout}")
             panel = panel.without_last(holdout)
-        season = self.arguments.season or panel.frequency.season
-        context = self.arguments.context or self.arguments.default_context(season, int(panel.lengths.min()))
-        panel.check_lengths(context + self.horizon, f"a forecast of horizon={self.horizon} from context={context}")
+        resolved, static = self._resolve(panel)
         self._warn_of_constants(panel)
-        static, encoding = encode_static(panel, self.arguments.static, None)
-        cutter = self._cutter(panel, static, context)
-        train_data, validation_data = self._datasets(cutter)
+        cutter = self._cutter(panel, static, resolved)
+        resolved = replace(resolved, log_scale=cutter.log_scale)
+        train_data, validation_data, held_out = self._datasets(cutter)
         self._fitted = self._program = None
         self.model = model = self._build(cutter)
         self.history = train(
@@ -250,20 +282,34 @@ class Forecaster:
             console=console if verbose else None,
             verbose=verbose,
         )
-        carried = self._begin(cutter)
-        self._fitted = Fitted(panel.frequency, season, context, encoding, panel.ids, kind, carried)
+        resolved = replace(resolved, spread=calibrated_spread(self, cutter, held_out))
+        shared = {field.name: getattr(resolved, field.name) for field in fields(Resolved)}
+        self._fitted = Fitted(**shared, ids=panel.ids, kind=kind, carried=self._begin(cutter))
         return self
 
+    def _resolve(self, panel: Panel) -> tuple[Resolved, np.ndarray]:
+        """Return the arguments that follow from the training data, and the static features of the series."""
+        arguments, frequency = self.arguments, panel.frequency
+        season = arguments.season or frequency.season
+        context = arguments.context or arguments.default_context(season, panel.lengths)
+        if not arguments.missing_flag:
+            panel.check_lengths(context + self.horizon, f"a forecast of horizon={self.horizon} from context={context}")
+        lags = arguments.resolved_lags(frequency, season)
+        cycles = calendar_cycles(frequency, int(panel.lengths.max())) if arguments.calendar else ()
+        static, encoding = encode_static(panel, arguments.static, None)
+        return Resolved(frequency, season, context, lags, cycles, None, encoding), static
+
     def _warn_of_constants(self, panel: Panel) -> None:
-        constant = list(panel.constant_series())
-        if constant:
+        constant = panel.constant_series()
+        if len(constant):
+            value = np.nanmin(panel.values(int(constant[0])))
             warnings.warn(
-                f"{len(constant)} of {len(panel)} series are constant, for example {constant[0][0]!r} with "
-                f"{constant[0][1]:g}; their forecast is that constant: leave them out",
+                f"{len(constant)} of {len(panel)} series are constant, for example {panel.ids[constant[0]]!r} with "
+                f"{value:g}; their forecast is that constant: leave them out",
                 stacklevel=3,
             )
 
-    def _cutter(self, panel: Panel, static: np.ndarray, context: int) -> WindowCutter:
+    def _cutter(self, panel: Panel, static: np.ndarray, resolved: Resolved) -> WindowCutter:
         arguments = self.arguments
         if not arguments.missing_flag and np.isnan(panel.y).any():
             index = int(np.argmax(np.isnan(panel.y)))
@@ -278,12 +324,14 @@ class Forecaster:
         return WindowCutter(
             panel,
             static,
-            arguments.layout(),
-            context,
+            arguments.layout(resolved.season, resolved.lags),
+            resolved.context,
             scaling=arguments.scaling,
             scaler=arguments.scaler,
-            calendar=arguments.calendar,
+            cycles=resolved.cycles,
             counts=self.likelihood.counts,
+            scale_input=arguments.reads_scale(),
+            log_scale=resolved.log_scale,
         )
 
     def _check_counts(self, panel: Panel) -> None:
@@ -296,40 +344,53 @@ class Forecaster:
                 f"{panel.y[invalid[0]]:g} at {time}; use likelihood='student_t' for real numbers"
             )
 
-    def _datasets(self, cutter: WindowCutter) -> tuple[Batches, Batches | None]:
-        """Return the training batches and those of the last windows, whose targets are held out."""
-        count, stride = self._validation_windows(cutter)
-        held_out = cutter.horizon + (count - 1) * stride if count else 0
-        starts = cutter.window_starts(held_out)
-        if not len(starts):
-            raise ValueError(
-                f"no window of context={cutter.context} and horizon={cutter.horizon} remains before the last "
-                f"{held_out} steps, which are held out; pass longer series, or a smaller context or validation_windows"
-            )
+    def _datasets(self, cutter: WindowCutter) -> tuple[Batches, Batches | None, np.ndarray]:
+        """Return the training batches, those of the last windows, whose targets are held out, and their origins."""
+        counts, stride = self._validation_windows(cutter)
+        held_out = np.where(counts, cutter.horizon + (counts - 1) * stride, 0)
+        origins = cutter.window_origins(held_out)
+        self._check_training_windows(cutter, origins, held_out)
         batch_size = self.recipe.batch_size
-        updates = self.arguments.updates_per_epoch or min(-(-len(starts) // batch_size), MAX_UPDATES_PER_EPOCH)
-        train = cutter.dataset(starts, batch_size, seed=self.arguments.seed, steps=updates, horizon_only=False)
-        last = cutter.last_starts(count, stride) if count else starts[:0]
+        updates = self.arguments.updates_per_epoch or min(-(-len(origins) // batch_size), MAX_UPDATES_PER_EPOCH)
+        train = cutter.dataset(origins, batch_size, seed=self.arguments.seed, steps=updates, horizon_only=False)
+        last = cutter.last_origins(counts, stride)
         if not len(last):
-            return train, None
-        return train, cutter.dataset(last, VALIDATION_BATCH_SIZE, seed=None, steps=None, horizon_only=True)
+            return train, None, last
+        return train, cutter.dataset(last, VALIDATION_BATCH_SIZE, seed=None, steps=None, horizon_only=True), last
 
-    def _validation_windows(self, cutter: WindowCutter) -> tuple[int, int]:
-        """Return the number of held-out windows of each series, and the steps between them."""
-        stride = max(1, self.horizon // 4)
-        shortest = int(cutter.panel.lengths.min())
-        room = shortest - cutter.length - self.horizon  # steps left for more windows than one
+    def _check_training_windows(self, cutter: WindowCutter, origins: np.ndarray, held_out: np.ndarray) -> None:
+        """Raise a ValueError if there are no training windows, or warn if a series has none."""
+        panel = cutter.panel
+        unused = np.setdiff1d(np.arange(len(panel)), cutter.series_of(origins))
+        if not len(unused):
+            return
+        required = cutter.min_context() + self.horizon
+        example = f"series {panel.ids[unused[0]]!r} has {panel.lengths[unused[0]]} steps"
+        if held_out[unused[0]]:
+            example += f", of which {held_out[unused[0]]} are held out for validation"
+        message = (
+            f"{len(unused)} of {len(panel)} series have no training window, which requires {required} steps with "
+            f"values in its context and its horizon, for example {example}"
+        )
+        if len(unused) == len(panel):
+            raise ValueError(f"{message}; pass longer series, or a smaller horizon, context, or validation_windows")
+        warnings.warn(f"{message}; the network is not trained on them", stacklevel=3)
+
+    def _validation_windows(self, cutter: WindowCutter) -> tuple[np.ndarray, int]:
+        """Return the number of held-out windows of each series, (series,), and the steps between them."""
+        stride, lengths = max(1, self.horizon // 2), cutter.panel.lengths
         wanted = self.arguments.validation_windows
         if wanted is not None:
-            cutter.panel.check_lengths(
-                cutter.length + (self.horizon + (wanted - 1) * stride if wanted else 0),
-                f"training with context={cutter.context} and validation_windows={wanted}",
-            )
-            return wanted, stride
-        if room < 0:
-            return 0, stride
-        share = int(MIN_VALIDATION_SHARE * shortest) - self.horizon
-        return max(1, min(MAX_VALIDATION_WINDOWS, 1 + min(room, max(share, 0)) // stride)), stride
+            held_out = self.horizon + (wanted - 1) * stride if wanted else 0
+            required = cutter.min_context() + self.horizon + held_out
+            cutter.panel.check_lengths(required, f"training with validation_windows={wanted}")
+            return np.full(len(lengths), wanted), stride
+        first = np.maximum(np.minimum(cutter.context, (lengths - 2 * self.horizon) // 2), cutter.min_context())
+        room = lengths - first - 2 * self.horizon  # steps left for more windows than one
+        share = np.maximum((MAX_VALIDATION_SHARE * lengths).astype(np.int64) - self.horizon, 0)
+        most = max(1, min(MAX_VALIDATION_WINDOWS, MAX_VALIDATION_BATCHES * VALIDATION_BATCH_SIZE // len(lengths)))
+        counts = np.minimum(most, 1 + np.minimum(room, share) // stride)
+        return np.where(room >= 0, counts, 0), stride
 
     def _build(self, cutter: WindowCutter) -> SequenceModel:
         import keras
@@ -362,8 +423,9 @@ class Forecaster:
         """Return the forecast of the H steps after the last value of y of each series.
 
         Args:
-            df: Series to forecast, which need not have been in the training data. Their last T steps are read. None:
-                the series of the training data and of `update`.
+            df: Series to forecast, which need not have been in the training data. Their last T steps are read, and the
+                steps before them that lags need; series with fewer steps are padded. None: the series of the training
+                data and of `update`.
             quantiles: Probabilities of the quantiles. None: 0.1, 0.5, and 0.9; none for a likelihood without quantiles.
             num_samples: Number of sample paths for the quantiles; only for strategy="recursive".
             seed: Random seed of the sample paths.
@@ -373,8 +435,8 @@ class Forecaster:
             dictionary of arrays if the data are arrays.
 
         Raises:
-            ValueError: If the forecaster is not trained, a series is shorter than T, known-future covariates end before
-                the horizon, or a static category is unknown.
+            ValueError: If the forecaster is not trained, known-future covariates end before the horizon, a static
+                category is unknown, or, with missing_flag=False, a series is shorter than T.
         """
         probabilities = self._quantiles(quantiles)
         num_samples = checks.positive_int("num_samples", num_samples)
@@ -441,7 +503,7 @@ class Forecaster:
             )
         rows = np.array([positions[name] for name in panel.ids])
         gaps = self._gaps(fitted, panel, rows)
-        cutter = self._cutter(panel, fitted.carried.static[rows], fitted.context)
+        cutter = self._cutter(panel, fitted.carried.static[rows], fitted)
         carried = fitted.carried
         for count in np.unique(panel.lengths + gaps):
             chosen = np.flatnonzero(panel.lengths + gaps == count)
@@ -599,7 +661,8 @@ class Forecaster:
         return check_probabilities("quantiles", quantiles)
 
     def _builder(self, fitted: Fitted) -> InputBuilder:
-        return InputBuilder(fitted.frequency, self.arguments.layout(), self.arguments.calendar)
+        layout = self.arguments.layout(fitted.season, fitted.lags)
+        return InputBuilder(fitted.frequency, layout, fitted.cycles, fitted.log_scale)
 
     def _carried(self, df: Frame | ArrayLike | None) -> tuple[Fitted, Carried]:
         """Return the states after the history of the series of `df`, or of the training data."""
@@ -610,12 +673,13 @@ class Forecaster:
         panel, kind = self._read(df, fitted)
         panel.check_future(self.horizon)
         static, _ = encode_static(panel, self.arguments.static, fitted.encoding)
-        carried = self._begin(self._cutter(panel, static, fitted.context))
+        carried = self._begin(self._cutter(panel, static, fitted))
         return replace(fitted, ids=panel.ids, kind=kind, carried=carried), carried
 
     def _read(self, df: Frame | ArrayLike, fitted: Fitted) -> tuple[Panel, FrameKind]:
         panel, kind = read_panel(df, self.arguments.covariates, frequency=fitted.frequency)
-        panel.check_lengths(fitted.context, f"a forecast from context={fitted.context}")
+        if not self.arguments.missing_flag:
+            panel.check_lengths(fitted.context, f"a forecast from context={fitted.context}")
         return panel, kind
 
     def _check_future(self, fitted: Fitted) -> None:
@@ -631,8 +695,8 @@ class Forecaster:
         """Return the states after the last T steps of each series of a panel."""
         series = np.arange(len(cutter.panel))
         future = cutter.future(series)
-        raw = cutter.raw(cutter.panel.bounds[1:] - cutter.context, cutter.context)
-        return streams.begin(self._require_program(), cutter, raw, cutter.panel.bounds[1:] - 1, cutter.static, future)
+        ends = cutter.panel.bounds[1:]
+        return streams.begin(self._require_program(), cutter, cutter.raw(ends, 0), ends - 1, cutter.static, future)
 
     def _predict(
         self,
@@ -648,15 +712,21 @@ class Forecaster:
             count = num_samples if self.likelihood.has_quantiles else 1
             paths = self._paths(builder, carried, count, seed)
             return [np.quantile(paths, probability, axis=1) for probability in probabilities]
-        outputs = streams.outputs(self._require_program(), builder, carried).astype(np.float64)
-        return [shift + scale * self.likelihood.quantile(outputs, p, scale) for p in probabilities]
+        program, beyond = self._require_program(), self._spread - 1
+        median, *scaled = streams.quantiles(program, builder, carried, self.likelihood, (0.5, *probabilities))
+        return [shift + scale * (quantile + beyond * (quantile - median)) for quantile in scaled]
 
     def _paths(self, builder: InputBuilder, carried: Carried, num_samples: int, seed: int | None) -> np.ndarray:
         """Return sample paths in the units of the data."""
         rng = np.random.default_rng(seed)
         paths = streams.sample_paths(self._require_program(), builder, carried, self.likelihood, num_samples, rng)
         shift, scale = carried.scales.y
-        return shift[:, None, None] + scale[:, None, None] * paths
+        median = np.median(paths, axis=1, keepdims=True)
+        return shift[:, None, None] + scale[:, None, None] * (paths + (self._spread - 1) * (paths - median))
+
+    @property
+    def _spread(self) -> float:
+        return 1.0 if self._fitted is None else self._fitted.spread
 
     def __repr__(self) -> str:
         state = "not trained" if self._fitted is None else f"trained on {self._fitted.frequency} steps"
@@ -679,4 +749,4 @@ def _new_steps(cutter: WindowCutter, chosen: np.ndarray, gaps: np.ndarray) -> Ra
         rows = slice(panel.bounds[series], panel.bounds[series + 1])
         y[row, gap:], past[row, gap:], known[row, gap:] = panel.y[rows], panel.past[rows], panel.known[rows]
     steps = (panel.first_steps[chosen] - gaps)[:, None] + np.arange(count)
-    return RawWindow(y, past, known, steps)
+    return RawWindow(y, ~np.isnan(y), past, known, steps)

@@ -12,7 +12,7 @@ import numpy as np
 from deeprnn_keras._types import ArrayLike
 from deeprnn_keras.extras import import_optional
 from deeprnn_keras.forecasting.frequency import Frequency, format_time, infer_frequency
-from deeprnn_keras.forecasting.panel import Covariates, Panel
+from deeprnn_keras.forecasting.panel import Covariates, Panel, ranges
 from deeprnn_keras.forecasting.time_zones import is_zone
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def _panel(
     first_steps = steps[columns.bounds[:-1]]
     sizes = steps[ends - 1] - first_steps + 1
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    observed = np.concatenate([np.arange(low, end) for low, end in zip(columns.bounds, ends, strict=False)])
+    observed = ranges(columns.bounds[:-1], ends)
     series = np.repeat(np.arange(len(ends)), ends - columns.bounds[:-1])
     places = bounds[series] + steps[observed] - first_steps[series]
     _check_covariates(columns, covariates, numbers, frequency, steps, ends)
@@ -340,14 +340,11 @@ def _panel(
     past, known = (
         _placed(names, numbers, observed, places, len(y)) for names in (covariates.past, covariates.known_future)
     )
-    future = tuple(
-        np.stack([numbers[name][end:high] for name in covariates.known_future], axis=1).astype(np.float32)
-        if covariates.known_future
-        else np.zeros((0, 0), np.float32)
-        for end, high in zip(ends, columns.bounds[1:], strict=True)
-    )
+    later = ranges(ends, columns.bounds[1:])
+    future = _placed(covariates.known_future, numbers, later, np.arange(len(later)), len(later))
+    future_bounds = np.concatenate([[0], np.cumsum(columns.bounds[1:] - ends)])
     static = {} if frame is None else {name: _static(frame, name, columns) for name in covariates.static}
-    return Panel(columns.ids, frequency, first_steps, bounds, y, past, known, future, static)
+    return Panel(columns.ids, frequency, first_steps, bounds, y, past, known, future, future_bounds, static)
 
 
 def _steps(columns: Columns, frequency: Frequency) -> np.ndarray:
@@ -364,12 +361,12 @@ def _steps(columns: Columns, frequency: Frequency) -> np.ndarray:
 
 def _observed_ends(columns: Columns) -> np.ndarray:
     """Return the index after the last observed row of each series."""
-    ends = np.empty(len(columns.ids), np.int64)
-    for series, (low, high) in enumerate(zip(columns.bounds, columns.bounds[1:], strict=False)):
-        observed = np.flatnonzero(~np.isnan(columns.y[low:high]))
-        if not len(observed):
-            raise ValueError(f"series {columns.ids[series]!r} has no value of {TARGET}; drop it, or pass its history")
-        ends[series] = low + observed[-1] + 1
+    rows = np.arange(1, len(columns.y) + 1)
+    ends = np.maximum.reduceat(np.where(np.isnan(columns.y), 0, rows), columns.bounds[:-1])
+    empty = np.flatnonzero(ends <= columns.bounds[:-1])
+    if len(empty):
+        name = columns.ids[empty[0]]
+        raise ValueError(f"series {name!r} has no value of {TARGET}; drop it, or pass its history")
     return ends
 
 

@@ -87,6 +87,19 @@ class Frequency:
         cycle = HOUR if self.step < MINUTE else DAY if self.step < DAY else 7 * DAY
         return cycle // self.step if cycle % self.step == 0 else 1
 
+    @property
+    def days(self) -> float:
+        """Mean length of a step in days; 0 for integers."""
+        return {"fixed": self.step / DAY, "month": self.step * 365.25 / 12, "business day": 7 / 5, "integer": 0.0}[
+            self.unit
+        ]
+
+    @property
+    def week(self) -> int:
+        """Number of steps of a week for steps below one day, else 0."""
+        is_shorter = self.unit == "fixed" and self.step < DAY and 7 * DAY % self.step == 0
+        return 7 * DAY // self.step if is_shorter else 0
+
     def __str__(self) -> str:
         if self.unit == "business day":
             return "1 business day"

@@ -159,7 +159,10 @@ class StudentT(Likelihood):
     @override
     def sample(self, outputs: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         freedom = softplus(outputs[..., 2]) + MIN_DEGREES_OF_FREEDOM
-        return outputs[..., 0] + (softplus(outputs[..., 1]) + MIN_SCALE) * rng.standard_t(freedom)
+        # Bailey 1994: two uniform numbers per sample, so that a sample does not depend on the parameters of others
+        uniform, angle = 1 - rng.random(freedom.shape), 2 * np.pi * rng.random(freedom.shape)
+        sample = np.sqrt(freedom * np.expm1(-2 / freedom * np.log(uniform))) * np.cos(angle)
+        return outputs[..., 0] + (softplus(outputs[..., 1]) + MIN_SCALE) * sample
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

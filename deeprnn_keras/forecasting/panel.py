@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from deeprnn_keras.forecasting.frequency import Frequency, format_time
+
+
+def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the concatenation of the ranges from each start to the end, exclusive, that is not before it.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.forecasting.panel import ranges
+    >>> ranges(np.array([0, 7, 5]), np.array([2, 7, 8])).tolist()
+    [0, 1, 5, 6, 7]
+    """
+    lengths = ends - starts
+    offsets = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return offsets + np.arange(len(offsets))
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,8 @@ class Panel:
         y: Values, float64, NaN where missing.
         past: Past covariates, float32, (values, p).
         known: Known-future covariates of the observed steps, float32, (values, k).
-        future: Known-future covariates after the last observation of each series, arrays (steps, k).
+        future: Known-future covariates after the last observation of each series, concatenated, float32, (steps, k).
+        future_bounds: Index of the first row of each series in `future`, and the number of rows.
         static: Static covariates: {column: array with one entry per series}.
     """
 
@@ -53,7 +67,8 @@ class Panel:
     y: np.ndarray
     past: np.ndarray
     known: np.ndarray
-    future: tuple[np.ndarray, ...] = ()
+    future: np.ndarray
+    future_bounds: np.ndarray
     static: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -75,10 +90,7 @@ class Panel:
     def without_last(self, steps: int) -> Panel:
         """Return the panel without the last steps of each series, whose covariates become future ones."""
         ends = self.lengths - steps
-        keep = np.concatenate([np.arange(low, low + end) for low, end in zip(self.bounds, ends, strict=False)])
-        future = tuple(
-            self.known[low + end : high] for low, high, end in zip(self.bounds, self.bounds[1:], ends, strict=False)
-        )
+        keep = ranges(self.bounds[:-1], self.bounds[:-1] + ends)
         return Panel(
             self.ids,
             self.frequency,
@@ -87,7 +99,8 @@ class Panel:
             self.y[keep],
             self.past[keep],
             self.known[keep],
-            future,
+            self.known[ranges(self.bounds[:-1] + ends, self.bounds[1:])],
+            np.arange(len(self) + 1) * steps,
             self.static,
         )
 
@@ -106,21 +119,19 @@ class Panel:
         """Raise a ValueError if known-future covariates end before the horizon; the message names the series."""
         if not self.known.shape[1]:
             return
-        for series, given in enumerate(map(len, self.future)):
-            if given < horizon:
-                needed = self.time_text(series, int(self.lengths[series]) + given)
-                raise ValueError(
-                    f"known-future covariates of series {self.ids[series]!r} end before the horizon: {horizon} steps "
-                    f"after its last value of y are needed, got {given}; add rows from {needed} on, with y empty"
-                )
+        given = np.diff(self.future_bounds)
+        series = int(np.argmin(given))
+        if given[series] < horizon:
+            needed = self.time_text(series, int(self.lengths[series] + given[series]))
+            raise ValueError(
+                f"known-future covariates of series {self.ids[series]!r} end before the horizon: {horizon} steps after "
+                f"its last value of y are needed, got {given[series]}; add rows from {needed} on, with y empty"
+            )
 
-    def constant_series(self) -> Iterator[tuple[object, float]]:
-        """Yield the name and the value of each series whose observed values are all equal."""
-        for name, low, high in zip(self.ids, self.bounds, self.bounds[1:], strict=False):
-            values = self.y[low:high]
-            smallest, largest = np.nanmin(values), np.nanmax(values)
-            if smallest == largest:
-                yield name, float(smallest)
+    def constant_series(self) -> np.ndarray:
+        """Return the numbers of the series whose observed values are all equal."""
+        smallest, largest = (extremum.reduceat(self.y, self.bounds[:-1]) for extremum in (np.fmin, np.fmax))
+        return np.flatnonzero(smallest == largest)
 
     def time_text(self, series: int, index: int) -> str:
         """Return the time stamp of a value of a series as text."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ARGUMENTS, MODEL, STATES = "forecaster.json", "model.keras", "states.safetensors"
 FORMAT = 1
 EXPECTED = "the arguments of a Forecaster"
+PLAIN = ("season", "context", "lags", "cycles", "log_scale", "encoding", "spread")  # fields of JSON values
 SCALES = ("y", "past", "known")
 ForecasterT = TypeVar("ForecasterT", bound=Forecaster)
 
@@ -49,10 +50,8 @@ def save(forecaster: Forecaster, path: PathLike) -> None:
         "recipe": recipe_to_json(forecaster.recipe),
         "likelihood": keras.losses.serialize(forecaster.likelihood),
         "history": forecaster.history,
+        **{name: getattr(fitted, name) for name in PLAIN},
         "frequency": asdict(fitted.frequency),
-        "season": fitted.season,
-        "context": fitted.context,
-        "encoding": fitted.encoding,
         "ids": list(fitted.ids),
         "kind": asdict(fitted.kind),
     }
@@ -98,13 +97,17 @@ def _fitted(values: Config, directory: Path) -> Fitted:
         for name, known in values["encoding"].items()
     }
     return Fitted(
-        build_dataclass(Frequency, values["frequency"]),
-        values["season"],
-        values["context"],
-        encoding,
-        tuple(values["ids"]),
-        build_dataclass(FrameKind, values["kind"]),
-        _carried(arrays),
+        frequency=build_dataclass(Frequency, values["frequency"]),
+        season=values["season"],
+        context=values["context"],
+        lags=tuple(values["lags"]),
+        cycles=tuple(values["cycles"]),
+        log_scale=None if values["log_scale"] is None else tuple(values["log_scale"]),
+        encoding=encoding,
+        spread=values["spread"],
+        ids=tuple(values["ids"]),
+        kind=build_dataclass(FrameKind, values["kind"]),
+        carried=_carried(arrays),
     )
 
 
@@ -113,14 +116,15 @@ def _fitted(values: Config, directory: Path) -> Fitted:
 
 def _arrays(carried: Carried) -> dict[str, np.ndarray]:
     arrays = {f"state/{name}": state for name, state in carried.states.items()}
-    arrays |= {f"raw/{name}": getattr(carried.raw, name) for name in RAW_FIELDS}
+    arrays |= {f"raw/{name}": array for name, array in zip(RAW_FIELDS, carried.raw.arrays, strict=True)}
     for name in SCALES:
         arrays[f"shift/{name}"], arrays[f"scale/{name}"] = getattr(carried.scales, name)
-    return {**arrays, "static": carried.static, "future": carried.future}
+    return {**arrays, "scale/target": carried.scales.target, "static": carried.static, "future": carried.future}
 
 
 def _carried(arrays: Mapping[str, np.ndarray]) -> Carried:
     states = {name.removeprefix("state/"): state for name, state in arrays.items() if name.startswith("state/")}
     raw = RawWindow(*(arrays[f"raw/{name}"] for name in RAW_FIELDS))
-    scales = Scales(*((arrays[f"shift/{name}"], arrays[f"scale/{name}"]) for name in SCALES))
+    y, past, known = ((arrays[f"shift/{name}"], arrays[f"scale/{name}"]) for name in SCALES)
+    scales = Scales(y, past, known, arrays["scale/target"])
     return Carried(states, raw, scales, arrays["static"], arrays["future"])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from deeprnn_keras import checks
 
 SCALINGS = ("window", "series")
+MAX_GROUP = 1 << 20  # steps that are computed at once; bounds the memory for many series
 SCALERS = ("mean", "standard", "robust")
 Statistics = tuple[np.ndarray, np.ndarray]
 """Shift and scale: a value is scaled as (y - shift) / scale."""
@@ -61,22 +61,44 @@ def running_statistics(y: np.ndarray, bounds: np.ndarray, scaler: str) -> Statis
         scaler: "mean" or "standard".
     """
     shift, scale = np.empty(len(y)), np.empty(len(y))
-    for low, high in pairwise(bounds):
-        observed = ~np.isnan(y[low:high])
-        values = np.where(observed, y[low:high], 0.0)
-        count = np.maximum(np.cumsum(observed), 1)
-        mean_absolute = np.cumsum(np.abs(values)) / count
-        if scaler == "mean":
-            shift[low:high], deviation = 0.0, mean_absolute
-        else:
-            first = values[np.argmax(observed)]  # sums of differences from it lose no digits of the variance
-            centered = np.where(observed, values - first, 0.0)
-            mean = np.cumsum(centered) / count
-            deviation = np.sqrt(np.maximum(np.cumsum(np.square(centered)) / count - np.square(mean), 0.0))
-            deviation = np.where(deviation > 1e-7 * np.abs(mean), deviation, 0.0)
-            shift[low:high] = np.where(np.cumsum(observed) > 0, mean + first, 0.0)
-        scale[low:high] = positive_scale(deviation, mean_absolute)
+    for starts, ends in _groups_of_similar_length(bounds):
+        rows = starts[:, None] + np.arange(np.max(ends - starts))
+        within = rows < ends[:, None]
+        values = np.where(within, y[np.minimum(rows, len(y) - 1)], np.nan)
+        places = rows[within]
+        shift[places], scale[places] = (statistic[within] for statistic in _prefix_statistics(values, scaler))
     return shift, scale
+
+
+def _groups_of_similar_length(bounds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield bounds of groups of series whose lengths differ by less than a factor of 2, of limited size."""
+    lengths = np.diff(bounds)
+    exponents = np.ceil(np.log2(np.maximum(lengths, 1)))
+    for exponent in np.unique(exponents):
+        series = np.flatnonzero(exponents == exponent)
+        size = max(1, int(MAX_GROUP / 2**exponent))
+        for first in range(0, len(series), size):
+            group = series[first : first + size]
+            yield bounds[group], bounds[group + 1]
+
+
+def _prefix_statistics(y: np.ndarray, scaler: str) -> Statistics:
+    """Return the statistics of each row up to and including each column, (series, steps) each."""
+    observed = ~np.isnan(y)
+    values = np.where(observed, y, 0.0)
+    total = np.cumsum(observed, axis=1)
+    count = np.maximum(total, 1)
+    mean_absolute = np.cumsum(np.abs(values), axis=1) / count
+    if scaler == "mean":
+        return np.zeros(y.shape), positive_scale(mean_absolute, mean_absolute)
+    first = np.take_along_axis(values, np.argmax(observed, axis=1)[:, None], axis=1)
+    centered = np.where(
+        observed, values - first, 0.0
+    )  # sums of differences from a value lose no digits of the variance
+    mean = np.cumsum(centered, axis=1) / count
+    deviation = np.sqrt(np.maximum(np.cumsum(np.square(centered), axis=1) / count - np.square(mean), 0.0))
+    deviation = np.where(deviation > 1e-7 * np.abs(mean), deviation, 0.0)
+    return np.where(total > 0, mean + first, 0.0), positive_scale(deviation, mean_absolute)
 
 
 def positive_scale(scale: np.ndarray, mean_absolute: np.ndarray) -> np.ndarray:

@@ -121,7 +121,7 @@ def _info(name: object, value: Any) -> ArrayInfo:  # noqa: ANN401 - arrays of se
     if not isinstance(name, str):
         raise ValueError(f"the keys of source must be names of arrays, got {name!r}")
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape is None or dtype is None:
+    if shape is None or dtype is None or None in tuple(shape):  # of a symbolic tensor
         raise ValueError(f"source[{name!r}] must be an array, got {type(value).__name__}")
     return ArrayInfo(tuple(int(size) for size in shape), getattr(dtype, "name", None) or str(dtype).rpartition(".")[2])
 

@@ -59,29 +59,17 @@ def _dtype_name(node: h5py.Dataset) -> str:
 
 
 @dataclass(frozen=True)
-class StoredLayer:
-    """Arrays of one layer in a file.
-
-    Attributes:
-        arrays: Their paths, in the order of the layer's weights.
-        missing: Paths that are listed, but are not in the file.
-    """
-
-    arrays: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class StoredLayers:
     """Arrays of all layers in a file.
 
     Attributes:
-        layers: Layers with weights by name, in the order of the model.
+        layers: {name of a layer with weights: paths of its arrays in the order of its weights, also of those that are
+            listed but are not in the file}, in the order of the model.
         missing: Names of layers that are listed, but are not in the file.
         keras_version: Version of Keras that wrote the file; empty before version 2.
     """
 
-    layers: Mapping[str, StoredLayer]
+    layers: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
     keras_version: str
 
@@ -114,9 +102,9 @@ def stored_layers(file: h5py.File) -> StoredLayers:
     if not has_layers(root):
         raise ValueError("no attribute layer_names, which lists the layers of a Keras model")
     names = _text_list(root, "layer_names")
-    layers = {name: _stored_layer(_group(root, name)) for name in (*names, TOP_LEVEL) if name in root}
+    layers = {name: _listed_arrays(_group(root, name)) for name in (*names, TOP_LEVEL) if name in root}
     return StoredLayers(
-        layers={name: layer for name, layer in layers.items() if layer.arrays or layer.missing},
+        layers={name: arrays for name, arrays in layers.items() if arrays},
         missing=tuple(f"layer {name}" for name in names if name not in root),
         keras_version=text(root.attrs.get("keras_version", file.attrs.get("keras_version", ""))),
     )
@@ -147,13 +135,6 @@ def _group(parent: h5py.Group, name: str) -> h5py.Group:
     return found
 
 
-def _stored_layer(group: h5py.Group) -> StoredLayer:
-    import h5py
-
+def _listed_arrays(group: h5py.Group) -> tuple[str, ...]:
     path = str(group.name).strip("/")
-    names = _text_list(group, "weight_names")
-    found = {name for name in names if isinstance(group.get(name), h5py.Dataset)}
-    return StoredLayer(
-        arrays=tuple(f"{path}/{name}" for name in names if name in found),
-        missing=tuple(f"{path}/{name}" for name in names if name not in found),
-    )
+    return tuple(f"{path}/{name}" for name in _text_list(group, "weight_names"))

@@ -1,4 +1,4 @@
-"""Conversions of the arrays of LSTM and GRU cells that Keras 2 stores, to the weights of Keras 3.
+"""Weights of LSTM and GRU cells from the arrays that Keras 2 stores.
 
 Keras 2 has separate layers for cuDNN, whose arrays have another layout. With the gates' blocks K (d, h) and R (h, h):
 
@@ -15,13 +15,16 @@ x / 6 + 0.5, both limited to [0, 1]; the blocks of gates with this activation ar
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import numpy as np
+from typing_extensions import override
 
+from deeprnn_keras._types import Layer
 from deeprnn_keras.interop.report import Shape
 
 Array: TypeAlias = np.ndarray
@@ -33,25 +36,61 @@ KERNEL, RECURRENT_KERNEL, BIAS = "kernel", "recurrent_kernel", "bias"
 
 @dataclass(frozen=True)
 class Conversion:
-    """Conversion of one array to the weight of a Keras 3 layer.
+    """Computation of a weight of a Keras 3 layer from arrays of a file.
 
     Attributes:
+        sources: The arrays, by their names in `StoredCell.arrays`.
         change: Description for the report; empty if the array is copied.
-        compute: Function of the array.
-        source_shape: Shape of the array as a function of the shape of the weight.
+        compute: Function of the arrays.
+        source_shape: Shape of each array as a function of the shape of the weight.
     """
 
+    sources: tuple[str, ...]
     change: str = ""
-    compute: Callable[[Array], Array] = np.asarray
+    compute: Callable[..., Array] = np.asarray
     source_shape: Callable[[Shape], Shape] = tuple
 
 
-COPY = Conversion()
+@dataclass(frozen=True)
+class StoredCell(ABC):
+    """Cell whose arrays in a file are not the weights of the cell that is built.
+
+    Attributes:
+        arrays: Names of its arrays, in the order of the file; the part before "/" is the layer inside the cell to which
+            an array belongs.
+    """
+
+    arrays: tuple[str, ...]
+
+    @abstractmethod
+    def conversions(self, shapes: Mapping[str, Shape]) -> dict[str, Conversion]:
+        """Return the computation of each weight of the cell, by its name.
+
+        Args:
+            shapes: Shapes of the arrays by name, without those that are missing.
+        """
+
+
+def scaled(kind: str, units: int) -> tuple[str, Callable[[Array], Array]]:
+    """Return the conversion of the blocks of gates for the hard sigmoid: (change, function of an array).
+
+    Args:
+        kind: "lstm" or "gru".
+        units: Number of hidden units, h.
+    """
+    names = ", ".join(GATES[kind][gate] for gate in ACTIVATED[kind])
+
+    def compute(a: Array) -> Array:
+        factors = np.ones(len(GATES[kind]), a.dtype)
+        factors[list(ACTIVATED[kind])] = HARD_SIGMOID_RATIO
+        return a * np.repeat(factors, units)
+
+    return f"gates {names} times {HARD_SIGMOID_RATIO}", compute
 
 
 @dataclass(frozen=True)
-class Cell:
-    """LSTM or GRU cell of Keras 3 as the target of arrays of Keras 2.
+class Cell(StoredCell):
+    """LSTM or GRU cell, as a layer or as a layer for cuDNN.
 
     Attributes:
         kind: "lstm" or "gru".
@@ -70,59 +109,40 @@ class Cell:
         """Number of blocks of the weights."""
         return len(GATES[self.kind])
 
+    @override
     def conversions(self, shapes: Mapping[str, Shape]) -> dict[str, Conversion]:
-        """Return the conversions of arrays by the name of their weight: kernel, recurrent_kernel, bias.
-
-        Args:
-            shapes: Shapes of the arrays by the name of their weight. The shape of the bias tells the layout of cuDNN.
-        """
         is_cudnn = self.fits_cudnn and shapes.get(BIAS) == (2 * self.gates * self.units,)
-        return {name: self._conversion(name, is_cudnn) for name in shapes}
+        return {name: self._conversion(name, is_cudnn) for name in self.arrays}
 
-    def _conversion(self, role: str, is_cudnn: bool) -> Conversion:
+    def _conversion(self, name: str, is_cudnn: bool) -> Conversion:
         if is_cudnn:
-            return self._from_cudnn(role)
-        return self._scaled() if self.is_scaled else COPY
+            return self._from_cudnn(name)
+        return Conversion((name,), *scaled(self.kind, self.units)) if self.is_scaled else Conversion((name,))
 
-    def _from_cudnn(self, role: str) -> Conversion:
-        if role == KERNEL:
-            return Conversion("cuDNN's blocks transposed in place", self._each_block(_from_columns))
-        if role == RECURRENT_KERNEL:
-            return Conversion("cuDNN's blocks transposed", self._each_block(np.transpose))
+    def _from_cudnn(self, name: str) -> Conversion:
+        if name == KERNEL:
+            return Conversion((name,), "cuDNN's blocks transposed in place", self._each_block(_from_columns))
+        if name == RECURRENT_KERNEL:
+            return Conversion((name,), "cuDNN's blocks transposed", self._each_block(np.transpose))
         width = self.gates * self.units
         if self.kind == "lstm":
-            return Conversion("sum of cuDNN's 2 biases", lambda a: a[:width] + a[width:], lambda _: (2 * width,))
-        return Conversion("cuDNN's 2 biases as rows", lambda a: a.reshape(2, width), lambda _: (2 * width,))
+            change, compute = "sum of cuDNN's 2 biases", lambda a: a[:width] + a[width:]
+        else:
+            change, compute = "cuDNN's 2 biases as rows", lambda a: a.reshape(2, width)
+        return Conversion((name,), change, compute, lambda _: (2 * width,))
 
     def _each_block(self, function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda a: np.concatenate([function(block) for block in np.split(a, self.gates, axis=-1)], axis=-1)
 
-    def _scaled(self) -> Conversion:
-        names = ", ".join(GATES[self.kind][gate] for gate in ACTIVATED[self.kind])
 
-        def compute(a: Array) -> Array:
-            factors = np.ones(self.gates, a.dtype)
-            factors[list(ACTIVATED[self.kind])] = HARD_SIGMOID_RATIO
-            return a * np.repeat(factors, self.units)
-
-        return Conversion(f"gates {names} times {HARD_SIGMOID_RATIO}", compute)
-
-
-def target_cell(layer: Any, keras_version: int) -> Cell | None:  # noqa: ANN401 - any layer
-    """Return the description of a Keras cell, or None if its arrays are copied.
-
-    Args:
-        layer: A layer.
-        keras_version: Major version of the Keras that wrote the arrays.
-    """
-    if keras_version > 2:
+def standard_cell(layer: Layer) -> Cell | None:
+    """Return the description of a built LSTM or GRU cell of Keras; None for any other layer."""
+    if not isinstance(layer, (keras.layers.LSTMCell, keras.layers.GRUCell)):
         return None
-    is_scaled = getattr(layer, "recurrent_activation", None) is keras.activations.hard_sigmoid
-    if isinstance(layer, keras.layers.LSTMCell):
-        return Cell("lstm", layer.units, is_scaled, fits_cudnn=True)
-    if isinstance(layer, keras.layers.GRUCell):
-        return Cell("gru", layer.units, is_scaled, layer.reset_after)
-    return None
+    kind = "lstm" if isinstance(layer, keras.layers.LSTMCell) else "gru"
+    is_scaled = layer.recurrent_activation is keras.activations.hard_sigmoid
+    arrays = tuple(one.name for one in layer.weights if one.name in (KERNEL, RECURRENT_KERNEL, BIAS))
+    return Cell(arrays, kind, layer.units, is_scaled, getattr(layer, "reset_after", True))
 
 
 def _from_columns(block: Array) -> Array:

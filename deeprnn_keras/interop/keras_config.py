@@ -6,6 +6,7 @@ no code of the file runs: a `Lambda` layer, which contains code, is refused unle
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +15,15 @@ from typing import Any
 
 import keras
 
-from deeprnn_keras import checks
 from deeprnn_keras._types import Config
+from deeprnn_keras.interop import addons_cells
 from deeprnn_keras.interop.keras2_layers import HardSigmoid
 from deeprnn_keras.keras_objects import CODE_LAYERS, activations, check_config
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
 CUDNN_LAYERS = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 GRU_CLASSES = ("GRU", "GRUCell")
-GATED_CLASSES = ("LSTM", "LSTMCell", "GRU", "GRUCell")
+GATED_CLASSES = ("LSTM", "LSTMCell", "GRU", "GRUCell", *addons_cells.CELLS)
 CHILDREN = {
     "Bidirectional": ("layer", "backward_layer"),
     "TimeDistributed": ("layer",),
@@ -31,15 +32,25 @@ CHILDREN = {
 }
 """Arguments that are layers or cells, by class."""
 
-ADDONS_CELLS = ("ESNCell", "LayerNormLSTMCell", "LayerNormSimpleRNNCell", "NASCell", "PeepholeLSTMCell")
 FUNCTION_LAYERS = ("Lambda", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer")
 RENAMED_ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
-# they select code paths, are implied by the input, or are not used after training
+# they select code paths, are implied by the input, or matter before and during training only
 IGNORED_ARGUMENTS = {
     *("batch_input_shape", "dynamic", "fused", "implementation", "input_dtype", "input_length", "time_major"),
     *("key_shape", "query_shape", "value_shape", "attention_axes", "registered_name", "type_spec", "trainable"),
-    *("renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "build_input_shape"),
+    *(
+        "kernel_initializer",
+        "renorm",
+        "renorm_clipping",
+        "renorm_momentum",
+        "virtual_batch_size",
+        "adjustment",
+        "build_input_shape",
+    ),
 }
+IGNORED_VALUES = {"groups": 1, "rng_type": "stateful"}
+"""{argument that not every class of Keras 3 has: the value that means its absence}."""
+
 ACTIVATION_ALIASES = {"softmax_v2": "softmax"}  # the name of TensorFlow's function, stored by early versions
 
 
@@ -64,6 +75,7 @@ class LayerPlan:
         model: Plan of a nested model.
         time_major: Whether its sequences have the time axis first.
         batch_shape: Shape of the input that the configuration states, with the batch axis.
+        has_bias: False for a cell of tensorflow-addons without a bias; the class to build always has one.
     """
 
     name: str
@@ -74,6 +86,7 @@ class LayerPlan:
     model: ModelPlan | None = None
     time_major: bool = False
     batch_shape: tuple[int | None, ...] | None = None
+    has_bias: bool = True
 
     @property
     def label(self) -> str:
@@ -172,7 +185,19 @@ class Rewriting:
             arguments = self._custom_arguments(class_name, arguments)
             check_config(arguments, f"layer {name!r} ({class_name})")
             return LayerPlan(name, class_name, custom, arguments)
+        if addons_cells.stored_class(entry) in addons_cells.CELLS:
+            return self._addons_cell(name, addons_cells.stored_class(entry), arguments)
         return self._keras_layer(name, class_name, arguments)
+
+    def _addons_cell(self, name: str, class_name: str, arguments: Config) -> LayerPlan:
+        label = f"layer {name!r} ({class_name})"
+        config = self._rewritten(label, class_name, arguments)
+        try:
+            config, has_bias = addons_cells.arguments(config)
+        except ValueError as error:
+            raise ValueError(f"{label}: {error}") from error
+        check_config(config, label)
+        return LayerPlan(name, class_name, addons_cells.CELLS[class_name], config, has_bias=has_bias)
 
     def _keras_layer(self, name: str, class_name: str, arguments: Config) -> LayerPlan:
         label = f"layer {name!r} ({class_name})"
@@ -226,8 +251,8 @@ class Rewriting:
         return {key: value for key, value in arguments.items() if key in ("name", "trainable", "dtype")}
 
     def _arguments(self, label: str, keras_name: str, class_name: str, layer_class: type, config: Config) -> Config:
-        """Return the arguments for Keras 3."""
-        config = {key: _nested(value) for key, value in config.items()}
+        """Return the arguments of a class of Keras 3."""
+        config = self._rewritten(label, keras_name, config)
         if keras_name in GRU_CLASSES and self.keras_version < 3:
             config["reset_after"] = class_name in CUDNN_LAYERS or bool(config.get("reset_after", False))
         renamed = RENAMED_ARGUMENTS.get(keras_name, {})
@@ -236,12 +261,16 @@ class Rewriting:
             raise ValueError(f"{label}: constants, num_constants={config['num_constants']}, are not supported")
         if config.get("ragged"):
             raise ValueError(f"{label}: ragged inputs are not supported; pad the sequences and use a mask")
-        if "dtype" in config:
-            config["dtype"] = _dtype(config["dtype"])
         if keras_name == "BatchNormalization" and isinstance(config.get("axis"), list):
             (config["axis"],) = config["axis"]
-        config = {key: self._function(label, keras_name, key, value) for key, value in config.items()}
         return _supported(label, layer_class, config)
+
+    def _rewritten(self, label: str, class_name: str, config: Config) -> Config:
+        """Return arguments with objects, functions, and data types as Keras 3 names them."""
+        config = {key: _nested(value) for key, value in config.items()}
+        if "dtype" in config:
+            config["dtype"] = _dtype(config["dtype"])
+        return {key: self._function(label, class_name, key, value) for key, value in config.items()}
 
     def _function(self, label: str, keras_name: str, key: str, value: object) -> object:
         """Return an argument; a function of the caller for the name of an activation that Keras does not have."""
@@ -348,7 +377,7 @@ def _supported(label: str, layer_class: type, config: Config) -> Config:
     """
     supported = _arguments_of(layer_class)
     for key, value in config.items():
-        if key not in supported | IGNORED_ARGUMENTS and value not in (None, False):
+        if key not in supported | IGNORED_ARGUMENTS and value not in (None, False, IGNORED_VALUES.get(key)):
             raise ValueError(f"{label}: the argument {key}={value!r} does not exist in Keras 3")
     return {key: value for key, value in config.items() if key in supported}
 
@@ -415,17 +444,20 @@ def _layer_classes() -> dict[str, type]:
 
 def _unknown_class(class_name: str) -> str:
     bare = class_name.rpartition(">")[2]
-    if bare in ADDONS_CELLS:
+    if class_name.startswith(addons_cells.ADDONS):
+        supported = " and ".join(name.removeprefix(addons_cells.ADDONS) for name in addons_cells.CELLS if ">" in name)
         return (
-            f"the cell {bare} of tensorflow-addons has no counterpart in this package; pass a cell with its weights "
-            f"as custom_objects={{{class_name!r}: cell_class}}"
+            f"{bare} of tensorflow-addons has no counterpart in this package, which has {supported}; pass a class with "
+            f"the same weights as custom_objects={{{class_name!r}: {bare}}}"
         )
     if bare in FUNCTION_LAYERS:
         return (
             "it runs code that is stored in the file, which is never loaded; pass a layer that computes the same as "
             f"custom_objects={{{class_name!r}: layer_class}}"
         )
+    near = difflib.get_close_matches(bare, _layer_classes(), n=1, cutoff=0.7)
+    similar = f" (the nearest is {near[0]!r})" if near else ""
     return (
-        f"the class is neither one of keras.layers{checks.suggestion(bare, _layer_classes())} nor registered with "
-        f"Keras; pass it as custom_objects={{{class_name!r}: layer_class}}"
+        f"the class is neither one of keras.layers{similar} nor registered with Keras; pass it as "
+        f"custom_objects={{{class_name!r}: layer_class}}"
     )

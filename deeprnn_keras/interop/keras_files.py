@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from deeprnn_keras import _compat, limits
-from deeprnn_keras.interop import keras_mapping
+from deeprnn_keras.interop import addons_cells, keras_mapping
 from deeprnn_keras.interop.assignment import assign, check_size, make_report
 from deeprnn_keras.interop.file_part import FilePart
 from deeprnn_keras.interop.hdf5_weights import ROOT, SIGNATURE, HDF5Arrays, has_layers, stored_layers, text
@@ -93,18 +93,36 @@ class KerasSource(Source):
     def reference(self, request: Request) -> Reference | None:
         """Return tf_keras with the model of the file if it is installed, otherwise the equations of Keras 2 in NumPy.
 
-        None for a file without an architecture, of Keras 3, or with classes of the caller.
+        Models with cells of tensorflow-addons, which tf_keras does not have, are run by the latter. Files of Keras 3
+        with architecture and weights are read by Keras. None for other files, and with classes of the caller.
         """
-        if self.config is None or self.keras_version != 2 or not self.has_layers or request.custom_objects:
+        if self.config is None or request.custom_objects:
             return None
         with self._opened(request) as file:
-            self._plan(request)  # tf_keras would run the code of a configuration that is refused here
-            if tf_keras_models.is_installed():
-                with self.weights.as_file("weights.h5") as path:  # tf_keras expects this suffix
+            plan = self._plan(request)  # Keras would run the code of a configuration that is refused here
+            if self.keras_version > 2:
+                return self._run_by_keras(plan) if "model_config" in file.attrs else None
+            if tf_keras_models.is_installed() and not addons_cells.is_in(self.config):
+                suffix = ".h5" if self.has_layers else ".weights.h5"  # by which tf_keras selects the reader
+                with self.weights.as_file(f"model{suffix}") as path:
                     return TfKerasReference(self.config, path)
-            arrays, layers = HDF5Arrays(file), stored_layers(file).layers
-            weights = {name: [arrays.read(path) for path in layer.arrays] for name, layer in layers.items()}
+            arrays = HDF5Arrays(file)
+            names = stored_layers(file).layers if self.has_layers else self._arrays_by_layer(plan)
+            weights = {
+                layer: [arrays.read(name) for name in found if name in arrays.infos] for layer, found in names.items()
+            }
         return Keras2Reference(self.config, weights)
+
+    def _run_by_keras(self, plan: ModelPlan) -> Reference:
+        """Return the model as Keras itself reads it."""
+        _compat.reserve_names(layer.name for layer in plan.layers)
+        with self.weights.as_file("model.h5") as path:
+            model = keras.saving.load_model(path, compile=False)
+        return KerasReference(model, f"keras {keras.__version__}")
+
+    def _arrays_by_layer(self, plan: ModelPlan) -> dict[str, list[str]]:
+        with _compat.variables_without_values():
+            return keras_mapping.paths_by_layer(build_model(plan, stateful=False), self.keras_version)
 
     def _load_new(self, file: h5py.File, plan: ModelPlan) -> keras.Model:
         """Build the model without values first: nothing is allocated for a file whose arrays do not fit."""
@@ -138,7 +156,7 @@ class KerasSource(Source):
     def _match(self, file: h5py.File, built: BuiltModel) -> Matching:
         if self.has_layers:
             return keras_mapping.match_layers(stored_layers(file), HDF5Arrays(file), built, self.keras_version)
-        return keras_mapping.match_paths(HDF5Arrays(file), built.model, self.keras_version)
+        return keras_mapping.match_paths(HDF5Arrays(file), built, self.keras_version)
 
     def _match_into(self, file: h5py.File, into: keras.Layer) -> Matching:
         if not into.built:
@@ -147,11 +165,14 @@ class KerasSource(Source):
             return keras_mapping.match_into(stored_layers(file), HDF5Arrays(file), into, self.keras_version)
         if not isinstance(into, keras.Model):
             raise ValueError(f"into must be a keras.Model for this {self.kind}, got a {type(into).__name__}")
-        return keras_mapping.match_paths(HDF5Arrays(file), into, self.keras_version)
+        built = BuiltModel(into, {layer.name: layer for layer in into.layers})
+        return keras_mapping.match_paths(HDF5Arrays(file), built, self.keras_version)
 
     def _report(self, matching: Matching, model: keras.Layer) -> Report:
         is_scaled = any(" times " in one.change for one in matching.assignments)
+        zeros = [one.target.path for one in matching.assignments if not one.sources]
         notes = [note for note, holds in ((SCALED, is_scaled), (NOT_COMPILED, self.is_compiled)) if holds]
+        notes += [f"{', '.join(zeros)}: the file has no bias; zeros are assigned"] if zeros else []
         return make_report(
             self.name,
             self.kind,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Layer, Nested, Tensor
 from deeprnn_keras.interop.keras2_layers import TimeMajor
 from deeprnn_keras.interop.keras_config import CONSTANT, Call, LayerPlan, ModelPlan, is_reference
@@ -26,11 +26,13 @@ class BuiltModel:
         model: The model.
         layers: Its layers by name, in the order of the file; those without weights included.
         nested: Built models by the identity of nested models, in the order of the file.
+        without_bias: Identities of the cells that have a bias, although those of the file have none.
     """
 
     model: keras.Model
     layers: dict[str, Layer]
-    nested: dict[int, BuiltModel]
+    nested: dict[int, BuiltModel] = field(default_factory=dict)
+    without_bias: set[int] = field(default_factory=set)
 
 
 class _UnknownYetError(Exception):
@@ -48,6 +50,7 @@ def build_model(plan: ModelPlan, stateful: bool = True) -> BuiltModel:
         ValueError: If a layer rejects its arguments or its input, or the calls do not form a graph. The message names
             the layer.
     """
+    _compat.reserve_names(_names(plan))
     built = _Builder(stateful).model(plan)
     if not built.model.built:
         raise ValueError(
@@ -57,12 +60,20 @@ def build_model(plan: ModelPlan, stateful: bool = True) -> BuiltModel:
     return built
 
 
+def _names(plan: ModelPlan) -> Iterator[str]:
+    for layer in plan.layers:
+        yield layer.name
+        if layer.model is not None:
+            yield from _names(layer.model)
+
+
 class _Builder:
     """Builder of one model and of the models nested in it."""
 
     def __init__(self, stateful: bool) -> None:
         self.stateful = stateful
         self.nested: dict[int, BuiltModel] = {}
+        self.without_bias: set[int] = set()
 
     def model(self, plan: ModelPlan) -> BuiltModel:
         names = [layer.name for layer in plan.layers]
@@ -83,7 +94,7 @@ class _Builder:
                 if layer.layer_class is not keras.layers.InputLayer:
                     layers[layer.name] = self.layer(layer)
                     model.add(layers[layer.name])
-        return BuiltModel(model, layers, self.nested)
+        return BuiltModel(model, layers, self.nested, self.without_bias)
 
     def _add_input(self, model: keras.Sequential, plan: ModelPlan, first: LayerPlan) -> None:
         if first.layer_class is keras.layers.InputLayer:
@@ -113,7 +124,7 @@ class _Builder:
         layers = {
             layer.name: layers[layer.name] for layer in plan.layers if layer.layer_class is not keras.layers.InputLayer
         }
-        return BuiltModel(model, layers, self.nested)
+        return BuiltModel(model, layers, self.nested, self.without_bias)
 
     def _unless_input(self, plan: LayerPlan) -> Layer | Tensor:
         with _named(plan):
@@ -130,9 +141,10 @@ class _Builder:
             config["stateful"] = False
         children = {key: self._children(child) for key, child in plan.children.items()}
         layer_class: Any = plan.layer_class
-        if children:
-            return layer_class(**config, **children)
-        return layer_class.from_config(config)
+        layer = layer_class(**config, **children) if children else layer_class.from_config(config)
+        if not plan.has_bias:
+            self.without_bias.add(id(layer))
+        return layer
 
     def _children(self, child: LayerPlan | list[LayerPlan]) -> Layer | list[Layer]:
         return [self.layer(one) for one in child] if isinstance(child, list) else self.layer(child)

@@ -9,9 +9,10 @@ from typing import Any, cast
 import keras
 
 from deeprnn_keras._types import Cell, Layer
-from deeprnn_keras.cells.keras_cells import activation_name, cell_name
+from deeprnn_keras.cells import ProjectedLSTMCell
+from deeprnn_keras.cells.keras_cells import cell_name, cell_recurrence
 from deeprnn_keras.interop.assignment import Target
-from deeprnn_keras.interop.torch_names import TITLES
+from deeprnn_keras.interop.torch_names import PROJECTED, TITLES
 from deeprnn_keras.interop.torch_weights import RecurrenceTarget
 from deeprnn_keras.layers import DeepRNN
 from deeprnn_keras.layers.tied_head import TiedHead
@@ -90,7 +91,7 @@ def recurrent_target(layer: Layer) -> RecurrentTarget:
     """Return the weights of a built recurrent layer.
 
     Raises:
-        ValueError: If it has a cell other than LSTM, GRU with `reset_after=True`, and SimpleRNN.
+        ValueError: If it has a cell other than (projected) LSTM, GRU with `reset_after=True`, and SimpleRNN.
     """
     levels = tuple(tuple(_recurrence_target(layer, cell) for cell in level) for level in cells_of(layer))
     return RecurrentTarget(layer, levels)
@@ -114,15 +115,26 @@ def _recurrence_target(layer: Layer, cell: Cell) -> RecurrenceTarget:
     reason = pytorch_refusal(cell)
     if reason is not None:
         raise ValueError(f"layer {layer.name!r}: {reason}")
-    bias = _target(cell.bias) if cell.use_bias else None
-    name = cast("str", cell_name(cell))  # `pytorch_refusal` rejects None
-    return RecurrenceTarget(name, cell.units, _target(cell.kernel), _target(cell.recurrent_kernel), bias)
+    name = cast("str", pytorch_cell(cell))  # `pytorch_refusal` rejects None
+    weights = {key: _target(variable) for key, variable in cell_weights(cell).items()}
+    optional = weights.get("bias"), weights.get("projection_kernel")
+    return RecurrenceTarget(name, cell.units, weights["kernel"], weights["recurrent_kernel"], *optional)
+
+
+def pytorch_cell(cell: Cell) -> str | None:
+    """Return the name of a cell that PyTorch has: "rnn", "gru", "lstm", or "projected_lstm"; None for any other."""
+    return PROJECTED if isinstance(cell, ProjectedLSTMCell) else cell_name(cell)
+
+
+def cell_weights(cell: Cell) -> dict[str, keras.Variable]:
+    """Return the variables of a cell by name."""
+    return {variable.name: variable for variable in cell.weights}
 
 
 def pytorch_refusal(cell: Cell) -> str | None:
     """Return why PyTorch has no module with the equations of a cell, or None if it has one."""
-    name = cell_name(cell)
-    if name is None:
+    name, recurrence = pytorch_cell(cell), cell_recurrence(cell)
+    if name is None or recurrence is None:
         return f"PyTorch has no module for its cell {type(cell).__name__}"
     if name == "gru" and not cell.reset_after:
         return (
@@ -130,11 +142,13 @@ def pytorch_refusal(cell: Cell) -> str | None:
             "reset_after=True"
         )
     functions = {"activation": ("tanh", "relu") if name == "rnn" else ("tanh",), "recurrent_activation": ("sigmoid",)}
-    for argument, supported in functions.items():
-        function = getattr(cell, argument, None)
-        if function is not None and activation_name(function) not in supported:
-            received = activation_name(function) or repr(function)
+    for argument, function in recurrence.activations:
+        supported = functions[argument]
+        if function not in supported:
+            received = function if isinstance(function, str) else repr(function)
             return f"{argument} must be {' or '.join(supported)} as in PyTorch's {TITLES[name]}, got {received}"
+    if name == PROJECTED and cell.output_size == cell.units:
+        return f"projection must be below units = {cell.units} as proj_size in PyTorch, got {cell.output_size}"
     return None
 
 

@@ -43,8 +43,10 @@ def recognize(source: object) -> Source:
         found = recognizer(content)
         if found is not None:
             return found
+    *others, last = RECOGNIZERS
     received = f"{content.path}, whose content is of none of these kinds" if content.path else type(source).__name__
-    raise ValueError(f"source must be {', '.join(RECOGNIZERS)}; got {received}")
+    received = f"{content.path}, which is empty" if content.path and not content.head else received
+    raise ValueError(f"source must be {', '.join(others)}, or {last}; got {received}")
 
 
 def read_content(source: object) -> Content:

@@ -134,7 +134,8 @@ def _match_levels(
 
 
 def _weights(target: RecurrenceTarget) -> list[Target]:
-    return [one for one in (target.kernel, target.recurrent_kernel, target.bias) if one is not None]
+    weights = (target.kernel, target.recurrent_kernel, target.bias, target.projection)
+    return [one for one in weights if one is not None]
 
 
 # === Other layers ===

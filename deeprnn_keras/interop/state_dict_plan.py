@@ -12,6 +12,7 @@ from deeprnn_keras.interop.assignment import Assignment, Target
 from deeprnn_keras.interop.source import Request
 from deeprnn_keras.interop.torch_names import (
     OUTPUT_NAME,
+    PROJECTED,
     Modules,
     PlainModule,
     RecurrentModule,
@@ -55,13 +56,13 @@ class PlannedStack:
 
     @property
     def cell(self) -> str:
-        """Cell of all layers."""
+        """Name of the cell of all layers."""
         return self.sizes[0].cell
 
     @property
-    def units(self) -> list[int]:
-        """Number of hidden units of each layer."""
-        return [size.units for size, module in zip(self.sizes, self.modules, strict=True) for _ in module.levels]
+    def layer_sizes(self) -> list[Sizes]:
+        """Sizes of each layer; `input_dim` is that of its module."""
+        return [size for size, module in zip(self.sizes, self.modules, strict=True) for _ in module.levels]
 
     @property
     def bidirectional(self) -> bool:
@@ -71,21 +72,20 @@ class PlannedStack:
     @property
     def width(self) -> int:
         """Number of features of the output."""
-        return self.units[-1] * (2 if self.bidirectional else 1)
+        return self.layer_sizes[-1].width * (2 if self.bidirectional else 1)
 
     def targets(self) -> list[list[RecurrenceTarget]]:
         """Return the weights of each layer and direction of the `DeepRNN`."""
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
-        input_dims = [self.sizes[0].input_dim, *(units * len(directions) for units in self.units[:-1])]
+        layers = self.layer_sizes
+        input_dims = [layers[0].input_dim, *(sizes.width * len(directions) for sizes in layers[:-1])]
         cell = "simple_rnn" if self.cell == "rnn" else self.cell
         return [
             [
-                planned_target(
-                    f"{self.name}/{direction}_{level}/{cell}_cell", self.cell, units, d, self.modules[0].has_bias
-                )
+                planned_target(f"{self.name}/{direction}_{level}/{cell}_cell", sizes, d, self.modules[0].has_bias)
                 for direction in directions
             ]
-            for level, (units, d) in enumerate(zip(self.units, input_dims, strict=True), start=1)
+            for level, (sizes, d) in enumerate(zip(layers, input_dims, strict=True), start=1)
         ]
 
     def assignments(self) -> list[Assignment]:
@@ -100,11 +100,11 @@ class PlannedStack:
 
     def arguments(self) -> dict[str, object]:
         """Return the arguments of the `DeepRNN` without its name."""
-        units = self.units
+        units, cells = [sizes.units for sizes in self.layer_sizes], list(map(_cell, self.layer_sizes))
         equal = len(set(units)) == 1
         found: dict[str, object] = {"units": units[0] if equal else units}
         found |= {"num_layers": len(units)} if equal and len(units) > 1 else {}
-        found["cell"] = self.cell
+        found["cell"] = cells[0] if all(one == cells[0] for one in cells) else cells
         found |= {"activation": self.activation} if self.activation is not None else {}
         found |= {"bidirectional": True} if self.bidirectional else {}
         found |= {} if self.modules[0].has_bias else {"use_bias": False}
@@ -120,6 +120,11 @@ class PlannedStack:
         from deeprnn_keras.layers import DeepRNN
 
         return DeepRNN(**self.arguments(), name=name)
+
+
+def _cell(sizes: Sizes) -> str | dict[str, object]:
+    """Return the cell as in `DeepRNN`."""
+    return {"name": PROJECTED, "projection": sizes.width} if sizes.cell == PROJECTED else sizes.cell
 
 
 @dataclass(frozen=True)
@@ -272,7 +277,7 @@ def _stacks(source: str, arrays: Arrays, modules: Sequence[RecurrentModule], req
         sizes = recurrent_sizes(source, module, arrays)
         if groups:
             below, size_below = groups[-1][-1]
-            sizes = replace(sizes, input_dim=size_below.units * len(below.levels[0]))
+            sizes = replace(sizes, input_dim=size_below.width * len(below.levels[0]))
         if groups and _kind(*groups[-1][-1]) == _kind(module, sizes):
             groups[-1].append((module, sizes))
         else:

@@ -6,6 +6,7 @@ from deeprnn_keras.interop.arrays import Arrays
 from deeprnn_keras.interop.references.pytorch import Embedding, Linear, Recurrent, Stage, pytorch_reference
 from deeprnn_keras.interop.source import Reference
 from deeprnn_keras.interop.state_dict_plan import PlannedModel, PlannedStack
+from deeprnn_keras.interop.torch_names import TITLES
 
 
 def make_reference(arrays: Arrays, plan: PlannedModel) -> Reference:
@@ -37,4 +38,6 @@ def _recurrent(arrays: Arrays, stack: PlannedStack, index: int) -> Recurrent:
         [{leaf: arrays.read(name) for leaf, name in direction.items()} for direction in level]
         for level in module.levels
     ]
-    return Recurrent(name, stack.cell, layers, stack.activation or "tanh", stack.return_sequences or not is_last)
+    return Recurrent(
+        name, TITLES[stack.cell].lower(), layers, stack.activation or "tanh", stack.return_sequences or not is_last
+    )

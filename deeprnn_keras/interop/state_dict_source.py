@@ -61,7 +61,7 @@ class StateDictSource(Source):
 
     def __init__(self, name: str, arrays: Arrays, is_ordered: bool) -> None:
         self.name, self.arrays, self.is_ordered = name, arrays, is_ordered
-        self.modules = find_modules(name, arrays, is_ordered)
+        self.modules = find_modules(arrays, is_ordered)
 
     @override
     def inspect(self, request: Request) -> Report:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from deeprnn_keras._types import Cell, Layer
-from deeprnn_keras.cells.keras_cells import activation_name, cell_name
+from deeprnn_keras.cells.keras_cells import activation_name, cell_recurrence
 from deeprnn_keras.extras import import_optional
-from deeprnn_keras.interop.keras_targets import cells_of, pytorch_refusal
-from deeprnn_keras.interop.torch_names import TITLES
+from deeprnn_keras.interop.keras_targets import cell_weights, cells_of, pytorch_cell, pytorch_refusal
+from deeprnn_keras.interop.torch_names import PROJECTED, TITLES
 from deeprnn_keras.interop.torch_weights import to_pytorch
 from deeprnn_keras.layers import DeepRNN
 
@@ -35,7 +35,8 @@ def to_torch(layer: Layer) -> torch.nn.Module:
 
     Args:
         layer: Built `DeepRNN`, or a built LSTM, GRU, SimpleRNN, RNN, or Bidirectional of this package or of
-            `keras.layers`. All layers inside it must have the same cell and number of units. Dropout between layers
+            `keras.layers`. All layers inside it must have the same cell and number of units. "projected_lstm" becomes
+            an LSTM with `proj_size`. Dropout between layers
             becomes that of the module.
 
     Raises:
@@ -55,16 +56,18 @@ def to_torch(layer: Layer) -> torch.nn.Module:
     _check_cells(layer, [cell for level in levels for cell in level])
     torch = import_optional("torch", "torch", "interop.to_torch")
     first = levels[0][0]
-    name = cast("str", cell_name(first))  # `_check_cells` rejects None
+    name = cast("str", pytorch_cell(first))  # `_check_cells` rejects None
+    special = {"nonlinearity": activation_name(first.activation)} if name == "rnn" else {}
+    special |= {"proj_size": first.output_size} if name == PROJECTED else {}
     module = getattr(torch.nn, TITLES[name])(
         int(first.kernel.shape[0]),
         first.units,
         num_layers=len(levels),
-        bias=first.use_bias,
+        bias="bias" in cell_weights(first),
         batch_first=True,
         dropout=getattr(layer, "dropout", 0.0) if len(levels) > 1 else 0.0,
         bidirectional=len(levels[0]) == 2,
-        **({"nonlinearity": activation_name(first.activation)} if name == "rnn" else {}),
+        **special,
     )
     arrays = _state_dict(name, levels)
     module.load_state_dict({key: torch.from_numpy(np.array(array)) for key, array in arrays.items()})
@@ -75,8 +78,10 @@ def _state_dict(name: str, levels: Sequence[Sequence[Cell]]) -> dict[str, np.nda
     found: dict[str, np.ndarray] = {}
     for number, level in enumerate(levels):
         for cell, direction in zip(level, ("", "_reverse"), strict=False):
-            weights = [cell.kernel, cell.recurrent_kernel, *([cell.bias] if cell.use_bias else [])]
-            arrays = [keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32")) for weight in weights]
+            arrays = {
+                key: keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32"))
+                for key, weight in cell_weights(cell).items()
+            }
             found |= to_pytorch(name, arrays, f"_l{number}{direction}")
     return found
 
@@ -114,8 +119,7 @@ def _check_cells(layer: Layer, cells: Sequence[Cell]) -> None:
         reason = pytorch_refusal(cell)
         if reason is not None:
             raise _refusal(layer, reason)
-    described = {(cell_name(cell), cell.units, cell.use_bias, activation_name(cell.activation)) for cell in cells}
-    if len(described) > 1:
+    if len({cell_recurrence(cell) for cell in cells}) > 1:
         raise _refusal(
             layer, "its layers have different cells, units, biases, or activations; convert each of them as a layer"
         )

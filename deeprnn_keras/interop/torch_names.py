@@ -20,9 +20,11 @@ WRAPPER = "module"  # attribute of the wrapper that holds the wrapped module
 EMBEDDING = re.compile(r"(^|[._])(emb|embed|embedding|embeddings|encoder|lookup|wte)([._]?\d+)?$", re.IGNORECASE)
 OUTPUT_NAME = re.compile(r"(decoder|dense|fc|head|hidden2|linear|logits?|out|output|classif\w*)\d*$", re.IGNORECASE)
 CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of blocks of rows
-TITLES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
-BLOCKS = {cell: count for count, cell in CELLS.items()}
-LEAVES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+PROJECTED = "projected_lstm"  # the LSTM with proj_size
+TITLES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", PROJECTED: "LSTM"}
+BLOCKS = {cell: count for count, cell in CELLS.items()} | {PROJECTED: 4}
+LEAVES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # whose rows are those of the gates
+PROJECTION = "weight_hr"
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,26 @@ class RecurrentModule:
         """True if its layers have biases."""
         return "bias_ih" in self.levels[0][0]
 
+    @property
+    def has_projection(self) -> bool:
+        """True if its layers project their states."""
+        return PROJECTION in self.levels[0][0]
+
 
 @dataclass(frozen=True)
 class Sizes:
     """Sizes of a recurrent module.
 
     Attributes:
-        cell: "lstm", "gru", or "rnn".
+        cell: "lstm", "projected_lstm", "gru", or "rnn".
         units: Number of hidden units, h.
+        width: Number of features of the output of a layer per direction: h, or p of a projection.
         input_dim: Number of features that its lowest layer reads, d; 0 if no array has it.
     """
 
     cell: str
     units: int
+    width: int
     input_dim: int
 
 
@@ -120,16 +129,12 @@ class Modules:
     repeated: Mapping[str, str]
 
 
-def find_modules(source: str, arrays: Arrays, is_ordered: bool) -> Modules:
+def find_modules(arrays: Arrays, is_ordered: bool) -> Modules:
     """Group the names of a state dict.
 
     Args:
-        source: Path or description of the source, for messages.
-        arrays: Its arrays.
+        arrays: The arrays of the source.
         is_ordered: Whether the arrays have the order of the modules; otherwise, names are sorted.
-
-    Raises:
-        ValueError: If a module has a projection of its state.
     """
     canonical, repeated = _canonical_names(arrays)
     by_module: dict[str, dict[str, str]] = {}
@@ -139,7 +144,7 @@ def find_modules(source: str, arrays: Arrays, is_ordered: bool) -> Modules:
     recurrent, plain = [], []
     for module, leaves in by_module.items():
         if any(RECURRENT.fullmatch(leaf) for leaf in leaves):
-            recurrent.append(_recurrent_module(source, module, leaves))
+            recurrent.append(_recurrent_module(module, leaves))
         elif leaves.keys() & {"weight", "bias"}:
             weight = leaves.get("weight")
             shape = arrays.info(weight).shape if weight else ()
@@ -176,17 +181,11 @@ def _without_wrapper(name: str) -> str:
     return ".".join([*parts, leaf])
 
 
-def _recurrent_module(source: str, module: str, leaves: Mapping[str, str]) -> RecurrentModule:
+def _recurrent_module(module: str, leaves: Mapping[str, str]) -> RecurrentModule:
     matches = [match for leaf in leaves if (match := RECURRENT.fullmatch(leaf))]
-    projections = [leaves[match[0]] for match in matches if match[1] == "weight_hr"]
-    if projections:
-        raise ValueError(
-            f"{source}: {', '.join(projections)}: an LSTM with proj_size is not supported, as no cell projects its "
-            "state; replace each weight_hh by weight_hh @ weight_hr, and the weight_ih above by weight_ih @ weight_hr, "
-            "which gives an equal LSTM without projection, followed by a linear layer with the top weight_hr"
-        )
     has_bias = any(match[1].startswith("bias") for match in matches)
     kinds = [leaf for leaf in LEAVES if has_bias or leaf.startswith("weight")]
+    kinds += [PROJECTION] if any(match[1] == PROJECTION for match in matches) else []
     numbers = [int(match[2].removeprefix("_l")) for match in matches if match[2]]
     suffixes = [f"_l{number}" for number in range(max(numbers) + 1)] if numbers else [""]  # no suffix in a cell
     directions = ("", "_reverse") if any(match[3] for match in matches) else ("",)
@@ -208,20 +207,45 @@ def recurrent_sizes(source: str, module: RecurrentModule, arrays: Arrays) -> Siz
         arrays: The arrays of the source.
 
     Raises:
-        ValueError: If its arrays are empty.
+        ValueError: If its arrays are empty, or a projection is wider than the states.
     """
     shapes = {leaf: _shapes(module, leaf, arrays) for leaf in LEAVES}
     rows = Counter(shape[0] for leaf in LEAVES for shape in shapes[leaf]).most_common(1)
+    if not rows or rows[0][0] == 0:
+        raise ValueError(f"{source}: the weights of the recurrent module {module.name!r} are empty")
+    input_dims = [shape[1] for shape in _shapes(module, "weight_ih", arrays, levels=1)]
+    input_dim = input_dims[0] if input_dims else 0
+    if module.has_projection:
+        return _projected_sizes(source, module, arrays, rows[0][0], input_dim)
     votes = Counter(
         (CELLS[height // width], width)
         for height, width in shapes["weight_hh"]
         if width and height % width == 0 and height // width in CELLS and (height == rows[0][0])
     )
-    if not rows or rows[0][0] == 0:
-        raise ValueError(f"{source}: the weights of the recurrent module {module.name!r} are empty")
-    input_dims = [shape[1] for shape in _shapes(module, "weight_ih", arrays, levels=1)]
     cell, units = votes.most_common(1)[0][0] if votes else _guess(rows[0][0])
-    return Sizes(cell, units, input_dims[0] if input_dims else 0)
+    return Sizes(cell, units, units, input_dim)
+
+
+def _projected_sizes(source: str, module: RecurrentModule, arrays: Arrays, rows: int, input_dim: int) -> Sizes:
+    """Return the sizes of an LSTM with proj_size, which is the number of rows of weight_hr and of columns of weight_hh.
+
+    Args:
+        source: As in `recurrent_sizes`.
+        module: The module.
+        arrays: As in `recurrent_sizes`.
+        rows: Number of rows of the other weights, 4 h.
+        input_dim: d.
+    """
+    units = rows // BLOCKS[PROJECTED]
+    votes = Counter(shape[0] for shape in _shapes(module, PROJECTION, arrays))
+    votes += Counter(shape[1] for shape in _shapes(module, "weight_hh", arrays))
+    width = votes.most_common(1)[0][0] if votes else 0
+    if not 1 <= width <= units:
+        raise ValueError(
+            f"{source}: {module.levels[0][0][PROJECTION]} must project the h hidden units of an LSTM, whose other "
+            f"weights have 4 h rows, to at most h features, got {width} features and {rows} rows"
+        )
+    return Sizes(PROJECTED, units, width, input_dim)
 
 
 def _shapes(module: RecurrentModule, leaf: str, arrays: Arrays, levels: int | None = None) -> list[Shape]:

@@ -6,6 +6,7 @@ With G blocks of h rows in the matrices of PyTorch, one block for each gate:
 |---|---|---|
 | kernel | weight_ih (G h, d) | its transpose (d, G h) |
 | recurrent kernel | weight_hh (G h, h) | its transpose (h, G h) |
+| projection kernel of an LSTM with `proj_size` p | weight_hr (p, h) | its transpose (h, p); h of weight_hh is p |
 | bias of RNN and LSTM | bias_ih (G h,), bias_hh (G h,) | their sum (G h,) |
 | bias of the GRU | bias_ih (3h,), bias_hh (3h,) | the rows of (2, 3h), for `reset_after=True` |
 | gates of the LSTM | i, f, g, o | i, f, g, o |
@@ -14,7 +15,7 @@ With G blocks of h rows in the matrices of PyTorch, one block for each gate:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from deeprnn_keras.interop.assignment import Assignment, Target
 from deeprnn_keras.interop.report import Shape
-from deeprnn_keras.interop.torch_names import BLOCKS, PlainModule
+from deeprnn_keras.interop.torch_names import BLOCKS, PROJECTED, PROJECTION, PlainModule, Sizes
 
 GATES = "gates r, z, n to z, r, n"
 
@@ -32,11 +33,12 @@ class RecurrenceTarget:
     """The weights of one recurrence of a Keras model: of one layer and direction.
 
     Attributes:
-        cell: "lstm", "gru", or "rnn".
+        cell: "lstm", "projected_lstm", "gru", or "rnn".
         units: Number of hidden units, h.
         kernel: Input kernel (d, G h).
-        recurrent_kernel: Recurrent kernel (h, G h).
+        recurrent_kernel: Recurrent kernel (h, G h), or (p, G h) with a projection.
         bias: Bias (G h,), or (2, 3h) for a GRU; None without one.
+        projection: Projection kernel (h, p); None without one.
     """
 
     cell: str
@@ -44,22 +46,25 @@ class RecurrenceTarget:
     kernel: Target
     recurrent_kernel: Target
     bias: Target | None
+    projection: Target | None = None
 
 
-def planned_target(path: str, cell: str, units: int, input_dim: int, has_bias: bool) -> RecurrenceTarget:
+def planned_target(path: str, sizes: Sizes, input_dim: int, has_bias: bool) -> RecurrenceTarget:
     """Return the weights of a recurrence that is not built.
 
     Args:
         path: Path of the cell in the model.
-        cell: "lstm", "gru", or "rnn".
-        units: h.
+        sizes: Cell, h, and p.
         input_dim: d.
         has_bias: Whether it has a bias.
     """
-    rows = BLOCKS[cell] * units
-    bias = Target(f"{path}/bias", (2, rows) if cell == "gru" else (rows,)) if has_bias else None
-    kernel, recurrent = Target(f"{path}/kernel", (input_dim, rows)), Target(f"{path}/recurrent_kernel", (units, rows))
-    return RecurrenceTarget(cell, units, kernel, recurrent, bias)
+    rows = BLOCKS[sizes.cell] * sizes.units
+    bias = Target(f"{path}/bias", (2, rows) if sizes.cell == "gru" else (rows,)) if has_bias else None
+    kernel = Target(f"{path}/kernel", (input_dim, rows))
+    recurrent = Target(f"{path}/recurrent_kernel", (sizes.width, rows))
+    is_projected = sizes.cell == PROJECTED
+    projection = Target(f"{path}/projection_kernel", (sizes.units, sizes.width)) if is_projected else None
+    return RecurrenceTarget(sizes.cell, sizes.units, kernel, recurrent, bias, projection)
 
 
 def recurrence_assignments(names: Mapping[str, str], target: RecurrenceTarget) -> list[Assignment]:
@@ -75,14 +80,20 @@ def recurrence_assignments(names: Mapping[str, str], target: RecurrenceTarget) -
     matrix = f"transposed, {GATES}" if is_gru else "transposed"
     found = [
         _matrix(names["weight_ih"], (rows, target.kernel.shape[0]), target.kernel, matrix, order),
-        _matrix(names["weight_hh"], (rows, target.units), target.recurrent_kernel, matrix, order),
+        _matrix(names["weight_hh"], (rows, target.recurrent_kernel.shape[0]), target.recurrent_kernel, matrix, order),
     ]
+
+    def name(leaf: str) -> str:
+        return names.get(leaf, names["weight_hh"].replace("weight_hh", leaf))
+
     if target.bias is not None:
-        recurrent = names["weight_hh"]
-        sources = tuple(names.get(leaf, recurrent.replace("weight_hh", leaf)) for leaf in ("bias_ih", "bias_hh"))
+        sources = (name("bias_ih"), name("bias_hh"))
         change = f"stacked, {GATES}" if is_gru else "sum of two biases"
         combine = partial(_stacked, order=order) if is_gru else np.add
         found.append(Assignment(target.bias, sources, ((rows,), (rows,)), change, combine))
+    if target.projection is not None:
+        shape = target.projection.shape[::-1]
+        found.append(_matrix(name(PROJECTION), shape, target.projection, "transposed", _same))
     return found
 
 
@@ -119,19 +130,22 @@ def plain_assignment(module: PlainModule, leaf: str, target: Target, is_transpos
     return Assignment(target, (module.entry(leaf),), (target.shape,), "", _same)
 
 
-def to_pytorch(cell: str, weights: Sequence[np.ndarray], suffix: str) -> dict[str, np.ndarray]:
+def to_pytorch(cell: str, weights: Mapping[str, np.ndarray], suffix: str) -> dict[str, np.ndarray]:
     """Return the weights of a Keras cell as entries of a PyTorch state dict.
 
     Args:
-        cell: "lstm", "gru", or "rnn".
-        weights: Kernel (d, G h), recurrent kernel (h, G h), and possibly bias, as in `RecurrenceTarget`.
+        cell: "lstm", "projected_lstm", "gru", or "rnn".
+        weights: Those of `RecurrenceTarget` by the name of the variable: "kernel", "recurrent_kernel", and possibly
+            "bias" and "projection_kernel".
         suffix: End of the names: "_l0", "_l0_reverse".
     """
-    kernel, recurrent_kernel, *biases = (np.asarray(weight, np.float32) for weight in weights)
-    units = recurrent_kernel.shape[0]
-    order = partial(_swapped_gates, units=units) if cell == "gru" else _same
-    found = {"weight_ih": order(kernel.T), "weight_hh": order(recurrent_kernel.T)}
-    for bias in biases:
+    recurrent_kernel = weights["recurrent_kernel"]
+    order = partial(_swapped_gates, units=recurrent_kernel.shape[0]) if cell == "gru" else _same
+    found = {"weight_ih": order(weights["kernel"].T), "weight_hh": order(recurrent_kernel.T)}
+    if "bias" in weights:
+        bias = weights["bias"]
         rows = bias if cell == "gru" else np.stack([bias, np.zeros_like(bias)])
         found |= {"bias_ih": order(rows[0]), "bias_hh": order(rows[1])}
+    if "projection_kernel" in weights:
+        found[PROJECTION] = weights["projection_kernel"].T
     return {f"{leaf}{suffix}": np.ascontiguousarray(array) for leaf, array in found.items()}

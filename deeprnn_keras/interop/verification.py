@@ -14,6 +14,7 @@ import numpy as np
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import ArrayLike, Layer, PathLike, Tensor
 from deeprnn_keras.interop.certificate import Certificate
+from deeprnn_keras.interop.conversion.equality import carried_states_restored
 from deeprnn_keras.interop.recognition import recognize
 from deeprnn_keras.interop.references import reference_of
 from deeprnn_keras.interop.references.models import run_model
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 """Largest error of a model that equals its source, for outputs of magnitude 1 or less."""
+
+PRESENT = 0.7
+"""Probability of a step that is not masked, in random masks."""
 
 ID_LAYERS = {"Embedding": "input_dim", "OneHot": "size"}
 """{layer that reads ids: its attribute with their number}."""
@@ -75,7 +79,8 @@ def verify(
     request = Request(model, activation, _returns_sequences(model), dict(custom_objects or {}))
     found, source = _reference(reference, request)
     inputs = random_inputs(model, found, batch_size, steps, seed)
-    expected = found.run(inputs[0] if len(inputs) == 1 else inputs)  # pyright: ignore[reportArgumentType]
+    with carried_states_restored([model]):
+        expected = found.run(inputs[0] if len(inputs) == 1 else inputs)  # pyright: ignore[reportArgumentType]
     errors = compare(outputs_of(model, inputs, list(expected)), expected)
     scale = max(1.0, *(float(np.abs(one).max(initial=0)) for one in expected.values()))
     return Certificate(
@@ -124,7 +129,7 @@ def _returns_sequences(model: Layer) -> bool:
 
 
 def random_inputs(model: Layer, reference: Reference, batch_size: int, steps: int, seed: int) -> list[np.ndarray]:
-    """Return random inputs of a model: normal features (n, T, d), or uniformly distributed ids (n, T).
+    """Return random inputs of a model: normal features (n, T, d), uniformly distributed ids (n, T), or masks (n, T).
 
     Args:
         model: Built model or layer.
@@ -139,23 +144,26 @@ def random_inputs(model: Layer, reference: Reference, batch_size: int, steps: in
     generator = np.random.default_rng(seed)
     ids = _num_ids(model)
     inputs = []
-    for shape in _input_shapes(model):
+    for shape, dtype in _inputs(model):
         sizes = (shape[0] or reference.batch_size or batch_size, *shape[1:])
         sizes = tuple(size or reference.steps or steps for size in sizes)
-        if ids is not None and len(shape) == 2:
+        if dtype == "bool":
+            inputs.append(generator.random(sizes) < PRESENT)
+        elif ids is not None and len(shape) == 2:
             inputs.append(generator.integers(0, ids, sizes).astype(np.int32))
         else:
             inputs.append(generator.normal(size=sizes).astype(np.float32))
     return inputs
 
 
-def _input_shapes(model: Layer) -> list[tuple[int | None, ...]]:
+def _inputs(model: Layer) -> list[tuple[tuple[int | None, ...], str]]:
+    """Return the shape and the data type of each input."""
     if hasattr(model, "inputs") and model.inputs:
-        return [tuple(tensor.shape) for tensor in model.inputs]
+        return [(tuple(tensor.shape), tensor.dtype) for tensor in model.inputs]
     kernels = [weight for weight in model.weights if weight.name == "kernel"]
     if not model.built or not kernels:
         raise ValueError(f"model {model.name!r} must be built before it is verified; call it once")
-    return [(None, None, int(kernels[0].shape[0]))]
+    return [((None, None, int(kernels[0].shape[0])), "float32")]
 
 
 def _num_ids(model: Layer) -> int | None:
@@ -175,7 +183,8 @@ def _num_ids(model: Layer) -> int | None:
 def outputs_of(model: Layer, inputs: list[np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
     """Return the outputs of the layers of a model that have one of `names`, and the outputs of the model.
 
-    The latter have the last names.
+    Stateful layers begin with zero states, and carry their states afterwards as before. The outputs of the model have
+    the last names.
 
     Args:
         model: Built model or layer.
@@ -185,10 +194,12 @@ def outputs_of(model: Layer, inputs: list[np.ndarray], names: list[str]) -> dict
     from keras import tree
 
     arguments = inputs[0] if len(inputs) == 1 else inputs
-    final = [_array(one) for one in tree.flatten(run_model(model, arguments))]
+    with carried_states_restored([model]):
+        final = [_array(one) for one in tree.flatten(run_model(model, arguments))]
     if len(names) < len(final):
         raise ValueError(f"model {model.name!r} has {len(final)} outputs, but its source has {len(names)}")
-    found = _layer_outputs(model, arguments, names[: -len(final)])
+    with carried_states_restored([model]):
+        found = _layer_outputs(model, arguments, names[: -len(final)])
     return {**found, **dict(zip(names[-len(final) :], final, strict=True))}
 
 
@@ -233,8 +244,12 @@ def compare(results: Mapping[str, ArrayLike], expected: Mapping[str, ArrayLike])
     last step.
 
     Raises:
-        ValueError: If the outputs of the model, the last array, have another shape.
+        ValueError: If the outputs of the model, the last array, have another shape, or those of its reference contain
+            no finite number, so that nothing can be proven.
     """
+    final = np.asarray(list(expected.values())[-1], np.float64)
+    if final.size and not np.isfinite(final).any():
+        raise ValueError("the reference returns no finite number to compare the model with; check its weights")
     errors = {}
     for name, value in results.items():
         result, other = np.asarray(value, np.float64), np.asarray(expected[name], np.float64)

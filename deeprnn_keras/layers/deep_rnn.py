@@ -34,6 +34,7 @@ from deeprnn_keras.layers.recurrent_layer import (
     CellArguments,
     check_arguments_have_effect,
     make_recurrent_layer,
+    output_size,
 )
 from deeprnn_keras.layers.rematerialization import check_remat, warn_if_remat_is_ignored
 from deeprnn_keras.layers.sequences import Dilation, flip_time, last_valid, zero_masked
@@ -90,9 +91,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
               "deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", and "rhn" (recurrent highway
               network).
             - Cells with other gates, "mgu", "ugrnn", "coupled_lstm", "peephole_lstm", "multiplicative_lstm", and
-              "fast_grnn"; with layer normalization, "layer_norm_lstm" and "layer_norm_gru"; with an elementwise
-              recurrence, "indrnn"; with products of the inputs only, "min_gru", "min_lstm", "qrnn", "sru", and
-              "rg_lru".
+              "fast_grnn"; with an output of fewer features, "projected_lstm"; with layer normalization,
+              "layer_norm_lstm" and "layer_norm_gru"; with an elementwise recurrence, "indrnn"; with products of the
+              inputs only, "min_gru", "min_lstm", "qrnn", "sru", and "rg_lru".
             - The name of a user-defined cell, registered with `register_cell`.
             - {"name": name, **options}: a cell with one of these names and non-default options.
             - A callable(units) that returns a Keras cell.
@@ -102,9 +103,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         connection: Connection between the layers.
 
             - "stack": Layer l reads H^(l-1).
-            - "residual": As "stack", and each layer except the first adds its input to its output (Wu et al. 2016). All
-              layers must have the same number of units. The stack returns H^(1) + ... + H^(L), with H^(l) taken before
-              the addition.
+            - "residual": As "stack", and each layer except the first adds its input to its output (Wu et al. 2016). The
+              outputs of all layers must have the same width. The stack returns H^(1) + ... + H^(L), with H^(l) taken
+              before the addition.
             - "skip": Each layer also reads X, and the stack returns the concatenation [H^(1), ..., H^(L)] (Graves
               2013).
         bidirectional: If True, each layer consists of a forward and a backward recurrence over the sequence. Their
@@ -164,8 +165,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     Call arguments:
         sequences: Inputs x, (n, T, d). n and T may be unknown.
         initial_state: List with one entry per layer, even if L is 1. An entry is a tensor h, (n, h_l), for "rnn" and
-            "gru", and a list [h, c] for "lstm". If bidirectional, it is a list of the forward states followed by the
-            backward states. Defaults to zeros, or to the carried states if `stateful=True`.
+            "gru", and a list [h, c] for "lstm"; `state_size` lists the widths for other cells. If bidirectional, it is
+            a list of the forward states followed by the backward states. Defaults to zeros, or to the carried states if
+            `stateful=True`.
         mask: Boolean mask (n, T), False at steps to skip. As in Keras, the state does not change at a skipped step, and
             the output repeats that of the previous step (zero if bidirectional).
         reset_mask: Boolean mask (n,). The carried states of the selected rows are reset to zero before the batch.
@@ -175,9 +177,10 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
     Output shape:
         (n, q), or (n, T, q) with `return_sequences=True`. q is h_L, or h_1 + ... + h_L with `connection="skip"`; if
-        bidirectional, it is twice as large. With `return_all_layers=True`, the output is a list with one such tensor
-        per layer, where q is h_l for layer l, or twice h_l if bidirectional. With `return_state=True`, the result is a
-        tuple of the output and one entry per layer, in the structure of `initial_state`: `output, *state = layer(x)`.
+        bidirectional, it is twice as large. For a layer with "projected_lstm", its projection takes the place of h_l.
+        With `return_all_layers=True`, the output is a list with one such tensor per layer, where q is h_l for layer l,
+        or twice h_l if bidirectional. With `return_state=True`, the result is a tuple of the output and one entry per
+        layer, in the structure of `initial_state`: `output, *state = layer(x)`.
 
     Weights:
         `get_weights()` lists the weights layer by layer, from the lowest to the highest layer. The weights of a layer
@@ -269,7 +272,6 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         self.cells = [arguments.cell(one) for one in checks.per_layer("cell", cell, self.num_layers)]
         self.activations = self._activations("activation", activation)
         self.recurrent_activations = self._activations("recurrent_activation", recurrent_activation)
-        self.connection = stack.check_connection(connection, self.units)
         self.bidirectional, self.go_backwards, self.remat = checks.flags(
             bidirectional=bidirectional, go_backwards=go_backwards, remat=remat
         )
@@ -294,7 +296,6 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         self.dilation = arguments.dilation(
             dilation, self.num_layers, return_state=self.return_state, stateful=self.stateful
         )
-        self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
         self.implementation = checks.one_of("implementation", implementation, selection.argument_values())
         self.set_activation_regularization(ar, tar)
         self.seed = checks.seed("seed", seed)
@@ -309,6 +310,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             for level in range(self.num_layers)
             for direction in range(len(self.directions))
         ]
+        self.connection = stack.check_connection(connection, self.widths)
+        self.block_size = stack.check_block_size(block_size, self.connection, self.num_layers)
         stack_of_layers = UntrackedStack(self.recurrent_layers)
         for layer in self.recurrent_layers:
             layer.stack_of_layer = stack_of_layers
@@ -384,6 +387,11 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         return [list(self.recurrent_layers[i : i + count]) for i in range(0, len(self.recurrent_layers), count)]
 
     @property
+    def widths(self) -> list[int]:
+        """For each level, the number of output features per direction."""
+        return [output_size(layer.cell) for layer, *_ in self.levels]
+
+    @property
     def connections(self) -> Connections:
         """The connections between the levels."""
         return Connections(self.connection, self.block_size, self.return_all_layers)
@@ -430,7 +438,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         self._check_memory(d)
         if self.remat:
             warn_if_remat_is_ignored(self.name, self.recurrent_layers)
-        input_dims = stack.layer_input_dims(self.units, d, self.connection, self.bidirectional)
+        input_dims = stack.layer_input_dims(self.widths, d, self.connection, self.bidirectional)
         for level, input_dim in zip(self.levels, input_dims, strict=True):
             for layer in level:
                 layer.build((n, steps, input_dim))
@@ -643,9 +651,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         n, steps = sequences_shape[:2]
         leading = (n, steps) if self.return_sequences else (n,)
         if self.return_all_layers:
-            shape = [(*leading, stack.output_width([h], "stack", self.bidirectional)) for h in self.units]
+            shape = [(*leading, stack.output_width([width], "stack", self.bidirectional)) for width in self.widths]
         else:
-            shape = (*leading, stack.output_width(self.units, self.connection, self.bidirectional))
+            shape = (*leading, stack.output_width(self.widths, self.connection, self.bidirectional))
         if not self.return_state:
             return shape
         return (shape, *pack_state([[(n, size) for size in sizes] for sizes in self.state_size]))

@@ -188,6 +188,9 @@ def _layer_with_registered_cell(
         cell_arguments["activation"] = arguments.activation
     if arguments.recurrent_activation is not None and "recurrent_activation" in spec.options():
         cell_arguments["recurrent_activation"] = arguments.recurrent_activation
+    cell_arguments |= {
+        name: False for name in ("use_bias", "reset_after") if name in spec.options() and not getattr(arguments, name)
+    }
     if arguments.recurrent_dropout:
         cell_arguments |= {"recurrent_dropout": arguments.recurrent_dropout, "seed": arguments.seed}
     cell_arguments |= cell_options
@@ -200,7 +203,7 @@ def checked_cell(make_cell: Callable[[int], Cell], units: int) -> Cell:
     """Return `make_cell(units)` if it is a Keras cell that is supported in a stack.
 
     Raises:
-        ValueError: If it is not a cell, has nested states, or has an output of another width than `units`.
+        ValueError: If it is not a cell, has nested states, or has another number of units.
     """
     cell = make_cell(units)
     missing = [member for member in REQUIRED_CELL_MEMBERS if not hasattr(cell, member)]
@@ -215,9 +218,14 @@ def checked_cell(make_cell: Callable[[int], Cell], units: int) -> Cell:
             f"cell: state_size must be an integer or a flat list of integers, but {make_cell!r} returned a cell with "
             f"{cell.state_size!r}; use num_layers instead of StackedRNNCells"
         )
-    output_size = getattr(cell, "output_size", None) or sizes[0]
-    if output_size != units:
-        raise ValueError(
-            f"cell: {make_cell!r} must return a cell with output_size = units = {units}, got output_size {output_size}"
-        )
+    # the output of a cell that says how many units it has may have another width, for example a projection
+    given = getattr(cell, "units", None) or output_size(cell)
+    if given != units:
+        raise ValueError(f"cell: {make_cell!r} must return a cell with {units} units, got {given}")
     return cell
+
+
+def output_size(cell: Cell) -> int:
+    """Return the number of output features of a cell, as Keras determines it."""
+    first = cell.state_size[0] if isinstance(cell.state_size, (list, tuple)) else cell.state_size
+    return getattr(cell, "output_size", None) or first

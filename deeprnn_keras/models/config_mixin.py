@@ -12,7 +12,7 @@ from deeprnn_keras import checks, freezing, limits
 from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
 from deeprnn_keras.keras_objects import check_config, plain_config
 from deeprnn_keras.layers.arguments import cell as layer_cell
-from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, output_width
+from deeprnn_keras.stack import count_head_params, count_known_params, layer_units, layer_widths, output_width
 from deeprnn_keras.streaming import Stream
 
 NOT_FROM_DEEP_RNN = {"name", "trainable", "return_sequences", freezing.KEY}
@@ -94,13 +94,13 @@ def check_memory(
         key: None if value is None else checks.positive_int(key, value) for key, value in optional.items()
     }
     outside |= {"head_units": [checks.positive_int("head_units", width) for width in head_units], "tied": tied}
-    widths = layer_units(units, num_layers)
+    units = layer_units(units, num_layers)
     shape = {key: deep_rnn[key] for key in ("connection", "bidirectional") if key in deep_rnn}
     gates = {key: deep_rnn[key] for key in ("use_bias", "reset_after") if key in deep_rnn}
-    cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(widths))]
-    num_params = count_known_params(outside["embedding"] or inputs, widths, cells, **shape, **gates)
-    num_params += count_head_params(inputs, outputs, output_width(widths, **shape), **outside)
-    what = f"a {name} with {inputs:,} inputs, units={limits.shortened(widths)}, and {outputs:,} outputs"
+    cells = [layer_cell(one) for one in checks.per_layer("cell", cell, len(units))]
+    num_params = count_known_params(outside["embedding"] or inputs, units, cells, **shape, **gates)
+    num_params += count_head_params(inputs, outputs, output_width(layer_widths(units, cell=cells), **shape), **outside)
+    what = f"a {name} with {inputs:,} inputs, units={limits.shortened(units)}, and {outputs:,} outputs"
     limits.check_memory(what, num_params)
 
 

@@ -135,7 +135,7 @@ class LanguageModel(ConfigMixin, keras.Model):
             DeepRNN(units, num_layers, cell, **rnn_options),
             common.dropout_layer("output_dropout"),
         ]
-        width = output_width(layers[2].units, layers[2].connection)
+        width = output_width(layers[2].widths, layers[2].connection)
         if projection is not None:
             width = projection
             options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}

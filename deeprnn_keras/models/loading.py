@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 
-from deeprnn_keras import checks, limits
+from deeprnn_keras import _compat, checks, limits
 from deeprnn_keras._types import PathLike
 from deeprnn_keras.keras_objects import check_config
 from deeprnn_keras.model_file import EXPECTED, model_file, read_model_config
@@ -46,7 +48,19 @@ def load_model(path: PathLike, compile: bool = True) -> keras.Model:
         raise DamagedFileError(path, error) from error
     # Keras and TensorFlow raise errors of many classes
     with damage_reported(path, EXPECTED, Exception), limits.limited_by_file(BYTES_PER_STORED_BYTE * weights_size):
+        _compat.reserve_names(_names(config))
         return keras.saving.load_model(path, compile=compile)
+
+
+def _names(config: object) -> Iterator[str]:
+    """Yield the names of the layers in a configuration."""
+    if isinstance(config, dict):
+        if isinstance(config.get("name"), str):
+            yield config["name"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _names(part)
 
 
 def load_language_model(path: PathLike) -> LanguageModel:

@@ -43,8 +43,9 @@ class State:
 
     Attributes:
         name: Its name, for example "deep_rnn/forward_1/h".
-        width: h.
-        rate: Dilation rate r: the state holds the values of the last r steps, oldest first, (n, r, h); (n, h) if r = 1.
+        width: Number of features, for example h.
+        rate: Dilation rate r: the state holds the values of the last r steps, oldest first, (n, r, width);
+            (n, width) if r = 1.
     """
 
     name: str
@@ -270,8 +271,12 @@ class Cell(Recurrence):
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The states of the instructions."""
-        return tuple(State(f"{self.name}/{state}", self.width, self.rate) for state in self.state_names)
+        """The states of the instructions, with their widths."""
+        widths = self.step.inputs[1:]
+        return tuple(
+            State(f"{self.name}/{state}", width, self.rate)
+            for state, width in zip(self.state_names, widths, strict=True)
+        )
 
 
 @dataclass(frozen=True)

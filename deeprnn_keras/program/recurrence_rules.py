@@ -49,7 +49,9 @@ def _recurrence(
     if cell_name(cell) is not None and is_standard:
         weights = {key: b.weight(cell, key) for key in ("kernel", "recurrent_kernel", "bias")}
         kind = STANDARD.get(type(equations)) or ("gru" if cell.reset_after else "gru_reset_before")
-        return b.append(op.Recurrent, name, [value], equations.units, cell=kind, **functions, **weights, **options)
+        return b.append(
+            op.Recurrent, name, [value], equations.output_width, cell=kind, **functions, **weights, **options
+        )
     try:
         step = trace(equations, value.width, functions)
     except Exception as error:  # user-defined equations may raise any
@@ -59,8 +61,8 @@ def _recurrence(
     used = {name for one in step.instructions for name in (one.weight, one.bias) if name is not None}
     stored = _stored(b, cell, equations, name)
     weights = tuple((key, stored[key]) for key in sorted(used))
-    options |= {"step": step, "state_names": equations.states, "weights": weights}
-    return b.append(op.Cell, name, [value], equations.units, **options)
+    options |= {"step": step, "state_names": tuple(equations.state_widths()), "weights": weights}
+    return b.append(op.Cell, name, [value], equations.output_width, **options)
 
 
 def _stored(b: Builder, cell: Any, equations: Equations, name: str) -> dict[str, str]:  # noqa: ANN401 - a Keras cell

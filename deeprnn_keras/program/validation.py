@@ -115,12 +115,9 @@ def _check_weights(operation: Operation, weights: Mapping[str, np.ndarray], widt
     if isinstance(operation, Recurrence) and operation.rate < 1:
         raise ValueError(f"{operation.name!r} must have a dilation rate of at least 1, got {operation.rate}")
     if isinstance(operation, Elementwise):
-        _check_trace(operation, operation.function, (inputs,), {})
-        _expect(operation, "results", len(operation.function.outputs), 1)
+        _check_trace(operation, operation.function, (inputs,), (operation.width,), {})
     if isinstance(operation, Cell):
-        _expect(operation, "results", len(operation.step.outputs), len(operation.state_names))
-        local = {name: weights[stored] for name, stored in operation.weights}
-        _check_trace(operation, operation.step, (inputs, *[operation.width] * len(operation.state_names)), local)
+        _check_cell(operation, inputs, weights)
 
 
 def _weight_shapes(operation: Operation, inputs: int) -> dict[str, tuple[tuple[int, ...], ...]]:
@@ -159,8 +156,25 @@ def _recurrent_shapes(operation: Recurrent, inputs: int) -> dict[str | None, tup
     }
 
 
+def _check_cell(operation: Cell, inputs: int, weights: Mapping[str, np.ndarray]) -> None:
+    """Raise a ValueError if the instructions do not turn the states into states of the same widths."""
+    states = operation.step.inputs[1:]
+    if not states:
+        raise ValueError(f"{operation.name!r} must have at least one state")
+    _expect(operation, "states", len(operation.state_names), len(states))
+    for name, width in zip(operation.state_names, states, strict=True):
+        _check_width(f"{operation.name}/{name}", width)
+    _expect(operation, "an output of width", states[0], operation.width)
+    local = {name: weights[stored] for name, stored in operation.weights}
+    _check_trace(operation, operation.step, (inputs, *states), states, local)
+
+
 def _check_trace(
-    operation: Operation, trace: Trace, inputs: tuple[int, ...], weights: Mapping[str, np.ndarray]
+    operation: Operation,
+    trace: Trace,
+    inputs: tuple[int, ...],
+    results: tuple[int, ...],
+    weights: Mapping[str, np.ndarray],
 ) -> None:
     """Raise a ValueError if instructions read a later value, a column that does not exist, or have a wrong width."""
     _expect(operation, "inputs of widths", trace.inputs, inputs)
@@ -176,8 +190,9 @@ def _check_trace(
                 f"instruction {number} of {operation.name!r}, {one.primitive}, has a wrong width or operand"
             )
         widths.append(one.width)
-    if not all(0 <= index < len(widths) and widths[index] == operation.width for index in trace.outputs):
-        raise ValueError(f"{operation.name!r} returns values that do not exist or have another width")
+    if not all(0 <= index < len(widths) for index in trace.outputs):
+        raise ValueError(f"{operation.name!r} returns values that do not exist")
+    _expect(operation, "results of widths", tuple(widths[index] for index in trace.outputs), results)
     if not 0 <= trace.projected <= len(trace.instructions) or not _depends_on_x_only(trace):
         raise ValueError(f"{operation.name!r} has {trace.projected} instructions before its states, which read them")
 

@@ -198,7 +198,7 @@ class Stream:
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The states by name, (n, h) each, or (n, r, h) with dilation rate r, oldest step first.
+        """The states by name, (n, width) each, or (n, r, width) with dilation rate r, oldest step first.
 
         The arrays are copies. They can be saved, for example `np.savez(path, **stream.state)`, and assigned:
         `stream.state = dict(np.load(path))`. The stream then continues with the same bits.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, cast
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import CellSpec, Config, Layer, Tensor
-from deeprnn_keras.stack import count_params, layer_units, output_width
+from deeprnn_keras.stack import count_params, layer_widths, output_width
 from deeprnn_keras.training.recipe import Loss, Recipe
 
 if TYPE_CHECKING:
@@ -144,10 +144,11 @@ class CustomModelConfig:
 
     def count_params(self) -> int:
         """Return the number of parameters; of the model, at most the head is built."""
-        units = layer_units(self.units, self.num_layers)
+        widths = layer_widths(self.units, self.num_layers, self.cell)
         bidirectional = self.options.get("bidirectional", False)
-        recurrent = count_params(self.input_shape[1], units, None, self.cell, self.connection, bidirectional)
-        return recurrent + self._count_head_params(output_width(units, self.connection, bidirectional))
+        sizes = (self.units, self.num_layers, self.cell, self.connection, bidirectional)
+        recurrent = count_params(self.input_shape[1], *sizes)
+        return recurrent + self._count_head_params(output_width(widths, self.connection, bidirectional))
 
     def _count_head_params(self, width: int) -> int:
         if isinstance(self.head, int):

@@ -30,6 +30,8 @@ CASES = {
     },
     **{(name, "gated", 2): {} for name in GATED_CELLS},
     ("layer_norm_lstm", "normalized state", 1): {"normalized_state": True},
+    ("qrnn", "two steps", 2): {"window": 2},
+    ("projected_lstm", "without bias", 3): {"projection": 3, "use_bias": False},
 }
 """{(name, variant, depth): options of the cell}"""
 
@@ -90,7 +92,7 @@ def make_layer(case, rng, implementation="auto", **kwargs):
 def test_values_equal_the_reference(rng, case, implementation):
     layer, weights = make_layer(case, rng, implementation)
     x = rng.normal(size=(N, T, D))
-    initial = [rng.normal(size=(N, H)) for _ in layer.cell.equations.states]
+    initial = [rng.normal(size=(N, width)) for width in layer.cell.equations.state_widths().values()]
     for states, mask in ((None, None), (initial, MASK)):
         output, *final = layer(x, initial_state=states, mask=mask)
         expected, expected_final = sequence(case[0], x, weights, H, states, mask, **oracle_options(case))
@@ -102,7 +104,7 @@ def test_values_equal_the_reference(rng, case, implementation):
 def test_gradients_equal_finite_differences(rng, case, implementation):
     layer, weights = make_layer(case, rng, implementation)
     x = rng.normal(size=(N, 3, D))
-    initial = [rng.normal(size=(N, H)) for _ in layer.cell.equations.states]
+    initial = [rng.normal(size=(N, width)) for width in layer.cell.equations.state_widths().values()]
     names = list(weights)
     tensors = [tf.constant(x), *map(tf.constant, initial)]
     with tf.GradientTape() as tape:

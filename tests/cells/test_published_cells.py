@@ -31,18 +31,18 @@ def test_every_weight_learns_from_the_default_initial_weights(rng, cell):
 def test_layer_norm_lstm_equals_that_of_tensorflow_addons(rng):
     layer = RNN(LayerNormLSTMCell(H, normalized_state=True, dtype="float64"), return_sequences=True, dtype="float64")
     layer.build((None, None, D))
-    names = ("kernel_gamma", "kernel_beta", "recurrent_gamma", "recurrent_beta", "bias")
+    names = ("kernel_norm/gamma", "kernel_norm/beta", "recurrent_norm/gamma", "recurrent_norm/beta", "bias")
     theirs = {name: rng.normal(size=4 * H) for name in names}
-    theirs |= {name: rng.normal(size=H) for name in ("state_gamma", "state_beta")}
+    theirs |= {name: rng.normal(size=H) for name in ("state_norm/gamma", "state_norm/beta")}
     theirs |= {"kernel": rng.normal(size=(D, 4 * H)), "recurrent_kernel": rng.normal(size=(H, 4 * H))}
     ours = {
         "kernel": theirs["kernel"],
         "recurrent_kernel": theirs["recurrent_kernel"],
-        "bias": theirs["bias"] + theirs["kernel_beta"] + theirs["recurrent_beta"],
-        "kernel_gain": theirs["kernel_gamma"],
-        "recurrent_gain": theirs["recurrent_gamma"],
-        "state_gain": theirs["state_gamma"],
-        "state_bias": theirs["state_beta"],
+        "bias": theirs["bias"] + theirs["kernel_norm/beta"] + theirs["recurrent_norm/beta"],
+        "kernel_gain": theirs["kernel_norm/gamma"],
+        "recurrent_gain": theirs["recurrent_norm/gamma"],
+        "state_gain": theirs["state_norm/gamma"],
+        "state_bias": theirs["state_norm/beta"],
     }
     layer.set_weights([ours[weight.name] for weight in layer.cell.weights])
     x, states, outputs = rng.normal(size=(N, T, D)), [np.zeros((N, H))] * 2, []
@@ -79,6 +79,21 @@ def test_indrnn_starts_and_stays_within_its_bound(rng, steps, tmp_path):
 def test_invalid_steps_are_refused(option):
     with pytest.raises(ValueError, match="steps must be"):
         DeepRNN(H, cell={"name": "indrnn", **option})
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"name": "projected_lstm", "projection": H + 1}, "projection must be at most units = 4, .* got 5; use more"),
+        ({"name": "projected_lstm", "projection": 0}, "projection must be a positive integer.*got 0"),
+        ({"name": "projected_lstm", "projection": 1.5}, "projection must be a positive integer.*got 1.5"),
+        ({"name": "qrnn", "window": 3}, "window must be 1 or 2, .*got 3"),
+        ({"name": "qrnn", "window": 0}, "window must be a positive integer, got 0"),
+    ],
+)
+def test_invalid_widths_are_refused(cell, message):
+    with pytest.raises(ValueError, match=message):
+        DeepRNN(H, cell=cell)
 
 
 @pytest.mark.parametrize("cell", ["layer_norm_lstm", "layer_norm_gru"])

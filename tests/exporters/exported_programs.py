@@ -30,6 +30,9 @@ def embedded():
     return keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(V, "log_softmax")])
 
 
+WIDTHS = [{"name": "projected_lstm", "projection": 4}, {"name": "qrnn", "window": 2}, "projected_lstm"]
+"""Cells with states of other widths than their units."""
+
 MODELS = {
     "lstm": lambda: deep(3),
     "lstm_hard_sigmoid": lambda: deep(1, recurrent_activation="hard_sigmoid", activation="relu", use_bias=False),
@@ -39,6 +42,7 @@ MODELS = {
     "rnn_gelu_like": lambda: deep(1, "rnn", activation="silu"),
     "mlp_gate_lstm": lambda: deep(2, "mlp_gate_lstm"),
     "rhn": lambda: deep(1, {"name": "rhn", "depth": 2}),
+    "state_widths": lambda: deep(3, WIDTHS, dilation=[2, 1, 1]),
     "residual": lambda: deep(3, connection="residual"),
     "skip": lambda: deep(3, "gru", connection="skip"),
     "bidirectional": lambda: deep(2, bidirectional=True),
@@ -68,7 +72,7 @@ MASKED = {
     for cell in ("lstm", "gru", "mlp_gate_lstm")
     for both in (False, True)
     for per_step in (False, True)
-} | {"keras_layers": masked_keras_layers}
+} | {"state_widths": lambda: masked_model(WIDTHS[:2], True, True), "keras_layers": masked_keras_layers}
 LENGTHS = np.array([7, 1, 4, 0])
 
 

@@ -1,6 +1,7 @@
 """Export to ONNX: values in ONNX Runtime and in the reference evaluator, operators, metadata, refusals."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -12,8 +13,11 @@ from exported_programs import (
     assert_padded,
     assert_streamed,
     assert_whole,
+    deep,
     hand_made,
+    masked_model,
     random_inputs,
+    randomized,
     written,
 )
 
@@ -28,7 +32,7 @@ reference = pytest.importorskip("onnx.reference")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 TARGET = ONNXTarget()
-SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn")
+SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn", "state_widths")
 
 
 def operators(path, program, **options):
@@ -87,6 +91,37 @@ def test_bidirectional_layer_is_one_operator(cell, tmp_path):
     program = lower(keras.Sequential([keras.Input((None, 3)), layer]))
     counts = operators(assert_whole(TARGET, program, tmp_path), program)
     assert counts[cell.upper()] == 2 and counts["Split"] == 2
+
+
+PEEPHOLES = {
+    "stack": {"num_layers": 2},
+    "bidirectional, other activations": {
+        "bidirectional": True,
+        "activation": "relu",
+        "recurrent_activation": "hard_sigmoid",
+    },
+    "dilation": {"dilation": 2},
+}
+
+
+@pytest.mark.parametrize("name", PEEPHOLES)
+def test_lstm_with_peepholes_is_the_operator_lstm(name, tmp_path):
+    program = randomized(lower(deep(cell="peephole_lstm", **PEEPHOLES[name])))
+    counts = operators(assert_whole(TARGET, program, tmp_path), program)
+    assert counts["LSTM"] == (1 if name == "dilation" else 2) and "Scan" not in counts
+    assert TARGET.notes(program, Options()) == []
+    if name == "stack":
+        assert operators(assert_streamed(TARGET, program, tmp_path, steps=20), program)["LSTM"] == 2
+    if name == "dilation":
+        (note,) = TARGET.notes(program, Options(streaming=True))
+        assert "a Scan over its equations: with dilation 2" in note
+        assert operators(assert_streamed(TARGET, program, tmp_path, steps=20), program)["Scan"] == 1
+
+
+def test_padded_lstm_with_peepholes(tmp_path, monkeypatch):
+    monkeypatch.setitem(MASKED, "peepholes", partial(masked_model, "peephole_lstm", False, True))
+    model = onnx.load(assert_padded(TARGET, "peepholes", tmp_path))
+    assert sum(node.op_type == "LSTM" for node in model.graph.node) == 2
 
 
 def test_batch_size_and_states_of_several_steps(tmp_path):

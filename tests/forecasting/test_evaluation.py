@@ -6,6 +6,7 @@ import pytest
 
 from deeprnn_keras import Forecaster
 from deeprnn_keras.forecasting.baselines import baseline_quantiles
+from deeprnn_keras.forecasting.calibration import spread_of
 from deeprnn_keras.forecasting.evaluation import DECILES
 
 pytest.importorskip("utilsforecast")
@@ -112,5 +113,28 @@ def test_invalid_arguments(evaluated):
     made, data, _ = evaluated
     with pytest.raises(ValueError, match="unknown baseline 'arima'"):
         made.evaluate(data, 2, baselines=("arima",))
-    with pytest.raises(ValueError, match=r"evaluation with windows=50 and stride=4 requires 208 steps .* 'a' has 120"):
+    with pytest.raises(ValueError, match=r"evaluation with windows=50 and stride=4 requires 202 steps .* 'a' has 120"):
         made.evaluate(data, 50)
+
+
+def test_intervals_are_widened_to_cover_held_out_values():
+    """Values of twice the deviation that the intervals state lead to a factor of 2; narrower ones are not shrunk."""
+    y = np.random.default_rng(0).normal(size=(200, 10))
+    y[0, 0] = np.nan
+    bound, median = np.full(y.shape, 1.2816), np.zeros(y.shape)
+    assert spread_of(2 * y, -bound, median, bound) == pytest.approx(2, abs=0.1)
+    assert spread_of(y / 2, -bound, median, bound) == 1 and spread_of(100 * y, -bound, median, bound) == 4
+
+
+def test_spread_scales_the_distances_from_the_median(evaluated):
+    from dataclasses import replace
+
+    made, data, _ = evaluated
+    before, fitted = made.sample(data, num_samples=40, seed=0), made._fitted
+    made._fitted = replace(fitted, spread=2 * fitted.spread)
+    try:
+        after = made.sample(data, num_samples=40, seed=0)
+    finally:
+        made._fitted = fitted
+    median = np.median(before, axis=1, keepdims=True)
+    np.testing.assert_allclose(after - median, 2 * (before - median), atol=1e-9)

@@ -8,10 +8,12 @@ import pytest
 from deeprnn_keras import Forecaster, Recipe, SequenceModel, explain_kernels
 from deeprnn_keras.forecasting import Quantiles
 from deeprnn_keras.forecasting.layouts import LAYOUTS
+from deeprnn_keras.forecasting.panel import encode_static
+from deeprnn_keras.forecasting.windows import RawWindow
 from deeprnn_keras.training import GeometricDecay
 
 STEPS = 90
-SMALL = {"units": 4, "num_layers": 1, "implementation": "loop", "context": 8, "updates_per_epoch": 2}
+SMALL = {"units": 4, "num_layers": 1, "implementation": "loop", "context": 8, "updates_per_epoch": 2, "season": 6}
 
 
 def frame(ids=("a", "b"), steps=STEPS, future=0, freq="h"):
@@ -134,21 +136,18 @@ def test_states_equal_those_of_the_keras_model(trained):
     data = columns(trained, frame(future=3))
     fitted, _ = trained._carried(data)
     panel, _ = trained._read(data, fitted)
-    from deeprnn_keras.forecasting.panel import encode_static
-
     static, _ = encode_static(panel, trained.arguments.static, fitted.encoding)
-    cutter = trained._cutter(panel, static, fitted.context)
-    raw = cutter.raw(panel.bounds[1:] - fitted.context, fitted.context)
-    scales = cutter.scales(raw, panel.bounds[1:] - 1)
-    from deeprnn_keras.forecasting.windows import RawWindow
-
-    ahead = np.full((2, 3), np.nan), np.zeros((2, 3, raw.past.shape[2]), "float32"), cutter.future(np.arange(2))
-    steps = raw.steps[:, -1:] + 1 + np.arange(3)
-    parts = zip((raw.y, raw.past, raw.known, raw.steps), (*ahead, steps), strict=True)
-    window = cutter.builder.scaled(RawWindow(*(np.concatenate(part, axis=1) for part in parts)), scales, static)
+    cutter = trained._cutter(panel, static, fitted)
+    ends = panel.bounds[1:]
+    raw, steps = cutter.raw(ends, 0), cutter.raw(ends, 0).steps[:, -1:] + 1 + np.arange(3)
+    scales = cutter.scales(raw, ends - 1)
+    empty = np.full((2, 3), np.nan)
+    ahead = RawWindow(empty, empty > 0, np.zeros((2, 3, raw.past.shape[2])), cutter.future(np.arange(2)), steps)
+    window = cutter.builder.scaled(raw.joined(ahead), scales, static)
     x = cutter.layout.inputs(window, fitted.context, 1, final=True)
     outputs = np.asarray(trained.model(x)).reshape(2, -1, 3)[:, -3:]
-    median = scales.y[0][:, None] + scales.y[1][:, None] * outputs[..., 0]
+    last_season = np.stack([panel.values(series)[-6:-3] for series in (0, 1)])
+    median = last_season + scales.target[:, None] * outputs[..., 0]
     np.testing.assert_allclose(trained.forecast(data)["y_hat"], median.ravel(), rtol=1e-5)
 
 
@@ -293,6 +292,10 @@ def test_constant_series_is_a_warning():
         ({"scaling": "batch"}, "unknown scaling 'batch'"),
         ({"scaler": "minmax"}, "unknown scaler 'minmax'"),
         ({"likelihood": "negative_binomial", "scaler": "standard"}, "requires scaler='mean'"),
+        ({"likelihood": "negative_binomial", "difference": True}, "requires difference=False"),
+        ({"lags": (2,), "strategy": "direct"}, r"lags=\[2\] are not supported with strategy='direct'"),
+        ({"lags": (1, 7)}, "lags must be at least 2, got 1"),
+        ({"lags": 24}, "lags must be a list of integers of at least 2, got 24"),
         ({"likelihood": Quantiles((0.5,))}, "'quantiles' is not supported with strategy='recursive'"),
         ({"recipe": 3}, "recipe must be a Recipe, got 3"),
         ({"kernel_initializer": keras.initializers.Zeros()}, "kernel_initializer must consist of numbers, names"),
@@ -313,16 +316,16 @@ NO_FIT = {"epochs": 1, "verbose": False}
 @pytest.mark.parametrize(
     "options, data, message",
     [
-        ({}, frame(steps=10)[PLAIN], "requires 11 steps of each series, but 2 of 2 have fewer: series 'a' has 10"),
         (
-            {"context": None},
-            np.arange(4.0),
-            "a forecast of horizon=3 from context=2 requires 5 steps .* series 0 has 4",
+            {"missing_flag": False},
+            frame(steps=10)[PLAIN],
+            "requires 11 steps of each series, but 2 of 2 have fewer: series 'a' has 10",
         ),
+        ({}, np.arange(4.0), "1 of 1 series have no training window, which requires 5 steps .* series 0 has 4 steps"),
         (
-            {"validation_windows": 30},
+            {"validation_windows": 40},
             frame(steps=40)[PLAIN],
-            "training with context=8 and validation_windows=30 requires",
+            "training with validation_windows=40 requires 47 steps",
         ),
         ({"missing_flag": False}, [1.0, np.nan] + [1.0, 2.0] * 20, "y of series 0 is missing at 1; fill it"),
         ({"likelihood": "negative_binomial"}, np.arange(50) / 2, "requires counts, but y of series 0 is 0.5 at 1"),
@@ -344,8 +347,6 @@ def test_forecaster_that_is_not_trained():
 
 def test_forecast_and_update_reject_data(trained):
     data = columns(trained, frame(future=3))
-    with pytest.raises(ValueError, match="a forecast from context=8 requires 8 steps"):
-        trained.forecast(data.groupby("unique_id").tail(9))
     with pytest.raises(
         ValueError, match=r"covariates of series 'a' end before the horizon: 3 steps .* got 2; add rows from"
     ):

@@ -44,10 +44,10 @@ def test_rows_after_the_last_value_hold_known_future_covariates():
     panel = read(frame, Covariates(known_future=("price",)))
     assert panel.lengths.tolist() == [4, 3]
     np.testing.assert_array_equal(panel.known[:, 0], [0, 1, 2, 3, 6, 7, 8])
-    assert [part[:, 0].tolist() for part in panel.future] == [[4.0, 5.0], [9.0]]
+    assert panel.future[:, 0].tolist() == [4.0, 5.0, 9.0] and panel.future_bounds.tolist() == [0, 2, 3]
     shorter = panel.without_last(2)
     np.testing.assert_array_equal(shorter.y, [0, 1, 6])
-    assert [part[:, 0].tolist() for part in shorter.future] == [[2.0, 3.0], [7.0, 8.0]]
+    assert shorter.future[:, 0].tolist() == [2.0, 3.0, 7.0, 8.0] and shorter.future_bounds.tolist() == [0, 2, 4]
     panel.check_future(1)
     with pytest.raises(
         ValueError, match=r"covariates of series 'b' end before the horizon: 2 steps .* got 1; .* from 2024-01-07"

@@ -42,7 +42,7 @@ def test_grid_equals_that_of_pandas(alias, text, season, cycles, start):
     times = pd.date_range(start, periods=80, freq=alias)
     known = np.delete(times.to_numpy()[:60], [20, 21, 40])  # with gaps
     frequency = infer(known)
-    assert (str(frequency), frequency.season, calendar_cycles(frequency)) == (text, season, cycles)
+    assert (str(frequency), frequency.season, calendar_cycles(frequency, 10**9)) == (text, season, cycles)
     steps = frequency.steps(known.astype("datetime64[ns]"))
     later = frequency.times(steps[-1] + 1 + np.arange(20))
     np.testing.assert_array_equal(later, times.to_numpy()[60:].astype("datetime64[ns]"))
@@ -126,3 +126,18 @@ def test_month_of_another_day_is_not_on_the_grid():
     frequency = infer(np.array(["2024-01-31", "2024-02-29", "2024-03-31"], "datetime64[ns]"))
     assert frequency.steps(np.array(["2024-04-30", "2024-04-29"], "datetime64[ns]")).tolist() == [3, -(2**63)]
     assert isinstance(frequency, Frequency)
+
+
+@pytest.mark.parametrize(
+    "unit, step, length, cycles",
+    [
+        ("fixed", 3_600 * 10**9, 48, ("day",)),
+        ("fixed", 3_600 * 10**9, 47, ()),
+        ("fixed", 3_600 * 10**9, 336, ("day", "week")),
+        ("month", 1, 24, ("year",)),
+        ("month", 1, 23, ()),
+        ("integer", 1, 10**6, ()),
+    ],
+)
+def test_cycles_that_the_series_do_not_repeat_are_left_out(unit, step, length, cycles):
+    assert calendar_cycles(Frequency(unit, step), length) == cycles

@@ -30,33 +30,42 @@ def frame(rng):
     return pd.DataFrame({"ds": stamps, "y": y, "past": rng.normal(size=STEPS), "known": rng.normal(size=STEPS)})
 
 
-def cutter_of(data, strategy, scaling, scaler):
+def cutter_of(data, strategy, scaling, scaler, lags=(), season=0):
     past = ("past",) if strategy != "recursive" else ()
     data = data if past else data.drop(columns="past")
     panel, _ = read_panel(data, Covariates(past=past, known_future=("known",)))
-    layout = LAYOUTS[strategy](HORIZON, True)
-    options = {"scaling": scaling, "scaler": scaler, "calendar": True, "counts": False}
+    layout = LAYOUTS[strategy](HORIZON, True, lags, season)
+    options = {
+        "scaling": scaling,
+        "scaler": scaler,
+        "cycles": ("day", "week", "year"),
+        "counts": False,
+        "log_scale": (0.0, 2.0),
+    }
+    options["scale_input"] = True
     return WindowCutter(panel, np.array([[0.5]], "float32"), layout, CONTEXT, **options)
 
 
 @pytest.mark.parametrize("strategy", LAYOUTS)
+@pytest.mark.parametrize("season", [0, 1, 4])
 @pytest.mark.parametrize(("scaling", "scaler"), [*SCALINGS, (None, "mean")])
-@pytest.mark.parametrize("seed", range(5))
-def test_shifting_the_future_changes_no_past_input(strategy, scaling, scaler, seed):
+@pytest.mark.parametrize("seed", range(3))
+def test_shifting_the_future_changes_no_past_input(strategy, season, scaling, scaler, seed):
     """Change y and past covariates after the origin, and known-future covariates after the horizon."""
     rng = np.random.default_rng(seed)
     before = frame(rng)
-    start = int(rng.integers(0, STEPS - CONTEXT - HORIZON))
-    origin = start + CONTEXT
+    origin = int(rng.integers(3, STEPS - HORIZON))  # a context may begin before the series
     after = before.copy()
     after.loc[origin:, "y"] = after.loc[origin:, "y"] * 100 + rng.normal(size=STEPS - origin) * 50
     after.loc[origin:, "past"] += 1000
     after.loc[origin + HORIZON :, "known"] += 1000
-    cutters = [cutter_of(data, strategy, scaling, scaler) for data in (before, after)]
-    scales = [cutter.scales(cutter.raw(np.array([start]), cutter.length), np.array([origin - 1])) for cutter in cutters]
-    for name in ("y", "past", "known"):
+    lags = (2, 5, 9) if strategy == "recursive" else ()
+    cutters = [cutter_of(data, strategy, scaling, scaler, lags, season) for data in (before, after)]
+    origins = np.array([origin])
+    scales = [cutter.scales(cutter.raw(origins, HORIZON), origins - 1) for cutter in cutters]
+    for name in ("y", "past", "known", "target"):
         np.testing.assert_array_equal(*(getattr(one, name) for one in scales))
-    inputs = [cutter.batch(np.array([start]), False)[0] for cutter in cutters]
+    inputs = [cutter.batch(origins, False)[0] for cutter in cutters]
     # the input for step t of a recursive network holds the value of step t - 1, which training reads up to the end
     steps = CONTEXT if strategy == "recursive" else None
     np.testing.assert_array_equal(inputs[0][:, :steps], inputs[1][:, :steps])
@@ -108,41 +117,63 @@ def test_robust_scaling_of_the_series_is_refused():
 
 
 @pytest.mark.parametrize("strategy", LAYOUTS)
-def test_batch_equals_its_definition(strategy):
+@pytest.mark.parametrize("season", [0, 4])
+@pytest.mark.parametrize("start", [10, -3])
+def test_batch_equals_its_definition(strategy, season, start):
+    """Compare with a loop over the steps of one series, whose steps before the start are missing."""
     rng = np.random.default_rng(3)
     data = frame(rng)
-    cutter = cutter_of(data, strategy, "window", "mean")
-    start = 10
-    x, y, weights = cutter.batch(np.array([start]), False)
-    values = data["y"].to_numpy()
-    scale = np.nanmean(np.abs(values[start : start + CONTEXT]))
-    z = values / scale
+    lags = (2, 9) if strategy == "recursive" else ()
+    cutter = cutter_of(data, strategy, "window", "standard", lags, season)
+    origin = start + CONTEXT
+    x, y, weights = cutter.batch(np.array([origin]), False)
+    values = {step: value for step, value in enumerate(data["y"]) if not np.isnan(value)}
+    context = [values[step] for step in range(start, origin) if step in values]
+    mean, scale = np.mean(context), np.std(context)
+    first = start - max([season, *(lag - 1 for lag in lags)])  # the first step that is read
+
+    def z(step):
+        """Return the scaled value of a step, or of the last season with a value, or 0."""
+        while season and step not in values and step - season >= first:
+            step -= season
+        return (values[step] - mean) / scale if step in values else 0.0
+
+    pairs = [values[t] - values[t - season] for t in range(start, origin) if {t, t - season} <= values.keys()]
+    ratio = np.sqrt(np.mean(np.square(pairs))) / scale if pairs and season else 1.0
+    offset, count = (1, CONTEXT + HORIZON - 1) if strategy == "recursive" else (0, CONTEXT)
+    known = dict(enumerate(data["known"]))
+    known_context = [known[step] for step in range(max(start, 0), origin)]
+    past_context = data["past"].to_numpy()[max(start, 0) : origin]
+    for row, step in enumerate(range(start, start + count)):
+        later = step + offset
+        expected = [z(step), step in values]
+        expected += [(z(step) - z(step - season)) / ratio] if season else []
+        expected += [z(later - lag) for lag in lags]
+        if strategy != "recursive":
+            expected += [(data["past"][step] - past_context.mean()) / past_context.std() if step >= 0 else 0.0]
+        np.testing.assert_allclose(x[0, row, : len(expected)], expected, rtol=1e-5, atol=1e-6)
+        standard = (known[later] - np.mean(known_context)) / np.std(known_context) if later >= 0 else 0.0
+        assert x[0, row, len(expected) + 6] == pytest.approx(standard, rel=1e-4, abs=1e-6)  # after the calendar
+        assert x[0, row, len(expected) + 7 : len(expected) + 9].tolist() == pytest.approx([0.5, np.log(scale) / 2])
     targets = {
-        "recursive": np.arange(start + 1, start + CONTEXT + HORIZON),
-        "direct": np.arange(start + CONTEXT, start + CONTEXT + HORIZON),
-        "shifted": np.arange(start + HORIZON, start + HORIZON + CONTEXT),
+        "recursive": range(start + 1, origin + HORIZON),
+        "direct": range(origin, origin + HORIZON),
+        "shifted": range(start + HORIZON, origin + HORIZON),
     }[strategy]
-    np.testing.assert_allclose(y[0, :, 0], np.nan_to_num(z[targets]), rtol=1e-6)
-    counted = ~np.isnan(values[targets])
-    if strategy == "shifted":
-        counted &= targets >= start + CONTEXT
-    np.testing.assert_array_equal(weights[0], counted)
-    first = start
-    count = CONTEXT if strategy != "recursive" else CONTEXT + HORIZON - 1
-    np.testing.assert_allclose(x[0, :, 0], np.nan_to_num(z[first : first + count]), rtol=1e-6)
-    np.testing.assert_array_equal(x[0, :, 1], ~np.isnan(values[first : first + count]))
-    assert x.shape[2] == cutter.input_width()
-    known = data["known"].to_numpy()
-    mean, deviation = known[start : start + CONTEXT].mean(), known[start : start + CONTEXT].std()
-    standard = (known - mean) / deviation
-    ahead = standard[start + CONTEXT : start + CONTEXT + HORIZON]
+    for row, step in enumerate(targets):
+        counted = step in values and (strategy == "recursive" or step >= origin)
+        assert weights[0, row] == counted
+        if counted:
+            seasons = 1 if strategy == "recursive" else (step - origin) // season + 1 if season else 0
+            reference = z(step - season * seasons) if season else 0.0
+            assert y[0, row, 0] == pytest.approx((z(step) - reference) / ratio, rel=1e-4, abs=1e-6)
+    ahead = [(known[step] - np.mean(known_context)) / np.std(known_context) for step in range(origin, origin + HORIZON)]
     if strategy == "direct":
         np.testing.assert_allclose(x[0, -1, -HORIZON:], ahead, rtol=1e-4)
         assert not x[0, :-1, -HORIZON:].any()
     elif strategy == "shifted":
         np.testing.assert_allclose(x[0, -HORIZON:, -1], ahead, rtol=1e-4)
-    else:
-        np.testing.assert_allclose(x[0, :, -2], standard[start + 1 : start + CONTEXT + HORIZON], rtol=1e-4)
+    assert x.shape[1:] == (count, cutter.input_width())
 
 
 def test_windows_do_not_cross_series_and_have_values():
@@ -150,9 +181,21 @@ def test_windows_do_not_cross_series_and_have_values():
     panel, _ = read_panel(y, Covariates())
     layout = LAYOUTS["direct"](HORIZON, True)
     cutter = WindowCutter(
-        panel, np.zeros((3, 0)), layout, CONTEXT, scaling="window", scaler="mean", calendar=False, counts=False
+        panel, np.zeros((3, 0)), layout, CONTEXT, scaling="window", scaler="mean", cycles=(), counts=False
     )
-    starts = cutter.window_starts(held_out=1)
-    expected = [start for start in (*range(3), *range(12, 12 + 11), 32 - 1 + 1) if start < 3 or start >= 12 + 4]
-    assert starts.tolist() == [start for start in expected if start != 32]
-    assert cutter.last_starts(2, 2).tolist() == [1, 3, 21, 23, 32]
+    # the contexts of short series begin before them, down to half of the steps before the horizon
+    expected = [*range(4, 9), *range(12 + 10, 12 + 17), 32 + 2, 32 + 3, 32 + 4, 32 + 5]
+    assert cutter.window_origins(np.array([1, 1, 1])).tolist() == expected
+    assert cutter.last_origins(np.array([2, 2, 1]), 2).tolist() == [7, 9, 27, 29, 38]
+    assert cutter.last_origins(np.array([0, 0, 5]), 2).tolist() == [34, 36, 38]
+    without_flags = WindowCutter(
+        panel,
+        np.zeros((3, 0)),
+        LAYOUTS["direct"](HORIZON, False),
+        CONTEXT,
+        scaling="window",
+        scaler="mean",
+        cycles=(),
+        counts=False,
+    )
+    assert without_flags.window_origins(np.array([1, 1, 1])).tolist() == [*range(6, 9), *range(22, 29)]

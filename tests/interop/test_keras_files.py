@@ -116,8 +116,8 @@ def test_merge_modes(merge_mode, tmp_path):
         np.testing.assert_allclose(result, parts[0][:, -1] + parts[1][:, -1], atol=1e-6)
 
 
-def run_lstm(weights, x, states=None):
-    """Return the outputs of all steps of an LSTM of Keras 2 with its hard sigmoid."""
+def run_lstm(weights, x, states=None, with_cell=False):
+    """Return the outputs of all steps of an LSTM of Keras 2 with its hard sigmoid, or its last cell state."""
     kernel, recurrent_kernel, bias = weights
     h, c = np.zeros((2, len(x), H)) if states is None else states
     outputs = []
@@ -128,7 +128,7 @@ def run_lstm(weights, x, states=None):
         c = f * c + i * np.tanh(candidate)
         h = o * np.tanh(c)
         outputs.append(h)
-    return np.stack(outputs, axis=1)
+    return c if with_cell else np.stack(outputs, axis=1)
 
 
 def test_encoder_and_decoder_with_shared_and_nested_parts(tmp_path):
@@ -159,6 +159,41 @@ def test_encoder_and_decoder_with_shared_and_nested_parts(tmp_path):
     logits = [one @ arrays["head"][0] + arrays["head"][1] for one in (hidden, run_lstm(arrays["decoder"], y, states))]
     expected = sum(np.exp(one) / np.exp(one).sum(-1, keepdims=True) for one in logits)
     np.testing.assert_allclose(model([x, y]), expected, atol=1e-6)
+
+
+def test_names_of_layers_differ_from_those_of_operations(tmp_path):
+    """Keras computes the mask of a `Concatenate` by an operation that it would call "concatenate", too."""
+    config = functional(
+        [
+            (layer("InputLayer", "x", batch_input_shape=[None, T], dtype="int32"), []),
+            (layer("Embedding", "e", input_dim=6, output_dim=D, mask_zero=True), [["x"]]),
+            (recurrent("LSTM", "a", H, return_sequences=True), [["e"]]),
+            (layer("Concatenate", "concatenate", axis=-1), [["a", "e"]]),
+            (recurrent("LSTM", "b", H), [["concatenate"]]),
+        ],
+        ["x"],
+        ["b"],
+    )
+    save(tmp_path / "m.h5", {"e": {"embeddings": (6, D)}, "a": LSTM, "b": recurrent_shapes(4, H + D, H)}, config)
+    keras.utils.clear_session()
+    model = interop.load(tmp_path / "m.h5")
+    assert interop.verify(model, tmp_path / "m.h5").passed
+    model.save(tmp_path / "m.keras")
+    keras.utils.clear_session()
+    interop.load(tmp_path / "m.keras")
+
+
+def test_arguments_that_mean_nothing_are_ignored(tmp_path):
+    convolution = layer(
+        "SeparableConv1D", "c", filters=H, kernel_size=[1], groups=1, kernel_initializer="ones", **SHAPE
+    )
+    shapes = {"depthwise_kernel": (1, D, 1), "pointwise_kernel": (1, D, H), "bias": (H,)}
+    save(
+        tmp_path / "m.h5",
+        {"c": shapes, "l": recurrent_shapes(4, H, H)},
+        sequential(convolution, recurrent("LSTM", "l", H)),
+    )
+    assert interop.load(tmp_path / "m.h5").output_shape == (None, H)
 
 
 @pytest.mark.parametrize("is_bidirectional", [False, True])
@@ -259,6 +294,48 @@ def test_certificate_without_tf_keras(tmp_path, monkeypatch):
     assert list(certificate.errors) == ["cu_dnnlstm_1", "bidirectional_1"] and certificate.max_abs_error < 1e-6
 
 
+def test_states_between_layers_and_masks_are_verified(tmp_path, monkeypatch):
+    """The reference runs the initial states, the final states, and the mask of a call."""
+    monkeypatch.setattr(tf_keras_models, "find_spec", lambda name: None)
+    encoder = bidirectional(recurrent("LSTM", "inner", H, return_state=True))
+    decoder = recurrent("LSTM", "decoder", H, return_sequences=True, return_state=True)
+    config = functional(
+        [
+            (input_layer("x", T, D), []),
+            (layer("InputLayer", "m", batch_input_shape=[None, T], dtype="bool"), []),
+            (encoder, [["x"]]),
+            (decoder, [["x", ("bidirectional_1", 0, 1), ("bidirectional_1", 0, 4)]]),
+        ],
+        ["x", "m"],
+        ["decoder"],
+    )
+    config["config"]["layers"][2]["inbound_nodes"] = [[["x", 0, 0, {"mask": ["m", 0, 0]}]]]
+    config["config"]["output_layers"] = [["decoder", 0, 0], ["decoder", 0, 2]]
+    arrays = save(tmp_path / "m.h5", {"bidirectional_1": both(4, D), "decoder": LSTM}, config)
+    model = interop.load(tmp_path / "m.h5")
+    certificate = interop.verify(model, tmp_path / "m.h5")
+    assert certificate.max_abs_error < 1e-6 and len(certificate.errors) == 2
+    x = np.random.default_rng(1).normal(size=(2, T, D)).astype("float32")
+    states = [
+        run_lstm(arrays["bidirectional_1"][:3], x)[:, -1],
+        run_lstm(arrays["bidirectional_1"][3:], x[:, ::-1], with_cell=True),
+    ]
+    hidden = run_lstm(arrays["decoder"], x, states)
+    np.testing.assert_allclose(model([x, np.ones((2, T), bool)])[0], hidden, atol=1e-6)
+
+
+def test_stateful_models_are_verified_from_zero_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf_keras_models, "find_spec", lambda name: None)
+    shape = {"batch_input_shape": [2, T, D]}
+    layers = [recurrent("LSTM", "a", H, stateful=True, return_sequences=True, **shape), recurrent("LSTM", "b", H)]
+    save(tmp_path / "m.h5", {"a": LSTM, "b": recurrent_shapes(4, H, H)}, sequential(*layers))
+    model = interop.load(tmp_path / "m.h5")
+    model(np.ones((2, T, D)))
+    before = np.asarray(model.layers[0].states[0])
+    assert interop.verify(model, tmp_path / "m.h5").passed
+    np.testing.assert_array_equal(model.layers[0].states[0], before)
+
+
 # === Refused content ===
 
 
@@ -288,17 +365,14 @@ def test_code_is_refused_and_replaced_by_a_class_of_the_caller(name, tmp_path):
     np.testing.assert_allclose(model(x), run_lstm(arrays, 2 * x)[:, -1], atol=1e-6)
 
 
-def test_cell_of_tensorflow_addons_is_refused_by_name(tmp_path):
-    cell = layer("Addons>LayerNormLSTMCell", "cell", units=H)
-    save(tmp_path / "model.h5", {"rnn_1": LSTM}, sequential(layer("RNN", "rnn_1", cell=cell, **SHAPE)))
-    with pytest.raises(ValueError, match=r"cell LayerNormLSTMCell of tensorflow-addons .*'Addons>LayerNormLSTMCell'"):
-        interop.load(tmp_path / "model.h5")
-
+def test_cell_that_is_not_supported_is_replaced_by_a_class_of_the_caller(tmp_path):
     class PlainCell(keras.layers.LSTMCell):
         pass
 
-    custom = {"Addons>LayerNormLSTMCell": PlainCell}
-    assert interop.load(tmp_path / "model.h5", custom_objects=custom).count_params() == 4 * H * (D + H + 1)
+    cell = layer("Addons>NASCell", "cell", units=H)
+    save(tmp_path / "model.h5", {"rnn_1": LSTM}, sequential(layer("RNN", "rnn_1", cell=cell, **SHAPE)))
+    model = interop.load(tmp_path / "model.h5", custom_objects={"Addons>NASCell": PlainCell})
+    assert model.count_params() == 4 * H * (D + H + 1)
 
 
 CRAFTED = {"class_name": "function", "module": "keras.utils", "config": "set_random_seed", "registered_name": "x"}
@@ -412,6 +486,19 @@ def test_architecture_without_weights_is_refused(parts, tmp_path):
 # === Keras 3 ===
 
 
+def test_weights_of_a_compiled_model(tmp_path):
+    """The state of the optimizer and the seeds of dropout are not weights."""
+    layers = [keras.Input((T, D)), keras.layers.LSTM(H, dropout=0.1), keras.layers.Dropout(0.1), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.save_weights(tmp_path / "m.weights.h5")
+    into = keras.models.clone_model(model)
+    into.compile("sgd", "mse")
+    interop.load(tmp_path / "m.weights.h5", into=into)
+    np.testing.assert_array_equal(into.layers[0].cell.kernel, model.layers[0].cell.kernel)
+
+
 @pytest.mark.parametrize("form", ["h5", "keras", "zip of keras", "weights.h5"])
 def test_files_of_keras_3(form, tmp_path):
     model = keras.Sequential(
@@ -428,7 +515,11 @@ def test_files_of_keras_3(form, tmp_path):
         path = zipped(tmp_path / "model.zip", path)
     report = interop.inspect(path, into=into)
     assert report.problems == () and len(report.entries) == 8 and report.kind.startswith("Keras 3 ")
-    np.testing.assert_array_equal(interop.load(path, into=into)(x), model(x))
+    loaded = interop.load(path, into=into)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    if form == "h5":
+        certificate = interop.verify(loaded, path)
+        assert certificate.reference == f"keras {keras.__version__}" and certificate.max_abs_error == 0
 
 
 def test_bfloat16_is_converted_and_reported(tmp_path):

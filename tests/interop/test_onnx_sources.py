@@ -90,6 +90,33 @@ def test_activations(operator, attributes, tmp_path):
     assert_close(in_numpy(path, X.swapaxes(0, 1))[0], y)
 
 
+@pytest.mark.parametrize(
+    ("direction", "has_bias", "activations"),
+    [("forward", True, ()), ("reverse", False, ()), ("bidirectional", True, ("HardSigmoid", "Relu", "Relu"))],
+)
+def test_peepholes(direction, has_bias, activations, tmp_path):
+    directions = 1 + (direction == "bidirectional")
+    arrays = recurrent_arrays("LSTM", D, directions=directions, bias=has_bias) | {"P": random(directions, 3 * H)}
+    options = {"activations": activations * directions} if activations else {}
+    inputs = ["x", "W", "R", "B" if has_bias else "", "", "", "", "P"]
+    nodes = [("LSTM", inputs, ["y"], {"hidden_size": H, "direction": direction, **options})]
+    path = write(tmp_path / "m.onnx", nodes, arrays)
+    (y,) = in_runtime(path, X.swapaxes(0, 1))
+    assert_close(in_numpy(path, X.swapaxes(0, 1))[0], y)
+    model = interop.load(path)
+    assert_close(model(X), keras_layout(y))
+    report = interop.inspect(path)
+    assert [entry.source for entry in report.entries] == [name for _ in range(directions) for name in arrays]
+    assert report.entries[-1].change.startswith("gates i, o, f to i, f, o")
+    assert any("zeros are assigned" in note for note in report.notes) != has_bias
+    arrays["P"] = random(directions, 2 * H)
+    write(path, nodes, arrays)
+    with pytest.raises(
+        ValueError, match=r"wrong shape: P has shape \[., 10\], but node 'y' \(LSTM\) requires \[., 15\]"
+    ):
+        interop.load(path)
+
+
 def test_classifier_as_pytorch_writes_it(tmp_path):
     path, ids = classifier(tmp_path / "m.onnx"), np.arange(12).reshape(3, 4) % V
     (y,) = in_runtime(path, ids)
@@ -180,7 +207,8 @@ def test_final_states_of_a_stack(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["lstm", "gru", "gru_reset_before", "rnn", "bidirectional", "embedding", "one_hot", "last step"]
+    "name",
+    ["lstm", "gru", "gru_reset_before", "rnn", "peephole_lstm", "bidirectional", "embedding", "one_hot", "last step"],
 )
 def test_files_of_export_come_back(name, tmp_path):
     keras.utils.set_random_seed(3)
@@ -191,6 +219,7 @@ def test_files_of_export_come_back(name, tmp_path):
         "gru": lambda: [keras.Input((None, D)), layer("gru", **options)],
         "gru_reset_before": lambda: [keras.Input((None, D)), layer("gru", reset_after=False, **options)],
         "rnn": lambda: [keras.Input((None, D)), layer("rnn", **options)],
+        "peephole_lstm": lambda: [keras.Input((None, D)), layer("peephole_lstm", bidirectional=True)],
         "bidirectional": lambda: [keras.Input((None, D)), layer(bidirectional=True)],
         "embedding": lambda: [keras.Input((None,), dtype="int32"), keras.layers.Embedding(V, 4), layer(**options)],
         "one_hot": lambda: [keras.Input((None,), dtype="int32"), OneHot(V), layer("rnn", **options)],
@@ -342,7 +371,7 @@ REFUSED = {
     "lengths": ([lstm(["state"])], "sequence_lens 'state' is not supported; export without lengths"),
     "initial state": ([lstm(["", "state"])], "initial_h 'state' is not zero; supported are zero states"),
     "initial constant": ([lstm(["", "", "constant"])], "initial_c 'constant' is not zero"),
-    "peepholes": ([lstm(["", "", "", "peepholes"])], "peepholes P 'peepholes' are not supported"),
+    "peepholes": ([lstm(["", "", "", "state"])], "P 'state' must be a floating-point constant of the file"),
     "direction": ([lstm(direction="sideways")], "direction must be one of"),
     "hidden_size": ([lstm(hidden_size=0)], "hidden_size must be a positive integer, got 0"),
     "activation": (
@@ -359,6 +388,10 @@ REFUSED = {
     "unknown value": ([("Relu", ["nothing"], ["y"], {})], r"missing: nothing, read by node 'y' .Relu."),
     "order": ([("Relu", ["z"], ["y"], {}), ("Relu", ["x"], ["z"], {})], "value 'z' is computed by a later node"),
     "axes": ([("Transpose", ["x"], ["t"], {"perm": [2, 0, 1]}), ("LSTM", ["t", "W", "R"], ["y"], {})], "has the axes"),
+    "product of features that are not last": (
+        [("Transpose", ["x"], ["t"], {"perm": [0, 2, 1]}), ("Gemm", ["t", "shape2"], ["y"], {})],
+        "features must be last",
+    ),
     "reshape": (
         [LSTM, ("Reshape", ["y", "shape"], ["z"], {})],
         r"reshaping \(T, 1, n, f\) to \[3, 7\] is not supported",
@@ -378,8 +411,11 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_unsupported_graphs_name_the_file_and_the_node(name, tmp_path):
     nodes, reason = REFUSED[name]
-    constants = recurrent_arrays("LSTM", D) | {"constant": random(1, 1, H), "peepholes": random(1, 3 * H)}
-    constants |= {"shape": np.array([3, 7])}
+    constants = recurrent_arrays("LSTM", D) | {
+        "constant": random(1, 1, H),
+        "shape": np.array([3, 7]),
+        "shape2": random(D, 2),
+    }
     path = write(tmp_path / "m.onnx", nodes, constants, inputs=["state"], outputs=nodes[-1][2][-1:])
     with pytest.raises(ValueError, match=rf"m\.onnx: .*{reason}"):
         interop.load(path)

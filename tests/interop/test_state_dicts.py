@@ -51,7 +51,14 @@ ROUND_TRIPS = [
     for bias in ((True, False) if cell != "relu" else (True,))
 ]
 assert len(ROUND_TRIPS) == 42
-DEFAULT = {("lstm", 2, True, True), ("gru", 2, True, True), ("relu", 2, False, True), ("gru", 1, False, False)}
+ROUND_TRIPS += [("projected", *one) for one in ((1, False, True), (2, True, True), (3, False, False))]
+DEFAULT = {
+    ("lstm", 2, True, True),
+    ("projected", 2, True, True),
+    ("gru", 2, True, True),
+    ("relu", 2, False, True),
+    ("gru", 1, False, False),
+}
 
 
 @pytest.mark.parametrize(
@@ -62,14 +69,17 @@ def test_round_trip_equals_pytorch(torch, cell, layers, bidirectional, bias):
     torch.manual_seed(0)
     is_rnn = cell in ("tanh", "relu")
     options = {"bias": bias, "batch_first": True, "bidirectional": bidirectional}
-    options |= {"nonlinearity": cell} if is_rnn else {}
-    module = getattr(torch.nn, "RNN" if is_rnn else cell.upper())(D, H, layers, **options).eval()
+    options |= {"nonlinearity": cell} if is_rnn else {"proj_size": 3} if cell == "projected" else {}
+    kind = "RNN" if is_rnn else "GRU" if cell == "gru" else "LSTM"
+    module = getattr(torch.nn, kind)(D, H, layers, **options).eval()
     x = torch.randn(2, 6, D)
     with torch.no_grad():
         expected = module(x)[0].numpy()
     layer = interop.load(module.state_dict(), activation="relu" if cell == "relu" else None)
     assert isinstance(layer, DeepRNN)
     np.testing.assert_allclose(layer(x.numpy()), expected, atol=1e-6)
+    entries = interop.inspect(module.state_dict(), activation="relu" if cell == "relu" else None).entries
+    assert {one.source for one in entries} == module.state_dict().keys()
 
     back = interop.to_torch(layer)
     assert repr(back) == repr(module)
@@ -362,7 +372,12 @@ SHORT = {"weight_ih_l0": np.ones((4, 1), "f"), "weight_hh_l0": np.ones((4, 1), "
         ({}, "no entry is named as a weight of torch.nn.LSTM"),
         ({1: np.ones(2)}, "the keys of source must be names of arrays, got 1"),
         ({"weight_ih_l0": [1.0]}, r"source\['weight_ih_l0'\] must be an array, got list"),
-        ({**SHORT, "weight_hr_l0": np.ones((1, 1))}, "weight_hr_l0: an LSTM with proj_size is not supported"),
+        (
+            {**SHORT, "weight_hr_l0": np.ones((2, 1))},
+            "weight_hr_l0 must project .* at most h features, got 2 .* 4 rows",
+        ),
+        ({**SHORT, "weight_hr_l0": np.ones((1, 3))}, r"wrong shape: weight_hr_l0 \(1, 3\) instead of \(1, 1\)"),
+        ({**SHORT, "weight_hr_l1": np.ones((1, 1))}, "missing: weight_hr_l0, weight_ih_l1, weight_hh_l1"),
         ({f"{part}.{name}": one for part in "ab" for name, one in SHORT.items()}, "recurrent networks, 'a', 'b'"),
         ({"weight_ih_l0": np.ones((0, 1)), "weight_hh_l0": np.ones((0, 0))}, "are empty"),
         ({**SHORT, "weight_ih_l0": np.ones((4, 1), "int8")}, "weight_ih_l0 int8 instead of floating-point numbers"),
@@ -378,7 +393,7 @@ def test_unsupported_mappings(source, message):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "whose content is of none of these kinds"),
+        (b"", "which is empty"),
         (b"\x10\0\0\0\0\0\0\0{" + b" " * 15, "not a safetensors file, or damaged"),
         (b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", "whose content is of none of these kinds"),
     ],

@@ -60,6 +60,16 @@ def test_a_changed_weight_is_found_in_its_layer(tmp_path):
     assert json.loads(certificate.save(tmp_path / "c.json").read_text())["max_abs_error"] == "inf"
 
 
+def test_a_model_without_finite_outputs_proves_nothing(model):
+    weights = model.get_weights()
+    model.set_weights([np.full_like(weight, np.nan) for weight in weights])
+    try:
+        with pytest.raises(ValueError, match=r"the reference returns no finite number .* check its weights"):
+            interop.verify(model, model)
+    finally:
+        model.set_weights(weights)
+
+
 def test_layers_are_compared_by_name(model):
     reference = Known(lstm=lambda x: np.asarray(model.layers[0](x)) + 0.25, other=np.zeros_like, output=model)
     certificate = interop.verify(model, reference, batch_size=3, steps=4, seed=1)

@@ -63,7 +63,7 @@ class UnregisteredCell(keras.layers.GRUCell):
         ({"bias_initializer": "zeroes"}, r"unknown bias_initializer 'zeroes'; did you mean .*'zeros'"),
         (
             {"units": [2, 3], "connection": "residual"},
-            r"connection='residual' .*units must be equal, got \[2, 3\]; use equal units, or connection='skip'",
+            r"connection='residual' .*widths must be equal, got \[2, 3\]; use equal units, or connection='skip'",
         ),
         ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\), got 1\.0"),
         ({"dropout": -0.1}, r"dropout must be a number in \[0, 1\), got -0\.1"),
@@ -110,7 +110,7 @@ def test_initializer_for_callable_cells_is_rejected(name):
         (lambda units: units, r"cell must be .*callable\(units\) that returns a Keras cell, .*returned int"),
         (lambda units: None, r"cell must be .*returned NoneType"),
         (keras.layers.Dense, r"cell must be .*returned Dense without state_size"),
-        (lambda units: gru_cell(units + 1), r"must return a cell with output_size = units = 3, got output_size 4"),
+        (lambda units: gru_cell(units + 1), r"must return a cell with 3 units, got 4"),
         (
             nested_cells,
             r"cell: state_size must be an integer or a flat list .*use num_layers instead of StackedRNNCells",

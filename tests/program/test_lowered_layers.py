@@ -89,10 +89,10 @@ def test_bidirectional_with_two_layers():
 CELLS = ["rnn", "gru", "lstm", "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "rhn"]
 CELLS += ["deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", "mgu", "ugrnn", "coupled_lstm"]
 CELLS += ["peephole_lstm", "multiplicative_lstm", "indrnn", "fast_grnn", "layer_norm_lstm", "layer_norm_gru"]
-CELLS += ["min_gru", "min_lstm", "qrnn", "sru", "rg_lru"]
+CELLS += ["min_gru", "min_lstm", "qrnn", "sru", "rg_lru", "projected_lstm", {"name": "qrnn", "window": 2}]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
 @pytest.mark.parametrize(
     "options",
     [{}, *(pytest.param({"activation": name}, marks=pytest.mark.slow) for name in ("relu", "softsign"))],
@@ -125,6 +125,7 @@ def test_cells_of_deep_rnn(cell, options):
         {"return_all_layers": True, "bidirectional": True, "connection": "residual"},
         {"return_all_layers": True, "connection": "skip"},
         {"cell": ["lstm", "rnn", "gru"], "activation": ["tanh", "relu", None], "reset_after": False},
+        {"cell": "projected_lstm", "bidirectional": True, "connection": "skip", "dilation": [2, 1, 1]},
         {"use_bias": False, "dropout": 0.5, "recurrent_dropout": 0.5},
     ],
     ids=str,

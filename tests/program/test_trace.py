@@ -25,7 +25,7 @@ def assert_equal_to_numpy(equations, activations=None, input_dim=3, seed=0):
     weights = {one.name: rng.normal(size=one.shape) for one in maps}
     weights |= {one.bias: rng.normal(size=one.width * len(one.blocks)) for one in maps if one.bias}
     x = rng.normal(size=(2, input_dim))
-    states = [rng.normal(size=(2, equations.units)) for _ in equations.states]
+    states = [rng.normal(size=(2, width)) for width in equations.state_widths().values()]
     functions = {**equations.activations, **(activations or {})}
 
     def product(named_map, blocks, a):
@@ -133,7 +133,7 @@ REFUSED = {
     "method": (lambda z, h: z.sum(), "attribute 'sum'"),
     "dtype": (lambda z, h: z.astype("float64"), "attribute 'astype'"),
     "width": (lambda z, h: z[..., :2] + h, "add of widths 2 and 4"),
-    "width of a state": (lambda z, h: z[..., :2], "a state has width 4, got 2$"),
+    "width of a state": (lambda z, h: z[..., :2], "state 'h' has width 4, got 2$"),
     "no symbol": (lambda z, h: 1.0, r"a step returns 1 states, got \[1.0\]$"),
 }
 

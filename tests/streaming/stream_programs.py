@@ -100,7 +100,15 @@ def cell_program(equations, inputs=5, rate=1):
             weights[one.bias] = draw(one.width * len(one.blocks), scale=0.3)
     step = trace(equations, inputs)
     names = tuple((name, name) for name in weights)
-    cell = op.Cell("cell", ("x",), equations.units, rate=rate, step=step, state_names=equations.states, weights=names)
+    cell = op.Cell(
+        "cell",
+        ("x",),
+        equations.output_width,
+        rate=rate,
+        step=step,
+        state_names=tuple(equations.state_widths()),
+        weights=names,
+    )
     return Program("cell", (op.Input("x", inputs),), (cell,), ("cell",), weights)
 
 

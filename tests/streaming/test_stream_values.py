@@ -18,6 +18,7 @@ from stream_programs import (
 
 from deeprnn_keras import Stream
 from deeprnn_keras.equations.activations import ACTIVATIONS
+from deeprnn_keras.equations.quasi_recurrent import QuasiRecurrent
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 from deeprnn_keras.specs import CELLS
@@ -81,6 +82,10 @@ def test_instructions_of_cells(instruction_set, name):
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.equations], ids=lambda cell: cell.name)
 def test_cells_of_the_package(native, cell):
     check(cell_program(cell.equations(12)), 3)
+
+
+def test_states_of_other_widths_than_the_output(native):
+    check(cell_program(QuasiRecurrent(20, window=2), rate=2), 7, steps=9)
 
 
 @pytest.mark.parametrize("name", INSTRUCTION_SETS)

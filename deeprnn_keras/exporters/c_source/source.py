@@ -328,8 +328,9 @@ class CSource:
             states = [f"{state}[state->{self.slots[operation.rate]}]" for state in states]
         values = dict(enumerate([x, *states]))
         expressions = self._instructions(operation.name, trace, values, weights)
-        for state, source in zip(states, self._new_states(operation, trace, values, expressions), strict=True):
-            self._emit(f"copy({state}, {source}, {operation.width});")
+        new_states = self._new_states(operation, trace, values, expressions)
+        for state, source, width in zip(states, new_states, trace.inputs[1:], strict=True):
+            self._emit(f"copy({state}, {source}, {width});")
         self._values[operation.name] = states[0]
 
     def _new_states(
@@ -337,12 +338,12 @@ class CSource:
     ) -> list[str]:
         """Return the arrays of the states after a step; parts of the states before it are copied first."""
         arrays = []
-        for index in trace.outputs:
+        for index, width in zip(trace.outputs, trace.inputs[1:], strict=True):
             base, start = expressions.location(index)
             array = f"{values[base]}{f' + {start}' if start else ''}"
             if 1 <= base < len(trace.inputs):
-                kept = self._member(f"{operation.name}_kept", operation.width)
-                self._emit(f"copy({kept}, {array}, {operation.width});")
+                kept = self._member(f"{operation.name}_kept", width)
+                self._emit(f"copy({kept}, {array}, {width});")
                 array = kept
             arrays.append(array)
         return arrays

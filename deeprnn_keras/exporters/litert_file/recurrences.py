@@ -186,7 +186,7 @@ def _oldest(graph: Subgraph, state: Tensor) -> Tensor:
 
 
 def _pushed(graph: Subgraph, state: Tensor, new: Tensor) -> Tensor:
-    """Append the removal of the oldest entry (n, h) of a state (n, r, h), and the addition of a new one."""
+    """Append the removal of the oldest entry (n, width) of a state (n, r, width), and the addition of a new one."""
     n, rate, width = state.shape
     return concatenate(graph, [part(graph, state, 1, rate - 1, axis=1), reshape(graph, new, n, 1, width)], axis=1)
 

@@ -90,7 +90,7 @@ def normalized(a, epsilon):
 ''',
     "scan": '''\
 def scan(recurrence, x, *states):
-    """Apply a recurrence to the steps of x (n, T, d); return its outputs (n, T, h) and the last states (n, h)."""
+    """Apply a recurrence to the steps of x (n, T, d); return its outputs (n, T, h) and the last states."""
     outputs = []
     for t in range(x.shape[1]):
         states = recurrence(x[:, t], *states)
@@ -99,7 +99,7 @@ def scan(recurrence, x, *states):
 ''',
     "dilated_scan": '''\
 def dilated_scan(recurrence, x, *states):
-    """Do as scan, where step t follows step t - r; states (n, r, h) hold those of the last r steps, oldest first."""
+    """Do as scan, where step t follows step t - r; states (n, r, width) hold the last r steps, oldest first."""
     outputs = []
     for t in range(x.shape[1]):
         new = recurrence(x[:, t], *(state[:, 0] for state in states))

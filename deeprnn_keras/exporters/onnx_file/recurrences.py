@@ -16,6 +16,7 @@ from deeprnn_keras.exporters.bidirectional import Pair
 from deeprnn_keras.exporters.onnx_file.graph import Graph
 from deeprnn_keras.exporters.onnx_file.instructions import HARD_SIGMOID, write_instructions
 from deeprnn_keras.exporters.onnx_file.masks import Padding
+from deeprnn_keras.exporters.onnx_file.peepholes import as_lstm, in_order_of_onnx
 from deeprnn_keras.exporters.quantization import to_int8
 from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced_step
 from deeprnn_keras.program import operations as op
@@ -42,7 +43,8 @@ def is_fused(operation: op.Operation, streaming: bool) -> bool:
 
     A dilated layer is folded into one whose batch contains r sequences, for which T must be known to be whole.
     """
-    return isinstance(operation, op.Recurrent) and (operation.rate == 1 or not streaming)
+    has_operator = isinstance(operation, op.Recurrent) or as_lstm(operation) is not None
+    return has_operator and isinstance(operation, op.Recurrence) and (operation.rate == 1 or not streaming)
 
 
 def write_recurrence(
@@ -68,10 +70,11 @@ def write_recurrence(
     """
     if not is_fused(operation, bool(states)):
         return _scan(graph, program, operation, x, states, padding)
-    assert isinstance(operation, op.Recurrent)
-    if operation.rate == 1:
-        return _fused(graph, program, operation, x, states, quantize, padding)
-    return _folded(graph, program, operation, x, quantize), []
+    fused, peepholes = as_lstm(operation) or (operation, None)
+    assert isinstance(fused, op.Recurrent)
+    if fused.rate == 1:
+        return _fused(graph, program, fused, x, states, quantize, padding, peepholes)
+    return _folded(graph, program, fused, x, quantize, peepholes), []
 
 
 # === One operator ===
@@ -85,11 +88,12 @@ def _fused(
     states: list[str],
     quantize: bool,
     padding: Padding | None = None,
+    peepholes: str | None = None,
 ) -> tuple[str, list[str]]:
     before = tuple(graph.node("Unsqueeze", one, graph.integers(0), name=f"{one}/before") for one in states)
     repeat = padding is not None and not operation.reverse  # zeros are right where no step has been read
     after = states or [one.name for one in operation.states][:repeat]
-    y, *after = _operator(graph, program, (operation,), x, before, after, quantize, padding)
+    y, *after = _operator(graph, program, (operation,), x, before, after, quantize, padding, peepholes)
     value = graph.node("Squeeze", y, graph.integers(1), name=operation.name)
     if padding is not None and repeat:
         return graph.node("Where", padding.mask, value, after[0]), []
@@ -122,8 +126,20 @@ def _operator(
     after: list[str],
     quantize: bool,
     padding: Padding | None,
+    peepholes: str | None = None,
 ) -> list[str]:
     """Append one operator for one recurrence, or for a forward and a reverse one.
+
+    Args:
+        graph: The graph.
+        program: The program with the weights.
+        operations: The recurrences.
+        x: Their input.
+        before: Their states before the first step; empty for zero states.
+        after: Names of the states after the last step to return.
+        quantize: Store the weights as int8.
+        padding: Lengths of the sequences.
+        peepholes: Name in the program of the peepholes of an LSTM, (3h,).
 
     Returns:
         The values (T, directions, n, width), and the states (directions, n, width) after the last step, one for each
@@ -139,6 +155,8 @@ def _operator(
     else:
         operator, domain = OPERATORS[first.cell], ""
         inputs = (x, *_weights(graph, program, operations), lengths, *before)
+        if peepholes is not None:
+            inputs = (*inputs, *[""] * (7 - len(inputs)), _peepholes(graph, program, peepholes))
         if first.cell in ("gru", "gru_reset_before"):
             attributes["linear_before_reset"] = int(first.cell == "gru")
     names = (f"{first.name}/directions", *(f"{state}/after" for state in after))
@@ -188,6 +206,11 @@ def _weights(graph: Graph, program: Program, operations: Sequence[op.Recurrent])
     return kernel, recurrent_kernel, _bias(graph, operations, biases)
 
 
+def _peepholes(graph: Graph, program: Program, name: str) -> str:
+    """Return the constant P (1, 3 h)."""
+    return graph.weight(name, in_order_of_onnx(program.weights[name])[None], ("P",))
+
+
 def _constant(
     graph: Graph, operations: Sequence[op.Recurrent], field: str, arrays: Sequence[np.ndarray], suffix: str = ""
 ) -> str:
@@ -216,7 +239,9 @@ def _quantized(graph: Graph, program: Program, operations: Sequence[op.Recurrent
     return (*constants, _bias(graph, operations, biases), *parameters)
 
 
-def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, quantize: bool) -> str:
+def _folded(
+    graph: Graph, program: Program, operation: op.Recurrent, x: str, quantize: bool, peepholes: str | None
+) -> str:
     """Append a dilated layer as one of T / r steps and r n rows, from zero states; T is padded to a multiple of r."""
     rate = operation.rate
     steps = graph.node("Shape", x, start=0, end=1)
@@ -230,7 +255,7 @@ def _folded(graph: Graph, program: Program, operation: op.Recurrent, x: str, qua
     width = program.widths[operation.inputs[0]]
     folded_shape = graph.node("Concat", graph.integers(-1), batch, graph.integers(width), axis=0)
     folded = graph.node("Reshape", padded, folded_shape)
-    value, _ = _fused(graph, program, operation, folded, [], quantize)
+    value, _ = _fused(graph, program, operation, folded, [], quantize, peepholes=peepholes)
     size = graph.node("Shape", x, start=1, end=2)
     shape = graph.node("Concat", graph.integers(-1), size, graph.integers(operation.width), axis=0)
     value = graph.node("Reshape", value, shape)
@@ -296,7 +321,7 @@ def _step(
 
 
 def _pushed(graph: Graph, state: str, new: str, rate: int) -> str:
-    """Append the removal of the oldest entry (n, h) of a state (n, r, h), and the addition of a new one."""
+    """Append the removal of the oldest entry (n, width) of a state (n, r, width), and the addition of a new one."""
     return graph.node("Concat", graph.slice(state, 1, rate, 1), graph.node("Unsqueeze", new, graph.integers(1)), axis=1)
 
 

@@ -80,9 +80,12 @@ def _is_fused(operation: op.Recurrence, options: Options) -> bool:
 
 
 def _reason(operation: op.Recurrence) -> str:
-    if isinstance(operation, op.Recurrent):
+    from deeprnn_keras.exporters.onnx_file.recurrences import is_fused
+
+    if is_fused(operation, streaming=False):
         return f"with dilation {operation.rate}, streaming needs a queue of states, which no operator has"
-    return "ONNX has operators for lstm, gru, and rnn with tanh, sigmoid, relu, hard_sigmoid, and linear only"
+    cells = "lstm, peephole_lstm, gru, and rnn"
+    return f"ONNX has operators for {cells} with tanh, sigmoid, relu, hard_sigmoid, and linear only"
 
 
 def _quantization_refusal(program: Program, options: Options) -> str | None:

@@ -91,7 +91,7 @@ class _Step:
 
 
 def _current(operation: op.Recurrence, state: Tensor) -> Tensor:
-    """Return the state that a step reads, (n, h): the oldest one of a dilated layer."""
+    """Return the state that a step reads, (n, width): the oldest one of a dilated layer."""
     return state if operation.rate == 1 else state[:, 0]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from deeprnn_keras import checks
+from deeprnn_keras import _compat, checks
 from deeprnn_keras._compat import FunctionalNode
 from deeprnn_keras._types import Layer, Nested
 from deeprnn_keras.interop.conversion.copies import (
@@ -127,6 +127,7 @@ class Converter:
             if reason is None:
                 self._copied.append((model, copy))
                 return copy
+        _compat.reserve_names(layer.name for layer in layers_inside(model))
         graph = model_graph(model)
         groups = self._groups(graph, path)
         if kind is not type(model):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from deeprnn_keras import _compat
 from deeprnn_keras._types import Config, Tensor
 from deeprnn_keras.interop.onnx_file.plan import LAST, RECURRENT, Plan, Step
 from deeprnn_keras.layers import DeepRNN, OneHot
@@ -20,6 +21,7 @@ def build_model(plan: Plan, name: str) -> keras.Model:
         plan: The plan.
         name: Name of the model.
     """
+    _compat.reserve_names(plan.steps)
     values: dict[str, Tensor] = {}
     inputs = []
     for step in plan.steps.values():

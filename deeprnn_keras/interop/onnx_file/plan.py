@@ -22,7 +22,7 @@ class Weight:
     Attributes:
         path: Name of the weight within the layer: "kernel", or "forward_1/lstm_cell/kernel" in a `DeepRNN`.
         array: Its value.
-        source: Names of the tensors of the file from which it is computed.
+        source: Names of the tensors of the file from which it is computed; "" for zeros that the file does not contain.
         source_shape: Shape of the first of them.
         dtype: Data type of the first of them in the file.
         change: How it is computed, in words.

@@ -13,12 +13,22 @@ from deeprnn_keras.interop.onnx_file.stored import Node
 from deeprnn_keras.interop.onnx_file.values import Constant, Filled, Value
 
 CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
-CELL_NAMES = {"LSTM": "lstm_cell", "GRU": "gru_cell", "RNN": "simple_rnn_cell"}
+CELL_NAMES = {
+    "lstm": "lstm_cell",
+    "gru": "gru_cell",
+    "rnn": "simple_rnn_cell",
+    "peephole_lstm": "peephole_lstm_cell",
+}
+PEEPHOLES = "peephole_lstm"
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 ORDERS = {"LSTM": (0, 2, 3, 1), "GRU": (0, 1, 2), "RNN": (0,)}
 """Position in ONNX of each gate of Keras: i, f, c, o in i, o, f, c; both have z, r, h."""
 
 ORDER_IN_WORDS = {"LSTM": "transposed, gates i, o, f, c to i, f, c, o", "GRU": "transposed", "RNN": "transposed"}
+INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+PEEPHOLE_ORDER = (0, 2, 1)
+"""Position in ONNX, i, o, f, of the peephole of each gate i, f, o."""
+
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 KERAS_SLOPE = 1 / 6
 """Slope of Keras' hard sigmoid, slope * x + 0.5, limited to [0, 1]."""
@@ -66,6 +76,7 @@ class Layer:
             "W": (self.directions, self.rows, self.inputs),
             "R": (self.directions, self.rows, self.units),
             "B": (self.directions, 2 * self.rows),
+            "P": (self.directions, 3 * self.units),
         }
 
 
@@ -86,13 +97,14 @@ def recurrent_step(node: Node, name: str, source: str, width: int, inputs: list[
     inputs = [*inputs, *[None] * 8][:8]
     _refuse_unsupported(node, inputs)
     layer = _layer(node, width, inputs[2])
-    keys = "WRB" if node.input(3) else "WR"
-    arrays = {key: _checked(layer, key, value, found) for key, value in zip(keys, inputs[1:4], strict=False)}
+    has_peepholes = node.operator == "LSTM" and not (inputs[7] is None or _is_zero(inputs[7]))
+    given = {"W": True, "R": True, "B": bool(node.input(3)), "P": has_peepholes}
+    arrays = {key: _checked(layer, key, inputs[INPUTS.index(key)], found) for key, has in given.items() if has}
     activations, factor = _activations(node, layer.directions)
     config: dict[str, Any] = {
         "units": [layer.units],
-        "cell": CELLS[node.operator],
-        "use_bias": "B" in arrays,
+        "cell": PEEPHOLES if has_peepholes else CELLS[node.operator],
+        "use_bias": "B" in arrays or has_peepholes,  # the LSTM with peepholes has one in any case
         "bidirectional": layer.directions == 2,
         "go_backwards": node.attributes.get("direction") == "reverse",
         **activations,
@@ -126,8 +138,6 @@ def _refuse_unsupported(node: Node, inputs: list[Value | None]) -> None:
                 f"{node}: {what} {node.input(index)!r} is not zero; supported are zero states, which the file must "
                 "contain: export the model with its initial states as constants, not as inputs"
             )
-    if node.operator == "LSTM" and not (inputs[7] is None or _is_zero(inputs[7])):
-        raise ValueError(f"{node}: peepholes P {node.input(7)!r} are not supported: no cell has them")
 
 
 def _is_zero(value: Value) -> bool:
@@ -182,7 +192,7 @@ def _layer(node: Node, width: int, r: Value | None) -> Layer:
 def _checked(layer: Layer, key: str, value: Value | None, found: Problems) -> Constant | None:
     """Return a weight of a node; None if it is missing or has another shape, which is recorded."""
     node, expected = layer.node, layer.shapes[key]
-    name = node.input("XWRB".index(key)) or f"{node.name}/{key}"
+    name = node.input(INPUTS.index(key)) or f"{node.name}/{key}"
     if value is None:
         found.missing.append(f"{name} {list(expected)}, read by {node} as {key}")
         return None
@@ -201,7 +211,7 @@ def _weights(
     if None in arrays.values():
         return []
     operator = layer.node.operator
-    place = f"{'backward_1' if d == 1 else 'forward_1'}/{CELL_NAMES[operator]}"
+    place = f"{'backward_1' if d == 1 else 'forward_1'}/{CELL_NAMES[config['cell']]}"
     scale = np.repeat(np.where(GATED[operator], factor, 1.0), layer.units).astype(np.float32)
     scaled = "" if abs(factor - 1) < 1e-6 else f"gates times {factor:.3g} for the slope of the hard sigmoid"
     weights = []
@@ -211,14 +221,26 @@ def _weights(
         array = _reordered(operator, constant.array[d].T) * scale
         words = [ORDER_IN_WORDS[operator], scaled]
         weights.append(_weight(constant, f"{place}/{path}", array, words))
-    bias = arrays.get("B")
-    if bias is not None:
-        both = _reordered(operator, bias.array[d].reshape(2, -1)) * scale
-        apart = config.get("reset_after", False)
-        change = ORDER_IN_WORDS[operator].removeprefix("transposed").removeprefix(", ")
-        words = [change, "two rows" if apart else "sum of two biases", scaled]
-        weights.append(_weight(bias, f"{place}/bias", both if apart else both.sum(0), words))
+    if config["use_bias"]:
+        weights.append(_bias(layer, arrays.get("B"), d, f"{place}/bias", config, scale, scaled))
+    peepholes = arrays.get("P")
+    if peepholes is not None:
+        array = peepholes.array[d].reshape(3, -1)[list(PEEPHOLE_ORDER)].reshape(-1) * np.float32(factor)
+        weights.append(_weight(peepholes, f"{place}/peephole_kernel", array, ["gates i, o, f to i, f, o", scaled]))
     return weights
+
+
+def _bias(
+    layer: Layer, bias: Constant | None, d: int, path: str, config: dict[str, Any], scale: np.ndarray, scaled: str
+) -> Weight:
+    """Return the bias of a direction; zeros, without a source, if the node has none."""
+    if bias is None:
+        return Weight(path, np.zeros(layer.rows, np.float32), "", (), "float32")
+    operator, apart = layer.node.operator, config.get("reset_after", False)
+    both = _reordered(operator, bias.array[d].reshape(2, -1)) * scale
+    change = ORDER_IN_WORDS[operator].removeprefix("transposed").removeprefix(", ")
+    words = [change, "two rows" if apart else "sum of two biases", scaled]
+    return _weight(bias, path, both if apart else both.sum(0), words)
 
 
 def _reordered(operator: str, array: np.ndarray) -> np.ndarray:

@@ -293,6 +293,8 @@ def _gemm(p: Planner, node: Node, inputs: Inputs) -> Value:
     value, kernel, bias = p.tensor(node, inputs[0]), inputs[1], (*inputs, None)[2]
     if node.attributes.get("transA") or not isinstance(kernel, Constant) or kernel.array.ndim != 2:
         raise ValueError(f"{node}: supported is the product of a value and a matrix of the file")
+    if value.axes[-1] != "f" or "D" in value.axes:
+        raise ValueError(f"{node}: its input has the axes ({', '.join(value.axes)}), but the features must be last")
     alpha, beta = node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0)
     array = alpha * (kernel.array.T if node.attributes.get("transB") else kernel.array)
     change = ", ".join(filter(None, ["transposed" if node.attributes.get("transB") else "", _times(alpha)]))

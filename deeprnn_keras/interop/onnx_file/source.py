@@ -103,7 +103,11 @@ class OnnxSource(Source):
             raise ValueError(f"{self.name}: return_sequences=False has no effect: an ONNX file states its outputs")
 
     def _notes(self) -> list[str]:
-        notes = list(self.plan.notes)
+        zeros = [f"{step.name}/{weight.path}" for step, weight in self.plan.weights() if not weight.source]
+        notes = [
+            *self.plan.notes,
+            *([f"{', '.join(zeros)}: the file has no bias; zeros are assigned"] if zeros else []),
+        ]
         if "T" in (axes[0] for axes in self.plan.inputs.values()):
             notes.append("The file reads time-major inputs (T, n, d); the model reads (n, T, d).")
         for dtype in CONVERTED:
@@ -126,6 +130,7 @@ def _entries(plan: Plan) -> list[Entry]:
             ", ".join(filter(None, [weight.change, f"{weight.dtype} to float32" if weight.dtype in CONVERTED else ""])),
         )
         for step, weight in plan.weights()
+        if weight.source
     ]
 
 

@@ -1,23 +1,20 @@
 """Keras 2 models by their configuration and weights, run by the documented equations of their layers in NumPy.
 
-The weights are those of Keras 2 files: gates i, f, c, o of an LSTM and z, r, h of a GRU side by side, and for CuDNN
-layers the blocks of NVIDIA's library. The equations share no code with the conversion to Keras 3.
+The equations share no code with the conversion to Keras 3. Those of the recurrent cells are in `keras2_cells`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras._types import Config
+from deeprnn_keras.interop.references.keras2_cells import CELLS, Array, Arrays, activation, cell_of, softmax
 from deeprnn_keras.interop.source import Reference
-
-Array = np.ndarray
-Arrays: TypeAlias = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -27,13 +24,19 @@ class Masked:
     Attributes:
         x: The value.
         mask: True for steps that are not padding, (n, T); None without a mask.
+        others: Further values: the initial states that a recurrent layer reads, or the further outputs of a layer.
     """
 
     x: Array
     mask: Array | None = None
+    others: tuple[Array, ...] = ()
 
 
 Function: TypeAlias = Callable[[Config, Arrays, Masked], Masked]
+Values: TypeAlias = dict[str, Masked]
+"""{name of a layer: its output}."""
+
+CALL_ARGUMENTS = ("initial_state", "mask", "training")
 
 
 class Keras2Reference(Reference):
@@ -44,7 +47,7 @@ class Keras2Reference(Reference):
         weights: {name of the layer: its weights in the order of the file}.
 
     Raises:
-        ValueError: If a layer is not supported, when the model runs.
+        ValueError: If a layer or a call is not supported, when the model runs.
     """
 
     title = "NumPy"
@@ -58,21 +61,25 @@ class Keras2Reference(Reference):
         if self.config["class_name"] == "Sequential":
             layers = config if isinstance(config, list) else config["layers"]
             values = self._sequence(layers, Masked(np.asarray(x)))
-            outputs = [next(reversed(values))]
+            last = next(reversed(values))
+            outputs = [[last, 0, number] for number in range(1 + len(values[last].others))]
         else:
             values = self._graph(config, x if isinstance(x, (list, tuple)) else [x])
-            outputs = [node[0] for node in _nodes(config["output_layers"])]
-        found = {name: value.x for name, value in values.items() if name not in outputs}
-        return {**found, **{name: values[name].x for name in outputs}}
+            outputs = _nodes(config["output_layers"])
+        found = {name: value.x for name, value in values.items() if name not in {node[0] for node in outputs}}
+        for node in outputs:
+            taken = sum(name == node[0] or name.startswith(f"{node[0]}/") for name in found)
+            found[f"{node[0]}/{taken}" if taken else node[0]] = _value(values, node).x
+        return found
 
-    def _sequence(self, layers: Sequence[Config], value: Masked) -> dict[str, Masked]:
-        values: dict[str, Masked] = {}
+    def _sequence(self, layers: Sequence[Config], value: Masked) -> Values:
+        values: Values = {}
         for layer in layers:
             value = self._run(layer, [value])
             values[layer["config"]["name"]] = value
         return values
 
-    def _graph(self, config: Config, inputs: Sequence[Array]) -> dict[str, Masked]:
+    def _graph(self, config: Config, inputs: Sequence[Array]) -> Values:
         given = dict(zip((node[0] for node in _nodes(config["input_layers"])), inputs, strict=True))
         values = {name: Masked(np.asarray(x)) for name, x in given.items()}
         for layer in config["layers"]:
@@ -82,20 +89,45 @@ class Keras2Reference(Reference):
             calls = layer["inbound_nodes"]
             if len(calls) != 1:
                 raise ValueError(f"layer {name!r} is called {len(calls)} times, which is not supported")
-            values[name] = self._run(layer, [values[node[0]] for node in _nodes(calls[0])])
+            values[name] = self._run(layer, _inputs(values, calls[0], name))
         return values
 
     def _run(self, layer: Config, inputs: Sequence[Masked]) -> Masked:
         kind, config = layer["class_name"], layer["config"]
-        arrays = self.weights.get(config["name"], ())
         if kind in MERGES:
-            return Masked(MERGES[kind](config, [one.x for one in inputs]), inputs[0].mask)
-        return run_layer(kind, config, arrays, inputs[0])
+            return Masked(MERGES[kind](config, [one.x for one in inputs]), _merged_mask(inputs))
+        if len(inputs) > 1 and kind not in (*RECURRENT, "Bidirectional"):
+            raise ValueError(f"layer {config['name']!r}: several inputs are not supported by the NumPy interpreter")
+        value = replace(inputs[0], others=tuple(one.x for one in inputs[1:]))
+        return run_layer(kind, config, self.weights.get(config["name"], ()), value)
 
 
 def _nodes(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
     """Return a list of [name, node, tensor], of which a single one may be stored without a list around it."""
     return [value] if value and isinstance(value[0], str) else list(value)
+
+
+def _value(values: Values, node: Sequence[Any]) -> Masked:
+    value, number = values[node[0]], node[2]
+    return Masked(value.others[number - 1]) if number else replace(value, others=())
+
+
+def _inputs(values: Values, call: Any, name: str) -> list[Masked]:  # noqa: ANN401 - JSON
+    """Return the inputs of a call, followed by the initial states."""
+    nodes = _nodes(call)
+    options = {key: one for key, one in (nodes[0][3] if len(nodes[0]) > 3 else {}).items() if one is not None}
+    if not options.keys() <= set(CALL_ARGUMENTS):
+        raise ValueError(f"layer {name!r}: the arguments {list(options)} are not supported by the NumPy interpreter")
+    first, *others = (_value(values, node) for node in nodes)
+    if "mask" in options:
+        first = replace(first, mask=_value(values, options["mask"]).x.astype(bool))
+    return [first, *others, *(_value(values, node) for node in _nodes(options.get("initial_state", [])))]
+
+
+def _merged_mask(inputs: Sequence[Masked]) -> Array | None:
+    """Return the mask of values that are merged: steps that none of them masks."""
+    masks = [one.mask for one in inputs if one.mask is not None]
+    return np.logical_and.reduce(masks) if masks else None
 
 
 def run_layer(kind: str, config: Config, weights: Arrays, value: Masked) -> Masked:
@@ -115,157 +147,21 @@ def run_layer(kind: str, config: Config, weights: Arrays, value: Masked) -> Mask
     return LAYERS[kind](config, weights, value)
 
 
-# === Activations ===
-
-
-def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
-
-
-def _softmax(x: Array) -> Array:
-    shifted = np.exp(x - x.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "elu": lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1),
-    "exponential": np.exp,
-    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
-    "linear": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "sigmoid": _sigmoid,
-    "softmax": _softmax,
-    "softplus": lambda x: np.logaddexp(x, 0),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "tanh": np.tanh,
-}
-
-
-def _activation(config: Config, key: str = "activation", default: str = "linear") -> Callable[[Array], Array]:
-    name = config.get(key, default) or "linear"
-    if name not in ACTIVATIONS:
-        raise ValueError(f"layer {config.get('name')!r}: {key} {name!r} is not supported by the NumPy interpreter")
-    return ACTIVATIONS[name]
-
-
-# === Recurrent cells ===
-
-Step: TypeAlias = Callable[[Array, list[Array]], list[Array]]
-"""Function of (x_t, states) that returns the new states, the output first."""
-
-
-def _lstm(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Return the step of an LSTM: i, f, o = s(x W + h U + b), c~ = a(...); c' = f c + i c~; h' = o a(c')."""
-    kernel, recurrent, *bias = weights
-    size = recurrent.shape[0]
-    f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
-
-    def step(x: Array, states: list[Array]) -> list[Array]:
-        h, c = states
-        z = x @ kernel + h @ recurrent + (bias[0] if bias else 0)
-        i, forget, candidate, o = np.split(z, 4, axis=1)
-        c = f(forget) * c + f(i) * a(candidate)
-        return [f(o) * a(c), c]
-
-    return step, [size, size]
-
-
-def _gru(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Return the step of a GRU: z, r = s(x W + h U + b); h' = z h + (1 - z) c.
-
-    c = a(x W + (r h) U + b) or, with `reset_after`, a(x W + b + r (h U + b))
-    """
-    kernel, recurrent, *bias = weights
-    size = recurrent.shape[0]
-    f, a = _activation(config, "recurrent_activation", "hard_sigmoid"), _activation(config, default="tanh")
-    after = bool(config.get("reset_after", False))
-    both = np.zeros((2, 3 * size)) if not bias else bias[0] if bias[0].ndim == 2 else np.stack([bias[0], 0 * bias[0]])
-
-    def step(x: Array, states: list[Array]) -> list[Array]:
-        (h,) = states
-        inner = x @ kernel + both[0]
-        gates = f(inner[:, : 2 * size] + h @ recurrent[:, : 2 * size] + both[1, : 2 * size])
-        z, r = gates[:, :size], gates[:, size:]
-        kernel_c = recurrent[:, 2 * size :]
-        outer = r * (h @ kernel_c + both[1, 2 * size :]) if after else (r * h) @ kernel_c
-        return [z * h + (1 - z) * a(inner[:, 2 * size :] + outer)]
-
-    return step, [size]
-
-
-def _rnn(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Return the step of a simple RNN: h' = a(x W + h U + b)."""
-    kernel, recurrent, *bias = weights
-    a = _activation(config, default="tanh")
-    return lambda x, states: [a(x @ kernel + states[0] @ recurrent + (bias[0] if bias else 0))], [len(recurrent)]
-
-
-def _cudnn(gates: int, cell: Callable[[Config, Arrays], tuple[Step, list[int]]]) -> Any:  # noqa: ANN401 - a cell
-    """Return the cell of a CuDNN layer, in which each block of a kernel is a row-major matrix (h, inputs)."""
-
-    def make(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-        kernel, recurrent, bias = weights
-        size = recurrent.shape[0]
-        matrices = [
-            np.concatenate([one.ravel().reshape(size, -1).T for one in np.split(array, gates, axis=1)], axis=1)
-            for array in (kernel, recurrent)
-        ]
-        both = bias.reshape(2, -1)
-        options = {**config, "activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True}
-        return cell(options, [*matrices, both if gates == 3 else both.sum(0)])
-
-    return make
-
-
-def _stacked_cells(config: Config, weights: Arrays) -> tuple[Step, list[int]]:
-    """Cells one above the other in one step; their states are concatenated."""
-    steps, sizes, position = [], [], 0
-    for cell in config["cells"]:
-        count = 2 + bool(cell["config"].get("use_bias", True))
-        steps.append(_cell(cell)(cell["config"], weights[position : position + count]))
-        sizes += steps[-1][1]
-        position += count
-
-    def step(x: Array, states: list[Array]) -> list[Array]:
-        new: list[Array] = []
-        for run, widths in steps:
-            after = run(x, states[len(new) : len(new) + len(widths)])
-            x = after[0]
-            new += after
-        return [x, *new]
-
-    return step, sizes
-
-
-CELLS = {
-    "CuDNNGRU": _cudnn(3, _gru),
-    "CuDNNLSTM": _cudnn(4, _lstm),
-    "GRU": _gru,
-    "GRUCell": _gru,
-    "LSTM": _lstm,
-    "LSTMCell": _lstm,
-    "SimpleRNN": _rnn,
-    "SimpleRNNCell": _rnn,
-    "StackedRNNCells": _stacked_cells,
-}
-
-
-def _cell(layer: Config) -> Callable[[Config, Arrays], tuple[Step, list[int]]]:
-    if layer["class_name"] not in CELLS:
-        raise ValueError(f"cell {layer['class_name']!r} is not supported by the NumPy interpreter")
-    return CELLS[layer["class_name"]]
+# === Recurrent layers ===
 
 
 def _recurrence(kind: str) -> Function:
     """Return the function of a recurrent layer. At masked steps, states and output are those of the step before."""
 
     def run(config: Config, weights: Arrays, value: Masked) -> Masked:
-        make = _cell(config["cell"]) if kind == "RNN" else CELLS[kind]
+        make = cell_of(config["cell"]) if kind == "RNN" else CELLS[kind]
         inner = config["cell"]["config"] if kind == "RNN" else config
         step, sizes = make(inner, weights)
-        x, mask = (value.x.swapaxes(0, 1), value.mask) if config.get("time_major") else (value.x, value.mask)
+        x, mask = value.x, value.mask
+        if config.get("time_major"):
+            x, mask = x.swapaxes(0, 1), None if mask is None else mask.T
         stacked = kind == "RNN" and config["cell"]["class_name"] == "StackedRNNCells"
-        states = [np.zeros((len(x), size)) for size in sizes]
+        states = list(value.others) or [np.zeros((len(x), size)) for size in sizes]
         output, steps = np.zeros((len(x), sizes[-1])), []
         order = range(x.shape[1])
         for t in reversed(order) if config.get("go_backwards") else order:
@@ -275,10 +171,11 @@ def _recurrence(kind: str) -> Function:
             output = np.where(keep, new[0], output)
             states = [np.where(keep, one, old) for one, old in zip(new_states, states, strict=True)]
             steps.append(output * keep if config.get("zero_output_for_mask") else output)
+        final = tuple(states) if config.get("return_state") else ()
         if not config.get("return_sequences"):
-            return Masked(output)
+            return Masked(output, others=final)
         sequence = np.stack(steps, axis=1)
-        return Masked(sequence.swapaxes(0, 1) if config.get("time_major") else sequence, mask)
+        return Masked(sequence.swapaxes(0, 1) if config.get("time_major") else sequence, value.mask, final)
 
     return run
 
@@ -294,14 +191,20 @@ def _bidirectional(config: Config, weights: Arrays, value: Masked) -> Masked:
         "class_name": layer["class_name"],
         "config": {**layer["config"], "go_backwards": not layer["config"].get("go_backwards", False)},
     }
-    first = run_layer(layer["class_name"], layer["config"], weights[:half], value)
-    second = run_layer(backward["class_name"], backward["config"], weights[half:], value).x
+    middle = len(value.others) // 2
+    inputs = [replace(value, others=states) for states in (value.others[:middle], value.others[middle:])]
+    first = run_layer(layer["class_name"], layer["config"], weights[:half], inputs[0])
+    second = run_layer(backward["class_name"], backward["config"], weights[half:], inputs[1])
+    y = second.x
     if layer["config"].get("return_sequences"):
-        second = second[::-1] if layer["config"].get("time_major") else second[:, ::-1]
+        y = y[::-1] if layer["config"].get("time_major") else y[:, ::-1]
     mode = config.get("merge_mode", "concat")
+    states = (*first.others, *second.others)
+    if mode is None:
+        return Masked(first.x, first.mask, (y, *states))
     if mode not in MERGE_MODES:
         raise ValueError(f"layer {config.get('name')!r}: merge_mode {mode!r} is not supported by the NumPy interpreter")
-    return Masked(MERGE_MODES[mode](first.x, second), first.mask)
+    return Masked(MERGE_MODES[mode](first.x, y), first.mask, states)
 
 
 MERGE_MODES: dict[str, Callable[[Array, Array], Array]] = {
@@ -334,7 +237,7 @@ def _masking(config: Config, weights: Arrays, value: Masked) -> Masked:
 
 def _dense(config: Config, weights: Arrays, value: Masked) -> Masked:
     y = value.x @ weights[0] + (weights[1] if len(weights) > 1 else 0)
-    return Masked(_activation(config)(y), value.mask)
+    return Masked(activation(config)(y), value.mask)
 
 
 def _relu(config: Config, weights: Arrays, value: Masked) -> Masked:
@@ -373,14 +276,16 @@ def _mean(config: Config, weights: Arrays, value: Masked) -> Masked:
     return Masked((value.x * mask).sum(1) / mask.sum(1))
 
 
+RECURRENT = ("CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
+
 LAYERS: dict[str, Function] = {
-    **{kind: _recurrence(kind) for kind in ("CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")},
+    **{kind: _recurrence(kind) for kind in RECURRENT},
     **{
         kind: lambda config, weights, value: value
         for kind in ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "InputLayer")
     },
     "SpatialDropout1D": lambda config, weights, value: value,
-    "Activation": lambda config, weights, value: Masked(_activation(config)(value.x), value.mask),
+    "Activation": lambda config, weights, value: Masked(activation(config)(value.x), value.mask),
     "BatchNormalization": _batch_normalization,
     "Bidirectional": _bidirectional,
     "Dense": _dense,
@@ -393,7 +298,7 @@ LAYERS: dict[str, Function] = {
     "Masking": _masking,
     "ReLU": _relu,
     "RepeatVector": lambda config, weights, value: Masked(np.repeat(value.x[:, None], config["n"], axis=1)),
-    "Softmax": lambda config, weights, value: Masked(_softmax(value.x), value.mask),
+    "Softmax": lambda config, weights, value: Masked(softmax(value.x), value.mask),
     "TimeDistributed": _time_distributed,
 }
 """{class of the layer: function of (configuration, weights, input)}."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Weights: TypeAlias = Mapping[str, np.ndarray]
-"""Weights of one layer and direction: weight_ih (G h, d), weight_hh (G h, h), bias_ih and bias_hh unless bias=False."""
+"""Weights of one layer and direction: weight_ih (G h, d), weight_hh (G h, h), bias_ih and bias_hh unless bias=False.
+
+With proj_size p, weight_hh is (4 h, p), and there is weight_hr (p, h).
+"""
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,12 @@ def _module(stage: Recurrent, directions: Sequence[Weights]) -> torch.nn.Module:
     import torch
 
     first = directions[0]
-    options = {"nonlinearity": stage.activation} if stage.mode == "rnn" else {}
+    options: dict[str, Any] = {"nonlinearity": stage.activation} if stage.mode == "rnn" else {}
+    if "weight_hr" in first:
+        options["proj_size"] = first["weight_hr"].shape[0]
     module = getattr(torch.nn, stage.mode.upper())(
         first["weight_ih"].shape[1],
-        first["weight_hh"].shape[1],
+        first["weight_hr" if "weight_hr" in first else "weight_hh"].shape[1],
         bias="bias_ih" in first,
         batch_first=True,
         bidirectional=len(directions) == 2,
@@ -167,13 +172,17 @@ def _module(stage: Recurrent, directions: Sequence[Weights]) -> torch.nn.Module:
 def _run(stage: Recurrent, weights: Weights, x: Array, reverse: bool) -> tuple[Array, Array]:
     """Return all steps of one direction, and the state after the last one that it reads."""
     size = weights["weight_hh"].shape[1]
-    step = STEPS[stage.mode]
-    states = [np.zeros((len(x), size), np.float32)] * (2 if stage.mode == "lstm" else 1)
+    step, projection = STEPS[stage.mode], weights.get("weight_hr")
+    states = [np.zeros((len(x), size), np.float32)]
+    if stage.mode == "lstm":
+        states.append(np.zeros((len(x), len(weights["weight_hh"]) // 4), np.float32))
     outputs = np.empty((*x.shape[:2], size), np.float32)
     for t in reversed(range(x.shape[1])) if reverse else range(x.shape[1]):
         inner = x[:, t] @ weights["weight_ih"].T + weights.get("bias_ih", 0)
         outer = states[0] @ weights["weight_hh"].T + weights.get("bias_hh", 0)
         states = step(stage, inner, outer, states)
+        if projection is not None:
+            states[0] = states[0] @ projection.T
         outputs[:, t] = states[0]
     return outputs, states[0]
 

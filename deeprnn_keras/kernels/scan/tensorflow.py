@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     Args:
         call: The layer.
         sequences: (n, T, d).
-        states: Initial states, (n, h) each.
+        states: Initial states, (n, width) each.
         mask: (n, T), or None.
     """
     stored = {name: read_weight(weight) for name, weight in call.weights().items()}
@@ -51,10 +52,26 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     step = _step_of(call)
     x = _projected(call, tf.cast(call.input_dropout(sequences), tf.float32), stored)
     mask = None if mask is None else tf.cast(mask, tf.bool)
-    initial = tf.stack([tf.cast(state, tf.float32) for state in states])
+    initial = _unit_states(call, states)
     scan = _Scan(step, mask, call.go_backwards, call.return_sequences, call.training)
     outputs, final = run_scan(scan, x, _diagonal_weights(step, stored, initial.shape[2]), initial)
-    return layer_result(call, outputs, tf.unstack(final, len(states)), mask)
+    return layer_result(call, outputs, _joined_states(final, states), mask)
+
+
+def _unit_states(call: LayerCall, states: Sequence[Tensor]) -> Tensor:
+    """Return the states of units, (states of a unit, n, h): a state of j h features is j of them."""
+    assert call.recurrence is not None
+    units = call.recurrence.equations.units
+    parts = [tf.split(tf.cast(state, tf.float32), state.shape[-1] // units, -1) for state in states]
+    return tf.stack([part for state in parts for part in state])
+
+
+def _joined_states(unit_states: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Return states of the widths of `like` from the states of units."""
+    units = unit_states.shape[-1]
+    parts = iter(tf.unstack(unit_states, sum(state.shape[-1] for state in like) // units))
+    counts = [state.shape[-1] // units for state in like]
+    return [next(parts) if count == 1 else tf.concat(list(islice(parts, count)), -1) for count in counts]
 
 
 def _step_of(call: LayerCall) -> UnitStep:

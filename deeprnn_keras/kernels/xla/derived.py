@@ -74,7 +74,7 @@ class DerivedRecurrence(StepRecurrence):
     @property
     def num_states(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # read-only here
         """Number of states carried from step to step."""
-        return len(self.equations.states)
+        return len(self.equations.state_widths())
 
     @cached_property
     def functions(self) -> SimpleNamespace:
@@ -98,7 +98,7 @@ class DerivedRecurrence(StepRecurrence):
             return zeros(named_map, blocks, a)
 
         with tf.Graph().as_default():
-            states = [FeatureMajor(tf.zeros((equations.units, 1))) for _ in equations.states]
+            states = [FeatureMajor(tf.zeros((width, 1))) for width in equations.state_widths().values()]
             maps = equations.maps(1)
             projected = equations.project_inputs(FeatureMajor(tf.zeros((1, 1))), Linear(maps, zeros), self.functions)
             equations.step(projected, list(states), Linear(maps, record), self.functions)

@@ -49,7 +49,7 @@ def split_into_pieces(
 
     Args:
         sequences: (n, T, d).
-        states: (n, h) each.
+        states: (n, width) each.
         mask: (n, T), or None.
         plan: Plan of the run.
         dtype: Dtype to compute in.

@@ -59,7 +59,7 @@ def run_stack(
     Args:
         call: The stack.
         sequences: (n, T, d).
-        states: Initial states (n, h) of each level, forward then backward.
+        states: Initial states (n, width) of each level, forward then backward.
         mask: (n, T), or None.
     """
     compute_dtype = call.levels[0][0].compute_dtype
@@ -164,7 +164,7 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     Args:
         call: The layer.
         sequences: (n, T, d).
-        states: Initial states, (n, h) each.
+        states: Initial states, (n, width) each.
         mask: (n, T), or None.
     """
     sequences = call.input_dropout(sequences)

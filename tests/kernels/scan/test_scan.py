@@ -1,16 +1,20 @@
 """The scan against Keras' loop in float64: values, gradients, masks, states, second derivatives, and selection."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import RNN, DeepRNN, explain_kernels
+from deeprnn_keras import RNN, DeepRNN, explain_kernels, register_cell
+from deeprnn_keras.cells import QRNNCell
 from deeprnn_keras.equations.standard import LSTMEquations
 from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.specs import CELLS
 
-UNITWISE = ("indrnn", "min_gru", "min_lstm", "qrnn", "sru", "rg_lru")
+register_cell("wide_qrnn_for_tests", partial(QRNNCell, window=2))
+UNITWISE = ("wide_qrnn_for_tests", "indrnn", "min_gru", "min_lstm", "qrnn", "sru", "rg_lru")
 cells = pytest.mark.parametrize("cell", UNITWISE)
 SIZES = [(1, 1, 1, 1), (3, 7, 4, 5), (2, 3, 2, 37), (2, 9, 3, 300)]
 """(n, T, d, h): within a vector, one strip that ends within a vector, and several strips."""
@@ -47,7 +51,7 @@ def test_values_and_gradients_equal_the_loop(rng, cell, size):
     example = RNN(CELLS[cell].cell(h))
     example.build((None, None, d))
     weights = weights_of(example, rng)
-    states = [0.5 * rng.normal(size=(n, h)) for _ in example.cell.equations.states]
+    states = [0.5 * rng.normal(size=(n, width)) for width in example.cell.equations.state_widths().values()]
     for mask in (None, rng.random((n, steps)) < 0.6, np.zeros((n, steps), bool)):
         for options in ({"return_sequences": True}, {}, {"return_sequences": True, "go_backwards": True}):
             ours = RNN(CELLS[cell].cell(h), return_state=True, implementation="scan", **options)

@@ -106,13 +106,14 @@ static void recurrent(worker *w, const deeprnn_operation *o, span steps) {
 
 static void execute(worker *w, const deeprnn_operation *o, span steps);
 
-/* Write the states after step t and the output. */
+/* Write the states after step t, each of its own width, and the output, which is the first of them. */
 static void store_states(worker *w, const deeprnn_operation *o, long t) {
   const deeprnn_value *y = value_at(w, o->result);
   for (long i = w->n0 + share(batch_rows(w), w->id, w->parts); i < w->n0 + share(batch_rows(w), w->id + 1, w->parts); i++)
     for (long k = 0; k < o->num_states; k++) {
       const float *from = row_at(w, value_at(w, o->new_states[k]), t, i);
-      memcpy(row_at(w, value_at(w, o->first_state + k), t + o->rate, i), from, y->width * sizeof(float));
+      const deeprnn_value *state = value_at(w, o->first_state + k);
+      memcpy(row_at(w, state, t + o->rate, i), from, state->width * sizeof(float));
       if (k == 0) memcpy(row_at(w, y, t, i), from, y->width * sizeof(float));
     }
 }
