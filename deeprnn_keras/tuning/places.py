@@ -7,13 +7,10 @@ the results of a search do not depend on which machine ran which trial, or on ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from optuna import create_trial
 from optuna.trial import TrialState
-
-from deeprnn_keras.tuning.storages import MAX_LOSSES
 
 if TYPE_CHECKING:
     import optuna
@@ -22,15 +19,17 @@ if TYPE_CHECKING:
 PLACE = "place"  # attribute of a trial: its number
 ATTEMPT = "attempt"  # attribute: number of samples outside the budget that this place has drawn before
 MESSAGE = "message"  # attribute of a trial that has failed with an error, or was refused
+REDUNDANT = "redundant"  # attribute of a trial that was added for a place that was not free
 MAX_ATTEMPTS = 200  # samples per place
+MAX_LOSSES = 10  # number of times that the trial of a place is lost before the place is given up
 
 
 def fill(study: optuna.Study, count: int) -> None:
     """Add a waiting trial for each place below `count` that has no trial, or only lost ones.
 
     A trial is lost if it has failed without a message: its worker was killed. The values that it had drawn are kept.
-    A place that was lost `MAX_LOSSES` times is given up. Two workers that fill the same place at the same time add two
-    trials, of which `is_redundant` excludes the second.
+    A place that was lost more than `MAX_LOSSES` times is given up: a failed trial states this. Two workers that fill
+    the same place at the same time add two trials, of which `is_redundant` excludes the second.
 
     Args:
         study: The study.
@@ -42,21 +41,27 @@ def fill(study: optuna.Study, count: int) -> None:
     for place, trials in by_place.items():
         attempt = max((trial.user_attrs[ATTEMPT] for trial in trials), default=0)
         last = [trial for trial in trials if trial.user_attrs[ATTEMPT] == attempt]
-        if all(map(is_lost, last)) and len(last) <= MAX_LOSSES:
-            study.add_trial(_successor(last[-1]) if last else _empty(place, attempt))
+        if all(map(is_lost, last)):
+            study.add_trial(_successor(last) if last else _waiting(place, attempt))
 
 
-def _empty(place: int, attempt: int) -> FrozenTrial:
+def _waiting(place: int, attempt: int) -> FrozenTrial:
     return create_trial(state=TrialState.WAITING, user_attrs={PLACE: place, ATTEMPT: attempt})
 
 
-def _successor(lost: FrozenTrial) -> FrozenTrial:
+def _successor(lost: list[FrozenTrial]) -> FrozenTrial:
+    """Return the trial that replaces the last one of `lost`, or states that the place is given up."""
+    last, state = lost[-1], TrialState.WAITING
+    attributes = {name: last.user_attrs[name] for name in (PLACE, ATTEMPT)}
+    if len(lost) > MAX_LOSSES:
+        state = TrialState.FAIL
+        attributes[MESSAGE] = f"its worker was killed {len(lost)} times"
     return create_trial(
-        state=TrialState.WAITING,
-        params=lost.params,
-        distributions=lost.distributions,
-        user_attrs=lost.user_attrs,
-        intermediate_values=lost.intermediate_values,
+        state=state,
+        params=last.params,
+        distributions=last.distributions,
+        user_attrs=attributes,
+        intermediate_values=last.intermediate_values,
     )
 
 
@@ -65,7 +70,7 @@ def draw_again(study: optuna.Study, trial: optuna.Trial) -> bool:
     attempt = trial.user_attrs[ATTEMPT] + 1
     if attempt >= MAX_ATTEMPTS:
         return False
-    study.add_trial(_empty(trial.user_attrs[PLACE], attempt))
+    study.add_trial(_waiting(trial.user_attrs[PLACE], attempt))
     return True
 
 
@@ -89,9 +94,13 @@ def is_redundant(study: optuna.Study, trial: optuna.Trial) -> bool:
     )
 
 
-def trials_with_place(study: optuna.Study) -> Iterable[FrozenTrial]:
-    """Return the trials that take a place; others were started when no trial was waiting, and have ended at once."""
-    return [trial for trial in study.get_trials(deepcopy=False) if PLACE in trial.user_attrs]
+def trials_with_place(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that take a place.
+
+    Others are redundant, or were started when no trial was waiting; they have ended without training.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if PLACE in trial.user_attrs and REDUNDANT not in trial.user_attrs]
 
 
 def num_open(study: optuna.Study) -> int:

@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import Config, Logs, PathLike
+from deeprnn_keras.locking import DirectoryInUseError
 from deeprnn_keras.training.run_description import differences
 from deeprnn_keras.tuning import median_stopping, places
 from deeprnn_keras.tuning.callbacks import BestWeights, StepTimer
@@ -31,7 +32,7 @@ from deeprnn_keras.tuning.optuna_engine import suggest_hyperparameters
 from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.search_directory import flatten_settings
 from deeprnn_keras.tuning.step_time_limit import enable_step_time_limit
-from deeprnn_keras.tuning.storages import has_heartbeat, open_storage
+from deeprnn_keras.tuning.storages import has_heartbeat, open_storage, outages_named
 from deeprnn_keras.tuning.study_records import METRICS, SEED, SEEDS_PREFIX, VALUES, read_study
 from deeprnn_keras.tuning.study_samplers import SAMPLERS
 from deeprnn_keras.tuning.trial_records import TrialRecord, first_failure
@@ -42,6 +43,8 @@ NOTICE_SECONDS = 120.0  # of waiting for other workers of a journal file
 MAX_CONSECUTIVE_FAILURES = 3
 STUDY_SECONDS = 30.0  # a study without settings after this time was left by a process that was killed
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
+STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, optuna.exceptions.UpdateFinishedTrialError, TimeoutError)
+"""Errors during a trial after which its result cannot be stored: an outage, or a trial that was given away."""
 
 
 class StudyTuner:
@@ -77,8 +80,9 @@ class StudyTuner:
 
     Raises:
         ImportError: If Optuna or the driver of the database is missing; the message names the extra.
-        ValueError: If the storage cannot be opened, or the study has other settings or was created by another version
-            of this package; the message lists the differences.
+        ValueError: If the study has other settings, or was created by another version of this package; the message
+            lists the differences.
+        OSError: If the storage cannot be opened, see `open_storage`.
 
     >>> import numpy as np, tempfile
     >>> from deeprnn_keras.tuning import HyperDeepRNN, tuner
@@ -116,6 +120,7 @@ class StudyTuner:
         self.seed, self.prune = checks.non_negative_int("seed", seed), checks.flag("prune", prune)
         self.directory = Path("runs") / study if directory is None else Path(directory)
         self.deadline = None if minutes is None else time.time() + 60 * checks.positive("minutes", minutes)
+        self.storage = storage
         self._storage = open_storage(storage, heartbeat_timeout)
         settings = {
             "algorithm": algorithm,
@@ -126,10 +131,10 @@ class StudyTuner:
             **hypermodel.describe(),
             **(about or {}),
         }
-        self.study = _open_study(self._storage, study, self.objective.direction, settings, options)
+        with outages_named(storage):
+            self.study = _open_study(self._storage, study, self.objective.direction, settings, options)
         self._failures: list[str] = []
         self.study.sampler = SAMPLERS[algorithm](self.seed, self.max_trials)
-        places.fill(self.study, self.max_trials)
 
     # === Search ===
     def search(self, *args: Any, verbose: int = 1, **kwargs: Any) -> None:
@@ -143,13 +148,16 @@ class StudyTuner:
         Raises:
             RuntimeError: If all trials have failed, or three consecutive ones of this worker; the message contains the
                 first error.
+            ConnectionError: If the database fails.
+            TimeoutError: If the file system of the journal does not answer.
         """
         self.hypermodel.check_fit_arguments(**kwargs)
         file = self.directory / "step_times.json"
         enable_step_time_limit(self.hypermodel, file, *args, **kwargs)
-        while self.run_trial(*args, **kwargs):
-            pass
-        first = first_failure(self.records())
+        with outages_named(self.storage):
+            while self.run_trial(*args, **kwargs):
+                pass
+            first = first_failure(self.records())
         if first is not None:
             raise RuntimeError(f"all trials failed; the first error, of trial {first.trial_id}: {first.message}")
         if verbose:
@@ -188,15 +196,22 @@ class StudyTuner:
         while self.deadline is None or time.time() < self.deadline:
             if places.num_waiting(self.study):
                 return True
-            optuna.storages.fail_stale_trials(self.study)
-            places.fill(self.study, self.max_trials)
+            self._return_lost_trials()
             if not places.num_open(self.study):
                 return False
+            if places.num_waiting(self.study):
+                return True
             if not has_heartbeat(self._storage) and time.monotonic() - started_at > NOTICE_SECONDS:
                 self._notice()
                 started_at = math.inf
             time.sleep(POLL_SECONDS)
         return False
+
+    def _return_lost_trials(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of this function
+            optuna.storages.fail_stale_trials(self.study)
+        places.fill(self.study, self.max_trials)
 
     def _notice(self) -> None:
         """Tell the user that a journal file does not show whether other workers are alive."""
@@ -209,13 +224,14 @@ class StudyTuner:
     def retry_stale(self) -> int:
         """Return the running trials of all workers to the queue, and return their number.
 
-        Call it only if no other worker of the study is running. A worker that is still alive notices at the end of its
-        current epoch that its trial has been given away, and discards it.
+        Call it if the workers whose trials are still running are dead. A worker that is alive nevertheless notices at
+        the end of its current epoch that its trial has been given away, and discards it.
         """
-        running = [trial for trial in places.trials_with_place(self.study) if trial.state == TrialState.RUNNING]
-        for trial in running:
-            self.study.tell(trial.number, state=TrialState.FAIL)
-        places.fill(self.study, self.max_trials)
+        with outages_named(self.storage):
+            running = [trial for trial in places.trials_with_place(self.study) if trial.state == TrialState.RUNNING]
+            for trial in running:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            places.fill(self.study, self.max_trials)
         return len(running)
 
     # === Results ===
@@ -307,27 +323,44 @@ class _TrialRun:
         if places.PLACE not in trial.user_attrs:  # another worker took the last waiting trial in the meantime
             raise optuna.TrialPruned
         if places.is_redundant(tuner.study, trial):
-            self._end(trial, "another trial of the same place runs")
+            trial.set_user_attr(places.REDUNDANT, True)
+            raise optuna.TrialPruned
         hp = self._sample(trial)
         trial.set_user_attr(VALUES, json.dumps(hp.values))
         trial.set_user_attr(SEED, tuner.seed)
         report = _Report(trial, tuner)
-        directory = tuner.directory / "trials" / f"{trial.user_attrs[places.PLACE]:04d}"
         try:
-            metrics = tuner.train(
-                hp, tuner.seed, [report], *self._args, checkpoints=directory, **copy.deepcopy(self._kwargs)
-            )
-        except optuna.exceptions.UpdateFinishedTrialError:
+            metrics = self._train(hp, trial, report)
+        except STORAGE_ERRORS:
             raise
         except Exception as error:
-            self.failure = f"{type(error).__name__}: {error}"
-            trial.set_user_attr(places.MESSAGE, traceback.format_exc())
-            raise _TrialFailedError(self.failure) from error
+            self._end(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
         trial.set_user_attr(METRICS, json.dumps(metrics))
-        shutil.rmtree(directory, ignore_errors=True)  # on the disk of this machine
         if report.pruned:
             raise optuna.TrialPruned
-        return metrics[tuner.objective.name]
+        value = metrics[tuner.objective.name]
+        if math.isnan(value):
+            self._end(trial, f"{tuner.objective.name} was finite in no epoch")
+        return value
+
+    def _train(
+        self, hp: keras_tuner.HyperParameters, trial: optuna.Trial, report: keras.callbacks.Callback
+    ) -> dict[str, float]:
+        """Train with checkpoints in the directory of the place, and remove them."""
+        directory = self._tuner.directory / "trials" / f"{trial.user_attrs[places.PLACE]:04d}"
+        try:
+            metrics = self._train_in(directory, hp, report)
+        except DirectoryInUseError:  # by a worker that was declared dead and is alive
+            directory = directory.with_name(f"{directory.name}-{trial.number}")
+            metrics = self._train_in(directory, hp, report)
+        shutil.rmtree(directory, ignore_errors=True)  # the results do not depend on what remains
+        return metrics
+
+    def _train_in(
+        self, directory: Path, hp: keras_tuner.HyperParameters, report: keras.callbacks.Callback
+    ) -> dict[str, float]:
+        options = copy.deepcopy(self._kwargs)
+        return self._tuner.train(hp, self._tuner.seed, [report], *self._args, checkpoints=directory, **options)
 
     def _sample(self, trial: optuna.Trial) -> keras_tuner.HyperParameters:
         """Return the values of a trial; if their model is outside the budget, add a trial that draws others."""
@@ -339,9 +372,11 @@ class _TrialRun:
             trial.set_user_attr(places.MESSAGE, str(error))
             raise
 
-    def _end(self, trial: optuna.Trial, message: str) -> NoReturn:
-        trial.set_user_attr(places.MESSAGE, message)
-        raise _TrialFailedError(message)
+    def _end(self, trial: optuna.Trial, failure: str, details: str = "") -> NoReturn:
+        """End the trial as failed; `details` is the traceback, if there is one."""
+        self.failure = failure
+        trial.set_user_attr(places.MESSAGE, details or failure)
+        raise _TrialFailedError(failure)
 
     def declared_lost(self) -> bool:
         """Return whether another worker has ended the trial, because it took this one for dead."""
@@ -367,25 +402,28 @@ class _Report(keras.callbacks.Callback):
         objective = self._tuner.objective
         if not objective.has_value(logs or {}):
             raise ValueError(f"objective must be one of the metrics {sorted(logs or {})}, got {objective.name!r}")
-        records = {record.trial_id: record for record in self._tuner.records()}
-        own = records.pop(self._place)
-        if epoch in dict(own.epochs):  # by the worker that ran this trial before, and was killed
-            return
+        own = self._tuner.study.get_trials(deepcopy=False)[self._trial.number].intermediate_values
         value = float(objective.get_value(logs))
-        self._trial.report(value, epoch)
-        sign = -1.0 if objective.direction == "max" else 1.0
-        curve = [(step, sign * number) for step, number in [*own.epochs, (epoch, value)]]
-        others = [[(step, sign * number) for step, number in record.epochs] for record in records.values()]
-        is_last = epoch + 1 >= self.params["epochs"]
-        if self._tuner.prune and not is_last and median_stopping.should_prune(curve, others, epoch):
+        if epoch not in own:  # else the worker that ran this trial before has reported it, and was killed
+            self._trial.report(value, epoch)
+        if self._tuner.prune and epoch + 1 < self.params["epochs"] and self._is_worse({**own, epoch: value}, epoch):
             self.pruned = self.model.stop_training = True
+
+    def _is_worse(self, own: Mapping[int, float], epoch: int) -> bool:
+        """Return whether the trial is worse than the median of the others."""
+        sign = -1.0 if self._tuner.objective.direction == "max" else 1.0
+        curves = {record.trial_id: record.epochs for record in self._tuner.records()} | {
+            self._place: sorted(own.items())
+        }
+        signed = {place: [(step, sign * number) for step, number in curve] for place, curve in curves.items()}
+        return median_stopping.should_prune(signed.pop(self._place), signed.values(), epoch)
 
 
 # === The study ===
 def _open_study(
     storage: optuna.storages.BaseStorage, name: str, direction: str, settings: Config, options: Config | None
 ) -> optuna.Study:
-    """Create a study, or join it if it exists.
+    """Create a study and a waiting trial for each place, or join the study if it exists.
 
     Raises:
         ValueError: If it has other settings, or was created by another version of this package.
@@ -401,6 +439,7 @@ def _open_study(
                 f"study {name!r} of this storage is another search: {'; '.join(different)}; pass another name"
             ) from None
         return study
+    places.fill(study, settings["max_trials"])
     study.set_user_attr(VERSION, version("deeprnn-keras"))
     study.set_user_attr(OPTIONS, json.dumps(options or {}))
     study.set_user_attr(SETTINGS, json.dumps(flat))  # the last one: others wait for it
@@ -416,14 +455,14 @@ def read_options(storage: PathLike, study: str) -> Config | None:
 
     Raises:
         ImportError: If Optuna or the driver of the database is missing; the message names the extra.
-        ValueError: If the storage cannot be opened, or the study was created by another version of this package.
+        ValueError: If the study was created by another version of this package.
+        OSError: If the storage cannot be opened, see `open_storage`.
     """
     opened = open_storage(storage)
-    if study not in {summary.study_name for summary in optuna.get_all_study_summaries(opened)}:
-        return None
-    loaded = optuna.load_study(storage=opened, study_name=study)
-    _attribute(loaded, SETTINGS)
-    return _attribute(loaded, OPTIONS)
+    with outages_named(storage):
+        if study not in optuna.get_all_study_names(opened):
+            return None
+        return _attribute(optuna.load_study(storage=opened, study_name=study), OPTIONS)
 
 
 def _attribute(study: optuna.Study, name: str) -> Config:
