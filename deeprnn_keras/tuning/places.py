@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLACE = "place"  # attribute of a trial: its number
 ATTEMPT = "attempt"  # attribute: number of samples outside the budget that this place has drawn before
 MESSAGE = "message"  # attribute of a trial that has failed with an error, or was refused
+RETURNED = "returned"  # attribute of a trial that a worker has given back when it was stopped
 REDUNDANT = "redundant"  # attribute of a trial that was added for a place that was not free
 MAX_ATTEMPTS = 200  # samples per place
 MAX_LOSSES = 10  # number of times that the trial of a place is lost before the place is given up
@@ -27,9 +28,9 @@ MAX_LOSSES = 10  # number of times that the trial of a place is lost before the 
 def fill(study: optuna.Study, count: int) -> None:
     """Add a waiting trial for each place below `count` that has no trial, or only lost ones.
 
-    A trial is lost if it has failed without a message: its worker was killed. The values that it had drawn are kept.
-    A place that was lost more than `MAX_LOSSES` times is given up: a failed trial states this. Two workers that fill
-    the same place at the same time add two trials, of which `is_redundant` excludes the second.
+    A trial is lost if it has failed without a message: its worker was killed or stopped. The values that it had drawn
+    are kept. A place whose worker was killed more than `MAX_LOSSES` times is given up: a failed trial states this. Two
+    workers that fill the same place at the same time add two trials, of which `is_redundant` excludes the second.
 
     Args:
         study: The study.
@@ -53,9 +54,10 @@ def _successor(lost: list[FrozenTrial]) -> FrozenTrial:
     """Return the trial that replaces the last one of `lost`, or states that the place is given up."""
     last, state = lost[-1], TrialState.WAITING
     attributes = {name: last.user_attrs[name] for name in (PLACE, ATTEMPT)}
-    if len(lost) > MAX_LOSSES:
+    num_killed = sum(RETURNED not in trial.user_attrs for trial in lost)
+    if num_killed > MAX_LOSSES:
         state = TrialState.FAIL
-        attributes[MESSAGE] = f"its worker was killed {len(lost)} times"
+        attributes[MESSAGE] = f"its worker was killed {num_killed} times"
     return create_trial(
         state=state,
         params=last.params,
@@ -75,7 +77,7 @@ def draw_again(study: optuna.Study, trial: optuna.Trial) -> bool:
 
 
 def is_lost(trial: FrozenTrial) -> bool:
-    """Return whether the worker of a trial was killed or declared dead."""
+    """Return whether the worker of a trial was killed, declared dead, or stopped."""
     return trial.state == TrialState.FAIL and MESSAGE not in trial.user_attrs
 
 

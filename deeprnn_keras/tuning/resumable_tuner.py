@@ -210,15 +210,18 @@ class ResumableTuner(keras_tuner.Tuner):
 
         from deeprnn_keras.tuning.progress import SearchProgress
 
-        name, deadline = self.oracle.objective.name, self.oracle.deadline
-        return SearchProgress(Console(), self.project_dir, self._results_of, name, self.max_trials, deadline=deadline)
+        deadline = self.oracle.deadline
+        return SearchProgress(Console(), self._records, self._results_of, self.max_trials, deadline=deadline)
+
+    def _records(self) -> list[TrialRecord]:
+        return read_trials(self.project_dir, self.oracle.objective.name)
 
     def _results_of(self, records: Sequence[TrialRecord]) -> SearchResults:
         return SearchResults(records, self.hypermodel, self.oracle.objective)
 
     def results(self) -> SearchResults:
         """Return the results so far: rows, a table, and plots (`results().save(directory)`)."""
-        return self._results_of(read_trials(self.project_dir, self.oracle.objective.name))
+        return self._results_of(self._records())
 
     @override
     def results_summary(self, num_trials: int = 10) -> None:

@@ -114,17 +114,15 @@ def _reason(error: BaseException) -> str:
 # === Databases ===
 def _open_database(url: str, timeout: float) -> optuna.storages.BaseStorage:
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
         address = make_url(url)
-        address.get_dialect()
-    except ArgumentError as error:
-        raise ValueError(f"storage must be the URL of a database or the path of a journal file, got {url!r}") from error
-    except NoSuchModuleError as error:
-        raise ValueError(f"storage {url!r}: the supported databases are {', '.join(TIMEOUTS)}") from error
-    except ModuleNotFoundError:  # of the default driver, which is replaced
-        pass
+    except (ArgumentError, ValueError) as error:  # the URL is not shown: it may contain a password
+        raise ValueError(
+            "storage must be the path of a journal file, or a URL postgresql://user:password@host:port/name, mysql://…,"
+            f" or sqlite:///file: {error}"
+        ) from error
     backend = address.get_backend_name()
     if backend not in TIMEOUTS:
         raise ValueError(f"storage {shown(url)!r}: the supported databases are {', '.join(TIMEOUTS)}, got {backend!r}")

@@ -47,16 +47,17 @@ def _record(trial: FrozenTrial, repetitions: list[tuple[int, float]], direction:
     epochs = sorted(trial.intermediate_values.items())
     metrics: dict[str, float] = json.loads(attributes.get(METRICS, "{}"))
     complete = trial.state == TrialState.COMPLETE
-    score = trial.value if complete else _best([value for _, value in epochs], direction)
-    ended = score is not None and (complete or trial.state == TrialState.PRUNED)
+    score = trial.value if complete else None
+    if trial.state == TrialState.PRUNED:
+        score = _best([value for _, value in epochs], direction)
     values: dict[str, Any] = json.loads(attributes.get(VALUES, "{}"))
     return TrialRecord(
         str(attributes[PLACE]),
         STATUSES[trial.state],
         values,
-        score if ended else None,
+        score,
         epochs,
-        [(attributes[SEED], score), *map(tuple, repetitions)] if ended else [],
+        [(attributes[SEED], score), *((seed, value) for seed, value in repetitions)] if score is not None else [],
         metrics,
         attributes.get(MESSAGE) or _pruning_message(trial),
         metrics.get("seconds"),

@@ -42,7 +42,10 @@ POLL_SECONDS = 2.0
 NOTICE_SECONDS = 120.0  # of waiting for other workers of a journal file
 MAX_CONSECUTIVE_FAILURES = 3
 STUDY_SECONDS = 30.0  # a study without settings after this time was left by a process that was killed
-DIRECTIONS = {"min": "minimize", "max": "maximize"}
+DIRECTIONS = {
+    "min": optuna.study.StudyDirection.MINIMIZE,
+    "max": optuna.study.StudyDirection.MAXIMIZE,
+}
 STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, optuna.exceptions.UpdateFinishedTrialError, TimeoutError)
 """Errors during a trial after which its result cannot be stored: an outage, or a trial that was given away."""
 
@@ -332,6 +335,9 @@ class _TrialRun:
         try:
             metrics = self._train(hp, trial, report)
         except STORAGE_ERRORS:
+            raise
+        except KeyboardInterrupt:
+            trial.set_user_attr(places.RETURNED, True)
             raise
         except Exception as error:
             self._end(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
