@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,8 +27,8 @@ class JournalFile(JournalFileBackend):
         self._within(lambda: JournalFileBackend.__init__(self, str(path), lock_obj=_Lock(path)))
 
     @override
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        return iter(self._within(lambda: list(JournalFileBackend.read_logs(self, log_number_from))))
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        yield from self._within(lambda: list(JournalFileBackend.read_logs(self, log_number_from)))
 
     @override
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
