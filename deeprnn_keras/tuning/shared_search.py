@@ -113,7 +113,7 @@ def read_settings(storage: PathLike, study: str) -> SharedSettings | None:
     Raises:
         ImportError: If Optuna or the driver of the database is missing; the message names the extra.
         ValueError: If the study was not created by `deeprnn tune`, or by another version of this package.
-        OSError: If the storage cannot be opened.
+        OSError: If the storage does not open.
     """
     options = read_options(storage, study)
     try:

@@ -52,7 +52,7 @@ def open_storage(location: PathLike, heartbeat_timeout: float = 60.0) -> optuna.
     Raises:
         ImportError: If Optuna or the driver of the database is missing; the message names the extra.
         ValueError: If an argument is not supported, or the file is not a journal.
-        ConnectionError: If the database cannot be reached.
+        ConnectionError: If the database does not answer.
         TimeoutError: If the file system does not answer.
 
     >>> import tempfile
@@ -89,6 +89,8 @@ def shown(location: PathLike) -> str:
 def outages_named(location: PathLike) -> Iterator[None]:
     """Raise a ConnectionError that names the storage if a database fails in the block.
 
+    A TimeoutError of a journal file names it already.
+
     Args:
         location: As in `open_storage`.
     """
@@ -97,10 +99,16 @@ def outages_named(location: PathLike) -> Iterator[None]:
 
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, UnboundLocalError) as error:
+        # if a storage fails at the end of a trial, Optuna's log of the trial raises an UnboundLocalError
+        outage = error.__context__ if isinstance(error, UnboundLocalError) else error
+        if isinstance(outage, TimeoutError):
+            raise outage from None
+        if not isinstance(outage, (optuna.exceptions.StorageInternalError, SQLAlchemyError)):
+            raise
         raise ConnectionError(
-            f"storage {shown(location)!r} has failed: {_reason(error)}. The trial of this worker returns to the queue; "
-            "start the worker again when the database answers"
+            f"storage {shown(location)!r} has failed: {_reason(outage)}. The trial of this worker returns to the "
+            "queue; start the worker again when the database answers"
         ) from error
 
 
@@ -135,7 +143,7 @@ def _open_database(url: str, timeout: float) -> optuna.storages.BaseStorage:
         return _create_tables(address.render_as_string(hide_password=False), options, timeout)
     except (SQLAlchemyError, RuntimeError) as error:  # RuntimeError: tables of another version of Optuna
         raise ConnectionError(
-            f"storage {shown(url)!r} cannot be opened: {_reason(error)}; check the URL, and that the database runs"
+            f"storage {shown(url)!r} could not be opened: {_reason(error)}; check the URL, and that the database runs"
         ) from error
 
 
@@ -184,7 +192,7 @@ def _open_journal(path: Path) -> optuna.storages.BaseStorage:
     except TimeoutError:
         raise
     except OSError as error:
-        raise ValueError(f"storage {str(path)!r} cannot be opened: {error.strerror or error}") from error
+        raise ValueError(f"storage {str(path)!r} could not be opened: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # of Optuna, for lines that are no records
         raise ValueError(f"storage {str(path)!r} is not a journal file of Optuna: {error}") from error
 

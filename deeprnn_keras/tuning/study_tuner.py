@@ -41,13 +41,13 @@ SETTINGS, VERSION, OPTIONS = "settings", "version", "options"  # attributes of t
 POLL_SECONDS = 2.0
 NOTICE_SECONDS = 120.0  # of waiting for other workers of a journal file
 MAX_CONSECUTIVE_FAILURES = 3
-STUDY_SECONDS = 30.0  # a study without settings after this time was left by a process that was killed
+STUDY_SECONDS = 30.0  # a study without settings after this time was left by a killed process
 DIRECTIONS = {
     "min": optuna.study.StudyDirection.MINIMIZE,
     "max": optuna.study.StudyDirection.MAXIMIZE,
 }
 STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, optuna.exceptions.UpdateFinishedTrialError, TimeoutError)
-"""Errors during a trial after which its result cannot be stored: an outage, or a trial that was given away."""
+"""Errors during a trial after which its result is not stored: an outage, or a trial that was given away."""
 
 
 class StudyTuner:
@@ -85,7 +85,7 @@ class StudyTuner:
         ImportError: If Optuna or the driver of the database is missing; the message names the extra.
         ValueError: If the study has other settings, or was created by another version of this package; the message
             lists the differences.
-        OSError: If the storage cannot be opened, see `open_storage`.
+        OSError: If the storage does not open; see `open_storage`.
 
     >>> import numpy as np, tempfile
     >>> from deeprnn_keras.tuning import HyperDeepRNN, tuner
@@ -263,7 +263,7 @@ class StudyTuner:
         hp = keras_tuner.HyperParameters()
         hp.values = dict(record.values)
         self.hypermodel.declare(hp)
-        metrics = self.train(hp, seed, (), *args, **kwargs)
+        metrics = self.train(hp, seed, kwargs.pop("callbacks", None) or (), *args, **kwargs)
         value = metrics[self.objective.name]
         self.study.set_user_attr(f"{SEEDS_PREFIX}{trial_id}", json.dumps([*record.seeds[1:], (seed, value)]))
         return metrics
@@ -295,7 +295,7 @@ class StudyTuner:
         keras.utils.set_random_seed(seed)  # after clear_session, which resets the seed
         model = self.hypermodel.build(hp)
         best, timer = BestWeights(self.objective), StepTimer()
-        all_callbacks = [*(kwargs.pop("callbacks", None) or []), *callbacks, best, timer]
+        all_callbacks = [*callbacks, best, timer]
         started_at = time.perf_counter()
         self.hypermodel.fit(hp, model, *args, seed=seed, callbacks=all_callbacks, checkpoints=checkpoints, **kwargs)
         step_time = {} if timer.median_ms is None else {"ms_per_step": timer.median_ms}
@@ -366,7 +366,8 @@ class _TrialRun:
         self, directory: Path, hp: keras_tuner.HyperParameters, report: keras.callbacks.Callback
     ) -> dict[str, float]:
         options = copy.deepcopy(self._kwargs)
-        return self._tuner.train(hp, self._tuner.seed, [report], *self._args, checkpoints=directory, **options)
+        callbacks = [*(options.pop("callbacks", None) or []), report]
+        return self._tuner.train(hp, self._tuner.seed, callbacks, *self._args, checkpoints=directory, **options)
 
     def _sample(self, trial: optuna.Trial) -> keras_tuner.HyperParameters:
         """Return the values of a trial; if their model is outside the budget, add a trial that draws others."""
@@ -402,24 +403,26 @@ class _Report(keras.callbacks.Callback):
         self.pruned = False
         self._trial, self._tuner = trial, tuner
         self._place = str(trial.user_attrs[places.PLACE])
+        # those of a killed worker that has run this trial before
+        self._values = dict(tuner.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
     @override
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         objective = self._tuner.objective
         if not objective.has_value(logs or {}):
             raise ValueError(f"objective must be one of the metrics {sorted(logs or {})}, got {objective.name!r}")
-        own = self._tuner.study.get_trials(deepcopy=False)[self._trial.number].intermediate_values
         value = float(objective.get_value(logs))
-        if epoch not in own:  # else the worker that ran this trial before has reported it, and was killed
+        if epoch not in self._values:
             self._trial.report(value, epoch)
-        if self._tuner.prune and epoch + 1 < self.params["epochs"] and self._is_worse({**own, epoch: value}, epoch):
+        self._values[epoch] = value
+        if self._tuner.prune and epoch + 1 < self.params["epochs"] and self._is_worse(epoch):
             self.pruned = self.model.stop_training = True
 
-    def _is_worse(self, own: Mapping[int, float], epoch: int) -> bool:
+    def _is_worse(self, epoch: int) -> bool:
         """Return whether the trial is worse than the median of the others."""
         sign = -1.0 if self._tuner.objective.direction == "max" else 1.0
         curves = {record.trial_id: record.epochs for record in self._tuner.records()} | {
-            self._place: sorted(own.items())
+            self._place: sorted(self._values.items())
         }
         signed = {place: [(step, sign * number) for step, number in curve] for place, curve in curves.items()}
         return median_stopping.should_prune(signed.pop(self._place), signed.values(), epoch)
@@ -462,7 +465,7 @@ def read_options(storage: PathLike, study: str) -> Config | None:
     Raises:
         ImportError: If Optuna or the driver of the database is missing; the message names the extra.
         ValueError: If the study was created by another version of this package.
-        OSError: If the storage cannot be opened, see `open_storage`.
+        OSError: If the storage does not open; see `open_storage`.
     """
     opened = open_storage(storage)
     with outages_named(storage):

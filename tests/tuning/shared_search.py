@@ -24,7 +24,7 @@ def hyper(**changes):
 
 
 class PlantedStudyTuner(StudyTuner):
-    """Tuner whose trials train nothing: the objective is a function of L and h, reported after each of two epochs.
+    """Tuner whose trials train nothing: the objective is a function of L and h, reported after each of three epochs.
 
     Attributes:
         seconds: Duration of a trial.
@@ -42,14 +42,16 @@ class PlantedStudyTuner(StudyTuner):
         if self.log:
             with self.log.open("a") as log:
                 log.write(f"{checkpoints.name}\n")
-        for epoch in range(2):
-            time.sleep(self.seconds / 2)
+        for epoch in range(3):
+            time.sleep(self.seconds / 3)
             for callback in callbacks:
-                callback.set_params({"epochs": 2})
+                callback.set_params({"epochs": 3})
                 callback.set_model(model)
                 callback.on_epoch_end(epoch, {"score": self.value(hp.values)})
             if self.killed:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if model.stop_training:
+                break
         return {"score": self.value(hp.values), "num_params": 1, "seconds": self.seconds}
 
 
