@@ -151,7 +151,7 @@ def tune(
     files = DataFiles(data, valid, test)
     directory, settings = resolve_options(name, output, files, options, resume, child)
     _check_storage(storage, settings["search"].get("study"), workers, child)
-    shared = {} if storage is None else {"storage": storage, "settings": to_json(settings)}
+    shared = {} if storage is None else {"storage": storage, "study_settings": to_json(settings)}
     search, config = create_search(name, directory, settings, workers, console, **shared)
     directory.mkdir(parents=True, exist_ok=True)
     if child:

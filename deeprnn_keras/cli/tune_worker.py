@@ -34,7 +34,7 @@ POLL_SECONDS = 5.0
     "data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Training data, if they are at another path on this machine.",
+    help="Training data, if the file is in another directory on this machine.",
 )
 @VALID_OPTION
 @TEST_OPTION
@@ -146,7 +146,7 @@ def _create_search(
     """Return the search, with the number of updates and the settings of its creator, but an own time limit."""
     own = {**settings, "search": {**settings["search"], "updates": stored["updates"], "minutes": None}}
     directory = checkpoints or Path("runs") / study
-    shared = {"storage": storage, "settings": stored["settings"], "checkpoints": checkpoints}
+    shared = {"storage": storage, "study_settings": stored["settings"], "checkpoints": checkpoints}
     search = cast("SharedSearch", create_search(settings["model"], directory, own, 1, console, **shared)[0])
     search.tuner().deadline = None if minutes is None else time.time() + 60 * minutes
     return search

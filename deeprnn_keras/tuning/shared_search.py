@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SharedSettings(TypedDict):
-    """What a study stores for the workers that join it.
+    """Settings that a study stores for the workers that join it.
 
     Attributes:
         settings: Settings of the search, as in tune.json.
@@ -45,13 +45,13 @@ class SharedSearch(Search):
     Attributes:
         storage: URL of a database, or path of a journal file; see `StudyTuner`.
         study: Name of the study.
-        settings: Settings that a new study stores for the workers that join it.
+        study_settings: Settings that a new study stores for the workers that join it.
         checkpoints: Directory of checkpoints; None for `directory`.
     """
 
     storage: PathLike
     study: str
-    settings: Config
+    study_settings: Config
     checkpoints: Path | None = None
 
     @override
@@ -85,7 +85,7 @@ class SharedSearch(Search):
             directory=self.checkpoints or self.directory,
             minutes=None if self.minutes is None else max(self.time_budget.remaining(SEARCH_END) / 60, 1e-3),
             about={**self.family.search_record(self.data), "updates": self.updates, "epochs": EPOCHS_PER_TRIAL},
-            options={"settings": self.settings, "updates": self.updates},
+            options={"settings": self.study_settings, "updates": self.updates},
         )
 
     @override

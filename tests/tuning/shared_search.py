@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import tensorflow as tf
 from planted_search import OMITTED, planted_objective
 
 from deeprnn_keras.tuning import HyperDeepRNN, StudyTuner
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 3, 2)).astype("float32"), RNG.normal(size=(24, 1)).astype("float32")
-EPOCHS = 3
+EPOCHS, HEARTBEAT_TIMEOUT = 3, 30.0
 
 
 def hyper(**changes):
@@ -91,19 +92,22 @@ class KillInTrial(keras.callbacks.Callback):
 
 
 def trained_tuner(storage, directory, trials, **options):
-    space = hyper(units=(2, 8), cell="rnn", num_layers=(1, 2), learning_rate=(1e-3, 1e-1))
+    space = hyper(
+        units=(2, 8), cell="rnn", num_layers=(1, 2), learning_rate=(1e-3, 1e-1), options={"implementation": "loop"}
+    )
     return StudyTuner(
         space, "val_loss", trials, storage=storage, study="trained", directory=directory, prune=False, seed=3, **options
     )
 
 
 def run_trained(tuner, directory, killed_trial=0):
-    log = Path(directory) / "epochs.txt"
-    callbacks = [KillInTrial(killed_trial, str(log))]
-    tuner.search(X[:16], Y[:16], validation_data=(X[16:], Y[16:]), epochs=EPOCHS, verbose=0, callbacks=callbacks)
+    options = {"validation_data": (X[16:], Y[16:]), "epochs": EPOCHS, "verbose": 0}
+    tf.config.run_functions_eagerly(True)  # compilation takes longer than the training
+    tuner.search(X[:16], Y[:16], callbacks=[KillInTrial(killed_trial, str(directory / "epochs.txt"))], **options)
+    tf.config.run_functions_eagerly(False)
 
 
 if __name__ == "__main__":
     storage, directory, trials, killed_trial = sys.argv[1:]
-    tuner = trained_tuner(storage, directory, int(trials), heartbeat_timeout=12.0)
-    run_trained(tuner, directory, int(killed_trial))
+    tuner = trained_tuner(storage, directory, int(trials), heartbeat_timeout=HEARTBEAT_TIMEOUT)
+    run_trained(tuner, Path(directory), int(killed_trial))

@@ -162,7 +162,7 @@ def test_failures_are_recorded_and_not_retried(journal, tmp_path, monkeypatch):
     assert len(search.study.trials) == 8
     monkeypatch.undo()
     always = planted_tuner(journal, tmp_path, cls=Failing, space=hyper(num_layers=2), study="always")
-    with pytest.raises(RuntimeError, match="3 consecutive trials failed.*disk full"):
+    with pytest.raises(RuntimeError, match=r"3 consecutive trials failed.*disk full"):
         always.search(verbose=0)
 
 
@@ -171,7 +171,7 @@ def test_study_of_another_space_or_version_is_rejected(journal, tmp_path):
     search = planted_tuner(journal, tmp_path)
     with pytest.raises(ValueError, match=r"study 'planted' of this storage is another search: .*units.*512.*256"):
         planted_tuner(journal, tmp_path, space=hyper(units=(16, 256)))
-    with pytest.raises(ValueError, match="another search: .*seed"):
+    with pytest.raises(ValueError, match=r"another search: .*seed"):
         planted_tuner(journal, tmp_path, seed=4)
     search.study.set_user_attr("version", "0.0.1")
     with pytest.raises(ValueError, match=r"was created by deeprnn-keras 0.0.1, and this worker runs .*same version"):
@@ -230,7 +230,7 @@ def test_file_system_that_does_not_answer_is_named(journal, tmp_path, monkeypatc
     monkeypatch.setattr(study_tuner, "POLL_SECONDS", 0.0)
     dead = tmp_path / "dead.journal"
     os.mkfifo(dead)  # its open blocks, like that of a file on a server that has failed
-    with pytest.raises(TimeoutError, match="dead.journal': no answer within 0.1 s; check its file system"):
+    with pytest.raises(TimeoutError, match=r"dead.journal': no answer within 0.1 s; check its file system"):
         planted_tuner(dead, tmp_path)
 
     class Outage(PlantedStudyTuner):
@@ -240,7 +240,7 @@ def test_file_system_that_does_not_answer_is_named(journal, tmp_path, monkeypatc
                 os.mkfifo(journal)
             return super().value(values)
 
-    with pytest.raises(TimeoutError, match="search.journal': no answer"):
+    with pytest.raises(TimeoutError, match=r"search.journal': no answer"):
         planted_tuner(journal, tmp_path, cls=Outage).search(verbose=0)
 
 
@@ -254,6 +254,7 @@ def test_line_of_a_killed_writer_is_removed(journal, tmp_path):
     assert all(json.loads(line) for line in journal.read_text().splitlines())
 
 
+@pytest.mark.slow  # waits for the disk
 def test_outage_of_a_database_is_named(tmp_path):
     url = f"sqlite:///{tmp_path}/search.db"
     search = planted_tuner(url, tmp_path, trials=2)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 optuna = pytest.importorskip("optuna")
-from shared_search import EPOCHS, planted_tuner, run_trained, scores, trained_tuner  # noqa: E402 - imports optuna
+from shared_search import EPOCHS, HEARTBEAT_TIMEOUT, planted_tuner, run_trained, scores, trained_tuner  # noqa: E402 - imports optuna
+
+from deeprnn_keras.tuning import places  # noqa: E402
 
 pytestmark = pytest.mark.long
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -72,8 +74,9 @@ def test_two_of_four_killed_processes_lose_no_trial(server, tmp_path):
     print(f"4 processes, 2 killed: {TRIALS} trials in {time.perf_counter() - started_at:.0f} s")
     one_process = trained_tuner(tmp_path / "alone.journal", alone, TRIALS)
     run_trained(one_process, alone)
-    observer = trained_tuner(url, shared, TRIALS, heartbeat_timeout=12.0)
+    observer = trained_tuner(url, shared, TRIALS, heartbeat_timeout=HEARTBEAT_TIMEOUT)
     assert scores(observer) == scores(one_process) and len(set(scores(observer))) == TRIALS
+    assert sum(places.is_lost(trial) for trial in observer.study.trials) == 2
     epochs = [int(line.split()[1]) for line in (shared / "epochs.txt").read_text().splitlines()]
     assert epochs.count(0) == TRIALS  # no trial has started twice: lost ones continue from their checkpoints
     assert epochs.count(EPOCHS - 1) == TRIALS and epochs.count(1) == TRIALS + 2
@@ -105,5 +108,5 @@ def test_fifty_workers_lose_no_trial_and_outage_is_named(server, tmp_path):
     print(f"{THREADS} workers: {INSTANT_TRIALS} instant trials in {seconds:.1f} s, {INSTANT_TRIALS / seconds:.1f}/s")
     waiting = planted_tuner(url, tmp_path, 1, study="outage")
     stop()
-    with pytest.raises(ConnectionError, match="storage 'postgresql://me@.*has failed: "):
+    with pytest.raises(ConnectionError, match=r"storage 'postgresql://me@.*has failed: "):
         waiting.search(verbose=0)
