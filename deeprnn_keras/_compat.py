@@ -91,6 +91,11 @@ def global_seed_state() -> keras.Variable:
     return private("keras.src.random.seed_generator:global_seed_generator")().state
 
 
+def reads_training(layer: Layer) -> bool:
+    """Return whether the method `call` of a layer, or of a cell that is not a layer, is passed `training`."""
+    return getattr(layer, "_call_has_training_arg", False)
+
+
 def flatten_layers(layer: Layer, *, include_self: bool = True, recursive: bool = True) -> Iterator[Layer]:
     """Yield the layers inside a layer or model, including nested ones.
 

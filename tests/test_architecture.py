@@ -52,7 +52,8 @@ IMPORT_ORDER = [
 ]
 # they use tf.data, look for a GPU, or process gradients of embeddings, which TensorFlow represents as rows
 TENSORFLOW_MODULES = [
-    f"deeprnn_keras.data.{name}" for name in ("arrays", "batches", "buckets", "series_dataset", "tbptt", "windows")
+    f"deeprnn_keras.data.{name}"
+    for name in ("arrays", "batches", "buckets", "generated", "series_dataset", "tbptt", "windows")
 ]
 TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
 TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]

@@ -33,6 +33,10 @@ CONFIG = {"name": "a", "title": "a", "task": "classification", "paper": "a", "da
 CONFIG["recipe"] = Recipe()
 
 
+def adding_problem_of_4_steps():
+    return functools.partial(data.adding_problem, steps=4)
+
+
 @functools.cache
 def hypermodel():
     return HyperDeepRNN(inputs=3, outputs=1, loss="mse")
@@ -50,6 +54,8 @@ REQUIRED = {
     "DeepRNN": {"units": 2},
     "Forecaster": {"horizon": 3},
     "ForecasterConfig": {**CONFIG, "inputs": 1, "outputs": 1, "horizon": 3, "likelihood": "mae", "strategy": "direct"},
+    "GeneratedDataset": {"generate": adding_problem_of_4_steps, "batch_size": 2, "steps": 1},
+    "GeneratedSeries": {"generate": adding_problem_of_4_steps, "examples": 2},
     "GeometricDecay": {"ratio": 0.5, "after": 1},
     "GradientHealth": {"x": np.zeros((4, 3, 2)), "y": np.zeros(4)},
     "GridSearch": {"hypermodel": hypermodel},
@@ -75,6 +81,7 @@ REQUIRED = {
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
     "adding_problem": {"examples": 2, "steps": 4},
+    "copy_memory": {"examples": 2, "steps": 4},
     "count_params": {"input_dim": 2, "units": 3},
     "create_forecaster": {"name": "deepar"},
     "create_model": {"name": "d2l_rnn_2x32"},
@@ -83,6 +90,9 @@ REQUIRED = {
     "from_text": {"text": "a b"},
     "generate": {"model": None, "prompt": "a"},
     "generate_notes": {"model": None, "start": np.zeros((2, 3))},
+    "decode_ctc": {"logits": np.zeros((1, 2, 3), "float32")},
+    "draw_strokes": {"strokes": np.zeros((2, 3)), "path": "unused.png"},
+    "generate_strokes": {"model": None},
     "generate_stream": {"model": None, "prompt": "a"},
     "learning_rate_range_test": {"model": None, "data": []},
     "optuna_objective": {"hyper": hypermodel},

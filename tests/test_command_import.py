@@ -53,6 +53,20 @@ def test_layers_of_keras_are_replaced_unless_they_are_kept(keras_file, tmp_path)
         assert ("lstm_" in result.output and "(DeepRNN, 2 layers)" in result.output) == (not options)
 
 
+def test_weights_alone_are_saved_without_a_certificate(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4)])
+    model.save(tmp_path / "empty.keras")
+    model.set_weights([np.full(one.shape, 0.1, "float32") for one in model.weights])
+    model.save_weights(tmp_path / "gru.weights.h5")
+    arguments = ["import", tmp_path / "gru.weights.h5", tmp_path / "ours.keras", "--into", tmp_path / "empty.keras"]
+    assert "pass --no-verify to save the model without a certificate" in error_of(*arguments)
+    result = deeprnn(*arguments, "--no-verify")
+    assert result.exit_code == 0, result.output
+    x = np.ones((2, 5, 3), "float32")
+    np.testing.assert_allclose(load_model(tmp_path / "ours.keras")(x), model(x), atol=1e-6)
+    assert not list(tmp_path.glob("*certificate*"))
+
+
 def test_list_writes_nothing(keras_file, tmp_path):
     result = deeprnn("import", keras_file, tmp_path / "ours.keras", "--list")
     assert result.exit_code == 0 and "kernel" in result.output

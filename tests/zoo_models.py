@@ -6,6 +6,9 @@ import keras
 
 from deeprnn_keras import zoo
 
+BUILDABLE = [name for name in zoo.list_models() if zoo.info(name).buildable]
+"""Names of all models that are not only counted."""
+
 
 @functools.cache
 def small_model(name):

@@ -14,7 +14,7 @@ from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.stack import count_head_params, layer_units, layer_widths, output_width
 from deeprnn_keras.tasks import Family, families
 from deeprnn_keras.zoo import results, trained
-from deeprnn_keras.zoo.diagram import cell_label, diagram
+from deeprnn_keras.zoo.diagram import Row, cell_label, diagram, head_rows, input_rows, recurrent_rows
 from deeprnn_keras.zoo.initialization import Initialization
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CARD_WIDTH = 100  # characters per line
 CHECKS: dict[Callable[[str, object], object], tuple[str, ...]] = {
-    checks.rate: ("input_dropout", "dropout", "output_dropout"),
+    checks.rate: ("input_dropout", "dropout", "output_dropout", "embedding_dropout", "weight_dropout"),
     checks.positive_int: ("num_layers", "inputs", "outputs"),
     checks.positive_int_or_none: ("params", "embedding", "projection", "length"),
 }
@@ -64,6 +64,7 @@ class Configuration:
         published: Result stated in the source, or None.
         differs: Differences from the source.
         limits: Limitations in addition to those of the task.
+        weights_dtype: Data type that trained weights are rounded to when they are published: "float16" or "float32".
     """
 
     name: str
@@ -89,6 +90,7 @@ class Configuration:
     published: str | None = None
     differs: str = ""
     limits: str = ""
+    weights_dtype: str = "float16"
 
     # Subclasses redefine these as fields, properties, or class attributes. They are declared without a type because
     # the type system does not allow a class attribute to be overridden by a field.
@@ -96,6 +98,8 @@ class Configuration:
     outputs: ClassVar  # int
     bidirectional: ClassVar = False
     tied: ClassVar = False
+    variational: ClassVar = False  # True if dropout uses one mask for all steps of a sequence
+    batch_normalization: ClassVar = False  # True if a batch normalization follows each recurrent layer
     projection: ClassVar = None  # int | None
     masks: ClassVar = False
     length: ClassVar = None  # int | None
@@ -103,6 +107,7 @@ class Configuration:
     scale: ClassVar = 1.0
     one_hot: ClassVar = False  # True if the input ids are one-hot encoded
     each_step: ClassVar = False  # True if there is an output at each time step
+    buildable: ClassVar = True  # False if the model is counted only
     stored_as: ClassVar[str | None] = None  # "family" in a preset's config.json; None for the name of the class
 
     def __post_init__(self) -> None:
@@ -114,6 +119,7 @@ class Configuration:
             checks.store(self, **{field.name: checks.flag(field.name, value) if is_flag else checks.to_python(value)})
         for check, checked in CHECKS.items():
             checks.store(self, **{name: check(name, getattr(self, name)) for name in checked if name in names})
+        checks.one_of("weights_dtype", self.weights_dtype, ("float16", "float32"))
         for width in self.head_units:
             checks.positive_int("head_units", width)
 
@@ -174,6 +180,7 @@ class Configuration:
         widths = layer_widths(self.units, self.num_layers, self.cell)
         geometry: dict[str, Any] = {"connection": self.connection, "bidirectional": self.bidirectional}
         recurrent = count_params(self.embedding or self.inputs, self.units, self.num_layers, self.cell, **geometry)
+        recurrent += sum(map(self.count_normalization_params, widths))
         return recurrent + count_head_params(
             self.inputs,
             self.outputs,
@@ -183,6 +190,10 @@ class Configuration:
             tied=self.tied,
             head_units=self.head_units,
         )
+
+    def count_normalization_params(self, width: int) -> int:
+        """Return the number of parameters of the batch normalization after a layer of `width` outputs per direction."""
+        return 4 * width * (2 if self.bidirectional else 1) if self.batch_normalization else 0
 
     def architecture(self) -> str:
         """Return a one-line description, for example 'bidirectional LSTM 2 x 256, embedding 64'."""
@@ -196,6 +207,7 @@ class Configuration:
             (self.embedding, f"embedding {self.embedding}"),
             (self.one_hot, "one-hot input"),
             (self.connection != "stack", f"{self.connection} connections"),
+            (self.batch_normalization, "batch normalization"),
             (self.projection, f"projection {self.projection}"),
             (self.head_units, f"{'-'.join(map(str, self.head_units))} hidden units in the head"),
             (self.tied, "tied"),
@@ -203,9 +215,10 @@ class Configuration:
         return ", ".join([*parts, *(text for present, text in optional_parts if present)])
 
     def cell_name(self) -> str:
-        """Return the name of the cell, or of the cells of all layers: 'lstm', 'gru-lstm'."""
+        """Return the name of the cell, or the names of all cells if they differ: 'lstm', 'gru-lstm'."""
         cells = self.cell if isinstance(self.cell, (list, tuple)) else [self.cell]
-        return "-".join(registered_cell(cell).name for cell in cells)
+        names = [registered_cell(cell).name for cell in cells]
+        return names[0] if len(set(names)) == 1 else "-".join(names)
 
     def input_description(self) -> str:
         """Return the size of the input at a time step, for example '12 features'."""
@@ -225,26 +238,42 @@ class Configuration:
         cells = checks.per_layer("cell", self.cell, num_layers)
         activations = checks.per_layer("activation", self.activation, num_layers)
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
+        path = "deep_rnn_{level}/{direction}_1" if self.batch_normalization else "deep_rnn/{direction}_{level}"
         return [
-            (f"deep_rnn/{direction}_{level}", cell, activation)
+            (path.format(level=level, direction=direction), cell, activation)
             for level, (cell, activation) in enumerate(zip(cells, activations, strict=True), start=1)
             for direction in directions
         ]
 
     def diagram(self) -> str:
         """Return a text diagram of the stack, with shapes and parameter counts."""
-        return diagram(self)
+        return diagram(self.rows())
+
+    def rows(self) -> list[Row]:
+        """Return the rows of the diagram, from the input to the output."""
+        return [*input_rows(self), *recurrent_rows(self), *head_rows(self)]
+
+    def kernels(self) -> str:
+        """Return the implementations that run the recurrent layers, for the card."""
+        return explain_kernels(self).summary()
+
+    def dropout_rates(self) -> list[tuple[str, float]]:
+        """Return (what is dropped, rate) for the card."""
+        return [("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout)]
+
+    def dropout_description(self) -> str:
+        """Return the dropout rates for the card."""
+        rates = ", ".join(f"{dropped} {rate:g}" for dropped, rate in self.dropout_rates() if rate)
+        return (rates + "; one mask per sequence" * self.variational) if rates else "none"
 
     def card(self) -> list[tuple[str, str]]:
         """Return the (label, value) rows of the model card."""
-        rates = (("input", self.input_dropout), ("between layers", self.dropout), ("output", self.output_dropout))
-        dropout = ", ".join(f"{location} {rate:g}" for location, rate in rates if rate)
         rows = [
             ("task", self.task_description()),
             ("architecture", f"{self.architecture()}; input: {self.input_description()}"),
             ("parameters", f"{self.count_params():,}"),
-            ("kernels", explain_kernels(self).summary()),
-            ("dropout", dropout or "none"),
+            ("kernels", self.kernels()),
+            ("dropout", self.dropout_description()),
             ("initialization", self.initialization.describe(self.cell, embedding=self.embedding is not None)),
             *self.recipe.describe(),
             ("data", self.data),

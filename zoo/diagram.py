@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,8 +26,11 @@ class Row(NamedTuple):
     params: int
 
 
-def diagram(config: Configuration) -> str:
+def diagram(rows: Sequence[Row]) -> str:
     """Return the lines of the diagram, from the output at the top to the input at the bottom.
+
+    Args:
+        rows: The rows, from the input to the output.
 
     >>> from deeprnn_keras import zoo
     >>> print(zoo.info("kjv_lstm_2x256").diagram())
@@ -38,12 +42,11 @@ def diagram(config: Configuration) -> str:
     ^
     X_t    (n, T, 64)   embedding of 66 characters           4,224
     """
-    rows = [*input_rows(config), *recurrent_rows(config), *head_rows(config)][::-1]
     symbol_width = max(len(row.symbol) for row in rows)
     shape_width = max(len(row.shape) for row in rows)
     description_width = max(MIN_DESCRIPTION_WIDTH, *(len(row.description) for row in rows))
     lines = []
-    for symbol, shape, description, params in rows:
+    for symbol, shape, description, params in reversed(rows):
         count = f"{params:,}" if params else ""
         line = f"{symbol:{symbol_width}}  {shape:{shape_width}}  {description:{description_width}}{count:>12}"
         lines.append(line.rstrip())
@@ -73,7 +76,9 @@ def recurrent_rows(config: Configuration) -> list[Row]:
         params = count_params(input_dim, units[:level], cell=cells[:level], **geometry)
         has_steps = level < len(units) or config.each_step or config.connection == "skip"
         shape = format_shape(config, has_steps, width * (2 if config.bidirectional else 1))
-        rows.append(Row(f"H^({level})", shape, _layer_description(config, level, cell, h), params - params_below))
+        normalization = config.count_normalization_params(width)
+        description = _layer_description(config, level, cell, h)
+        rows.append(Row(f"H^({level})", shape, description, params - params_below + normalization))
         params_below = params
     return rows
 
@@ -83,6 +88,7 @@ def _layer_description(config: Configuration, level: int, cell: CellSpec, h: int
     description += " per direction" if config.bidirectional else ""
     if level > 1 and config.dropout:
         description += f", dropout {config.dropout:g} on its input"
+    description += ", batch normalization" if config.batch_normalization else ""
     if level > 1 and config.connection != "stack":
         description += {"residual": ", residual", "skip": ", also reads X"}[config.connection]
     return description

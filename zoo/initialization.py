@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deeprnn_keras import checks
+from deeprnn_keras import AffineMap, Equations, checks
 from deeprnn_keras._types import CellSpec
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ class Initialization:
 
         cells = [registered_cell(name) for name in (cell if isinstance(cell, (list, tuple)) else [cell])]
         per_gate = " per gate" if any(registered.keep_gate for registered in cells) else ""
+        matrices = any(_has_matrix(registered.example_equations) for registered in cells)
+        recurrent = "orthogonal recurrent matrices" if matrices else "recurrent weights of the cell"
         text = {
-            "care": f"Glorot kernels and orthogonal recurrent matrices{per_gate}" + "; embedding N(0, 1)" * embedding,
+            "care": f"Glorot kernels and {recurrent}{per_gate}" + "; embedding N(0, 1)" * embedding,
             "keras": "Keras defaults",
             "uniform": f"U(-{self.scale}, {self.scale})",
             "normal": f"N(0, {self.scale}^2)",
@@ -102,3 +104,9 @@ class Initialization:
             return text
         gated = all(registered.keep_gate for registered in cells)  # as in `arguments`
         return f"{text}, {f'forget bias {self.forget_bias:g}' if gated else 'zero biases'}"
+
+
+def _has_matrix(equations: Equations | None) -> bool:
+    """Return whether the state of a cell is multiplied by a matrix, rather than elementwise."""
+    maps = () if equations is None else equations.maps(equations.units)
+    return equations is None or any(isinstance(one, AffineMap) and one.role == "recurrent" for one in maps)

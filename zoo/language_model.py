@@ -23,6 +23,9 @@ class LanguageModelConfig(Configuration):
         projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
         tied: If True, the head uses the transposed embedding. The width of the embedding is then that of the projection
             or, without a projection, that of the output of the recurrent layers; `embedding` is ignored.
+        embedding_dropout: As in `LanguageModel`.
+        weight_dropout: As in `DeepRNN`.
+        variational: If True, `input_dropout`, `dropout`, and `output_dropout` use one mask per sequence for all steps.
         symbols: "characters", "words", or "bytes".
         letters: If True, texts are first reduced to lower-case letters and spaces.
     """
@@ -31,6 +34,9 @@ class LanguageModelConfig(Configuration):
     vocabulary: int | str | tuple[str, ...]
     projection: int | None = None
     tied: bool = False
+    embedding_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    variational: bool = False
     symbols: str = "characters"
     letters: bool = False
 
@@ -84,9 +90,23 @@ class LanguageModelConfig(Configuration):
             projection=self.projection,
             tied=self.tied,
             input_dropout=self.input_dropout,
-            dropout=self.dropout,
             output_dropout=self.output_dropout,
+            embedding_dropout=self.embedding_dropout,
+            weight_dropout=self.weight_dropout,
+            variational=self.variational,
+            **self._dropout_between_layers(),
             stateful=self.recipe.stateful,
             name=self.name,
             **self.initialization.arguments(self.cell),
         )
+
+    def _dropout_between_layers(self) -> dict[str, float | list[float]]:
+        """Return the argument of `DeepRNN` for the dropout between layers."""
+        if not self.variational:
+            return {"dropout": self.dropout}
+        return {"variational_dropout": [0.0, *[self.dropout] * (self.num_layers - 1)]}  # layer 1: `input_dropout`
+
+    @override
+    def dropout_rates(self) -> list[tuple[str, float]]:
+        rates = [*super().dropout_rates(), ("symbols of the embedding", self.embedding_dropout)]
+        return [*rates, ("recurrent matrices", self.weight_dropout)]

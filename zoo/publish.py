@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 SETTINGS, RESULT = "run.json", "result.json"
 
 
-def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str = "float16") -> trained.TrainedWeights:
+def publish(
+    directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str | None = None
+) -> trained.TrainedWeights:
     """Write NAME.safetensors and NAME.json for a run of an entry, and return the record.
 
     Args:
         directory: Output directory of a finished run of `deeprnn train NAME`.
         into: Directory for the two files. The zoo reads the default, `zoo/weights`.
-        dtype: Data type that the weights are rounded to.
+        dtype: Data type that the weights are rounded to; None for the `weights_dtype` of the entry.
 
     Raises:
         ValueError: If the run is not finished, or is not a run of the unmodified entry.
@@ -42,6 +44,7 @@ def publish(directory: PathLike, into: PathLike = trained.DIRECTORY, dtype: str 
     directory, into = Path(directory), Path(into)
     result = read_finished_run(directory)
     config, log = info(result.model), _read_log(directory / "history.csv")
+    dtype = dtype or config.weights_dtype
     model = load_model(directory, compile=False)
     into.mkdir(parents=True, exist_ok=True)
     check_finite(model)

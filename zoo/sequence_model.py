@@ -12,7 +12,15 @@ from deeprnn_keras.zoo.configuration import Configuration
 if TYPE_CHECKING:
     import keras
 
-OUTPUTS = {"classes": "classes", "binary": "probability", "numbers": "number", "notes": "notes"}
+ALWAYS_PER_STEP = ("notes", "ctc", "strokes")
+OUTPUTS = {
+    "classes": "classes",
+    "binary": "probability",
+    "numbers": "number",
+    "notes": "notes",
+    "ctc": "classes",
+    "strokes": "parameters of the distribution of the next point",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,7 @@ class SequenceModelConfig(Configuration):
         scale: As in `SequenceModel`.
         labels: Names of the classes, or None.
         bidirectional: As in `DeepRNN`.
+        batch_normalization: As in `SequenceModel`.
     """
 
     inputs: int
@@ -44,13 +53,14 @@ class SequenceModelConfig(Configuration):
     scale: float | tuple[float, ...] = 1.0
     labels: tuple[int | str, ...] | None = None
     bidirectional: bool = False
+    batch_normalization: bool = False
 
     stored_as = "sequence_model"  # not a field
 
     @property
     def each_step(self) -> bool:
         """True if there is an output at each time step."""
-        return self.per_step or self.kind == "notes"
+        return self.per_step or self.kind in ALWAYS_PER_STEP
 
     @override
     def output_description(self) -> str:
@@ -62,7 +72,7 @@ class SequenceModelConfig(Configuration):
         from deeprnn_keras import SequenceModel
 
         names = "kind per_step length embedding words masks offset scale labels input_dropout output_dropout head_units"
-        names = [*names.split(), "activation", "connection", "bidirectional", "dropout", "name"]
+        names = [*names.split(), "activation", "connection", "bidirectional", "dropout", "batch_normalization", "name"]
         initializers = self.initialization.arguments(self.cell)
         if self.embedding is None:
             initializers.pop("embeddings_initializer", None)

@@ -23,6 +23,7 @@ DIRECTORY = Path(__file__).with_name("weights")
 INDEPENDENT_FIELDS = {
     *("name", "title", "paper", "url", "data", "corpus", "published", "differs", "limits", "task", "params"),
     *("recipe", "initialization", "input_dropout", "dropout", "output_dropout", "length"),
+    *("weights_dtype", "embedding_dropout", "weight_dropout", "variational"),
 }
 
 

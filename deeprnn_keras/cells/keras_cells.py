@@ -11,7 +11,7 @@ import keras
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Cell, Tensor
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
-from deeprnn_keras.equations import Equations, GRUEquations, LSTMEquations, SimpleRNNEquations
+from deeprnn_keras.equations import AffineMap, Equations, GRUEquations, LSTMEquations, SimpleRNNEquations
 from deeprnn_keras.kernels.contract import Recurrence, Traits
 
 KERAS_CELLS = {"SimpleRNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}
@@ -63,6 +63,13 @@ def stored_weights(cell: Cell) -> Mapping[str, Tensor]:
             return {weight.name: weight.value for weight in cell.weights}
         names = KERAS_WEIGHTS if cell.use_bias else KERAS_WEIGHTS[:2]
         return {name: getattr(cell, name).value for name in names}
+
+
+def recurrent_matrices(cell: Cell) -> tuple[str, ...]:
+    """Return the names of the matrices that are applied to the state; none for a cell without equations."""
+    recurrence = cell_recurrence(cell)
+    maps = [] if recurrence is None else recurrence.equations.maps(1)  # the names do not depend on the width of x
+    return tuple(one.name for one in maps if one.role == "recurrent" and isinstance(one, AffineMap))
 
 
 def cell_traits(cell: Cell, *, unroll: bool = False, any_cell: bool = False) -> Traits:

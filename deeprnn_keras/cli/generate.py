@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @click.option(
     "--length",
     type=int,
-    help="Number of characters, words, or bytes to generate; for music, of frames.  [default: 400; music: 128]",
+    help="Number of characters, words, or bytes to generate; for music, of frames; for handwriting, of points.  "
+    "[default: 400; music: 128; handwriting: 600]",
 )
 @click.option(
     "--temperature",
     type=float,
     help="Sampling temperature. Values below 1 sharpen the distribution; 0 selects the most probable symbol.  "
-    "[default: 0.7; music: 0.9]",
+    "[default: 0.7; music: 0.9; handwriting: 1]",
 )
 @click.option("--top-k", type=int, help="Draw from the k most probable symbols.")
 @click.option(
@@ -48,7 +49,12 @@ if TYPE_CHECKING:
     type=int,
     help="Random seed for sampling and, for music, for the choice of the test piece.  [default: random; first piece]",
 )
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="For music, the MIDI file to write.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For music, the MIDI file to write; for handwriting, the picture: .png, .svg, or .pdf.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -57,11 +63,11 @@ if TYPE_CHECKING:
 )
 @SKIP_UNKNOWN_OPTION
 def generate(model: str, **options: Any) -> None:
-    """Continue a text or a piece of music with a trained model.
+    """Continue a text or a piece of music, or write a line of handwriting, with a trained model.
 
     MODEL is the name of a zoo model with trained weights, a .keras file, a file of a program, or the output directory
     of a run. A language model continues --prompt and prints the text while it is generated. A music model continues the
-    opening of a test piece and writes a MIDI file.
+    opening of a test piece and writes a MIDI file. A model of pen strokes draws a picture.
     """
     from rich.console import Console
 

@@ -102,11 +102,18 @@ def _certificate(model: keras.Model, source: Path, activation: str | None) -> Ce
     """Return the certificate of a model, printed.
 
     Raises:
-        ValueError: If the model differs from its source.
+        ValueError: If the model differs from its source, or if the source states no computation.
     """
     from deeprnn_keras import interop
+    from deeprnn_keras.interop.verification import NoReferenceError
 
-    certificate = interop.verify(model, source, activation=activation)
+    try:
+        certificate = interop.verify(model, source, activation=activation)
+    except NoReferenceError as error:
+        raise ValueError(
+            f"SOURCE {str(source)!r} contains weights without the computation that uses them, so that nothing can be "
+            "compared; pass --no-verify to save the model without a certificate"
+        ) from error
     click.echo(f"\n{certificate}")
     if not certificate.passed:
         raise ValueError("the model differs from SOURCE, and nothing was written; please report this with SOURCE")

@@ -59,9 +59,9 @@ def list_command(
 def _model_table(configs: list[Configuration], all_columns: bool) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2 if all_columns else 1, 0, 0))
     table.add_column("name", no_wrap=True)
-    table.add_column("description", min_width=16)
+    table.add_column("description", min_width=14)
     table.add_column("cell", no_wrap=True)
     table.add_column("L x h", justify="right", no_wrap=True)
     if all_columns:

@@ -1,12 +1,17 @@
 from .arrays import ArrayDataset
 from .buckets import BucketedDataset
 from .corpus import TextCorpus
+from .frame_labels import labeled_frames
+from .generated import GeneratedDataset
+from .handwriting import pen_strokes, read_strokes, synthetic_strokes
 from .king_james_bible import king_james
+from .memory_tasks import adding_problem, adding_split, adding_stream, copy_memory, copy_stream
 from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
-from .series import LabeledSeries, SeriesSplit, adding_problem, adding_split, digits, japanese_vowels
+from .series import GeneratedSeries, LabeledSeries, SeriesSplit, digits, japanese_vowels
 from .series_dataset import SeriesDataset
+from .stroke_picture import draw_strokes
 from .tbptt import TBPTTDataset
 from .vocabulary import LETTERS, Vocabulary, letters_only
 from .windows import series_windows, token_windows
@@ -17,6 +22,8 @@ __all__ = [
     "ArrayDataset",
     "BucketedDataset",
     "ByteVocabulary",
+    "GeneratedDataset",
+    "GeneratedSeries",
     "LabeledSeries",
     "SeriesDataset",
     "SeriesSplit",
@@ -26,15 +33,23 @@ __all__ = [
     "WordVocabulary",
     "adding_problem",
     "adding_split",
+    "adding_stream",
     "bach_chorales",
+    "copy_memory",
+    "copy_stream",
     "digits",
+    "draw_strokes",
     "japanese_vowels",
     "king_james",
+    "labeled_frames",
     "letters_only",
+    "pen_strokes",
     "piano_rolls",
     "plain_words",
+    "read_strokes",
     "sequential_mnist",
     "series_windows",
+    "synthetic_strokes",
     "token_windows",
     "write_midi",
 ]

@@ -1,15 +1,19 @@
-"""Labeled series that require no download: Japanese vowels, handwritten digits, and the adding problem."""
+"""Labeled series, and data sets of them that require no download: Japanese vowels and handwritten digits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeprnn_keras import checks, extras
 from deeprnn_keras.reading import damage_reported, read_bytes
+
+if TYPE_CHECKING:
+    from deeprnn_keras.data.generated import GeneratedDataset
 
 VOWELS_DIRECTORY = Path("datasets/data/JapaneseVowels")
 NUM_TEST_DIGITS = 397
@@ -32,6 +36,43 @@ class LabeledSeries:
 
 
 @dataclass(frozen=True)
+class GeneratedSeries:
+    """Training series of an artificial task, drawn again for every epoch.
+
+    Attributes:
+        generate: Function of `examples` and `seed` that returns arrays of inputs and targets, for example
+            `functools.partial(adding_problem, steps=200)`.
+        examples: Number of series per epoch.
+
+    >>> import functools
+    >>> from deeprnn_keras.data import GeneratedSeries, adding_problem
+    >>> len(GeneratedSeries(functools.partial(adding_problem, steps=10), examples=100).dataset(batch_size=20, seed=0))
+    5
+    """
+
+    generate: Callable[..., tuple[np.ndarray, np.ndarray]]
+    examples: int
+
+    def __post_init__(self) -> None:
+        checks.store(self, examples=checks.positive_int("examples", self.examples))
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def dataset(self, batch_size: int, seed: int | None = None) -> GeneratedDataset:
+        """Return batches for `fit`; an epoch has `examples` / `batch_size` of them, rounded down, but at least one.
+
+        Args:
+            batch_size: Batch size, n.
+            seed: As for `GeneratedDataset`.
+        """
+        from deeprnn_keras.data.generated import GeneratedDataset
+
+        batch_size = checks.positive_int("batch_size", batch_size)
+        return GeneratedDataset(self.generate, batch_size, steps=max(1, self.examples // batch_size), seed=seed)
+
+
+@dataclass(frozen=True)
 class SeriesSplit:
     """Training, test, and optionally validation series.
 
@@ -42,7 +83,7 @@ class SeriesSplit:
         name: Name of the data set in reports.
     """
 
-    train: LabeledSeries
+    train: LabeledSeries | GeneratedSeries
     test: LabeledSeries
     validation: LabeledSeries | None = None
     name: str = "series"
@@ -117,53 +158,3 @@ def digits() -> SeriesSplit:
         LabeledSeries(series[-NUM_TEST_DIGITS:], targets[-NUM_TEST_DIGITS:]),
         name="digits",
     )
-
-
-def adding_problem(examples: int, steps: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Generate the adding problem: random numbers in [0, 1), two of which are marked; the target is their sum.
-
-    One number in each half of the sequence is marked (Hochreiter & Schmidhuber 1997). A model that always predicts 1
-    has a mean squared error of 1/6.
-
-    Args:
-        examples: Number of examples, n.
-        steps: Number of steps, T, at least 2.
-        seed: Random seed, or None for different examples in every call.
-
-    Returns:
-        x (n, T, 2), numbers and marks, and y (n, 1), both float32.
-
-    Raises:
-        ValueError: If an argument is out of range.
-
-    >>> from deeprnn_keras.data import adding_problem
-    >>> x, y = adding_problem(3, steps=10, seed=0)
-    >>> x.shape, bool(((x[:, :, 0] * x[:, :, 1]).sum(1, keepdims=True) == y).all())
-    ((3, 10, 2), True)
-    """
-    examples, steps = checks.positive_int("examples", examples), checks.positive_int("steps", steps)
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, one for each mark, got {steps}")
-    rng = np.random.default_rng(checks.generator_seed("seed", seed))
-    numbers, marks = rng.random((examples, steps), "float32"), np.zeros((examples, steps), "float32")
-    rows = np.arange(examples)
-    for low, high in ((0, steps // 2), (steps // 2, steps)):
-        marks[rows, rng.integers(low, high, size=examples)] = 1
-    return np.stack([numbers, marks], -1), (numbers * marks).sum(1, keepdims=True)
-
-
-def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> SeriesSplit:
-    """Return the adding problem as a `SeriesSplit`, the same in every call.
-
-    Args:
-        steps: Number of steps, T, at least 2.
-        train: Number of training examples. The defaults are those of Bai, Kolter & Koltun 2018.
-        test: Number of test examples.
-
-    >>> from deeprnn_keras.data import adding_split
-    >>> len(adding_split(steps=10, train=8, test=2).test)
-    2
-    """
-    train, test = checks.positive_int("train", train), checks.positive_int("test", test)
-    parts = [adding_problem(count, steps, seed) for seed, count in enumerate((train, test))]
-    return SeriesSplit(*(LabeledSeries(list(x), y) for x, y in parts), name=f"adding problem, T {steps}")

@@ -29,8 +29,12 @@ TOLERANCE = 1e-5
 PRESENT = 0.7
 """Probability of a step that is not masked, in random masks."""
 
-ID_LAYERS = {"Embedding": "input_dim", "OneHot": "size"}
+ID_LAYERS = {"Embedding": "input_dim", "DropoutEmbedding": "input_dim", "OneHot": "size"}
 """{layer that reads ids: its attribute with their number}."""
+
+
+class NoReferenceError(ValueError):
+    """Raised if a source states no computation that a model could be compared with, for example weights alone."""
 
 
 def verify(
@@ -63,7 +67,8 @@ def verify(
         outputs. Its `passed` is False, without an exception, if the model differs.
 
     Raises:
-        ValueError: If the model is not built, if there is no reference, or if the outputs have different shapes.
+        ValueError: If the model is not built, if there is no reference (`NoReferenceError`), or if the outputs have
+            different shapes.
         FileNotFoundError: If the file of the source does not exist.
 
     >>> import numpy as np
@@ -106,7 +111,9 @@ def _reference(reference: object, request: Request) -> tuple[Reference, str]:
     source = recognize(reference)
     found = source.reference(request)
     if found is None:
-        raise ValueError(f"{source.name}: there is no reference for this {source.kind}; pass a module or a Reference")
+        raise NoReferenceError(
+            f"{source.name}: there is no reference for this {source.kind}; pass a module or a Reference"
+        )
     return found, source.name
 
 

@@ -42,6 +42,7 @@ class Traits:
         unroll: Whether the loop over time is unrolled.
         dropout: Dropout rate of the inputs.
         recurrent_dropout: Dropout rate of the states.
+        zoneout: Largest zoneout rate of the states.
         implementation: Argument of a Keras cell; 1 computes one product per gate, each with its own dropout mask.
         reset_after: Argument of a GRU.
         type_name: Class name of the cell, for messages.
@@ -59,6 +60,7 @@ class Traits:
     unroll: bool = False
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
     implementation: int = 2
     reset_after: bool = True
     type_name: str = ""
@@ -114,7 +116,8 @@ class LayerCall(NamedTuple):
 
     Attributes:
         recurrence: Equations and activations; None for a cell without equations.
-        weights: () -> {name: variable of the backend}, as the cell stores them. Implementations read each of them once.
+        weights: () -> {name: variable or tensor of the backend}, as the cell stores them, with weight dropout applied.
+            Implementations read each of them once.
         input_dim: Number of input features, d.
         go_backwards: Keras' argument.
         return_sequences: Keras' argument.
@@ -172,6 +175,8 @@ class StackCall(NamedTuple):
         levels: Layers of each level: [forward] or [forward, backward].
         connections: Connections between the levels.
         dropouts: Dropout on the input from the level below, for each level but the first.
+        dropout_masks: Factors (n, width) of the input from the level below, the same for all steps, or None, for each
+            level but the first.
         return_sequences: Keras' argument.
         training: Keras' argument.
         remat: Recompute the gates in the backward pass instead of storing them.
@@ -181,6 +186,7 @@ class StackCall(NamedTuple):
     levels: Sequence[Sequence[LayerCall]]
     connections: Connections
     dropouts: Sequence[Callable[[Tensor], Tensor]]
+    dropout_masks: Sequence[Tensor | None]
     return_sequences: bool
     training: bool
     remat: bool

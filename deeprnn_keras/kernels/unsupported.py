@@ -16,12 +16,19 @@ def describe_activation(argument: str, name: str | None) -> str:
 
 
 def recurrent_dropout_reasons(traits: Traits, implementation: str) -> list[str]:
-    """Return the reason why recurrent dropout excludes an implementation, or an empty list."""
-    return reason_unless(
-        not traits.recurrent_dropout,
-        f"recurrent_dropout={traits.recurrent_dropout:g} rules out {implementation}: only the loop, which is several "
-        "times slower in training, applies dropout to the state at every step",
-    )
+    """Return the reasons why recurrent dropout and zoneout exclude an implementation, or an empty list."""
+    return [
+        *reason_unless(
+            not traits.recurrent_dropout,
+            f"recurrent_dropout={traits.recurrent_dropout:g} rules out {implementation}: only the loop, which is "
+            "several times slower in training, applies dropout to the state at every step",
+        ),
+        *reason_unless(
+            not traits.zoneout,
+            f"zoneout={traits.zoneout:g} rules out {implementation}: only the loop, which is several times slower, "
+            "changes the state after every step",
+        ),
+    ]
 
 
 def per_gate_dropout_reasons(traits: Traits, implementation: str) -> list[str]:

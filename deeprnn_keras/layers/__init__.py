@@ -7,6 +7,7 @@ from deeprnn_keras import (
     optimizers,  # noqa: F401 - registers the optimizers that a saved model may contain
 )
 from deeprnn_keras._compat import exporting
+from deeprnn_keras.layers.blank_padding import BlankPadding
 from deeprnn_keras.layers.deep_rnn import DeepRNN
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, RNN, SimpleRNN
 from deeprnn_keras.layers.one_hot import OneHot
@@ -15,4 +16,15 @@ from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
 _compat.install_export_hooks()
 _compat.install_model_hooks()
 
-__all__ = ["GRU", "LSTM", "RNN", "DeepInput", "DeepOutput", "DeepRNN", "OneHot", "SimpleRNN", "exporting"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "BlankPadding",
+    "DeepInput",
+    "DeepOutput",
+    "DeepRNN",
+    "OneHot",
+    "SimpleRNN",
+    "exporting",
+]

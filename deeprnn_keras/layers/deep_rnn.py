@@ -25,7 +25,7 @@ from deeprnn_keras._types import (
 from deeprnn_keras.keras_objects import ChecksConfig, plain_config
 from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Connections, Implementation, StackCall
-from deeprnn_keras.layers import arguments
+from deeprnn_keras.layers import arguments, regularizers
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
 from deeprnn_keras.layers.carried_state import CarriedState
 from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache, UntrackedStack
@@ -49,6 +49,9 @@ PLAIN_ARGUMENTS = (
     "use_bias",
     "reset_after",
     "recurrent_dropout",
+    "variational_dropout",
+    "weight_dropout",
+    "zoneout",
     "ar",
     "tar",
     "dilation",
@@ -110,9 +113,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
               2013).
         bidirectional: If True, each layer consists of a forward and a backward recurrence over the sequence. Their
             outputs are concatenated, as by `keras.layers.Bidirectional`, and the next layer reads 2 h features.
-        dropout: Dropout rate, in [0, 1), on the inputs that layers 2, ..., L receive from the layer below. It does not
-            apply to X, to the output of the stack, or to residual shortcuts. For dropout on X or on the output, add
-            `keras.layers.Dropout` before or after this layer.
+        dropout: Dropout rate, in [0, 1), on the inputs that layers 2, ..., L receive from the layer below, with a new
+            mask at each step. It does not apply to X, to the output of the stack, or to residual shortcuts. For dropout
+            on X or on the output, add `keras.layers.Dropout` before or after this layer.
         recurrent_activation: Activation of the gates, or a list with one activation per layer. None selects the default
             of the cell, sigmoid.
         use_bias: If True, the layers have biases, as in Keras.
@@ -120,6 +123,16 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             {"name": "gru", "reset_after": False} as its `cell`.
         recurrent_dropout: Dropout rate, in [0, 1), on the state that each step reads, as in Keras. It requires the loop
             implementation, whose training steps take several times as long.
+        variational_dropout: Dropout rate, in [0, 1), on the input of each layer, X for layer 1, with one mask per
+            sequence for all its steps (Gal & Ghahramani 2016), or a list with one rate per layer. With
+            `connection="skip"`, all layers read X with the mask of layer 1. It keeps every fast implementation. For
+            the output of the stack, add `keras.layers.SpatialDropout1D` after this layer.
+        weight_dropout: Dropout rate, in [0, 1), of the recurrent matrices (DropConnect; Merity et al. 2017), or a list
+            with one rate per layer: in training, U m / (1 - rate) replaces U, with a mask m of zeros and ones that is
+            drawn once per batch. It keeps every fast implementation.
+        zoneout: Rate, in [0, 1), at which a unit of a state keeps its previous value at a step, or, for cells with the
+            states h and c, a pair (rate of c, rate of h) (Krueger et al. 2017). In inference, the state is the
+            expectation, z s_{t-1} + (1 - z) s_t. It requires the loop implementation.
         kernel_initializer: Initializer of the input kernels. None selects the default described below. An initializer
             object is shared by all layers, but draws different numbers for each of them.
         recurrent_initializer: Initializer of the recurrent kernels; see `kernel_initializer`.
@@ -159,7 +172,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             one by one, the option has no effect and a warning is issued.
         seed: Random seed for dropout. None selects a seed that `keras.utils.set_random_seed` determines. Layer l uses
             `seed + l` for dropout on its inputs and for recurrent dropout. If the layers run one by one, it draws the
-            same numbers as Keras layers with this seed.
+            same numbers as Keras layers with this seed. Variational dropout, weight dropout, and zoneout use the seeds
+            that follow and draw the same numbers with every implementation.
         kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -239,6 +253,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         use_bias: bool = True,
         reset_after: bool = True,
         recurrent_dropout: float = 0.0,
+        variational_dropout: float | Sequence[float] = 0.0,
+        weight_dropout: float | Sequence[float] = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
         kernel_initializer: Initializer = None,
         recurrent_initializer: Initializer = None,
         bias_initializer: Initializer = None,
@@ -278,6 +295,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         self.dropout = checks.rate("dropout", dropout)
         self.use_bias, self.reset_after = checks.flags(use_bias=use_bias, reset_after=reset_after)
         self.recurrent_dropout = checks.rate("recurrent_dropout", recurrent_dropout)
+        self.variational_dropout = regularizers.rates("variational_dropout", variational_dropout, self.num_layers)
+        self.weight_dropout = regularizers.rates("weight_dropout", weight_dropout, self.num_layers)
+        self.zoneout = regularizers.zoneout(zoneout)
         self.kernel_initializer = arguments.initializer("kernel_initializer", kernel_initializer)
         self.recurrent_initializer = arguments.initializer("recurrent_initializer", recurrent_initializer)
         self.bias_initializer = arguments.initializer("bias_initializer", bias_initializer)
@@ -321,6 +341,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             )
             for level in range(1, self.num_layers)
         ]
+        self.input_dropouts = regularizers.input_dropouts(self)
+        regularizers.add_to_layers(self)
         if self.remat:
             check_remat(self.recurrent_layers, self.implementation, self.dilation)
         freezing.propagate_trainable(self)
@@ -475,15 +497,17 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         sequences = ops.cast(sequences, self.compute_dtype)
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
+        masks = self._dropout_masks(sequences, training)
+        sequences = _with_mask(sequences, masks[0])
         states = unpack_state(initial_state, self.state_size, sequences.shape[0])
         if self.stateful and initial_state is None:
             states = self.carried_state.read(ops.shape(sequences)[0], reset_mask, training)
         implementation = self._stack_implementation(training)
         if implementation is None:
-            outputs, states = self._run_layers(sequences, states, mask, training)
+            outputs, states = self._run_layers(sequences, states, mask, masks, training)
         else:
             states = self._complete_states(states, ops.shape(sequences)[0])
-            outputs, states = implementation.run_stack(self._stack_call(training), sequences, states, mask)
+            outputs, states = implementation.run_stack(self._stack_call(masks, training), sequences, states, mask)
             states = [[ops.cast(state, self.compute_dtype) for state in level] for level in states]
         if self.stateful:
             self.carried_state.store(states, training)
@@ -501,12 +525,23 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         implementation = implementations().get(names.pop())
         return None if implementation is None or implementation.stack_runner is None else implementation
 
-    def _stack_call(self, training: bool) -> StackCall:
+    def _dropout_masks(self, sequences: Tensor, training: bool) -> list[Tensor | None]:
+        """Return the factors (n, width) of variational dropout on the input of each level; None without dropout."""
+        rates = regularizers.input_rates(self) if training else [0.0] * self.num_layers
+        widths = stack.layer_input_dims(self.units, self.input_dim, "stack", self.bidirectional)
+        dropouts, n = iter(self.input_dropouts), ops.shape(sequences)[0]
+        return [
+            next(dropouts).call(ops.ones((n, width)), training=True) if rate else None
+            for rate, width in zip(rates, widths, strict=True)
+        ]
+
+    def _stack_call(self, masks: Sequence[Tensor | None], training: bool) -> StackCall:
         return StackCall(
             levels=[[layer.layer_call(training) for layer in level] for level in self.levels],
             connections=self.connections,
             # `call`, because `__call__` would cast its input to the compute dtype, possibly half precision
             dropouts=[partial(dropout.call, training=training) for dropout in self.dropouts],
+            dropout_masks=masks[1:],
             return_sequences=self.return_sequences,
             training=bool(training),
             remat=self.remat,
@@ -523,9 +558,14 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     # === Layer by layer ===
 
     def _run_layers(
-        self, sequences: Tensor, states: list[list[Tensor]], mask: Tensor | None, training: bool
+        self,
+        sequences: Tensor,
+        states: list[list[Tensor]],
+        mask: Tensor | None,
+        dropout_masks: Sequence[Tensor | None],
+        training: bool,
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Run the layers one by one.
+        """Run the layers one by one; `dropout_masks` is the result of `_dropout_masks`.
 
         Returns:
             A list with the output of the stack, or with the output of each level if `return_all_layers`; and the final
@@ -540,6 +580,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             inputs = sequences
             if level:
                 inputs = self.dropouts[level - 1].call(outputs[-1], training=training)
+                inputs = _with_mask(inputs, dropout_masks[level])
                 inputs = ops.concatenate([inputs, sequences], -1) if connections.reads_input(level) else inputs
             output, last_output, level_states = self._run_level(
                 level, inputs, states[level], mask, training, needs_last
@@ -729,6 +770,11 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     @override
     def from_config(cls, config: Config) -> Self:
         return freezing.create_from_config(super().from_config, config)
+
+
+def _with_mask(sequences: Tensor, mask: Tensor | None) -> Tensor:
+    """Return sequences (n, T, d) times a mask (n, d), the same for all steps; `sequences` itself if it is None."""
+    return sequences if mask is None else sequences * ops.cast(mask, sequences.dtype)[:, None]
 
 
 def _add_shortcut(output: Tensor | None, outputs: Sequence[Tensor | None], source: int | None) -> Tensor | None:

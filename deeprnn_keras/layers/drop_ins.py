@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -20,6 +20,8 @@ from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Implementation, LayerCall, Machine, Traits
 from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
+from deeprnn_keras.layers.weight_dropout import dropped_matrices, replaced_weights
+from deeprnn_keras.layers.zoneout import Step, Zoneout
 
 if TYPE_CHECKING:
     KerasLayer = keras.layers.RNN  # the layer that the mixin is combined with
@@ -66,12 +68,16 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
     Attributes:
         any_cell: Set by subclasses. True for a layer that accepts any cell.
         stack_of_layer: Set by a `DeepRNN` on its layers, which then run in one call if an implementation supports all.
+        weight_dropout: Set by a `DeepRNN`: dropout of the recurrent matrices, or None.
+        zoneout: Set by a `DeepRNN`: zoneout of the states, or None.
         cell: The Keras cell.
         implementation: The argument, with "auto" in place of Keras' values.
     """
 
     any_cell = False
     stack_of_layer: UntrackedStack | None = None
+    weight_dropout: keras.layers.Dropout | None = None
+    zoneout: Zoneout | None = None
     cell: Cell
     implementation: str
 
@@ -90,7 +96,8 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
     def traits(self) -> Traits:
         """Traits on which the selection of an implementation depends."""
         traits = cell_traits(self.cell, unroll=getattr(self, "unroll", False), any_cell=self.any_cell)
-        return replace(traits, compute_dtype=self.compute_dtype)
+        zoneout = max(self.zoneout.rates) if self.zoneout else 0.0
+        return replace(traits, compute_dtype=self.compute_dtype, zoneout=zoneout)
 
     def selected_implementation(self) -> str:
         """Return the name of the implementation that runs this layer on this machine."""
@@ -134,9 +141,10 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
 
     def layer_call(self, training: bool) -> LayerCall:
         """Return the description of this layer that is passed to implementations."""
+        dropped = dropped_matrices(self.cell, self.weight_dropout.call) if training and self.weight_dropout else {}
         return LayerCall(
             recurrence=cell_recurrence(self.cell),
-            weights=partial(stored_weights, self.cell),
+            weights=lambda: {**stored_weights(self.cell), **dropped},
             input_dim=getattr(self.cell, "input_dim", 0),  # not used for cells without this attribute
             go_backwards=self.go_backwards,
             return_sequences=self.return_sequences,
@@ -144,8 +152,8 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
             training=bool(training),
             compute_dtype=self.compute_dtype,
             input_dropout=partial(self._input_dropout, training=training),
-            keras_loop=partial(self._keras_loop, training=training),
-            keras_cudnn=partial(self._keras_inner_loop, training=training),
+            keras_loop=partial(self._keras_loop, training=training, dropped=dropped),
+            keras_cudnn=partial(self._keras_inner_loop, training=training, dropped=dropped),
             cache=self._cache.content,
         )
 
@@ -155,19 +163,64 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
             return sequences
         return sequences * self.cell.get_dropout_mask(sequences[:, 0, :])[:, None]
 
-    def _keras_loop(self, sequences: Tensor, states: Nested, mask: Tensor | None, *, training: bool) -> LoopResult:
-        return keras.layers.RNN.inner_loop(self, sequences, states, mask=mask, training=training)
+    def _keras_loop(
+        self,
+        sequences: Tensor,
+        states: Nested,
+        mask: Tensor | None,
+        *,
+        training: bool,
+        dropped: Mapping[str, Tensor],
+    ) -> LoopResult:
+        """Run the loop over time, with the tensors `dropped` as the weights of these names."""
+        with replaced_weights(self.cell, dropped):
+            step, inputs = self._step(sequences, training)
+            states = states if isinstance(states, (list, tuple)) else [states]
+            if self.zoneout:
+                step, inputs = self.zoneout.apply(step, inputs, states, training)
+            return _compat.backend_rnn()(
+                step,
+                inputs,
+                states,
+                go_backwards=self.go_backwards,
+                mask=mask,
+                unroll=self.unroll,
+                input_length=sequences.shape[1],
+                zero_output_for_mask=self.zero_output_for_mask,
+                return_all_outputs=self.return_sequences,
+            )
+
+    def _step(self, sequences: Tensor, training: bool) -> tuple[Step, Tensor]:
+        """Return the step of the loop and its inputs."""
+        options = {"training": training} if _compat.reads_training(self.cell) else {}
+
+        def step(x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            if self.stateful and keras.backend.backend() == "torch":  # which overwrites the states in place
+                states = [keras.ops.copy(state) for state in states]
+            output, new_states = self.cell(x, states, **options)
+            return output, new_states if isinstance(new_states, (list, tuple)) else [new_states]
+
+        return step, sequences
 
     def _keras_inner_loop(
-        self, sequences: Tensor, states: Nested, mask: Tensor | None, *, training: bool
+        self,
+        sequences: Tensor,
+        states: Nested,
+        mask: Tensor | None,
+        *,
+        training: bool,
+        dropped: Mapping[str, Tensor],
     ) -> LoopResult:
         """Run the implementation that Keras itself selects: cuDNN if it is supported, else its loop."""
-        return super().inner_loop(sequences, states, mask, training=training)
+        with replaced_weights(self.cell, dropped):
+            return super().inner_loop(sequences, states, mask, training=training)
 
     def _run_on_other_backend(
         self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool
     ) -> LoopResult:
-        return self._keras_inner_loop(sequences, initial_state, mask, training=training)
+        call = self.layer_call(training)
+        run = call.keras_loop if self.any_cell or self.zoneout else call.keras_cudnn
+        return run(sequences, initial_state, mask)
 
     @override
     def get_config(self) -> Config:
@@ -313,30 +366,14 @@ class RNN(SelectsImplementation, keras.layers.RNN):
     any_cell = True
 
     @override
-    def _keras_loop(self, sequences: Tensor, states: Nested, mask: Tensor | None, *, training: bool) -> LoopResult:
+    def _step(self, sequences: Tensor, training: bool) -> tuple[Step, Tensor]:
         cell = self.cell
         if not isinstance(cell, RecurrentCell):
-            return super()._keras_loop(sequences, states, mask, training=training)
+            return super()._step(sequences, training)
         projected = cell.project_inputs(sequences, training)
 
-        def step(x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        def step(x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             new_states = cell.step(Blocks(x, projected.names), states, training)
             return new_states[0], new_states
 
-        return _compat.backend_rnn()(
-            step,
-            projected.tensor,
-            states if isinstance(states, (list, tuple)) else [states],
-            go_backwards=self.go_backwards,
-            mask=mask,
-            unroll=self.unroll,
-            input_length=sequences.shape[1],
-            zero_output_for_mask=self.zero_output_for_mask,
-            return_all_outputs=self.return_sequences,
-        )
-
-    @override
-    def _run_on_other_backend(
-        self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool
-    ) -> LoopResult:
-        return self._keras_loop(sequences, initial_state, mask, training=training)
+        return step, projected.tensor

@@ -1,8 +1,20 @@
 """Complete Keras models: layers, output head, and the loss, metrics, and data conversion of the task."""
 
+from deeprnn_keras.models.ctc import LabelErrorRate, decode_ctc, label_error_rate
 from deeprnn_keras.models.language_model import LanguageModel
 from deeprnn_keras.models.loading import load_language_model, load_model
+from deeprnn_keras.models.mixture import StrokeNLL
 from deeprnn_keras.models.output_kinds import FrameNLL
 from deeprnn_keras.models.sequence_model import SequenceModel
 
-__all__ = ["FrameNLL", "LanguageModel", "SequenceModel", "load_language_model", "load_model"]
+__all__ = [
+    "FrameNLL",
+    "LabelErrorRate",
+    "LanguageModel",
+    "SequenceModel",
+    "StrokeNLL",
+    "decode_ctc",
+    "label_error_rate",
+    "load_language_model",
+    "load_model",
+]

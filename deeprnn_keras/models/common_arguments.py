@@ -51,12 +51,17 @@ class CommonArguments:
             head_units=[checks.positive_int("head_units", width) for width in self.head_units],
         )
 
-    def dropout_layer(self, name: str) -> Layer:
-        """Return the dropout layer before or after the recurrent layers: "input_dropout" or "output_dropout".
+    def dropout_layer(self, name: str, variational: bool = False) -> Layer:
+        """Return the dropout layer before or after the recurrent layers.
 
         The seeds of all layers depend on the order in which they are created.
+
+        Args:
+            name: "input_dropout" or "output_dropout".
+            variational: Use one mask per sequence (n, T, d) for all its steps.
         """
-        return keras.layers.Dropout(getattr(self, name), dtype=self.dtype, name=name)
+        kind = keras.layers.SpatialDropout1D if variational else keras.layers.Dropout
+        return kind(getattr(self, name), dtype=self.dtype, name=name)
 
     def head_options(self) -> dict[str, Any]:
         """Return the keyword arguments of every head: it computes in the precision of the weights.

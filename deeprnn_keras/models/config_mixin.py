@@ -19,7 +19,9 @@ NOT_FROM_DEEP_RNN = {"name", "trainable", "return_sequences", freezing.KEY}
 
 
 class ConfigMixin:
-    """Mixin for a `keras.Model` with a layer "deep_rnn". The model accepts the arguments of this layer as its own.
+    """Mixin for a `keras.Model` with a layer "deep_rnn", or the configuration of one.
+
+    The model accepts the arguments of this layer as its own.
 
     Attributes:
         name: Name of the model.
@@ -31,10 +33,11 @@ class ConfigMixin:
     trainable: bool
     get_layer: Callable[..., Layer]
     _config: Config  # arguments of the model other than those of its `DeepRNN`
+    _stack_config: Config | None = None  # arguments of the `DeepRNN` if the model has no layer "deep_rnn"
 
     def get_config(self) -> Config:
         """Return the arguments of the model, including those of its `DeepRNN`."""
-        deep_rnn = self.get_layer("deep_rnn").get_config()
+        deep_rnn = self._stack_config or self.get_layer("deep_rnn").get_config()
         own = {"name": self.name, "trainable": self.trainable, **freezing.trainable_config(self), **self._config}
         return plain_config({key: deep_rnn[key] for key in deep_rnn.keys() - NOT_FROM_DEEP_RNN} | own)
 

@@ -16,6 +16,7 @@ from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, generate_stream, score
 from deeprnn_keras.layers import DeepRNN, OneHot
+from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.models.common_arguments import CommonArguments
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
@@ -40,8 +41,12 @@ class LanguageModel(ConfigMixin, keras.Model):
         num_layers: Number of recurrent layers, L.
         cell: Cell of the `DeepRNN`.
         embedding: Width of the embedding E, or None for one-hot vectors, which have no weights.
+        embedding_dropout: Rate at which whole rows of E, symbols, are dropped, with one mask per batch (Gal &
+            Ghahramani 2016). A tied head uses E without dropout.
         input_dropout: Dropout rate on X.
         output_dropout: Dropout rate on H^(L). `dropout`, an argument of `DeepRNN`, acts between layers.
+        variational: If True, `input_dropout` and `output_dropout` use one mask per sequence for all its steps. Between
+            layers, `variational_dropout` of `DeepRNN` has this effect.
         embeddings_initializer: Initializer of E. None: N(0, 1), which gives the first layer inputs of unit variance,
             as its own initializer assumes. With Keras' default, U(-0.05, 0.05), the first layer hardly responds to
             its inputs at the start of training.
@@ -65,7 +70,8 @@ class LanguageModel(ConfigMixin, keras.Model):
 
     Raises:
         ValueError: If V < 2, if an option is not supported by `DeepRNN` or by a language model, if a rate is
-            outside [0, 1), or if `tied` is set and `embedding` differs from the width of the head's input.
+            outside [0, 1), if `tied` is set and `embedding` differs from the width of the head's input, or if
+            `embedding_dropout` is set without an embedding.
 
     >>> from deeprnn_keras import LanguageModel
     >>> model = LanguageModel("abc ", units=16, num_layers=2, cell="gru")
@@ -82,8 +88,10 @@ class LanguageModel(ConfigMixin, keras.Model):
         cell: CellSpec | Sequence[CellSpec] = "lstm",
         *,
         embedding: int | None = None,
+        embedding_dropout: float = 0.0,
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
+        variational: bool = False,
         embeddings_initializer: Initializer = None,
         head_units: Sequence[int] = (),
         head_activation: Activation = "tanh",
@@ -100,7 +108,8 @@ class LanguageModel(ConfigMixin, keras.Model):
         size = checks.positive_int("vocabulary", vocabulary) if text_vocabulary is None else len(text_vocabulary)
         if size < 2:
             raise ValueError(f"vocabulary must have at least 2 symbols, got {vocabulary!r}")
-        tied, trainable = checks.flags(tied=tied, trainable=trainable)
+        tied, trainable, variational = checks.flags(tied=tied, trainable=trainable, variational=variational)
+        embedding_dropout = checks.rate("embedding_dropout", embedding_dropout)
         common = CommonArguments(
             embedding,
             input_dropout,
@@ -127,13 +136,13 @@ class LanguageModel(ConfigMixin, keras.Model):
             tied=tied,
         )
         # === Layers ===
-        embed = _embedding_layer(size, common.embedding, embeddings_initializer, dtype)
+        embed = _embedding_layer(size, common.embedding, embedding_dropout, embeddings_initializer, dtype)
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
         layers = [
             embed,
-            common.dropout_layer("input_dropout"),
+            common.dropout_layer("input_dropout", variational),
             DeepRNN(units, num_layers, cell, **rnn_options),
-            common.dropout_layer("output_dropout"),
+            common.dropout_layer("output_dropout", variational),
         ]
         width = output_width(layers[2].widths, layers[2].connection)
         if projection is not None:
@@ -154,6 +163,8 @@ class LanguageModel(ConfigMixin, keras.Model):
         self.vocabulary_size = size
         self._config = {
             "vocabulary": size if text_vocabulary is None else serialize_vocabulary(text_vocabulary),
+            "embedding_dropout": embedding_dropout,
+            "variational": variational,
             "projection": projection,
             "tied": tied,
             **common.config(),
@@ -240,20 +251,30 @@ class LanguageModel(ConfigMixin, keras.Model):
 def _embedding_layer(
     size: int,
     embedding: int | None,
+    dropout: float,
     initializer: Initializer,
     dtype: str | keras.dtype_policies.DTypePolicy | None,
 ) -> Layer:
     if embedding is None:
+        if dropout:
+            raise ValueError(
+                f"embedding_dropout={dropout:g} has no effect on one-hot vectors; pass a width as embedding, or use "
+                "input_dropout"
+            )
         return OneHot(size, dtype=dtype, name="one_hot")
-    embeddings = initializer or keras.initializers.RandomNormal(stddev=1.0)
-    return keras.layers.Embedding(size, embedding, embeddings, dtype=dtype, name="embedding")
+    options: dict[str, Any] = {"dtype": dtype, "name": "embedding"}
+    options["embeddings_initializer"] = initializer or keras.initializers.RandomNormal(stddev=1.0)
+    if dropout:
+        return DropoutEmbedding(size, embedding, dropout=dropout, **options)
+    return keras.layers.Embedding(size, embedding, **options)
 
 
 def _check_tied(embedding: int | None, width: int, head_units: Sequence[int]) -> None:
     if embedding != width or head_units:
         raise ValueError(
             f"tied=True requires embedding={width}, the width of the input of the head, and no head_units, got "
-            f"embedding={embedding} and head_units={list(head_units)}"
+            f"embedding={embedding} and head_units={list(head_units)}; projection={embedding or width} changes that "
+            "width"
         )
 
 

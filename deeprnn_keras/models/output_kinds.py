@@ -12,7 +12,10 @@ from keras import ops
 from typing_extensions import override
 
 from deeprnn_keras._types import Tensor
+from deeprnn_keras.generation.strokes import PER_COMPONENT
 from deeprnn_keras.keras_objects import ChecksConfig
+from deeprnn_keras.models.ctc import LabelErrorRate, decode_ctc
+from deeprnn_keras.models.mixture import StrokeNLL, expected_points
 
 MASKED_MEAN = {"reduction": "mean_with_sample_weight"}  # excludes padding, which has weight 0
 
@@ -60,6 +63,10 @@ class OutputKind:
         per_step: Whether there is always one output per step.
         target_values: Number of values that a target can have, 0 to `target_values` - 1; 0 for real numbers, and None
             for the number of outputs.
+        label_sequences: Whether the target of a sequence is a shorter sequence of labels, which CTC aligns.
+        outputs_per_component: Number of outputs per component of a mixture, besides one other output; None if the
+            outputs are no mixture.
+        named: Whether `labels` are the names of the values of a target.
     """
 
     make_loss: Callable[[], keras.losses.Loss]
@@ -70,6 +77,9 @@ class OutputKind:
     max_outputs: int | None = None
     per_step: bool = False
     target_values: int | None = 0
+    label_sequences: bool = False
+    outputs_per_component: int | None = None
+    named: bool = False
 
     @property
     def one_column_per_output(self) -> bool:
@@ -91,6 +101,11 @@ class OutputKind:
         if outputs < self.min_outputs or (self.max_outputs is not None and outputs > self.max_outputs):
             supported = f"at least {self.min_outputs}" if self.max_outputs is None else f"{self.max_outputs}"
             raise ValueError(f"outputs must be {supported} for kind={kind!r}, got {outputs}")
+        if self.outputs_per_component is not None and outputs % self.outputs_per_component != 1:
+            raise ValueError(
+                f"outputs must be {self.outputs_per_component} M + 1 for kind={kind!r} with a mixture of M components, "
+                f"got {outputs}"
+            )
         count = self.num_target_values(outputs) if kind == "binary" else outputs
         if labels is not None and (len(labels) != count or len(set(labels)) != count):
             what = "for 0 and 1, for kind='binary'" if kind == "binary" else "one per output"
@@ -118,6 +133,7 @@ OUTPUT_KINDS = {
         _softmax,
         min_outputs=2,
         target_values=None,
+        named=True,
     ),
     "binary": OutputKind(
         lambda: keras.losses.BinaryCrossentropy(from_logits=True, name="cross_entropy", **MASKED_MEAN),
@@ -126,6 +142,7 @@ OUTPUT_KINDS = {
         lambda logits: _sigmoid(logits[..., 0]),
         max_outputs=1,
         target_values=2,
+        named=True,
     ),
     "numbers": OutputKind(
         lambda: keras.losses.MeanSquaredError(name="mse", **MASKED_MEAN),
@@ -134,4 +151,24 @@ OUTPUT_KINDS = {
         None,
     ),
     "notes": OutputKind(FrameNLL, list, _is_positive, _sigmoid, per_step=True, target_values=2),
+    "ctc": OutputKind(
+        lambda: keras.losses.CTC(name="ctc"),
+        lambda: [LabelErrorRate()],
+        lambda logits: decode_ctc(logits[None])[0],
+        _softmax,
+        min_outputs=2,
+        per_step=True,
+        target_values=None,
+        label_sequences=True,
+        named=True,
+    ),
+    "strokes": OutputKind(
+        StrokeNLL,
+        list,
+        expected_points,
+        None,
+        min_outputs=PER_COMPONENT + 1,
+        per_step=True,
+        outputs_per_component=PER_COMPONENT,
+    ),
 }

@@ -1,8 +1,8 @@
-"""`SequenceModel`: predict classes, numbers, or notes for a sequence or for each of its steps."""
+"""`SequenceModel`: predict classes, numbers, notes, labels, or strokes for a sequence or for each of its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,9 +15,11 @@ from deeprnn_keras.data.buckets import BucketedDataset, padded_batches
 from deeprnn_keras.data.values import numeric_array
 from deeprnn_keras.data.words import PADDING, UNKNOWN, WordVocabulary, plain_words
 from deeprnn_keras.generation.notes import generate_notes
-from deeprnn_keras.layers import DeepRNN
+from deeprnn_keras.layers import BlankPadding, DeepRNN
 from deeprnn_keras.models.common_arguments import CommonArguments
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
+from deeprnn_keras.models.ctc import decode_ctc, pad_labels
+from deeprnn_keras.models.normalized_stack import normalized_stack
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -41,7 +43,13 @@ class SequenceModel(ConfigMixin, keras.Model):
             "numbers": q real numbers; the loss is the mean squared error.
             "notes": logits of q notes, each of which sounds or does not sound, one output per step; the loss is
             `FrameNLL`, the binary cross-entropy summed over the notes, in nats per frame.
-        per_step: Whether there is one output per step instead of one per sequence. Always True for "notes".
+            "ctc": logits of q classes, the first of which is the blank, one output per step; the target of a sequence
+            is a shorter sequence of labels 1 to q - 1, and the loss is the CTC loss (Graves et al. 2006), in nats per
+            sequence. Sequences of different lengths require `masks`.
+            "strokes": parameters of the distribution of the next point of pen strokes, one output per step, with
+            q = 6 M + 1 for a mixture of M components; the loss is `StrokeNLL`, in nats per step.
+        per_step: Whether there is one output per step instead of one per sequence. Always True for "notes", "ctc", and
+            "strokes".
         length: T if it is fixed, so that the fused kernel can be compiled; None for any length.
         embedding: Width of an embedding of ids, or None for features.
         words: Words whose ids the embedding reads, as many as `inputs`. Sequences may then be raw texts, which are
@@ -55,9 +63,12 @@ class SequenceModel(ConfigMixin, keras.Model):
         offset: Offset of the features, a finite number or one per feature. `offset` and `scale` standardize raw data:
             the model computes (x + offset) scale.
         scale: Scale of the features, a finite number or one per feature, not 0.
-        labels: Names of the classes, or None. For "binary", the name of 0 and the name of 1.
+        labels: Names of the classes, or None. For "binary", the name of 0 and the name of 1; for "ctc", the first name
+            is that of the blank.
         input_dropout: Dropout rate on X.
         output_dropout: Dropout rate on H^(L).
+        batch_normalization: Whether a `keras.layers.BatchNormalization` follows each recurrent layer. The layers are
+            then L `DeepRNN`s of one layer each, named deep_rnn_1, ..., deep_rnn_L, instead of one named deep_rnn.
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
         embeddings_initializer: Initializer of the embedding.
@@ -108,6 +119,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         labels: Sequence[str] | None = None,
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
+        batch_normalization: bool = False,
         head_units: Sequence[int] = (),
         head_activation: Activation = "tanh",
         embeddings_initializer: Initializer = "uniform",
@@ -131,7 +143,9 @@ class SequenceModel(ConfigMixin, keras.Model):
             head_bias_initializer,
             dtype,
         )
-        per_step, masks, trainable = checks.flags(per_step=per_step, masks=masks, trainable=trainable)
+        per_step, masks, trainable, batch_normalization = checks.flags(
+            per_step=per_step, masks=masks, trainable=trainable, batch_normalization=batch_normalization
+        )
         labels = None if labels is None else tuple(checks.to_python(list(labels)))
         output_kind = OUTPUT_KINDS[checks.one_of("kind", kind, OUTPUT_KINDS)]
         output_kind.check(kind, outputs, labels)
@@ -162,15 +176,22 @@ class SequenceModel(ConfigMixin, keras.Model):
             hidden = embed(x)
         mask = keras.Input((length,), dtype="bool", name="mask") if masks else None
         hidden = common.dropout_layer("input_dropout")(hidden)
-        hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
+        if batch_normalization:
+            hidden = normalized_stack(rnn, hidden, mask)
+        else:
+            hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
         hidden = common.dropout_layer("output_dropout")(hidden)
-        super().__init__([x, mask] if masks else x, head(hidden), name=name, trainable=trainable)
+        prediction = head(hidden)
+        if masks and output_kind.label_sequences:
+            prediction = BlankPadding(dtype=head.dtype_policy, name="blank_padding")(prediction, mask=mask)
+        super().__init__([x, mask] if masks else x, prediction, name=name, trainable=trainable)
         freezing.propagate_trainable(self)
         # === Configuration ===
         self.kind, self.per_step, self.masks = kind, per_step, masks
-        self._padding_remedy = _padding_remedy(rnn, per_step, masks)
+        self._padding_remedy = _padding_remedy(rnn, kind, per_step, masks)
         self.labels = labels
         self.words = vocabulary
+        self._stack_config = rnn.get_config() if batch_normalization else None
         self._config = {
             "inputs": inputs,
             "outputs": outputs,
@@ -182,6 +203,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             "offset": offset,
             "scale": scale,
             "labels": None if labels is None else list(labels),
+            "batch_normalization": batch_normalization,
             **common.config(),
         }
 
@@ -217,7 +239,8 @@ class SequenceModel(ConfigMixin, keras.Model):
             series: List of arrays (T_i, d) or (T_i,), array (n, T, d), list of data frames, or list of texts.
             targets: One entry per sequence, or one array (T_i, ...) per sequence with one row per step; with one output
                 per step, (T_i,) and (T_i, 1) are equivalent. Classes are given by name if the model has labels,
-                otherwise by index. The targets of "binary" and "notes" are 0 and 1.
+                otherwise by index. The targets of "binary" and "notes" are 0 and 1. Those of "ctc" are one array of
+                labels (S_i,) per sequence, and those of "strokes" points (T_i, 3).
             batch_size: Batch size, n.
             **options: Other arguments of `BucketedDataset`.
 
@@ -225,7 +248,9 @@ class SequenceModel(ConfigMixin, keras.Model):
             ValueError: If the sequences do not match the inputs of the model, or if a target is not one of the labels.
         """
         arrays, encoded = self._arrays(series), self._encode_targets(targets)
-        if self.per_step and OUTPUT_KINDS[self.kind].one_column_per_output and self._config["outputs"] == 1:
+        if OUTPUT_KINDS[self.kind].label_sequences:
+            encoded = pad_labels(encoded, arrays, self._config["outputs"])
+        elif self.per_step and OUTPUT_KINDS[self.kind].one_column_per_output and self._config["outputs"] == 1:
             encoded = [_as_column(entry) for entry in encoded]
         num_classes = OUTPUT_KINDS[self.kind].num_target_values(self._config["outputs"])
         classes = {} if num_classes is None else {"num_classes": num_classes}
@@ -253,7 +278,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             ValueError: If the model has no classes, a class is unknown, or a weight is negative.
         """
         count = OUTPUT_KINDS[self.kind].num_target_values(self._config["outputs"])
-        if count is None or self.kind == "notes":
+        if count is None or self.kind not in ("classes", "binary"):
             raise ValueError(f"class_weight is not supported for kind={self.kind!r}, which has no classes")
         names = self.labels if self._has_class_names and set(weights) <= set(self.labels or ()) else range(count)
         indices = {name: index for index, name in enumerate(names or ())}
@@ -268,30 +293,43 @@ class SequenceModel(ConfigMixin, keras.Model):
     @property
     def _has_class_names(self) -> bool:
         """True if `labels` are the names of the values of a target."""
-        return self.labels is not None and self.kind in ("classes", "binary")
+        return self.labels is not None and OUTPUT_KINDS[self.kind].named
 
     # === Prediction ===
 
     def predict_labels(
-        self, series: Iterable[ArrayLike], batch_size: int = PREDICTION_BATCH_SIZE
+        self, series: Iterable[ArrayLike], batch_size: int = PREDICTION_BATCH_SIZE, beam_width: int | None = None
     ) -> np.ndarray | list[np.ndarray]:
         """Return the predictions for raw sequences, in their order.
 
         Args:
             series: As for `dataset`.
             batch_size: Number of sequences per forward pass.
+            beam_width: For "ctc", the width of a beam search; None for the labels of the most probable alignment. See
+                `deeprnn_keras.models.decode_ctc`.
 
         Returns:
             For "classes" the most probable class, for "binary" 0 or 1, both by name if the model has labels; for
-            "notes" 0 or 1; for "numbers" the outputs. An array with one entry per sequence, or, with one output per
-            step, a list of arrays, one per sequence.
+            "notes" 0 or 1; for "numbers" the outputs; for "ctc" the labels, by name if the model has labels; for
+            "strokes" the expected next point of each step. An array with one entry per sequence, or, with one output
+            per step, a list of arrays, one per sequence.
+
+        Raises:
+            ValueError: If `beam_width` is passed and the model is not of kind "ctc".
         """
-        predict = OUTPUT_KINDS[self.kind].predict
+        predict = OUTPUT_KINDS[self.kind].predict if beam_width is None else self._beam_search(beam_width)
         predictions = [predict(values) for values in self._sequence_outputs(series, batch_size)]
         if self._has_class_names:
             names = np.array(self.labels)
             predictions = [names[classes] for classes in predictions]
         return predictions if self.per_step else np.array(predictions)
+
+    def _beam_search(self, beam_width: int) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from the outputs for a sequence to its labels."""
+        beam_width = checks.positive_int("beam_width", beam_width)
+        if self.kind != "ctc":
+            raise ValueError(f"beam_width is supported for kind='ctc' only, got a model of kind={self.kind!r}")
+        return lambda logits: decode_ctc(logits[None], beam_width)[0]
 
     def predict_proba(
         self, series: Iterable[ArrayLike], batch_size: int = PREDICTION_BATCH_SIZE
@@ -415,13 +453,14 @@ class SequenceModel(ConfigMixin, keras.Model):
             ) from error
 
 
-def _padding_remedy(rnn: DeepRNN, per_step: bool, masks: bool) -> str | None:
+def _padding_remedy(rnn: DeepRNN, kind: str, per_step: bool, masks: bool) -> str | None:
     """Return how to support sequences of different lengths, or None if padding does not change the outputs."""
     if per_step and rnn.go_backwards:  # the outputs are in reverse order and start with those of the padding
         return "for one output per step and sequences of any length, create the model with go_backwards=False"
-    if masks or (per_step and not rnn.bidirectional):
+    if masks or (per_step and not rnn.bidirectional and not OUTPUT_KINDS[kind].label_sequences):
         return None
     model = "a bidirectional model" if per_step else "one output per sequence"
+    model = f"kind={kind!r}" if OUTPUT_KINDS[kind].label_sequences else model
     return f"for {model} and sequences of any length, create the model with masks=True"
 
 

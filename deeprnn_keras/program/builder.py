@@ -197,12 +197,12 @@ class Builder:
 MODEL_KINDS = ("Sequential", "Functional")
 """Classes of models, which can be layers of another model."""
 
-READ_IDS = ("Embedding", "OneHot")
+READ_IDS = ("Embedding", "DropoutEmbedding", "OneHot")
 """Classes of layers that read ids."""
 
 PASS_THROUGH = (
     *("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
-    *("ActivityRegularization", "Identity"),
+    *("ActivityRegularization", "Identity", "BlankPadding"),
 )
 """Classes of layers that return their input when they do not train."""
 

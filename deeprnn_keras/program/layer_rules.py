@@ -25,7 +25,7 @@ def _pass_through(b: Builder, layer: KerasLayer, inputs: list[Value], name: str)
 # === Ids and dense layers ===
 
 
-@rule("Embedding")
+@rule("Embedding", "DropoutEmbedding")
 def _embedding(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> Value:
     if layer.mask_zero:
         refuse(

@@ -11,6 +11,7 @@ import numpy as np
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.standard import GRUEquations, LSTMEquations, SimpleRNNEquations
 from deeprnn_keras.equations.trace import explain, trace
+from deeprnn_keras.equations.zoneout import ExpectedZoneout
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.builder import Builder, KerasLayer, Value, as_array, keras_function_name, rule
 from deeprnn_keras.program.refusal import refuse
@@ -29,8 +30,20 @@ def _recurrence(
     name: str,
     reverse: bool = False,
     rate: int = 1,
+    zoneout: Sequence[float] = (),
 ) -> Value:
-    """Append the recurrence of a cell; its value keeps the positions of the inputs."""
+    """Append the recurrence of a cell; its value keeps the positions of the inputs.
+
+    Args:
+        b: The builder.
+        layer: The layer, for messages.
+        cell: The cell.
+        value: The inputs.
+        name: Name of the recurrence.
+        reverse: Read the sequence from its end.
+        rate: Dilation rate.
+        zoneout: Zoneout rate of each state; empty without zoneout.
+    """
     from deeprnn_keras.cells.keras_cells import cell_name, cell_recurrence
 
     if value.kind != "sequence":
@@ -46,14 +59,15 @@ def _recurrence(
     functions = {key: keras_function_name(function) or function for key, function in recurrence.activations}
     options: dict[str, Any] = {"reverse": reverse, "rate": rate}
     is_standard = all(function in op.STANDARD_ACTIVATIONS for function in functions.values())
-    if cell_name(cell) is not None and is_standard:
+    if cell_name(cell) is not None and is_standard and not zoneout:
         weights = {key: b.weight(cell, key) for key in ("kernel", "recurrent_kernel", "bias")}
         kind = STANDARD.get(type(equations)) or ("gru" if cell.reset_after else "gru_reset_before")
         return b.append(
             op.Recurrent, name, [value], equations.output_width, cell=kind, **functions, **weights, **options
         )
     try:
-        step = trace(equations, value.width, functions)
+        traced = ExpectedZoneout(equations.units, equations, tuple(zoneout)) if zoneout else equations
+        step = trace(traced, value.width, functions)
     except Exception as error:  # user-defined equations may raise any
         refuse(
             layer, f"the equations of its cell {type(cell).__name__} are not composed of primitives: {explain(error)}"
@@ -162,6 +176,7 @@ class _Stack:
                     *(b, layer, one.cell, inputs, f"{name}/{one.name}"),
                     reverse=one.go_backwards,
                     rate=layer.dilation[level],
+                    zoneout=one.zoneout.rates if one.zoneout else (),
                 )
                 for one in recurrent_layers
             ]

@@ -265,6 +265,24 @@ def test_into_a_model(tmp_path):
         interop.load(path, into=other)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "relu"}, "has activation=relu, the file tanh"),
+        ({"recurrent_activation": "tanh"}, "has recurrent_activation=tanh, the file sigmoid"),
+        ({"go_backwards": True}, "has go_backwards=True, the file False"),
+    ],
+)
+def test_into_a_model_that_computes_something_else(options, message, tmp_path):
+    path = one_layer(tmp_path / "m.onnx", "LSTM", "forward")
+    layer = DeepRNN(H, return_sequences=True, **options)
+    layer.build((None, None, D))
+    before = layer.get_weights()
+    with pytest.raises(ValueError, match=rf"m\.onnx: into 'deep_rnn.*{message}"):
+        interop.load(path, into=layer)
+    keras.tree.map_structure(np.testing.assert_array_equal, layer.get_weights(), before)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_other_precisions_become_float32(dtype, tmp_path):
     arrays = recurrent_arrays("GRU", D)

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from keras import layers
 from stream_programs import expected, random_inputs
+from zoo_models import BUILDABLE
 
 import deeprnn_keras
 from deeprnn_keras import LanguageModel, SequenceModel, Stream, lower, zoo
 from deeprnn_keras.program.interpreter import Interpreter
 
 STEPS = 1_000
-NAMES = [name for name in zoo.list_models() if not getattr(zoo.info(name), "bidirectional", False)]
+NAMES = [name for name in BUILDABLE if not zoo.info(name).bidirectional]
 
 
 def residual(x):

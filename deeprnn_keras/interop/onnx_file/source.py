@@ -79,14 +79,14 @@ class OnnxSource(Source):
     @override
     def load(self, request: Request) -> keras.Layer:
         from deeprnn_keras.interop.onnx_file.building import build_model
+        from deeprnn_keras.interop.onnx_file.filling import fill
 
         report = self.inspect(request)
         if self.plan.problems:
             report.raise_problems()
-        if request.into is not None:
-            return _load_into(self.name, self.plan, request.into)
         with damage_reported(self.path, EXPECTED):
-            return build_model(self.plan, re.sub(r"[^A-Za-z0-9_.-]+", "_", self.path.stem) or "onnx_model")
+            model = build_model(self.plan, re.sub(r"[^A-Za-z0-9_.-]+", "_", self.path.stem) or "onnx_model")
+        return model if request.into is None else fill(request.into, model, self.name)
 
     @override
     def reference(self, request: Request) -> Reference:
@@ -132,27 +132,6 @@ def _entries(plan: Plan) -> list[Entry]:
         for step, weight in plan.weights()
         if weight.source
     ]
-
-
-def _load_into(name: str, plan: Plan, target: keras.Layer) -> keras.Layer:
-    """Set the weights of a built model or layer, in order, and return it.
-
-    Raises:
-        ValueError: If its weights have other shapes than those of the file; all differences are listed.
-    """
-    found = [(f"{step.name}/{weight.path}", weight.array) for step, weight in plan.weights()]
-    weights = list(target.weights)
-    differences = [
-        f"{source} {list(array.shape)} for {weight.path} {list(weight.shape)}"
-        for (source, array), weight in zip(found, weights, strict=False)
-        if tuple(array.shape) != tuple(weight.shape)
-    ]
-    differences += [f"{source} {list(array.shape)} for no weight" for source, array in found[len(weights) :]]
-    differences += [f"nothing for {weight.path} {list(weight.shape)}" for weight in weights[len(found) :]]
-    if differences:
-        raise ValueError(f"{name}: the weights do not fit {target.name!r}: {'; '.join(differences)}")
-    target.set_weights([array for _, array in found])
-    return target
 
 
 # === References ===

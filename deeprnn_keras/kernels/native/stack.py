@@ -140,9 +140,21 @@ class _StackRun:
         if level == 0:
             return (self.x, True) if self.x_columns is None else (self.x_columns, False)
         dropped = self.call.dropouts[level - 1](self.sequences[-1])
+        factors = self.call.dropout_masks[level - 1]
+        dropped = dropped if factors is None else dropped * self._in_columns(factors)
         if self.connections.reads_input(level):
             return ops.concatenate([dropped, self.x_columns], 1), False
         return dropped, False
+
+    def _in_columns(self, rows: Tensor) -> Tensor:
+        """Return rows (n, width) as (1, width, columns), in the order of the columns of feature-major sequences."""
+        if self.mask is None:
+            return _backend().to_columns(rows[:, None], None)
+        number = ops.cast(ops.arange(self.batch_size)[:, None, None], "float32")
+        numbers = ops.broadcast_to(number, (*ops.shape(self.mask), 1))
+        # a conversion sets masked steps to 0, so that the row of a column is the maximum over its steps
+        column_rows = ops.max(_backend().to_columns(numbers, self.mask), 0)[0]
+        return ops.transpose(ops.take(rows, ops.cast(column_rows, "int32"), 0))[None]
 
     def _returns_top_only(self, level: int) -> bool:
         connections = self.connections

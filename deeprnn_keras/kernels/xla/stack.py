@@ -68,7 +68,8 @@ def run_stack(
     plan = make_plan(units, sequences, call.training, call.remat, call.cache)
     levels = [[_prepare(layer, plan, dtype, call.cache) for layer in level] for level in call.levels]
     flat_states = [state for level in states for state in level]
-    pieces = split_into_pieces(sequences, flat_states, mask, plan, dtype)
+    factors = [factor for factor in call.dropout_masks if factor is not None]
+    pieces = split_into_pieces(sequences, [*flat_states, *factors], mask, plan, dtype)
     piece_results = []
     for piece in pieces:  # not a comprehension, which would be one more frame in a traceback
         piece_results.append(_run_piece(call, levels, piece, plan))
@@ -82,15 +83,18 @@ def _run_piece(call: StackCall, levels: Sequence[Sequence[PreparedLayer]], piece
     outputs_below: list[Tensors] = [[] for _ in piece.chunks]  # outputs of the levels so far, for each chunk
     last_outputs: Tensors = []
     final_states: Tensors = []
-    remaining = list(piece.states)
+    num_states = sum(layer.recurrence.num_states for level in levels for layer in level)
+    remaining, factors = list(piece.states[:num_states]), list(piece.states[num_states:])
     valid = None if piece.spans[0].mask is None else any_valid(piece.spans)
     spans = [piece.spans, reverse_spans(piece.spans)] if len(levels[0]) == 2 else [piece.spans]
     for index, level in enumerate(levels):
-        inputs = [_level_input(call, index, below, x) for below, x in zip(outputs_below, piece.chunks, strict=True)]
+        factor = factors.pop(0) if index and call.dropout_masks[index - 1] is not None else None
+        chunks = zip(outputs_below, piece.chunks, strict=True)
+        inputs = [_level_input(call, index, below, x, factor) for below, x in chunks]
         outputs, last = [], []  # of the directions
         for direction, layer in enumerate(level):
-            num_states = layer.recurrence.num_states
-            initial, remaining = remaining[:num_states], remaining[num_states:]
+            count = layer.recurrence.num_states
+            initial, remaining = remaining[:count], remaining[count:]
             chunks = reverse_chunks(inputs, piece.spans) if direction else inputs
             hs, final = _run_chunks(layer, chunks, spans[direction], initial, plan)
             outputs.append(reverse_chunks(hs, spans[1]) if direction else hs)
@@ -102,11 +106,20 @@ def _run_piece(call: StackCall, levels: Sequence[Sequence[PreparedLayer]], piece
     return [*_stack_outputs(call, outputs_below, last_outputs, piece.spans), *final_states]
 
 
-def _level_input(call: StackCall, level: int, below: Sequence[Tensor], x: Tensor) -> Tensor:
-    """Return the input of a level from the outputs of the levels below and the input of the stack."""
+def _level_input(call: StackCall, level: int, below: Sequence[Tensor], x: Tensor, factor: Tensor | None) -> Tensor:
+    """Return the input of a level from the outputs of the levels below and the input of the stack.
+
+    Args:
+        call: The stack.
+        level: The level, from 0.
+        below: Outputs (T_k, w, n) of the levels below.
+        x: Input of the stack, (T_k, d, n).
+        factor: Factors (w, n) of the output of the level below from `StackCall.dropout_masks`, or None.
+    """
     if level == 0:
         return x
     dropped = call.dropouts[level - 1](below[-1])
+    dropped = dropped if factor is None else dropped * factor
     return tf.concat([dropped, x], -2) if call.connections.reads_input(level) else dropped
 
 
