@@ -233,7 +233,7 @@ class StudyTuner:
         with outages_named(self.storage):
             running = [trial for trial in places.trials_with_place(self.study) if trial.state == TrialState.RUNNING]
             for trial in running:
-                self.study.tell(trial.number, state=TrialState.FAIL)
+                self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             places.fill(self.study, self.max_trials)
         return len(running)
 
