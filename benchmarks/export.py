@@ -53,7 +53,7 @@ def onnx_runs(directory: Path, program: Program, ids: np.ndarray) -> dict[str, C
     x, *states = [one.name for one in step.get_inputs()]
 
     def steps() -> None:
-        values = list(program.zero_states(1).values())
+        values = list(program.initial_states(1).values())
         for t in range(len(ids)):
             _, *values = step.run(None, {x: ids[None, t : t + 1], **dict(zip(states, values, strict=True))})
 

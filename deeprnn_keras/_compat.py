@@ -324,6 +324,18 @@ def is_compiled_by_xla() -> bool:
     return in_xla_context(tf.compat.v1.get_default_graph())
 
 
+def requires_static_shapes(tensor: Tensor) -> bool:
+    """Return True while a step is compiled in which the shapes of tensors must not depend on their values."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return isinstance(tensor, jax.core.Tracer)
+    return is_compiled_by_torch() if backend == "torch" else is_compiled_by_xla()
+
+
 def require(condition: Tensor, message: str) -> None:
     """Raise an error with this message unless a condition holds, on TensorFlow.
 

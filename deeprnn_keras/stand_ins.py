@@ -22,6 +22,7 @@ MODULES = {
     "BitsPerCharacter": "training.metrics",
     "BlankPadding": "layers.blank_padding",
     "ChronoBias": "initializers.gate_bias",
+    "CombinedQuantiles": "forecasting.combination",
     "CoupledLSTMCell": "cells.gated",
     "DeepInput": "layers.per_step",
     "DeepOutput": "layers.per_step",

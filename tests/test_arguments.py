@@ -42,6 +42,11 @@ def hypermodel():
     return HyperDeepRNN(inputs=3, outputs=1, loss="mse")
 
 
+@functools.cache
+def zero_shot_network():
+    return zoo.create_model("recurrent_forecaster_150k", units=2)
+
+
 # Required arguments. Functions check flags and numbers before they use a model, which can therefore be missing.
 REQUIRED = {
     "ArrayDataset": {"x": np.zeros((4, 2)), "y": np.zeros(4)},
@@ -80,6 +85,8 @@ REQUIRED = {
     "Stream": {"model": None},
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
+    "ZeroShotConfig": {**CONFIG, "inputs": 3, "outputs": 2},
+    "ZeroShotForecaster": {"model": zero_shot_network},
     "adding_problem": {"examples": 2, "steps": 4},
     "copy_memory": {"examples": 2, "steps": 4},
     "count_params": {"input_dim": 2, "units": 3},
@@ -98,6 +105,7 @@ REQUIRED = {
     "optuna_objective": {"hyper": hypermodel},
     "probe_levels": {"model": None, "x": np.zeros((4, 3, 2)), "target": np.zeros(4)},
     "series_windows": {"values": np.zeros(9), "length": 2, "batch_size": 2},
+    "synthetic_series": {"count": 2, "steps": 9},
     "token_windows": {"pieces": [STREAM], "length": 3, "batch_size": 2},
     "tuner": {"hypermodel": hypermodel},
     "verify": {"model": None, "reference": None},

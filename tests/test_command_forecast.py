@@ -6,8 +6,10 @@ import pytest
 from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
+from deeprnn_keras.forecasting import ZeroShotForecaster
+from deeprnn_keras.training.callbacks import EpochHistory
 
-SMALL = ["--horizon", "4", "--epochs", "1", "--season", "6"]
+SMALL = ["--horizon", "4", "--epochs", "2", "--season", "6"]
 COLUMNS = ["--time", "when", "--target", "load", "--id", "meter"]
 
 
@@ -36,6 +38,84 @@ def test_forecast_of_a_file(table, tmp_path):
     assert len(Forecaster.load(output / "model").forecast(seed=0)) == 8
 
 
+@pytest.mark.slow
+def test_forecast_without_training(table, tmp_path):
+    pytest.importorskip("utilsforecast")
+    options = ["--horizon", "6", "--season", "6", "--output", tmp_path / "out"]
+    result = deeprnn("forecast", "recurrent_forecaster_150k", "--csv", table, *COLUMNS, *options)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith("the last 5 windows of 6 steps are compared with simple methods; no training")
+    assert any("the best simple method" in line for line in lines)
+    forecast = pd.read_csv(tmp_path / "out" / "forecast.csv")
+    assert len(forecast) == 12 and forecast["ds"].iloc[0] == "2024-01-06 20:00:00"
+    expected = 5 + np.sin(np.arange(140, 146) * np.pi / 3)
+    np.testing.assert_allclose(forecast["y_hat"][:6], expected, atol=0.25)
+    loaded = ZeroShotForecaster.load(tmp_path / "out" / "model")
+    stamps = pd.date_range("2024-01-06 20:00:00", periods=6, freq="h")
+    new = pd.concat([pd.DataFrame({"unique_id": name, "ds": stamps, "y": expected}) for name in ("a", "b")])
+    assert loaded.update(new).forecast(horizon=1)["ds"].iloc[0] == stamps[-1] + pd.Timedelta("1h")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--epochs", "2"], "is not trained on the series and does not support --epochs; leave it out"),
+        (["--known-future", "note"], "is not trained on the series and does not support covariates"),
+        (["--horizon", "0"], "horizon must be a positive integer, got 0"),
+    ],
+    ids=range(3),
+)
+def test_options_of_a_zero_shot_forecaster(table, tmp_path, arguments, message):
+    command = ["forecast", "recurrent_forecaster_150k", "--csv", table, *COLUMNS, *arguments]
+    assert message in error_of(*command, "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_interrupted_run_resumes(table, tmp_path, monkeypatch):
+    """Ctrl-C in the second epoch and in the evaluation changes no forecast of the run, which needs no other option."""
+    pytest.importorskip("utilsforecast")
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted(owner, method, *arguments):
+        def interrupt(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, interrupt)
+            result = deeprnn("forecast", "deepar", *arguments, "--output", "out")
+        assert result.exit_code == 130, result.output
+        assert "Resume with: deeprnn forecast deepar --resume --output out" in result.stdout
+
+    options = ["--csv", table.name, *COLUMNS, *SMALL]
+    assert deeprnn("forecast", "deepar", *options, "--output", "whole").exit_code == 0
+    interrupted(EpochHistory, "on_epoch_end", *options)
+    assert "started with seed = 0, got seed = 1" in error_of(
+        "forecast", "deepar", "--resume", "--output", "out", "--seed", 1
+    )
+    interrupted(Forecaster, "evaluate", "--resume")
+    result = deeprnn("forecast", "deepar", "--resume", "--output", "out")
+    assert result.exit_code == 0 and result.stdout.startswith("Resuming the run in out"), result.output
+    whole, resumed = ((tmp_path / name / "forecast.csv").read_text() for name in ("whole", "out"))
+    assert resumed == whole and not (tmp_path / "out" / "checkpoints").exists()
+    assert "holds no run to resume" in error_of("forecast", "deepar", "--resume", "--output", "out")
+
+
+def test_interrupt_before_training_saves_nothing(table, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Forecaster, "fit", interrupt)
+    result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", tmp_path / "out")
+    assert result.exit_code == 130 and "nothing has been saved" in result.stdout and not (tmp_path / "out").exists()
+
+
+def test_missing_option(table, tmp_path):
+    message = error_of("forecast", "deepar", "--csv", table, "--time", "when", "--output", tmp_path / "out", code=2)
+    assert "Missing option '--target'" in message
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -56,7 +136,7 @@ def test_errors(table, tmp_path, arguments, message):
 
 def test_file_and_model_that_do_not_exist(table, tmp_path):
     end = ["--time", "when", "--target", "load", "--output", tmp_path / "out"]
-    assert "'none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
+    assert "none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
     assert "did you mean 'deepar'" in error_of("forecast", "depar", "--csv", table, *end)
     assert "kjv_lstm_2x256 is not a forecaster" in error_of("forecast", "kjv_lstm_2x256", "--csv", table, *end)
 

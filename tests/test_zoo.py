@@ -12,6 +12,7 @@ from zoo_models import BUILDABLE, small_model
 
 from deeprnn_keras import LanguageModel, Recipe, zoo
 from deeprnn_keras.audit.find_layers import recurrent_layers
+from deeprnn_keras.forecasting.combination import COLUMNS
 from deeprnn_keras.specs import registered_cell
 from deeprnn_keras.tasks import families
 from deeprnn_keras.zoo import Initialization, registry
@@ -52,7 +53,7 @@ PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "zaremba_small": 4_651_600,
 }
 ONE_PER_FAMILY = ["kjv_lstm_2x256", "vowels_bigru_2x64", "adding_lstm_2x77", "music_lstm_jsb", "deepar"]
-ONE_PER_FAMILY += ["graves_timit_3l", "graves_handwriting"]
+ONE_PER_FAMILY += ["graves_timit_3l", "graves_handwriting", "recurrent_forecaster_150k"]
 
 
 # === Parameter counts and cards, without building ===
@@ -170,7 +171,7 @@ def examples(model):
     shape = [size or 2 for size in model.inputs[0].shape[1:]]
     ids = model.get_config()["embedding"] is not None
     x = rng.integers(50, size=(3, *shape)) if ids else rng.normal(size=(3, *shape)).astype("float32")
-    outputs = model.output_shape[-1]
+    outputs = COLUMNS if model.name == "recurrent_forecaster_150k" else model.output_shape[-1]
     y = {"classes": rng.integers(outputs, size=3), "binary": rng.integers(2, size=(3, 1))}
     y |= {"ctc": np.array([[1, 0], [2, 1], [1, 0]]), "strokes": rng.integers(2, size=(3, shape[0], 3))}
     y = y.get(model.kind, rng.integers(2, size=(3, *(shape[:1] if model.per_step else []), outputs)))

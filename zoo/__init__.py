@@ -18,6 +18,7 @@ from deeprnn_keras.zoo.language_model import LanguageModelConfig
 from deeprnn_keras.zoo.presets import save_preset
 from deeprnn_keras.zoo.registry import card, count_params, create_model, info, list_models, load_program, register
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
+from deeprnn_keras.zoo.zero_shot import ZeroShotConfig
 
 for _module in pkgutil.iter_modules(__path__):  # importing a module registers its entries
     if _module.name != "__main__":
@@ -29,6 +30,7 @@ __all__ = [
     "Initialization",
     "LanguageModelConfig",
     "SequenceModelConfig",
+    "ZeroShotConfig",
     "card",
     "count_params",
     "create_forecaster",

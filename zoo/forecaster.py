@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from typing_extensions import override
 
 from deeprnn_keras import checks
 from deeprnn_keras.zoo.registry import list_models, models
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
+from deeprnn_keras.zoo.zero_shot import ZeroShotConfig
 
 if TYPE_CHECKING:
     import keras
 
     from deeprnn_keras import Forecaster
+    from deeprnn_keras.forecasting import ZeroShotForecaster
 
 OF_THE_DATA = ("frequency", "season", "static", "past", "known_future", "validation_windows", "seed")
 """Arguments of `Forecaster` that depend on the data of the user and are not part of a configuration."""
@@ -136,28 +138,38 @@ class ForecasterConfig(SequenceModelConfig):
         )
 
 
-def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> Forecaster:
-    """Return a forecaster of the zoo, ready for `fit`.
+@overload
+def create_forecaster(  # pyright: ignore[reportOverlappingOverload] - a type checker takes the first that fits
+    name: Literal["recurrent_forecaster_150k"], pretrained: bool = False, **overrides: Any
+) -> ZeroShotForecaster: ...
+@overload
+def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> Forecaster: ...
+def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> Forecaster | ZeroShotForecaster:
+    """Return a forecaster of the zoo: one to `fit`, or a `ZeroShotForecaster`, which forecasts without training.
 
     Args:
-        name: One of `list_models(task="forecasting")`.
-        pretrained: Whether to load trained weights; no forecaster has any.
+        name: One of `list_models(task="forecasting")` or `list_models(task="zero-shot")`.
+        pretrained: Whether to load trained weights: True for a zero-shot forecaster; no other has any.
         overrides: Other values for fields of the configuration (`horizon`, `units`, `context`, …), for fields of its
             recipe (`learning_rate`, `epochs`, …), or for the arguments of `Forecaster` that depend on the data
-            (`frequency`, `season`, `static`, `past`, `known_future`, `validation_windows`, `seed`).
+            (`frequency`, `season`, `static`, `past`, `known_future`, `validation_windows`, `seed`). For a zero-shot
+            forecaster: the arguments of `ZeroShotForecaster`.
 
     Raises:
-        ValueError: If the name or a field is unknown, a value is out of range, or `pretrained` is True.
+        ValueError: If the name or a field is unknown, a value is out of range, or trained weights are required and
+            `pretrained` is False, or do not exist and it is True.
 
     >>> from deeprnn_keras import zoo
     >>> zoo.create_forecaster("deepar", horizon=12, units=8)
     Forecaster(horizon=12, cell='lstm', units=8, num_layers=2, likelihood='student_t', strategy='recursive'): ...
     """
-    config = models()[name]
+    config, pretrained = models()[name], checks.flag("pretrained", pretrained)
+    if isinstance(config, ZeroShotConfig):
+        return config.create_forecaster(pretrained, **overrides)
     if not isinstance(config, ForecasterConfig):
-        known = ", ".join(list_models(task="forecasting"))
+        known = ", ".join([*list_models(task="forecasting"), *list_models(task="zero-shot")])
         raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
-    if checks.flag("pretrained", pretrained):
+    if pretrained:
         raise ValueError(f"{name} has no trained weights; leave out pretrained=True and call fit(df)")
     determined = sorted({"inputs", "outputs", "per_step", "kind"} & set(overrides))
     if determined:

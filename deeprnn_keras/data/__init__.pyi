@@ -5,10 +5,12 @@ from .frame_labels import labeled_frames
 from .generated import GeneratedDataset
 from .handwriting import pen_strokes, read_strokes, synthetic_strokes
 from .king_james_bible import king_james
+from .market import MarketSeries, market_series
 from .memory_tasks import adding_problem, adding_split, adding_stream, copy_memory, copy_stream
 from .midi import write_midi
 from .mnist import sequential_mnist
 from .music import bach_chorales, piano_rolls
+from .random_series import SyntheticSeries, synthetic_series
 from .series import GeneratedSeries, LabeledSeries, SeriesSplit, digits, japanese_vowels
 from .series_dataset import SeriesDataset
 from .stroke_picture import draw_strokes
@@ -25,8 +27,10 @@ __all__ = [
     "GeneratedDataset",
     "GeneratedSeries",
     "LabeledSeries",
+    "MarketSeries",
     "SeriesDataset",
     "SeriesSplit",
+    "SyntheticSeries",
     "TBPTTDataset",
     "TextCorpus",
     "Vocabulary",
@@ -43,12 +47,14 @@ __all__ = [
     "king_james",
     "labeled_frames",
     "letters_only",
+    "market_series",
     "pen_strokes",
     "piano_rolls",
     "plain_words",
     "read_strokes",
     "sequential_mnist",
     "series_windows",
+    "synthetic_series",
     "synthetic_strokes",
     "token_windows",
     "write_midi",

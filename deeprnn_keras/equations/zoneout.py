@@ -31,6 +31,10 @@ class ExpectedZoneout(Equations):
         checks.store(self, states=self.recurrence.states, activations=self.recurrence.activations)
 
     @override
+    def state_widths(self) -> dict[str, int]:
+        return self.recurrence.state_widths()
+
+    @override
     def maps(self, input_dim: int) -> Sequence[NamedMap]:
         return self.recurrence.maps(input_dim)
 

@@ -20,6 +20,7 @@ def bidirectional_pairs(program: Program) -> dict[str, Pair]:
         if not isinstance(one, op.Recurrent) or one.rate > 1:
             continue
         kind = (one.inputs, one.width, one.cell, one.activation, one.recurrent_activation, one.bias is None)
+        kind = (*kind, len(one.initial))
         other = waiting.pop((not one.reverse, *kind), None)
         if other is None:
             waiting[one.reverse, *kind] = one

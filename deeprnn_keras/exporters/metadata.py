@@ -10,5 +10,11 @@ PACKAGE = "deeprnn-keras"
 
 
 def facts(program: Program) -> dict[str, object]:
-    """Return the package and its version, the name of a model, and the attributes of its program, as JSON values."""
-    return {"package": f"{PACKAGE} {version(PACKAGE)}", "name": program.name, **program.attributes}
+    """Return facts about a model as JSON values.
+
+    They are the package and its version, the name of the model, the attributes of its program, and the learned states
+    before the first step, if there are any.
+    """
+    learned = {name: program.weights[one.initial].tolist() for name, one in program.states.items() if one.initial}
+    states = {"initial_states": learned} if learned else {}
+    return {"package": f"{PACKAGE} {version(PACKAGE)}", "name": program.name, **program.attributes, **states}

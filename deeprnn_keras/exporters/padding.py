@@ -36,10 +36,11 @@ def lengths_notes(program: Program, options: Options) -> list[str]:
 
 
 def zeroed_recurrences(program: Program) -> set[str]:
-    """Return the forward recurrences of bidirectional layers; their values in the padding are zero in Keras.
+    """Return the recurrences of bidirectional layers whose values in the padding are replaced by zeros, as in Keras.
 
-    The last step of their values is that of the sequence nevertheless.
+    The last step of the forward values is that of the sequence nevertheless. Reverse recurrences read the padding
+    first, so that its value is their initial state, which is zero unless it is learned.
     """
     recurrences = [one for one in program.operations if isinstance(one, op.Recurrence)]
     reverse = {one.inputs for one in recurrences if one.reverse}
-    return {one.name for one in recurrences if not one.reverse and one.inputs in reverse}
+    return {one.name for one in recurrences if (one.initial if one.reverse else one.inputs in reverse)}

@@ -57,7 +57,7 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, inputs: Sequence[np.ndarray], lengths: np.ndarray | None = None) -> list[np.ndarray]:
-        """Return the outputs for whole sequences from zero states.
+        """Return the outputs for whole sequences from the initial states.
 
         Args:
             inputs: (n, T, d), or (n, T) of ids.

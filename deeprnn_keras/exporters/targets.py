@@ -13,6 +13,8 @@ _MODULES = {
     "numpy": (".py", "deeprnn_keras.exporters.numpy_source.target", "NumPyTarget"),
     "litert": (".tflite", "deeprnn_keras.exporters.litert_file.target", "LiteRTTarget"),
     "onnx": (".onnx", "deeprnn_keras.exporters.onnx_file.target", "ONNXTarget"),
+    "nam": (".nam", "deeprnn_keras.exporters.plugin_files.nam", "NAMTarget"),
+    "rtneural": (".json", "deeprnn_keras.exporters.plugin_files.rtneural", "RTNeuralTarget"),
     "savedmodel": ("", "deeprnn_keras.exporters.saved_model.target", "SavedModelTarget"),
 }
 """{format: (suffix, module, class)}; the suffix of a directory is empty."""

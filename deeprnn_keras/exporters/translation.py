@@ -29,6 +29,7 @@ class Translation(ABC, Generic[ValueT]):
     def __init__(self, program: Program, streaming: bool, padded: bool) -> None:
         self.program, self.streaming = program, streaming
         self.values: dict[str, ValueT] = {}
+        self.padded = padded
         self._zeroed = zeroed_recurrences(program) if padded else set()
         self._zeros: dict[str, ValueT] = {}  # {name: value with zeros in the padding}
         self._pairs = bidirectional_pairs(program)
@@ -57,7 +58,9 @@ class Translation(ABC, Generic[ValueT]):
 
     def _append(self, operation: op.Operation, x: list[ValueT]) -> ValueT:
         if isinstance(operation, op.Recurrence):
-            return self._recurrence(operation, x[0])
+            value = self._recurrence(operation, x[0])
+            # without a step, the value of all steps is the initial state; in Keras it is zero
+            return self.zero_without_steps(value) if self.padded and operation.initial else value
         if isinstance(operation, op.Last) and self.streaming:
             return x[0]
         return getattr(self, _METHODS[type(operation)])(operation, x)
@@ -85,6 +88,10 @@ class Translation(ABC, Generic[ValueT]):
     @abstractmethod
     def zeroed(self, value: ValueT) -> ValueT:
         """Append the replacement of the padding of a value by zeros."""
+
+    @abstractmethod
+    def zero_without_steps(self, value: ValueT) -> ValueT:
+        """Append the replacement of a value by zeros for sequences of length 0."""
 
     # === Operations of each step ===
 

@@ -1,6 +1,8 @@
 from .evaluation import Evaluation
 from .forecaster import Forecaster
 from .likelihoods import Gaussian, Likelihood, NegativeBinomial, PointForecast, Quantiles, StudentT
+from .origins import OriginWindows
+from .zero_shot import ZeroShotForecaster
 
 __all__ = [
     "Evaluation",
@@ -8,7 +10,9 @@ __all__ = [
     "Gaussian",
     "Likelihood",
     "NegativeBinomial",
+    "OriginWindows",
     "PointForecast",
     "Quantiles",
     "StudentT",
+    "ZeroShotForecaster",
 ]

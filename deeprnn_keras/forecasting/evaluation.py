@@ -70,7 +70,10 @@ class Evaluation:
         for name, values in self.metrics.items():
             cells = (f"{values[metric]:10.3f}" if metric in values else f"{'':>10}" for metric in METRICS)
             lines.append(f"{name:{width}}" + "".join(cells))
-        return "\n".join([self.summary(), *lines, f"means over {self.series} series with {self.windows} windows each"])
+        note = f"Means over {self.windows} windows of each series ({self.series}); lower is better"
+        if any("coverage" in values for values in self.metrics.values()):
+            note += f". The coverage of the {LEVEL} % interval is best at {LEVEL / 100:.3f}"
+        return "\n".join([self.summary(), *lines, f"{note}."])
 
 
 def evaluate(
@@ -85,8 +88,7 @@ def evaluate(
     console: Console | None,
 ) -> Evaluation:
     """Compare a forecaster with simple methods; `Forecaster.evaluate` documents the arguments."""
-    check_baselines(baselines)
-    import_optional("utilsforecast.losses", "forecast", "Evaluation")
+    check_requirements(baselines)
     fitted = forecaster._require_fitted()
     panel, _ = forecaster._read(df, fitted)
     static, _ = encode_static(panel, forecaster.arguments.static, fitted.encoding)
@@ -96,21 +98,51 @@ def evaluate(
     origins = cutter.last_origins(np.full(len(panel), windows), stride)
     has_quantiles = forecaster.likelihood.has_quantiles
     probabilities = DECILES if has_quantiles else (0.5,)
-    forecasts: dict[str, np.ndarray] = {
-        NETWORK: network_quantiles(forecaster, cutter, origins, probabilities, num_samples, seed)
-    }
-    with progress.shown(console, "Evaluating", "windows") if console else nullcontext():
-        for name in baselines:
-            forecasts[name] = np.stack(
-                [
-                    baseline_quantiles(name, history, fitted.season, forecaster.horizon, DECILES)
-                    for history in progress.tracked(_histories(cutter, origins), len(origins))
-                ]
-            )
+    network = network_quantiles(forecaster, cutter, origins, probabilities, num_samples, seed)
     y = panel.y[origins[:, None] + np.arange(forecaster.horizon)]
-    training = _training_frame(cutter, origins, fitted.season)
-    metrics = {name: _metrics(training, y, quantiles, fitted.season) for name, quantiles in forecasts.items()}
-    return Evaluation(metrics, windows, len(panel), {**forecasts, "y": y})
+    histories = _histories(cutter, origins)
+    return compare(histories, y, network, fitted.season, baselines, console, series=len(panel))
+
+
+def check_requirements(baselines: Sequence[str]) -> None:
+    """Raise a ValueError if a simple method is unknown, or an ImportError if a package is missing."""
+    check_baselines(baselines)
+    import_optional("utilsforecast.losses", "forecast", "Evaluation")
+
+
+def compare(
+    histories: Sequence[np.ndarray],
+    y: np.ndarray,
+    network: np.ndarray,
+    season: int,
+    baselines: Sequence[str],
+    console: Console | None,
+    *,
+    series: int,
+) -> Evaluation:
+    """Return the metrics of forecasts, and of simple methods on the same windows.
+
+    Args:
+        histories: Values before each origin, NaN where missing; the windows of a series follow each other.
+        y: Values after each origin, (windows, H).
+        network: Quantiles 0.1 to 0.9 of the network, or 0.5 only, (windows, H, quantiles).
+        season: Steps of a season.
+        baselines: Names of the simple methods.
+        console: Console for a progress bar, or None.
+        series: Number of series.
+    """
+    forecasts: dict[str, np.ndarray] = {NETWORK: network}
+    jobs = [(name, history) for name in baselines for history in histories]
+    with progress.shown(console, "Evaluating", "forecasts of simple methods") if console else nullcontext():
+        made = [
+            baseline_quantiles(name, history, season, y.shape[1], DECILES)
+            for name, history in progress.tracked(jobs, len(jobs))
+        ]
+    for number, name in enumerate(baselines):
+        forecasts[name] = np.stack(made[number * len(y) : (number + 1) * len(y)])
+    training = _training_frame(histories, season)
+    metrics = {name: _metrics(training, y, quantiles, season) for name, quantiles in forecasts.items()}
+    return Evaluation(metrics, len(y) // series, series, {**forecasts, "y": y})
 
 
 def network_quantiles(
@@ -177,12 +209,12 @@ def _frame(y: np.ndarray, quantiles: np.ndarray) -> Frame:
     return pandas.DataFrame(columns).dropna(subset="y")
 
 
-def _training_frame(cutter: WindowCutter, origins: np.ndarray, season: int) -> Frame:
+def _training_frame(histories: Sequence[np.ndarray], season: int) -> Frame:
     """Return the values before each origin that the scale of MASE is computed from."""
     pandas = import_optional("pandas", "forecast", "Evaluation")
-    histories = [history[-MASE_STEPS - season :] for history in _histories(cutter, origins)]
-    lengths = [len(history) for history in histories]
-    return pandas.DataFrame({"unique_id": np.repeat(np.arange(len(origins)), lengths), "y": np.concatenate(histories)})
+    last = [history[-MASE_STEPS - season :] for history in histories]
+    lengths = [len(history) for history in last]
+    return pandas.DataFrame({"unique_id": np.repeat(np.arange(len(last)), lengths), "y": np.concatenate(last)})
 
 
 def _with_scale(table: Frame, training: Frame, season: int) -> Frame:

@@ -64,10 +64,14 @@ def load(forecaster_class: type[ForecasterT], path: PathLike) -> ForecasterT:
     Raises:
         FileNotFoundError: If a file does not exist.
         DamagedFileError: If a file is damaged.
+        ValueError: If the directory holds a `ZeroShotForecaster`.
     """
+    from deeprnn_keras.forecasting import zero_shot_saving
     from deeprnn_keras.models.loading import load_model
 
     directory = Path(path).expanduser()
+    if (directory / zero_shot_saving.ARGUMENTS).exists():
+        raise ValueError(f"{directory} holds a ZeroShotForecaster; load it with ZeroShotForecaster.load")
     values = read_json(directory / ARGUMENTS)
     with damage_reported(directory / ARGUMENTS, EXPECTED, KeyError, TypeError):
         if values["format"] != FORMAT:

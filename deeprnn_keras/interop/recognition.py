@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from deeprnn_keras.interop import state_dict_source
+from deeprnn_keras.interop import nam_source, state_dict_source
 from deeprnn_keras.interop.keras_files import recognize_keras
 from deeprnn_keras.interop.onnx_file import source as onnx_source
 from deeprnn_keras.interop.source import HEAD_BYTES, Content, Source
@@ -17,6 +17,7 @@ from deeprnn_keras.reading import require_regular_file
 RECOGNIZERS: dict[str, Callable[[Content], Source | None]] = {
     "a PyTorch state dict (a mapping, a .safetensors file, or a file of torch.save)": state_dict_source.recognize,
     "an ONNX file": onnx_source.recognize,
+    "a file of Neural Amp Modeler": nam_source.recognize,
     "a Keras file (HDF5, .keras, or JSON with weights beside it)": recognize_keras,
 }
 

@@ -43,9 +43,19 @@ class CarriedState:
         """The variables of the evaluation states, then those of the training states."""
         return [store.variables for store in self._stores]
 
-    def read(self, batch_size: Tensor, reset_mask: Tensor | None, training: bool) -> list[list[Tensor]]:
-        """Return the states of each layer, (n, width); rows selected by `reset_mask` are zero."""
-        flat = iter(self._stores[bool(training)].read(batch_size, reset_mask))
+    def read(
+        self, batch_size: Tensor, reset_mask: Tensor | None, initial: Sequence[Sequence[Tensor]], training: bool
+    ) -> list[list[Tensor]]:
+        """Return the states of each layer, (n, width).
+
+        Args:
+            batch_size: n.
+            reset_mask: Mask (n,) of the rows to reset, or None.
+            initial: States (n, width) of each layer for rows that are reset and after a reset of all rows.
+            training: Return the states of training.
+        """
+        flat_initial = [state for layer in initial for state in layer]
+        flat = iter(self._stores[bool(training)].read(batch_size, reset_mask, flat_initial))
         return [[next(flat) for _ in layer] for layer in self._sizes]
 
     def store(self, states: Sequence[Sequence[Tensor]], training: bool) -> None:
@@ -53,12 +63,12 @@ class CarriedState:
         self._stores[bool(training)].store([state for layer in states for state in layer])
 
     def reset(self) -> None:
-        """Reset both sets to zero."""
+        """Reset both sets: the next states are the initial ones."""
         for store in self._stores:
             store.reset()
 
     def to_arrays(self) -> list[np.ndarray]:
-        """Return the states of all replicas as arrays: evaluation first, then training."""
+        """Return the states of all replicas as arrays: evaluation first, then training; without rows after a reset."""
         return [array for store in self._stores for array in store.to_arrays()]
 
     def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
@@ -87,8 +97,8 @@ class StateStore(ABC):
     def __init__(self, name: str, widths: Sequence[int], dtype: str, batch_size: int | None) -> None: ...
 
     @abstractmethod
-    def read(self, batch_size: Tensor, reset_mask: Tensor | None) -> list[Tensor]:
-        """Return the states (n, width); rows selected by `reset_mask` are zero."""
+    def read(self, batch_size: Tensor, reset_mask: Tensor | None, initial: Sequence[Tensor]) -> list[Tensor]:
+        """Return the states (n, width); those of `initial` for rows selected by `reset_mask` and after a reset."""
 
     @abstractmethod
     def store(self, states: Sequence[Tensor]) -> None:
@@ -96,11 +106,11 @@ class StateStore(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Set the states to zero."""
+        """Return to the initial states."""
 
     @abstractmethod
     def to_arrays(self) -> list[np.ndarray]:
-        """Return the states of all replicas as arrays."""
+        """Return the states of all replicas as arrays, which have no rows after a reset."""
 
     @abstractmethod
     def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
@@ -112,33 +122,41 @@ class FixedBatchStates(StateStore):
 
     @override
     def __init__(self, name: str, widths: Sequence[int], dtype: str, batch_size: int | None) -> None:
-        self.variables = [
+        self._is_reset = keras.Variable(True, dtype="bool", trainable=False)
+        self._states = [
             keras.Variable(ops.zeros((batch_size, width)), dtype=dtype, trainable=False) for width in widths
         ]
+        self.variables = [self._is_reset, *self._states]
 
     @override
-    def read(self, batch_size: Tensor, reset_mask: Tensor | None) -> list[Tensor]:
+    def read(self, batch_size: Tensor, reset_mask: Tensor | None, initial: Sequence[Tensor]) -> list[Tensor]:
         # Copies: PyTorch overwrites variables in place, and the backward pass reads the states after `store`.
-        states = [ops.copy(ops.convert_to_tensor(variable)) for variable in self.variables]
-        return states if reset_mask is None else [ops.where(reset_mask[:, None], 0.0, state) for state in states]
+        states = [ops.copy(ops.convert_to_tensor(variable)) for variable in self._states]
+        is_reset = ops.copy(ops.convert_to_tensor(self._is_reset))
+        replaced = is_reset if reset_mask is None else ops.logical_or(reset_mask, is_reset)[:, None]
+        return [ops.where(replaced, other, state) for state, other in zip(states, initial, strict=True)]
 
     @override
     def store(self, states: Sequence[Tensor]) -> None:
-        for variable, state in zip(self.variables, states, strict=True):
+        self._is_reset.assign(False)
+        for variable, state in zip(self._states, states, strict=True):
             variable.assign(state)
 
     @override
     def reset(self) -> None:
-        for variable in self.variables:
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
+        self._is_reset.assign(True)
 
     @override
     def to_arrays(self) -> list[np.ndarray]:
-        return [ops.convert_to_numpy(variable) for variable in self.variables]
+        rows = slice(0, 0) if ops.convert_to_numpy(self._is_reset) else slice(None)
+        return [ops.convert_to_numpy(variable)[rows] for variable in self._states]
 
     @override
     def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:
-        self.store(arrays)
+        if np.shape(arrays[0])[0]:
+            self.store(arrays)
+        else:
+            self.reset()
 
 
 class TensorFlowStates(StateStore):
@@ -160,8 +178,8 @@ class TensorFlowStates(StateStore):
         self.variables = [self._rows, *self._states]
 
     @override
-    def read(self, batch_size: Tensor, reset_mask: Tensor | None) -> list[Tensor]:
-        """Return the states (n, width). All rows are zero after a reset; rows selected by `reset_mask` are always zero.
+    def read(self, batch_size: Tensor, reset_mask: Tensor | None, initial: Sequence[Tensor]) -> list[Tensor]:
+        """Return the states (n, width); those of `initial` for rows selected by `reset_mask` and after a reset.
 
         Raises:
             tf.errors.InvalidArgumentError: If the batch size has changed without a reset.
@@ -184,11 +202,13 @@ class TensorFlowStates(StateStore):
             "Previous and current batch size:"
         )
         with tf.control_dependencies([tf.debugging.Assert(fits, [message, rows, batch_size])]):
+            replaced = tf.equal(rows, 0)
             zeros = [tf.zeros((batch_size, variable.shape[1]), variable.dtype) for variable in self._states]
         stored = [variable.read_value() for variable in self._states]
         states = [tf.concat([state, padding], 0)[:batch_size] for state, padding in zip(stored, zeros, strict=True)]
         if reset_mask is not None:
-            states = [tf.where(reset_mask[:, None], tf.zeros_like(state), state) for state in states]
+            replaced = tf.logical_or(replaced, reset_mask)[:, None]
+        states = [tf.where(replaced, other, state) for state, other in zip(states, initial, strict=True)]
         static_batch_size = tf.get_static_value(batch_size)
         for state in states:
             state.set_shape((None if static_batch_size is None else int(static_batch_size), state.shape[1]))
@@ -213,7 +233,12 @@ class TensorFlowStates(StateStore):
 
     @override
     def to_arrays(self) -> list[np.ndarray]:
-        return [copy.numpy() for variable in self._states for copy in _copies(variable)]
+        rows = [int(copy.numpy()) for copy in _copies(self._rows)]
+        return [
+            copy.numpy()[:number]
+            for variable in self._states
+            for copy, number in zip(_copies(variable), rows, strict=True)
+        ]
 
     @override
     def from_arrays(self, arrays: Sequence[ArrayLike]) -> None:

@@ -29,6 +29,7 @@ from deeprnn_keras.layers import arguments, regularizers
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
 from deeprnn_keras.layers.carried_state import CarriedState
 from deeprnn_keras.layers.drop_ins import RENAMED_ARGUMENTS, UntrackedCache, UntrackedStack
+from deeprnn_keras.layers.initial_state import InitialState
 from deeprnn_keras.layers.recurrent_layer import (
     WEIGHT_ROLES,
     CellArguments,
@@ -37,6 +38,7 @@ from deeprnn_keras.layers.recurrent_layer import (
     output_size,
 )
 from deeprnn_keras.layers.rematerialization import check_remat, warn_if_remat_is_ignored
+from deeprnn_keras.layers.segments import Segments
 from deeprnn_keras.layers.sequences import Dilation, flip_time, last_valid, zero_masked
 from deeprnn_keras.layers.state_structure import pack_state, unpack_state
 
@@ -52,6 +54,7 @@ PLAIN_ARGUMENTS = (
     "variational_dropout",
     "weight_dropout",
     "zoneout",
+    "learned_initial_state",
     "ar",
     "tar",
     "dilation",
@@ -133,6 +136,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         zoneout: Rate, in [0, 1), at which a unit of a state keeps its previous value at a step, or, for cells with the
             states h and c, a pair (rate of c, rate of h) (Krueger et al. 2017). In inference, the state is the
             expectation, z s_{t-1} + (1 - z) s_t. It requires the loop implementation.
+        learned_initial_state: If True, the states before the first step are weights, h_0 and for "lstm" c_0 of each
+            layer and direction, instead of zeros. They are zero before training.
         kernel_initializer: Initializer of the input kernels. None selects the default described below. An initializer
             object is shared by all layers, but draws different numbers for each of them.
         recurrent_initializer: Initializer of the recurrent kernels; see `kernel_initializer`.
@@ -157,9 +162,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         return_all_layers: If True, return the list of the outputs of all layers, [H^(1), ..., H^(L)], instead of the
             output of the stack.
         stateful: If True, the final states of each batch are the initial states of the next batch, row by row.
-            Training and evaluation use separate states. They are reset to zero at the beginning of each epoch of `fit`
-            and of each call of `evaluate`, and by `reset_state()`. `TBPTTDataset` provides batches in the required
-            order.
+            Training and evaluation use separate states. They are reset to zero, or to the learned initial states, at
+            the beginning of each epoch of `fit` and of each call of `evaluate`, and by `reset_state()`. `TBPTTDataset`
+            provides batches in the required order.
         go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
         implementation: "auto", "cudnn", "native", "scan", "xla", or "loop", for all layers. "auto" selects cuDNN on a
             GPU for eligible layers; on a CPU native code if it supports all layers, the scan for cells whose units do
@@ -180,12 +185,15 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         sequences: Inputs x, (n, T, d). n and T may be unknown.
         initial_state: List with one entry per layer, even if L is 1. An entry is a tensor h, (n, h_l), for "rnn" and
             "gru", and a list [h, c] for "lstm"; `state_size` lists the widths for other cells. If bidirectional, it is
-            a list of the forward states followed by the backward states. Defaults to zeros, or to the carried states if
-            `stateful=True`.
+            a list of the forward states followed by the backward states. Defaults to zeros or the learned states, or to
+            the carried states if `stateful=True`.
         mask: Boolean mask (n, T), False at steps to skip. As in Keras, the state does not change at a skipped step, and
             the output repeats that of the previous step (zero if bidirectional).
-        reset_mask: Boolean mask (n,). The carried states of the selected rows are reset to zero before the batch.
-            Requires `stateful=True`.
+        reset_mask: Boolean mask (n, T), true at the steps before which the states are reset, for example at the first
+            step of each document of a packed sequence. No state crosses such a border, in either direction: the result
+            is that of each segment as a sequence of its own, also for the outputs at masked steps. Without
+            `return_sequences`, each direction returns the output of the segment that it reads last. Or a mask (n,) of
+            the rows whose carried states are reset before the batch, which requires `stateful=True`.
         training: If True, apply dropout, add the activation regularization to the losses, and use the carried states of
             training instead of those of evaluation.
 
@@ -198,8 +206,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
     Weights:
         `get_weights()` lists the weights layer by layer, from the lowest to the highest layer. The weights of a layer
-        are kernel, recurrent_kernel, and bias; if bidirectional, first those of the forward recurrence, then those of
-        the backward recurrence.
+        are kernel, recurrent_kernel, bias, and the learned initial states h and c, if there are any; if bidirectional,
+        first those of the forward recurrence, then those of the backward recurrence.
 
     Default initializers:
         These are the defaults for "rnn", "gru", and "lstm". For other cells, see their documentation.
@@ -213,8 +221,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     Raises:
         ValueError: If an argument is out of range or has no effect, a list does not have L entries, a name is unknown,
             units differ in a residual stack, `return_state`, `stateful`, or `initial_state` is used with dilation, the
-            requested implementation does not support a layer, the inputs do not have rank 3, or a state has an
-            unexpected structure or shape.
+            requested implementation does not support a layer, `weight_dropout` or `zoneout` is not supported by a
+            cell, the inputs do not have rank 3, a state has an unexpected structure or shape, or `reset_mask` has the
+            shape (n, T) in a step that is compiled as a whole.
 
     Sources: Graves, Mohamed & Hinton 2013 (arXiv:1303.5778); Zhang et al., Dive into Deep Learning, 10.3.
 
@@ -256,6 +265,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         variational_dropout: float | Sequence[float] = 0.0,
         weight_dropout: float | Sequence[float] = 0.0,
         zoneout: float | tuple[float, float] = 0.0,
+        learned_initial_state: bool = False,
         kernel_initializer: Initializer = None,
         recurrent_initializer: Initializer = None,
         bias_initializer: Initializer = None,
@@ -294,6 +304,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         )
         self.dropout = checks.rate("dropout", dropout)
         self.use_bias, self.reset_after = checks.flags(use_bias=use_bias, reset_after=reset_after)
+        (self.learned_initial_state,) = checks.flags(learned_initial_state=learned_initial_state)
         self.recurrent_dropout = checks.rate("recurrent_dropout", recurrent_dropout)
         self.variational_dropout = regularizers.rates("variational_dropout", variational_dropout, self.num_layers)
         self.weight_dropout = regularizers.rates("weight_dropout", weight_dropout, self.num_layers)
@@ -343,6 +354,9 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         ]
         self.input_dropouts = regularizers.input_dropouts(self)
         regularizers.add_to_layers(self)
+        if self.learned_initial_state:
+            for layer in self.recurrent_layers:
+                layer.initial_state = InitialState(layer)
         if self.remat:
             check_remat(self.recurrent_layers, self.implementation, self.dilation)
         freezing.propagate_trainable(self)
@@ -425,12 +439,18 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         return [[width for size in level for width in _as_list(size)] for level in sizes]
 
     def get_initial_state(self, batch_size: int) -> list[Nested]:
-        """Return zero states in the structure of `initial_state`."""
-        zeros = [[ops.zeros((batch_size, s), self.compute_dtype) for s in sizes] for sizes in self.state_size]
-        return pack_state(zeros)
+        """Return zero states, or the learned ones of a layer that is built, in the structure of `initial_state`."""
+        return pack_state(self._initial_states(batch_size))
+
+    def _initial_states(self, batch_size: int | Tensor) -> list[list[Tensor]]:
+        """Return the initial states (n, width) of each level, forward before backward."""
+        return [
+            [ops.cast(state, self.compute_dtype) for layer in level for state in layer.get_initial_state(batch_size)]
+            for level in self.levels
+        ]
 
     def reset_state(self) -> None:
-        """Reset the states that `stateful=True` carries to zero."""
+        """Reset the states that `stateful=True` carries to zero or to the learned initial states."""
         if self.stateful and self.built:
             self.carried_state.reset()
 
@@ -500,21 +520,81 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         masks = self._dropout_masks(sequences, training)
         sequences = _with_mask(sequences, masks[0])
         states = unpack_state(initial_state, self.state_size, sequences.shape[0])
+        resets = reset_mask if reset_mask is not None and len(reset_mask.shape) > 1 else None
         if self.stateful and initial_state is None:
-            states = self.carried_state.read(ops.shape(sequences)[0], reset_mask, training)
-        implementation = self._stack_implementation(training)
-        if implementation is None:
-            outputs, states = self._run_layers(sequences, states, mask, masks, training)
+            rows = reset_mask if resets is None else resets[:, 0]
+            n = ops.shape(sequences)[0]
+            states = self.carried_state.read(n, rows, self._initial_states(n), training)
+        if resets is None:
+            outputs, states = self._run(sequences, states, mask, masks, training)
         else:
-            states = self._complete_states(states, ops.shape(sequences)[0])
-            outputs, states = implementation.run_stack(self._stack_call(masks, training), sequences, states, mask)
-            states = [[ops.cast(state, self.compute_dtype) for state in level] for level in states]
+            resets = _flip_resets(resets) if self.go_backwards else resets
+            outputs, states = self._run_segments(resets, sequences, states, mask, masks, training)
         if self.stateful:
             self.carried_state.store(states, training)
         if training and (self.ar or self.tar):
-            self.add_loss(_activation_penalty(outputs[-1], mask, self.ar, self.tar))
+            self.add_loss(_activation_penalty(outputs[-1], mask, resets, self.ar, self.tar))
         output = outputs if self.return_all_layers else outputs[0]
         return (output, *pack_state(states)) if self.return_state else output
+
+    def _run(
+        self,
+        sequences: Tensor,
+        states: list[list[Tensor]],
+        mask: Tensor | None,
+        dropout_masks: Sequence[Tensor | None],
+        training: bool,
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """Run the stack and return its outputs, one or one per level, and the final states of each level.
+
+        Args:
+            sequences: (n, T, d), with dropout.
+            states: States before the first step for each level; empty lists for the initial ones.
+            mask: (n, T), or None.
+            dropout_masks: Result of `_dropout_masks`.
+            training: As in `call`.
+        """
+        implementation = self._stack_implementation(training)
+        if implementation is None:
+            return self._run_layers(sequences, states, mask, dropout_masks, training)
+        states = self._complete_states(states, ops.shape(sequences)[0])
+        outputs, states = implementation.run_stack(self._stack_call(dropout_masks, training), sequences, states, mask)
+        return outputs, [[ops.cast(state, self.compute_dtype) for state in level] for level in states]
+
+    def _run_segments(
+        self,
+        resets: Tensor,
+        sequences: Tensor,
+        states: list[list[Tensor]],
+        mask: Tensor | None,
+        dropout_masks: Sequence[Tensor | None],
+        training: bool,
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """Run the stack on the segments that begin where `resets` (n, T) is true, like `_run`."""
+        if _compat.requires_static_shapes(resets):
+            raise ValueError(
+                f"{self.name}: reset_mask of shape (n, T) is not supported in a compiled step, whose shapes must not "
+                "depend on data; the number of segments does. Compile the model with jit_compile=False (TensorFlow, "
+                "PyTorch) or run_eagerly=True (JAX)"
+            )
+        segments = Segments(resets, self.bidirectional)
+        if any(states):
+            initial = self._initial_states(segments.count)
+            states = [segments.split_states(*both) for both in zip(states, initial, strict=True)]
+        outputs, states = self._run(
+            segments.split(sequences),
+            states,
+            segments.split_mask(mask),
+            [segments.split_rows(one) for one in dropout_masks],
+            training,
+        )
+        if self.return_sequences:
+            outputs = [segments.join(output) for output in outputs]
+        else:
+            levels = [[h] for h in self.widths] if self.return_all_layers else [self.widths[-1:]]
+            levels = [self.widths] if self.connection == "skip" and not self.return_all_layers else levels
+            outputs = [segments.join_last(output, units) for output, units in zip(outputs, levels, strict=True)]
+        return outputs, [segments.join_states(level) for level in states]
 
     def _stack_implementation(self, training: bool) -> Implementation | None:
         """Return the implementation that runs the stack in a single call, or None if the layers run one by one."""
@@ -528,7 +608,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     def _dropout_masks(self, sequences: Tensor, training: bool) -> list[Tensor | None]:
         """Return the factors (n, width) of variational dropout on the input of each level; None without dropout."""
         rates = regularizers.input_rates(self) if training else [0.0] * self.num_layers
-        widths = stack.layer_input_dims(self.units, self.input_dim, "stack", self.bidirectional)
+        widths = stack.layer_input_dims(self.widths, self.input_dim, "stack", self.bidirectional)
         dropouts, n = iter(self.input_dropouts), ops.shape(sequences)[0]
         return [
             next(dropouts).call(ops.ones((n, width)), training=True) if rate else None
@@ -550,10 +630,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
     def _complete_states(self, states: list[list[Tensor]], batch_size: Tensor) -> list[list[Tensor]]:
         """Return the states of each level; the initial states of its layers replace an empty list."""
-        return [
-            level_states or [state for layer in level for state in layer.get_initial_state(batch_size)]
-            for level_states, level in zip(states, self.levels, strict=True)
-        ]
+        initial = self._initial_states(batch_size)
+        return [level_states or level_initial for level_states, level_initial in zip(states, initial, strict=True)]
 
     # === Layer by layer ===
 
@@ -679,6 +757,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
     ) -> Nested:
         """Check symbolic inputs and return symbolic outputs; Keras does not run `call` on symbolic inputs."""
         self._check_inputs(sequences, mask, reset_mask)
+        if reset_mask is not None and len(reset_mask.shape) > 1:
+            self.supports_jit = False  # for Keras' default, jit_compile="auto"
         unpack_state(initial_state, self.state_size, sequences.shape[0])
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
@@ -736,16 +816,19 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         """Raise a ValueError if `reset_mask` is not supported."""
         if reset_mask is None:
             return
-        if not self.stateful:
+        dtype, axes = keras.backend.standardize_dtype(reset_mask.dtype), len(reset_mask.shape)
+        if axes not in (1, 2) or dtype != "bool":
             raise ValueError(
-                f"{self.name}: reset_mask requires stateful=True, because it selects the batch rows whose carried "
-                "states are reset; pass stateful=True or omit reset_mask"
+                f"{self.name}: reset_mask must be bool of shape (n, T) or (n,), got {dtype} of shape "
+                f"{tuple(reset_mask.shape)}"
             )
-        dtype = keras.backend.standardize_dtype(reset_mask.dtype)
-        if len(reset_mask.shape) != 1 or dtype != "bool":
-            shape = tuple(reset_mask.shape)
-            raise ValueError(f"{self.name}: reset_mask must be bool of shape (n,), got {dtype} of shape {shape}")
-        check_mask(self.name, "reset_mask", reset_mask, sequences, axes=1)
+        if axes == 1 and not self.stateful:
+            raise ValueError(
+                f"{self.name}: reset_mask of shape (n,) requires stateful=True, because it selects the batch rows "
+                "whose carried states are reset; pass stateful=True, omit reset_mask, or pass a mask (n, T) of the "
+                "steps before which the states are reset"
+            )
+        check_mask(self.name, "reset_mask", reset_mask, sequences, axes=axes)
 
     @override
     def get_config(self) -> Config:
@@ -782,14 +865,25 @@ def _add_shortcut(output: Tensor | None, outputs: Sequence[Tensor | None], sourc
     return output if source is None or output is None else output + outputs[source]
 
 
-def _activation_penalty(outputs: Tensor, mask: Tensor | None, ar: float, tar: float) -> Tensor:
-    """Return ar mean(H_t^2) + tar mean((H_t - H_{t-1})^2) over the units and unmasked steps of outputs (n, T, q)."""
+def _flip_resets(resets: Tensor) -> Tensor:
+    """Return the mask (n, T) of the first steps of segments that are read in reverse; no row begins with a reset."""
+    return flip_time(ops.concatenate([resets[:, 1:], ops.zeros_like(resets[:, :1])], axis=1))
+
+
+def _activation_penalty(outputs: Tensor, mask: Tensor | None, resets: Tensor | None, ar: float, tar: float) -> Tensor:
+    """Return ar mean(H_t^2) + tar mean((H_t - H_{t-1})^2) over the units and unmasked steps of outputs (n, T, q).
+
+    A step before which `resets` (n, T) is true is not compared with the step before.
+    """
     outputs = ops.cast(outputs, "float32")
     valid = ops.ones(ops.shape(outputs)[:2]) if mask is None else ops.cast(mask, "float32")
     penalty = ar * _masked_mean(ops.mean(ops.square(outputs), -1), valid)
     if tar:
         squared_changes = ops.square(outputs[:, 1:] - outputs[:, :-1])
-        penalty = penalty + tar * _masked_mean(ops.mean(squared_changes, -1), valid[:, 1:] * valid[:, :-1])
+        pairs = valid[:, 1:] * valid[:, :-1]
+        if resets is not None:
+            pairs = pairs * ops.cast(ops.logical_not(resets[:, 1:]), "float32")
+        penalty = penalty + tar * _masked_mean(ops.mean(squared_changes, -1), pairs)
     return penalty
 
 

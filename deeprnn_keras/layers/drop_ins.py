@@ -11,7 +11,7 @@ import keras
 from typing_extensions import override
 
 from deeprnn_keras import _compat, checks, freezing
-from deeprnn_keras._types import Cell, Config, Nested, Tensor
+from deeprnn_keras._types import Cell, Config, Nested, Shape, Tensor
 from deeprnn_keras.cells.keras_cells import cell_recurrence, cell_traits, stored_weights
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import Blocks
@@ -20,6 +20,7 @@ from deeprnn_keras.kernels import implementations, selection
 from deeprnn_keras.kernels.contract import Implementation, LayerCall, Machine, Traits
 from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.layers.call_arguments import check_mask, check_real
+from deeprnn_keras.layers.initial_state import InitialState
 from deeprnn_keras.layers.weight_dropout import dropped_matrices, replaced_weights
 from deeprnn_keras.layers.zoneout import Step, Zoneout
 
@@ -70,20 +71,24 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
         stack_of_layer: Set by a `DeepRNN` on its layers, which then run in one call if an implementation supports all.
         weight_dropout: Set by a `DeepRNN`: dropout of the recurrent matrices, or None.
         zoneout: Set by a `DeepRNN`: zoneout of the states, or None.
+        initial_state: Set by a `DeepRNN`: learned states before the first step, or None for zeros.
         cell: The Keras cell.
         implementation: The argument, with "auto" in place of Keras' values.
     """
 
     any_cell = False
     stack_of_layer: UntrackedStack | None = None
-    weight_dropout: keras.layers.Dropout | None = None
-    zoneout: Zoneout | None = None
+    weight_dropout: keras.layers.Dropout | None
+    zoneout: Zoneout | None
+    initial_state: InitialState | None
     cell: Cell
     implementation: str
 
     def __init__(self, *args: Any, implementation: str | int = "auto", **kwargs: Any) -> None:
         checks.reject_former_names(type(self).__name__, kwargs, RENAMED_ARGUMENTS)
         super().__init__(*map(checks.to_python, args), **checks.to_python(kwargs))
+        # not attributes of the class, which would hide layers that PyTorch stores outside the attributes of an object
+        self.weight_dropout = self.zoneout = self.initial_state = None
         self.implementation = selection.check(_implementation_name(implementation), self.traits)
         self._cache = UntrackedCache()
         freezing.propagate_trainable(self)
@@ -107,6 +112,18 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
         """Return the implementation that runs this layer on a machine, and the reasons."""
         use_cudnn = getattr(self, "use_cudnn", "auto")
         return selection.choose(self.traits, self.implementation, use_cudnn, machine, self._stack_traits())
+
+    @override
+    def build(self, sequences_shape: Shape, initial_state_shape: Nested = None) -> None:
+        super().build(sequences_shape, initial_state_shape)
+        if self.initial_state is not None:
+            self.initial_state.build()
+
+    @override
+    def get_initial_state(self, batch_size: int | Tensor) -> Sequence[Tensor]:
+        if self.initial_state is not None and self.initial_state.built:
+            return self.initial_state.rows(batch_size)
+        return super().get_initial_state(batch_size)
 
     @override
     def inner_loop(self, sequences: Tensor, initial_state: Nested, mask: Nested, training: bool = False) -> LoopResult:
@@ -198,7 +215,7 @@ class SelectsImplementation(ChecksConfig, KerasLayer):
             if self.stateful and keras.backend.backend() == "torch":  # which overwrites the states in place
                 states = [keras.ops.copy(state) for state in states]
             output, new_states = self.cell(x, states, **options)
-            return output, new_states if isinstance(new_states, (list, tuple)) else [new_states]
+            return output, list(new_states) if isinstance(new_states, (list, tuple)) else [new_states]
 
         return step, sequences
 

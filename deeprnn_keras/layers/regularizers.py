@@ -103,12 +103,13 @@ def _state_rates(layer: SelectsImplementation, value: float | Sequence[float], l
             f"{refused} is computed in parallel over time, which zoneout excludes; use variational_dropout, or a cell "
             "such as 'lstm' or 'gru'"
         )
-    states = recurrence.equations.states
-    if not isinstance(value, (list, tuple)):
+    states = tuple(recurrence.equations.state_widths())
+    if not isinstance(value, Sequence):
         return (value,) * len(states)
     if states != CELL_AND_OUTPUT:
         raise ValueError(f"{refused} has the states {', '.join(states)}, not h and c; pass one rate")
-    return tuple(reversed(value))
+    rate_of_c, rate_of_h = value
+    return rate_of_h, rate_of_c
 
 
 def _cell_name(cell: Cell) -> str:

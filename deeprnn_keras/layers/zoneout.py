@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import keras
 from keras import ops
 
-from deeprnn_keras._types import Nested, Tensor
+from deeprnn_keras._types import Tensor
 
-Step: TypeAlias = Callable[[Nested, Sequence[Tensor]], "tuple[Tensor, list[Tensor]]"]
+Step: TypeAlias = Callable[[Tensor, Sequence[Tensor]], "tuple[Tensor, list[Tensor]]"]
 """Function (inputs of a step, states) -> (output, new states); the output is the first state."""
 
 
@@ -33,34 +34,42 @@ class Zoneout(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def apply(self, step: Step, inputs: Tensor, states: Sequence[Tensor], training: bool) -> tuple[Step, Nested]:
+    def apply(self, step: Step, inputs: Tensor, states: Sequence[Tensor], training: bool) -> tuple[Step, Tensor]:
         """Return the step with zoneout, and its inputs.
+
+        In training, the units that keep their values are drawn for all steps at once, since a loop over time cannot
+        change the state of a random generator on every backend, and appended to the inputs as further features, since
+        Keras' loop does not support several inputs with a mask.
 
         Args:
             step: The step.
             inputs: Inputs of all steps, (n, T, width).
             states: Initial states, (n, h) each.
-            training: Draw which units keep their values. The numbers of all steps are drawn at once, since a loop over
-                time cannot change the state of a random generator on every backend.
+            training: Draw the units. Otherwise, the states are expectations.
         """
-        masks = self._masks(inputs, states) if training else []
+        if not training:
+            return self._in_inference(step), inputs
+        widths = [one.shape[-1] for one in (inputs, *states)]
+        ends = list(itertools.accumulate(widths))
 
-        def step_with_zoneout(x: Nested, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            x, *kept = x if training else (x,)
+        def step_in_training(x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            x, *kept = ops.split(x, ends[:-1], axis=-1)
             _, new_states = step(x, states)
-            mix = ops.where if training else _interpolate
-            shares = kept if training else self.rates
-            after = [mix(share, old, new) for share, old, new in zip(shares, states, new_states, strict=True)]
+            after = [ops.where(keep > 0, old, new) for keep, old, new in zip(kept, states, new_states, strict=True)]
             return after[0], after
 
-        return step_with_zoneout, (inputs, *masks) if training else inputs
+        return step_in_training, ops.concatenate([inputs, *self._masks(inputs, states)], -1)
+
+    def _in_inference(self, step: Step) -> Step:
+        def step_in_inference(x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            _, new_states = step(x, states)
+            after = [z * old + (1 - z) * new for z, old, new in zip(self.rates, states, new_states, strict=True)]
+            return after[0], after
+
+        return step_in_inference
 
     def _masks(self, inputs: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
-        """Return a mask (n, T, h) for each state, true where a unit keeps its value."""
+        """Return a mask (n, T, h) for each state, 1 where a unit keeps its value, else 0."""
         n, steps = ops.shape(inputs)[:2]
         uniform = [keras.random.uniform((n, steps, state.shape[-1]), seed=self.seed_generator) for state in states]
-        return [one < rate for one, rate in zip(uniform, self.rates, strict=True)]
-
-
-def _interpolate(share: float, old: Tensor, new: Tensor) -> Tensor:
-    return share * old + (1 - share) * new
+        return [ops.cast(one < rate, inputs.dtype) for one, rate in zip(uniform, self.rates, strict=True)]

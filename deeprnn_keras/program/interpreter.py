@@ -26,7 +26,7 @@ def run(
     Args:
         program: The program.
         inputs: One array per input, (n, T, d), or (n, T) of ids.
-        states: States before the first step by name; zeros by default.
+        states: States before the first step by name; the initial ones by default.
         dtype: Type of the arithmetic; float64 for reference values.
 
     Returns:
@@ -56,7 +56,7 @@ class Interpreter:
         values = dict(zip((one.name for one in self.program.inputs), inputs, strict=True))
         values = {name: value if value.ndim == 2 else value.astype(self.dtype) for name, value in values.items()}
         batch_size = len(next(iter(values.values())))
-        before = self.program.zero_states(batch_size) if states is None else states
+        before = self.program.initial_states(batch_size) if states is None else states
         after = {name: np.array(state, self.dtype) for name, state in before.items()}
         for operation in self.program.operations:
             arrays = [values[name] for name in operation.inputs]

@@ -34,9 +34,10 @@ def lower(model: keras.Model, batch_size: int | None = None) -> Program:
 
     Sequential and functional models are supported, nested and with branches, of the recurrent layers of Keras and of
     this package and of layers that act on each step. Dropout is removed. Weights are copied as float32: a program does
-    not change when the model is trained further. Sequences are read without padding: a mask is removed from the inputs,
-    and stateful layers start from zero states. A removed input is recorded in `attributes["dropped_inputs"]`, and
-    `attributes["masked"]` contains the names of the recurrences that read a mask of steps.
+    not change when the model is trained further. Sequences are read without padding: masks of padding and of resets are
+    removed from the inputs, and stateful layers start from their initial states. A removed input is recorded in
+    `attributes["dropped_inputs"]`, and `attributes["masked"]` contains the names of the recurrences that read a mask of
+    steps.
 
     Args:
         model: The model, built.
@@ -195,7 +196,9 @@ def _layer_inputs(layer: KerasLayer, arguments: Sequence[Any], options: Mapping[
         if name == first or value is None or is_mask or (name == "training" and not value):
             continue
         if name == "initial_state":
-            refuse(layer, "it is called with initial_state; a program starts from zero states or from given ones")
+            refuse(
+                layer, "it is called with initial_state; a program starts from its initial states or from given ones"
+            )
         refuse(layer, f"it is called with {name}={value!r}")
     values = list(flat(bound[first]))
     for value in values:

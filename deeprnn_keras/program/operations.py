@@ -6,7 +6,8 @@ Weights are named; their arrays are in `Program.weights`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -46,11 +47,13 @@ class State:
         width: Number of features, for example h.
         rate: Dilation rate r: the state holds the values of the last r steps, oldest first, (n, r, width);
             (n, width) if r = 1.
+        initial: Name of the weight (width,) with its value before the first step, or None for zeros.
     """
 
     name: str
     width: int
     rate: int = 1
+    initial: str | None = None
 
     def shape(self, batch_size: int) -> tuple[int, ...]:
         """Return the shape of the array."""
@@ -212,10 +215,20 @@ class Recurrence(Operation):
     Attributes:
         reverse: Read the sequence from its end; the value keeps the positions of the inputs.
         rate: Dilation rate r: step t follows step t - r.
+        initial: Weights (width,) with the states before the first step, in the order of the states; empty for zeros.
     """
 
     reverse: bool = False
     rate: int = 1
+    initial: tuple[str, ...] = ()
+
+    def _states(self, widths: Iterable[tuple[str, int]]) -> tuple[State, ...]:
+        """Return the states with these names and widths."""
+        initial = self.initial or itertools.repeat(None)
+        return tuple(
+            State(f"{self.name}/{name}", width, self.rate, weight)
+            for (name, width), weight in zip(widths, initial, strict=False)
+        )
 
     @property
     def looks_ahead(self) -> bool:
@@ -244,12 +257,12 @@ class Recurrent(Recurrence):
     bias: str | None = None
 
     def _weights(self) -> Iterator[str | None]:
-        yield from (self.kernel, self.recurrent_kernel, self.bias)
+        yield from (self.kernel, self.recurrent_kernel, self.bias, *self.initial)
 
     @property
     def states(self) -> tuple[State, ...]:
         """h, and c for an LSTM."""
-        return tuple(State(f"{self.name}/{state}", self.width, self.rate) for state in STANDARD_CELLS[self.cell])
+        return self._states((name, self.width) for name in STANDARD_CELLS[self.cell])
 
 
 @dataclass(frozen=True)
@@ -267,16 +280,12 @@ class Cell(Recurrence):
     weights: tuple[tuple[str, str], ...] = ()
 
     def _weights(self) -> Iterator[str | None]:
-        yield from (name for _, name in self.weights)
+        yield from (*(name for _, name in self.weights), *self.initial)
 
     @property
     def states(self) -> tuple[State, ...]:
         """The states of the instructions, with their widths."""
-        widths = self.step.inputs[1:]
-        return tuple(
-            State(f"{self.name}/{state}", width, self.rate)
-            for state, width in zip(self.state_names, widths, strict=True)
-        )
+        return self._states(zip(self.state_names, self.step.inputs[1:], strict=True))
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,13 @@ class Program:
         """Number of weights."""
         return sum(array.size for array in self.weights.values())
 
-    def zero_states(self, batch_size: int) -> dict[str, np.ndarray]:
-        """Return {name: zeros} of the states before the first step."""
-        return {name: np.zeros(state.shape(batch_size), np.float32) for name, state in self.states.items()}
+    def initial_states(self, batch_size: int) -> dict[str, np.ndarray]:
+        """Return {name: state before the first step}, zeros or learned values."""
+        states = {name: np.zeros(state.shape(batch_size), np.float32) for name, state in self.states.items()}
+        for name, state in self.states.items():
+            if state.initial is not None:
+                states[name][...] = self.weights[state.initial]
+        return states
 
     def __str__(self) -> str:
         rows = list(self._rows())

@@ -31,6 +31,7 @@ def _recurrence(
     reverse: bool = False,
     rate: int = 1,
     zoneout: Sequence[float] = (),
+    initial: Sequence[Any] = (),
 ) -> Value:
     """Append the recurrence of a cell; its value keeps the positions of the inputs.
 
@@ -43,6 +44,7 @@ def _recurrence(
         reverse: Read the sequence from its end.
         rate: Dilation rate.
         zoneout: Zoneout rate of each state; empty without zoneout.
+        initial: Variables with the states before the first step; empty for zeros.
     """
     from deeprnn_keras.cells.keras_cells import cell_name, cell_recurrence
 
@@ -57,7 +59,7 @@ def _recurrence(
         )
     equations = recurrence.equations
     functions = {key: keras_function_name(function) or function for key, function in recurrence.activations}
-    options: dict[str, Any] = {"reverse": reverse, "rate": rate}
+    options: dict[str, Any] = {"reverse": reverse, "rate": rate, "initial": tuple(map(b.variable, initial))}
     is_standard = all(function in op.STANDARD_ACTIVATIONS for function in functions.values())
     if cell_name(cell) is not None and is_standard and not zoneout:
         weights = {key: b.weight(cell, key) for key in ("kernel", "recurrent_kernel", "bias")}
@@ -177,6 +179,7 @@ class _Stack:
                     reverse=one.go_backwards,
                     rate=layer.dilation[level],
                     zoneout=one.zoneout.rates if one.zoneout else (),
+                    initial=one.initial_state.vectors if one.initial_state else (),
                 )
                 for one in recurrent_layers
             ]

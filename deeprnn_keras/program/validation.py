@@ -112,12 +112,21 @@ def _check_weights(operation: Operation, weights: Mapping[str, np.ndarray], widt
         if weights[name].shape not in shapes:
             expected = " or ".join(map(str, shapes))
             raise ValueError(f"weight {name!r} must have shape {expected}, got {weights[name].shape}")
-    if isinstance(operation, Recurrence) and operation.rate < 1:
-        raise ValueError(f"{operation.name!r} must have a dilation rate of at least 1, got {operation.rate}")
     if isinstance(operation, Elementwise):
         _check_trace(operation, operation.function, (inputs,), (operation.width,), {})
     if isinstance(operation, Cell):
         _check_cell(operation, inputs, weights)
+    if isinstance(operation, Recurrence):
+        _check_recurrence(operation, weights)
+
+
+def _check_recurrence(operation: Recurrence, weights: Mapping[str, np.ndarray]) -> None:
+    if operation.rate < 1:
+        raise ValueError(f"{operation.name!r} must have a dilation rate of at least 1, got {operation.rate}")
+    if operation.initial:
+        _expect(operation, "initial states", len(operation.initial), len(operation.states))
+        for state in operation.states:
+            _expect(operation, "initial states of shape", weights[state.initial or ""].shape, (state.width,))
 
 
 def _weight_shapes(operation: Operation, inputs: int) -> dict[str, tuple[tuple[int, ...], ...]]:

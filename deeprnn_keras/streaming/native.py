@@ -39,10 +39,14 @@ class NativeRuntime(Runtime):
         per_step = sum(_padded(one.width) for one in values if one.storage == "steps")
         chunk = CHUNK_FLOATS // (batch_size * max(per_step + self.encoded.sums, 1))
         self.chunk = min(max(chunk, 1), MAX_CHUNK)
+        self._initial = {  # the same for all steps of a dilated layer
+            name: state.reshape(-1, state.shape[-1])[0] for name, state in program.initial_states(1).items()
+        }
         self.states = {
             name: np.zeros((values[index].ring, batch_size, values[index].width), np.float32)
             for name, index in self.encoded.states.items()
         }
+        self.clear(slice(None))
         self._sums = empty(self.encoded.sums * batch_size * self.chunk)
         self._memory = self._values_memory(values)
         self._values = (programs.Value * len(values))()
@@ -146,6 +150,6 @@ class NativeRuntime(Runtime):
             array[positions] = states[name][None] if len(positions) == 1 else states[name].swapaxes(0, 1)
 
     def clear(self, rows: slice | Sequence[int] | np.ndarray) -> None:
-        """Set the states of rows to zero."""
-        for array in self.states.values():
-            array[:, rows] = 0
+        """Set the states of rows to the initial ones."""
+        for name, array in self.states.items():
+            array[:, rows] = self._initial[name]

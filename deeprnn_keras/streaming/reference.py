@@ -19,7 +19,7 @@ class NumPyRuntime(Runtime):
     def __init__(self, program: Program, batch_size: int) -> None:
         self.program = program
         self.inputs, self.outputs = step_arrays(program, batch_size)
-        self.states = program.zero_states(batch_size)
+        self.states = program.initial_states(batch_size)
         self._interpreter = Interpreter(program, streaming=True)
 
     def step(self) -> None:
@@ -42,6 +42,6 @@ class NumPyRuntime(Runtime):
         self.states = {name: np.array(states[name], np.float32) for name in self.states}
 
     def clear(self, rows: slice | Sequence[int] | np.ndarray) -> None:
-        """Set the states of rows to zero."""
-        for state in self.states.values():
-            state[rows] = 0
+        """Set the states of rows to the initial ones."""
+        for name, initial in self.program.initial_states(1).items():
+            self.states[name][rows] = initial

@@ -47,7 +47,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def clear(self, rows: slice | Sequence[int] | np.ndarray) -> None:
-        """Set the states of rows to zero."""
+        """Set the states of rows to the initial ones."""
 
 
 def create_runtime(program: Program, batch_size: int) -> Runtime:

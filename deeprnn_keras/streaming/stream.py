@@ -178,7 +178,7 @@ class Stream:
     # === States ===
 
     def reset(self, rows: int | Sequence[int] | np.ndarray | None = None) -> None:
-        """Set the states to zero, as before the first step.
+        """Set the states to the initial ones, as before the first step.
 
         Args:
             rows: Indices of the rows of the batch whose sequences begin again; all rows by default.

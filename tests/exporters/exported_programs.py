@@ -25,6 +25,12 @@ def keras_layers():
     return keras.Sequential([keras.Input((None, D)), *layers, keras.layers.GRU(H), keras.layers.Dense(2, "softmax")])
 
 
+def amplifier():
+    """Return a model that all formats support."""
+    layers = [keras.Input((None, 1)), DeepRNN(H, 2, return_sequences=True), keras.layers.Dense(1)]
+    return keras.Sequential(layers, name="amplifier")
+
+
 def embedded():
     layers = [keras.layers.Embedding(V, 4), keras.layers.SimpleRNN(H, "relu", return_sequences=True)]
     return keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(V, "log_softmax")])
@@ -47,17 +53,30 @@ MODELS = {
     "skip": lambda: deep(3, "gru", connection="skip"),
     "bidirectional": lambda: deep(2, bidirectional=True),
     "dilation": lambda: deep(3, dilation=[1, 2, 3]),
+    "initial_states": lambda: deep(3, ["lstm", WIDTHS[0], "gru"], learned_initial_state=True, dilation=[1, 1, 2]),
+    "initial_bidirectional": lambda: deep(2, ["lstm", "mgu"], learned_initial_state=True, bidirectional=True),
+    "zoneout": lambda: deep(1, zoneout=(0.3, 0.1)),
     "dilated_bidirectional": lambda: deep(2, "gru", dilation=2, bidirectional=True),
     "keras_layers": keras_layers,
+    "amplifier": amplifier,
     "embedding": embedded,
     "tied_head": lambda: LanguageModel("abcdefghi", units=H, num_layers=3, embedding=H, tied=True),
     "one_hot": lambda: LanguageModel("äöüßабвг✓", units=H, num_layers=3),
 }
 
 
-def masked_model(cell, bidirectional, per_step):
-    options = {"masks": True, "per_step": per_step, "bidirectional": bidirectional, "implementation": "loop"}
+def masked_model(cell, bidirectional, per_step, **options):
+    options |= {"masks": True, "per_step": per_step, "bidirectional": bidirectional, "implementation": "loop"}
     return SequenceModel(D, 2, units=5, num_layers=2, cell=cell, **options)
+
+
+def masked_initial_states(cell, bidirectional):
+    model = masked_model(cell, bidirectional, True, learned_initial_state=True)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if "initial_state" in weight.path:
+            weight.assign(rng.normal(size=weight.shape))
+    return model
 
 
 def masked_keras_layers():
@@ -72,7 +91,12 @@ MASKED = {
     for cell in ("lstm", "gru", "mlp_gate_lstm")
     for both in (False, True)
     for per_step in (False, True)
-} | {"state_widths": lambda: masked_model(WIDTHS[:2], True, True), "keras_layers": masked_keras_layers}
+} | {
+    "state_widths": lambda: masked_model(WIDTHS[:2], True, True),
+    "initial_states": lambda: masked_initial_states(["lstm", "mgu"], False),
+    "initial_bidirectional": lambda: masked_initial_states(["lstm", "gru"], True),
+    "keras_layers": masked_keras_layers,
+}
 LENGTHS = np.array([7, 1, 4, 0])
 
 

@@ -18,13 +18,13 @@ def existing_files(format, directory):
     if format in PACKAGES:
         pytest.importorskip(PACKAGES[format])
     path = directory / f"model{find_target(directory, format).suffix}"
-    export(hand_made("rnn"), path, format=format, verify=False)
+    export(hand_made("amplifier"), path, format=format, verify=False)
     files = content(directory)
     return path, files, max(len(data) for data in files.values() if data)
 
 
 def export_again(path, format):
-    export(hand_made("rnn"), path, format=format, verify=False, overwrite=True)
+    export(hand_made("amplifier"), path, format=format, verify=False, overwrite=True)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -32,7 +32,7 @@ reference = pytest.importorskip("onnx.reference")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 TARGET = ONNXTarget()
-SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn", "state_widths")
+SCANS = ("rnn_gelu_like", "mlp_gate_lstm", "rhn", "state_widths", "initial_states", "initial_bidirectional", "zoneout")
 
 
 def operators(path, program, **options):

@@ -77,7 +77,7 @@ def test_signatures_have_the_order_of_the_program(tmp_path):
     path, _ = written(TARGET, program, tmp_path, batch_size=2)
     names = json.loads((path / "assets.extra" / "deeprnn_keras.json").read_text(encoding="utf-8"))["signatures"]
     model, (x,) = tf.saved_model.load(str(path)), random_inputs(program, 2, 5)
-    states = list(program.zero_states(2).values())
+    states = list(program.initial_states(2).values())
     for t in range(5):
         inputs = [x[:, t : t + 1], *states]
         signature = {key: tf.constant(one) for key, one in zip(names["step"]["inputs"], inputs, strict=True)}

@@ -218,9 +218,13 @@ def test_stateful_batch_size_changes_only_after_reset():
 @pytest.mark.parametrize(
     ("stateful", "reset_mask", "message"),
     [
-        (False, np.ones(2, bool), "reset_mask requires stateful=True"),
-        (True, np.ones(2, "int32"), r"reset_mask must be bool of shape \(n,\), got int32 of shape \(2,\)"),
-        (True, np.ones((2, 1), bool), r"reset_mask must be bool of shape \(n,\), got bool of shape \(2, 1\)"),
+        (False, np.ones(2, bool), r"reset_mask of shape \(n,\) requires stateful=True"),
+        (True, np.ones(2, "int32"), r"reset_mask must be bool of shape \(n, T\) or \(n,\), got int32 of shape \(2,\)"),
+        (
+            True,
+            np.ones((2, 1), bool),
+            r"reset_mask must have shape \(n, T\), the first axes of x, \(2, 4\), got shape \(2, 1\)",
+        ),
     ],
 )
 def test_unsupported_reset_mask(stateful, reset_mask, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeprnn_keras import DeepRNN, LanguageModel, Recipe
+from deeprnn_keras import DeepRNN, LanguageModel, Recipe, Stream, lower
 from deeprnn_keras.data import Vocabulary
 from deeprnn_keras.initializers import ForgetBias
 from deeprnn_keras.layers import OneHot
@@ -17,6 +17,42 @@ from deeprnn_keras.models import load_language_model
 pytestmark = pytest.mark.usefixtures("eager")
 
 LETTERS = "zab 😀"
+
+
+def test_embedding_dropout_drops_whole_symbols():
+    """All occurrences in a batch, for X only: a tied head uses E without dropout; a program has no dropout."""
+    options = {"embedding": 4, "tied": True, "embedding_dropout": 0.5, "variational": True, "input_dropout": 0.4}
+    model = LanguageModel("abcdefgh", 4, **options)
+    ids = np.random.default_rng(0).integers(8, size=(5, 9))
+    embedding, weights = model.get_layer("embedding"), model.get_layer("embedding").embeddings.numpy()
+    factors = (embedding(ids, training=True) / weights[ids]).numpy()
+    by_symbol = np.array([factors[ids == one].mean() for one in np.unique(ids)])
+    np.testing.assert_allclose(
+        factors, by_symbol[np.searchsorted(np.unique(ids), ids)][..., None] + 0 * factors, atol=1e-5
+    )
+    assert {float(one) for one in by_symbol.round(4)} == {0.0, 2.0}
+    np.testing.assert_array_equal(embedding(ids), weights[ids])
+    dropped = model.get_layer("input_dropout")(np.ones((5, 9, 4), "float32"), training=True).numpy()
+    assert (dropped == dropped[:, :1]).all() and len(np.unique(dropped)) == 2
+    np.testing.assert_allclose(Stream(lower(model))(ids[:1, 0]), model(ids[:1, :1])[:, 0], atol=1e-6)
+    again = LanguageModel.from_config(model.get_config())
+    assert again.get_config() == model.get_config() and type(again.get_layer("embedding")) is type(embedding)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"embedding_dropout": 0.1}, "embedding_dropout=0.1 has no effect on one-hot vectors; pass a width"),
+        ({"embedding": 3, "embedding_dropout": 1}, r"embedding_dropout must be a number in \[0, 1\), got 1"),
+        ({"embedding": 3, "tied": True}, "tied=True requires embedding=4, .* projection=3 changes that width"),
+        ({"embedding": 3, "variational": 1}, "variational must be True or False, got 1"),
+    ],
+    ids=str,
+)
+def test_unsupported_regularization_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        LanguageModel("abc", 4, **options)
+
 
 MODELS = {
     "one-hot": {"units": 4, "implementation": "loop"},

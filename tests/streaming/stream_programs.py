@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -32,6 +32,18 @@ def random_inputs(program, batch_size, steps, seed=0):
         else rng.normal(size=(batch_size, steps, one.width)).astype(np.float32)
         for one in program.inputs
     ]
+
+
+def with_initial_states(program):
+    """Return the program with learned states before the first step."""
+    weights, operations = dict(program.weights), []
+    for one in program.operations:
+        if isinstance(one, op.Recurrence):
+            names = tuple(f"{state.name}/initial" for state in one.states)
+            weights |= {name: draw(state.width) for name, state in zip(names, one.states, strict=True)}
+            one = replace(one, initial=names)
+        operations.append(one)
+    return replace(program, operations=tuple(operations), weights=weights)
 
 
 def expected(program, inputs, states=None):

@@ -6,7 +6,16 @@ import sys
 
 import numpy as np
 import pytest
-from stream_programs import GATES, Everything, branched, cell_program, expected, random_inputs, stack
+from stream_programs import (
+    GATES,
+    Everything,
+    branched,
+    cell_program,
+    expected,
+    random_inputs,
+    stack,
+    with_initial_states,
+)
 
 from deeprnn_keras import Program, Stream
 from deeprnn_keras.program.interpreter import Interpreter
@@ -17,6 +26,8 @@ PROGRAMS = {
     "dilated": stack("lstm", 9, rate=3),
     "cell": cell_program(Everything(6), rate=2),
     "branched": branched(),
+    "initial states": with_initial_states(stack("lstm", 9, rate=2)),
+    "initial states of a cell": with_initial_states(cell_program(Everything(6))),
 }
 
 
@@ -37,13 +48,18 @@ def push(stream, inputs, start, stop):
     return list(results) if isinstance(results, tuple) else [results]
 
 
+def assert_initial(stream, program):
+    initial = program.initial_states(stream.batch_size)
+    assert all(np.array_equal(state, initial[name]) for name, state in stream.state.items())
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_states_are_those_of_the_interpreter_and_continue_a_stream(implementation, name):
     program = PROGRAMS[name]
     inputs = random_inputs(program, 3, 12)
     stream = Stream(program, 3)
     assert stream.implementation == implementation
-    assert all(not state.any() for state in stream.state.values())
+    assert_initial(stream, program)
     push(stream, inputs, 0, 7)
     states = stream.state
     reference = Interpreter(program, np.float64, streaming=True).run([x[:, :7] for x in inputs])[1]
@@ -86,7 +102,7 @@ def test_reset_of_rows_begins_their_sequences_again(implementation, name):
         np.testing.assert_allclose(one[[0, 2]], continued[[0, 2], 5:], atol=1e-5)
         np.testing.assert_allclose(one[[1, 3]], begun[[1, 3]], atol=1e-5)
     stream.reset()
-    assert all(not state.any() for state in stream.state.values())
+    assert_initial(stream, program)
     stream.reset(rows=[])
     stream.reset(rows=0)
 

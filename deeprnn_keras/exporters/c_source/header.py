@@ -15,7 +15,7 @@ def header(source: CSource) -> str:
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
         _constants(source),
         _state(source),
-        f"/* Set the states to zero, as before the first step. */\nvoid {name}_init({name}_state *state);\n",
+        f"/* Set the states to those before the first step. */\nvoid {name}_init({name}_state *state);\n",
         f"/* Read one step and write the outputs of it. */\nint {name}_step({name}_state *state, {step});\n",
         "/* Read several steps. The arrays are contiguous, one step after the other; an output of the whole sequence "
         f"is written once. */\nint {name}_run({name}_state *state, size_t steps, {run});\n",

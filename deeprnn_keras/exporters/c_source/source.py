@@ -115,6 +115,7 @@ class CSource:
         }
         self._lines: list[str] = []
         self._execute()
+        self._initial = self._initial_states()
 
     # === The file ===
 
@@ -144,7 +145,25 @@ class CSource:
 
     def _init(self) -> str:
         name = self.name
-        return f"void {name}_init({name}_state *state) {{ memset(state, 0, sizeof *state); }}\n"
+        lines = [
+            f"void {name}_init({name}_state *state) {{",
+            "  memset(state, 0, sizeof *state);",
+            *self._initial,
+            "}\n",
+        ]
+        return "\n".join(lines)
+
+    def _initial_states(self) -> list[str]:
+        """Return the statements that set the learned states before the first step."""
+        lines = []
+        for state in self.program.states.values():
+            if state.initial is None:
+                continue
+            vector = self._weights.vector(state.initial, self.program.weights[state.initial])
+            member = f"state->{self.states[state.name]}"
+            steps = [member] if state.rate == 1 else [f"{member}[{step}]" for step in range(state.rate)]
+            lines += [f"  memcpy({step}, {vector}, sizeof {vector});" for step in steps]
+        return lines
 
     def _step(self) -> str:
         name, upper = self.name, self.name.upper()

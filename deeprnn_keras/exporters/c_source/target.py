@@ -140,7 +140,7 @@ class CRunner(Runner):
         self, inputs: Sequence[np.ndarray], states: Mapping[str, np.ndarray] | None = None
     ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         program, batch_size = self.program, len(inputs[0])
-        before = program.zero_states(batch_size) if states is None else states
+        before = program.initial_states(batch_size) if states is None else states
         after = {name: np.empty_like(array) for name, array in before.items()}
         outputs = {name: np.empty((batch_size, program.widths[name]), np.float32) for name in program.outputs}
         arrays = [_readable(one) for one in inputs]

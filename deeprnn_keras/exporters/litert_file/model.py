@@ -15,6 +15,7 @@ from deeprnn_keras.exporters.litert_file.arithmetic import (
     dense,
     elementwise,
     mean,
+    part,
     reshape,
     write_instructions,
 )
@@ -120,6 +121,12 @@ class _Writer(Translation[Tensor]):
     def zeroed(self, value: Tensor) -> Tensor:
         assert self.padding is not None
         return masks.write_zeros(self.graph, self.padding, value)
+
+    @override
+    def zero_without_steps(self, value: Tensor) -> Tensor:
+        assert self.padding is not None
+        first = part(self.graph, self.padding.mask, 0, 1, axis=1)
+        return masks.select(self.graph, first, value, self.graph.constant([0.0]))
 
     # === Operations of each step ===
 

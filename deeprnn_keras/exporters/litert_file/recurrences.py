@@ -45,8 +45,8 @@ NUM_PEEPHOLES, NUM_PROJECTIONS, NUM_NORMALIZATIONS, NUM_AUXILIARIES = 3, 2, 4, 9
 
 
 def fused_operator(operation: op.Operation) -> str | None:
-    """Return the operator that is a recurrence, or None."""
-    if not isinstance(operation, op.Recurrent) or operation.rate > 1:
+    """Return the operator that is a recurrence, or None; the variables of operators start at zero."""
+    if not isinstance(operation, op.Recurrent) or operation.rate > 1 or operation.initial:
         return None
     if operation.cell == "lstm" and (operation.activation, operation.recurrent_activation) == ("tanh", "sigmoid"):
         return LSTM
@@ -197,7 +197,7 @@ def _pushed(graph: Subgraph, state: Tensor, new: Tensor) -> Tensor:
 def write_loop(
     graph: Subgraph, program: Program, operation: op.Recurrence, x: Tensor, padding: Padding | None = None
 ) -> Tensor:
-    """Append a WHILE over the steps, from zero states; what depends on the input only is computed before it.
+    """Append a WHILE over the steps, from the initial states; what depends on the input only is computed before it.
 
     The variables of the loop are the number of the step, the number of steps, the sequences that it reads, the mask if
     there is padding, the states, and the value.
@@ -209,7 +209,7 @@ def write_loop(
     steps = number_of_steps(graph, x)
     count = reshape(graph, steps)
     first = _moved(graph, count, -1) if operation.reverse else graph.constant(0, np.int32)
-    states = [graph.weight(f"{one.name}/zeros", np.zeros(one.shape(n), np.float32)) for one in operation.states]
+    states = [_initial(graph, program, one, n) for one in operation.states]
     shape = concatenate(graph, [graph.constant([n], np.int32), steps, graph.constant([width], np.int32)])
     y = graph.apply("FILL", [shape, graph.constant(0.0)], (n, ANY, width), options="Fill")
     sequences = [_known(known[index]) for index in read] + ([padding.mask] if padding else [])
@@ -225,6 +225,14 @@ def write_loop(
         bodySubgraphIndex=loop.body().number,
     )
     return results[-1]
+
+
+def _initial(graph: Subgraph, program: Program, state: op.State, batch_size: int) -> Tensor:
+    """Return a state before the first step: zeros, or its learned value."""
+    values = np.zeros(state.shape(batch_size), np.float32)
+    if state.initial is None:
+        return graph.weight(f"{state.name}/zeros", values)
+    return graph.weight(f"{state.name}/rows", values + program.weights[state.initial])
 
 
 def _known(value: Tensor | None) -> Tensor:

@@ -39,7 +39,7 @@ class LiteRTRunner(Runner):
     ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         if states is None:
             self._interpreter.reset_all_variables()
-            zeros = self._program.zero_states(len(inputs[0]))
+            zeros = self._program.initial_states(len(inputs[0]))
             states = {name: zeros[name] for name in self._states}
         results = self._invoke([*(one[:, None] for one in inputs), *(states[name] for name in self._states)])
         outputs, after = results[: self._count], results[self._count :]

@@ -120,10 +120,7 @@ class NumPySource:
     # === Functions ===
 
     def _initial_states(self) -> str:
-        states = [
-            f"        {name!r}: np.zeros((n, {', '.join(map(str, state.shape(1)[1:]))}), np.float32),"
-            for name, state in self.program.states.items()
-        ]
+        states = [f"        {name!r}: {_initial_state(state)}," for name, state in self.program.states.items()]
         body = "\n".join(["    return {", *states, "    }"]) if states else "    return {}"
         return f'def initial_states(n):\n    """Return the states before the first step, by name."""\n{body}\n'
 
@@ -273,6 +270,14 @@ class NumPySource:
             lines = _cell_lines(operation, identifiers, locals_)
         head = f"def {self.names[f'{operation.name} recurrence']}({', '.join(['x', *identifiers])}):"
         return "\n".join([head, f'    """{document}"""', *(f"    {line}" for line in lines)]) + "\n"
+
+
+def _initial_state(state: op.State) -> str:
+    """Return the expression of a state before the first step of n sequences."""
+    shape = ", ".join(map(str, state.shape(1)[1:]))
+    if state.initial is None:
+        return f"np.zeros((n, {shape}), np.float32)"
+    return f"np.broadcast_to(W[{state.initial!r}], (n, {shape}))"
 
 
 def _cell_lines(operation: op.Cell, states: list[str], identifiers: Names) -> list[str]:

@@ -89,6 +89,12 @@ class _Writer(Translation[str]):
         assert self.padding is not None
         return write_zeros(self.graph, self.padding, value)
 
+    @override
+    def zero_without_steps(self, value: str) -> str:
+        assert self.padding is not None
+        first = self.graph.slice(self.padding.mask, 0, 1, 0)
+        return self.graph.node("Where", first, value, self.graph.constant(0.0))
+
     # === Operations of each step ===
 
     @override

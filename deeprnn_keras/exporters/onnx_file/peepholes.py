@@ -39,12 +39,13 @@ def as_lstm(operation: op.Operation) -> tuple[op.Recurrent, str] | None:
                 operation.name,
                 operation.inputs,
                 operation.width,
-                operation.reverse,
-                operation.rate,
-                "lstm",
-                candidate,
-                gate,
-                *(names[key] for key in WEIGHTS),
+                reverse=operation.reverse,
+                rate=operation.rate,
+                initial=operation.initial,
+                cell="lstm",
+                activation=candidate,
+                recurrent_activation=gate,
+                **{key: names[key] for key in WEIGHTS},
             )
             return lstm, names[PEEPHOLES]
     return None

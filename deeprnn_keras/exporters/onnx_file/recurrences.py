@@ -63,7 +63,7 @@ def write_recurrence(
         program: The program with the weights.
         operation: The recurrence.
         x: Its input, (T, n, inputs).
-        states: Its states before the first step, as in `Program.states`; empty for zero states.
+        states: Its states before the first step, as in `Program.states`; empty for the initial ones.
         quantize: Store the weights of an LSTM as int8.
         padding: Lengths of the sequences. In the padding, the states do not change and the value is the first state,
             as in Keras.
@@ -91,6 +91,7 @@ def _fused(
     peepholes: str | None = None,
 ) -> tuple[str, list[str]]:
     before = tuple(graph.node("Unsqueeze", one, graph.integers(0), name=f"{one}/before") for one in states)
+    before = before or _initial_states(graph, program, (operation,), x)
     repeat = padding is not None and not operation.reverse  # zeros are right where no step has been read
     after = states or [one.name for one in operation.states][:repeat]
     y, *after = _operator(graph, program, (operation,), x, before, after, quantize, padding, peepholes)
@@ -103,9 +104,9 @@ def _fused(
 def write_bidirectional(
     graph: Graph, program: Program, pair: Pair, x: str, quantize: bool, padding: Padding | None = None
 ) -> list[str]:
-    """Append two recurrences as one operator from zero states, and return their values; see `write_recurrence`."""
+    """Append two recurrences as one operator, and return their values; see `write_recurrence`."""
     after = [pair[0].states[0].name] if padding else []
-    y, *after = _operator(graph, program, pair, x, (), after, quantize, padding)
+    y, *after = _operator(graph, program, pair, x, _initial_states(graph, program, pair, x), after, quantize, padding)
     names = tuple(f"{one.name}/direction" for one in pair)
     values = [
         graph.node("Squeeze", value, graph.integers(1), name=one.name)
@@ -115,6 +116,18 @@ def write_bidirectional(
         last = graph.node("Gather", after[0], graph.constant(0, np.int64), axis=0)
         values[0] = graph.node("Where", padding.mask, values[0], last)
     return values
+
+
+def _initial_states(graph: Graph, program: Program, operations: Sequence[op.Recurrent], x: str) -> tuple[str, ...]:
+    """Append the learned states before the first step, (directions, n, width) each; none if they are zero."""
+    first = operations[0]
+    before = []
+    for number, name in enumerate(first.initial):
+        vectors = np.stack([program.weights[one.initial[number]][None] for one in operations])
+        weight = graph.weight(f"{name}/directions", vectors, tuple(one.initial[number] for one in operations))
+        sizes = graph.integers(len(operations)), graph.node("Shape", x, start=1, end=2), graph.integers(first.width)
+        before.append(graph.node("Expand", weight, graph.node("Concat", *sizes, axis=0)))
+    return tuple(before)
 
 
 def _operator(
@@ -242,7 +255,7 @@ def _quantized(graph: Graph, program: Program, operations: Sequence[op.Recurrent
 def _folded(
     graph: Graph, program: Program, operation: op.Recurrent, x: str, quantize: bool, peepholes: str | None
 ) -> str:
-    """Append a dilated layer as one of T / r steps and r n rows, from zero states; T is padded to a multiple of r."""
+    """Append a dilated layer as one of T / r steps and r n rows; T is padded to a multiple of r."""
     rate = operation.rate
     steps = graph.node("Shape", x, start=0, end=1)
     count = graph.integers(rate)
@@ -290,7 +303,7 @@ def _scan(
     attributes["body"] = helper.make_graph(body.nodes, f"{operation.name}/step", infos, outputs)
     if operation.reverse:
         attributes |= {"scan_input_directions": [1] * len(sequences), "scan_output_directions": [1]}
-    before = states or [_zeros(graph, x, state.shape(1)[1:]) for state in operation.states]
+    before = states or [_initial(graph, program, x, state) for state in operation.states]
     names = (*(f"{state.name}/after" for state in operation.states), operation.name)
     *after, y = graph.nodes_of("Scan", (*before, *sequences), names, **attributes)
     return y, after if states else []
@@ -329,7 +342,10 @@ def _info(name: str, *shape: int) -> Any:  # noqa: ANN401 - a ValueInfoProto
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *shape])
 
 
-def _zeros(graph: Graph, x: str, shape: tuple[int, ...]) -> str:
-    """Append zeros (n, *shape)."""
-    size = graph.node("Concat", graph.node("Shape", x, start=1, end=2), graph.integers(*shape), axis=0)
+def _initial(graph: Graph, program: Program, x: str, state: op.State) -> str:
+    """Append a state before the first step: zeros, or its learned value."""
+    sizes = graph.integers(*state.shape(1)[1:])
+    size = graph.node("Concat", graph.node("Shape", x, start=1, end=2), sizes, axis=0)
+    if state.initial is not None:
+        return graph.node("Expand", graph.weight(state.initial, program.weights[state.initial]), size)
     return graph.node("ConstantOfShape", size, value=helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]))

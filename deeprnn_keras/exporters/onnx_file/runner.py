@@ -30,7 +30,7 @@ class ONNXRunner(Runner):
     def step(
         self, inputs: Sequence[np.ndarray], states: Mapping[str, np.ndarray] | None = None
     ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-        before = self._program.zero_states(len(inputs[0])) if states is None else states
+        before = self._program.initial_states(len(inputs[0])) if states is None else states
         results = self._run([*(one[:, None] for one in inputs), *(before[name] for name in self._program.states)])
         count = len(self._program.outputs)
         return [one[:, 0] for one in results[:count]], dict(zip(self._program.states, results[count:], strict=True))

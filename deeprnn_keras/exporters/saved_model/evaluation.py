@@ -35,9 +35,8 @@ class Weights:
                 self._names[operation, local] = stored.get(id(array), name)
                 self._add(self._names[operation, local], array)
         for one in program.operations:
-            if not isinstance(one, op.Recurrence):
-                for name in one.weight_names:
-                    self._add(name, program.weights[name])
+            for name in one.initial if isinstance(one, op.Recurrence) else one.weight_names:
+                self._add(name, program.weights[name])
 
     def _add(self, name: str, array: np.ndarray) -> None:
         if name not in self.variables:
@@ -74,7 +73,8 @@ class Evaluation(Translation[Tensor]):
         trace, _ = self.weights.steps[operation.name]
         weights = self.weights.read_recurrence(operation)
         if not self.streaming:
-            return recurrences.loop(operation, trace, weights, x, self.mask)
+            initial = [0.0 if one.initial is None else self.weights.read(one.initial) for one in operation.states]
+            return recurrences.loop(operation, trace, weights, initial, x, self.mask)
         names = [state.name for state in operation.states]
         value, after = recurrences.step(operation, trace, weights, x, [self.states[name] for name in names])
         self.states.update(zip(names, after, strict=True))
@@ -83,6 +83,10 @@ class Evaluation(Translation[Tensor]):
     @override
     def zeroed(self, value: Tensor) -> Tensor:
         return tf.where(self.mask, value, 0.0)
+
+    @override
+    def zero_without_steps(self, value: Tensor) -> Tensor:
+        return tf.where(self.mask[:1], value, 0.0)
 
     # === Operations of each step ===
 

@@ -27,14 +27,20 @@ def step(
 
 
 def loop(
-    operation: op.Recurrence, trace: Trace, weights: Mapping[str, Tensor], x: Tensor, mask: Tensor = None
+    operation: op.Recurrence,
+    trace: Trace,
+    weights: Mapping[str, Tensor],
+    initial: Sequence[Tensor],
+    x: Tensor,
+    mask: Tensor = None,
 ) -> Tensor:
-    """Return the values of all steps from zero states.
+    """Return the values of all steps from the initial states.
 
     Args:
         operation: The recurrence.
         trace: The instructions of a step.
         weights: {name in the instructions: tensor}.
+        initial: States (width,) before the first step.
         x: Its input, (T, n, inputs). What depends on it only is computed before the loop, for all steps at once.
         mask: (T, n, 1), False for padding, in which the states do not change and the value is the first state.
     """
@@ -42,7 +48,10 @@ def loop(
     known = evaluate(trace, [x, *[None] * (len(trace.inputs) - 1)], parts, stop=trace.projected)
     one_step = _Step(operation, trace, parts, known, mask)
     steps, batch_size = tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
-    states = [tf.zeros([batch_size, *state.shape(1)[1:]]) for state in operation.states]
+    states = [
+        tf.broadcast_to(one, [batch_size, *state.shape(1)[1:]])
+        for one, state in zip(initial, operation.states, strict=True)
+    ]
     values = tf.TensorArray(tf.float32, size=steps, element_shape=(x.shape[1], operation.width))
 
     def body(count: Tensor, values: Tensor, *states: Tensor) -> Tensor:

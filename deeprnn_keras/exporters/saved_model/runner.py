@@ -37,7 +37,7 @@ class SavedModelRunner(Runner):
         self, inputs: Sequence[np.ndarray], states: Mapping[str, np.ndarray] | None = None
     ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         program = self._program
-        before = program.zero_states(len(inputs[0])) if states is None else states
+        before = program.initial_states(len(inputs[0])) if states is None else states
         arrays = [*(one[:, None] for one in inputs), *(before[name] for name in program.states)]
         results = self._called(STEP, step_names(program), arrays)
         count = len(program.outputs)

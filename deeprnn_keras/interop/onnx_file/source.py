@@ -78,8 +78,8 @@ class OnnxSource(Source):
 
     @override
     def load(self, request: Request) -> keras.Layer:
+        from deeprnn_keras.interop.filling import fill
         from deeprnn_keras.interop.onnx_file.building import build_model
-        from deeprnn_keras.interop.onnx_file.filling import fill
 
         report = self.inspect(request)
         if self.plan.problems:

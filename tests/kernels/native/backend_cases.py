@@ -138,6 +138,28 @@ def stacks_equal_the_loop():
             )
 
 
+def regularizers_draw_the_same_numbers_as_in_the_loop():
+    x, options = random_x(np.random.default_rng(4)), {"weight_dropout": 0.5, "variational_dropout": [0.2, 0.4]}
+    options |= {"cell": ["lstm", "gru"], "learned_initial_state": True, "seed": 1}
+    native, loop = (DeepRNN([h, 4], implementation=one, **options) for one in ("native", "loop"))
+    native.build(x.shape), loop.build(x.shape)
+    copy_weights(native, loop)
+    assert_equal(*[values_and_gradients(layer, x) for layer in (native, loop)], str(options))
+    assert np.abs(ops.convert_to_numpy(native(x, training=True) - native(x))).max() > 1e-3
+    assert len(native.get_weights()) == 6 + 3
+
+
+def zoneout_is_an_interpolation_in_inference():
+    x, mask = random_x(np.random.default_rng(5)), ops.convert_to_tensor(masks(np.random.default_rng(6))["any"])
+    layer, plain = DeepRNN(h, cell="gru", zoneout=0.4), DeepRNN(h, cell="gru")
+    layer.build(x.shape), plain.build(x.shape)
+    copy_weights(plain, layer)
+    np.testing.assert_allclose(
+        0.6 * ops.convert_to_numpy(plain(x[:, :1])), ops.convert_to_numpy(layer(x[:, :1])), atol=1e-6
+    )
+    assert all(np.any(one) for one in values_and_gradients(layer, x, mask))
+
+
 def mixed_precision_computes_in_float32():
     x = random_x(np.random.default_rng(2))
     half, full = (
@@ -328,6 +350,8 @@ def _fail(function, call):
 CASES = [
     layers_equal_those_of_keras,
     stacks_equal_the_loop,
+    regularizers_draw_the_same_numbers_as_in_the_loop,
+    zoneout_is_an_interpolation_in_inference,
     mixed_precision_computes_in_float32,
     empty_batch,
     fit_equals_the_loop,

@@ -1,4 +1,4 @@
-"""`fill`: the weights of the model of an ONNX file for a model that the caller built."""
+"""`fill`: the weights of the model of a file for a model that the caller built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deeprnn_keras.layers import DeepRNN
 def fill(target: Layer, model: keras.Model, source: str) -> Layer:
     """Set the weights of a built model or layer to those of another model, in order, and return it.
 
-    An ONNX file states the functions of its recurrent nodes, so that a target with others is an error.
+    ONNX and plugin files state the functions of their recurrent layers, so that a target with others is an error.
 
     Args:
         target: The model or layer of the caller.
