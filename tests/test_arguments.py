@@ -81,6 +81,7 @@ REQUIRED = {
     "SequenceModel": {"inputs": 3, "outputs": 2, "units": 2},
     "SeriesDataset": {"values": np.zeros(9), "length": 2, "batch_size": 2},
     "SequenceModelConfig": {**CONFIG, "inputs": 3, "outputs": 2},
+    "StudyTuner": {"hypermodel": hypermodel, "storage": "sqlite://", "study": "unused"},
     "StepDecay": {"ratio": 0.5, "epochs": (1,)},
     "Stream": {"model": None},
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
@@ -108,6 +109,7 @@ REQUIRED = {
     "series_windows": {"values": np.zeros(9), "length": 2, "batch_size": 2},
     "synthetic_series": {"count": 2, "steps": 9},
     "token_windows": {"pieces": [STREAM], "length": 3, "batch_size": 2},
+    "tuner": {"hypermodel": hypermodel},
     "verify": {"model": None, "reference": None},
     "write_midi": {"roll": np.zeros((2, 3)), "path": "unused"},
 }

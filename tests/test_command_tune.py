@@ -1,6 +1,7 @@
 """The command `deeprnn tune`."""
 
 import json
+import signal
 import subprocess
 
 import pytest
@@ -218,3 +219,57 @@ def test_two_workers(tmp_path):
     records = read_trials(tmp_path / "two" / "search", "val_loss")
     assert [record.complete for record in records] == [True, True]
     assert zoo.create_model(tmp_path / "two" / "preset").generate("in ", length=3).startswith("in ")
+
+
+# === Searches shared through a storage ===
+SHARED = ["--storage", "search.journal", "--study", "words"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--storage", "search.journal"], "--storage requires --study; pass both, or neither"),
+        (["--study", "words"], "--study requires --storage; pass both, or neither"),
+        ([*SHARED, "--workers", "2"], "--workers must be 1 with --storage, got 2; start deeprnn tune-worker"),
+        ([*SHARED, "--algorithm", "grid"], "unknown algorithm with a storage 'grid'; choose from 'bayesian', 'random'"),
+    ],
+    ids=["no study", "no storage", "workers", "grid"],
+)
+def test_options_of_a_shared_search_are_checked(options, message, base_options, tmp_path):
+    assert message in error_of("tune", NAME, *base_options, *options)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_worker_names_a_study_that_does_not_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = (
+        "storage 'search.journal' has no study 'words'; start it with: deeprnn tune MODEL --storage URL --study words"
+    )
+    assert message in error_of("tune-worker", *SHARED)
+    assert message in error_of("tune-worker", *SHARED, "--wait", "0.1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_seed")
+def test_worker_runs_the_trials_of_an_interrupted_shared_search(base_options, monkeypatch, tmp_path):
+    from deeprnn_keras.tuning.study_tuner import StudyTuner
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyTuner, "train", lambda *arguments, **options: signal.raise_signal(signal.SIGTERM))
+        patch.setattr(signal, "SIGTERM", signal.SIGINT)  # `deeprnn tune` stops at Ctrl-C
+        assert deeprnn("tune", NAME, *base_options, *SHARED).exit_code == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyTuner, "train", lambda *arguments, **options: signal.raise_signal(signal.SIGTERM))
+        stopped = deeprnn("tune-worker", *SHARED)
+    assert stopped.exit_code == 130 and "has returned to the queue" in stopped.stdout
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "words.txt").rename(tmp_path / "moved" / "words.txt")
+    assert "words.txt" in error_of("tune-worker", *SHARED)
+    worker = deeprnn("tune-worker", *SHARED, "--text", "moved/words.txt", "--retry-stale", "--report", "report")
+    assert worker.exit_code == 0 and "Returned to the queue: 0 trials" in worker.stdout, worker.output
+    assert (tmp_path / "report" / "trials.csv").read_text().count("\n") == 3
+    (tmp_path / "moved" / "words.txt").rename(tmp_path / "words.txt")
+    assert "--study requires --storage" in error_of("tune", NAME, "--resume")
+    resumed = deeprnn("tune", NAME, "--resume", "--storage", "search.journal")
+    assert resumed.exit_code == 0 and "Resuming after 2 completed trials" in resumed.stdout, resumed.output
+    assert zoo.create_model(tmp_path / "runs" / f"tune_{NAME}" / "preset").generate("in ", length=3).startswith("in ")

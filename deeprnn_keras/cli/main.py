@@ -13,6 +13,7 @@ from deeprnn_keras.cli.generate import generate
 from deeprnn_keras.cli.import_model import import_model
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.tune import tune
+from deeprnn_keras.cli.tune_worker import tune_worker
 from deeprnn_keras.cli.zoo import info, list_command
 from deeprnn_keras.terminal import replace_unprintable
 
@@ -43,5 +44,17 @@ def main(debug: bool) -> None:
     """Train, tune, evaluate, and sample from deep recurrent networks in Keras."""
 
 
-for command in (list_command, info, train, tune, evaluate, forecast, generate, export, import_model, bench):
+for command in (
+    list_command,
+    info,
+    train,
+    tune,
+    tune_worker,
+    evaluate,
+    forecast,
+    generate,
+    export,
+    import_model,
+    bench,
+):
     main.add_command(command)

@@ -87,6 +87,12 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
     help="Updates per trial.  [default: as many as --minutes permits, or about one minute]",
 )
 @click.option(
+    "--storage",
+    metavar="URL",
+    help="Share the search with deeprnn tune-worker on other machines: URL of a database, or path of a journal file.",
+)
+@click.option("--study", metavar="NAME", help="Name of the search in --storage.")
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="INTEGER",
@@ -118,6 +124,7 @@ def tune(
     output: Path | None,
     resume: bool,
     workers: int,
+    storage: str | None,
     **options: Any,
 ) -> None:
     """Search for L, h, and other hyperparameters of zoo model NAME.
@@ -127,10 +134,10 @@ def tune(
     importance of each hyperparameter. The best model is trained from scratch and saved as a preset, which
     zoo.create_model loads.
 
-    --resume continues a search after Ctrl-C or a kill; the trials that were running start again. Several machines share
-    a search through a common --output and keras-tuner's environment variables: KERASTUNER_TUNER_ID ("chief" on one
-    machine), KERASTUNER_ORACLE_IP, and KERASTUNER_ORACLE_PORT. After all trials, run the command once more with
-    --resume and without the variables: it reports the results and trains the best model.
+    --resume continues a search after Ctrl-C or a kill; the trials that were running start again.
+
+    With --storage and --study, deeprnn tune-worker runs trials of the search on other machines. With --resume, pass
+    --storage again: it is not stored, because a URL may contain a password.
     """
     from rich.console import Console
 
@@ -143,7 +150,9 @@ def tune(
     resume = resume or (child and output is not None and (output / SETTINGS_FILE).is_file())
     files = DataFiles(data, valid, test)
     directory, settings = resolve_options(name, output, files, options, resume, child)
-    search, config = _create_search(name, directory, settings, workers, console)
+    _check_storage(storage, settings["search"].get("study"), workers, child)
+    shared = {} if storage is None else {"storage": storage, "study_settings": to_json(settings)}
+    search, config = create_search(name, directory, settings, workers, console, **shared)
     directory.mkdir(parents=True, exist_ok=True)
     if child:
         if "chief" in os.environ[TUNER_ID]:
@@ -157,10 +166,32 @@ def tune(
     sys.exit(code)
 
 
-def _create_search(
-    name: str, directory: Path, settings: Config, workers: int, console: Console
+def _check_storage(storage: str | None, study: str | None, workers: int, child: bool) -> None:
+    """Raise a ValueError if the options of a shared search do not fit."""
+    if (storage is None) != (study is None):
+        passed, missing = ("--study", "--storage") if storage is None else ("--storage", "--study")
+        raise ValueError(f"{passed} requires {missing}; pass both, or neither")
+    if storage is not None and workers > 1:
+        raise ValueError(
+            f"--workers must be 1 with --storage, got {workers}; start deeprnn tune-worker for each further process"
+        )
+    if storage is not None and child:
+        raise ValueError(f"--storage is not supported with the environment variable {TUNER_ID}; unset it")
+
+
+def create_search(
+    name: str, directory: Path, settings: Config, workers: int, console: Console, **shared: Any
 ) -> tuple[Search, Configuration]:
-    """Return the search and the configuration to tune."""
+    """Return the search and the configuration to tune.
+
+    Args:
+        name: Name of the model.
+        directory: Output directory.
+        settings: Settings of the search.
+        workers: Number of processes that run trials.
+        console: Console for messages.
+        **shared: Further arguments of `SharedSearch`, if the search has a storage.
+    """
     from deeprnn_keras import zoo
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
@@ -170,12 +201,16 @@ def _create_search(
     data = family.load_files(config, DataFiles.from_settings({**settings, "data": settings["text"]}))
     start_tensorflow(console)
     from deeprnn_keras.tuning import HyperDeepRNN
-    from deeprnn_keras.tuning.search import Search
+
+    if shared:
+        from deeprnn_keras.tuning.shared_search import SharedSearch as Search
+    else:
+        from deeprnn_keras.tuning.search import Search
 
     config = cast("Configuration", family.configure(config, data))
     ranges = {key: None if value is OWN else value for key, value in settings["ranges"].items()}
     hyper = HyperDeepRNN(config, **ranges, **settings["budget"])
-    search = Search(hyper, family, data, directory, workers=workers, **settings["search"])
+    search = Search(hyper, family, data, directory, workers=workers, **settings["search"], **shared)
     search.batches(search.largest_recipe())  # raises an error if there are too few data, before anything is written
     return search, config
 

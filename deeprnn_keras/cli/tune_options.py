@@ -55,6 +55,7 @@ class StoredSearchOptions(msgspec.Struct, forbid_unknown_fields=True):
     trials: int | None
     minutes: int | float | msgspec.UnsetType = msgspec.UNSET
     updates: int | msgspec.UnsetType = msgspec.UNSET
+    study: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredSettings(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,7 +72,7 @@ class StoredSettings(msgspec.Struct, forbid_unknown_fields=True):
 
 SETTINGS_FILE = "tune.json"
 BUDGET_OPTIONS = ("params", "max_params", "max_step_ms")
-SEARCH_OPTIONS = ("algorithm", "trials", "minutes", "updates", "seed")
+SEARCH_OPTIONS = ("algorithm", "trials", "minutes", "updates", "seed", "study")
 DEFAULTS = {"algorithm": "bayesian", "seed": 0}
 DEFAULT_TRIALS = 20
 
@@ -132,7 +133,19 @@ def read_settings(path: Path) -> Config:
     Raises:
         DamagedFileError: If the file is damaged.
     """
-    stored = read_record(path, StoredSettings, "the settings of a search")
+    return _from_stored(read_record(path, StoredSettings, "the settings of a search"))
+
+
+def from_json(settings: Config) -> Config:
+    """Return the settings of a search from the JSON values that `to_json` returned.
+
+    Raises:
+        msgspec.ValidationError: If they are no such values.
+    """
+    return _from_stored(msgspec.convert(settings, StoredSettings))
+
+
+def _from_stored(stored: StoredSettings) -> Config:
     ranges = {key: value.value() if isinstance(value, StoredRange) else value for key, value in stored.ranges.items()}
     return {**msgspec.to_builtins(stored), "ranges": ranges}
 

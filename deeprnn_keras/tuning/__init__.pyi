@@ -1,8 +1,9 @@
 from .custom_model_config import CustomModelConfig
 from .hyper_deep_rnn import HyperDeepRNN
 from .optuna_engine import optuna_objective
+from .study_tuner import StudyTuner
 from .tuned_forecaster import TunedForecaster
-from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch, tuner
 from .workers import Workers
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "HyperDeepRNN",
     "Hyperband",
     "RandomSearch",
+    "StudyTuner",
     "TunedForecaster",
     "Workers",
     "optuna_objective",
+    "tuner",
 ]

@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from typing_extensions import override
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.reading import damage_reported
 from deeprnn_keras.training import checkpoint_files, snapshot
+from deeprnn_keras.training.callback_state import Arrays, StateTypes
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.trial_records import EPOCH_PREFIX, LAST_EPOCH_PREFIX
 from deeprnn_keras.writing import atomic_write
@@ -53,14 +55,18 @@ class BestWeights(keras.callbacks.Callback):
 
     Attributes:
         value: The objective in the best epoch; NaN if it was never finite.
+        best_metrics: The metrics of the best epoch.
+        weights: The weights after the best epoch, or None if the objective was never finite.
     """
+
+    resumable_state: ClassVar[StateTypes] = {"value": float, "best_metrics": dict[str, float], "weights": Arrays}
 
     def __init__(self, objective: keras_tuner.Objective) -> None:
         super().__init__()
         self.value = math.nan
+        self.best_metrics: dict[str, float] = {}
+        self.weights: list[np.ndarray] | None = None
         self._objective = objective
-        self._metrics: dict[str, float] = {}
-        self._weights: list[np.ndarray] | None = None
 
     @override
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -68,20 +74,20 @@ class BestWeights(keras.callbacks.Callback):
         if not self._objective.has_value(logs):
             raise ValueError(f"objective must be one of the metrics {sorted(logs)}, got {self._objective.name!r}")
         value = float(self._objective.get_value(logs))
-        if math.isfinite(value) and (self._weights is None or self._objective.better_than(value, self.value)):
-            self.value, self._metrics = value, {name: float(number) for name, number in logs.items()}
-            self._weights = self.model.get_weights()
+        if math.isfinite(value) and (self.weights is None or self._objective.better_than(value, self.value)):
+            self.value, self.best_metrics = value, {name: float(number) for name, number in logs.items()}
+            self.weights = self.model.get_weights()
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics of the best epoch; the objective is NaN if it was never finite."""
-        return self._metrics or {self._objective.name: math.nan}
+        return self.best_metrics or {self._objective.name: math.nan}
 
     def save(self, path: PathLike) -> None:
         """Write the best weights atomically; nothing is written if the objective was never finite."""
-        if self._weights is None:
+        if self.weights is None:
             return
         current = self.model.get_weights()
-        self.model.set_weights(self._weights)
+        self.model.set_weights(self.weights)
         with atomic_write(path) as temporary_path:
             self.model.save_weights(temporary_path)
         self.model.set_weights(current)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deeprnn_keras._types import PathLike
-from deeprnn_keras.tuning.trial_records import TrialRecord, read_trials
+from deeprnn_keras.tuning.trial_records import TrialRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,27 +26,25 @@ class SearchProgress:
 
     Args:
         console: Console for the output.
-        directory: Directory of the search.
+        read_records: Function that returns the records of the trials so far.
         results_of: Function from the records of trials to `SearchResults`.
-        objective: Name of the objective.
         total: Number of trials, or None if it is unknown.
         workers: Number of trials that run in parallel.
         deadline: Time, as returned by `time.time`, at which the search ends, or None.
-        on_poll: Called each time the directory is read.
+        on_poll: Called each time the records are read.
     """
 
     def __init__(
         self,
         console: Console,
-        directory: PathLike,
+        read_records: Callable[[], Sequence[TrialRecord]],
         results_of: Callable[[Sequence[TrialRecord]], SearchResults],
-        objective: str,
         total: int | None = None,
         workers: int = 1,
         deadline: float | None = None,
         on_poll: Callable[[], object] | None = None,
     ) -> None:
-        self.console, self.directory, self.objective = console, directory, objective
+        self.console, self._read_records = console, read_records
         self._results_of, self._total, self._workers, self._deadline = results_of, total, workers, deadline
         self._on_poll = on_poll or (lambda: None)
         self._shown_trials: set[str] = set()
@@ -67,7 +64,7 @@ class SearchProgress:
         self._task = self._bar.add_task("Searching", total=total, status="", start=False)
 
     def __enter__(self) -> Self:
-        self._shown_trials = {record.trial_id for record in _ended(read_trials(self.directory, self.objective))}
+        self._shown_trials = {record.trial_id for record in _ended(self._read_records())}
         if self._shown_trials:
             count = len(self._shown_trials)
             self.console.print(f"Resuming after {count} completed trial{'s' * (count > 1)}")
@@ -89,10 +86,9 @@ class SearchProgress:
             self.poll()
 
     def poll(self) -> None:
-        """Read the directory and show the trials that have ended."""
+        """Read the records and show the trials that have ended."""
         self._on_poll()
-        records = read_trials(self.directory, self.objective)
-        ended = _ended(records)
+        ended = _ended(self._read_records())
         results = self._results_of([record for record in ended if record.complete])
         for record in ended:
             if record.trial_id not in self._shown_trials:

@@ -16,15 +16,15 @@ import keras
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras._types import ArrayLike, PathLike
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.locking import DirectoryLock
-from deeprnn_keras.training.step_time import first_batch
 from deeprnn_keras.tuning.callbacks import BestWeights, ContinueTrial, ReportObjective, StepTimer, StopAfterEpoch
 from deeprnn_keras.tuning.heartbeat import Heartbeat
 from deeprnn_keras.tuning.keras_tuner_import import Trial, keras_tuner
 from deeprnn_keras.tuning.oracles import ORACLES
 from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.search_directory import ORACLE_FILE, check_settings, load_oracle
+from deeprnn_keras.tuning.step_time_limit import enable_step_time_limit
 from deeprnn_keras.tuning.trial_records import SEED_PREFIX, TrialRecord, first_failure, read_trials
 from deeprnn_keras.tuning.workers import exit_with_parent, fail_with_trials, is_worker, request_restart_after
 
@@ -182,7 +182,8 @@ class ResumableTuner(keras_tuner.Tuner):
         getattr(self.hypermodel, "check_fit_arguments", lambda **arguments: None)(**kwargs)
         exit_with_parent()
         with nullcontext() if is_worker() else DirectoryLock(self.project_dir):
-            self._enable_step_time_limit(*args, **kwargs)
+            if not is_worker():
+                enable_step_time_limit(self.hypermodel, Path(self.project_dir) / "step_times.json", *args, **kwargs)
             with self._progress(verbose):
                 super().search(*args, **kwargs)
         fail_with_trials(self._failure())
@@ -209,15 +210,18 @@ class ResumableTuner(keras_tuner.Tuner):
 
         from deeprnn_keras.tuning.progress import SearchProgress
 
-        name, deadline = self.oracle.objective.name, self.oracle.deadline
-        return SearchProgress(Console(), self.project_dir, self._results_of, name, self.max_trials, deadline=deadline)
+        deadline = self.oracle.deadline
+        return SearchProgress(Console(), self._records, self._results_of, self.max_trials, deadline=deadline)
+
+    def _records(self) -> list[TrialRecord]:
+        return read_trials(self.project_dir, self.oracle.objective.name)
 
     def _results_of(self, records: Sequence[TrialRecord]) -> SearchResults:
         return SearchResults(records, self.hypermodel, self.oracle.objective)
 
     def results(self) -> SearchResults:
         """Return the results so far: rows, a table, and plots (`results().save(directory)`)."""
-        return self._results_of(read_trials(self.project_dir, self.oracle.objective.name))
+        return self._results_of(self._records())
 
     @override
     def results_summary(self, num_trials: int = 10) -> None:
@@ -225,18 +229,6 @@ class ResumableTuner(keras_tuner.Tuner):
         from rich.console import Console
 
         Console().print(self.results().table(num_trials))
-
-    def _enable_step_time_limit(self, x: ArrayLike = None, y: ArrayLike = None, **options: Any) -> None:
-        """Let the hypermodel measure steps on the training data, if the budget limits their duration."""
-        budget = getattr(self.hypermodel, "budget", None)
-        if x is None or budget is None or budget.max_step_ms is None or is_worker():
-            return
-        from deeprnn_keras.tuning.trial_training import training_data
-
-        recipe = self.hypermodel.config.recipe
-        x, y, sample_weight, _ = training_data(x, y, options.get("sample_weight"), options.get("batch_size"), 0, recipe)
-        batch = first_batch(x, y, sample_weight)
-        self.hypermodel.enable_step_time_limit(batch, Path(self.project_dir) / "step_times.json")
 
     # === Trials ===
     @override

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.tuning.custom_model_config import ModelConfig
     from deeprnn_keras.tuning.hyper_deep_rnn import HyperDeepRNN
     from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
+    from deeprnn_keras.tuning.study_tuner import StudyTuner
     from deeprnn_keras.tuning.trial_records import TrialRecord
 
 EPOCHS_PER_TRIAL = 4  # a trial can be pruned after each; Hyperband's rounds consist of whole epochs
@@ -169,7 +170,7 @@ class Search:
         return self.hyper.config.replace(**overrides)
 
     # === Trials ===
-    def tuner(self) -> ResumableTuner:
+    def tuner(self) -> ResumableTuner | StudyTuner:
         """Return the tuner, which resumes from its records."""
         options: dict[str, Any] = {"max_epochs": EPOCHS_PER_TRIAL, "factor": 2} if self.algorithm == "hyperband" else {}
         return TUNERS[self.algorithm](
@@ -193,7 +194,7 @@ class Search:
         self.plan()
         self._run_trials(self.tuner())
 
-    def _run_trials(self, tuner: ResumableTuner) -> None:
+    def _run_trials(self, tuner: ResumableTuner | StudyTuner) -> None:
         options = {} if self.algorithm == "hyperband" else {"epochs": EPOCHS_PER_TRIAL}
         tuner.search(self.batches, verbose=0, **options)
 
@@ -211,9 +212,8 @@ class Search:
         deadline = None if self.minutes is None else time.time() + self.time_budget.remaining(SEARCH_END)
         display = SearchProgress(
             console,
-            self.project_directory,
+            self.records,
             self.results_of,
-            OBJECTIVE,
             self.trials,
             self.workers,
             deadline,
@@ -246,17 +246,21 @@ class Search:
         return self.results()
 
     def _record(self, trial_id: str) -> TrialRecord:
-        return next(r for r in read_trials(self.project_directory, OBJECTIVE) if r.trial_id == trial_id)
+        return next(record for record in self.records() if record.trial_id == trial_id)
 
     # === Results ===
+    def records(self) -> list[TrialRecord]:
+        """Return the records of the trials so far."""
+        return read_trials(self.project_directory, OBJECTIVE)
+
     def results_of(self, records: Sequence[TrialRecord]) -> SearchResults:
         """Return the results of the trials in `records`."""
         unit = self.family.objective_unit(self.data)
         return SearchResults(records, self.hyper, keras_tuner.Objective(OBJECTIVE, "min"), unit)
 
     def results(self) -> SearchResults:
-        """Return the results of the trials on disk."""
-        return self.results_of(read_trials(self.project_directory, OBJECTIVE))
+        """Return the results so far."""
+        return self.results_of(self.records())
 
     # === Best configuration ===
     def retrain(self, console: Console) -> tuple[Run, keras.Model]:

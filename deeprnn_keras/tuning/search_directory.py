@@ -111,7 +111,7 @@ def check_settings(directory: PathLike, settings: Config) -> None:
     from deeprnn_keras.training.run_description import differences
 
     path = Path(directory) / SETTINGS_FILE
-    flat_settings = json.loads(json.dumps(_flatten(settings)))
+    flat_settings = json.loads(json.dumps(flatten_settings(settings)))
     if not path.exists():
         if (Path(directory) / ORACLE_FILE).exists():
             raise ValueError(
@@ -128,9 +128,9 @@ def check_settings(directory: PathLike, settings: Config) -> None:
         )
 
 
-def _flatten(value: object, name: str = "") -> Config:
+def flatten_settings(value: object, name: str = "") -> Config:
     """Flatten nested dictionaries into one; nested keys are joined by ', '."""
     if isinstance(value, dict) and value:
-        parts = (_flatten(part, f"{name}{', ' if name else ''}{key}") for key, part in value.items())
+        parts = (flatten_settings(part, f"{name}{', ' if name else ''}{key}") for key, part in value.items())
         return {key: part for flat in parts for key, part in flat.items()}
     return {name: value}

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras._types import ArrayLike
+from deeprnn_keras._types import ArrayLike, PathLike
 from deeprnn_keras.data.arrays import ArrayDataset
 from deeprnn_keras.training.non_finite import NonFiniteGuard
+from deeprnn_keras.training.resume import Resume
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +33,7 @@ def fit(
     shuffle: bool = True,
     validation_split: float = 0.0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoints: PathLike | None = None,
     **options: Any,
 ) -> keras.callbacks.History:
     """Call `model.fit` with the recipe's callbacks. Arrays are reshuffled in every epoch.
@@ -47,6 +49,8 @@ def fit(
         shuffle: Whether arrays are shuffled.
         validation_split: Fraction of the arrays, at their end, that is held out for validation, as in Keras.
         callbacks: Further callbacks.
+        checkpoints: Directory of checkpoints, from which an interrupted training continues; None for none. Only data
+            with a settable position can be continued: arrays, and the datasets of this package.
         **options: Further arguments of `model.fit`.
 
     Returns:
@@ -70,8 +74,10 @@ def fit(
     if hasattr(data, "element_spec"):
         options["shuffle"] = False
     options = {"verbose": 0, "epochs": recipe.epochs, **options}
-    recipe_callbacks = [*recipe.callbacks(data), NonFiniteGuard(recipe=recipe)]
-    return model.fit(data, y, sample_weight=sample_weight, callbacks=[*recipe_callbacks, *callbacks], **options)
+    all_callbacks = [*recipe.callbacks(data), NonFiniteGuard(recipe=recipe), *callbacks]
+    if checkpoints is not None and hasattr(data, "set_position"):
+        all_callbacks = [Resume(checkpoints, data, all_callbacks)]
+    return model.fit(data, y, sample_weight=sample_weight, callbacks=all_callbacks, **options)
 
 
 def training_data(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from deeprnn_keras import checks
+from deeprnn_keras import checks, extras
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.resumable_tuner import ResumableTuner
+
+if TYPE_CHECKING:
+    from deeprnn_keras.tuning.study_tuner import StudyTuner
 
 
 class RandomSearch(ResumableTuner):
@@ -87,3 +91,46 @@ TUNERS: dict[str, type[ResumableTuner]] = {
     "hyperband": Hyperband,
     "grid": GridSearch,
 }
+
+
+def tuner(
+    hypermodel: keras_tuner.HyperModel,
+    *,
+    algorithm: str = "bayesian",
+    storage: PathLike | None = None,
+    study: str | None = None,
+    **options: Any,
+) -> ResumableTuner | StudyTuner:
+    """Return the tuner of an algorithm: on this machine, or with a storage on any number of machines.
+
+    Args:
+        hypermodel: A `HyperDeepRNN`; without a storage, any `keras_tuner.HyperModel`.
+        algorithm: "random", "bayesian", "hyperband", or "grid"; with a storage, "random" or "bayesian".
+        storage: URL of a database or path of a journal file that all machines share, see `StudyTuner`; None for a
+            search on this machine, see `ResumableTuner`.
+        study: Name of the study in the storage.
+        **options: Further arguments of `StudyTuner`, or of `ResumableTuner`.
+
+    Raises:
+        ImportError: If Optuna or the driver of the database is missing; the message names the extra.
+        ValueError: If an argument is not supported, or the storage or directory holds another search.
+
+    >>> import tempfile
+    >>> from deeprnn_keras.tuning import HyperDeepRNN, tuner
+    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", units=(2, 4))
+    >>> type(tuner(hyper, algorithm="random", max_trials=2, directory=tempfile.mkdtemp())).__name__
+    'RandomSearch'
+    """
+    if storage is None:
+        if study is not None:
+            raise ValueError(
+                f"study={study!r} requires a storage: the URL of a database, or the path of a journal file"
+            )
+        checks.one_of("algorithm", algorithm, TUNERS)
+        return TUNERS[algorithm](hypermodel, **options)
+    if study is None:
+        raise ValueError("storage requires study: the name of the search, which all machines pass")
+    extras.import_optional("optuna", "optuna", "A search with a storage")
+    from deeprnn_keras.tuning.study_tuner import StudyTuner
+
+    return StudyTuner(hypermodel, storage=storage, study=study, algorithm=algorithm, **options)
