@@ -7,26 +7,33 @@ from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
 from deeprnn_keras.forecasting import ZeroShotForecaster
+from deeprnn_keras.training.callbacks import EpochHistory
 
-SMALL = ["--horizon", "4", "--epochs", "1", "--season", "6"]
+SMALL = ["--horizon", "4", "--epochs", "2", "--season", "6"]
 COLUMNS = ["--time", "when", "--target", "load", "--id", "meter"]
 
 
-@pytest.fixture
-def table(tmp_path):
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
     stamps = pd.date_range("2024-01-01", periods=140, freq="h")
     y = 5 + np.sin(np.arange(140) * np.pi / 3) + 0.1 * np.random.default_rng(0).normal(size=140)
     frame = pd.concat([pd.DataFrame({"meter": name, "when": stamps, "load": y, "note": "x"}) for name in ("a", "b")])
-    path = tmp_path / "loads.csv"
+    path = tmp_path_factory.mktemp("tables") / "loads.csv"
     frame.to_csv(path, index=False)
     return path
 
 
-@pytest.mark.slow
-def test_forecast_of_a_file(table, tmp_path):
+@pytest.fixture(scope="module")
+def finished(table):
+    """Return the result of a run, and its directory."""
     pytest.importorskip("utilsforecast")
-    output = tmp_path / "out"
-    result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", output)
+    output = table.parent / "out"
+    return deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", output), output
+
+
+@pytest.mark.slow
+def test_forecast_of_a_file(finished):
+    result, output = finished
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("2 series, 280 steps of 1 hour (0 missing), season of 6 steps; the last 8 windows")
@@ -71,6 +78,44 @@ def test_options_of_a_zero_shot_forecaster(table, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_interrupted_run_resumes(finished, table, tmp_path, monkeypatch):
+    """Ctrl-C after an epoch and in the evaluation does not change the forecasts; --resume needs no other option."""
+    monkeypatch.chdir(tmp_path)
+    command = ["forecast", "deepar", "--output", "out"]
+    options = ["--csv", table, *COLUMNS, *SMALL]
+    for owner, method, arguments in (
+        (EpochHistory, "on_epoch_end", options),
+        (Forecaster, "evaluate", ["--resume"]),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, interrupt)
+            result = deeprnn(*command, *arguments)
+        assert result.exit_code == 130, result.output
+        assert "Resume with: deeprnn forecast deepar --resume --output out" in result.stdout
+    assert "was started with seed = 0, got seed = 1" in error_of(*command, "--resume", "--seed", 1)
+    result = deeprnn(*command, "--resume")
+    assert result.exit_code == 0 and result.stdout.startswith("Resuming the run in out"), result.output
+    assert (tmp_path / "out" / "forecast.csv").read_text() == (finished[1] / "forecast.csv").read_text()
+    assert not (tmp_path / "out" / "checkpoints").exists()
+    assert "holds no run to resume" in error_of(*command, "--resume")
+
+
+def test_interrupt_before_training_saves_nothing(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(Forecaster, "fit", interrupt)
+    result = deeprnn("forecast", "deepar", "--csv", table, *COLUMNS, *SMALL, "--output", tmp_path / "out")
+    assert result.exit_code == 130 and "nothing to resume" in result.stdout and not (tmp_path / "out").exists()
+
+
+def test_missing_option(table, tmp_path):
+    message = error_of("forecast", "deepar", "--csv", table, "--time", "when", "--output", tmp_path / "out", code=2)
+    assert "Missing option '--target'" in message
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -91,7 +136,7 @@ def test_errors(table, tmp_path, arguments, message):
 
 def test_file_and_model_that_do_not_exist(table, tmp_path):
     end = ["--time", "when", "--target", "load", "--output", tmp_path / "out"]
-    assert "'none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
+    assert "none.csv' does not exist" in error_of("forecast", "deepar", "--csv", "none.csv", *end)
     assert "did you mean 'deepar'" in error_of("forecast", "depar", "--csv", table, *end)
     assert "kjv_lstm_2x256 is not a forecaster" in error_of("forecast", "kjv_lstm_2x256", "--csv", table, *end)
 
@@ -103,9 +148,10 @@ def test_train_names_the_command_for_forecasters():
 @pytest.mark.parametrize("name", zoo.list_models(task="forecasting"))
 @pytest.mark.usefixtures("eager")
 def test_forecasters_of_the_zoo_have_the_counted_parameters(name):
-    """On an hourly series of two years, the trained network has the parameters of the entry."""
-    stamps = pd.date_range("2022-01-01", periods=17_532, freq="h")
-    frame = pd.DataFrame({"ds": stamps, "y": np.sin(np.arange(17_532.0))})
+    """On an hourly series of its length, two years by default, the trained network has the parameters of the entry."""
+    steps = 8_280 if name in zoo.list_models(task="forecasting", pretrained=True) else 17_532
+    stamps = pd.date_range("2022-01-01", periods=steps, freq="h")
+    frame = pd.DataFrame({"ds": stamps, "y": np.sin(np.arange(float(steps)))})
     made = zoo.create_forecaster(name, horizon=3, context=6, updates_per_epoch=1)
     made.fit(frame, epochs=1, verbose=False)
     assert made.model.count_params() == zoo.count_params(name) == zoo.info(name).params and made.model.name == name
@@ -115,7 +161,7 @@ def test_forecasters_of_the_zoo_have_the_counted_parameters(name):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"pretrained": True}, "deepar has no trained weights; leave out pretrained=True"),
+        ({"pretrained": True}, "deepar has no trained weights; models with trained weights: "),
         ({"inputs": 3}, "inputs of a forecaster follows from its data"),
         ({"horizonn": 3}, "unknown override 'horizonn'; did you mean 'horizon'"),
     ],

@@ -1,6 +1,7 @@
 from .custom_model_config import CustomModelConfig
 from .hyper_deep_rnn import HyperDeepRNN
 from .optuna_engine import optuna_objective
+from .tuned_forecaster import TunedForecaster
 from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch
 from .workers import Workers
 
@@ -11,6 +12,7 @@ __all__ = [
     "HyperDeepRNN",
     "Hyperband",
     "RandomSearch",
+    "TunedForecaster",
     "Workers",
     "optuna_objective",
 ]

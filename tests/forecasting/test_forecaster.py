@@ -401,6 +401,6 @@ def test_damaged_files(trained, damage, tmp_path):
 def test_plot(trained):
     figure = trained.plot(columns(trained, frame(future=3)), series=["b"], history=10)
     (axes,) = figure.axes
-    assert [len(line.get_ydata()) for line in axes.lines] == [10, 3] and axes.get_ylabel() == "b"
+    assert [len(line.get_ydata()) for line in axes.lines] == [2, 10, 4] and axes.get_ylabel() == "b"
     with pytest.raises(ValueError, match="series 'z' is not in df"):
         trained.plot(columns(trained, frame(future=3)), series=["z"])
