@@ -107,29 +107,32 @@ def test_cells_of_deep_rnn(cell, options):
     }
 
 
-@pytest.mark.parametrize("return_sequences", [True, False], ids=["all", "last"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"connection": "skip"},
-        {"connection": "residual"},
-        {"connection": "residual", "block_size": 2, "num_layers": 4, "dilation": [1, 2, 3, 1]},
-        {"dilation": 2},
-        {"bidirectional": True},
-        {"bidirectional": True, "connection": "residual"},
-        {"bidirectional": True, "connection": "skip"},
-        {"bidirectional": True, "dilation": [1, 3, 2]},
-        {"go_backwards": True},
-        {"go_backwards": True, "bidirectional": True, "dilation": 2},
-        {"return_all_layers": True},
-        {"return_all_layers": True, "bidirectional": True, "connection": "residual"},
-        {"return_all_layers": True, "connection": "skip"},
-        {"cell": ["lstm", "rnn", "gru"], "activation": ["tanh", "relu", None], "reset_after": False},
-        {"cell": "projected_lstm", "bidirectional": True, "connection": "skip", "dilation": [2, 1, 1]},
-        {"use_bias": False, "dropout": 0.5, "recurrent_dropout": 0.5},
-    ],
-    ids=str,
-)
+CONNECTIONS = [
+    {"connection": "skip"},
+    {"connection": "residual"},
+    {"connection": "residual", "block_size": 2, "num_layers": 4, "dilation": [1, 2, 3, 1]},
+    {"dilation": 2},
+    {"bidirectional": True},
+    {"bidirectional": True, "connection": "residual"},
+    {"bidirectional": True, "connection": "skip"},
+    {"bidirectional": True, "dilation": [1, 3, 2]},
+    {"go_backwards": True},
+    {"go_backwards": True, "bidirectional": True, "dilation": 2},
+    {"return_all_layers": True},
+    {"return_all_layers": True, "bidirectional": True, "connection": "residual"},
+    {"return_all_layers": True, "connection": "skip"},
+    {"cell": ["lstm", "rnn", "gru"], "activation": ["tanh", "relu", None], "reset_after": False},
+    {"cell": "projected_lstm", "bidirectional": True, "connection": "skip", "dilation": [2, 1, 1]},
+    {"use_bias": False, "dropout": 0.5, "recurrent_dropout": 0.5},
+]
+CONNECTION_CASES = [  # by default, outputs of all steps and of the last one in turn
+    pytest.param(options, sequences, marks=[] if index % 2 == sequences else pytest.mark.slow)
+    for index, options in enumerate(CONNECTIONS)
+    for sequences in (True, False)
+]
+
+
+@pytest.mark.parametrize(("options", "return_sequences"), CONNECTION_CASES, ids=str)
 def test_connections_of_deep_rnn(options, return_sequences):
     options = {"num_layers": 3, "cell": "gru", "implementation": "loop", **options}
     program = assert_lowers(functional(DeepRNN(4, return_sequences=return_sequences, **options)))
