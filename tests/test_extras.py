@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 
 from deeprnn_keras import DeepRNN, Forecaster, TextCorpus, extras, king_james, probe_levels
-from deeprnn_keras.data import bach_chorales, digits, japanese_vowels, mnist, piano_rolls, sequential_mnist, write_midi
+from deeprnn_keras.data import (
+    bach_chorales,
+    digits,
+    japanese_vowels,
+    market_series,
+    mnist,
+    piano_rolls,
+    sequential_mnist,
+    write_midi,
+)
 from deeprnn_keras.forecasting import StudentT
 from deeprnn_keras.models import load_language_model
 from deeprnn_keras.tuning import optuna_objective
@@ -34,6 +43,7 @@ def call_piano_rolls(directory):
 USES = {
     "sktime": ("sktime", "data", lambda _: japanese_vowels()),
     "sklearn": ("scikit-learn", "data", lambda _: digits()),
+    "arch": ("arch", "market", lambda _: market_series()),
     "music21": ("music21", "data", lambda _: bach_chorales()),
     "scipy": ("scipy", "data", call_piano_rolls),
     "mido": ("mido", "music", lambda directory: write_midi(np.ones((2, 88)), directory / "a.mid")),
@@ -90,7 +100,7 @@ def test_missing_file_is_a_file_not_found_error(read, tmp_path):
 def test_package_without_its_data_files_is_a_file_not_found_error(monkeypatch, tmp_path):
     spec = importlib.machinery.ModuleSpec("some", None, origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(extras, "find_spec", lambda name: spec)
-    for load in (japanese_vowels, bach_chorales, king_james):
+    for load in (japanese_vowels, bach_chorales, king_james, market_series):
         with pytest.raises(FileNotFoundError, match=str(tmp_path)):
             load()
 

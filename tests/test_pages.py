@@ -60,7 +60,8 @@ def test_readme_example_runs():
 
 LONGER = ("forecasting", "training", "tuning", "zoo")  # have tests of their own
 SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in LONGER]
-SHORT = [(path, code) for path, code in SHORT if "# export(" not in code]  # exporters/test_runtimes.py runs these
+# exporters/test_runtimes.py and program/test_engines.py run the others
+SHORT = [(path, code) for path, code in SHORT if "# export(" not in code and "__main__" not in code]
 
 
 @pytest.mark.usefixtures("eager")
@@ -73,10 +74,11 @@ def test_example_of_docs_runs(code, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", examples(ROOT / "docs" / "forecasting.md"), ids=("forecaster", "zero-shot", "dataset"))
-def test_forecasting_example_runs(code, tmp_path, monkeypatch):
+def test_forecasting_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(code, {"__name__": "example"})
+    names = {"__name__": "example"}  # the examples continue each other
+    for code in examples(ROOT / "docs" / "forecasting.md"):
+        exec(code, names)
 
 
 def test_drop_in_example_explains_two_layers(capsys):

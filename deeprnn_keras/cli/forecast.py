@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
+
+from deeprnn_keras.cli.exit_codes import INTERRUPTED
+from deeprnn_keras.cli.forecast_options import ForecastOptions, new_options, resumed_options
+from deeprnn_keras.cli.forecast_pieces import FORECAST, MODEL, forecast_pieces, saved_forecaster
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +23,6 @@ if TYPE_CHECKING:
     from deeprnn_keras.forecasting.panel import Panel
     from deeprnn_keras.zoo import Configuration
 
-PARQUET = (".parquet", ".pq")
 WINDOWS = 20
 MAX_HELD_OUT = 0.25  # of the shortest series
 
@@ -29,11 +35,14 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "--csv", "path", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Series, CSV or Parquet."
+    "--csv",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Series: a CSV or Parquet file, or a directory of such files; required.",
 )
-@click.option("--time", metavar="COLUMN", required=True, help="Column of the time stamps.")
-@click.option("--target", metavar="COLUMN", required=True, help="Column of the values to forecast.")
-@click.option("--id", "series", metavar="COLUMN", help="Column of the names of the series.  [default: one series]")
+@click.option("--time", metavar="COLUMN", help="Column of the time stamps; required.")
+@click.option("--target", metavar="COLUMN", help="Column of the values to forecast; required.")
+@click.option("--id", metavar="COLUMN", help="Column of the names of the series.  [default: one series]")
 @click.option("--static", metavar="COLUMNS", callback=_columns, help="Columns that are constant in each series.")
 @click.option(
     "--known-future",
@@ -46,35 +55,28 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--frequency", help="Frequency of the series, for example h, 15min, D, B, W, M.  [default: inferred]")
 @click.option("--season", type=int, help="Steps of a season.  [default: usual for the frequency]")
 @click.option("--epochs", type=int, help="Maximum number of epochs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--seed", type=int, help="Random seed.  [default: 0]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
     required=True,
-    help="Output directory; must not exist.",
+    help="Output directory; must not exist, except with --resume.",
 )
-def forecast(
-    model: str,
-    path: Path,
-    time: str,
-    target: str,
-    series: str | None,
-    static: tuple[str, ...],
-    known_future: tuple[str, ...],
-    horizon: int | None,
-    frequency: str | None,
-    season: int | None,
-    epochs: int | None,
-    seed: int,
-    output: Path,
-) -> None:
-    """Train a forecaster on series in a file, and forecast them.
+@click.option("--resume", is_flag=True, help="Resume the unfinished run in --output with its original options.")
+def forecast(model: str, output: Path, resume: bool, **passed: Any) -> None:
+    """Train a forecaster on series in a file, and forecast them; or forecast with a trained one.
 
     MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
     which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
     Forecaster.load. A zero-shot forecaster (deeprnn list --task zero-shot) is not trained on the series; its model is
     for ZeroShotForecaster.load.
+
+    If MODEL is the directory of a trained forecaster, nothing is trained, and DIRECTORY receives forecast.csv. The
+    table, in which the rows of each series must follow each other, is read in pieces and may be larger than the memory.
+
+    Ctrl-C stops the run and keeps its checkpoints. --resume continues an interrupted run and needs no other option than
+    --output; the result is identical to that of an uninterrupted run.
     """
     from rich.console import Console
 
@@ -82,21 +84,24 @@ def forecast(
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
     console = Console()
-    overrides = {name: value for name, value in (("horizon", horizon), ("epochs", epochs)) if value is not None}
-    covariates = (*static, *known_future)
-    config = _check_model(model, overrides, covariates)  # before any slow operation
-    output = checks.new_directory("--output", output)
-    frame = _read(path, {"unique_id": series, "ds": time, "y": target}, covariates)
-    start_tensorflow(console)
-    of_data: dict[str, Any] = {"frequency": frequency, "season": season}
-    if isinstance(config, zoo.ZeroShotConfig):
-        _forecast_directly(config.create_forecaster(pretrained=True, **overrides, **of_data), frame, output, console)
+    options = resumed_options(model, output, passed) if resume else new_options(model, passed)
+    saved = None if resume else saved_forecaster(model)
+    if saved is not None:
+        forecast_pieces(saved, options, output, console)
         return
-    of_data |= {"static": static, "known_future": known_future, "seed": seed}
-    forecaster = zoo.create_forecaster(model, **overrides, **of_data)
-    windows = _fit(forecaster, frame, console)
-    evaluation = forecaster.evaluate(frame, windows, console=console)
-    _write(forecaster, frame, evaluation, forecaster.forecast(frame, seed=0), output)
+    covariates = (*options.static, *options.known_future)
+    config = _check_model(model, options.overrides(), covariates)  # before any slow operation
+    output = output.expanduser() if resume else checks.new_directory("--output", output)
+    frame = _read(options, covariates)
+    start_tensorflow(console)
+    if resume:
+        console.print(f"Resuming the run in {escape(str(output))}", soft_wrap=True)
+    run = _forecast_directly if isinstance(config, zoo.ZeroShotConfig) else _run
+    try:
+        run(options, frame, output, console)
+    except KeyboardInterrupt:
+        _print_interrupted(model, output, console)
+        sys.exit(INTERRUPTED)
 
 
 def _check_model(name: str, overrides: dict[str, Any], covariates: tuple[str, ...]) -> Configuration:
@@ -122,39 +127,39 @@ def _check_model(name: str, overrides: dict[str, Any], covariates: tuple[str, ..
 # === Reading ===
 
 
-def _read(path: Path, columns: dict[str, str | None], covariates: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns of a CSV or Parquet file under the names of a long frame.
+def _read(options: ForecastOptions, covariates: tuple[str, ...]) -> pd.DataFrame:
+    """Return the columns of a table under the names of a long frame.
 
     Raises:
         ValueError: If the file is missing or not a table, or lacks a column.
     """
     from deeprnn_keras.extras import import_optional
+    from deeprnn_keras.forecasting.tables import read_tables
 
     pandas = import_optional("pandas", "forecast", "Reading tables")
-    if not path.is_file():
-        raise ValueError(f"--csv {str(path)!r} does not exist; pass a CSV or Parquet file")
-    try:
-        table = pandas.read_parquet(path) if path.suffix.lower() in PARQUET else pandas.read_csv(path)
-    except (
-        ValueError,
-        OSError,
-        ImportError,
-    ) as error:
-        raise ValueError(f"--csv {str(path)!r} could not be read as a table: {error}") from error
-    chosen = {name: column for name, column in columns.items() if column is not None}
-    missing = [column for column in (*chosen.values(), *covariates) if column not in table.columns]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, table.columns))}")
-    return pandas.DataFrame(
-        {**{name: table[column] for name, column in chosen.items()}, **{name: table[name] for name in covariates}}
-    )
+    return pandas.concat(read_tables(Path(options.csv), options.table_columns(covariates)), ignore_index=True)
 
 
 # === Training and results ===
 
 
-def _fit(forecaster: Forecaster, frame: pd.DataFrame, console: Console) -> int:
-    """Train the forecaster without the last windows, and return their number."""
+def _run(options: ForecastOptions, frame: pd.DataFrame, output: Path, console: Console) -> None:
+    """Train a forecaster, or resume its training, and write the results."""
+    from deeprnn_keras import zoo
+    from deeprnn_keras.locking import DirectoryLock
+    from deeprnn_keras.tasks.run import CHECKPOINTS
+
+    forecaster = zoo.create_forecaster(options.model, **options.overrides(), **options.of_the_data())
+    windows = _held_out_windows(forecaster, frame, console)
+    forecaster = _fit(forecaster, options, frame, windows, output, console)
+    with DirectoryLock(output / CHECKPOINTS):
+        evaluation = forecaster.evaluate(frame, windows, console=console)
+        _write(forecaster, frame, evaluation, forecaster.forecast(frame, seed=0), output)
+    shutil.rmtree(output / CHECKPOINTS)
+
+
+def _held_out_windows(forecaster: Forecaster, frame: pd.DataFrame, console: Console) -> int:
+    """Print a description of the series, and return the number of their last windows that are held out."""
     from deeprnn_keras.forecasting.frames import read_panel
 
     arguments = forecaster.arguments
@@ -163,19 +168,26 @@ def _fit(forecaster: Forecaster, frame: pd.DataFrame, console: Console) -> int:
     season = arguments.season or panel.frequency.season
     windows = _num_windows(panel, forecaster.horizon)
     _describe(panel, season, windows, forecaster.horizon, "are held out", console)
-    forecaster.fit(frame, holdout=windows * forecaster.horizon, console=console)
     return windows
 
 
-def _forecast_directly(forecaster: ZeroShotForecaster, frame: pd.DataFrame, output: Path, console: Console) -> None:
+def _forecast_directly(options: ForecastOptions, frame: pd.DataFrame, output: Path, console: Console) -> None:
     """Evaluate a zero-shot forecaster, and write its forecast."""
+    from deeprnn_keras import zoo
+
+    config = zoo.info(options.model)
+    assert isinstance(config, zoo.ZeroShotConfig)  # as `forecast` has found
+    of_data: dict[str, Any] = {"frequency": options.frequency, "season": options.season}
+    forecaster = config.create_forecaster(pretrained=True, **options.overrides(), **of_data)
     panel, _ = forecaster.read_panel(frame)
     season, _ = forecaster.seasons(panel)
     horizon = forecaster.default_horizon(season)
     windows = _num_windows(panel, horizon)
     _describe(panel, season, windows, horizon, "are compared with simple methods; no training", console)
     evaluation = forecaster.evaluate(frame, windows, console=console)
-    _write(forecaster.fit(frame), frame, evaluation, forecaster.forecast(), output)
+    output.mkdir(parents=True, exist_ok=True)
+    forecaster.fit(frame).save(output / MODEL)
+    _write(forecaster, frame, evaluation, forecaster.forecast(), output)
 
 
 def _num_windows(panel: Panel, horizon: int) -> int:
@@ -191,6 +203,42 @@ def _describe(panel: Panel, season: int, windows: int, horizon: int, use: str, c
     )
 
 
+def _fit(
+    forecaster: Forecaster,
+    options: ForecastOptions,
+    frame: pd.DataFrame,
+    windows: int,
+    output: Path,
+    console: Console,
+) -> Forecaster:
+    """Return the forecaster, trained without the last windows, and save it; a saved one is loaded.
+
+    The output directory is created when training begins, so that invalid data leave none behind.
+    """
+    import keras
+    import msgspec
+
+    from deeprnn_keras.forecasting.saving import ARGUMENTS
+    from deeprnn_keras.tasks.run import CHECKPOINTS, SETTINGS
+    from deeprnn_keras.writing import save_json
+
+    path = output / MODEL
+    if (path / ARGUMENTS).is_file():
+        return type(forecaster).load(path)
+    settings = msgspec.to_builtins(options)
+    store = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: save_json(settings, output / SETTINGS))
+    forecaster.fit(
+        frame,
+        holdout=windows * forecaster.horizon,
+        callbacks=[store],
+        resume=output / CHECKPOINTS,
+        console=console,
+    )
+    shutil.rmtree(path, ignore_errors=True)  # an incomplete one of an interrupted run
+    forecaster.save(path)
+    return forecaster
+
+
 def _write(
     forecaster: Forecaster | ZeroShotForecaster,
     frame: pd.DataFrame,
@@ -198,14 +246,24 @@ def _write(
     forecasts: pd.DataFrame,
     output: Path,
 ) -> None:
-    """Print the evaluation, and write the forecast, the plot, and the model."""
+    """Print the evaluation, and write the forecast and the plot."""
     from deeprnn_keras.training.plotting import save_figure
     from deeprnn_keras.writing import atomic_write
 
     click.echo(str(evaluation))
-    output.mkdir(parents=True, exist_ok=True)
-    with atomic_write(output / "forecast.csv") as temporary_path:
+    with atomic_write(output / FORECAST) as temporary_path:
         forecasts.to_csv(temporary_path, index=False)
     save_figure(forecaster.plot(frame), output / "forecast.png")
-    forecaster.save(output / "model")
-    click.echo(f"Saved forecast.csv, forecast.png, and model in {output}")
+    click.echo(f"Saved forecast.csv, forecast.png, and {MODEL} in {output}")
+
+
+def _print_interrupted(model: str, output: Path, console: Console) -> None:
+    """Print how to resume the run, unless it has no checkpoints."""
+    from deeprnn_keras.tasks.run import CHECKPOINTS
+
+    directory = escape(str(output))
+    if not (output / CHECKPOINTS).is_dir():
+        console.print("[yellow]Interrupted.[/] There is nothing to resume.")
+        return
+    console.print(f"[yellow]Interrupted.[/] Checkpoints are saved in {directory}", soft_wrap=True)
+    console.print(f"Resume with: deeprnn forecast {model} --resume --output {directory}", soft_wrap=True)

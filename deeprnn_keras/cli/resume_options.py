@@ -100,16 +100,33 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
     Raises:
         ValueError: If there is no such run, or an option differs from the one that the run was started with.
     """
-    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # a lazy import, so that --help responds at once
-
     directory = options.directory or _latest_unfinished_run(name)
-    check_resumable(directory, "--output")
-    if not (directory / SETTINGS).is_file():
-        raise ValueError(f"--output {str(directory)!r} holds no run to resume: it has no {SETTINGS}")
+    check_stored_run(directory)
     stored = read_stored_options(directory)
     passed = {"model": name, **options.overrides, **({"quick": True} if options.quick else {})}
     passed |= options.files.settings()
     passed |= {} if options.seed is None else {"seed": options.seed}
+    check_unchanged(directory, stored, passed)
+    return TrainOptions.from_settings(directory, stored)
+
+
+def check_stored_run(directory: Path) -> None:
+    """Raise a ValueError unless a directory holds an unfinished run with its options."""
+    from deeprnn_keras.tasks.run import SETTINGS, check_resumable  # a lazy import, so that --help responds at once
+
+    check_resumable(directory, "--output")
+    if not (directory / SETTINGS).is_file():
+        raise ValueError(f"--output {str(directory)!r} holds no run to resume: it has no {SETTINGS}")
+
+
+def check_unchanged(directory: Path, stored: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
+    """Raise a ValueError if an option that is passed with --resume differs from the one that the run was started with.
+
+    Args:
+        directory: Output directory of the run.
+        stored: Options in its run.json; absent or None if they were not passed.
+        passed: Options that are passed now.
+    """
     for option, value in passed.items():
         value = list(value) if isinstance(value, tuple) else value
         if stored.get(option) != value:
@@ -118,7 +135,6 @@ def stored_options(name: str, options: TrainOptions) -> TrainOptions:
                 f"{format_start(option, stored.get(option), repr(stored.get(option)))}, got {option} = {value!r} with "
                 "--resume; leave the option out, or start a new run in another directory"
             )
-    return TrainOptions.from_settings(directory, stored)
 
 
 def _latest_unfinished_run(name: str) -> Path:

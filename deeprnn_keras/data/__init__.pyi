@@ -5,6 +5,7 @@ from .frame_labels import labeled_frames
 from .generated import GeneratedDataset
 from .handwriting import pen_strokes, read_strokes, synthetic_strokes
 from .king_james_bible import king_james
+from .market import MarketSeries, market_series
 from .memory_tasks import adding_problem, adding_split, adding_stream, copy_memory, copy_stream
 from .midi import write_midi
 from .mnist import sequential_mnist
@@ -26,6 +27,7 @@ __all__ = [
     "GeneratedDataset",
     "GeneratedSeries",
     "LabeledSeries",
+    "MarketSeries",
     "SeriesDataset",
     "SeriesSplit",
     "SyntheticSeries",
@@ -45,6 +47,7 @@ __all__ = [
     "king_james",
     "labeled_frames",
     "letters_only",
+    "market_series",
     "pen_strokes",
     "piano_rolls",
     "plain_words",

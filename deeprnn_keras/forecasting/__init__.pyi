@@ -1,6 +1,7 @@
 from .evaluation import Evaluation
 from .forecaster import Forecaster
 from .likelihoods import Gaussian, Likelihood, NegativeBinomial, PointForecast, Quantiles, StudentT
+from .origins import OriginWindows
 from .zero_shot import ZeroShotForecaster
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Gaussian",
     "Likelihood",
     "NegativeBinomial",
+    "OriginWindows",
     "PointForecast",
     "Quantiles",
     "StudentT",

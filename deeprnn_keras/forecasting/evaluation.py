@@ -70,7 +70,10 @@ class Evaluation:
         for name, values in self.metrics.items():
             cells = (f"{values[metric]:10.3f}" if metric in values else f"{'':>10}" for metric in METRICS)
             lines.append(f"{name:{width}}" + "".join(cells))
-        return "\n".join([self.summary(), *lines, f"means over {self.series} series with {self.windows} windows each"])
+        note = f"Means over {self.windows} windows of each series ({self.series}); lower is better"
+        if any("coverage" in values for values in self.metrics.values()):
+            note += f". The coverage of the {LEVEL} % interval is best at {LEVEL / 100:.3f}"
+        return "\n".join([self.summary(), *lines, f"{note}."])
 
 
 def evaluate(
@@ -129,14 +132,14 @@ def compare(
         series: Number of series.
     """
     forecasts: dict[str, np.ndarray] = {NETWORK: network}
-    with progress.shown(console, "Evaluating", "windows") if console else nullcontext():
-        for name in baselines:
-            forecasts[name] = np.stack(
-                [
-                    baseline_quantiles(name, history, season, y.shape[1], DECILES)
-                    for history in progress.tracked(histories, len(histories))
-                ]
-            )
+    jobs = [(name, history) for name in baselines for history in histories]
+    with progress.shown(console, "Evaluating", "forecasts of simple methods") if console else nullcontext():
+        made = [
+            baseline_quantiles(name, history, season, y.shape[1], DECILES)
+            for name, history in progress.tracked(jobs, len(jobs))
+        ]
+    for number, name in enumerate(baselines):
+        forecasts[name] = np.stack(made[number * len(y) : (number + 1) * len(y)])
     training = _training_frame(histories, season)
     metrics = {name: _metrics(training, y, quantiles, season) for name, quantiles in forecasts.items()}
     return Evaluation(metrics, len(y) // series, series, {**forecasts, "y": y})

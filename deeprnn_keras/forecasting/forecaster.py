@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from deeprnn_keras.data.batches import Batches
     from deeprnn_keras.forecasting.evaluation import Evaluation
+    from deeprnn_keras.forecasting.origins import OriginWindows
     from deeprnn_keras.models import SequenceModel
     from deeprnn_keras.program import Program
 
@@ -152,6 +153,8 @@ class Forecaster:
     >>> forecast = forecaster.forecast(quantiles=(0.1, 0.9), seed=0)
     >>> list(forecast), forecast["ds"].tolist(), bool(np.all(forecast["q0.1"] <= forecast["q0.9"]))
     (['unique_id', 'ds', 'y_hat', 'q0.1', 'q0.9'], [60, 61, 62], True)
+    >>> forecaster.windows(y)
+    OriginWindows: 34 windows of 24 steps that end from 23 to 56
     """
 
     def __init__(
@@ -616,6 +619,30 @@ class Forecaster:
 
         history = checks.positive_int_or_none("history", history)
         return plot_forecast(self, df, series, history or 3 * self.horizon, checks.generator_seed("seed", seed))
+
+    # === Levels ===
+
+    def windows(self, df: Frame | ArrayLike) -> OriginWindows:
+        """Return the window that the network has read at each possible origin of a forecast.
+
+        They are the inputs with which `probe_levels(forecaster, df, target)` finds out what each level knows.
+
+        Args:
+            df: Series, as for `forecast`. Origins are followed by at least H steps.
+
+        Raises:
+            ValueError: If the forecaster is not trained, or no series has T + H steps.
+        """
+        from deeprnn_keras.forecasting.origins import OriginWindows
+
+        fitted = self._require_fitted()
+        panel, _ = self._read(df, fitted)
+        static, _ = encode_static(panel, self.arguments.static, fitted.encoding)
+        windows = OriginWindows(self._cutter(panel, static, fitted))
+        if not len(windows):
+            required, horizon = fitted.context + self.horizon, self.horizon
+            panel.check_lengths(required, f"a window of context={fitted.context} and horizon={horizon}")
+        return windows
 
     # === Files ===
 

@@ -344,7 +344,22 @@ def _panel(
     future = _placed(covariates.known_future, numbers, later, np.arange(len(later)), len(later))
     future_bounds = np.concatenate([[0], np.cumsum(columns.bounds[1:] - ends)])
     static = {} if frame is None else {name: _static(frame, name, columns) for name in covariates.static}
-    return Panel(columns.ids, frequency, first_steps, bounds, y, past, known, future, future_bounds, static)
+    rows = np.full(bounds[-1], -1)
+    rows[places] = observed if frame is None else columns.order[observed]
+    return Panel(
+        columns.ids,
+        frequency,
+        first_steps,
+        bounds,
+        y,
+        past,
+        known,
+        future,
+        future_bounds,
+        static,
+        rows,
+        len(steps),
+    )
 
 
 def _steps(columns: Columns, frequency: Frequency) -> np.ndarray:

@@ -58,6 +58,8 @@ class Panel:
         future: Known-future covariates after the last observation of each series, concatenated, float32, (steps, k).
         future_bounds: Index of the first row of each series in `future`, and the number of rows.
         static: Static covariates: {column: array with one entry per series}.
+        rows: Number of the row of the user's data for each value, -1 for steps without a row.
+        num_rows: Number of rows of the user's data.
     """
 
     ids: tuple[object, ...]
@@ -70,6 +72,8 @@ class Panel:
     future: np.ndarray
     future_bounds: np.ndarray
     static: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    num_rows: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,6 +106,8 @@ class Panel:
             self.known[ranges(self.bounds[:-1] + ends, self.bounds[1:])],
             np.arange(len(self) + 1) * steps,
             self.static,
+            self.rows[keep],
+            self.num_rows,
         )
 
     def check_lengths(self, required: int, purpose: str) -> None:

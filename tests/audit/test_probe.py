@@ -68,6 +68,32 @@ def test_split_depends_on_the_seed(rng):
     assert list(first) == list(again) != list(other)
 
 
+def test_examples_without_a_target_are_left_out(rng):
+    """NaN, None, and a mask leave out the same examples; a wrong target there changes nothing."""
+    x, model = rng.normal(size=(200, T, 2)), summing_stack(2, 1)
+    sums, known = np.cumsum(x[:, :, 0], 1), rng.random((200, T)) < 0.7
+    missing = probe_levels(model, x, np.where(known, sums, np.nan))
+    masked = probe_levels(model, x, np.where(known, sums, 1e6), mask=known)
+    assert list(missing) == list(masked) and masked[1].score > 0.999
+    names = np.where(sums[:, -1] > 0, "up", "down").astype(object)
+    names[::3] = None
+    assert probe_levels(model, x, names)[1].score > 0.8
+
+
+def test_held_out_examples_are_chosen(rng):
+    """The readout is fitted to the others: targets with the opposite sign have a low score."""
+    x, model = rng.normal(size=(50, T, 2)), summing_stack(2, 1)
+    sums, last = x[:, :, 0].sum(1), np.arange(50) >= 40
+    turned = np.where(last, -sums, sums)
+    reports = [probe_levels(model, x, turned, held_out=last), probe_levels(model, x, turned, split="last")]
+    assert list(reports[0]) == list(reports[1]) and reports[0][1].score < -1
+    assert probe_levels(model, x, turned, split="random")[1].score > 0
+    steps = np.zeros((50, T), bool)
+    steps[:, -1] = True
+    per_step = np.cumsum(x[:, :, 0], 1) * np.where(steps, -1, 1)
+    assert probe_levels(model, x, per_step, held_out=steps)[1].score < -1
+
+
 def test_report_and_plot(rng, tmp_path):
     report = probe_levels(summing_stack(2, 2), rng.normal(size=(40, T, 2)), rng.normal(size=40))
     lines = str(report).splitlines()
@@ -78,8 +104,22 @@ def test_report_and_plot(rng, tmp_path):
 def test_invalid_input_is_rejected(rng):
     x = rng.normal(size=(10, T, 2))
     model = summing_stack(2, 2)
-    with pytest.raises(ValueError, match=r"target must have shape \(10,\) or \(10, 6\) for this x, got \(9,\)"):
+    with pytest.raises(ValueError, match=r"target must have shape \(10,\) or \(10, T\) for this x, got \(9,\)"):
         probe_levels(model, x, np.zeros(9))
+    with pytest.raises(ValueError, match=r"target must have shape \(10,\) or \(10, 6\)"):
+        probe_levels(model, x, np.zeros((10, T + 1)))
+    with pytest.raises(ValueError, match=r"target must be finite or NaN, got inf at \[3\]"):
+        probe_levels(model, x, np.where(np.arange(10) == 3, np.inf, 0.0))
+    with pytest.raises(ValueError, match=r"mask must be an array of booleans of shape \(10,\), got float64 \(10,\)"):
+        probe_levels(model, x, np.zeros(10), mask=np.ones(10))
+    with pytest.raises(ValueError, match=r"held_out must be .* of shape \(10, 6\) or \(10,\), got bool \(9,\)"):
+        probe_levels(model, x, np.zeros((10, T)), held_out=np.ones(9, bool))
+    with pytest.raises(ValueError, match="unknown split 'first'"):
+        probe_levels(model, x, np.zeros(10), split="first")
+    with pytest.raises(ValueError, match="at least one example with a target, got none"):
+        probe_levels(model, x[:0], np.zeros(0))
+    with pytest.raises(ValueError, match="valid steps to fit on and to score on, got 0 and 0"):
+        probe_levels(model, x, np.full(10, np.nan))
     with pytest.raises(ValueError, match=r"held_out must be a number in \(0, 1\), got 1\.5"):
         probe_levels(model, x, np.zeros(10), held_out=1.5)
     with pytest.raises(ValueError, match="exactly one DeepRNN named 'other', found none"):

@@ -13,7 +13,7 @@ from deeprnn_keras.forecasting.windows import RawWindow
 from deeprnn_keras.training import GeometricDecay
 
 STEPS = 90
-SMALL = {"units": 4, "num_layers": 1, "implementation": "loop", "context": 8, "updates_per_epoch": 2, "season": 6}
+SMALL = {"units": 4, "num_layers": 1, "context": 8, "updates_per_epoch": 2, "season": 6}
 
 
 def frame(ids=("a", "b"), steps=STEPS, future=0, freq="h"):
@@ -401,6 +401,6 @@ def test_damaged_files(trained, damage, tmp_path):
 def test_plot(trained):
     figure = trained.plot(columns(trained, frame(future=3)), series=["b"], history=10)
     (axes,) = figure.axes
-    assert [len(line.get_ydata()) for line in axes.lines] == [10, 3] and axes.get_ylabel() == "b"
+    assert [len(line.get_ydata()) for line in axes.lines] == [2, 10, 4] and axes.get_ylabel() == "b"
     with pytest.raises(ValueError, match="series 'z' is not in df"):
         trained.plot(columns(trained, frame(future=3)), series=["z"])
