@@ -8,6 +8,7 @@ import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import outcome
 from source_files import SUBMODULES
@@ -29,6 +30,7 @@ from deeprnn_keras import (
 from deeprnn_keras.tuning import HyperDeepRNN
 
 STREAM = np.arange(40) % 2
+SHORT_SERIES = pd.DataFrame({"ds": range(60), "y": np.sin(np.arange(60.0))})
 SERIES = [np.zeros((3, 2)), np.ones((3, 2))]
 CONFIG = {"name": "a", "title": "a", "task": "classification", "paper": "a", "data": "a", "units": 2, "num_layers": 1}
 CONFIG["recipe"] = Recipe()
@@ -85,7 +87,7 @@ REQUIRED = {
     "StepDecay": {"ratio": 0.5, "epochs": (1,)},
     "Stream": {"model": None},
     "TBPTTDataset": {"stream": STREAM, "batch_size": 2, "bptt": 3},
-    "TunedForecaster": {"forecaster": lambda: Forecaster(3, season=4), "df": np.sin(np.arange(60.0))},
+    "TunedForecaster": {"forecaster": lambda: Forecaster(3, season=4), "df": SHORT_SERIES},
     "Workers": {"command": ["true"], "count": 1, "directory": "unused"},
     "ZeroShotConfig": {**CONFIG, "inputs": 3, "outputs": 2},
     "ZeroShotForecaster": {"model": zero_shot_network},

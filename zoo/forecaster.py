@@ -183,13 +183,10 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
 
 def _pretrained(config: ForecasterConfig, options: dict[str, Any]) -> Forecaster:
     """Return the forecaster of a configuration with its trained weights."""
-    from deeprnn_keras.forecasting.saving import restore
-
     fixed = sorted(set(options) - {"seed"})
     if fixed:
         raise ValueError(f"{fixed[0]} is that of the training data with pretrained=True; leave it out, or call fit(df)")
     record = trained_weights(config)
     forecaster, model = config.create_forecaster(**options), config.build()
     record.load(model)
-    restore(forecaster, model, record.fitted)
-    return forecaster
+    return forecaster._restore(model, record.fitted)

@@ -57,7 +57,7 @@ register(
         name="temperature_deepar",
         params=21_243,
         title="DeepAR for hourly temperatures, trained",
-        paper="none: the network of deepar, trained on the temperatures of one city",
+        paper="none: a configuration of this project, that of deepar",
         data="hourly temperature normals of Seattle, 2010, without the last 20 days (vega_datasets 0.9.0, "
         "seattle-temps.csv)",
         units=40,

@@ -24,7 +24,6 @@ from deeprnn_keras.zoo.weight_file import check_finite, write_weights
 if TYPE_CHECKING:
     import keras
 
-    from deeprnn_keras import Forecaster
     from deeprnn_keras.zoo.configuration import Configuration
 
 SETTINGS, RESULT = "run.json", "result.json"
@@ -161,7 +160,12 @@ def _read_log(path: Path) -> list[dict[str, float]]:
 
 
 def publish_forecaster(
-    directory: PathLike, command: str, minutes: float, into: PathLike = trained.DIRECTORY, dtype: str = "float16"
+    directory: PathLike,
+    command: str,
+    minutes: float,
+    device: str,
+    into: PathLike = trained.DIRECTORY,
+    dtype: str = "float16",
 ) -> trained.TrainedWeights:
     """Write NAME.safetensors and NAME.json for a trained forecaster of an entry, and return the record.
 
@@ -169,22 +173,21 @@ def publish_forecaster(
         directory: Directory of `Forecaster.save`, for example of `deeprnn forecast NAME`.
         command: Command that has trained it.
         minutes: Wall-clock duration of the training in minutes.
+        device: Device of the training.
         into: Directory for the two files. The zoo reads the default, `zoo/weights`.
         dtype: Data type that the weights are rounded to.
 
     Raises:
         ValueError: If the forecaster does not have the arguments of the unmodified entry, or has covariates.
     """
-    import deeprnn_keras
-    from deeprnn_keras.forecasting.saving import describe
-    from deeprnn_keras.training.device import device_name
+    from deeprnn_keras import Forecaster
 
-    forecaster, into = deeprnn_keras.Forecaster.load(directory), Path(into)
-    model, fitted = forecaster.model, forecaster._require_fitted()
+    forecaster, into = Forecaster.load(directory), Path(into)
+    model = forecaster.model
     config = info(str(getattr(model, "name", None)))
     seed = forecaster.arguments.seed
     entry = config.create_forecaster(seed=seed) if isinstance(config, ForecasterConfig) else None
-    if entry is None or _arguments(entry) != _arguments(forecaster):
+    if entry is None or entry._settings() != forecaster._settings():
         raise ValueError(f"the forecaster in {str(directory)!r} does not have the arguments of {config.name}")
     if model is None or model.count_params() != config.count_params():
         raise ValueError(
@@ -203,9 +206,9 @@ def publish_forecaster(
         architecture=trained.architecture(config),
         data=config.data,
         seed=seed,
-        updates=len(epochs) * (config.updates_per_epoch or 0),
+        updates=len(epochs) * (forecaster.arguments.updates_per_epoch or 0),
         minutes=round(minutes, 1),
-        device=device_name(),
+        device=device,
         versions={
             **{name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
             "python": platform.python_version(),
@@ -213,18 +216,10 @@ def publish_forecaster(
         command=command,
         log=[{"epoch": epoch, **{name: rounded[name][epoch - 1] for name in rounded}} for epoch in epochs],
         golden=trained.golden_output(model, config),
-        fitted=describe(fitted),
+        fitted=forecaster._describe(),
     )
     _save_record(record, into)
     return record
-
-
-def _arguments(forecaster: Forecaster) -> str:
-    """Return the arguments of a forecaster as one JSON text, in which tuples are lists."""
-    from deeprnn_keras.forecasting.arguments import recipe_to_json
-
-    stored = [forecaster.arguments.to_json(), recipe_to_json(forecaster.recipe), forecaster.likelihood.get_config()]
-    return json.dumps(stored, sort_keys=True)
 
 
 def _save_record(record: trained.TrainedWeights, into: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from deeprnn_keras import checks
-from deeprnn_keras._types import ArrayLike, CellSpec, PathLike
+from deeprnn_keras._types import ArrayLike, CellSpec, Config, PathLike
 from deeprnn_keras.forecasting import carried as streams
 from deeprnn_keras.forecasting.arguments import MAX_VALIDATION_SHARE, Arguments
 from deeprnn_keras.forecasting.calendar_features import calendar_cycles
@@ -673,6 +673,25 @@ class Forecaster:
         from deeprnn_keras.forecasting.saving import load
 
         return load(cls, path)
+
+    def _settings(self) -> str:
+        """Return the arguments as one JSON text."""
+        from deeprnn_keras.forecasting.saving import settings
+
+        return settings(self)
+
+    def _describe(self) -> Config:
+        """Return what follows from the training data, without the series, as JSON values."""
+        from deeprnn_keras.forecasting.saving import describe
+
+        return describe(self._require_fitted())
+
+    def _restore(self, model: SequenceModel, values: Config) -> Self:
+        """Receive a trained network and the result of its `_describe`; no series has then been read."""
+        from deeprnn_keras.forecasting.saving import restore
+
+        restore(self, model, values)
+        return self
 
     # === Parts of a forecast ===
 

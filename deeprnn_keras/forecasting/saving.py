@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,6 +83,12 @@ def load(forecaster_class: type[ForecasterT], path: PathLike) -> ForecasterT:
     forecaster.history = values["history"]
     forecaster._fitted = fitted
     return forecaster
+
+
+def settings(forecaster: Forecaster) -> str:
+    """Return the arguments of a forecaster as one JSON text, in which tuples are lists."""
+    stored = [forecaster.arguments.to_json(), recipe_to_json(forecaster.recipe), forecaster.likelihood.get_config()]
+    return json.dumps(stored, sort_keys=True)
 
 
 def describe(fitted: Fitted) -> Config:

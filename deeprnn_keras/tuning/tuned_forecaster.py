@@ -34,17 +34,20 @@ if TYPE_CHECKING:
 OF_DATA = {"x", "y", "sample_weight", "validation_data", "validation_split", "batch_size"}
 
 
-@dataclass
 class Data:
     """Training data, which all configurations of a search share.
+
+    Args:
+        panel: The series.
 
     Attributes:
         panel: The series.
         cutters: Cutters of their windows by context.
     """
 
-    panel: Panel
-    cutters: dict[int | None, WindowCutter] = field(default_factory=dict)
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self.cutters: dict[int | None, WindowCutter] = {}
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def test_published_forecaster_is_the_trained_one(tmp_path, monkeypatch):
     df = temperatures(400)
     forecaster = zoo.create_forecaster("small", seed=3).fit(df, epochs=2, verbose=False)
     forecaster.save(tmp_path / "run")
-    record = publish_forecaster(tmp_path / "run", "a command", 0.5, trained.DIRECTORY)
+    record = publish_forecaster(tmp_path / "run", "a command", 0.5, "a device", trained.DIRECTORY)
     assert (record.seed, record.updates, len(record.log)) == (3, 2, 2)
     loaded = zoo.create_forecaster("small", pretrained=True)
     forecaster.model.set_weights(
@@ -67,7 +67,7 @@ def test_published_forecaster_is_the_trained_one(tmp_path, monkeypatch):
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
     zoo.create_forecaster("small", dropout=0.5).fit(df, epochs=1, verbose=False).save(tmp_path / "other")
     with pytest.raises(ValueError, match="does not have the arguments of small"):
-        publish_forecaster(tmp_path / "other", "a command", 0.5, trained.DIRECTORY)
+        publish_forecaster(tmp_path / "other", "a command", 0.5, "a device", trained.DIRECTORY)
     zoo.create_forecaster("small").fit(df.iloc[:300], epochs=1, verbose=False).save(tmp_path / "short")
     with pytest.raises(ValueError, match="series of another frequency or length than the entry small, which has 10"):
-        publish_forecaster(tmp_path / "short", "a command", 0.5, trained.DIRECTORY)
+        publish_forecaster(tmp_path / "short", "a command", 0.5, "a device", trained.DIRECTORY)
