@@ -455,6 +455,7 @@ def install_model_hooks() -> None:
     for name in RECORDED_METHODS:
         _record_calls(name)
     _wrap_reset_metrics()
+    _wrap_symbolic_build()
 
 
 def _wrap_reset_metrics() -> None:
@@ -471,6 +472,30 @@ def _wrap_reset_metrics() -> None:
                 getattr(layer, RESET_METHOD)()
 
     keras.Model.reset_metrics = reset_metrics
+
+
+def _wrap_symbolic_build() -> None:
+    """Wrap the method by which Keras builds a model under `tf.distribute` from the first batch.
+
+    Keras passes the mean over the replicas, which converts ids to floats and fails for masks; the wrapper passes the
+    part of the first replica.
+    """
+    import keras
+
+    method = getattr(keras.Model, "_maybe_symbolic_build", None)
+    if method is None:  # not on TensorFlow
+        return
+
+    @functools.wraps(method)
+    def build(self: keras.Model, iterator: FrameworkObject = None, data_batch: FrameworkObject = None) -> None:
+        strategy = self._distribute_strategy
+        if strategy is not None and iterator is not None:
+            _, _, batches = next(iter(iterator))
+            local = strategy.experimental_local_results
+            data_batch, iterator = keras.tree.map_structure(lambda part: local(part)[0], next(batches)), None
+        method(self, iterator, data_batch)
+
+    keras.Model._maybe_symbolic_build = build
 
 
 def _record_calls(name: str) -> None:

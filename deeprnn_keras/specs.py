@@ -20,6 +20,7 @@ from deeprnn_keras.equations.gated_linear import GatedLinearUnit
 from deeprnn_keras.equations.highway import RecurrentHighway
 from deeprnn_keras.equations.independent import IndependentRNN
 from deeprnn_keras.equations.layer_norm import LayerNormGRU, LayerNormLSTM
+from deeprnn_keras.equations.linear_recurrent import LinearRecurrentUnit
 from deeprnn_keras.equations.minimal_gated import MinimalGatedUnit
 from deeprnn_keras.equations.minimal_parallel import MinimalGRU, MinimalLSTM
 from deeprnn_keras.equations.mlp_gates import MLPGateGRU, MLPGateLSTM, MLPGateRNN
@@ -183,6 +184,7 @@ for _name, _equations, _constructor in (
     ("min_lstm", MinimalLSTM, "deeprnn_keras.cells:MinLSTMCell"),
     ("qrnn", QuasiRecurrent, "deeprnn_keras.cells:QRNNCell"),
     ("sru", SimpleRecurrentUnit, "deeprnn_keras.cells:SRUCell"),
+    ("lru", LinearRecurrentUnit, "deeprnn_keras.cells:LRUCell"),
     ("rg_lru", GatedLinearUnit, "deeprnn_keras.cells:RGLRUCell"),
 ):
     CELLS.add(_name, RegisteredCell(_name, _equations, _constructor))

@@ -341,6 +341,14 @@ def rg_lru(x: np.ndarray, states: States, w: Weights, a: Activation = linear, s:
     return [kept * states[0] + np.sqrt(np.maximum(1 - kept**2, 1e-6)) * block(gates, 1, 2) * u]
 
 
+def lru(x: np.ndarray, states: States, w: Weights, a: Activation = np.tanh) -> States:
+    nu, theta, gamma = np.split(w["ring"], 3)
+    into, out = (block(w["kernel"], 0, 3) + 1j * block(w["kernel"], 1, 3), w["output_kernel"])
+    state = np.exp(-np.exp(nu) + 1j * np.exp(theta)) * (states[1] + 1j * states[2]) + np.exp(gamma) * (x @ into)
+    read = (state @ (block(out, 0, 2) + 1j * block(out, 1, 2))).real
+    return [a(read + x @ block(w["kernel"], 2, 3)), state.real, state.imag]
+
+
 GATED_STEPS = (
     mgu,
     ugrnn,
@@ -356,6 +364,7 @@ GATED_STEPS = (
     min_lstm,
     qrnn,
     sru,
+    lru,
     rg_lru,
 )
 """Steps of cells without hidden layers in their gates and without stages."""
@@ -377,6 +386,8 @@ STEPS = {
 
 def state_widths(cell: str, weights: Weights, units: int) -> list[int]:
     """Return the number of features of each state of a cell."""
+    if cell == "lru":
+        return [units] * 3
     if cell == "projected_lstm":
         return [weights["projection_kernel"].shape[1], units]
     if cell == "qrnn":

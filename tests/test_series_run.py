@@ -40,9 +40,10 @@ def small_data(monkeypatch):
 
 def build_model():
     keras.utils.set_random_seed(0)
-    return SequenceModel(12, 3, 6, cell="gru", masks=True, labels=(1, 2, 3), dropout=0.1, implementation="loop")
+    return SequenceModel(12, 3, 6, cell="gru", masks=True, labels=(1, 2, 3), dropout=0.1)
 
 
+@pytest.mark.usefixtures("eager")  # the slow tests compile
 def test_finished_run_learns_and_saves_its_files(small_data, tmp_path):
     model = build_model()
     run = CLASSIFICATION.train(model, small_data, Recipe("adam", 0.03, batch_size=8, epochs=15), tmp_path / "run")
@@ -92,7 +93,7 @@ FAMILIES = {"classes": "classification", "binary": "classification", "numbers": 
 def test_scores_match_numpy(kind):
     family = families()[FAMILIES[kind]]
     outputs = {"classes": 3, "binary": 1, "numbers": 2, "notes": 4}[kind]
-    model = SequenceModel(2, outputs, 3, kind=kind, masks=kind != "notes", implementation="loop")
+    model = SequenceModel(2, outputs, 3, kind=kind, masks=kind != "notes")
     assert [other for other in families() if other.accepts(model)] == [family]
     series = [RNG.normal(size=(length, 2)).astype("float32") for length in (3, 5, 1)]
     logits = [np.asarray(model([s[None], np.ones((1, len(s)), bool)] if model.masks else s[None]))[0] for s in series]
@@ -114,6 +115,7 @@ def test_scores_match_numpy(kind):
         assert score["nats_per_frame"] == pytest.approx(sum(n.sum() for n in nats) / 9, rel=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_command_trains_and_reports(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = deeprnn("train", NAME, *SMALL)

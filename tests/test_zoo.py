@@ -268,9 +268,14 @@ def check_keras(weights, rule, config):
 
 
 def check_care(weights, rule, config):
-    for kernel, matrix in zip(weights["kernel"], weights["recurrent_kernel"], strict=True):
+    for kernel in [*weights["kernel"], *weights.get("gate_kernel", [])]:
         for block in gate_blocks(kernel, config).values():
             assert np.max(np.abs(block)) <= glorot(block)
+    for decay in weights.get("decay", []):  # RG-LRU: at most the factor exp(-0.105) = 0.9 per step
+        assert np.all((decay >= 0.001) & (decay <= 0.105))
+    recurrent = weights.get("recurrent_kernel", [])
+    assert len(recurrent or weights["decay"]) == len(weights["kernel"])
+    for matrix in recurrent:
         for block in gate_blocks(matrix, config).values():
             assert_orthogonal(block)
     for embeddings in weights.get("embeddings", []):

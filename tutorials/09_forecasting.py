@@ -140,6 +140,9 @@ simple = calendar_only.evaluate(columns([]), WINDOWS, baselines=("seasonal_naive
 print(simple)
 
 # %% [markdown]
+# The network is clearly better than both. Its interval contains 70% of the values and not 80%: December is not like the
+# months before, and the network is too sure of itself there. Whoever orders bicycles by these quantiles should know.
+#
 # ## Covariates: what is known about tomorrow
 #
 # Whether tomorrow is a working day is known, and the weather roughly. Covariates that are known over the horizon are
@@ -153,6 +156,9 @@ informed = forecaster.evaluate(columns(COVARIATES), WINDOWS, baselines=())
 results = {"repeat yesterday": simple.metrics["seasonal_naive"], "ETS": simple.metrics["ets"]}
 results |= {"network": simple.metrics["network"], "network, covariates": informed.metrics["network"]}
 print(pd.DataFrame(results).T.round(3).to_string())
+
+# %% [markdown]
+# The covariates take another quarter off the error: MASE 0.53 after 0.73.
 
 # %% [markdown]
 # ## How many tomorrow, in total?
@@ -193,6 +199,9 @@ for name, forecast in (("midnight", at_midnight), ("noon", at_noon)):
     print(f"mean error of the afternoon, forecast at {name}: {np.nanmean(np.abs(forecast - afternoon)):.0f} bicycles")
 
 # %% [markdown]
+# On this Sunday the values of the morning do not help: at midnight, the forecast was already about as good as at noon.
+
+# %% [markdown]
 # ## The picture
 #
 # `forecaster.plot(df)` draws the next day, as `deeprnn forecast` does. Here we draw the first week that was held out,
@@ -231,8 +240,9 @@ total.hist(totals, bins=30, color="#e9c3b1")
 for value, style in ((low, ":"), (middle, "-"), (high, ":")):
     total.axvline(value, color=ORANGE, linestyle=style, linewidth=1.6)
 total.axvline(rentals["y"].iloc[first_day].sum(), color=BLUE, linewidth=2)
-total.text(rentals["y"].iloc[first_day].sum(), total.get_ylim()[1], " what happened", color=BLUE, va="top", fontsize=9)
-total.set(xlabel=f"bicycles on {times.iloc[0]:%A, %d %B}: 500 imagined days", yticks=[])
+label = {"color": BLUE, "ha": "center", "va": "bottom", "fontsize": 9}
+total.text(rentals["y"].iloc[first_day].sum(), 1.01, "what happened", transform=total.get_xaxis_transform(), **label)
+total.set(xlabel=f"bicycles on {times.iloc[0]:%A, %B} {times.iloc[0].day}: 500 imagined days", yticks=[])
 for axes in (week, errors, total):
     axes.spines[["top", "right"]].set_visible(False)
 total.spines["left"].set_visible(False)
@@ -263,6 +273,9 @@ for name, rain in (("as it was", None), ("dry", 0.0), ("rain all day", 1.0)):
     print(f"{name:14} {forecaster.sample(scenario, 200, seed=0)[0].sum(axis=1).mean():,.0f} bicycles")
 
 # %% [markdown]
+# Rain all day leaves 951 of 3,438 bicycles, if we believe the network.
+
+# %% [markdown]
 # ### 2. The week before
 
 # %%
@@ -274,6 +287,9 @@ for name, reference in references.items():
     print(f"{name:12} mean absolute error {np.nanmean(np.abs(reference - y[held_out])):.1f} bicycles")
 
 # %% [markdown]
+# Hardly: 47.3 in place of 48.2 bicycles. The network has 27.3.
+
+# %% [markdown]
 # ### 3. All hours at once
 
 # %%
@@ -281,3 +297,7 @@ direct = make(COVARIATES, strategy="direct", likelihood="quantiles")
 direct.fit(columns(COVARIATES), holdout=WINDOWS * HORIZON, verbose=False)
 both = {"recursive": informed, "direct": direct.evaluate(columns(COVARIATES), WINDOWS, baselines=())}
 print(pd.DataFrame({name: one.metrics["network"] for name, one in both.items()}).T.round(3).to_string())
+
+# %% [markdown]
+# The recursive network has smaller errors. The direct one has the more honest intervals, 78% in place of 74%: its
+# quantiles are trained for each hour, while those of the paths depend on all hours before.

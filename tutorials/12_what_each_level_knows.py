@@ -296,7 +296,19 @@ left.set_ylabel("share known (dashed: untrained)")
 figure.savefig(os.environ.get("TUTORIAL_FIGURE", "levels.png"))
 
 # %% [markdown]
-# RESULTS
+# * **English.** The end of the word is what training adds: 0.85 in place of 0.32. The number of letters so far is read
+#   from the first level of an untrained network as well; the trained network keeps it up to the second level, where the
+#   untrained one loses some of it. Of the testament, both know little, and the untrained network more: with the next
+#   character as its only task, the trained network has no use for it.
+# * **Rentals.** The first level knows the hour, with or without training. The trained network still knows it in its
+#   third level, and only from the second level on does it know whether the day is a working day: slow knowledge sits
+#   higher here. The change from today to tomorrow hardly follows from the past at all.
+# * **Markets.** The levels forget today's move and keep the month. The first level knows most of it already, and the
+#   untrained network knows as much: this memory is a gift of the architecture. Training adds a little on tomorrow's
+#   move, 0.19 in place of 0.15.
+#
+# "Low levels are fast, high levels are slow" holds for the working day and for forgetting today's move. It is no law:
+# the month is known in the first level, and most slow knowledge has not been learned.
 #
 # ## Exercises
 #
@@ -319,7 +331,9 @@ for k in (1, 2, 4, 8):
     ask(english, untrained_english, ids[:, :-1], {f"vowel {k} steps ago": vowel}, mask=warmed_up)
 
 # %% [markdown]
-# MEMORY
+# The character before is known almost perfectly, the one before that to two thirds, and the fourth hardly at all. A
+# linear readout does not find more; what a word or a sentence is about is not stored letter by letter. The untrained
+# network forgets sooner, and its second level knows almost nothing.
 #
 # ### 2. Shuffled days
 
@@ -330,7 +344,8 @@ print_header(3)
 ask(volatility, untrained_volatility, shuffled, market_targets, held_out=late)
 
 # %% [markdown]
-# SHUFFLED
+# Yes: of tomorrow's move, 0.19 becomes 0.02, although the same moves have been read. The network weighs recent days
+# more, and after shuffling they are random days of the year. For the same reason the last month is no longer known.
 #
 # ### 3. A random split
 
@@ -341,4 +356,6 @@ for name, options in (("2016 to 2018", {"held_out": late}), ("random", {"split":
     print(f"last month, scored on {name:18}{values}")
 
 # %% [markdown]
-# RANDOM
+# 0.15 in place of -0.11 for the input and 0.75 in place of 0.65 for the second level. Windows that end on neighboring
+# days share 249 of 250 days, so that the readout has almost seen the windows that it is scored on. The score of later
+# years is the honest one.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.zoo.registry import list_models, models
+from deeprnn_keras.zoo.registry import list_models, models, trained_weights
 from deeprnn_keras.zoo.sequence_model import SequenceModelConfig
 from deeprnn_keras.zoo.zero_shot import ZeroShotConfig
 
@@ -149,15 +149,17 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
 
     Args:
         name: One of `list_models(task="forecasting")` or `list_models(task="zero-shot")`.
-        pretrained: Whether to load trained weights: True for a zero-shot forecaster; no other has any.
+        pretrained: Whether to load trained weights; required for a zero-shot forecaster. A `Forecaster` has then read
+            no series: pass the history of series, of the frequency of the training data, to `forecast(df)` or
+            `evaluate(df)`. Its `fit` trains a new network.
         overrides: Other values for fields of the configuration (`horizon`, `units`, `context`, …), for fields of its
             recipe (`learning_rate`, `epochs`, …), or for the arguments of `Forecaster` that depend on the data
             (`frequency`, `season`, `static`, `past`, `known_future`, `validation_windows`, `seed`). For a zero-shot
             forecaster: the arguments of `ZeroShotForecaster`.
 
     Raises:
-        ValueError: If the name or a field is unknown, a value is out of range, or trained weights are required and
-            `pretrained` is False, or do not exist and it is True.
+        ValueError: If the name or a field is unknown, a value is out of range, trained weights are required and
+            `pretrained` is False, or no trained weights fit the overrides and it is True.
 
     >>> from deeprnn_keras import zoo
     >>> zoo.create_forecaster("deepar", horizon=12, units=8)
@@ -169,12 +171,25 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
     if not isinstance(config, ForecasterConfig):
         known = ", ".join([*list_models(task="forecasting"), *list_models(task="zero-shot")])
         raise ValueError(f"{name} is not a forecaster; the forecasters are {known}")
-    if pretrained:
-        raise ValueError(f"{name} has no trained weights; leave out pretrained=True and call fit(df)")
     determined = sorted({"inputs", "outputs", "per_step", "kind"} & set(overrides))
     if determined:
         raise ValueError(
             f"{determined[0]} of a forecaster follows from its data, strategy, and likelihood; leave it out"
         )
     options = {key: overrides.pop(key) for key in OF_THE_DATA if key in overrides}
-    return config.replace(**overrides).create_forecaster(**options)
+    config = config.replace(**overrides)
+    return _pretrained(config, options) if pretrained else config.create_forecaster(**options)
+
+
+def _pretrained(config: ForecasterConfig, options: dict[str, Any]) -> Forecaster:
+    """Return the forecaster of a configuration with its trained weights."""
+    from deeprnn_keras.forecasting.saving import restore
+
+    fixed = sorted(set(options) - {"seed"})
+    if fixed:
+        raise ValueError(f"{fixed[0]} is that of the training data with pretrained=True; leave it out, or call fit(df)")
+    record = trained_weights(config)
+    forecaster, model = config.create_forecaster(**options), config.build()
+    record.load(model)
+    restore(forecaster, model, record.fitted)
+    return forecaster

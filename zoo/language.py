@@ -237,6 +237,25 @@ register(
         **KING_JAMES_MODEL,
     ),
     LanguageModelConfig(
+        name="griffin_kjv",
+        params=857_826,
+        title="Recurrences of Griffin, parallel over time, at the size of the default model",
+        units=272,
+        cell="rg_lru",
+        connection="residual",
+        embedding=64,
+        recipe=Recipe(learning_rate=4e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
+        **{
+            **KING_JAMES_MODEL,
+            "num_layers": 4,
+            "paper": "De et al. 2024, Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient "
+            "Language Models",
+            "url": "https://arxiv.org/abs/2402.19427",
+            "differs": "A configuration of this project with the recurrence of the paper and dense gates: it has "
+            "residual connections between its layers, but no convolution, MLP blocks, normalization, or attention.",
+        },
+    ),
+    LanguageModelConfig(
         name="bytes_lstm_2x256",
         params=936_192,
         title="Default model over bytes: text in any script, without unknown symbols",

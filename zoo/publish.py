@@ -1,12 +1,14 @@
-"""`publish`: save the weights of a finished run with a record of the training."""
+"""`publish` and `publish_forecaster`: save the weights of a finished run with a record of the training."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import platform
 import warnings
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,14 @@ from deeprnn_keras._types import Config, PathLike
 from deeprnn_keras.reading import build_dataclass, damage_reported, read_bytes, read_json
 from deeprnn_keras.writing import save_text
 from deeprnn_keras.zoo import trained
+from deeprnn_keras.zoo.forecaster import ForecasterConfig
 from deeprnn_keras.zoo.registry import info
 from deeprnn_keras.zoo.weight_file import check_finite, write_weights
 
 if TYPE_CHECKING:
     import keras
 
+    from deeprnn_keras import Forecaster
     from deeprnn_keras.zoo.configuration import Configuration
 
 SETTINGS, RESULT = "run.json", "result.json"
@@ -65,8 +69,7 @@ def publish(
         log=log,
         golden=trained.golden_output(model, config),
     )
-    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
-    save_text(text + "\n", into / f"{config.name}.json")
+    _save_record(record, into)
     return record
 
 
@@ -155,3 +158,75 @@ def _read_log(path: Path) -> list[dict[str, float]]:
     with damage_reported(path, "the log of a run"):
         rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8"), newline="")))
         return [{key: float(f"{float(value):.6g}") for key, value in row.items()} for row in rows]
+
+
+def publish_forecaster(
+    directory: PathLike, command: str, minutes: float, into: PathLike = trained.DIRECTORY, dtype: str = "float16"
+) -> trained.TrainedWeights:
+    """Write NAME.safetensors and NAME.json for a trained forecaster of an entry, and return the record.
+
+    Args:
+        directory: Directory of `Forecaster.save`, for example of `deeprnn forecast NAME`.
+        command: Command that has trained it.
+        minutes: Wall-clock duration of the training in minutes.
+        into: Directory for the two files. The zoo reads the default, `zoo/weights`.
+        dtype: Data type that the weights are rounded to.
+
+    Raises:
+        ValueError: If the forecaster does not have the arguments of the unmodified entry, or has covariates.
+    """
+    import deeprnn_keras
+    from deeprnn_keras.forecasting.saving import describe
+    from deeprnn_keras.training.device import device_name
+
+    forecaster, into = deeprnn_keras.Forecaster.load(directory), Path(into)
+    model, fitted = forecaster.model, forecaster._require_fitted()
+    config = info(str(getattr(model, "name", None)))
+    seed = forecaster.arguments.seed
+    entry = config.create_forecaster(seed=seed) if isinstance(config, ForecasterConfig) else None
+    if entry is None or _arguments(entry) != _arguments(forecaster):
+        raise ValueError(f"the forecaster in {str(directory)!r} does not have the arguments of {config.name}")
+    if model is None or model.count_params() != config.count_params():
+        raise ValueError(
+            f"the forecaster in {str(directory)!r} was trained on series of another frequency or length than the entry "
+            f"{config.name}, which has {config.inputs} inputs"
+        )
+    check_finite(model)
+    model.set_weights([weight.astype(dtype).astype("float32") for weight in model.get_weights()])
+    into.mkdir(parents=True, exist_ok=True)
+    epochs = range(1, len(forecaster.history["loss"]) + 1)
+    rounded = {name: [float(f"{value:.6g}") for value in values] for name, values in forecaster.history.items()}
+    record = trained.TrainedWeights(
+        name=config.name,
+        sha256=write_weights(model, into / f"{config.name}.safetensors", dtype, _program(model)),
+        dtype=dtype,
+        architecture=trained.architecture(config),
+        data=config.data,
+        seed=seed,
+        updates=len(epochs) * (config.updates_per_epoch or 0),
+        minutes=round(minutes, 1),
+        device=device_name(),
+        versions={
+            **{name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
+            "python": platform.python_version(),
+        },
+        command=command,
+        log=[{"epoch": epoch, **{name: rounded[name][epoch - 1] for name in rounded}} for epoch in epochs],
+        golden=trained.golden_output(model, config),
+        fitted=describe(fitted),
+    )
+    _save_record(record, into)
+    return record
+
+
+def _arguments(forecaster: Forecaster) -> str:
+    """Return the arguments of a forecaster as one JSON text, in which tuples are lists."""
+    from deeprnn_keras.forecasting.arguments import recipe_to_json
+
+    stored = [forecaster.arguments.to_json(), recipe_to_json(forecaster.recipe), forecaster.likelihood.get_config()]
+    return json.dumps(stored, sort_keys=True)
+
+
+def _save_record(record: trained.TrainedWeights, into: Path) -> None:
+    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
+    save_text(text + "\n", into / f"{record.name}.json")

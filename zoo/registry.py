@@ -144,7 +144,7 @@ def create_model(name: PathLike, pretrained: bool = False, **overrides: Any) -> 
     if not isinstance(name, str) or (name not in models() and presets.is_preset(name)):
         return presets.load_preset(name).build(overrides)
     config = info(name, **overrides)
-    weights = _trained_weights(config) if pretrained else None
+    weights = trained_weights(config) if pretrained else None
     model = config.build()
     if weights is not None:
         weights.load(model)
@@ -166,10 +166,10 @@ def load_program(name: str) -> Program:
     >>> program.attributes["kind"], program.looking_ahead
     ('language', None)
     """
-    return _trained_weights(info(name)).load_program()
+    return trained_weights(info(name)).load_program()
 
 
-def _trained_weights(config: Configuration) -> trained.TrainedWeights:
+def trained_weights(config: Configuration) -> trained.TrainedWeights:
     """Return the record of the trained weights of a configuration."""
     record = trained.read_record(config.name)
     if record is None:

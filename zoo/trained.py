@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class TrainedWeights:
         command: Command that reproduces the weights.
         log: Metrics of each epoch.
         golden: First outputs for `golden_input`.
+        fitted: What a forecaster has determined from the training data, such as its calibration; empty for a model.
     """
 
     name: str
@@ -60,6 +61,7 @@ class TrainedWeights:
     command: str
     log: list[dict[str, float]]
     golden: list[float]
+    fitted: Config = field(default_factory=dict)
 
     def __str__(self) -> str:
         return (
@@ -107,7 +109,7 @@ def read_record(name: str) -> TrainedWeights | None:
 def architecture(config: Configuration) -> Config:
     """Return the fields of a configuration that its weights depend on, as JSON values."""
     values = asdict(config)
-    dependent = {field.name: values[field.name] for field in fields(config) if field.name not in INDEPENDENT_FIELDS}
+    dependent = {one.name: values[one.name] for one in fields(config) if one.name not in INDEPENDENT_FIELDS}
     return json.loads(json.dumps(dependent, default=str))  # a cell may be a function
 
 

@@ -12,7 +12,14 @@ ON_GPU, ON_CPU = "on a GPU", "on a CPU"
 GAP = 2
 LABEL_WIDTH = len(ON_GPU) + GAP
 NO_LAYER = "no recurrent layer"
-DISPLAY_NAMES = {"cudnn": "cuDNN", "native": "native", "scan": "scan", "xla": "XLA", "loop": "Keras' loop"}
+DISPLAY_NAMES = {
+    "cudnn": "cuDNN",
+    "native": "native",
+    "scan": "scan",
+    "linear_scan": "linear scan",
+    "xla": "XLA",
+    "loop": "Keras' loop",
+}
 FASTEST = ("cudnn", "native")
 
 
@@ -24,8 +31,9 @@ class KernelRow:
         path: Path of the layer in the model, for example "encoder/deep_rnn/forward_1".
         type: Class of the layer, for example "deeprnn_keras.LSTM", or "keras.layers.RNN(LSTMCell)" for a cell in
             Keras' general layer.
-        kernel: Implementation that runs it on this machine: "cudnn", "native", "scan", "xla", or "loop"; "custom" if
-            its class defines an `inner_loop`; "error" if it requests an implementation that is not supported.
+        kernel: Implementation that runs it on this machine: "cudnn", "native", "scan", "linear_scan", "xla", or "loop";
+            "custom" if its class defines an `inner_loop`; "error" if it requests an implementation that is not
+            supported.
         reasons: Reasons why no faster implementation is used.
         gpu_kernel: Implementation on a machine with a GPU.
         gpu_reasons: Reasons for `gpu_kernel`.

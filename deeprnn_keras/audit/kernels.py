@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 
-FAST = ("cudnn", "native", "scan", "xla")
+FAST = ("cudnn", "native", "scan", "linear_scan", "xla")
 
 
 class HasRecurrences(Protocol):
@@ -142,9 +142,11 @@ def _drop_in_choice(layer: keras.layers.RNN, machine: Machine) -> Choice:
         return Choice("loop", [*choice.reasons, "Keras' own code runs the layer"])
     # List what rules out the fast implementations of this machine, even if the loop was requested.
     fast = [implementations()[name] for name in FAST if implementations()[name].concerns(layer.traits)]
-    cudnn, *others = (implementation.unsupported_reasons(layer.traits) for implementation in fast)
-    of_cpu = [reason for reasons in others for reason in reasons]
-    relevant, irrelevant = (cudnn, of_cpu) if machine.gpu else (of_cpu, cudnn)
+    device = "gpu" if machine.gpu else "cpu"
+    relevant, irrelevant = [], []
+    for implementation in fast:
+        for_device = implementation.device in (None, device)
+        (relevant if for_device else irrelevant).extend(implementation.unsupported_reasons(layer.traits))
     reasons = [reason for reason in choice.reasons if reason not in irrelevant]
     return Choice("loop", list(dict.fromkeys([*reasons, *relevant])))
 

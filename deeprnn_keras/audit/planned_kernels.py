@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from deeprnn_keras._types import Activation, CellSpec, Config
 from deeprnn_keras.audit.kernel_report import KernelRow
-from deeprnn_keras.equations.unitwise import unitwise
+from deeprnn_keras.equations.first_order import first_order
+from deeprnn_keras.equations.unitwise import UnitStep, unitwise
 from deeprnn_keras.kernels.contract import Machine, Traits
 from deeprnn_keras.kernels.native import library
 from deeprnn_keras.kernels.selection import NO_GPU, choose
@@ -54,6 +55,7 @@ def _describe(cell: CellSpec, activation: Activation) -> tuple[str, Traits]:
     """Return the name of the class of a layer, and its traits."""
     spec, options = parse_cell(cell)
     layer_name = LAYER_NAMES.get(spec.name)
+    step = None if layer_name else _unit_step(spec, options, activation)
     traits = Traits(
         spec.name if layer_name else None,
         activation=_activation_name(activation),
@@ -61,21 +63,22 @@ def _describe(cell: CellSpec, activation: Activation) -> tuple[str, Traits]:
         use_bias=options.get("use_bias", True),
         type_name=_equations_name(spec),
         has_equations=layer_name is None and spec.equations is not None,
-        unitwise=layer_name is None and _is_unitwise(spec, options, activation),
+        unitwise=step is not None,
+        first_order=first_order(step) is not None,
         recurrent_dropout=options.get("recurrent_dropout", 0.0),
     )
     return f"deeprnn_keras.{layer_name or f'RNN({_equations_name(spec)})'}", traits
 
 
-def _is_unitwise(spec: RegisteredCell, options: Config, activation: Activation) -> bool:
-    """Return whether the units of a cell do not see each other within a step."""
+def _unit_step(spec: RegisteredCell, options: Config, activation: Activation) -> UnitStep | None:
+    """Return the step of single units of a cell, or None if units see each other within a step."""
     equations = spec.example_equations
     if equations is None:
-        return False
+        return None
     functions = {name: options[name] for name in equations.activations.keys() & options.keys()}
     if activation is not None:
         functions["activation"] = activation
-    return unitwise(replace(equations, units=EXAMPLE_UNITS), functions) is not None
+    return unitwise(replace(equations, units=EXAMPLE_UNITS), functions)
 
 
 def _activation_name(activation: Activation) -> str | None:

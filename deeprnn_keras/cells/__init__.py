@@ -13,7 +13,7 @@ from deeprnn_keras.cells.highway import RHNCell
 from deeprnn_keras.cells.independent import IndRNNCell
 from deeprnn_keras.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
 from deeprnn_keras.cells.mlp_gates import MLPGateGRUCell, MLPGateLSTMCell, MLPGateRNNCell
-from deeprnn_keras.cells.parallel import MinGRUCell, MinLSTMCell, QRNNCell, RGLRUCell, SRUCell
+from deeprnn_keras.cells.parallel import LRUCell, MinGRUCell, MinLSTMCell, QRNNCell, RGLRUCell, SRUCell
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.cells.transition import (
     DeepTransitionCell,
@@ -27,6 +27,7 @@ __all__ = [
     "DeepTransitionCell",
     "FastGRNNCell",
     "IndRNNCell",
+    "LRUCell",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "MGUCell",

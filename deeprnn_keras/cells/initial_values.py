@@ -7,6 +7,7 @@ or stage, each of which is initialized as a separate matrix.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import keras
@@ -15,7 +16,7 @@ from keras import ops
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.equations import DiagonalMap, Equations
 from deeprnn_keras.equations.maps import NamedMap
-from deeprnn_keras.initializers.seeding import CellAware, GateAware, InitializerObject, draw, reseeded
+from deeprnn_keras.initializers.seeding import CellAware, DrawsAllBlocks, GateAware, InitializerObject, draw, reseeded
 
 InitialValue: TypeAlias = "Callable[[Sequence[int], str | None], Tensor]"
 """Function (shape, dtype) -> initial value of a weight."""
@@ -59,7 +60,10 @@ def map_weights(
         initializer = _initializer(named_map, initializers)
         if isinstance(initializer, CellAware):
             initializer = initializer.for_cell("rnn")  # it is called once for each block, and "rnn" has a single block
-        initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
+        if isinstance(initializer, DrawsAllBlocks):
+            initial_value = partial(draw, reseeded(initializer, 1000 * index))
+        else:
+            initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
         weights[named_map.name] = WeightDescription(named_map.shape, initial_value, named_map.role)
     return weights
 

@@ -12,6 +12,7 @@ from deeprnn_keras import _compat
 from deeprnn_keras._types import Cell, Tensor
 from deeprnn_keras.cells.recurrent_cell import RecurrentCell
 from deeprnn_keras.equations import AffineMap, Equations, GRUEquations, LSTMEquations, SimpleRNNEquations
+from deeprnn_keras.equations.first_order import first_order
 from deeprnn_keras.kernels.contract import Recurrence, Traits
 
 KERAS_CELLS = {"SimpleRNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}
@@ -83,7 +84,8 @@ def cell_traits(cell: Cell, *, unroll: bool = False, any_cell: bool = False) -> 
     traits: dict[str, Any] = {"unroll": bool(unroll), "any_cell": any_cell}
     if isinstance(cell, RecurrentCell):
         traits |= {"type_name": type(cell.equations).__name__, "recurrent_dropout": cell.recurrent_dropout}
-        return Traits(None, has_equations=True, untraceable=cell.untraceable, unitwise=cell.unitwise, **traits)
+        traits |= {"unitwise": cell.unit_step is not None, "first_order": first_order(cell.unit_step) is not None}
+        return Traits(None, has_equations=True, untraceable=cell.untraceable, **traits)
     name = cell_name(cell)
     traits["type_name"] = type(cell).__name__
     if name is None:

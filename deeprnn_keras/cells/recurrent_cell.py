@@ -19,7 +19,7 @@ from deeprnn_keras.cells.initial_values import map_biases, map_weights
 from deeprnn_keras.equations import Blocks, Equations, Linear
 from deeprnn_keras.equations.maps import NamedMap
 from deeprnn_keras.equations.trace import untraceable_reason
-from deeprnn_keras.equations.unitwise import unitwise
+from deeprnn_keras.equations.unitwise import UnitStep, unitwise
 from deeprnn_keras.initializers.seeding import InitializerObject
 from deeprnn_keras.keras_objects import ChecksConfig
 
@@ -196,12 +196,12 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         return untraceable_reason(self.equations)
 
     @cached_property
-    def unitwise(self) -> bool:
-        """True if the units do not see each other within a step, so that the cell can run as a scan."""
+    def unit_step(self) -> UnitStep | None:
+        """The step of single units, if they do not see each other within a step, so that the cell can run as a scan."""
         from deeprnn_keras.cells.keras_cells import cell_recurrence
 
         recurrence = cell_recurrence(self)
-        return recurrence is not None and unitwise(recurrence.equations, dict(recurrence.activations)) is not None
+        return None if recurrence is None else unitwise(recurrence.equations, dict(recurrence.activations))
 
     @property
     def activations(self) -> SimpleNamespace:

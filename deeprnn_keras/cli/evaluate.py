@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     "data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Data to score the model on. For language models, a UTF-8 text file; for other models, the file that the "
-    "model's card (deeprnn info) names. The default is the held-out part of the data that the model was trained on.",
+    help="Data to score the model on. For language models, a UTF-8 text file, a Parquet file with a column text, or a "
+    "directory of such files, which may be larger than the memory; for other models, the file that the model's card "
+    "(deeprnn info) names. The default is the held-out part of the data that the model was trained on.",
 )
 @VALID_OPTION
 @TEST_OPTION

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from deeprnn_keras.cli.exit_codes import INTERRUPTED
 from deeprnn_keras.cli.forecast_options import ForecastOptions, new_options, resumed_options
+from deeprnn_keras.cli.forecast_pieces import FORECAST, MODEL, forecast_pieces, saved_forecaster
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from deeprnn_keras.forecasting.panel import Panel
     from deeprnn_keras.zoo import Configuration
 
-PARQUET = (".parquet", ".pq")
-MODEL = "model"  # directory of the trained forecaster
 WINDOWS = 20
 MAX_HELD_OUT = 0.25  # of the shortest series
 
@@ -35,7 +34,12 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Series, CSV or Parquet; required.")
+@click.option(
+    "--csv",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Series: a CSV or Parquet file, or a directory of such files; required.",
+)
 @click.option("--time", metavar="COLUMN", help="Column of the time stamps; required.")
 @click.option("--target", metavar="COLUMN", help="Column of the values to forecast; required.")
 @click.option("--id", metavar="COLUMN", help="Column of the names of the series.  [default: one series]")
@@ -61,12 +65,15 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--resume", is_flag=True, help="Resume the unfinished run in --output with its original options.")
 def forecast(model: str, output: Path, resume: bool, **passed: Any) -> None:
-    """Train a forecaster on series in a file, and forecast them.
+    """Train a forecaster on series in a file, and forecast them; or forecast with a trained one.
 
     MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
     which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
     Forecaster.load. A zero-shot forecaster (deeprnn list --task zero-shot) is not trained on the series; its model is
     for ZeroShotForecaster.load.
+
+    If MODEL is the directory of a trained forecaster, nothing is trained, and DIRECTORY receives forecast.csv. The
+    table, in which the rows of each series must follow each other, is read in pieces and may be larger than the memory.
 
     Ctrl-C stops the run and keeps its checkpoints. --resume continues an interrupted run and needs no other option than
     --output; the result is identical to that of an uninterrupted run.
@@ -78,10 +85,14 @@ def forecast(model: str, output: Path, resume: bool, **passed: Any) -> None:
 
     console = Console()
     options = resumed_options(model, output, passed) if resume else new_options(model, passed)
+    saved = None if resume else saved_forecaster(model)
+    if saved is not None:
+        forecast_pieces(saved, options, output, console)
+        return
     covariates = (*options.static, *options.known_future)
     config = _check_model(model, options.overrides(), covariates)  # before any slow operation
     output = output.expanduser() if resume else checks.new_directory("--output", output)
-    frame = _read(Path(options.csv), options.columns(), covariates)
+    frame = _read(options, covariates)
     start_tensorflow(console)
     if resume:
         console.print(f"Resuming the run in {escape(str(output))}", soft_wrap=True)
@@ -116,32 +127,17 @@ def _check_model(name: str, overrides: dict[str, Any], covariates: tuple[str, ..
 # === Reading ===
 
 
-def _read(path: Path, columns: dict[str, str | None], covariates: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns of a CSV or Parquet file under the names of a long frame.
+def _read(options: ForecastOptions, covariates: tuple[str, ...]) -> pd.DataFrame:
+    """Return the columns of a table under the names of a long frame.
 
     Raises:
         ValueError: If the file is missing or not a table, or lacks a column.
     """
     from deeprnn_keras.extras import import_optional
+    from deeprnn_keras.forecasting.tables import read_tables
 
     pandas = import_optional("pandas", "forecast", "Reading tables")
-    if not path.is_file():
-        raise ValueError(f"--csv {str(path)!r} does not exist; pass a CSV or Parquet file")
-    try:
-        table = pandas.read_parquet(path) if path.suffix.lower() in PARQUET else pandas.read_csv(path)
-    except (
-        ValueError,
-        OSError,
-        ImportError,
-    ) as error:
-        raise ValueError(f"--csv {str(path)!r} could not be read as a table: {error}") from error
-    chosen = {name: column for name, column in columns.items() if column is not None}
-    missing = [column for column in (*chosen.values(), *covariates) if column not in table.columns]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, table.columns))}")
-    return pandas.DataFrame(
-        {**{name: table[column] for name, column in chosen.items()}, **{name: table[name] for name in covariates}}
-    )
+    return pandas.concat(read_tables(Path(options.csv), options.table_columns(covariates)), ignore_index=True)
 
 
 # === Training and results ===
@@ -179,8 +175,10 @@ def _forecast_directly(options: ForecastOptions, frame: pd.DataFrame, output: Pa
     """Evaluate a zero-shot forecaster, and write its forecast."""
     from deeprnn_keras import zoo
 
-    of_data = {"frequency": options.frequency, "season": options.season}
-    forecaster = zoo.info(options.model).create_forecaster(pretrained=True, **options.overrides(), **of_data)
+    config = zoo.info(options.model)
+    assert isinstance(config, zoo.ZeroShotConfig)  # as `forecast` has found
+    of_data: dict[str, Any] = {"frequency": options.frequency, "season": options.season}
+    forecaster = config.create_forecaster(pretrained=True, **options.overrides(), **of_data)
     panel, _ = forecaster.read_panel(frame)
     season, _ = forecaster.seasons(panel)
     horizon = forecaster.default_horizon(season)
@@ -253,19 +251,19 @@ def _write(
     from deeprnn_keras.writing import atomic_write
 
     click.echo(str(evaluation))
-    with atomic_write(output / "forecast.csv") as temporary_path:
+    with atomic_write(output / FORECAST) as temporary_path:
         forecasts.to_csv(temporary_path, index=False)
     save_figure(forecaster.plot(frame), output / "forecast.png")
     click.echo(f"Saved forecast.csv, forecast.png, and {MODEL} in {output}")
 
 
 def _print_interrupted(model: str, output: Path, console: Console) -> None:
-    """Print how to resume the run, if its training has begun."""
+    """Print how to resume the run, unless it has no checkpoints."""
     from deeprnn_keras.tasks.run import CHECKPOINTS
 
     directory = escape(str(output))
     if not (output / CHECKPOINTS).is_dir():
-        console.print("[yellow]Interrupted[/] before training began; nothing has been saved")
+        console.print("[yellow]Interrupted.[/] There is nothing to resume.")
         return
     console.print(f"[yellow]Interrupted.[/] Checkpoints are saved in {directory}", soft_wrap=True)
     console.print(f"Resume with: deeprnn forecast {model} --resume --output {directory}", soft_wrap=True)

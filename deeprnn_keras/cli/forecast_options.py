@@ -50,6 +50,11 @@ class ForecastOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the columns of the file by their names in a long frame."""
         return {"unique_id": self.id, "ds": self.time, "y": self.target}
 
+    def table_columns(self, covariates: tuple[str, ...]) -> dict[str, str]:
+        """Return the columns to read, with those of covariates, by their names in a long frame."""
+        chosen = {name: column for name, column in self.columns().items() if column is not None}
+        return {**chosen, **{name: name for name in covariates}}
+
     def overrides(self) -> dict[str, int]:
         """Return the fields of the configuration and the recipe to replace."""
         values = {"horizon": self.horizon, "epochs": self.epochs}

@@ -47,6 +47,16 @@ def rsqrt(a: Array) -> Array:
     return a.apply("rsqrt") if isinstance(a, Value) else 1.0 / _namespace(a).sqrt(a)
 
 
+def sin(a: Array) -> Array:
+    """Return the sine of a."""
+    return _unary("sin", "sin", a)
+
+
+def cos(a: Array) -> Array:
+    """Return the cosine of a."""
+    return _unary("cos", "cos", a)
+
+
 def tanh(a: Array) -> Array:
     """Return the hyperbolic tangent of a."""
     return _unary("tanh", "tanh", a)

@@ -23,7 +23,7 @@ from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.maps import Blocks, DiagonalMap, Linear, NamedMap
 from deeprnn_keras.equations.value import Value
 
-UNARY = ("negate", "sigmoid", "tanh", "relu", "hard_sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt")
+UNARY = ("negate", "sigmoid", "tanh", "relu", "hard_sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt", "sin", "cos")
 """Primitives of one operand that act elementwise."""
 
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "greater")

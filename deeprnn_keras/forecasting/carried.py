@@ -40,6 +40,14 @@ class Carried:
     static: np.ndarray
     future: np.ndarray
 
+    @classmethod
+    def empty(cls) -> Carried:
+        """Return the states of no series."""
+        matrix, covariates = np.zeros((0, 0)), np.zeros((0, 0, 0), np.float32)
+        raw = RawWindow(matrix, matrix.astype(bool), covariates, covariates, matrix.astype(np.int64))
+        values, none = (np.zeros(0), np.zeros(0)), (matrix, matrix)
+        return cls({}, raw, Scales(values, none, none, np.zeros(0)), matrix, covariates)
+
     def rows(self, rows: np.ndarray) -> Carried:
         """Return the states of some series."""
         return Carried(

@@ -257,21 +257,18 @@ class Forecaster:
             ValueError: If the data are not valid (the message names the row, column, or series), or the series are too
                 short.
         """
+        import keras
+
         from deeprnn_keras.forecasting.calibration import calibrated_spread
         from deeprnn_keras.forecasting.training import train
 
         verbose, holdout = checks.flag("verbose", verbose), checks.non_negative_int("holdout", holdout)
         epochs = self.recipe.epochs if epochs is None else checks.positive_int("epochs", epochs)
-        panel, kind = read_panel(df, self.arguments.covariates, given=self.arguments.frequency)
-        if holdout:
-            panel.check_lengths(holdout + 2, f"holdout={holdout}")
-            panel = panel.without_last(holdout)
-        resolved, static = self._resolve(panel)
-        self._warn_of_constants(panel)
-        cutter = self._cutter(panel, static, resolved)
-        resolved = replace(resolved, log_scale=cutter.log_scale)
+        panel, kind = self._training_panel(df, holdout)
+        resolved, cutter = self._training_cutter(panel)
         train_data, validation_data, held_out = self._datasets(cutter)
         self._fitted = self._program = None
+        keras.utils.set_random_seed(self.arguments.seed)
         self.model = model = self._build(cutter)
         self.history = train(
             model,
@@ -289,6 +286,21 @@ class Forecaster:
         shared = {field.name: getattr(resolved, field.name) for field in fields(Resolved)}
         self._fitted = Fitted(**shared, ids=panel.ids, kind=kind, carried=self._begin(cutter))
         return self
+
+    def _training_panel(self, df: Frame | ArrayLike, holdout: int) -> tuple[Panel, FrameKind]:
+        """Return the series of a frame without their last `holdout` steps, and the kind of the frame."""
+        panel, kind = read_panel(df, self.arguments.covariates, given=self.arguments.frequency)
+        if holdout:
+            panel.check_lengths(holdout + 2, f"holdout={holdout}")
+            panel = panel.without_last(holdout)
+        self._warn_of_constants(panel)
+        return panel, kind
+
+    def _training_cutter(self, panel: Panel) -> tuple[Resolved, WindowCutter]:
+        """Return the arguments that follow from the training data, and the cutter of their windows."""
+        resolved, static = self._resolve(panel)
+        cutter = self._cutter(panel, static, resolved)
+        return replace(resolved, log_scale=cutter.log_scale), cutter
 
     def _resolve(self, panel: Panel) -> tuple[Resolved, np.ndarray]:
         """Return the arguments that follow from the training data, and the static features of the series."""
@@ -309,7 +321,7 @@ class Forecaster:
             warnings.warn(
                 f"{len(constant)} of {len(panel)} series are constant, for example {panel.ids[constant[0]]!r} with "
                 f"{value:g}; their forecast is that constant: leave them out",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _cutter(self, panel: Panel, static: np.ndarray, resolved: Resolved) -> WindowCutter:
@@ -396,12 +408,9 @@ class Forecaster:
         return np.where(room >= 0, counts, 0), stride
 
     def _build(self, cutter: WindowCutter) -> SequenceModel:
-        import keras
-
         from deeprnn_keras.models import SequenceModel
 
         arguments = self.arguments
-        keras.utils.set_random_seed(arguments.seed)
         return SequenceModel(
             cutter.input_width(),
             cutter.layout.output_width(self.likelihood.num_parameters),
@@ -695,6 +704,8 @@ class Forecaster:
         """Return the states after the history of the series of `df`, or of the training data."""
         fitted = self._require_fitted()
         if df is None:
+            if not fitted.ids:
+                raise ValueError("this Forecaster has trained weights and has read no series; pass df")
             self._check_future(fitted)
             return fitted, fitted.carried
         panel, kind = self._read(df, fitted)

@@ -36,12 +36,14 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
 
     Attributes:
         num_parameters: Values per step.
+        density: True if the loss is the negative logarithm of a density of z.
         counts: True if the targets are counts, which are scaled but not shifted.
         samples: True if `sample` is supported.
         has_quantiles: True if `quantile` is supported.
     """
 
     num_parameters: int = 1
+    density: ClassVar[bool] = False
     counts: ClassVar[bool] = False
     samples: ClassVar[bool] = True
     has_quantiles: ClassVar[bool] = True
@@ -98,6 +100,7 @@ class Gaussian(Likelihood):
     """
 
     num_parameters = 2
+    density = True
 
     def __init__(self, name: str | None = "gaussian", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -138,6 +141,7 @@ class StudentT(Likelihood):
     """
 
     num_parameters = 3
+    density = True
 
     def __init__(self, name: str | None = "student_t", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)

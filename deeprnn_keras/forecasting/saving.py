@@ -23,6 +23,8 @@ from deeprnn_keras.writing import save_bytes, save_json, save_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from deeprnn_keras.models import SequenceModel
+
 ARGUMENTS, MODEL, STATES = "forecaster.json", "model.keras", "states.safetensors"
 FORMAT = 1
 EXPECTED = "the arguments of a Forecaster"
@@ -50,10 +52,8 @@ def save(forecaster: Forecaster, path: PathLike) -> None:
         "recipe": recipe_to_json(forecaster.recipe),
         "likelihood": keras.losses.serialize(forecaster.likelihood),
         "history": forecaster.history,
-        **{name: getattr(fitted, name) for name in PLAIN},
-        "frequency": asdict(fitted.frequency),
+        **describe(fitted),
         "ids": list(fitted.ids),
-        "kind": asdict(fitted.kind),
     }
     save_json(values, directory / ARGUMENTS)  # written last: a directory that has it is complete
 
@@ -84,6 +84,24 @@ def load(forecaster_class: type[ForecasterT], path: PathLike) -> ForecasterT:
     return forecaster
 
 
+def describe(fitted: Fitted) -> Config:
+    """Return what follows from the training data, without the series, as JSON values."""
+    plain = {name: getattr(fitted, name) for name in PLAIN}
+    return {**plain, "frequency": asdict(fitted.frequency), "kind": asdict(fitted.kind)}
+
+
+def restore(forecaster: Forecaster, model: SequenceModel, values: Config) -> None:
+    """Give a trained network to a forecaster, which has then read no series.
+
+    Args:
+        forecaster: A forecaster that is not trained, with the arguments of the trained one.
+        model: The network.
+        values: Result of `describe`.
+    """
+    forecaster.model = model
+    forecaster._fitted = Fitted(**_described(values), ids=(), carried=Carried.empty())
+
+
 def _forecaster(forecaster_class: type[ForecasterT], values: Config) -> ForecasterT:
     import keras
 
@@ -96,23 +114,24 @@ def _forecaster(forecaster_class: type[ForecasterT], values: Config) -> Forecast
 
 def _fitted(values: Config, directory: Path) -> Fitted:
     arrays, _ = read_safetensors(directory / STATES)
+    return Fitted(**_described(values), ids=tuple(values["ids"]), carried=_carried(arrays))
+
+
+def _described(values: Config) -> dict[str, Any]:
+    """Return the fields of `Fitted` in a result of `describe`."""
     encoding = {
         name: tuple(known) if known and isinstance(known[0], float) else known
         for name, known in values["encoding"].items()
     }
-    return Fitted(
-        frequency=build_dataclass(Frequency, values["frequency"]),
-        season=values["season"],
-        context=values["context"],
-        lags=tuple(values["lags"]),
-        cycles=tuple(values["cycles"]),
-        log_scale=None if values["log_scale"] is None else tuple(values["log_scale"]),
-        encoding=encoding,
-        spread=values["spread"],
-        ids=tuple(values["ids"]),
-        kind=build_dataclass(FrameKind, values["kind"]),
-        carried=_carried(arrays),
-    )
+    return {
+        **{name: values[name] for name in PLAIN},
+        "lags": tuple(values["lags"]),
+        "cycles": tuple(values["cycles"]),
+        "log_scale": None if values["log_scale"] is None else tuple(values["log_scale"]),
+        "encoding": encoding,
+        "frequency": build_dataclass(Frequency, values["frequency"]),
+        "kind": build_dataclass(FrameKind, values["kind"]),
+    }
 
 
 # === Arrays ===

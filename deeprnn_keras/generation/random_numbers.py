@@ -47,7 +47,8 @@ def _product(factor: int, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a_high, a_low = a >> _HALF, a & _LOW
     middle = high * a_low + (low * a_low >> _HALF)  # at most (2**32 - 1)**2 + 2**32 - 2 < 2**64
     carry = low * a_high + (middle & _LOW)
-    return high * a_high + (middle >> _HALF) + (carry >> _HALF), np.uint64(factor) * a
+    with np.errstate(over="ignore"):  # NumPy warns of the overflow of scalars, which the low bits are to have
+        return high * a_high + (middle >> _HALF) + (carry >> _HALF), np.uint64(factor) * a
 
 
 def uniforms(seed: int, positions: np.ndarray, rows: np.ndarray, count: int = 1) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,18 +51,23 @@ class Score:
 
 
 def score(
-    model: keras.Model, pieces: Iterable[ArrayLike], on_batch: Callable[[int, int], object] | None = None
+    model: keras.Model,
+    pieces: Iterable[ArrayLike | Iterator[ArrayLike]],
+    on_batch: Callable[[int, int | None], object] | None = None,
 ) -> Score:
     """Return the score of a model on pieces of ids, with each symbol predicted from at least the 128 symbols before it.
 
     Symbols closer to the start of a piece are predicted from all symbols before them; the first symbol of a piece,
     which has none, is not counted. The pieces are read in overlapping windows; except at the start of a piece, the
-    first 128 steps of a window only update the states.
+    first 128 steps of a window only update the states. Memory is needed for one batch of windows; pieces and chunks of
+    an iterator are read when their turn comes.
 
     Args:
         model: Causal model from ids (n, T) to logits (n, T, V).
-        pieces: Arrays of ids, each of shape (symbols,).
-        on_batch: Function that is called with (number of finished batches, number of batches) after each batch.
+        pieces: Arrays of ids, each of shape (symbols,); or an iterator over them. A piece may be an iterator over its
+            chunks, which continue each other.
+        on_batch: Function that is called with (number of finished batches, number of batches) after each batch. The
+            second number is None if an iterator is passed.
 
     Raises:
         TypeError: If the ids are not integers.
@@ -69,33 +75,66 @@ def score(
     """
     import keras
 
-    windows = [window for piece in pieces for window in _windows(token_ids("pieces", piece))]
-    if not windows:
-        raise ValueError("pieces must contain a text of at least 2 symbols, got none; there is nothing to predict")
-    x, y, counted = (np.stack(column) for column in zip(*windows, strict=True))
-    batch_size = min(len(windows), max(1, LOGITS_PER_BATCH // (x.shape[1] * model.output_shape[-1])))
-    starts = range(0, len(windows), batch_size)
-    nats = 0.0
-    for finished, start in enumerate(progress.tracked(starts, len(starts)), start=1):
-        rows = np.arange(start, start + batch_size)
-        batch = rows % len(windows)  # the first windows fill up the last batch: one shape, compiled once
-        logits = model.predict_on_batch(x[batch])
-        losses = keras.ops.sparse_categorical_crossentropy(y[batch], logits, from_logits=True)
-        in_sum = counted[batch] & (rows < len(windows))[:, None]
-        nats += float(np.sum(keras.ops.convert_to_numpy(losses), where=in_sum, dtype="float64"))
+    if not isinstance(pieces, Iterator):
+        pieces = [piece if isinstance(piece, Iterator) else token_ids("pieces", piece) for piece in pieces]
+    batch_size = max(1, LOGITS_PER_BATCH // ((CONTEXT + HOP) * model.output_shape[-1]))
+    total = _num_batches(pieces, batch_size)
+    windows = (window for piece in pieces for window in _windows(piece))
+    batches = _batches(windows, batch_size)
+    nats, count = 0.0, 0
+    for finished, (x, y, counted) in enumerate(batches if total is None else progress.tracked(batches, total), start=1):
+        logits = model.predict_on_batch(x)
+        losses = keras.ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+        nats += float(np.sum(keras.ops.convert_to_numpy(losses), where=counted, dtype="float64"))
+        count += int(counted.sum())
         if on_batch:
-            on_batch(finished, len(starts))
-    return Score(nats, int(counted.sum()))
+            on_batch(finished, total)
+    if not count:
+        raise ValueError("pieces must contain a text of at least 2 symbols, got none; there is nothing to predict")
+    return Score(nats, count)
 
 
-def _windows(piece: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _num_batches(pieces: Iterable[np.ndarray | Iterator[ArrayLike]], batch_size: int) -> int | None:
+    """Return the number of batches of the windows of all pieces, or None if it is unknown."""
+    if isinstance(pieces, Iterator):
+        return None
+    windows = 0
+    for piece in pieces:
+        if isinstance(piece, Iterator):
+            return None
+        windows += max(0, -(-(len(piece) - 1) // HOP))
+    return -(-windows // batch_size)
+
+
+def _windows(piece: ArrayLike | Iterator[ArrayLike]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield (inputs, targets, which targets are counted) of each window, CONTEXT + HOP steps, padded on the right."""
-    for hop in range(0, len(piece) - 1, HOP):
-        start, end = max(0, hop - CONTEXT), min(hop + HOP, len(piece) - 1)
-        padding = CONTEXT + HOP - (end - start)
-        positions = np.arange(start, start + CONTEXT + HOP)
-        yield (
-            np.pad(piece[start:end], (0, padding)),
-            np.pad(piece[start + 1 : end + 1], (0, padding)),
-            (positions >= hop) & (positions < end),
-        )
+    ids, context = np.zeros(0, "int32"), 0  # the first `context` ids only update the states
+    for chunk in piece if isinstance(piece, Iterator) else [piece]:
+        chunk = token_ids("pieces", chunk)
+        ids = np.concatenate([ids, chunk]) if len(ids) else chunk
+        while len(ids) - context > HOP:
+            yield _window(ids[: context + HOP + 1], context)
+            dropped = max(0, context + HOP - CONTEXT)
+            ids, context = ids[dropped:], context + HOP - dropped
+    if len(ids) - context > 1:
+        yield _window(ids, context)
+
+
+def _window(ids: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    padding = CONTEXT + HOP + 1 - len(ids)
+    positions = np.arange(CONTEXT + HOP)
+    return (
+        np.pad(ids[:-1], (0, padding)),
+        np.pad(ids[1:], (0, padding)),
+        (positions >= context) & (positions < len(ids) - 1),
+    )
+
+
+def _batches(windows: Iterator[tuple[np.ndarray, ...]], batch_size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield batches of equal size, for which the model is compiled once; repeated windows of the last do not count."""
+    size = None
+    while batch := list(islice(windows, batch_size)):
+        size = size or len(batch)
+        rows = np.arange(size)
+        x, y, counted = (np.stack(column)[rows % len(batch)] for column in zip(*batch, strict=True))
+        yield x, y, counted & (rows < len(batch))[:, None]

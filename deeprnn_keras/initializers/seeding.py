@@ -46,6 +46,13 @@ class GateAware(Protocol):
         ...
 
 
+@runtime_checkable
+class DrawsAllBlocks(Protocol):
+    """Initializer of all blocks of a map at once, whose values depend on each other; the attribute is True."""
+
+    draws_all_blocks: bool
+
+
 class HasCell(Protocol):
     """Initializer with an argument `cell`."""
 

@@ -49,6 +49,7 @@ class Traits:
         has_equations: Whether the cell is a `RecurrentCell`.
         untraceable: Operation of its equations that is not one of the primitives, or "".
         unitwise: Whether its units do not see each other within a step.
+        first_order: Whether, in addition, the new states are linear functions of the old ones.
         any_cell: Whether the layer is `RNN`, which accepts any cell.
         compute_dtype: Dtype of the layer's inputs and outputs.
     """
@@ -67,6 +68,7 @@ class Traits:
     has_equations: bool = False
     untraceable: str = ""
     unitwise: bool = False
+    first_order: bool = False
     any_cell: bool = False
     compute_dtype: str = "float32"
 

@@ -99,7 +99,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             - Cells with other gates, "mgu", "ugrnn", "coupled_lstm", "peephole_lstm", "multiplicative_lstm", and
               "fast_grnn"; with an output of fewer features, "projected_lstm"; with layer normalization,
               "layer_norm_lstm" and "layer_norm_gru"; with an elementwise recurrence, "indrnn"; with products of the
-              inputs only, "min_gru", "min_lstm", "qrnn", "sru", and "rg_lru".
+              inputs only, "min_gru", "min_lstm", "qrnn", "sru", "lru", and "rg_lru".
             - The name of a user-defined cell, registered with `register_cell`.
             - {"name": name, **options}: a cell with one of these names and non-default options.
             - A callable(units) that returns a Keras cell.
@@ -166,10 +166,10 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             the beginning of each epoch of `fit` and of each call of `evaluate`, and by `reset_state()`. `TBPTTDataset`
             provides batches in the required order.
         go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
-        implementation: "auto", "cudnn", "native", "scan", "xla", or "loop", for all layers. "auto" selects cuDNN on a
-            GPU for eligible layers; on a CPU native code if it supports all layers, the scan for cells whose units do
-            not see each other within a step, otherwise XLA; and Keras' loop otherwise. `explain_kernels` shows the
-            selection and the reasons.
+        implementation: "auto", "cudnn", "native", "scan", "linear_scan", "xla", or "loop", for all layers. "auto"
+            selects cuDNN on a GPU for eligible layers, and the linear scan for cells that are linear in their states;
+            on a CPU native code if it supports all layers, the scan for cells whose units do not see each other within
+            a step, otherwise XLA; and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
             storing them. This saves memory, but training steps take about 1.3 times as long. It requires that native
             code or XLA runs the whole stack in a single call: an argument or cell that excludes this on every machine

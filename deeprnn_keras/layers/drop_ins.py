@@ -360,12 +360,13 @@ class RNN(SelectsImplementation, keras.layers.RNN):
 
     On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) run on XLA, or as a scan if
     their units do not see each other within a step, and Keras' LSTM, GRU, and simple RNN cells in native code or on
-    XLA. On a GPU or on another backend, a `RecurrentCell` runs in the loop, but all terms that do not depend on the
-    state are computed for all steps at once. Any other cell runs as in Keras.
+    XLA. On a GPU or on another backend, a `RecurrentCell` that is linear in its states runs without a loop; another one
+    runs in the loop, but all terms that do not depend on the state are computed for all steps at once. Any other cell
+    runs as in Keras.
 
     Args:
         cell: A Keras cell, or a list of cells, as in `keras.layers.RNN`.
-        implementation: "auto", "native", "scan", "xla", or "loop", as in `LSTM`.
+        implementation: "auto", "native", "scan", "linear_scan", "xla", or "loop", as in `DeepRNN`.
         args: Further positional arguments of `keras.layers.RNN`.
         kwargs: Keyword arguments of `keras.layers.RNN`.
 

@@ -217,13 +217,14 @@ class LanguageModel(ConfigMixin, keras.Model):
         """Return the `Score` of the model on a text.
 
         Args:
-            text: One text, or several that do not continue each other.
+            text: One text, or several that do not continue each other; an iterator is read text by text.
             unknown: "error", or "skip" to omit symbols that are not in the vocabulary.
             **options: Arguments of `deeprnn_keras.generation.score`: `on_batch`.
         """
         pieces = [text] if isinstance(text, str) else text
         vocabulary = self.require_vocabulary()
-        return score(self, [vocabulary.encode(piece, unknown) for piece in pieces], **options)
+        encoded = (vocabulary.encode(piece, unknown) for piece in pieces)
+        return score(self, encoded if isinstance(pieces, Iterator) else list(encoded), **options)
 
     def corpus(self, text: str, name: str = "text") -> TextCorpus:
         """Return `text` as a `TextCorpus` with the vocabulary of this model.

@@ -30,7 +30,8 @@ class GradientGuard(ChecksConfig, _Optimizer):
     of a sparse embedding gradient from its unmerged rows, which is wrong if a token occurs more than once in a batch.)
     If the gradient is not finite, the update is skipped: weights, slot variables, and `iterations` do not change.
 
-    Under a distribution strategy with several replicas, each replica clips its own gradient and no update is skipped.
+    Under `tf.distribute`, the sum of the gradients of all replicas is clipped, as one device would clip the gradient of
+    the whole batch. No update is skipped then: non-finite gradients reach the weights.
 
     Args:
         *args: Passed to the optimizer.
@@ -85,10 +86,13 @@ class GradientGuard(ChecksConfig, _Optimizer):
                 self.build(list(trainable_variables))
             self.built = True
         merged = {index: merge_rows(gradient) for index, gradient in enumerate(grads) if gradient is not None}
+        if self._has_replicas():
+            merged = _sums_of_replicas(merged)
         squares = ops.stack([sum_of_squares(gradient) for gradient in merged.values()])
         norm = ops.sqrt(ops.sum(squares))
         scale = self._clipping_factor(norm)
-        clipped = [scale_gradient(merged[index], scale) if index in merged else None for index in range(len(grads))]
+        share = scale / _num_replicas()  # Keras applies the sum over the replicas
+        clipped = [scale_gradient(merged[index], share) if index in merged else None for index in range(len(grads))]
 
         def apply_update() -> None:
             super(GradientGuard, self).apply(clipped, trainable_variables)
@@ -101,7 +105,7 @@ class GradientGuard(ChecksConfig, _Optimizer):
             first = ops.argmax(ops.cast(ops.logical_not(ops.isfinite(squares)), "int32"))
             self.faulty.assign(ops.take(ops.convert_to_tensor(list(merged), "int32"), first))
 
-        if self._several_replicas():
+        if self._has_replicas():
             apply_update()
         else:
             ops.cond(ops.isfinite(norm), apply_update, skip_update)
@@ -112,12 +116,13 @@ class GradientGuard(ChecksConfig, _Optimizer):
         return ops.minimum(1.0, self.global_clipnorm / ops.maximum(norm, 1e-30))
 
     @staticmethod
-    def _several_replicas() -> bool:
+    def _has_replicas() -> bool:
+        """Return True in a strategy of `tf.distribute`, also one with a single replica."""
         if keras.backend.backend() != "tensorflow":
             return False
         import tensorflow as tf
 
-        return tf.distribute.get_strategy().num_replicas_in_sync > 1
+        return tf.distribute.has_strategy()
 
     @override
     def _clip_gradients(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -127,6 +132,24 @@ class GradientGuard(ChecksConfig, _Optimizer):
 def _learning_rate(value: object) -> object:
     """Return a number as a float, which Keras requires; a schedule or a function as it is."""
     return checks.non_negative("learning_rate", value) if checks.is_number(value) else value
+
+
+def _num_replicas() -> int:
+    """Return the number of replicas of `tf.distribute`; 1 on other backends and without a strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _sums_of_replicas(gradients: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Return the sums of the gradients of all replicas of `tf.distribute`, which are the gradients of the batch."""
+    import tensorflow as tf
+
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients.values()]
+    sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, dense)
+    return dict(zip(gradients, sums, strict=True))
 
 
 def merge_rows(gradient: Tensor) -> Tensor:
@@ -197,7 +220,7 @@ class GuardedAdam(GradientGuard, keras.optimizers.Adam):
 
     def _updates_in_place(self, gradient: Tensor) -> bool:
         dense = not hasattr(gradient, "indices")
-        return dense and not self.amsgrad and keras.backend.backend() == "tensorflow" and not self._several_replicas()
+        return dense and not self.amsgrad and keras.backend.backend() == "tensorflow" and not self._has_replicas()
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

@@ -236,6 +236,8 @@ _PRIMITIVES: dict[str, Callable[..., np.ndarray]] = {
     "softplus": lambda a: np.logaddexp(a, 0).astype(a.dtype, copy=False),
     "sqrt": np.sqrt,
     "rsqrt": lambda a: 1 / np.sqrt(a),
+    "sin": np.sin,
+    "cos": np.cos,
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,

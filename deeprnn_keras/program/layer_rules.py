@@ -212,6 +212,8 @@ FUNCTIONS: dict[str, str | Function] = {
     "Log": p.log,
     "Sqrt": p.sqrt,
     "Rsqrt": p.rsqrt,
+    "Sin": p.sin,
+    "Cos": p.cos,
     "Square": lambda a: a * a,
     "Absolute": lambda a: p.maximum(a, -a),
     **{name.title().replace("_", ""): name for name in ACTIVATIONS if name not in WITH_PARAMETERS},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -259,20 +259,22 @@ class LanguageFamily(Family):
         *,
         skip_unknown: bool = False,
     ) -> None:
-        """Print the score of a model on a file, or on the held-out part of the text that its configuration names.
+        """Print the score of a model on files, or on the held-out part of the text that its configuration names.
 
-        The text is reduced as in training.
+        Files are read in chunks, see `TextSource`. The text is reduced as in training.
 
         Raises:
             ValueError: If `path` is None and the model was not trained on the text of its configuration.
         """
-        from deeprnn_keras.data import TextCorpus
+        from deeprnn_keras.data.text_source import TextSource, letter_chunks
 
         skip_unknown = checks.flag("skip_unknown", skip_unknown)
         if path is not None:
-            corpus = TextCorpus.from_file(path)
-            text = corpus.text if config is None else _reduce(cast(LanguageConfiguration, config), corpus.text)
-            _print_score(model, path.name, [text], console, skip_unknown)
+            source = TextSource(path)
+            texts = source.texts()
+            if config is not None and cast(LanguageConfiguration, config).letters:
+                texts = (letter_chunks(chunks) for chunks in texts)
+            _print_score(model, source.name, texts, console, skip_unknown)
             return
         included = config is not None and self.data_included(config)
         data = self.load_data(config) if included else None
@@ -434,17 +436,33 @@ def _score_values(score: Score, unit: str) -> dict[str, Any]:
     }
 
 
-def _print_score(model: LanguageModel, name: str, pieces: Sequence[str], console: Console, skip_unknown: bool) -> None:
-    """Print the score of a model and of compressors on pieces of a text."""
-    from deeprnn_keras.training.compressors import compressed_bits
+def _print_score(
+    model: LanguageModel,
+    name: str,
+    texts: Sequence[str] | Iterator[Iterable[str]],
+    console: Console,
+    skip_unknown: bool,
+) -> None:
+    """Print the score of a model and of compressors on texts, or on an iterator over the chunks of each text."""
+    import numpy as np
+
+    from deeprnn_keras.data.text_source import encoded_chunks
+    from deeprnn_keras.generation import score
+    from deeprnn_keras.training.compressors import CompressedText
 
     vocabulary = model.require_vocabulary()
-    if skip_unknown:
-        pieces = [vocabulary.decode(vocabulary.encode(piece, "skip")) for piece in pieces]
-    with progress.shown(console, "Scoring", "batches"):
-        score = model.score(pieces)
-    references = compressed_bits("".join(pieces), vocabulary.unit)
-    console.print(score_table(score, references, model.name, name, vocabulary.unit))
+    compressed = CompressedText(vocabulary.unit)
+
+    def encoded(chunks: Iterable[str]) -> Iterator[np.ndarray]:
+        if skip_unknown and vocabulary.unit == "character":  # the compressors receive what the model reads
+            chunks = (vocabulary.decode(vocabulary.encode(chunk, "skip")) for chunk in chunks)
+        return encoded_chunks(compressed.keep(chunks), vocabulary, "skip" if skip_unknown else "error", name)
+
+    pieces = (encoded([text] if isinstance(text, str) else text) for text in texts)
+    streamed = isinstance(texts, Iterator)
+    with progress.shown(console, "Scoring", "MB" if streamed else "batches"):
+        result = score(model, pieces if streamed else [np.concatenate(list(piece)) for piece in pieces])
+    console.print(score_table(result, compressed.bits(), model.name, name, vocabulary.unit))
 
 
 def _score_and_sample(

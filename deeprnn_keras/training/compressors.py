@@ -5,6 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+from collections.abc import Iterable, Iterator
+
+MAX_CHARACTERS = 8 * 2**20  # xz -9 needs a second and up to 12 MB of memory per megabyte
 
 
 def compressed_bits(text: str, unit: str = "character") -> list[tuple[str, float]]:
@@ -30,3 +33,30 @@ def compressed_bits(text: str, unit: str = "character") -> list[tuple[str, float
         "bz2 -9": len(bz2.compress(data, 9)),
     }
     return [(name, 8 * size / count) for name, size in sizes.items()]
+
+
+class CompressedText:
+    """References on a text that is read once, in chunks; none for texts of more than 8 million characters.
+
+    Args:
+        unit: As for `compressed_bits`.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._chunks: list[str] = []
+        self._count = 0
+
+    def keep(self, chunks: Iterable[str]) -> Iterator[str]:
+        """Yield the chunks, and keep a copy while the text is short enough."""
+        for chunk in chunks:
+            self._count += len(chunk)
+            if self._unit != "word" and self._count <= MAX_CHARACTERS:
+                self._chunks.append(chunk)
+            else:
+                self._chunks.clear()
+            yield chunk
+
+    def bits(self) -> list[tuple[str, float]]:
+        """Return the result of `compressed_bits` on the text, or an empty list."""
+        return compressed_bits("".join(self._chunks), self._unit) if self._chunks else []

@@ -2,6 +2,7 @@ from .custom_model_config import CustomModelConfig
 from .hyper_deep_rnn import HyperDeepRNN
 from .optuna_engine import optuna_objective
 from .study_tuner import StudyTuner
+from .tuned_forecaster import TunedForecaster
 from .tuners import BayesianOptimization, GridSearch, Hyperband, RandomSearch, tuner
 from .workers import Workers
 
@@ -13,6 +14,7 @@ __all__ = [
     "Hyperband",
     "RandomSearch",
     "StudyTuner",
+    "TunedForecaster",
     "Workers",
     "optuna_objective",
     "tuner",

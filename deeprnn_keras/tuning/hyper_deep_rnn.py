@@ -22,6 +22,7 @@ from deeprnn_keras.tuning.keras_tuner_import import keras_tuner
 from deeprnn_keras.tuning.search_space import DEFAULTS, SearchSpace
 from deeprnn_keras.tuning.step_times import StepTimes
 from deeprnn_keras.tuning.trial_training import fit
+from deeprnn_keras.tuning.tuned_forecaster import TunedForecaster
 
 if TYPE_CHECKING:
     import keras
@@ -60,8 +61,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     tuners, such a sample becomes a failed trial.
 
     Args:
-        config: A configuration of the zoo, `zoo.info(name)`; None for a custom model, which the arguments from
-            `inputs` to `options` describe.
+        config: A configuration of the zoo, `zoo.info(name)`; a `TunedForecaster`; or None for a custom model, which the
+            arguments from `inputs` to `options` describe.
         inputs: Number of features d, or (T, d); see `CustomModelConfig`.
         outputs: Number of outputs, or a head; see `CustomModelConfig`.
         loss: Loss, as in `compile`.
@@ -81,6 +82,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         forget_bias: Initial bias of the keep gate, in cells that have one.
         batch_size: Batch size n, of arrays and of a data function (see `fit`). It has no effect on a dataset.
         bptt: Number of steps T of a window. It has an effect only if `search` is called with a data function.
+        context: Number of steps before a forecast, T; only with a `TunedForecaster`.
+        likelihood: Names of likelihoods; only with a `TunedForecaster`.
         tie_units: Whether all layers have the same h.
         params: Number of parameters of every model, within 3%. h is chosen to match it, within the bounds `units`.
         max_params: Maximum number of parameters.
@@ -125,6 +128,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         forget_bias: HyperParameterSpec = DEFAULTS["forget_bias"],
         batch_size: HyperParameterSpec = DEFAULTS["batch_size"],
         bptt: HyperParameterSpec = DEFAULTS["bptt"],
+        context: HyperParameterSpec = DEFAULTS["context"],
+        likelihood: HyperParameterSpec = DEFAULTS["likelihood"],
         tie_units: bool = True,
         params: int | None = None,
         max_params: int | None = None,
@@ -148,13 +153,27 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             "forget_bias": forget_bias,
             "batch_size": batch_size,
             "bptt": bptt,
+            "context": context,
+            "likelihood": likelihood,
         }
         self.space = SearchSpace(
             specs, tie_units, params is not None, num_layers=self.config.num_layers, cell=self.config.cell
         )
+        self._check_forecaster(max_step_ms)
         self._candidates: dict[tuple[tuple[str, Any], ...], Candidate] = {}
         self._step_times: StepTimes | None = None
         self._check_budget()
+
+    def _check_forecaster(self, max_step_ms: float | None) -> None:
+        """Raise a ValueError if arguments for forecasters have no effect or contradict each other."""
+        if isinstance(self.config, TunedForecaster):
+            if max_step_ms is not None:
+                raise ValueError("max_step_ms is not supported with a TunedForecaster; use max_params")
+            self.config.check_search(self.space.hyperparameters)
+            return
+        for name in ("context", "likelihood"):
+            if name in self.space.hyperparameters:
+                raise ValueError(f"{name} is a hyperparameter of a TunedForecaster; leave it out, or pass one")
 
     # === Search space ===
     def declare(self, hp: HyperParameters) -> dict[str, Any]:
@@ -245,7 +264,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             hp: The values that `model` was built for.
             model: The result of `build`.
             *args: Arguments of `keras.Model.fit`. Instead of x, a data function may be passed, which is called with
-                the recipe of the model (`batch_size`, `bptt`, ...) and returns (training data, validation data).
+                the recipe of the model (`batch_size`, `bptt`, ...) and returns (training data, validation data). None
+                with a `TunedForecaster`, which holds its data.
             **kwargs: Arguments of `keras.Model.fit`.
 
         Returns:
@@ -256,7 +276,10 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         """
         if getattr(model, "budget_violation", None):
             raise keras_tuner.errors.FailedTrialError(f"outside the budget: {model.budget_violation}")
-        return fit(model, self.resolve(self.declare(hp)).config.recipe, *args, **kwargs)
+        config = self.resolve(self.declare(hp)).config
+        if isinstance(config, TunedForecaster):
+            return config.fit(model, *args, **kwargs)
+        return fit(model, config.recipe, *args, **kwargs)
 
     def check_fit_arguments(self, **arguments: object) -> None:
         """Raise a TypeError if `fit` does not support an argument."""
@@ -355,6 +378,8 @@ def _model_config(
 
 def _describe_config(config: ModelConfig) -> Config:
     """Return the fields of a configuration as JSON values."""
+    if isinstance(config, TunedForecaster):
+        return config.describe()
     return {field.name: _describe(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import CellSpec
+from deeprnn_keras.forecasting.likelihoods import LIKELIHOODS
 from deeprnn_keras.specs import parse_cell
 from deeprnn_keras.stack import CONNECTIONS
 
@@ -249,6 +250,10 @@ def _check_number(name: str, value: object) -> float:
     return checks.number(name, value)
 
 
+def _check_likelihood(name: str, value: object) -> str:
+    return checks.one_of(name, value, LIKELIHOODS)
+
+
 _COUNT = HyperParameterType("a positive integer", checks.positive_int)
 _LOG_COUNT = HyperParameterType("a positive integer", checks.positive_int, log=True)
 _LOG_POSITIVE = HyperParameterType("a positive number", checks.positive, log=True)
@@ -266,4 +271,6 @@ TYPES = {
     "forget_bias": HyperParameterType("a finite number", _check_number),
     "batch_size": _LOG_COUNT,
     "bptt": _LOG_COUNT,
+    "context": _LOG_COUNT,
+    "likelihood": HyperParameterType("the name of a likelihood", _check_likelihood, numeric=False),
 }

@@ -192,4 +192,6 @@ DEFAULTS: dict[str, HyperParameterSpec] = {
     "forget_bias": Choice((0.0, 1.0, 5.0)),
     "batch_size": None,
     "bptt": None,
+    "context": None,
+    "likelihood": None,
 }

@@ -45,15 +45,19 @@ def parameter(case, *values, marks=()):
 
 cases = pytest.mark.parametrize("case", [parameter(case) for case in CASES])
 COMPILED_MARKS = [pytest.mark.compiled, pytest.mark.slow]
+ON_XLA = [
+    *(parameter(case, "xla") for case in CASES),
+    *(
+        pytest.param(case, "xla", id=f"{'-'.join(map(str, case))}-compiled", marks=COMPILED_MARKS)
+        for case in sorted(DEFAULT_CASES)
+    ),
+]
 cases_and_implementations = pytest.mark.parametrize(
-    ("case", "implementation"),
-    [
-        *(parameter(case, name) for case in CASES for name in ("xla", "loop")),
-        *(
-            pytest.param(case, "xla", id=f"{'-'.join(map(str, case))}-compiled", marks=COMPILED_MARKS)
-            for case in sorted(DEFAULT_CASES)
-        ),
-    ],
+    ("case", "implementation"), [*ON_XLA, *(parameter(case, "loop") for case in CASES)]
+)
+# test_implementations_agree_with_masks_and_directions compares the gradients of the loop with those on XLA
+cases_with_own_gradients = pytest.mark.parametrize(
+    ("case", "implementation"), [*ON_XLA, *(parameter(case, "loop", marks=pytest.mark.long) for case in CASES)]
 )
 MASK = np.array([[True, True, False, True, True], [False, True, True, False, False]])
 
@@ -100,7 +104,7 @@ def test_values_equal_the_reference(rng, case, implementation):
         assert_close(final, expected_final, 1e-12)
 
 
-@cases_and_implementations
+@cases_with_own_gradients
 def test_gradients_equal_finite_differences(rng, case, implementation):
     layer, weights = make_layer(case, rng, implementation)
     x = rng.normal(size=(N, 3, D))

@@ -90,7 +90,7 @@ def test_corpus_of_words_is_split_between_words():
 )
 def test_language_models_read_words_and_bytes(vocabulary, text, tmp_path):
     keras.utils.set_random_seed(2)
-    model = LanguageModel(vocabulary, units=8, num_layers=2, implementation="loop")
+    model = LanguageModel(vocabulary, units=8, num_layers=2)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert loaded.vocabulary == vocabulary
@@ -130,7 +130,7 @@ def test_sequence_models_read_raw_texts(length):
     assert words.words == ("<pad>", "<unk>", "bad", "good", "a")
     keras.utils.set_random_seed(1)
     options = {"kind": "binary", "embedding": 3, "words": words.words, "length": length, "masks": length is None}
-    model = SequenceModel(5, 1, 6, **options, implementation="loop")
+    model = SequenceModel(5, 1, 6, **options)
     ids = [array.tolist() for array in model._arrays(REVIEWS)]
     complete = [[4, 3, 3, 1], [2, 2, 2, 1, 1, 2], [3, 1], [1, 4, 2, 1]]
     assert ids == (complete if length is None else [[3, 3, 1], [1, 1, 2], [0, 3, 1], [4, 2, 1]])
@@ -145,7 +145,7 @@ def test_sequence_models_read_raw_texts(length):
 
 
 def text_model(words):
-    options = {"embedding": 3, "words": words, "masks": True, "labels": ("bad", "good"), "implementation": "loop"}
+    options = {"embedding": 3, "words": words, "masks": True, "labels": ("bad", "good")}
     return SequenceModel(len(words), 2, 3, cell="rnn", **options)
 
 

@@ -28,9 +28,7 @@ def evaluated():
     from eagerly import eagerly
 
     with eagerly():
-        made = Forecaster(
-            HORIZON, units=3, num_layers=1, context=8, season=SEASON, updates_per_epoch=2, implementation="loop"
-        )
+        made = Forecaster(HORIZON, units=3, num_layers=1, context=8, season=SEASON, updates_per_epoch=2)
         data = frame()
         made.fit(data, holdout=WINDOWS * HORIZON, epochs=1, verbose=False)
         return made, data, made.evaluate(data, WINDOWS, num_samples=60)

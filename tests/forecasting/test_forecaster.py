@@ -13,7 +13,7 @@ from deeprnn_keras.forecasting.windows import RawWindow
 from deeprnn_keras.training import GeometricDecay
 
 STEPS = 90
-SMALL = {"units": 4, "num_layers": 1, "implementation": "loop", "context": 8, "updates_per_epoch": 2, "season": 6}
+SMALL = {"units": 4, "num_layers": 1, "context": 8, "updates_per_epoch": 2, "season": 6}
 
 
 def frame(ids=("a", "b"), steps=STEPS, future=0, freq="h"):

@@ -47,7 +47,8 @@ def expected_distribution(options, logits=LOGITS, seen=SEEN):
     temperature = options.get("temperature", 1.0)
     if temperature == 0:
         return {order[0]: 1.0}
-    p = {i: np.exp(np.float64(scores[i] - scores[order[0]]) / temperature) for i in order}
+    with np.errstate(over="ignore"):  # differences divided by a tiny temperature are -inf
+        p = {i: np.exp(np.float64(scores[i] - scores[order[0]]) / temperature) for i in order}
     p = normalized({i: p[i] for i in order[: options.get("top_k")]})
     reached, kept = 0.0, {}
     for i, share in p.items():

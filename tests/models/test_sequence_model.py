@@ -15,7 +15,7 @@ SERIES = [RNG.normal(size=(length, 2)).astype("float32") for length in (3, 7, 1,
 
 def make_model(**options):
     keras.utils.set_random_seed(1)
-    defaults = {"inputs": 2, "outputs": 3, "units": 4, "num_layers": 2, "cell": "gru", "implementation": "loop"}
+    defaults = {"inputs": 2, "outputs": 3, "units": 4, "num_layers": 2, "cell": "gru"}
     model = SequenceModel(**{**defaults, **options})
     model.compile("adam", model.loss_function(), metrics=model.metric_functions())
     return model
@@ -212,7 +212,7 @@ def test_data_frames_are_accepted():
 
 
 def test_series_of_unequal_lengths_require_masks():
-    model = SequenceModel(1, 2, 4, length=5, implementation="loop")
+    model = SequenceModel(1, 2, 4, length=5)
     model.compile("adam", model.loss_function())
     series = [np.zeros((5, 1)), np.ones((5, 1))]
     model.fit(model.dataset(series, [0, 1]), shuffle=False, verbose=0)

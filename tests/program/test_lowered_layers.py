@@ -89,7 +89,7 @@ def test_bidirectional_with_two_layers():
 CELLS = ["rnn", "gru", "lstm", "mlp_gate_rnn", "mlp_gate_gru", "mlp_gate_lstm", "rhn"]
 CELLS += ["deep_transition_rnn", "deep_transition_gru", "deep_transition_lstm", "mgu", "ugrnn", "coupled_lstm"]
 CELLS += ["peephole_lstm", "multiplicative_lstm", "indrnn", "fast_grnn", "layer_norm_lstm", "layer_norm_gru"]
-CELLS += ["min_gru", "min_lstm", "qrnn", "sru", "rg_lru", "projected_lstm", {"name": "qrnn", "window": 2}]
+CELLS += ["min_gru", "min_lstm", "qrnn", "sru", "lru", "rg_lru", "projected_lstm", {"name": "qrnn", "window": 2}]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

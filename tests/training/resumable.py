@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 
-def resumable_run(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), implementation="loop", **changes):
+def resumable_run(directory, epochs=3, every=4, averaging="nt-asgd", callbacks=(), implementation="auto", **changes):
     """Return a model and the arguments of `fit`.
 
     Stateful, with dropout, random T, a schedule with warm-up, averaging, AR, and TAR; 6 updates per epoch.

@@ -60,7 +60,7 @@ def test_rate_is_proportional_to_random_lengths():
     keras.utils.set_random_seed(0)
     recipe = Recipe("sgd", 0.5, stateful=True, random_bptt=True, batch_size=2, bptt=10, epochs=3)
     data = TBPTTDataset(np.arange(160) % 7, 2, 10, random_bptt=True, seed=4)
-    model, history = LanguageModel(7, 3, stateful=True, implementation="loop"), RateHistory()
+    model, history = LanguageModel(7, 3, stateful=True), RateHistory()
     model, callbacks = recipe.prepare(model, model.loss_function(), data)
     model.fit(data, epochs=3, callbacks=[*callbacks, history], shuffle=False, verbose=0)
     lengths = np.concatenate([data.lengths(epoch) for epoch in range(3)])
@@ -96,7 +96,7 @@ def test_unsupported_values(make, message):
 
 def test_recipe_sets_model_and_callbacks():
     recipe = Recipe("sgd", 1.0, ar=2.0, tar=1.0, weight_decay=1e-6, averaging="ema", warmup=3, global_clipnorm=0.25)
-    model = LanguageModel(3, 2, 2, implementation="loop")
+    model = LanguageModel(3, 2, 2)
     model, callbacks = recipe.prepare(model, model.loss_function())
     stack = model.get_layer("deep_rnn")
     assert (stack.ar, stack.tar, model.optimizer.weight_decay, model.optimizer.use_ema) == (2.0, 1.0, 1e-6, True)

@@ -20,7 +20,7 @@ T, V = 4, 5
 
 def compiled_model(recipe):
     keras.utils.set_random_seed(2)
-    return recipe.compile(LanguageModel(V, units=3, implementation="loop"), LanguageModel.loss_function())
+    return recipe.compile(LanguageModel(V, units=3), LanguageModel.loss_function())
 
 
 def rates_in_fit(recipe, epochs, data, fits=1):

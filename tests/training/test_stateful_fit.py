@@ -20,7 +20,7 @@ implementations = pytest.mark.parametrize("implementation", [pytest.param("xla",
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mlp_gate_lstm"])
 
 
-def language_models(cell="lstm", implementation="loop"):
+def language_models(cell="lstm", implementation="auto"):
     """Return a stateful model and a stateless one with the same weights."""
     keras.utils.set_random_seed(1)
     options = {"units": H, "num_layers": 2, "cell": cell, "implementation": implementation, "embedding": 3}
@@ -106,7 +106,7 @@ def manual_losses(model, data, epochs, rate=0.5):
 @pytest.mark.slow
 def test_fit_equals_manual_truncated_backpropagation():
     """`fit` is traced and compiled, as by default; validation between the epochs does not affect training."""
-    model, stateless = language_models(implementation="auto")
+    model, stateless = language_models()
     data, history = TBPTTDataset(STREAM, N, T), BatchLosses()
     held_out = TBPTTDataset(STREAM[::-1], 5, 3)
     model.fit(data, epochs=3, validation_data=held_out, callbacks=[history], shuffle=False, verbose=0)
@@ -130,7 +130,7 @@ def test_validation_resets_states_and_reads_all_streams():
 def test_sequential_model_needs_no_reset_mask():
     """States are reset at the start of each epoch."""
     keras.utils.set_random_seed(0)
-    stack = DeepRNN(H, 2, stateful=True, return_sequences=True, implementation="loop")
+    stack = DeepRNN(H, 2, stateful=True, return_sequences=True)
     model = keras.Sequential([keras.Input((None, 3)), stack, keras.layers.Dense(3)])
     model.compile(keras.optimizers.SGD(0.0), "mse")
     data = TBPTTDataset(np.random.default_rng(0).normal(size=(41, 3)), N, T, reset_mask=False)
@@ -210,7 +210,7 @@ def test_tokens_without_reset_mask_start_from_zero():
 def test_penalties_equal_numpy(rng, masked):
     x = rng.normal(size=(3, T, 2)).astype("float32")
     mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]], bool) if masked else None
-    layer = DeepRNN(H, 2, "gru", return_sequences=True, ar=2.0, tar=0.5, implementation="loop")
+    layer = DeepRNN(H, 2, "gru", return_sequences=True, ar=2.0, tar=0.5)
     h = layer(x, mask=mask).numpy()
     assert layer.losses == []
     layer(x, mask=mask, training=True)
@@ -223,7 +223,7 @@ def test_penalties_equal_numpy(rng, masked):
 
 @eager
 def test_penalties_apply_in_training_only():
-    model = LanguageModel(V, H, ar=1.0, tar=1.0, implementation="loop")
+    model = LanguageModel(V, H, ar=1.0, tar=1.0)
     model.compile(keras.optimizers.SGD(0.0), model.loss_function())
     data = TBPTTDataset(STREAM, N, T, reset_mask=False)
     history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history

@@ -105,6 +105,29 @@ static float square_root(float x) {
   return root + 0.5f * y * (x - root * root);
 }
 """,
+    "sine_of_octants": """\
+/* Sine of x + quarters pi/2 for |x| < 8192, absolute error 1e-7; 0 or NaN beyond. Constants as in Cephes. */
+static float sine_of_octants(float x, int quarters) {
+  float a = x < 0.0f ? -x : x, r, z, y;
+  int32_t octant;
+  if (!(a < 8192.0f)) return x - x;
+  octant = ((int32_t)(a * 1.27323954f) + 1) / 2 * 2;
+  r = a - (float)octant * 0.78515625f - (float)octant * 2.4187564849853515625e-4f - (float)octant * 3.77489498e-8f;
+  z = r * r;
+  octant = octant / 2 + quarters;
+  if (octant % 2)
+    y = ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z - 0.5f * z + 1.0f;
+  else
+    y = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * r + r;
+  return octant / 2 % 2 != (x < 0.0f && !quarters) ? -y : y;
+}
+""",
+    "sine": """\
+static float sine(float x) { return sine_of_octants(x, 0); }
+""",
+    "cosine": """\
+static float cosine(float x) { return sine_of_octants(x, 1); }
+""",
     "rectified": """\
 static float rectified(float x) { return x > 0.0f ? x : 0.0f; }
 """,

@@ -50,6 +50,8 @@ class CSyntax(Syntax):
         "softplus": "softplus({})",
         "sqrt": "square_root({})",
         "rsqrt": "(1.0f / square_root({}))",
+        "sin": "sine({})",
+        "cos": "cosine({})",
         "maximum": "larger({}, {})",
     }
 

@@ -24,6 +24,8 @@ OPERATORS: dict[str, tuple[str, str | None]] = {
     "absolute": ("ABS", "Abs"),
     "sqrt": ("SQRT", None),
     "rsqrt": ("RSQRT", None),
+    "sin": ("SIN", None),
+    "cos": ("COS", "Cos"),
     "add": ("ADD", "Add"),
     "subtract": ("SUB", "Sub"),
     "multiply": ("MUL", "Mul"),

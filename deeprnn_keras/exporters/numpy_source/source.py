@@ -38,6 +38,8 @@ class NumPySyntax(Syntax):
         "softplus": "softplus({})",
         "sqrt": "np.sqrt({})",
         "rsqrt": "(1 / np.sqrt({}))",
+        "sin": "np.sin({})",
+        "cos": "np.cos({})",
         "maximum": "np.maximum({}, {})",
     }
 

@@ -19,6 +19,8 @@ OPERATORS = {
     "log": "Log",
     "softplus": "Softplus",
     "sqrt": "Sqrt",
+    "sin": "Sin",
+    "cos": "Cos",
     "add": "Add",
     "subtract": "Sub",
     "multiply": "Mul",

@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-ABI = 4
+ABI = 5
 OK, NO_MEMORY, BAD_ARGUMENT, BAD_ID, BUSY, NOT_FINITE = range(6)
 
 DIRECTORY = Path(__file__).parent

@@ -15,6 +15,7 @@ KINDS = {
             *("copy", "gather", "one_hot", "affine", "diagonal", "softmax", "log_softmax", "normalize", "mean"),
             *("recurrent", "cell"),
             *("negate", "sigmoid", "tanh", "relu", "hard_sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt"),
+            *("sin", "cos"),
             *("add", "subtract", "multiply", "divide", "maximum", "greater", "where"),
         )
     )

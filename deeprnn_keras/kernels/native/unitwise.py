@@ -26,7 +26,7 @@ class _Operation(ctypes.Structure):
 class _Call(ctypes.Structure):
     _fields_ = [
         *[(name, _INT64) for name in ("abi", "T", "n", "h", "blocks", "num_states")],
-        *[(name, _INT64) for name in ("num_weights", "num_constants", "num_operations")],
+        *[(name, _INT64) for name in ("num_weights", "num_constants", "num_operations", "outputs")],
         *[(name, _INT32) for name in ("reverse", "threads")],
         *[(name, _POINTER) for name in ("operations", "new_states", "constants", "x", "weights", "states", "mask")],
         *[(name, _POINTER) for name in ("stored", "y", "last", "dy", "d_last", "dx", "d_weights", "d_states")],
@@ -38,8 +38,8 @@ class Inputs(NamedTuple):
 
     Attributes:
         x: Projected inputs, float32 (n, T, blocks h).
-        weights: Diagonal weights and biases in the order of the step, float32 (weights, h).
-        states: States before the first step, float32 (states, n, h).
+        weights: Values that depend on weights only, in the order of the step, float32 (weights, h).
+        states: Carried states before the first step, float32 (states, n, h).
         mask: (n, T) of bool, or None.
     """
 
@@ -53,7 +53,7 @@ class Outputs(NamedTuple):
     """Results of the forward pass.
 
     Attributes:
-        y: Outputs of all steps, (n, T, h); None if they were not asked for.
+        y: The first states after all steps, (n, T, outputs, h); None if they were not asked for.
         last: Final states, (states, n, h).
         stored: States after all steps, (n, T, states, h); None if they were not asked for.
     """
@@ -80,14 +80,14 @@ def _encoded(step: UnitStep) -> tuple[ctypes.Array[_Operation], ctypes.Array[cty
     return operations, (_INT32 * step.num_states)(*step.new_states), np.array(step.constants, np.float32)
 
 
-def forward(step: UnitStep, inputs: Inputs, reverse: bool, outputs: bool, training: bool) -> Outputs:
+def forward(step: UnitStep, inputs: Inputs, reverse: bool, outputs: int, training: bool) -> Outputs:
     """Run a recurrence over sequences.
 
     Args:
         step: A step of one unit.
         inputs: What it reads.
         reverse: Read the sequences from their end; outputs keep the positions of their inputs.
-        outputs: Return the outputs of all steps.
+        outputs: Number of states to return after all steps, the first ones.
         training: Store what `backward` needs.
 
     Raises:
@@ -97,15 +97,14 @@ def forward(step: UnitStep, inputs: Inputs, reverse: bool, outputs: bool, traini
     inputs, sizes = _checked(step, inputs)
     n, steps, units = sizes
     stored = empty(n, steps, step.num_states, units) if training else None
-    y = None
-    if outputs:  # those of a single state are the stored states
-        y = empty(n, steps, units) if stored is None or step.num_states > 1 else stored.reshape(n, steps, units)
+    are_stored = stored is not None and outputs == step.num_states
+    y = stored if are_stored else empty(n, steps, outputs, units) if outputs else None
     last = empty(step.num_states, n, units)
     if not n:
         return Outputs(y, last, stored)
     call = _call(step, inputs, sizes, reverse)
-    call.stored, call.last = _address(stored), _address(last)
-    call.y = None if stored is not None and step.num_states == 1 else _address(y)
+    call.stored, call.last, call.outputs = _address(stored), _address(last), outputs
+    call.y = None if are_stored else _address(y)
     _run("deeprnn_unitwise_forward", call)
     return Outputs(y, last, stored)
 
@@ -120,7 +119,7 @@ def backward(
         inputs: What `forward` read.
         reverse: As in `forward`.
         stored: `Outputs.stored`.
-        d_y: Gradient of the outputs, (n, T, h), or None for zeros.
+        d_y: Gradient of the first states after all steps, (n, T, outputs, h), or None for zeros.
         d_last: Gradient of the final states, (states, n, h).
 
     Raises:
@@ -131,8 +130,9 @@ def backward(
     n, steps, units = sizes
     _check("stored", stored, (n, steps, step.num_states, units))
     _check("d_last", d_last, (step.num_states, n, units))
+    outputs = 0 if d_y is None else d_y.shape[2]
     if d_y is not None:
-        _check("d_y", d_y, (n, steps, units))
+        _check("d_y", d_y, (n, steps, min(outputs, step.num_states), units))
     d_x, d_weights, d_states = (
         empty(*inputs.x.shape),
         empty(n, len(inputs.weights), units),
@@ -140,6 +140,7 @@ def backward(
     )
     if n:
         call = _call(step, inputs, sizes, reverse)
+        call.outputs = outputs
         arrays = [_contiguous(stored), None if d_y is None else _contiguous(d_y), _contiguous(d_last)]
         call.stored, call.dy, call.d_last = map(_address, arrays)
         call.dx, call.d_weights, call.d_states = map(_address, (d_x, d_weights, d_states))
@@ -157,7 +158,7 @@ def _checked(step: UnitStep, inputs: Inputs) -> tuple[Inputs, tuple[int, int, in
     if not min(steps, units):
         raise ValueError(f"T and h must be at least 1, got T={steps}, h={units}")
     _check("x", x, (n, steps, step.num_blocks * units))
-    _check("weights", weights, (len(step.weights), units))
+    _check("weights", weights, (step.num_weights, units))
     _check("states", states, (step.num_states, n, units))
     if mask is not None:
         _check("mask", mask, (n, steps), np.bool_)
@@ -175,7 +176,7 @@ def _call(step: UnitStep, inputs: Inputs, sizes: tuple[int, int, int], reverse: 
         h=units,
         blocks=step.num_blocks,
         num_states=step.num_states,
-        num_weights=len(step.weights),
+        num_weights=step.num_weights,
         num_constants=len(constants),
         num_operations=len(operations),
         reverse=reverse,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from itertools import islice
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from deeprnn_keras import _compat
 from deeprnn_keras._types import Tensor
-from deeprnn_keras.equations import Linear
-from deeprnn_keras.equations.maps import NamedMap
+from deeprnn_keras.equations import Blocks
 from deeprnn_keras.equations.unitwise import UnitStep, unitwise
+from deeprnn_keras.kernels.all_steps import Evaluation, held, joined_states, unit_states, weight_values
 from deeprnn_keras.kernels.contract import LayerCall, LayerResult
 from deeprnn_keras.kernels.native import unitwise as native
 from deeprnn_keras.kernels.native.memory import empty
@@ -31,7 +28,7 @@ class _Scan(NamedTuple):
     step: UnitStep
     mask: Tensor | None
     reverse: bool
-    outputs: bool
+    outputs: int  # number of states that are returned after all steps
     training: bool
 
 
@@ -49,29 +46,59 @@ def run_layer(call: LayerCall, sequences: Tensor, states: Sequence[Tensor], mask
     if _compat.executes_eagerly() and _compat.in_forward_mode([sequences, *states, *stored.values()]):
         xla = importlib.import_module("deeprnn_keras.kernels.xla.stack")
         return xla.run_layer(call, sequences, states, mask)
-    step = _step_of(call)
-    x = _projected(call, tf.cast(call.input_dropout(sequences), tf.float32), stored)
     mask = None if mask is None else tf.cast(mask, tf.bool)
-    initial = _unit_states(call, states)
-    scan = _Scan(step, mask, call.go_backwards, call.return_sequences, call.training)
-    outputs, final = run_scan(scan, x, _diagonal_weights(step, stored, initial.shape[2]), initial)
-    return layer_result(call, outputs, _joined_states(final, states), mask)
+    initial = [tf.cast(state, tf.float32) for state in states]
+    x = tf.cast(call.input_dropout(sequences), tf.float32)
+    outputs, final = _run(call, stored, x, initial, mask)
+    return layer_result(call, outputs, final, mask)
 
 
-def _unit_states(call: LayerCall, states: Sequence[Tensor]) -> Tensor:
-    """Return the states of units, (states of a unit, n, h): a state of j h features is j of them."""
-    assert call.recurrence is not None
-    units = call.recurrence.equations.units
-    parts = [tf.split(tf.cast(state, tf.float32), state.shape[-1] // units, -1) for state in states]
-    return tf.stack([part for state in parts for part in state])
+def _run(
+    call: LayerCall, stored: dict[str, Tensor], x: Tensor, initial: list[Tensor], mask: Tensor | None
+) -> tuple[Tensor | None, list[Tensor]]:
+    """Return the outputs (n, T, h), or None if they were not asked for, and the final states."""
+    step, evaluation = _step_of(call), Evaluation(call, stored)
+    units = evaluation.equations.units
+    weights = weight_values(step.weights, stored, units, "float32")
+    projected = evaluation.project(x)
+    outputs = step.num_states if step.computed_after else step.states.count(0) * int(call.return_sequences)
+    scan = _Scan(step, mask, call.go_backwards, outputs, call.training)
+    packed = tf.stack(weights) if weights else tf.zeros((0, units))
+    after, final = run_scan(scan, projected.tensor, packed, tf.stack(unit_states(step, initial, units)))
+    states = joined_states(step, tf.unstack(final, step.num_states))
+    if not step.computed_after:
+        all_steps = None if after is None else _concatenated(after)
+        return all_steps, [states[index] for index in range(len(initial))]
+    assert after is not None  # all carried states
+    carried = joined_states(step, tf.unstack(after, step.num_states, axis=2))
+    others = _states_after(evaluation, scan, projected, carried, initial)
+    last = 0 if call.go_backwards else -1
+    states |= {index: state[:, last] for index, state in others.items()}
+    outputs_of_all = (carried | others)[0] if call.return_sequences else None
+    return outputs_of_all, [states[index] for index in range(len(initial))]
 
 
-def _joined_states(unit_states: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Return states of the widths of `like` from the states of units."""
-    units = unit_states.shape[-1]
-    parts = iter(tf.unstack(unit_states, sum(state.shape[-1] for state in like) // units))
-    counts = [state.shape[-1] // units for state in like]
-    return [next(parts) if count == 1 else tf.concat(list(islice(parts, count)), -1) for count in counts]
+def _concatenated(after: Tensor) -> Tensor:
+    """Return (n, T, states, h) as (n, T, states h)."""
+    parts = tf.unstack(after, after.shape[2], axis=2)
+    return parts[0] if len(parts) == 1 else tf.concat(parts, -1)
+
+
+def _states_after(
+    evaluation: Evaluation, scan: _Scan, projected: Blocks, carried: dict[int, Tensor], initial: list[Tensor]
+) -> dict[int, Tensor]:
+    """Return the states that are not carried after all steps, (n, T, width), at the positions of the inputs."""
+
+    def in_order(x: Tensor) -> Tensor:
+        return tf.reverse(x, [1]) if scan.reverse else x
+
+    blocks = Blocks(in_order(projected.tensor), projected.names)
+    in_reading_order = {index: in_order(one) for index, one in carried.items()}
+    states = evaluation.states_after(scan.step, blocks, in_reading_order, initial)
+    if scan.mask is not None:
+        mask = in_order(scan.mask)
+        states = {index: held(state, initial[index], mask) for index, state in states.items()}
+    return {index: in_order(state) for index, state in states.items()}
 
 
 def _step_of(call: LayerCall) -> UnitStep:
@@ -82,32 +109,11 @@ def _step_of(call: LayerCall) -> UnitStep:
     return call.cache[key]
 
 
-def _projected(call: LayerCall, x: Tensor, stored: dict[str, Tensor]) -> Tensor:
-    """Return the projected inputs of all steps, (n, T, blocks h)."""
-    assert call.recurrence is not None
-    equations = call.recurrence.equations
-
-    def product(named_map: NamedMap, blocks: tuple[str, ...], a: Tensor) -> Tensor:
-        z = named_map.product(keras.ops, a, named_map.select(keras.ops, stored[named_map.name], blocks))
-        return z if named_map.bias is None else z + named_map.select(keras.ops, stored[named_map.bias], blocks)
-
-    functions = {name: keras.activations.get(function) for name, function in call.recurrence.activations}
-    linear = Linear(equations.maps(call.input_dim), product)
-    return equations.project_inputs(x, linear, SimpleNamespace(**functions)).tensor
-
-
-def _diagonal_weights(step: UnitStep, stored: dict[str, Tensor], units: int) -> Tensor:
-    """Return the weights of a step, (weights, h)."""
-    if not step.weights:
-        return tf.zeros((0, units))
-    return tf.stack([stored[name][block * units : (block + 1) * units] for name, block in step.weights])
-
-
 # === The passes ===
 
 
 def run_scan(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Return the outputs (n, T, h), or None if they were not asked for, and the final states (states, n, h)."""
+    """Return the first states after all steps, (n, T, outputs, h), or None for none, and the final states."""
 
     @tf.custom_gradient
     def run(x: Tensor, weights: Tensor, states: Tensor) -> tuple[Any, ...]:
@@ -123,15 +129,15 @@ def run_scan(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> tuple[T
 
 
 def _forward(scan: _Scan, x: Tensor, weights: Tensor, states: Tensor) -> list[Tensor]:
-    """Return [y], the final states, and the stored ones; the latter are empty outside training."""
+    """Return [the outputs], the final states, and the stored ones; the latter are empty outside training."""
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
         y, last, stored = native.forward(scan.step, _inputs(arrays), scan.reverse, scan.outputs, scan.training)
         return [*([] if y is None else [y]), last, empty(0) if stored is None else stored]
 
-    *outputs, last, stored = numpy_function(run, [x, weights, states, *_masks(scan)], 2 + scan.outputs)
+    *outputs, last, stored = numpy_function(run, [x, weights, states, *_masks(scan)], 2 + bool(scan.outputs))
     for y in outputs:
-        y.set_shape((*x.shape[:2], states.shape[2]))
+        y.set_shape((*x.shape[:2], scan.outputs, states.shape[2]))
     last.set_shape(states.shape)
     return [*outputs, last, stored]
 
@@ -147,7 +153,7 @@ def _gradients(
             kept, arrays = arrays[0], arrays[1:]
             inputs = _inputs([*arrays[:3], *arrays[3 + len(d_results) :]])
             if not scan.training:
-                kept = native.forward(scan.step, inputs, scan.reverse, outputs=False, training=True).stored
+                kept = native.forward(scan.step, inputs, scan.reverse, outputs=0, training=True).stored
                 assert kept is not None  # with training=True
             *d_y, d_last = arrays[3 : 3 + len(d_results)]
             return list(native.backward(scan.step, inputs, scan.reverse, kept, d_y[0] if d_y else None, d_last))
@@ -171,7 +177,8 @@ def _second_gradients(scan: _Scan, tensors: Sequence[Tensor], upstream: Sequence
         with tf.GradientTape() as inner:
             inner.watch(inputs)
             x, weights, states = inputs
-            results = plain_scan(scan.step, x, weights, states, scan.mask, scan.reverse)[0 if scan.outputs else 1 :]
+            results = plain_scan(scan.step, x, weights, states, scan.mask, scan.reverse, scan.outputs)
+            results = results if scan.outputs else results[1:]
         gradients = inner.gradient(results, inputs, output_gradients=d_results, unconnected_gradients="zero")
     return outer.gradient(gradients, tensors, output_gradients=list(upstream), unconnected_gradients="zero")
 

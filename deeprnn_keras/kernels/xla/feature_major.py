@@ -22,6 +22,8 @@ PRIMITIVES: dict[str, Callable[..., Tensor]] = {
     "softplus": tf.math.softplus,
     "sqrt": tf.sqrt,
     "rsqrt": tf.math.rsqrt,
+    "sin": tf.sin,
+    "cos": tf.cos,
     "add": tf.add,
     "subtract": tf.subtract,
     "multiply": tf.multiply,

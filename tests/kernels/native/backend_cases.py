@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, SimpleRNN, explain_kernels
+from deeprnn_keras.kernels.linear_scan.recurrence import solve
 
 BACKEND = keras.backend.backend()
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -136,6 +137,40 @@ def stacks_equal_the_loop():
             assert_equal(
                 *[values_and_gradients(layer, x, mask, states) for layer in (ours, theirs)], f"{options} {name}"
             )
+
+
+def linear_scan_equals_the_loop():
+    rng = np.random.default_rng(4)
+    cells = ["min_gru", "lru", {"name": "qrnn", "window": 2}]
+    for cell, length, options in [
+        *((cell, 1, {}) for cell in cells),
+        *((cell, 7, {"go_backwards": True}) for cell in cells),
+        ("lru", 40, {}),
+    ]:
+        ours, theirs = (
+            DeepRNN(h, 1, cell, return_sequences=True, return_state=True, implementation=name, **options)
+            for name in ("auto", "loop")
+        )
+        assert [row.kernel for row in explain_kernels(ours)] == ["linear_scan"]
+        x, what = random_x(rng, (n, length, d)), f"{cell} T={length}"
+        ours.build(x.shape), theirs.build(x.shape)
+        copy_weights(theirs, ours)
+        assert_equal(*(values_and_gradients(layer, x) for layer in (ours, theirs)), what)
+        mask = ops.convert_to_tensor(rng.random((n, length)) > 0.4)
+        states = keras.tree.map_structure(lambda zero: random_x(rng, zero.shape), ours.get_initial_state(n))
+        if length > 2:
+            assert_equal(*(values_and_gradients(layer, x, mask, states) for layer in (ours, theirs)), f"{what} masked")
+    (row,) = explain_kernels(DeepRNN(h, 1, "indrnn"))
+    assert row.kernel == "loop" and "not for IndependentRNN" in " ".join(row.reasons)
+
+
+def associative_scan_equals_chunks():
+    rng = np.random.default_rng(5)
+    shape = (n, T, h)
+    a = {place: 0.7 * random_x(rng, shape) for place in ((0, 0), (0, 1), (1, 0))} | {(1, 1): 0.5 * random_x(rng, (h,))}
+    b, initial = [random_x(rng, shape) for _ in range(2)], [random_x(rng, (n, h)) for _ in range(2)]
+    results = ([ops.convert_to_numpy(one) for one in solve(a, b, initial, parallel)] for parallel in (True, False))
+    assert_equal(*results, "associative scan")
 
 
 def regularizers_draw_the_same_numbers_as_in_the_loop():
@@ -350,6 +385,8 @@ def _fail(function, call):
 CASES = [
     layers_equal_those_of_keras,
     stacks_equal_the_loop,
+    linear_scan_equals_the_loop,
+    associative_scan_equals_chunks,
     regularizers_draw_the_same_numbers_as_in_the_loop,
     zoneout_is_an_interpolation_in_inference,
     mixed_precision_computes_in_float32,

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEEPRNN_ABI 4
+#define DEEPRNN_ABI 5
 
 enum { CELL_RNN, CELL_GRU, CELL_GRU_RESET_BEFORE, CELL_LSTM };
 enum { ACTIVATION_LINEAR, ACTIVATION_TANH, ACTIVATION_SIGMOID, ACTIVATION_RELU, ACTIVATION_HARD_SIGMOID };
@@ -68,6 +68,8 @@ enum {
   OPERATION_SOFTPLUS,
   OPERATION_SQRT,
   OPERATION_RSQRT,
+  OPERATION_SIN,
+  OPERATION_COS,
   OPERATION_ADD,
   OPERATION_SUBTRACT,
   OPERATION_MULTIPLY,
@@ -146,6 +148,7 @@ typedef struct {
 typedef struct {
   int64_t abi; /* DEEPRNN_ABI */
   int64_t T, n, h, blocks, num_states, num_weights, num_constants, num_operations;
+  int64_t outputs;  /* number of states in y and dy, the first ones */
   int32_t reverse; /* read the sequence from its end; outputs keep the positions of their inputs */
   int32_t threads; /* at most */
   const deeprnn_unit_operation *operations;
@@ -156,9 +159,9 @@ typedef struct {
   const float *states;  /* (states, n, h), before the first step */
   const uint8_t *mask;  /* (n, T), 0 at steps that are skipped, or NULL */
   float *stored;        /* states after all steps, (n, T, states, h), which the backward pass reads, or NULL */
-  float *y;             /* outputs of all steps, (n, T, h), or NULL */
+  float *y;             /* outputs of all steps, (n, T, outputs, h), or NULL */
   float *last;          /* (states, n, h) */
-  const float *dy;      /* (n, T, h), or NULL for zeros */
+  const float *dy;      /* (n, T, outputs, h), or NULL for zeros */
   const float *d_last;  /* (states, n, h) */
   float *dx;            /* (n, T, blocks, h) */
   float *d_weights;     /* of each row, (n, weights, h) */

@@ -53,6 +53,30 @@ INLINE vf sqrt_of(vf x) {
   return x;
 }
 
+/* sin(x), or cos(x), absolute error about 1e-7. Between 8192 and -8192: pi/4 in three parts, and polynomials of the
+ * Cephes library (sinf). */
+INLINE vf sine_of(vf x, int cosine) {
+  const vf limit = splat(8192.f);
+  vf bounded = select_where((vi)(vmax(x, -x) < limit), x, splat(0.f));
+  vf size = vmax(bounded, -bounded);
+  vi octant = __builtin_convertvector(size * splat(1.27323954473516f), vi);
+  octant = (octant + 1) & ~1;
+  vf part = __builtin_convertvector(octant, vf);
+  vf r = size - part * splat(0.78515625f) - part * splat(2.4187564849853515625e-4f) - part * splat(3.77489497744594108e-8f);
+  vf z = r * r;
+  vf of_sine = ((splat(-1.9515295891e-4f) * z + splat(8.3321608736e-3f)) * z - splat(1.6666654611e-1f)) * z * r + r;
+  vf of_cosine = ((splat(2.443315711809948e-5f) * z - splat(1.388731625493765e-3f)) * z + splat(4.166664568298827e-2f)) * z * z -
+                 splat(0.5f) * z + splat(1.f);
+  vi quarter = (octant >> 1) + cosine; /* cos(x) = sin(x + pi/2) */
+  vf y = select_where((quarter & 1) != 0, of_cosine, of_sine);
+  vi negative = (quarter & 2) != 0;
+  if (!cosine) negative ^= (vi)(bounded < splat(0.f));
+  y = select_where(negative, -y, y);
+  for (int i = 0; i < VL; i++)
+    if (!(fabsf(x[i]) < 8192.f)) y[i] = cosine ? cosf(x[i]) : sinf(x[i]);
+  return y;
+}
+
 /* The larger one; NaN if one is, as in NumPy */
 INLINE vf larger_of(vf a, vf b) { return select_where((vi)(a != a), a, vmax(a, b)); }
 INLINE vf where_greater(vf a, vf b) { return select_where((vi)(a > b), splat(1.f), splat(0.f)); }

@@ -161,6 +161,8 @@ NOINLINE void map_row(int kind, const element_row *e, long first, long last) {
     case OPERATION_SOFTPLUS: MAP(softplus_of(a));
     case OPERATION_SQRT: MAP(sqrt_of(a));
     case OPERATION_RSQRT: MAP(splat(1.f) / sqrt_of(a));
+    case OPERATION_SIN: MAP(sine_of(a, 0));
+    case OPERATION_COS: MAP(sine_of(a, 1));
     case OPERATION_ADD: MAP_TWO(a + b);
     case OPERATION_SUBTRACT: MAP_TWO(a - b);
     case OPERATION_MULTIPLY: MAP_TWO(a * b);

@@ -63,6 +63,8 @@ static void unit_operation(const unit_strip *S, const deeprnn_unit_operation *o,
     case OPERATION_SOFTPLUS: EACH(softplus_of(a));
     case OPERATION_SQRT: EACH(sqrt_of(a));
     case OPERATION_RSQRT: EACH(splat(1.f) / sqrt_of(a));
+    case OPERATION_SIN: EACH(sine_of(a, 0));
+    case OPERATION_COS: EACH(sine_of(a, 1));
     case OPERATION_ADD: EACH_PAIR(a + b);
     case OPERATION_SUBTRACT: EACH_PAIR(a - b);
     case OPERATION_MULTIPLY: EACH_PAIR(a * b);
@@ -110,6 +112,8 @@ static void unit_gradient(const unit_strip *S, const deeprnn_unit_operation *o, 
     case OPERATION_SOFTPLUS: BACK(dy * vsigmoid(a));
     case OPERATION_SQRT: BACK(dy * splat(0.5f) / y);
     case OPERATION_RSQRT: BACK(dy * splat(-0.5f) * y * y * y);
+    case OPERATION_SIN: BACK(dy * sine_of(a, 1));
+    case OPERATION_COS: BACK(-dy * sine_of(a, 0));
     case OPERATION_ADD: BACK_PAIR(dy, dy);
     case OPERATION_SUBTRACT: BACK_PAIR(dy, -dy);
     case OPERATION_MULTIPLY: BACK_PAIR(dy * b, dy * a);
@@ -184,7 +188,8 @@ static void unitwise_forward_strip(const unit_strip *S) {
     }
     for (long k = 0; q->stored && k < q->num_states; k++)
       strip_out(S, q->stored + at_step(S, t, q->num_states, k), value_of(S, J->first_state + k));
-    if (q->y) strip_out(S, q->y + at_step(S, t, 1, 0), value_of(S, J->first_state));
+    for (long k = 0; q->y && k < q->outputs; k++)
+      strip_out(S, q->y + at_step(S, t, q->outputs, k), value_of(S, J->first_state + k));
   }
   for (long k = 0; k < q->num_states; k++) strip_out(S, q->last + at_row(S, k), value_of(S, J->first_state + k));
 }
@@ -226,9 +231,9 @@ static void unitwise_backward_strip(const unit_strip *S) {
   for (long k = 0; k < q->num_states; k++) strip_in(S, S->carried + k * J->strip, q->d_last + at_row(S, k));
   for (long s = q->T - 1; s >= 0; s--) {
     long t = q->reverse ? q->T - 1 - s : s;
-    if (q->dy)
+    for (long k = 0; q->dy && k < q->outputs; k++)
       for (long i = 0; i < S->count; i += VL)
-        add_to(S->carried, i, load_part(q->dy + at_step(S, t, 1, 0) + i, S->count - i));
+        add_to(S->carried + k * J->strip, i, load_part(q->dy + at_step(S, t, q->outputs, k) + i, S->count - i));
     int masked = is_masked(S, t);
     if (!masked) step_gradients(S, s, t);
     for (long k = 0; k < q->blocks; k++) {

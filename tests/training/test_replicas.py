@@ -1,0 +1,42 @@
+"""Training on several replicas of `tf.distribute` compared with training on one device."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys, keras, numpy as np, tensorflow as tf
+from deeprnn_keras import LanguageModel, TBPTTDataset
+from deeprnn_keras.optimizers import GUARDED_OPTIMIZERS
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+STREAM = np.random.default_rng(0).integers(7, size=121)
+
+def run(name, options, devices):
+    keras.utils.set_random_seed(0)
+    with tf.distribute.MirroredStrategy(devices).scope():
+        model = LanguageModel(7, 4, 2, "gru", stateful=True, embedding=3)
+        optimizer = GUARDED_OPTIMIZERS[name](**options)
+        model.compile(optimizer, model.loss_function())
+    data = TBPTTDataset(STREAM, 4, 5)
+    loss = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
+    clipped, norm = (float(keras.ops.convert_to_numpy(v)) for v in (optimizer.clipped, optimizer.last_norm))
+    return model.get_weights(), loss, int(clipped), norm
+
+for name, options in (("sgd", {"learning_rate": 1.0, "global_clipnorm": 0.05}),
+                      ("adam", {"learning_rate": 0.01, "global_clipnorm": 0.05})):
+    one, two = (run(name, options, devices) for devices in (["CPU:0"], ["CPU:0", "CPU:1"]))
+    error = max(np.abs(a - b).max() for a, b in zip(one[0], two[0], strict=True))
+    print("RESULT", name, one[2], two[2], error < 1e-5, np.allclose(one[1], two[1], atol=1e-5),
+          abs(one[3] - two[3]) < 1e-5, error)
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_train_to_the_weights_of_one_device():
+    """States are carried per row, and all 12 gradients are clipped."""
+    process = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    lines = [line.rsplit(maxsplit=1)[0] for line in process.stdout.splitlines() if line.startswith("RESULT")]
+    expected = [f"RESULT {name} 12 12 True True True" for name in ("sgd", "adam")]
+    assert lines == expected, process.stdout + process.stderr[-2000:]
