@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo import Configuration
 
 ALL_COLUMNS_WIDTH = 110  # minimum width of the terminal, in characters, for the table with all columns
-CELL_WIDTH, SIZE_WIDTH = 11, 13  # of the columns "cell" and "L x h" in narrower terminals, in characters
+NAME_WIDTH, CELL_WIDTH, SIZE_WIDTH = 22, 11, 10  # of columns in narrower terminals, in characters
 
 
 @click.command("list")
@@ -69,13 +69,13 @@ def _model_table(configs: list[Configuration], all_columns: bool) -> Table:
     table.add_column("parameters", justify="right", no_wrap=True)
     for config in configs:
         units = str(config.units) if isinstance(config.units, int) else "-".join(map(str, config.units))
+        name = f"{config.name}{' *' if config.weights else ''}"
         cell, size = config.cell_name(), f"{config.num_layers} x {units}"
         if not all_columns:
-            cell = _fold(cell, CELL_WIDTH)
+            name, cell = _fold(name, NAME_WIDTH), _fold(cell, CELL_WIDTH)
             size = size if len(size) <= SIZE_WIDTH else f"{config.num_layers} x\n{_fold(units, SIZE_WIDTH)}"
-        star = " *" if config.weights else ""
         table.add_row(
-            f"{config.name}{star}",
+            name,
             config.title,
             cell,
             size,

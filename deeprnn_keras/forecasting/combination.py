@@ -13,6 +13,7 @@ from typing_extensions import override
 from deeprnn_keras._types import Tensor
 from deeprnn_keras.forecasting.likelihoods import DECILES
 from deeprnn_keras.forecasting.smoothing_bank import CANDIDATES
+from deeprnn_keras.keras_objects import ChecksConfig
 
 KNOTS = (1, 3, 8, 20, 50, 120)
 """Steps ahead for which the network has outputs; those between are interpolated in log h, those beyond are the last."""
@@ -32,7 +33,7 @@ def knot_position(steps: np.ndarray) -> np.ndarray:
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
-class CombinedQuantiles(keras.losses.Loss):
+class CombinedQuantiles(ChecksConfig, keras.losses.Loss):
     """Pinball loss of forecasts that combine simple forecasts c_k with weights from the network.
 
     The outputs of a step have, for each knot, the logits a_k of the weights, the logarithm g of a spread, and the

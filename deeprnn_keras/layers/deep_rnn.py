@@ -510,11 +510,7 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         reset_mask: Tensor | None = None,
         training: bool = False,
     ) -> Nested:
-        attached_mask = _compat.keras_mask(sequences)
-        if mask is None:  # Keras passes an attached mask to `call` only if x is the only tensor argument
-            mask = attached_mask
-        self._check_inputs(sequences, None if mask is attached_mask else mask, reset_mask)
-        sequences = ops.cast(sequences, self.compute_dtype)
+        sequences, mask = self._checked_inputs(sequences, mask, reset_mask)
         if self.go_backwards:
             sequences, mask = flip_time(sequences), flip_time(mask)
         masks = self._dropout_masks(sequences, training)
@@ -525,69 +521,82 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
             rows = reset_mask if resets is None else resets[:, 0]
             n = ops.shape(sequences)[0]
             states = self.carried_state.read(n, rows, self._initial_states(n), training)
-        if resets is None:
-            outputs, states = self._run(sequences, states, mask, masks, training)
+        segments = None if resets is None else self._segments(resets)
+        run_mask = mask
+        if segments is not None:
+            sequences, states, run_mask, masks = self._split(segments, sequences, states, mask, masks)
+        implementation = self._stack_implementation(training)
+        if implementation is None:
+            outputs, states = self._run_layers(sequences, states, run_mask, masks, training)
         else:
-            resets = _flip_resets(resets) if self.go_backwards else resets
-            outputs, states = self._run_segments(resets, sequences, states, mask, masks, training)
+            states = self._complete_states(states, ops.shape(sequences)[0])
+            outputs, states = implementation.run_stack(self._stack_call(masks, training), sequences, states, run_mask)
+        return self._results(outputs, states, mask, resets, segments, training)
+
+    def _results(
+        self,
+        outputs: list[Tensor],
+        states: list[list[Tensor]],
+        mask: Tensor | None,
+        resets: Tensor | None,
+        segments: Segments | None,
+        training: bool,
+    ) -> Nested:
+        """Return what `call` returns, and store what it keeps: carried states, and the activation regularization."""
+        states = [[ops.cast(state, self.compute_dtype) for state in level] for level in states]
+        if segments is not None:
+            outputs, states = self._join(segments, outputs, states)
         if self.stateful:
             self.carried_state.store(states, training)
         if training and (self.ar or self.tar):
+            resets = _flip_resets(resets) if resets is not None and self.go_backwards else resets
             self.add_loss(_activation_penalty(outputs[-1], mask, resets, self.ar, self.tar))
         output = outputs if self.return_all_layers else outputs[0]
         return (output, *pack_state(states)) if self.return_state else output
 
-    def _run(
-        self,
-        sequences: Tensor,
-        states: list[list[Tensor]],
-        mask: Tensor | None,
-        dropout_masks: Sequence[Tensor | None],
-        training: bool,
-    ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Run the stack and return its outputs, one or one per level, and the final states of each level.
+    # === Segments between resets ===
 
-        Args:
-            sequences: (n, T, d), with dropout.
-            states: States before the first step for each level; empty lists for the initial ones.
-            mask: (n, T), or None.
-            dropout_masks: Result of `_dropout_masks`.
-            training: As in `call`.
+    def _segments(self, resets: Tensor) -> Segments:
+        """Return the segments that begin where `resets` (n, T) is true, in the order in which they are read.
+
+        Raises:
+            ValueError: In a step that is compiled for static shapes.
         """
-        implementation = self._stack_implementation(training)
-        if implementation is None:
-            return self._run_layers(sequences, states, mask, dropout_masks, training)
-        states = self._complete_states(states, ops.shape(sequences)[0])
-        outputs, states = implementation.run_stack(self._stack_call(dropout_masks, training), sequences, states, mask)
-        return outputs, [[ops.cast(state, self.compute_dtype) for state in level] for level in states]
-
-    def _run_segments(
-        self,
-        resets: Tensor,
-        sequences: Tensor,
-        states: list[list[Tensor]],
-        mask: Tensor | None,
-        dropout_masks: Sequence[Tensor | None],
-        training: bool,
-    ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Run the stack on the segments that begin where `resets` (n, T) is true, like `_run`."""
         if _compat.requires_static_shapes(resets):
             raise ValueError(
                 f"{self.name}: reset_mask of shape (n, T) is not supported in a compiled step, whose shapes must not "
                 "depend on data; the number of segments does. Compile the model with jit_compile=False (TensorFlow, "
                 "PyTorch) or run_eagerly=True (JAX)"
             )
-        segments = Segments(resets, self.bidirectional)
+        return Segments(_flip_resets(resets) if self.go_backwards else resets, self.bidirectional)
+
+    def _split(
+        self,
+        segments: Segments,
+        sequences: Tensor,
+        states: list[list[Tensor]],
+        mask: Tensor | None,
+        dropout_masks: Sequence[Tensor | None],
+    ) -> tuple[Tensor, list[list[Tensor]], Tensor, list[Tensor | None]]:
+        """Return the arguments of a run with one row per segment.
+
+        Args:
+            segments: The segments.
+            sequences: (n, T, d), with dropout.
+            states: States before the first step for each level; empty lists for the initial ones.
+            mask: (n, T), or None.
+            dropout_masks: Result of `_dropout_masks`.
+        """
         if any(states):
             initial = self._initial_states(segments.count)
             states = [segments.split_states(*both) for both in zip(states, initial, strict=True)]
-        outputs, states = self._run(
-            segments.split(sequences),
-            states,
-            segments.split_mask(mask),
-            [segments.split_rows(one) for one in dropout_masks],
-            training,
-        )
+        factors = [segments.split_rows(one) for one in dropout_masks]
+        return segments.split(sequences), states, segments.split_mask(mask), factors
+
+    def _join(
+        self, segments: Segments, outputs: list[Tensor], states: list[list[Tensor]]
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """Return the outputs and final states of a run with one row per segment for the original rows."""
         if self.return_sequences:
             outputs = [segments.join(output) for output in outputs]
         else:
@@ -778,6 +787,15 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         if not self.return_state:
             return shape
         return (shape, *pack_state([[(n, size) for size in sizes] for sizes in self.state_size]))
+
+    def _checked_inputs(
+        self, sequences: Tensor, mask: Tensor | None, reset_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the inputs in the compute dtype, and the mask that was passed or is attached to them."""
+        attached = _compat.keras_mask(sequences)
+        self._check_inputs(sequences, None if mask is attached else mask, reset_mask)
+        # Keras passes an attached mask to `call` only if x is the only tensor argument
+        return ops.cast(sequences, self.compute_dtype), attached if mask is None else mask
 
     def _check_inputs(self, sequences: Tensor, mask: Tensor | None, reset_mask: Tensor | None) -> None:
         """Raise a ValueError if the arguments of the call are not supported."""

@@ -13,6 +13,7 @@ import keras
 from deeprnn_keras import RNN, DeepRNN, RecurrentCell, export, lower
 from deeprnn_keras.equations.standard import SimpleRNNEquations
 from deeprnn_keras.exporters.targets import find_target
+from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.one_hot import OneHot
 from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
 from deeprnn_keras.layers.tied_head import TiedHead
@@ -98,6 +99,7 @@ ROWS = {
     "`lstm` with dilation": partial(deep, dilation=2),
     "return_sequences=False of `lstm`": partial(deep, return_sequences=False),
     "Embedding": lambda: of_ids(K.Embedding(5, D)),
+    "DropoutEmbedding": lambda: of_ids(DropoutEmbedding(5, D)),
     "OneHot": lambda: of_ids(OneHot(5)),
     "TiedHead": tied_head,
     "Dense": lambda: sequence(K.Dense(2)),

@@ -33,6 +33,7 @@ TARGET = LiteRTTarget()
 LSTM, RNN = "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"
 BIDIRECTIONAL_LSTM = "BIDIRECTIONAL_SEQUENCE_LSTM"
 FUSED = {"lstm": 3, "rnn": 4, "residual": 3, "bidirectional": 2, "embedding": 1, "tied_head": 3, "one_hot": 3}
+FUSED["amplifier"] = 2
 """{hand-made model whose recurrences are all fused: their number}."""
 
 

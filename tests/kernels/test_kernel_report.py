@@ -210,6 +210,7 @@ def test_card_equals_report_of_built_model(name):
         assert (row.path, row.type, row.kernel) == (other.path, other.type, other.kernel)
         assert (row.gpu_kernel, row.gpu_reasons) == (other.gpu_kernel, other.gpu_reasons)
     names = {"native": "native", "xla": "XLA", "cudnn": "cuDNN", "loop": "Keras' loop", "scan": "scan"}
+    names |= {"linear_scan": "linear scan"}
     card = dict(zoo.info(name).card())["kernels"]
     for row in built:
         assert f"on a GPU {names[row.gpu_kernel]}" in card and f"on a CPU {names[row.kernel]}" in card

@@ -325,7 +325,7 @@ class CustomCell:
         ({"implementation": "xlaa"}, "unknown implementation 'xlaa'; did you mean 'xla'"),
         (
             {"implementation": True},
-            "unknown implementation True; choose from 'auto', 'cudnn', 'loop', 'native', 'scan', 'xla'",
+            "unknown implementation True; choose from 'auto', 'cudnn', 'linear_scan', 'loop', 'native', 'scan', 'xla'",
         ),
         (
             {"implementation": "cudnn", "cell": "rnn"},

@@ -56,6 +56,10 @@ ALL_ARGUMENTS = {  # values other than the defaults, except dilation and block_s
     "bias_constraint": "unit_norm",
     "ar": 0.5,
     "tar": 0.25,
+    "variational_dropout": [0.25, 0.5],
+    "weight_dropout": [0.5, 0.25],
+    "zoneout": 0.125,
+    "learned_initial_state": True,
     "seed": 11,
 }
 configurations = pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)

@@ -103,7 +103,8 @@ def test_all_implementations_return_the_same(rng, cell, implementation, selected
         (
             "GRU",
             {"implementation": "quick"},
-            "unknown implementation 'quick'; choose from 'auto', 'cudnn', 'loop', 'native', 'scan', 'xla'",
+            "unknown implementation 'quick'; choose from 'auto', 'cudnn', 'linear_scan', 'loop', 'native', 'scan', "
+            "'xla'",
         ),
     ],
 )
