@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -107,8 +107,32 @@ class GradientGuard(ChecksConfig, _Optimizer):
 
         if self._has_replicas():
             apply_update()
+        elif keras.backend.backend() == "jax":
+            self._apply_or_restore(ops.isfinite(norm), trainable_variables, apply_update, skip_update)
         else:
             ops.cond(ops.isfinite(norm), apply_update, skip_update)
+
+    def _apply_or_restore(
+        self,
+        is_finite: Tensor,
+        trainable_variables: Sequence[Tensor] | None,
+        apply_update: Callable[[], None],
+        skip_update: Callable[[], None],
+    ) -> None:
+        """Run both functions, and keep the values that the one of `is_finite` assigns.
+
+        JAX supports no assignments to variables inside a condition.
+        """
+        weights = self._trainable_variables if trainable_variables is None else trainable_variables
+        variables = [*weights, *self.variables]
+        before = [ops.convert_to_tensor(variable) for variable in variables]
+        apply_update()
+        after = [ops.convert_to_tensor(variable) for variable in variables]
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        skip_update()
+        for variable, value in zip(variables, after, strict=True):
+            variable.assign(ops.where(is_finite, value, ops.convert_to_tensor(variable)))
 
     def _clipping_factor(self, norm: Tensor) -> Tensor:
         if self.global_clipnorm is None:
@@ -152,9 +176,14 @@ def _sums_of_replicas(gradients: Mapping[int, Tensor]) -> dict[int, Tensor]:
     return dict(zip(gradients, sums, strict=True))
 
 
+def is_sparse(gradient: Tensor) -> bool:
+    """Return whether a gradient is `tf.IndexedSlices`; tensors of PyTorch have methods `indices` and `values`."""
+    return hasattr(gradient, "dense_shape")
+
+
 def merge_rows(gradient: Tensor) -> Tensor:
     """Return a gradient without duplicate rows: dense, or `tf.IndexedSlices` for a large embedding."""
-    if not hasattr(gradient, "indices"):
+    if not is_sparse(gradient):
         return gradient
     import tensorflow as tf
 
@@ -170,12 +199,12 @@ def merge_rows(gradient: Tensor) -> Tensor:
 
 def sum_of_squares(gradient: Tensor) -> Tensor:
     """Return the sum of squares of a gradient in float32."""
-    return ops.sum(ops.square(ops.cast(getattr(gradient, "values", gradient), "float32")))
+    return ops.sum(ops.square(ops.cast(gradient.values if is_sparse(gradient) else gradient, "float32")))
 
 
 def scale_gradient(gradient: Tensor, scale: Tensor) -> Tensor:
     """Return a gradient times a scalar, in the dtype of the gradient."""
-    if hasattr(gradient, "indices"):
+    if is_sparse(gradient):
         values = gradient.values * ops.cast(scale, gradient.values.dtype)
         return type(gradient)(values, gradient.indices, gradient.dense_shape)
     return gradient * ops.cast(scale, gradient.dtype)
@@ -219,8 +248,12 @@ class GuardedAdam(GradientGuard, keras.optimizers.Adam):
         )
 
     def _updates_in_place(self, gradient: Tensor) -> bool:
-        dense = not hasattr(gradient, "indices")
-        return dense and not self.amsgrad and keras.backend.backend() == "tensorflow" and not self._has_replicas()
+        return (
+            not is_sparse(gradient)
+            and not self.amsgrad
+            and keras.backend.backend() == "tensorflow"
+            and not self._has_replicas()
+        )
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")

@@ -13,6 +13,7 @@ from keras import ops
 
 from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, SimpleRNN, explain_kernels
 from deeprnn_keras.kernels.linear_scan.recurrence import solve
+from deeprnn_keras.optimizers import GuardedAdam
 
 BACKEND = keras.backend.backend()
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -247,6 +248,26 @@ def fit_equals_the_loop():
     np.testing.assert_allclose(trained("native", False), trained("loop", False), rtol=1e-3, atol=1e-4)
 
 
+def guarded_optimizer_skips_updates_that_are_not_finite():
+    """A batch with NaN changes no weight and no slot; the other batches are those of Keras' optimizer."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(12, T, d)).astype("float32"), rng.normal(size=(12, 1)).astype("float32")
+    weights, optimizers = [], []
+    for optimizer_class, batches in ((GuardedAdam, [0, 1, 2]), (keras.optimizers.Adam, [0, 2])):
+        keras.utils.set_random_seed(2)
+        model = keras.Sequential([keras.Input((T, d)), LSTM(h), keras.layers.Dense(1)])
+        model.compile(optimizer_class(0.1), "mse")
+        for batch in batches:
+            rows = slice(4 * batch, 4 * batch + 4)
+            model.fit(x[rows] * (np.nan if batch == 1 else 1), y[rows], batch_size=4, verbose=0)
+        weights.append(model.get_weights())
+        optimizers.append(model.optimizer)
+    assert_equal(*weights, "weights")
+    guard, _ = optimizers
+    counts = [int(ops.convert_to_numpy(one)) for one in (guard.applied, guard.skipped, guard.faulty, guard.iterations)]
+    assert counts == [2, 1, 0, 2], counts
+
+
 def fit_with_carried_states_equals_the_loop():
     np.testing.assert_allclose(trained("native", True), trained("loop", True), rtol=1e-3, atol=1e-4)
 
@@ -391,6 +412,7 @@ CASES = [
     zoneout_is_an_interpolation_in_inference,
     mixed_precision_computes_in_float32,
     empty_batch,
+    guarded_optimizer_skips_updates_that_are_not_finite,
     fit_equals_the_loop,
     fit_with_carried_states_equals_the_loop,
     fit_without_compiling_equals_the_loop,
