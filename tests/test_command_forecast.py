@@ -191,6 +191,7 @@ def long_table(count=7):
     return pd.concat([pd.DataFrame({"meter": f"0{k}", "when": stamps, "load": y}) for k, y in enumerate(values)])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("kind", ["file", "directory", "parquet", "partitions"])
 def test_trained_forecaster_reads_a_table_in_pieces(trained, tmp_path, monkeypatch, kind):
@@ -218,6 +219,7 @@ def test_trained_forecaster_reads_a_table_in_pieces(trained, tmp_path, monkeypat
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change, options, message",
     [
@@ -240,6 +242,7 @@ def test_errors_of_a_trained_forecaster(trained, tmp_path, monkeypatch, change, 
     assert not (tmp_path / "out" / "forecast.csv").exists()
 
 
+@pytest.mark.slow
 def test_directory_without_tables_is_an_error(trained, tmp_path):
     (tmp_path / "loads").mkdir()
     error = error_of("forecast", trained[1], "--csv", tmp_path / "loads", *COLUMNS, "--output", tmp_path / "out")

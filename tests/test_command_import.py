@@ -44,6 +44,7 @@ def test_state_dict_becomes_a_keras_file_and_a_program(rng, state_dict, tmp_path
     assert Program.load(tmp_path / "gru.program.safetensors").final
 
 
+@pytest.mark.slow
 def test_layers_of_keras_are_replaced_unless_they_are_kept(keras_file, tmp_path):
     for options, count in (([], 1), (["--keep-layers"], 2)):
         target = tmp_path / f"ours_{count}.keras"

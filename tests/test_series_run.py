@@ -43,7 +43,8 @@ def build_model():
     return SequenceModel(12, 3, 6, cell="gru", masks=True, labels=(1, 2, 3), dropout=0.1)
 
 
-@pytest.mark.usefixtures("eager")  # the slow tests compile
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 def test_finished_run_learns_and_saves_its_files(small_data, tmp_path):
     model = build_model()
     run = CLASSIFICATION.train(model, small_data, Recipe("adam", 0.03, batch_size=8, epochs=15), tmp_path / "run")

@@ -45,6 +45,9 @@ class GatedLinearUnit(Equations):
     @override
     def step(self, x: Blocks, states: list[Array], linear: Linear, f: SimpleNamespace) -> list[Array]:
         gate = f.recurrent_activation(x["decay"])
-        kept = primitives.exp(-linear("decay", gate)["decay"])
+        decay = linear("decay", gate)["decay"]
+        kept = primitives.exp(-decay)
         written = f.recurrent_activation(x["write"]) * x["input"]
-        return [kept * states[0] + primitives.sqrt(primitives.maximum(1.0 - kept * kept, 1e-6)) * written]
+        # 1 - a^2, which loses half of its digits if a is close to 1
+        share = primitives.tanh(decay) * (1.0 + kept * kept)
+        return [kept * states[0] + primitives.sqrt(primitives.maximum(share, 1e-6)) * written]

@@ -189,7 +189,11 @@ def test_count_params_equals_the_built_layer(case):
 @pytest.mark.parametrize(
     "policy", ["mixed_float16", *(pytest.param(p, marks=pytest.mark.slow) for p in ("mixed_bfloat16", "float16"))]
 )
-@pytest.mark.parametrize("case", [case for case in CASES if case[-1] == 2], ids=lambda case: "-".join(map(str, case)))
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case[-1] == 2 and case[0] != "lru"],  # which refuses half precision
+    ids=lambda case: "-".join(map(str, case)),
+)
 def test_half_precision(rng, case, policy):
     x = rng.normal(size=(N, T, D))
     exact = RNN(make_cell(case))

@@ -229,8 +229,10 @@ int main(int argc, char **argv) {
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["kjv_lstm_2x256", "kjv_gru_2x256"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("kjv_lstm_2x256", marks=pytest.mark.long), pytest.param("kjv_gru_2x256", marks=pytest.mark.slow)],
+)
 def test_text_of_the_king_james_models_is_that_of_generate(name, tmp_path):
     program = zoo.load_program(name)
     CTarget().write(program, tmp_path / "p.c", Options())

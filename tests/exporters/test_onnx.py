@@ -193,9 +193,15 @@ def test_export_compares_the_file_with_keras(tmp_path):
     assert report.max_abs_error < 1e-6 and "is a Scan over its equations" in report.notes[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("name", [name for name in zoo.list_models("kjv_*") if zoo.info(name).task == "language"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if name == "kjv_lstm_2x512" else pytest.mark.slow)
+        for name in zoo.list_models("kjv_*")
+        if zoo.info(name).task == "language"
+    ],
+)
 def test_king_james_models_at_full_size(name, streaming, tmp_path):
     program = zoo.load_program(name)
     check = assert_streamed if streaming else assert_whole

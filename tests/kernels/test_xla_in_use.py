@@ -94,9 +94,9 @@ XLA = {"implementation": "xla"}
 TRAINING = [("one", {}), ("stateful", {}), ("mixed", {}), ("one", XLA)]
 TRAINING += [
     pytest.param(*case, marks=pytest.mark.slow)
-    for case in (("stateful", XLA), ("mixed", XLA), ("one", {"run_eagerly": True}), ("one", {"jit_compile": True}))
+    for case in (("stateful", XLA), ("one", {"run_eagerly": True}), ("one", {"jit_compile": True}))
 ]
-TRAINING += [pytest.param("mixed", {"jit_compile": True}, marks=pytest.mark.long)]
+TRAINING += [pytest.param("mixed", options, marks=pytest.mark.long) for options in (XLA, {"jit_compile": True})]
 
 
 def reset_states(model):

@@ -55,6 +55,7 @@ def test_plateau_decay_requires_validation():
         rates(LearningRate(1.0, PlateauDecay(0.5)), 1)
 
 
+@pytest.mark.slow
 def test_rate_is_proportional_to_random_lengths():
     """This holds in every epoch, although Keras may iterate over the data before the first epoch."""
     keras.utils.set_random_seed(0)

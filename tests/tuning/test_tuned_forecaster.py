@@ -45,7 +45,7 @@ def held_out_density(config, model):
     return np.nanmean(densities)
 
 
-@pytest.mark.parametrize("context", [6, 12])
+@pytest.mark.parametrize("context", [6, pytest.param(12, marks=pytest.mark.slow)])
 def test_val_loss_is_a_density_of_the_data(context):
     config = tuned().replace(likelihood="gaussian", context=context, learning_rate=1e-2, forget_bias=1.0)
     keras.utils.set_random_seed(0)

@@ -15,9 +15,9 @@ from deeprnn_keras.exporters.plugin_files import nam_layout
 from deeprnn_keras.exporters.plugin_files.chain import ChainError, Layer, chain
 from deeprnn_keras.exporters.plugin_files.runner import ChainRunner
 from deeprnn_keras.exporters.target import Options, Runner, Target
-from deeprnn_keras.program.interpreter import Interpreter
 from deeprnn_keras.program.program import Program
 from deeprnn_keras.reading import read_json
+from deeprnn_keras.streaming import Stream
 
 VERSION = "0.5.4"
 """Version of the format, not of a program: the first with all fields that are written."""
@@ -90,9 +90,9 @@ class NAMTarget(Target):
 
 def states_after_silence(program: Program, steps: int) -> dict[str, np.ndarray]:
     """Return {name: state (width,)} after zeros, from the initial states of a program."""
-    silence = np.zeros((1, steps, program.inputs[0].width), np.float32)
-    _, states = Interpreter(program, streaming=True).run([silence])
-    return {name: state[0] for name, state in states.items()}
+    stream = Stream(program)
+    stream.push(np.zeros((1, steps, program.inputs[0].width), np.float32))
+    return {name: state[0] for name, state in stream.state.items()}
 
 
 def _renamed(layer: Layer, states: tuple[str, ...]) -> Layer:

@@ -42,10 +42,12 @@ def derivatives(first):
     """Parametrize a test by layer, mask, and mode.
 
     By default, layers run eagerly with one of the masks in turn, from that of index `first`. The gradient of a graph
-    takes seconds: `slow` are one cell without a mask, and all with one.
+    takes seconds: `slow` are one cell without a mask, and the cells with one; the stack is `long`.
     """
     default = {(name, list(MASKS)[(row + first) % 2], False) for row, name in enumerate(LAYERS)}
-    slow = {(name, mask, True) for name in LAYERS for mask in MASKS if mask == "any" or name == "lstm"}
+    slow = {
+        (name, mask, True) for name in LAYERS for mask in MASKS if name != "deep" and (mask == "any" or name == "lstm")
+    }
     cases = [
         pytest.param(*case, marks=[] if case in default else pytest.mark.slow if case in slow else pytest.mark.long)
         for case in itertools.product(LAYERS, MASKS, (False, True))

@@ -103,6 +103,7 @@ def test_half_precision_computes_in_float32(rng, policy):
     np.testing.assert_allclose(tf.cast(half(x), "float32"), exact(x), atol=0.02)
 
 
+@pytest.mark.slow
 def test_fit_with_unknown_batch_and_steps_learns_as_the_loop_does(rng):
     x, losses = rng.normal(size=(12, 6, 3)).astype("float32"), []
     for implementation in ("auto", "loop"):
