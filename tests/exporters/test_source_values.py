@@ -31,9 +31,10 @@ def assert_exact(target, program, directory, steps=1000, reference=None, **optio
         output, states = runner.step([x[:, t] for x in inputs], states)
         outputs.append(output)
     expected, after = Interpreter(reference, np.float64, streaming=True).run(inputs)
-    programs.assert_close([np.stack(one, axis=1) for one in zip(*outputs, strict=True)], expected)
+    atol = programs.tolerance(program)
+    programs.assert_close([np.stack(one, axis=1) for one in zip(*outputs, strict=True)], expected, atol)
     assert list(states) == list(program.states)
-    programs.assert_close(list(states.values()), list(after.values()))
+    programs.assert_close(list(states.values()), list(after.values()), atol)
 
 
 @TARGETS
