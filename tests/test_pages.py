@@ -143,8 +143,9 @@ def test_callback_state_example_restores_the_phase(tmp_path):
 def test_tuning_example_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(example_of("docs/tuning.md", "max_trials=20").replace("max_trials=20", "max_trials=1"), names)
-    assert names["model"].count_params() <= 300_000
+    for code in examples(ROOT / "docs" / "tuning.md"):
+        exec(code.replace("max_trials=20", "max_trials=1"), names)
+    assert names["model"].count_params() <= 300_000 and names["best"].horizon == 3
 
 
 def test_speedup_of_two_workers_is_that_of_benchmarks():

@@ -63,8 +63,9 @@ def test_published_forecaster_is_the_trained_one(tmp_path, monkeypatch):
     forecaster.model.set_weights(
         [weight.astype("float16").astype("float32") for weight in forecaster.model.get_weights()]
     )
+    forecaster._program = None  # was lowered before the rounding
     expected, actual = (one.sample(df, 20, seed=0) for one in (forecaster, loaded))
-    np.testing.assert_allclose(actual, expected, rtol=2e-4)  # the tails of Student's t amplify rounding
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
     zoo.create_forecaster("small", dropout=0.5).fit(df, epochs=1, verbose=False).save(tmp_path / "other")
     with pytest.raises(ValueError, match="does not have the arguments of small"):
         publish_forecaster(tmp_path / "other", "a command", 0.5, "a device", trained.DIRECTORY)
