@@ -48,6 +48,8 @@ class GatedLinearUnit(Equations):
         decay = linear("decay", gate)["decay"]
         kept = primitives.exp(-decay)
         written = f.recurrent_activation(x["write"]) * x["input"]
-        # 1 - a^2, which loses half of its digits if a is close to 1
-        share = primitives.tanh(decay) * (1.0 + kept * kept)
-        return [kept * states[0] + primitives.sqrt(primitives.maximum(share, 1e-6)) * written]
+        # if a is close to 1, it has few digits of its distance from 1, which these products have
+        lost = primitives.tanh(0.5 * decay) * (1.0 + kept)  # 1 - a
+        share = lost * (1.0 + kept)  # 1 - a^2
+        (h,) = states
+        return [h - lost * h + primitives.sqrt(primitives.maximum(share, 1e-6)) * written]

@@ -31,7 +31,7 @@ def assert_exact(target, program, directory, steps=1000, reference=None, **optio
         output, states = runner.step([x[:, t] for x in inputs], states)
         outputs.append(output)
     expected, after = Interpreter(reference, np.float64, streaming=True).run(inputs)
-    atol = programs.tolerance(program)
+    atol = programs.steps_atol(program, inputs, [*expected, *after.values()])
     programs.assert_close([np.stack(one, axis=1) for one in zip(*outputs, strict=True)], expected, atol)
     assert list(states) == list(program.states)
     programs.assert_close(list(states.values()), list(after.values()), atol)

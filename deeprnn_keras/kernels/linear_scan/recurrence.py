@@ -26,7 +26,7 @@ LONGEST_LOOP = 32
 """Steps of a loop without chunks."""
 
 LEVELS = 2
-"""How often steps, then chunks, are grouped in chunks if their number is unknown."""
+"""Number of times that steps, then chunks, are grouped in chunks if their number is unknown."""
 
 
 def solve(a: Matrix, b: Vector, initial: Vector, parallel: bool) -> list[Tensor]:
@@ -163,9 +163,9 @@ def _within_chunks(a: Matrix, b: Vector) -> tuple[Matrix, Vector]:
     """
     coefficients, terms = _each_step(a, b)
     products, sums = [coefficients[0]], [terms[0]]
-    for now, added in zip(coefficients[1:], terms[1:], strict=True):
-        products.append(_multiplied(now, products[-1]))
-        sums.append(_applied(now, sums[-1], added))
+    for coefficient, term in zip(coefficients[1:], terms[1:], strict=True):
+        products.append(_multiplied(coefficient, products[-1]))
+        sums.append(_applied(coefficient, sums[-1], term))
     joined = {place: _stacked([each[place] for each in products]) for place in a}
     return joined, [ops.stack(steps, 1) for steps in zip(*sums, strict=True)]
 
