@@ -13,6 +13,7 @@ from deeprnn_keras.cli.model_argument import (
     TEST_OPTION,
     VALID_OPTION,
     LoadedModel,
+    data_option,
     load,
 )
 from deeprnn_keras.cli.run_data import run_data
@@ -24,15 +25,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @MODEL_ARGUMENT
-@click.option(
-    "--text",
-    "--data",
-    "data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Data to score the model on. For language models, a UTF-8 text file, a Parquet file with a column text, or a "
+@data_option(
+    "Data to score the model on. For language models, a UTF-8 text file, a Parquet file with a column text, or a "
     "directory of such files, which may be larger than the memory; for other models, the file that the model's card "
-    "(deeprnn info) names. The default is the held-out part of the data that the model was trained on.",
+    "(deeprnn info) names. The default is the held-out part of the data that the model was trained on."
 )
 @VALID_OPTION
 @TEST_OPTION

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 PROGRAM_SUFFIX = ".safetensors"
 MODEL_ARGUMENT = click.argument("model", metavar="MODEL")
+
+
+def data_option(description: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option --text, alias --data, of a command.
+
+    Args:
+        description: Its help text.
+    """
+    path = click.Path(path_type=Path)
+    return click.option("--text", "--data", "data", type=path, metavar="FILE", help=description)
+
+
 VALID_OPTION, TEST_OPTION = (
     click.option(
         f"--{flag}",

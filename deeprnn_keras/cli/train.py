@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION
+from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option
 from deeprnn_keras.cli.output_directory import unused_directory
 from deeprnn_keras.cli.resume_options import TrainOptions, stored_options
 from deeprnn_keras.data.data_files import DataFiles
@@ -37,15 +37,10 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--text",
-    "--data",
-    "data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Training data. For language models, a UTF-8 text file; without --valid, it is divided into ten equal "
+@data_option(
+    "Training data. For language models, a UTF-8 text file; without --valid, it is divided into ten equal "
     "segments, and the last tenth of each is held out for validation. For other models, the file that the model's card "
-    "(deeprnn info) names.",
+    "(deeprnn info) names."
 )
 @VALID_OPTION
 @TEST_OPTION

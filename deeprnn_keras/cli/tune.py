@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION
+from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option
 from deeprnn_keras.cli.option_types import OWN, ParameterCount, RangeOption
 from deeprnn_keras.cli.tune_options import SETTINGS_FILE, resolve_options, to_json
 from deeprnn_keras.data.data_files import DataFiles
@@ -33,14 +33,7 @@ def _range_option(flag: str, target: str, number: type, description: str) -> Cal
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--text",
-    "--data",
-    "data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Training data, as for deeprnn train.  [default: the data of NAME]",
-)
+@data_option("Training data, as for deeprnn train.  [default: the data of NAME]")
 @VALID_OPTION
 @TEST_OPTION
 @_range_option("--layers", "num_layers", int, "Number of recurrent layers, L.  [default: 1:4]")

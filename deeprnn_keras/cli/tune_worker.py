@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 import msgspec
 
-from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION
+from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option
 from deeprnn_keras.cli.tune import MINUTES, create_search
 from deeprnn_keras.cli.tune_options import from_json
 from deeprnn_keras.data.data_files import DataFiles
@@ -28,14 +28,7 @@ POLL_SECONDS = 5.0
 @click.command("tune-worker")
 @click.option("--storage", metavar="URL", required=True, help="As for deeprnn tune.")
 @click.option("--study", metavar="NAME", required=True, help="Name of the search in --storage.")
-@click.option(
-    "--text",
-    "--data",
-    "data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Training data, if the file is in another directory on this machine.",
-)
+@data_option("Training data, if the file is in another directory on this machine.")
 @VALID_OPTION
 @TEST_OPTION
 @click.option(
