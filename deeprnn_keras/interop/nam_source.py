@@ -88,20 +88,17 @@ class NAMSource(Source):
         self._check_request(request)
         lstms = self.layers[:-1]
         inputs = lstms[0].kernel.shape[0]
-        stated = (
-            "The sample rate is" if self.content.get("sample_rate") else "The file states no sample rate; assumed are"
-        )
+        stated = self.content.get("sample_rate") is not None
+        rate_note = "The sample rate is" if stated else "The file states no sample rate; plugins assume"
+        stack = f"{STACK}: DeepRNN({lstms[0].width}, num_layers={len(lstms)}, learned_initial_state=True)"
         return Report(
             self.name,
             self.kind,
-            (
-                f"{STACK}: DeepRNN({lstms[0].width}, num_layers={len(lstms)}, learned_initial_state=True)",
-                "head: Dense(1)",
-            ),
+            (stack, f"{HEAD}: Dense(1)"),
             tuple(entry for layer in self.layers for entry in self._entries(layer)),
             notes=(
                 f"The model reads {inputs} {'channel' if inputs == 1 else 'channels'}.",
-                f"{stated} {self.sample_rate} Hz.",
+                f"{rate_note} {self.sample_rate} Hz.",
             ),
         )
 
@@ -171,16 +168,19 @@ class NAMSource(Source):
 
     def _check_target(self, target: keras.Layer) -> None:
         """Raise a ValueError if a target has the weights of the file but is another model."""
-        if getattr(target, "skip", False):
+        from deeprnn_keras.models import AudioEffect
+
+        if not isinstance(target, AudioEffect):
+            return
+        if target.skip:
             raise ValueError(
-                f"{self.name}: into {target.name!r} adds the dry signal to its output, which the model of the file does "
-                "not; build it with skip=False"
+                f"{self.name}: into {target.name!r} adds the dry signal to its output, which the model of the file "
+                "does not; build it with skip=False"
             )
-        rate = getattr(target, "sample_rate", self.sample_rate)
-        if rate != self.sample_rate:
+        if target.sample_rate != self.sample_rate:
             raise ValueError(
-                f"{self.name}: the sample rate is {self.sample_rate} Hz, but that of into {target.name!r} is {rate} Hz; "
-                f"build it with sample_rate={self.sample_rate}"
+                f"{self.name}: the sample rate is {self.sample_rate} Hz, but that of into {target.name!r} is "
+                f"{target.sample_rate} Hz; build it with sample_rate={self.sample_rate}"
             )
 
     def _entries(self, layer: Layer) -> list[Entry]:
