@@ -67,7 +67,7 @@ class Effect:
         if not resample:
             raise ValueError(
                 f"sample_rate must be that of model {self.program.name!r}, {own:,} Hz, got {sample_rate:,} Hz: at "
-                "another rate the model is another effect; pass resample=True, or a recording at that rate"
+                "another rate the model is another effect; pass resample=True (--resample), or a recording at that rate"
             )
         return Fraction(own, sample_rate)
 
@@ -161,7 +161,8 @@ def process(
             f"{signal.dtype} of shape {signal.shape}"
         )
     sample_rate = checks.positive_int_or_none("sample_rate", sample_rate)
-    signal, result = (one.reshape(len(signal), -1) for one in (signal, np.empty(signal.shape, np.float32)))
+    signal = signal[:, None] if signal.ndim == 1 else signal
+    result = np.empty(signal.shape, np.float32)
     effect = Effect(model, signal.shape[1], knobs, stream)
     ratio = effect.rate_ratio(sample_rate, checks.flag("resample", resample))
     if stream is not None and ratio != 1:
