@@ -154,17 +154,17 @@ def process(
     >>> process(AudioEffect(4), np.sin(np.arange(1000.0)), sample_rate=48_000).shape
     (1000,)
     """
+    sample_rate, resample = checks.positive_int_or_none("sample_rate", sample_rate), checks.flag("resample", resample)
     signal = np.asarray(audio)
     if signal.dtype.kind != "f" or signal.ndim not in (1, 2) or 0 in signal.shape[1:]:
         raise ValueError(
             "audio must be floating-point numbers of shape (T,) or (T, C) with full scale 1, got "
             f"{signal.dtype} of shape {signal.shape}"
         )
-    sample_rate = checks.positive_int_or_none("sample_rate", sample_rate)
     signal = signal[:, None] if signal.ndim == 1 else signal
     result = np.empty(signal.shape, np.float32)
     effect = Effect(model, signal.shape[1], knobs, stream)
-    ratio = effect.rate_ratio(sample_rate, checks.flag("resample", resample))
+    ratio = effect.rate_ratio(sample_rate, resample)
     if stream is not None and ratio != 1:
         raise ValueError("stream is not supported with resampling, whose filter has no state; resample the audio first")
     blocks = (signal[start : start + BLOCK].astype(np.float32, copy=False) for start in range(0, len(signal), BLOCK))
