@@ -43,7 +43,7 @@ class ProcessedFile:
 
     @property
     def speed(self) -> float:
-        """How many times faster than real time the recording was processed."""
+        """Duration of the recording divided by the time that its processing took."""
         return self.seconds / max(self.elapsed, 1e-9)
 
     def __str__(self) -> str:
@@ -81,8 +81,17 @@ def process_file(
         FileExistsError: If the target exists and `overwrite` is False.
         FileNotFoundError: If the source does not exist.
         ImportError: If soundfile is missing.
-        ValueError: If the source cannot be read, the suffix of the target is unknown, the sample rates differ and
+        ValueError: If soundfile does not read the source, the suffix of the target is unknown, the sample rates differ and
             `resample` is False, or `knobs` do not fit the model.
+
+    >>> import tempfile
+    >>> import numpy as np, soundfile
+    >>> from deeprnn_keras import AudioEffect
+    >>> from deeprnn_keras.streaming import process_file
+    >>> directory = tempfile.mkdtemp()
+    >>> soundfile.write(f"{directory}/in.wav", np.sin(np.arange(4800.0)), 48_000)
+    >>> process_file(AudioEffect(4), f"{directory}/in.wav", f"{directory}/out.flac").seconds
+    0.1
     """
     resample, overwrite = checks.flags(resample=resample, overwrite=overwrite)
     target, source = Path(target), require_regular_file(source)
