@@ -1,6 +1,7 @@
 from .amplifier import simulated_amplifier
 from .arrays import ArrayDataset
 from .audio import AudioPair, audio_pair
+from .audio_batches import audio_batches
 from .buckets import BucketedDataset
 from .corpus import TextCorpus
 from .frame_labels import labeled_frames
@@ -41,6 +42,7 @@ __all__ = [
     "adding_problem",
     "adding_split",
     "adding_stream",
+    "audio_batches",
     "audio_pair",
     "bach_chorales",
     "copy_memory",

@@ -65,8 +65,8 @@ def check_related(dry: np.ndarray, wet: np.ndarray, names: tuple[str, str], late
         correlation = float(np.corrcoef(dry, wet)[0, 1])
         raise ValueError(
             f"{names[1]} is not a function of {names[0]}: their coherence is {fraction:.3f}, below {MIN_COHERENCE:g}, "
-            f"and their correlation {correlation:.3f}, at a latency of {latency:,} samples; check that both files belong "
-            "together"
+            f"and their correlation {correlation:.3f}, at a latency of {latency:,} samples; check that both files "
+            "belong together"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from deeprnn_keras import checks
@@ -19,7 +21,13 @@ CHUNKS = 2048  # stretches of a signal that `play` computes side by side
 
 
 def simulated_amplifier(
-    seconds: float, sample_rate: int = 48000, *, drive: float = 4.0, seed: int = 0, latency: int = 0
+    seconds: float,
+    sample_rate: int = 48_000,
+    *,
+    drive: float = 4.0,
+    seed: int = 0,
+    latency: int = 0,
+    knobs: Sequence[float] = (),
 ) -> AudioPair:
     """Return a signal of plucked strings, and the same signal through a simulated guitar amplifier.
 
@@ -39,10 +47,11 @@ def simulated_amplifier(
     Args:
         seconds: Duration, at least 0.1.
         sample_rate: Samples per second f, at least 16,000.
-        drive: Gain of the stage, between 0 and 100; the small-signal gain of a clean amplifier is about 1.
+        drive: Gain of the stage, between 0 and 100.
         seed: Random seed of the dry signal; the amplifier has no random part.
         latency: Number of samples by which the wet signal is delayed, as by the converters of an audio interface;
             `AudioPair.latency` of the result is 0, since it is not removed.
+        knobs: `AudioPair.knobs` of the result, for example `(drive,)`.
 
     Raises:
         ImportError: If SciPy is missing; the extra `audio` installs it.
@@ -62,7 +71,7 @@ def simulated_amplifier(
     size = round(seconds * sample_rate)
     dry = guitar_signal(size, sample_rate, np.random.default_rng(seed))
     wet = np.concatenate([np.zeros(latency), _amplified(dry.astype("float64"), sample_rate, drive)])[:size]
-    return AudioPair(dry, wet, sample_rate, name="simulated amplifier")
+    return AudioPair(dry, wet, sample_rate, name="simulated amplifier", knobs=tuple(knobs))
 
 
 def _amplified(dry: np.ndarray, sample_rate: int, drive: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Recording:
     sample_rate: int
 
 
-def import_soundfile() -> Any:
+def import_soundfile() -> ModuleType:
     """Return the package soundfile."""
     return import_optional("soundfile", "audio", "Reading and writing recordings")
 
@@ -81,8 +81,8 @@ def _select(path: str, samples: np.ndarray, channel: int | None) -> np.ndarray:
         return samples[:, 0].copy()
     if channel is None or channel >= count:
         raise ValueError(
-            f"{path} has {count} channels, got channel={channel}; pass the one to read, from 0 to {count - 1}, or export "
-            "the recording in mono"
+            f"{path} has {count} channels, got channel={channel}; pass the one to read, from 0 to {count - 1}, or "
+            "export the recording in mono"
         )
     return samples[:, channel].copy()
 
@@ -94,8 +94,8 @@ def _check(path: str, samples: np.ndarray, sample_rate: int) -> None:
     invalid = np.flatnonzero(~np.isfinite(samples))
     if len(invalid):
         raise ValueError(
-            f"{path} has {len(invalid):,} NaN or infinite samples, the first at {invalid[0] / sample_rate:.3f} s; export "
-            "the recording again"
+            f"{path} has {len(invalid):,} NaN or infinite samples, the first at {invalid[0] / sample_rate:.3f} s; "
+            "export the recording again"
         )
     peak = np.abs(samples).max()
     if peak < SILENT_PEAK:
