@@ -6,8 +6,7 @@ import numpy as np
 
 MAX_LATENCY = 1.0  # seconds
 REGULARIZATION = 0.01  # λ, as a fraction of the mean power of the dry signal
-ONSET = 0.1  # of the peak of the impulse response: its first reaction
-ONSET_WINDOW = 0.003  # seconds before the peak in which the onset is searched
+ONSET = 0.15  # of the peak of the impulse response: the least magnitude between its onset and its peak
 MIN_PROMINENCE = 12.0  # peak of the impulse response relative to its root mean square
 COHERENCE_SEGMENT = 4096  # samples
 MIN_COHERENCE = 0.1
@@ -36,9 +35,8 @@ def find_latency(dry: np.ndarray, wet: np.ndarray, sample_rate: int, names: tupl
             f"{MAX_LATENCY:g} s is {prominence:.1f} times the mean one, and at least {MIN_PROMINENCE:g} times is "
             "required; check that both files belong together, or pass the latency in samples"
         )
-    first = max(0, peak - int(ONSET_WINDOW * sample_rate))
-    onset = first + int(np.argmax(magnitude[first : peak + 1] >= ONSET * magnitude[peak]))
-    return onset - limit
+    before = np.flatnonzero(magnitude[:peak] < ONSET * magnitude[peak])
+    return (int(before[-1]) + 1 if len(before) else 0) - limit
 
 
 def impulse_response(dry: np.ndarray, wet: np.ndarray, limit: int) -> np.ndarray:

@@ -60,7 +60,7 @@ class AudioPair:
         checks.store(
             self,
             sample_rate=checks.positive_int("sample_rate", self.sample_rate),
-            latency=_integer("latency", self.latency),
+            latency=checks.integer("latency", self.latency),
             knobs=tuple(checks.number("knobs", knob) for knob in self.knobs),
         )
 
@@ -152,7 +152,7 @@ def audio_pair(
     """
     trim = checks.flag("trim", trim)
     channel = None if channel is None else checks.non_negative_int("channel", channel)
-    latency = None if latency is None else _integer("latency", latency)
+    latency = None if latency is None else checks.integer("latency", latency)
     recordings = read_recording(dry, channel), read_recording(wet, channel)
     _check_comparable(*recordings)
     x, y = (recording.samples for recording in recordings)
@@ -177,13 +177,6 @@ def _signal(name: str, value: object) -> np.ndarray:
         first = int(np.flatnonzero(~np.isfinite(array))[0])
         raise ValueError(f"{name} must hold finite samples, got {array[first]} at sample {first:,}")
     return array
-
-
-def _integer(name: str, value: object) -> int:
-    number = checks.seed(name, value)
-    if number is None:
-        raise ValueError(f"{name} must be an integer, got None")
-    return number
 
 
 def _check_comparable(dry: Recording, wet: Recording) -> None:

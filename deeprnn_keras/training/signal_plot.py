@@ -62,7 +62,7 @@ def plot_signals(target: np.ndarray, output: np.ndarray, sample_rate: int, path:
     for axes in rows[-1]:
         axes.set_xlabel("seconds")
     figure.colorbar(image, ax=[row[1] for row in rows], label="dB", shrink=0.9)
-    set_legend(figure, wide)
+    set_legend(figure, wide, "outside right upper", columns=1)
     set_title(figure, title)
     save_figure(figure, path)
 
