@@ -356,7 +356,7 @@ def error_ratios(pairs: Sequence[AudioPair], outputs: Sequence[np.ndarray]) -> d
     errors = [target - output for target, output in zip(targets, outputs, strict=True)]
 
     def power(signals: list[np.ndarray], coefficient: float) -> float:
-        return sum(float(np.sum((one[1:] - coefficient * one[:-1]) ** 2)) for one in signals)
+        return sum(float(np.sum((one - coefficient * np.pad(one[:-1], (1, 0))) ** 2)) for one in signals)
 
     esr, emphasized = (power(errors, c) / max(power(targets, c), 1e-30) for c in (0.0, PRE_EMPHASIS))
     return {"esr": esr, "esr_pre_emphasized": emphasized, "samples": sum(map(len, targets))}
