@@ -54,6 +54,8 @@ def zero_shot_network():
 # Required arguments. Functions check flags and numbers before they use a model, which can therefore be missing.
 REQUIRED = {
     "ArrayDataset": {"x": np.zeros((4, 2)), "y": np.zeros(4)},
+    "AudioEffect": {"units": 2},
+    "AudioEffectConfig": CONFIG,
     "AudioPair": {"dry": np.zeros(4), "wet": np.zeros(4), "sample_rate": 48000},
     "BayesianOptimization": {"hypermodel": hypermodel},
     "BucketedDataset": {"sequences": SERIES, "targets": [0, 1], "batch_size": 2},
@@ -112,6 +114,8 @@ REQUIRED = {
     "learning_rate_range_test": {"model": None, "data": []},
     "optuna_objective": {"hyper": hypermodel},
     "probe_levels": {"model": None, "x": np.zeros((4, 3, 2)), "target": np.zeros(4)},
+    "process": {"model": None, "audio": np.zeros(4)},
+    "process_file": {"model": None, "source": "unused.wav", "target": "unused.wav"},
     "series_windows": {"values": np.zeros(9), "length": 2, "batch_size": 2},
     "simulated_amplifier": {"seconds": 0.1},
     "synthetic_series": {"count": 2, "steps": 9},

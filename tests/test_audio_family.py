@@ -219,9 +219,12 @@ def test_recordings_at_another_rate_are_not_scored(finished):
     for pair, message in (
         (
             data.AudioPair(np.zeros(4), np.zeros(4), 8000),
-            "reads 16,000 samples per second and 0 knobs, got 8,000 and 0",
+            "reads audio at 16,000 Hz and 0 knobs, got 8,000 Hz and 0 knobs",
         ),
-        (data.AudioPair(np.zeros(4), np.zeros(4), RATE, knobs=(1,)), "0 knobs, got 16,000 and 1 of audio; resample"),
+        (
+            data.AudioPair(np.zeros(4), np.zeros(4), RATE, knobs=(1,)),
+            "0 knobs, got 16,000 Hz and 1 knobs of audio; resample",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             FAMILY.score(model, [pair])

@@ -18,7 +18,7 @@ def find_latency(dry: np.ndarray, wet: np.ndarray, sample_rate: int, names: tupl
     Args:
         dry: Dry signal, (T,).
         wet: Wet signal, (T,).
-        sample_rate: Samples per second.
+        sample_rate: Sample rate in Hz.
         names: Names of both for the error message.
 
     Raises:

@@ -46,7 +46,7 @@ def simulated_amplifier(
 
     Args:
         seconds: Duration, at least 0.1.
-        sample_rate: Samples per second f, at least 16,000.
+        sample_rate: Sample rate f in Hz, at least 16,000.
         drive: Gain of the stage, between 0 and 100.
         seed: Random seed of the dry signal; the amplifier has no random part.
         latency: Number of samples by which the wet signal is delayed, as by the converters of an audio interface;

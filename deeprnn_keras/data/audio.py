@@ -27,7 +27,7 @@ class AudioPair:
     Attributes:
         dry: Input of the device, (T,), float32.
         wet: Output of the device, (T,), float32.
-        sample_rate: Samples per second.
+        sample_rate: Sample rate in Hz.
         latency: Number of samples by which the wet recording was delayed, and which have been removed.
         name: Name in reports.
         knobs: Positions of the knobs of the device, constant during the recording: K numbers, by convention in [0, 1].
@@ -183,8 +183,8 @@ def _check_comparable(dry: Recording, wet: Recording) -> None:
     """Raise a ValueError if two recordings differ in rate, or in length by more than a latency explains."""
     if dry.sample_rate != wet.sample_rate:
         raise ValueError(
-            f"{dry.path} has {dry.sample_rate:,} samples per second and {wet.path} has {wet.sample_rate:,}; record or "
-            "export both at the same rate"
+            f"{dry.path} has a sample rate of {dry.sample_rate:,} Hz and {wet.path} one of {wet.sample_rate:,} Hz; "
+            "record or export both at the same rate"
         )
     seconds = [len(recording.samples) / recording.sample_rate for recording in (dry, wet)]
     if abs(seconds[0] - seconds[1]) > MAX_LATENCY:

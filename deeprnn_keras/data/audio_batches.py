@@ -78,7 +78,7 @@ def check_alike(pairs: Sequence[AudioPair]) -> None:
     """Raise a ValueError if there are no recordings, or they differ in sample rate or number of knobs."""
     kinds = sorted({(pair.sample_rate, len(pair.knobs)) for pair in pairs})
     if len(kinds) != 1:
-        found = " and ".join(f"{rate:,} samples per second with {knobs} knobs" for rate, knobs in kinds)
+        found = " and ".join(f"{rate:,} Hz with {knobs} knobs" for rate, knobs in kinds)
         raise ValueError(
             f"pairs must have the same sample rate and number of knobs, got {found or 'no pairs'}; record all "
             "positions of the knobs at one rate"

@@ -25,7 +25,7 @@ class Recording:
     Attributes:
         path: Path of the file.
         samples: The samples as float32, (T,); full scale is 1.
-        sample_rate: Samples per second.
+        sample_rate: Sample rate in Hz.
     """
 
     path: str
@@ -65,7 +65,7 @@ def save_recording(samples: np.ndarray, sample_rate: int, path: PathLike) -> Non
 
     Args:
         samples: Samples, (T,).
-        sample_rate: Samples per second.
+        sample_rate: Sample rate in Hz.
         path: Path of the file, which is overwritten if it exists.
     """
     from deeprnn_keras.writing import atomic_write

@@ -17,7 +17,7 @@ def guitar_signal(size: int, sample_rate: int, rng: np.random.Generator) -> np.n
 
     Args:
         size: Number of samples.
-        sample_rate: Samples per second.
+        sample_rate: Sample rate in Hz.
         rng: Random generator, which determines the signal.
     """
     signal, position = np.zeros(size, "float32"), 0

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks, freezing
-from deeprnn_keras._types import CellSpec, Config, Initializer, Tensor
+from deeprnn_keras._types import ArrayLike, CellSpec, Config, Initializer, Tensor
 from deeprnn_keras.layers import AddDryChannel, DeepRNN
 from deeprnn_keras.models.audio_losses import ESR, ErrorToSignal
 from deeprnn_keras.models.common_arguments import serialize_initializer
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_memory
+from deeprnn_keras.streaming import Stream, process
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -121,6 +123,33 @@ class AudioEffect(ConfigMixin, keras.Model):
     def program_attributes(self) -> Config:
         """Return the attributes of the `Program` of this model: its kind, sample rate, and skip connection."""
         return {"kind": "audio", "sample_rate": self.sample_rate, "skip": self.skip}
+
+    def process(
+        self,
+        audio: ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        knobs: Sequence[float] = (),
+        stream: Stream | None = None,
+        resample: bool = False,
+    ) -> np.ndarray:
+        """Return audio that has passed through the model, in bounded working memory; see `streaming.process`.
+
+        Args:
+            audio: Samples, (T,), or (T, C) for C channels, each of which passes through the model alone.
+            sample_rate: Sample rate of the audio in Hz; None for that of the model.
+            knobs: Positions of the knobs, one number for each input after the first.
+            stream: A stream of the model, of batch size C, that continues; None to start in the initial states.
+            resample: Whether to resample audio of another sample rate, and the result back.
+
+        Returns:
+            The result, float32, of the shape of `audio`.
+
+        Raises:
+            ImportError: If SciPy is missing, which resamples.
+            ValueError: If an argument does not fit the model, or the sample rates differ and `resample` is False.
+        """
+        return process(self, audio, sample_rate, knobs=knobs, stream=stream, resample=resample)
 
     @staticmethod
     def loss_function(burn_in: int = 0, stft: float = 0.0) -> keras.losses.Loss:

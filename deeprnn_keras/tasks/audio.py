@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from typing_extensions import override
 
-from deeprnn_keras import checks, progress
+from deeprnn_keras import checks
 from deeprnn_keras.data.data_files import DataFiles
 from deeprnn_keras.tasks.family import (
     OTHER_FILES,
@@ -38,7 +38,6 @@ SIMULATED_SECONDS = 180.0
 SEGMENT_SECONDS, BURN_IN_SECONDS = 0.5, 0.04
 VALIDATION_STREAMS, VALIDATION_BPTT = 64, 8192
 BPTT = 512
-CHUNK = 65536  # samples that are computed at once
 BLOCK, TIMED_SECONDS = 64, 2.0  # block size of plugins, and audio that is computed to measure the speed
 PICTURE, TARGET_SOUND, MODEL_SOUND = "result.png", "target.wav", "model.wav"
 
@@ -48,7 +47,7 @@ class AudioConfiguration(Configuration, Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Samples per second."""
+        """Sample rate in Hz."""
         ...
 
 
@@ -232,7 +231,7 @@ class AudioFamily(Family):
         if run.ending != "finished":
             return
         run = cast(AudioRun, run)
-        with progress.shown(console, "Scoring", "seconds"):
+        with console.status("Scoring"):
             outputs = [model_output(model, pair) for pair in data.test]
         run.score = error_ratios(data.test, outputs)
         run.real_time_factor = real_time_factor(model, data.test[0])
@@ -327,18 +326,15 @@ def model_output(model: AudioEffect, pair: AudioPair) -> np.ndarray:
     Raises:
         ValueError: If the sample rate or the number of knobs of the recording differs from the model's.
     """
-    from deeprnn_keras import Stream
+    from deeprnn_keras.streaming import process
 
     found, expected = (pair.sample_rate, 1 + len(pair.knobs)), (model.sample_rate, model.inputs[0].shape[-1])
     if found != expected:
         raise ValueError(
-            f"model {model.name!r} reads {expected[0]:,} samples per second and {expected[1] - 1} knobs, got "
-            f"{found[0]:,} and {found[1] - 1} of {pair.name}; resample the recording, or train a model on it"
+            f"model {model.name!r} reads audio at {expected[0]:,} Hz and {expected[1] - 1} knobs, got {found[0]:,} Hz "
+            f"and {found[1] - 1} knobs of {pair.name}; resample the recording, or train a model on it"
         )
-    stream, inputs = Stream(model), pair.inputs[None]
-    chunks = [inputs[:, start : start + CHUNK] for start in range(0, inputs.shape[1], CHUNK)]
-    outputs = [np.asarray(stream.push(chunk))[0, :, 0] for chunk in progress.tracked(chunks, len(chunks))]
-    return np.concatenate(outputs)
+    return process(model, pair.dry, knobs=pair.knobs)
 
 
 def error_ratios(pairs: Sequence[AudioPair], outputs: Sequence[np.ndarray]) -> dict[str, float | int]:

@@ -35,7 +35,7 @@ def plot_signals(target: np.ndarray, output: np.ndarray, sample_rate: int, path:
     Args:
         target: Recorded output of a device, (T,).
         output: Output of the model, (T,).
-        sample_rate: Samples per second.
+        sample_rate: Sample rate in Hz.
         path: Path of the file.
         title: Title of the plot.
     """

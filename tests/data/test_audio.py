@@ -77,7 +77,7 @@ def test_faulty_recordings_are_refused_in_one_sentence_with_the_remedy(write, am
     (tmp_path / "cut.wav").write_bytes(write("whole.wav", wet).read_bytes()[:30])
     good = functools.partial(write, "in.wav", dry)
     cases = {
-        "rates": (lambda: (good(), write("o.wav", wet, 22050)), r"16,000 samples per second and .* at the same rate$"),
+        "rates": (lambda: (good(), write("o.wav", wet, 22050)), r"of 16,000 Hz and .* at the same rate$"),
         "lengths": (lambda: (good(), write("o.wav", wet[:9000])), r"lasts 2\.000 s .* 0\.562 s, .* the same stretch$"),
         "channels": (lambda: (good(), write("o.wav", np.stack([wet, wet], 1))), r"2 channels, .*0 to 1, .* in mono$"),
         "clipped": (lambda: (good(), write("o.wav", clipped)), r"clipped: [\d,]+ samples .* lower level$"),
