@@ -58,7 +58,12 @@ class AudioEffectConfig(Configuration):
         initializers = self.initialization.arguments(self.cell)
         initializers.pop("embeddings_initializer", None)
         return AudioEffect(
-            self.units, self.num_layers, self.cell, **{name: getattr(self, name) for name in names}, **initializers
+            self.units,
+            self.num_layers,
+            self.cell,
+            stateful=self.recipe.stateful,
+            **{name: getattr(self, name) for name in names},
+            **initializers,
         )
 
 

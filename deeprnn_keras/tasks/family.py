@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from deeprnn_keras import checks, progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
-from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.data.data_files import RECORDING_OPTIONS, DataFiles
 from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import (
     CHECKPOINTS,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.training.recipe import Recipe
 
 VALIDATION_BATCH_SIZE = 64
+OTHER_FILES = ("valid", "test", *RECORDING_OPTIONS)  # options of files that most families do not support
 
 
 class Configuration(Protocol):
@@ -146,7 +147,7 @@ class Family:
     order: ClassVar[int] = 1
     intended_use: ClassVar[str] = "comparison of recurrent networks"
     limits: ClassVar[str] = ""
-    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", "valid", "test")
+    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", *OTHER_FILES)
     program_kinds: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model", MODEL),
@@ -175,6 +176,10 @@ class Family:
         """Return the metrics for `model.compile`; by default the result of `model.metric_functions()`, if defined."""
         return model.metric_functions() if hasattr(model, "metric_functions") else []
 
+    def weighted_metrics(self, model: keras.Model) -> list[keras.metrics.Metric]:
+        """Return the metrics for `model.compile` that use the sample weights of `batches`; by default none."""
+        return []
+
     # === Data ===
     def load_data(self, config: Configuration | None, path: Path | None = None) -> TaskData:
         """Load the data of a configuration.
@@ -192,15 +197,15 @@ class Family:
         raise NotImplementedError(f"task family {self.name!r} must define load_data")
 
     def load_files(self, config: Configuration | None, files: DataFiles) -> TaskData:
-        """Load the data of a configuration from the files of --data, --valid, and --test; see `load_data`.
+        """Load the data of a configuration from the files of the command line; see `load_data`.
 
-        By default, official splits in several files are not supported.
+        By default, official splits in several files, and pairs of recordings, are not supported.
 
         Raises:
-            ValueError: As for `load_data`, and if --valid or --test are passed but not supported.
+            ValueError: As for `load_data`, and if --valid, --test, --dry, or --wet are passed but not supported.
         """
-        if files.official():
-            options = flags(files.official())
+        if others := {**files.official(), **files.recordings()}:
+            options = flags(others)
             raise ValueError(f"task family {self.name!r} does not support {options}; leave out {options}")
         return self.load_data(config, files.data)
 
@@ -297,7 +302,7 @@ class Family:
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
         with locked_run_directory(directory, resume, settings):
-            plan.recipe.compile(model, self.loss(model), self.metrics(model))
+            plan.recipe.compile(model, self.loss(model), self.metrics(model), self.weighted_metrics(model))
             run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
             fit(run, model, plan, history, displays, deadline)
             save_model(model, run.model_path)
@@ -401,7 +406,8 @@ class Family:
         from deeprnn_keras.training.callbacks import ReportProgress
 
         if not model.compiled:
-            model.compile(loss=self.loss(model), metrics=self.metrics(model))
+            metrics = {"metrics": self.metrics(model), "weighted_metrics": self.weighted_metrics(model)}
+            model.compile(loss=self.loss(model), **metrics)
         batches = self.batches(model, part, VALIDATION_BATCH_SIZE, shuffle=False)
         values = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[ReportProgress()])
         return {metric: float(value) for metric, value in values.items()}

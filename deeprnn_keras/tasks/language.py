@@ -14,7 +14,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from deeprnn_keras import checks, progress
-from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.data.data_files import RECORDING_OPTIONS, DataFiles
 from deeprnn_keras.tasks.family import (
     Configuration,
     ConfigurationT,
@@ -94,7 +94,7 @@ class LanguageFamily(Family):
     order = 0
     intended_use = "scoring and continuation of text similar to the training text; comparison of recurrent networks"
     limits = "Generated text is plausible rather than factual, and reproduces the biases of the training text."
-    unsupported_options = ()
+    unsupported_options = RECORDING_OPTIONS
     program_kinds = ("language",)
     files = (("model", MODEL), ("program", PROGRAM), ("learning curve", "curve.png"), ("results", "result.json"))
 
