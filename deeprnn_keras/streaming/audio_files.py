@@ -12,7 +12,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.extras import import_optional
+from deeprnn_keras.data.audio_files import import_soundfile
 from deeprnn_keras.program.program import Program
 from deeprnn_keras.reading import damage_reported, require_regular_file
 from deeprnn_keras.streaming.audio import BLOCK, Effect
@@ -81,8 +81,8 @@ def process_file(
         FileExistsError: If the target exists and `overwrite` is False.
         FileNotFoundError: If the source does not exist.
         ImportError: If soundfile is missing.
-        ValueError: If soundfile does not read the source, the suffix of the target is unknown, the sample rates differ and
-            `resample` is False, or `knobs` do not fit the model.
+        ValueError: If soundfile does not read the source, the suffix of the target is unknown, the sample rates differ
+            and `resample` is False, or `knobs` do not fit the model.
 
     >>> import tempfile
     >>> import numpy as np, soundfile
@@ -95,7 +95,7 @@ def process_file(
     """
     resample, overwrite = checks.flags(resample=resample, overwrite=overwrite)
     target, source = Path(target), require_regular_file(source)
-    soundfile = import_optional("soundfile", "audio", "Reading and writing recordings")
+    soundfile = import_soundfile()
     file_format = _format(soundfile, target)
     if target.exists() and not overwrite:
         raise FileExistsError(f"target {str(target)!r} exists; pass another path or overwrite=True")
