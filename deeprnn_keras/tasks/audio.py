@@ -290,7 +290,7 @@ def split_recordings(pairs: Sequence[AudioPair]) -> Split:
     Raises:
         ValueError: If they differ in rate or number of knobs, or are too short.
     """
-    from deeprnn_keras.data.audio_batches import check_alike
+    from deeprnn_keras.data.audio_segments import check_alike
 
     check_alike(pairs)
     train, validation, test = zip(*(pair.split() for pair in pairs), strict=True)
