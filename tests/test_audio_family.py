@@ -132,7 +132,7 @@ def test_interrupted_run_resumes_bit_identical(finished, recordings, monkeypatch
 @pytest.mark.long
 def test_run_killed_within_an_epoch_resumes_bit_identical(recordings, tmp_path):
     """The carried states, the order of the segments, and the position within a segment are those of the other run."""
-    options = [*recordings, *SMALL[:-1], "400"]
+    options = [*recordings, *SMALL[:-1], "100"]
     command = [*DEEPRNN, "train", NAME, *options, "--output"]
 
     def finish(*arguments):
