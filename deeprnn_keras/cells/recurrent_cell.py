@@ -197,7 +197,7 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
 
     @cached_property
     def unit_step(self) -> UnitStep | None:
-        """The step of single units, if they do not see each other within a step, so that the cell can run as a scan."""
+        """The step of single units, if the recurrence is elementwise, so that the cell can run as a scan; else None."""
         from deeprnn_keras.cells.keras_cells import cell_recurrence
 
         recurrence = cell_recurrence(self)

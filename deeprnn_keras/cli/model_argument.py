@@ -168,7 +168,7 @@ def load_file(path: PathLike, compile: bool = True) -> keras.Model:
 
     Args:
         path: Path of the file or of the directory.
-        compile: Whether to compile the model.
+        compile: If True, compile the model.
     """
     from deeprnn_keras.models import load_model
     from deeprnn_keras.tasks import families

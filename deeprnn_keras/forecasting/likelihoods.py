@@ -85,7 +85,7 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class Gaussian(Likelihood):
-    """Normal distribution, with mean a and standard deviation softplus(b) + 0.0001 for outputs (a, b).
+    """Normal distribution with mean m = a and standard deviation s = softplus(b) + 0.0001 for outputs (a, b).
 
         -log p(z) = (z - m)² / (2 s²) + log s + log(2π) / 2
 
@@ -123,11 +123,12 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class StudentT(Likelihood):
-    """Student's t distribution: location a, scale softplus(b) + 0.0001, and 2 + softplus(c) degrees of freedom ν.
+    """Student's t distribution, whose heavy tails tolerate outliers.
 
         -log p(z) = log Γ(ν/2) - log Γ((ν + 1)/2) + log(νπ) / 2 + log s + (ν + 1)/2 log(1 + (z - m)² / (ν s²))
 
-    Its heavy tails tolerate outliers.
+    For outputs (a, b, c), the location is m = a, the scale s = softplus(b) + 0.0001, and ν = 2 + softplus(c) is the
+    number of degrees of freedom.
 
     Args:
         name: Name of the loss.

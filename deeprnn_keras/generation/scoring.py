@@ -60,7 +60,7 @@ def score(
     Symbols closer to the start of a piece are predicted from all symbols before them; the first symbol of a piece,
     which has none, is not counted. The pieces are read in overlapping windows; except at the start of a piece, the
     first 128 steps of a window only update the states. Memory is needed for one batch of windows; pieces and chunks of
-    an iterator are read when their turn comes.
+    an iterator are read on demand.
 
     Args:
         model: Causal model from ids (n, T) to logits (n, T, V).

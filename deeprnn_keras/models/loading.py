@@ -19,12 +19,12 @@ BYTES_PER_STORED_BYTE = 2  # weights of 16 bits are counted as 32 bits before th
 def load_model(path: PathLike, compile: bool = True) -> keras.Model:
     """Load a model from a `.keras` file, or from `model.keras` in the output directory of a run.
 
-    The whole file is checked first. A file that names anything but activations, layers, and other objects of Keras and
-    of imported modules, that contains code, or whose model is larger than its weights is refused.
+    The whole file is checked first. It is refused if it contains code, if it names objects other than activations,
+    layers, and other objects of Keras and of imported modules, or if its model is larger than its weights.
 
     Args:
         path: Path of the file or of the directory.
-        compile: Whether to compile the model as it was when it was saved.
+        compile: If True, compile the model as it was when it was saved.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -66,7 +66,7 @@ def _names(config: object) -> Iterator[str]:
 def load_language_model(path: PathLike) -> LanguageModel:
     """Load a `LanguageModel` from a `.keras` file, or from `model.keras` in the output directory of a run.
 
-    Keras' safe mode stays on: a file that contains code is rejected.
+    The file is checked as by `load_model`; a file that contains code is refused.
 
     Args:
         path: Path of the file or of the directory.

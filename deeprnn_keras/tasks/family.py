@@ -232,7 +232,7 @@ class Family:
             model: The model that reads the batches.
             part: `data.train`, `data.test`, or `data.validation`.
             batch_size: Number of examples per batch, n.
-            shuffle: Whether to shuffle the examples in every epoch.
+            shuffle: If True, shuffle the examples in every epoch.
             seed: Random seed for shuffling.
         """
         from deeprnn_keras.data.arrays import ArrayDataset
@@ -431,7 +431,7 @@ class Family:
             config: The zoo's configuration of the same name, or None.
             path: File passed with --data, or None.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to skip symbols that are not in the model's vocabulary, if the family supports it.
+            skip_unknown: If True, skip symbols that are not in the model's vocabulary, if the family supports it.
 
         Raises:
             ValueError: As for `load_data` and `evaluate_data`.
@@ -455,7 +455,7 @@ class Family:
             config: The configuration of its run, or None.
             data: Data returned by `load_data` or `load_files`.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to skip symbols that are not in the model's vocabulary, if the family supports it.
+            skip_unknown: If True, skip symbols that are not in the model's vocabulary, if the family supports it.
 
         Raises:
             ValueError: If the family does not support `skip_unknown`; by default it does not.

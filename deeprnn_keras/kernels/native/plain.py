@@ -21,7 +21,7 @@ def plain_layer(layer: Layer, has_bias: bool, inputs: Sequence[Tensor], mask: Te
 
     Args:
         layer: The layer.
-        has_bias: Whether the inputs hold a bias.
+        has_bias: True if the inputs hold a bias.
         inputs: x, kernel, recurrent_kernel, [bias], *states.
         mask: (n, T), or None.
     """

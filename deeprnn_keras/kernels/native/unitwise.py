@@ -1,4 +1,4 @@
-"""Passes of a recurrence whose units do not see each other, on NumPy arrays; see src/unitwise.h.
+"""Passes of an elementwise recurrence on NumPy arrays; see src/unitwise.h.
 
 Every array is checked before its address reaches C. No framework is imported.
 """
