@@ -164,7 +164,12 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         return by_role.get(role) or (by_role["kernel"] if role == "hidden" else None)
 
     def project_inputs(self, inputs: Tensor, training: bool = False) -> Blocks:
-        """Return the part of the step that depends only on the inputs, (n, d) or (n, T, d), with input dropout."""
+        """Return the part of the step that depends only on the inputs.
+
+        Args:
+            inputs: Inputs x, (n, d) or (n, T, d).
+            training: Apply the dropout of the inputs.
+        """
         if training and self.dropout:
             step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
             mask = self.get_dropout_mask(step)

@@ -173,7 +173,12 @@ class ByteVocabulary:
         return "ByteVocabulary()"
 
     def encode(self, text: str, unknown: str = "error") -> np.ndarray:
-        """Return the ids of `text`, int32 of shape (bytes,). `unknown` has no effect."""
+        """Return the ids of `text`, int32 of shape (bytes,).
+
+        Args:
+            text: The text.
+            unknown: Has no effect; every text can be encoded.
+        """
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), "uint8").astype("int32")
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:

@@ -66,7 +66,12 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
 
     @abstractmethod
     def negative_log_likelihood(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each step, as `call` does."""
+        """Return the loss of each step.
+
+        Args:
+            y_true: Targets, as in `call`.
+            y_pred: Outputs of the network, (..., `num_parameters`).
+        """
 
     @abstractmethod
     def quantile(self, outputs: np.ndarray, probability: float, scale: np.ndarray) -> np.ndarray:
@@ -80,7 +85,13 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
 
     @abstractmethod
     def sample(self, outputs: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return one sample of each step, in units of the scaled series; the arguments are those of `quantile`."""
+        """Return one sample of each step, in units of the scaled series.
+
+        Args:
+            outputs: Outputs of the network, (..., `num_parameters`).
+            scale: Scale of the series, broadcastable to (...).
+            rng: Random generator.
+        """
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
