@@ -19,7 +19,7 @@ QUICK_ROUNDS, QUICK_SECONDS = 3, 0.2
 
 @click.command()
 @list_option("--sizes", "sizes", "Lxhxn", "Layers L, units h, and batch size n, for example 2x256x1.")
-@list_option("--impl", "implementations", "NAME", "stream, torch, or onnxruntime.")
+@list_option("--impl", "implementations", "NAME", "Implementations: stream, torch, onnxruntime.")
 @list_option("--threads", "threads", "NUMBER", "Numbers of threads.  [default: 1,2]")
 @click.option("--rounds", type=int, help="Rounds per case.  [default: 5]")
 @click.option("--seconds", type=float, help="Duration of each measurement in seconds.  [default: 0.4]")

@@ -44,7 +44,7 @@ class Read:
         frequency: Grid of time steps.
         kind: Kind of the frame.
         next_steps: Step after the last observation of each series, (n,).
-        states: What is known of the series.
+        states: States of the series, computed from their history.
     """
 
     ids: tuple[object, ...]

@@ -49,7 +49,7 @@ class Traits:
         has_equations: True if the cell is a `RecurrentCell`.
         untraceable: Operation of its equations that is not one of the primitives, or "".
         unitwise: True if its recurrence is elementwise: no unit reads the states of another one.
-        first_order: Whether, in addition, the new states are linear functions of the old ones.
+        first_order: True if, in addition, the new states are linear functions of the old ones.
         any_cell: True if the layer is `RNN`, which accepts any cell.
         compute_dtype: Dtype of the layer's inputs and outputs.
     """

@@ -96,7 +96,7 @@ class Group:
 
     Attributes:
         calls: The calls; each reads the output of the one before.
-        substitute: What is called in their place.
+        substitute: Layer or model that is called in their place.
     """
 
     calls: Sequence[FunctionalNode]
