@@ -54,8 +54,9 @@ def import_model(
     """Load a trained network of another library and save it.
 
     SOURCE is a file of Keras 2 or 3 (.h5, .keras, or an archive of JSON and weights), a PyTorch state dict
-    (.safetensors, .pt), or an ONNX file. TARGET is a .keras file, or a .safetensors file of a program, which runs
-    without Keras. The model is compared with SOURCE on random input, and a certificate is written beside TARGET.
+    (.safetensors, .pt), an ONNX file, or a file of Neural Amp Modeler (.nam). TARGET is a .keras file, or a
+    .safetensors file of a program, which runs without Keras. The model is compared with SOURCE on random input, and a
+    certificate is written beside TARGET.
     """
     from rich.console import Console
 

@@ -43,7 +43,7 @@ VALID_OPTION, TEST_OPTION = (
     for flag, part in (("valid", "Validation"), ("test", "Test"))
 )
 SKIP_UNKNOWN_OPTION = click.option(
-    "--skip-unknown", is_flag=True, help="Skip characters that are not in the model's vocabulary."
+    "--skip-unknown", is_flag=True, help="Skip symbols that are not in the model's vocabulary."
 )
 
 

@@ -1,4 +1,4 @@
-"""A layer in plain TensorFlow operations, in the layouts of `sequences.py`: what second derivatives come from."""
+"""A layer in plain TensorFlow operations, in the layouts of `sequences.py`, for second derivatives."""
 
 from __future__ import annotations
 
