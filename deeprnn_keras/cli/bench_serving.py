@@ -32,10 +32,11 @@ QUICK_ROUNDS, QUICK_SECONDS = 3, 0.2
 )
 @click.option("--quick", is_flag=True, help="Measure 3 sizes at batch 1 only, in about half a minute.")
 def serving(output: Path | None, **options: Any) -> None:
-    """Compare one step of a stream with PyTorch and ONNX Runtime on the CPU.
+    """Compare one step of a stream with PyTorch and ONNX Runtime.
 
-    --sizes, --impl, and --threads accept comma-separated values. Each implementation runs in a process of its own for
-    each number of threads; they alternate. Ctrl-C stops the measurement and saves the results obtained so far.
+    All of them run on the CPU. --sizes, --impl, and --threads accept comma-separated values. Each implementation runs
+    in a process of its own for each number of threads; they alternate. Ctrl-C stops the measurement and saves the
+    results obtained so far.
     """
     from rich.console import Console
 

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--no-verify", is_flag=True, help="Do not execute the file and compare it with the model.")
 def export(model: str, path: Path, no_verify: bool, **options: Any) -> None:
-    """Write a trained model to a file that runs without this package.
+    """Export a trained model to a file of another runtime.
 
-    MODEL is the name of a zoo model with trained weights, a .keras file, the output directory of a run, or a file of a
-    program. The suffix of PATH selects the format; without a suffix, a SavedModel is written.
+    The file runs without this package. MODEL is the name of a zoo model with trained weights, a .keras file, the output
+    directory of a run, or a file of a program. The suffix of PATH selects the format; without a suffix, a SavedModel is
+    written.
     """
     from rich.console import Console
 

@@ -67,12 +67,12 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--resume", is_flag=True, help="Resume the unfinished run in --output with its original options.")
 def forecast(model: str, output: Path, resume: bool, **passed: Any) -> None:
-    """Train a forecaster on series in a file, and forecast them; or forecast with a trained one.
+    """Forecast series in a file.
 
-    MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The network is compared with simple methods on
-    the last part of each series, which is held out of training. DIRECTORY receives forecast.csv, forecast.png, and the
-    model, which Forecaster.load reads. A zero-shot forecaster (deeprnn list --task zero-shot) is not trained on the
-    series; ZeroShotForecaster.load reads its model.
+    MODEL is a forecaster of the zoo (deeprnn list --task forecasting), which is trained on the series. The network is
+    compared with simple methods on the last part of each series, which is held out of training. DIRECTORY receives
+    forecast.csv, forecast.png, and the model, which Forecaster.load reads. A zero-shot forecaster (deeprnn list --task
+    zero-shot) is not trained on the series; ZeroShotForecaster.load reads its model.
 
     If MODEL is the directory of a trained forecaster, nothing is trained, and DIRECTORY receives forecast.csv. The
     table is read in pieces and may be larger than memory; the rows of each series must follow each other.

@@ -70,10 +70,11 @@ def tune_worker(
     minutes: float | None,
     report: Path | None,
 ) -> None:
-    """Run trials of a search that deeprnn tune --storage URL --study NAME has started, on any machine.
+    """Run trials of a search on several machines.
 
-    The worker ends when all trials have ended, and prints the results. With a database, it also runs the trials of
-    workers that were killed. If it is stopped by Ctrl-C or SIGTERM, its trial returns to the queue.
+    deeprnn tune --storage URL --study NAME starts the search; the worker may run on any machine. It ends when all
+    trials have ended, and prints the results. With a database, it also runs the trials of workers that were killed. If
+    it is stopped by Ctrl-C or SIGTERM, its trial returns to the queue.
     """
     from rich.console import Console
 
