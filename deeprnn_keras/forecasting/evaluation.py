@@ -42,6 +42,11 @@ class Evaluation:
         series: Number of series.
         forecasts: Forecasts of all methods and windows: {method: quantiles 0.1 to 0.9, (windows, H, 9)}, and "y", the
             values, (windows, H). The windows of a series follow each other.
+
+    >>> from deeprnn_keras.forecasting import Evaluation
+    >>> metrics = {"network": {"MASE": 0.8}, "seasonal_naive": {"MASE": 1.0}}
+    >>> Evaluation(metrics, windows=5, series=1, forecasts={}).summary()
+    'The network beats the best simple method, seasonal_naive: MASE 0.800 and 1.000.'
     """
 
     metrics: Mapping[str, Mapping[str, float]]

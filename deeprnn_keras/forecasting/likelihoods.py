@@ -40,6 +40,21 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
         counts: True if the targets are counts, which are scaled but not shifted.
         samples: True if `sample` is supported.
         has_quantiles: True if `quantile` is supported.
+
+    >>> import keras, numpy as np
+    >>> from deeprnn_keras.forecasting import Likelihood
+    >>> class Laplace(Likelihood):
+    ...     "Laplace distribution of scale 1, -log p(z) = |z - a| + log 2."
+    ...     density = True
+    ...     def negative_log_likelihood(self, y_true, y_pred):
+    ...         return keras.ops.abs(y_true[..., 0] - y_pred[..., 0]) + np.log(2)
+    ...     def quantile(self, outputs, probability, scale):
+    ...         distance = probability - 0.5
+    ...         return outputs[..., 0] - np.sign(distance) * np.log(1 - 2 * abs(distance))
+    ...     def sample(self, outputs, scale, rng):
+    ...         return rng.laplace(outputs[..., 0])
+    >>> round(float(Laplace()(np.zeros((1, 1, 1)), np.ones((1, 1, 1)))), 3)
+    1.693
     """
 
     num_parameters: int = 1

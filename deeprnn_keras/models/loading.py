@@ -75,6 +75,14 @@ def load_language_model(path: PathLike) -> LanguageModel:
         FileNotFoundError: If the file does not exist.
         DamagedFileError: If the file is damaged or not supported.
         ValueError: If it contains another model.
+
+    >>> import tempfile
+    >>> from deeprnn_keras import LanguageModel
+    >>> from deeprnn_keras.models import load_language_model
+    >>> path = f"{tempfile.mkdtemp()}/model.keras"
+    >>> LanguageModel("abc", units=4).save(path)
+    >>> len(load_language_model(path).generate("ab", length=3))
+    5
     """
     model = load_model(path)
     if not isinstance(model, LanguageModel):

@@ -93,6 +93,11 @@ class CustomModelConfig:
 
     Raises:
         ValueError: If `inputs` or `head` is not supported.
+
+    >>> from deeprnn_keras.tuning import CustomModelConfig
+    >>> config = CustomModelConfig(inputs=8, head=1, loss="mse", units=16, num_layers=2, cell="gru")
+    >>> config.architecture(), config.count_params()
+    ('GRU 2 x 16', 2897)
     """
 
     inputs: int | tuple[int | None, int]
