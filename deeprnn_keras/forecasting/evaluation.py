@@ -77,7 +77,7 @@ class Evaluation:
             lines.append(f"{name:{width}}" + "".join(cells))
         note = f"Means over {self.windows} windows of each series ({self.series}); lower is better"
         if any("coverage" in values for values in self.metrics.values()):
-            note += f". The coverage of the {LEVEL} % interval is best at {LEVEL / 100:.3f}"
+            note += f". The coverage of the {LEVEL}% interval is best at {LEVEL / 100:.3f}"
         return "\n".join([self.summary(), *lines, f"{note}."])
 
 

@@ -562,7 +562,7 @@ class Forecaster:
         """Compare forecasts from several origins with the values that followed, and with those of simple methods.
 
         Each forecast reads values up to its origin only. The metrics are means over series and windows: MASE, sMAPE,
-        weighted quantile loss, CRPS (approximated by quantiles 0.1 to 0.9), and the coverage of the 80 % interval.
+        weighted quantile loss, CRPS (approximated by quantiles 0.1 to 0.9), and the coverage of the 80% interval.
 
         Args:
             df: Series with the values to predict. For an honest comparison, the last windows must not have been in the
@@ -602,7 +602,7 @@ class Forecaster:
         history: int | None = None,
         seed: int | None = 0,
     ) -> Figure:
-        """Plot the end of series, the median forecast, and the 80 % interval.
+        """Plot the end of series, the median forecast, and the 80% interval.
 
         Args:
             df: As for `forecast`.

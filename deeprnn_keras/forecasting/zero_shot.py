@@ -312,7 +312,7 @@ class ZeroShotForecaster:
         history: int | None = None,
         horizon: int | None = None,
     ) -> Figure:
-        """Plot the end of series, the median forecast, and the 80 % interval.
+        """Plot the end of series, the median forecast, and the 80% interval.
 
         Args:
             df: The series.
