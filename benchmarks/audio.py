@@ -12,7 +12,8 @@ window within segments of 0.5 s, as `deeprnn train` does, and propagates gradien
 
 The error is the error-to-signal ratio on the test part, computed in one pass. The time of an update is the mean without
 the first ten, in real time and as processor time, which does not depend on other computations of the machine.
-neural-amp-modeler uses one thread: with two it is slower, since the matrices are small. Results are appended to benchmarks/results/audio/results.csv.
+neural-amp-modeler uses one thread: with two it is slower, since the matrices are small. Results are appended to
+benchmarks/results/audio/results.csv.
 """
 
 from __future__ import annotations
