@@ -1,7 +1,7 @@
 from .amplifier import simulated_amplifier
 from .arrays import ArrayDataset
 from .audio import AudioPair, audio_pair
-from .audio_batches import audio_batches
+from .audio_segments import audio_batches
 from .buckets import BucketedDataset
 from .corpus import TextCorpus
 from .frame_labels import labeled_frames

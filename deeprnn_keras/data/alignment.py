@@ -31,7 +31,7 @@ def find_latency(dry: np.ndarray, wet: np.ndarray, sample_rate: int, names: tupl
     prominence = magnitude[peak] / max(float(np.sqrt(np.mean(magnitude**2))), 1e-30)
     if prominence < MIN_PROMINENCE:
         raise ValueError(
-            f"the latency between {names[0]} and {names[1]} cannot be found: the largest correlation within "
+            f"the latency between {names[0]} and {names[1]} was not found: the largest correlation within "
             f"{MAX_LATENCY:g} s is {prominence:.1f} times the mean one, and at least {MIN_PROMINENCE:g} times is "
             "required; check that both files belong together, or pass the latency in samples"
         )

@@ -138,7 +138,7 @@ def audio_pair(
     Raises:
         FileNotFoundError: If a file does not exist.
         ImportError: If soundfile or SciPy is missing; the extra `audio` installs them.
-        ValueError: If a file cannot be read, or is clipped, silent, or not finite; if the recordings differ in rate,
+        ValueError: If a file is not readable, clipped, silent, or not finite; if the recordings differ in rate,
             number of channels, or length; if no latency is found; or if the wet signal is not a function of the dry
             one.
 

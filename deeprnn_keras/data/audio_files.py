@@ -48,8 +48,8 @@ def read_recording(path: PathLike, channel: int | None = None) -> Recording:
     Raises:
         FileNotFoundError: If the file does not exist.
         ImportError: If soundfile is missing.
-        ValueError: If the file cannot be read, has several channels and none is selected, or is empty, clipped, silent,
-            or not finite.
+        ValueError: If the file is not readable, has several channels and none is selected, or is empty, clipped,
+            silent, or not finite.
     """
     soundfile, file = import_soundfile(), require_regular_file(path)
     expected = "a recording that soundfile reads; convert it to WAV or FLAC"

@@ -43,7 +43,7 @@ def _notes(size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Return notes one after the other, which ring into each other."""
     signal, start = np.zeros(size), 0
     while start < size:
-        pitch = rng.integers(LOWEST, HIGHEST + 1)
+        pitch = int(rng.integers(LOWEST, HIGHEST + 1))
         signal[start:] += rng.uniform(0.4, 1) * _string(size - start, sample_rate, pitch, rng)
         start += round(sample_rate * rng.uniform(0.1, 0.6))
     return signal
@@ -51,7 +51,7 @@ def _notes(size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
 
 def _chord(size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Return a strummed chord."""
-    signal, root = np.zeros(size), rng.integers(LOWEST, LOWEST + 12)
+    signal, root = np.zeros(size), int(rng.integers(LOWEST, LOWEST + 12))
     for string, interval in enumerate(CHORDS[rng.integers(len(CHORDS))]):
         start = round(string * sample_rate * rng.uniform(0.005, 0.02))
         signal[start:] += _string(size - start, sample_rate, root + interval, rng)
@@ -74,7 +74,7 @@ def _pause(size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     return np.zeros(size)
 
 
-def _string(size: int, sample_rate: int, pitch: float, rng: np.random.Generator) -> np.ndarray:
+def _string(size: int, sample_rate: int, pitch: int, rng: np.random.Generator) -> np.ndarray:
     """Return a plucked string of Karplus & Strong 1983.
 
     With the period p, a burst x of noise in the first p samples, and the damping ρ:

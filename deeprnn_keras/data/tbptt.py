@@ -38,8 +38,8 @@ class TBPTTDataset(Batches):
             proportional to the length of each batch; `LearningRate(..., data)` and `Recipe` scale it accordingly.
         shuffle: Whether to read the pieces in a new order in every pass. Of pieces of equal length, those that do not
             fill a batch are dropped, others in every pass. Not with `random_bptt`.
-        burn_in: Number of steps B after a reset of the states that have a sample weight of 0: there the states recover
-            what they would be without the reset. The first batch of streams or pieces of equal length has B + T steps.
+        burn_in: Number of steps B after a reset of the states that have a sample weight of 0, so that the states settle
+            before errors are counted. The first batch of streams or pieces of equal length has B + T steps.
         num_symbols: Number of different ids, V. If set, ids are checked to be in [0, V).
         seed: Random seed of the lengths, or of the order of the pieces. None draws one that
             `keras.utils.set_random_seed` determines.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.models import AudioEffect
     from deeprnn_keras.training.recipe import Recipe
 
-SIMULATED_SECONDS = 180.0
+SIMULATED_SECONDS, SIMULATED_RATE = 180.0, 48_000
 SEGMENT_SECONDS, BURN_IN_SECONDS = 0.5, 0.04
 VALIDATION_STREAMS, VALIDATION_BPTT = 64, 8192
 BPTT = 512
@@ -123,8 +123,8 @@ class AudioFamily(Family):
             return split_recordings([audio_pair(files.dry, files.wet, channel=files.channel)])
         if files.recordings():
             raise ValueError(f"audio models require both --dry and --wet, got {flags(files.recordings())}")
-        rate = {} if config is None else {"sample_rate": cast(AudioConfiguration, config).sample_rate}
-        return split_recordings([simulated_amplifier(SIMULATED_SECONDS, **rate)])
+        rate = SIMULATED_RATE if config is None else cast(AudioConfiguration, config).sample_rate
+        return split_recordings([simulated_amplifier(SIMULATED_SECONDS, rate)])
 
     @override
     def data_included(self, config: Configuration) -> bool:
@@ -290,7 +290,7 @@ def split_recordings(pairs: Sequence[AudioPair]) -> Split:
     Raises:
         ValueError: If they differ in rate or number of knobs, or are too short.
     """
-    from deeprnn_keras.data.audio_batches import check_alike
+    from deeprnn_keras.data.audio_segments import check_alike
 
     check_alike(pairs)
     train, validation, test = zip(*(pair.split() for pair in pairs), strict=True)

@@ -122,7 +122,8 @@ class Family:
         intended_use: Intended use of the models, for their cards.
         limits: Limitations of the models, for their cards.
         unsupported_options: Options of `deeprnn train` that the family does not support.
-        program_kinds: Kinds of the programs that `generate` supports: `attributes["kind"]` of a `Program`.
+        program_kinds: Kinds of the programs of the family's models, which commands such as `deeprnn generate` use
+            instead of the models: `attributes["kind"]` of a `Program`.
         files: `(label, file name)` of the files that the report of a finished run lists.
 
     >>> import keras, numpy as np, tempfile
@@ -204,10 +205,18 @@ class Family:
         Raises:
             ValueError: As for `load_data`, and if --valid, --test, --dry, or --wet are passed but not supported.
         """
-        if others := {**files.official(), **files.recordings()}:
-            options = flags(others)
-            raise ValueError(f"task family {self.name!r} does not support {options}; leave out {options}")
+        self.refuse_files({**files.official(), **files.recordings()})
         return self.load_data(config, files.data)
+
+    def refuse_files(self, files: Collection[str]) -> None:
+        """Raise a ValueError if files were passed with options that the family does not support.
+
+        Args:
+            files: Names of these options, as far as they were passed.
+        """
+        if files:
+            options = flags(files)
+            raise ValueError(f"task family {self.name!r} does not support {options}; leave out {options}")
 
     def data_included(self, config: Configuration) -> bool:
         """Return whether the package includes the data of a configuration.

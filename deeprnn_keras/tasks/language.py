@@ -119,10 +119,12 @@ class LanguageFamily(Family):
         ends, and "<unk>" for all other words. For character-level models, it consists of the characters of all texts.
 
         Raises:
-            ValueError: If the text of the configuration is not included in the package and no file is passed.
+            ValueError: If the text of the configuration is not included in the package and no file is passed, or
+                recordings are passed.
         """
         from deeprnn_keras.data import TextCorpus
 
+        self.refuse_files(files.recordings())
         config = cast(LanguageConfiguration, config)
         if files.data is not None:
             corpus = TextCorpus.from_file(files.data)

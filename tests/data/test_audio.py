@@ -85,7 +85,7 @@ def test_faulty_recordings_are_refused_in_one_sentence_with_the_remedy(write, am
         "quiet": (lambda: (write("o.wav", 1e-5 * dry), good()), r"silent: its peak is -\d+ dB; "),
         "NaN": (lambda: (good(), write("o.wav", broken)), r"1 NaN or .*, the first at 0\.250 s; export .* again$"),
         "empty": (lambda: (good(), write("o.wav", dry[:0])), r"is empty; record it again$"),
-        "other": (lambda: (good(), write("o.wav", other.wet)), r"latency .* cannot be found: .* in samples$"),
+        "other": (lambda: (good(), write("o.wav", other.wet)), r"latency .* was not found: .* in samples$"),
         "format": (
             lambda: (good(), tmp_path / "text.mp3"),
             r"text\.mp3: not a recording .*; convert it to WAV or FLAC",
