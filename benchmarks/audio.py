@@ -67,7 +67,7 @@ class Settings:
 
     units: int = 16
     num_layers: int = 1
-    updates: int = 1000
+    updates: int = 500
     batch_size: int = 16
     window: int = 2048
     burn_in: int = 1000

@@ -62,7 +62,7 @@ def recording_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 SKIP_UNKNOWN_OPTION = click.option(
-    "--skip-unknown", is_flag=True, help="Skip characters that are not in the model's vocabulary."
+    "--skip-unknown", is_flag=True, help="Skip symbols that are not in the model's vocabulary."
 )
 
 
@@ -187,7 +187,7 @@ def load_file(path: PathLike, compile: bool = True) -> keras.Model:
 
     Args:
         path: Path of the file or of the directory.
-        compile: Whether to compile the model.
+        compile: If True, compile the model.
     """
     from deeprnn_keras.models import load_model
     from deeprnn_keras.tasks import families
