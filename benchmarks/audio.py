@@ -2,7 +2,7 @@
 
 python -m benchmarks.audio PYTHON           # PYTHON: interpreter of an environment with neural-amp-modeler
 python -m benchmarks.audio PYTHON --quick   # 12 updates: shows only that it runs
-python -m benchmarks.audio PYTHON --time    # 40 updates: the time of an update, on an idle machine
+python -m benchmarks.audio PYTHON --time    # 24 updates: the time of an update, on an idle machine
 
 The recordings are 60 s of the simulated amplifier, of which the last tenth is the test part. Both libraries train an
 LSTM of the same size with the same number of updates, each with the mean squared error of 16 windows of 2,048 samples,
@@ -11,7 +11,9 @@ its defaults, and propagates gradients through 512 steps, its default. deeprnn_k
 window within segments of 0.5 s, as `deeprnn train` does, and propagates gradients through the window.
 
 The error is the error-to-signal ratio on the test part, computed in one pass. The time of an update is the mean without
-the first ten. Results are appended to benchmarks/results/audio/results.csv.
+the first ten, in real time and as processor time, which does not depend on other computations of the machine.
+neural-amp-modeler uses one thread: with two it is slower, since the matrices are small. Results are appended to
+benchmarks/results/audio/results.csv.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -59,13 +61,13 @@ class Settings:
         learning_rate: Learning rate at the start.
         final: Factor at the end of the cosine decay.
         seconds: Duration of the recordings.
-        threads: Number of threads.
+        threads: Number of threads of neural-amp-modeler.
         seed: Random seed.
     """
 
     units: int = 16
     num_layers: int = 1
-    updates: int = 1000
+    updates: int = 500
     batch_size: int = 16
     window: int = 2048
     burn_in: int = 1000
@@ -74,7 +76,7 @@ class Settings:
     learning_rate: float = 5e-3
     final: float = 0.02
     seconds: float = 60.0
-    threads: int = 2
+    threads: int = 1
     seed: int = 0
 
 
@@ -90,6 +92,7 @@ class Score:
         seed: Random seed.
         esr: Error-to-signal ratio on the test part.
         ms_per_update: Mean time of an update after the first ten, in milliseconds.
+        cpu_ms_per_update: Its processor time, of all cores together.
         load: Load average of the machine before the training.
     """
 
@@ -100,6 +103,7 @@ class Score:
     seed: int
     esr: float
     ms_per_update: float
+    cpu_ms_per_update: float
     load: float
 
 
@@ -138,8 +142,8 @@ def peer_score(python: str, settings: Settings, load: float) -> Score:
         process = subprocess.run(command, capture_output=True, text=True, cwd=directory)
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{process.stderr}")
-        seconds = json.loads((directory / "seconds.json").read_text())
-        return _score("neural-amp-modeler", settings, load, seconds, test, np.load(directory / "output.npy"))
+        times = json.loads((directory / "times.json").read_text())
+        return _score("neural-amp-modeler", settings, load, times, test, np.load(directory / "output.npy"))
 
 
 def own_score(settings: Settings, load: float) -> Score:
@@ -161,37 +165,43 @@ def own_score(settings: Settings, load: float) -> Score:
     recipe.compile(model, ErrorToSignal(pre_emphasis=0.0, dc=0.0))
     clock = _clock()
     model.fit(data, epochs=epochs, verbose=0, callbacks=[*recipe.callbacks(data), clock])
-    return _score("deeprnn_keras", settings, load, clock.seconds, test, model.process(test.dry))
+    return _score("deeprnn_keras", settings, load, clock.times, test, model.process(test.dry))
 
 
 def _score(
-    library: str, settings: Settings, load: float, seconds: list[float], test: AudioPair, output: np.ndarray
+    library: str,
+    settings: Settings,
+    load: float,
+    times: Sequence[tuple[float, float]],
+    test: AudioPair,
+    output: np.ndarray,
 ) -> Score:
-    per_update = 1000 * float(np.mean(seconds[WARM_UP:]))
-    sizes = (settings.units, settings.num_layers, len(seconds), settings.seed)
-    return Score(library, *sizes, error_ratio(test.wet, output), per_update, load)
+    """Return a result from the clocks before the first update and after each."""
+    real, processor = 1000 * np.diff(times, axis=0)[WARM_UP:].mean(axis=0)
+    sizes = (settings.units, settings.num_layers, len(times) - 1, settings.seed)
+    return Score(library, *sizes, error_ratio(test.wet, output), float(real), float(processor), load)
 
 
 def _clock() -> keras.callbacks.Callback:
     import keras
 
     class Clock(keras.callbacks.Callback):
-        """Durations of the updates in seconds, with the preparation of their batches."""
+        """Real time and processor time before the first update and after each, with the preparation of batches."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.seconds: list[float] = []
-            self.last = 0.0
+            self.times: list[tuple[float, float]] = []
 
-        def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
             """Begin to measure."""
-            self.last = time.perf_counter()
+            self._add()
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            """Add the time since the previous update."""
-            now = time.perf_counter()
-            self.seconds.append(now - self.last)
-            self.last = now
+            """Add the time of an update."""
+            self._add()
+
+        def _add(self) -> None:
+            self.times.append((time.perf_counter(), time.process_time()))
 
     return Clock()
 
@@ -212,7 +222,7 @@ def main(python: str, *arguments: str) -> None:
     if "--quick" in arguments:
         settings = replace(settings, updates=12, seconds=10.0)
     if "--time" in arguments:
-        settings = replace(settings, updates=40, seconds=10.0)
+        settings = replace(settings, updates=24, seconds=10.0)
     for library in LIBRARIES:
         load = os.getloadavg()[0]
         own = library == "deeprnn_keras"

@@ -3,7 +3,7 @@
 python benchmarks/nam_peer.py DIRECTORY
 
 DIRECTORY has dry.wav and wet.wav to train on, test.wav, the dry signal of the test part, and settings.json. It receives
-output.npy, the output for test.wav, seconds.json with the time of each update, and model.nam.
+output.npy, the output for test.wav, times.json with the clock before and after each update, and model.nam.
 """
 
 from __future__ import annotations
@@ -48,11 +48,10 @@ def main(directory: Path) -> None:
     optimizer = torch.optim.Adam(model.parameters(), settings["learning_rate"])
     lowest = settings["final"] * settings["learning_rate"]
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings["updates"], lowest)
-    seconds, batches = [], windows(len(dry), settings)
+    times, batches = [(time.perf_counter(), time.process_time())], windows(len(dry), settings)
     span = np.arange(settings["burn_in"] + settings["window"])
     model.train()
     for _ in range(settings["updates"]):
-        start = time.perf_counter()
         index = next(batches)[:, None] + span
         x, y = torch.from_numpy(dry[index]), torch.from_numpy(wet[index][:, settings["burn_in"] :])
         optimizer.zero_grad()
@@ -60,14 +59,14 @@ def main(directory: Path) -> None:
         torch.nn.functional.mse_loss(output, y).backward()
         optimizer.step()
         schedule.step()
-        seconds.append(time.perf_counter() - start)
+        times.append((time.perf_counter(), time.process_time()))
     model.eval()
     _, test = wavfile.read(directory / "test.wav")
     with torch.no_grad():
         output = model(torch.from_numpy(test[None]), pad_start=False)[0].numpy()
     np.save(directory / "output.npy", output)
     model.export(directory, basename="model")
-    (directory / "seconds.json").write_text(json.dumps(seconds))
+    (directory / "times.json").write_text(json.dumps(times))
 
 
 if __name__ == "__main__":
