@@ -71,7 +71,7 @@ WRIGHT = "Wright, Damskägg, and Välimäki 2019, Real-Time Black-Box Modelling 
 SHARED: Config = {
     "paper": WRIGHT,
     "url": "https://www.dafx.de/paper-archive/2019/DAFx2019_paper_43.pdf",
-    "data": "3 minutes of the simulated amplifier (data.simulated_amplifier), or two recordings of the user",
+    "data": "3 minutes of the simulated amplifier, which two recordings of a device replace",
     "recipe": Recipe(
         *("adam", 5e-3),
         schedule=CosineDecay(final=0.02),
