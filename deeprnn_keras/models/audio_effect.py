@@ -14,7 +14,7 @@ from deeprnn_keras._types import ArrayLike, CellSpec, Config, Initializer, Tenso
 from deeprnn_keras.layers import AddDryChannel, DeepRNN
 from deeprnn_keras.models.audio_losses import ESR, ErrorToSignal
 from deeprnn_keras.models.common_arguments import serialize_initializer
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_memory
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_memory, with_reset_mask
 from deeprnn_keras.streaming import Stream, process
 
 
@@ -115,10 +115,7 @@ class AudioEffect(ConfigMixin, keras.Model):
 
     @override
     def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if len(self.inputs) == 2 and not isinstance(inputs, (list, tuple, dict)):
-            inputs = keras.ops.convert_to_tensor(inputs)
-            inputs = [inputs, keras.ops.ones(keras.ops.shape(inputs)[:1], "bool")]
-        return super().__call__(inputs, *args, **kwargs)
+        return super().__call__(with_reset_mask(self, inputs), *args, **kwargs)
 
     def program_attributes(self) -> Config:
         """Return the attributes of the `Program` of this model: its kind, sample rate, and skip connection."""

@@ -52,7 +52,13 @@ class _SignalLoss(ChecksConfig, keras.losses.Loss):
             return self.of_signals(*_signals(target, output, [mask, sample_weight], self.burn_in))
 
     def of_signals(self, target: Tensor, error: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss of target, target minus output, and weights, each (n, burn_in + T); 0 weight in burn-in."""
+        """Return the loss of whole signals.
+
+        Args:
+            target: y, (n, T).
+            error: y - ŷ, (n, T).
+            weights: Weights, (n, T), 0 in the burn-in.
+        """
         raise NotImplementedError
 
     @override
