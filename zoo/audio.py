@@ -34,7 +34,9 @@ class AudioEffectConfig(Configuration):
 
     outputs = 1
     each_step = True
-    stored_as = "audio_effect"  # not a field
+    # not fields
+    stored_as = "audio_effect"
+    kind = "audio"  # of the program
 
     def __post_init__(self) -> None:
         super().__post_init__()

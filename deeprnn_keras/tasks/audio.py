@@ -165,7 +165,7 @@ class AudioFamily(Family):
             model: The model that reads the batches.
             part: Recordings.
             batch_size: Number of segments per batch, n.
-            shuffle: Whether to shuffle the segments in every epoch.
+            shuffle: If True, shuffle the segments in every epoch.
             seed: Random seed for shuffling.
             bptt: Number of samples per batch, T.
         """
