@@ -1,0 +1,33 @@
+"""Build the site: `python -m docs.builder [DIRECTORY]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sphinx.cmd.build import build_main
+
+from docs.builder.pages import ROOT
+from docs.builder.sources import write_sources
+
+DEFAULT = ROOT / "build" / "site"
+STRICT = ["--fail-on-warning", "--nitpicky", "--keep-going", "--quiet"]
+
+
+def main() -> int:
+    """Write the sources of the site and build it; return the exit status of Sphinx."""
+    parser = argparse.ArgumentParser(prog="python -m docs.builder", description=__doc__)
+    parser.add_argument("directory", nargs="?", type=Path, default=DEFAULT, help="output directory")
+    directory = parser.parse_args().directory.resolve()
+    sources, site = directory / "sources", directory / "html"
+    write_sources(sources)
+    options = ["-b", "html", "-c", str(ROOT / "docs"), "-d", str(directory / "cache"), "-j", "auto", *STRICT]
+    status = build_main([*options, str(sources), str(site)])
+    if status == 0:
+        print(f"{len(list(site.rglob('*.html')))} pages: {site / 'index.html'}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

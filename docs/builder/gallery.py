@@ -1,0 +1,79 @@
+"""Gallery of the zoo: a page with search and filters, and one page per model with its card."""
+
+from __future__ import annotations
+
+import json
+
+from deeprnn_keras import zoo
+from deeprnn_keras.zoo.configuration import Configuration
+from deeprnn_keras.zoo.results import STEP_TIME, results_of
+
+DATA_FILE = "zoo_models.js"
+SIZES = ((0, "below 100,000"), (100_000, "100,000 to 1 million"), (1_000_000, "1 to 10 million"), (10**7, "above 10 million"))
+GALLERY = """\
+# Zoo gallery
+
+Deep recurrent networks by name. "Measured" is a result of this project, "published" the one that the source reports.
+Models with trained weights contain them in the package: `zoo.create_model(name, pretrained=True)` loads them.
+
+<form id="zoo-filters" role="search" aria-label="Filters of the gallery">
+<label class="zoo-query">Search <input type="search" name="query" placeholder="name, paper, data, …" autocomplete="off"></label>
+<label>Task <select name="task"><option value="">all</option></select></label>
+<label>Cell <select name="cell"><option value="">all</option></select></label>
+<label>Parameters <select name="size"><option value="">all</option></select></label>
+<label>Order <select name="order"><option value="name">name</option><option value="params">parameters</option></select></label>
+<label class="zoo-check"><input type="checkbox" name="trained"> trained weights</label>
+<label class="zoo-check"><input type="checkbox" name="measured"> measured</label>
+</form>
+<p id="zoo-count" role="status"></p>
+<div id="zoo-cards"></div>
+<noscript><p>The filters need JavaScript. The list of all models is below the entry of this page in the sidebar.</p></noscript>
+<script src="_static/zoo_models.js"></script>
+<script src="_static/gallery.js"></script>
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return the pages of the gallery, {page: Markdown}."""
+    names = zoo.list_models()
+    listed = "\n".join(["```{toctree}", ":hidden:", "", *(f"zoo/{name}" for name in names), "```"])
+    return {"gallery": f"{GALLERY}\n{listed}\n", **{f"zoo/{name}": _card_page(zoo.info(name)) for name in names}}
+
+
+def data_script() -> str:
+    """Return the JavaScript file with the data of the gallery, which works without a server."""
+    facts = {"sizes": SIZES, "models": [_facts(zoo.info(name)) for name in zoo.list_models()]}
+    return f"const zoo = {json.dumps(facts, ensure_ascii=False, indent=1)};\n"
+
+
+def _facts(config: Configuration) -> dict[str, object]:
+    results = [result for result in results_of(config.name) if result.metric != STEP_TIME]
+    return {
+        "name": config.name,
+        "title": config.title,
+        "task": config.task,
+        "cells": config.cell_name().split("-"),
+        "architecture": config.architecture(),
+        "params": config.count_params(),
+        "paper": config.paper,
+        "data": config.data,
+        "trained": config.weights is not None,
+        "published": config.published or "",
+        "measured": [[result.value, result.metric, f"{result.data}, {result.split}"] for result in results],
+    }
+
+
+def _card_page(config: Configuration) -> str:
+    rows = "\n".join(f"| {label} | {_cell_text(value)} |" for label, value in config.card())
+    create = f'from deeprnn_keras import zoo\n\nmodel = zoo.create_model("{config.name}"'
+    create += ", pretrained=True)" if config.weights else ")"
+    if not config.buildable:
+        create = f'from deeprnn_keras import zoo\n\nzoo.count_params("{config.name}")  # too large to be built'
+    return (
+        f"# {config.name}\n\n{config.title}.\n\n```python\n{create}\n```\n\n```text\n{config.diagram()}\n```\n\n"
+        f"| Card | |\n|---|---|\n{rows}\n\n[All models of the zoo](../gallery.md)\n"
+    )
+
+
+def _cell_text(value: str) -> str:
+    return value.replace("|", "/").replace("_", r"\_").replace("*", r"\*")

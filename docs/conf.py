@@ -1,0 +1,33 @@
+"""Configuration of Sphinx. `python -m docs.builder` writes the sources and builds the site."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+project = "deeprnn-keras"
+author = "the deeprnn-keras contributors"
+copyright = "the deeprnn-keras contributors, Apache License 2.0"
+version = release = installed_version("deeprnn-keras")
+
+extensions = ["myst_parser", "sphinx_copybutton", "docs.builder.extension"]
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # pages of the repository begin with the level that suits a code host
+html_math_renderer = "mathml"
+highlight_language = "text"  # indented blocks are equations
+copybutton_exclude = ".linenos, .gp, .go"
+toc_object_entries_show_parents = "hide"
+# types of other packages, and names of types in signatures, have no page
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+html_theme = "furo"
+html_title = "deeprnn-keras"
+html_static_path = [str(ROOT / "docs" / "theme"), "_static"]
+html_favicon = str(ROOT / "docs" / "theme" / "logo.svg")
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"light_logo": "logo.svg", "dark_logo": "logo.svg", "navigation_with_keys": True}
