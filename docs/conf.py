@@ -25,8 +25,8 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 
 html_theme = "furo"
 html_title = "deeprnn-keras"
-html_static_path = [str(ROOT / "docs" / "theme"), "_static"]
-html_favicon = str(ROOT / "docs" / "theme" / "logo.svg")
+html_static_path = ["theme"]
+html_favicon = "theme/logo.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False

@@ -81,7 +81,9 @@ def pages() -> dict[str, str]:
 
 
 def _index_page() -> str:
-    rows = [f"| [`{name}`]({name}.md) | {first_sentence(_docstring(importlib.import_module(name)))} |" for name in modules()]
+    rows = [
+        f"| [`{name}`]({name}.md) | {first_sentence(_docstring(importlib.import_module(name)))} |" for name in modules()
+    ]
     table = "\n".join(["| Module | Contents |", "|---|---|", *rows])
     text = (
         f"`{PACKAGE}` exports the names that most programs need; its submodules export the others. Modules and names "
@@ -272,5 +274,3 @@ def _sort_key(name: PublicName) -> tuple[bool, str]:
 
 def _toctree(entries: list[str]) -> str:
     return "\n".join(["```{toctree}", ":hidden:", "", *entries, "```"]) + "\n"
-
-

@@ -39,10 +39,7 @@ def _text(name: str) -> str:
         return "\n\n".join(filter(None, [heading, plots, body.strip()])) + "\n"
     tables = [_table(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("results.csv"))]
     texts = [f"```text\n{path.read_text(encoding='utf-8')}\n```" for path in sorted(directory.glob("*.txt"))]
-    records = [
-        f"```json\n{path.read_text(encoding='utf-8').strip()}\n```"
-        for path in sorted(directory.glob("*.json"))
-    ]
+    records = [f"```json\n{path.read_text(encoding='utf-8').strip()}\n```" for path in sorted(directory.glob("*.json"))]
     parts = [f"# {titles()[name]}", plots, *tables, *texts, "## All figures", *records]
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PAGES_OF_FILES = {
-    "README.md": "readme",
+    "README.md": "index",
     "CONTRIBUTING.md": "contributing",
     "CHANGELOG.md": "changelog",
     "zoo/README.md": "gallery",
@@ -12,7 +12,15 @@ PAGES_OF_FILES = {
 """Files outside `docs/` that a page shows, {path: page}."""
 
 SECTIONS = {
-    "Start": ["readme", "have_text", "have_sensors", "have_slow_model", "have_torch_model", "have_phone", "have_guitar"],
+    "Start": [
+        "installation",
+        "have_text",
+        "have_sensors",
+        "have_slow_model",
+        "have_torch_model",
+        "have_phone",
+        "have_guitar",
+    ],
     "Tutorials": ["tutorials/*"],
     "Guides": [
         "layers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 SECTION = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)*):\n(?=[ ]+\S)", re.MULTILINE)
 ITEM = re.compile(r"^(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): ", re.MULTILINE)
@@ -71,7 +72,7 @@ def split_items(body: str) -> list[tuple[str, str]] | None:
         return None
     starts = [*(match.start() for match in ITEM.finditer(body)), len(body)]
     items = []
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         names, _, description = body[start:end].partition(": ")
         first, _, more = description.partition("\n")
         items.append((names, f"{first}\n{textwrap.dedent(more)}".strip()))

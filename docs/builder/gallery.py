@@ -8,8 +8,12 @@ from deeprnn_keras import zoo
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
 
-DATA_FILE = "zoo_models.js"
-SIZES = ((0, "below 100,000"), (100_000, "100,000 to 1 million"), (1_000_000, "1 to 10 million"), (10**7, "above 10 million"))
+SIZES = (
+    (0, "below 100,000"),
+    (100_000, "100,000 to 1 million"),
+    (1_000_000, "1 to 10 million"),
+    (10**7, "above 10 million"),
+)
 GALLERY = """\
 # Zoo gallery
 
@@ -17,18 +21,19 @@ Deep recurrent networks by name. "Measured" is a result of this project, "publis
 Models with trained weights contain them in the package: `zoo.create_model(name, pretrained=True)` loads them.
 
 <form id="zoo-filters" role="search" aria-label="Filters of the gallery">
-<label class="zoo-query">Search <input type="search" name="query" placeholder="name, paper, data, …" autocomplete="off"></label>
+<label class="zoo-query">Search <input type="search" name="query" placeholder="name, paper, data, …"></label>
 <label>Task <select name="task"><option value="">all</option></select></label>
 <label>Cell <select name="cell"><option value="">all</option></select></label>
 <label>Parameters <select name="size"><option value="">all</option></select></label>
-<label>Order <select name="order"><option value="name">name</option><option value="params">parameters</option></select></label>
+<label>Order <select name="order"><option value="name">name</option><option value="params">parameters</option></select>
+</label>
 <label class="zoo-check"><input type="checkbox" name="trained"> trained weights</label>
 <label class="zoo-check"><input type="checkbox" name="measured"> measured</label>
 </form>
 <p id="zoo-count" role="status"></p>
 <div id="zoo-cards"></div>
-<noscript><p>The filters need JavaScript. The list of all models is below the entry of this page in the sidebar.</p></noscript>
-<script src="_static/zoo_models.js"></script>
+<noscript><p>The cards need JavaScript. The sidebar lists all models below the entry of this page.</p></noscript>
+<script>const zoo = {data};</script>
 <script src="_static/gallery.js"></script>
 """
 
@@ -37,13 +42,16 @@ def pages() -> dict[str, str]:
     """Return the pages of the gallery, {page: Markdown}."""
     names = zoo.list_models()
     listed = "\n".join(["```{toctree}", ":hidden:", "", *(f"zoo/{name}" for name in names), "```"])
-    return {"gallery": f"{GALLERY}\n{listed}\n", **{f"zoo/{name}": _card_page(zoo.info(name)) for name in names}}
+    return {
+        "gallery": f"{GALLERY.replace('{data}', _data())}\n{listed}\n",
+        **{f"zoo/{name}": _card_page(zoo.info(name)) for name in names},
+    }
 
 
-def data_script() -> str:
-    """Return the JavaScript file with the data of the gallery, which works without a server."""
+def _data() -> str:
+    """Return the data of the gallery as JavaScript, which is part of the page: it works without a server."""
     facts = {"sizes": SIZES, "models": [_facts(zoo.info(name)) for name in zoo.list_models()]}
-    return f"const zoo = {json.dumps(facts, ensure_ascii=False, indent=1)};\n"
+    return json.dumps(facts, ensure_ascii=False).replace("</", r"<\/")
 
 
 def _facts(config: Configuration) -> dict[str, object]:

@@ -26,8 +26,6 @@ def write_sources(directory: Path) -> None:
     add_benchmarks(sources)
     for page, text in {**api.pages(), **gallery.pages()}.items():
         sources.add(page, text)
-    (directory / "_static").mkdir()
-    (directory / "_static" / "zoo_models.js").write_text(gallery.data_script(), encoding="utf-8")
 
 
 def sections() -> dict[str, list[str]]:

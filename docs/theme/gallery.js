@@ -1,4 +1,4 @@
-// Gallery of the zoo: cards of the models in zoo_models.js, with search, filters, and order.
+// Gallery of the zoo: cards of the models in `zoo`, which the page defines, with search, filters, and order.
 "use strict";
 
 const form = document.getElementById("zoo-filters");
