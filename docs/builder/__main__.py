@@ -22,7 +22,7 @@ def main() -> int:
     directory = parser.parse_args().directory.resolve()
     sources, site = directory / "sources", directory / "html"
     write_sources(sources)
-    options = ["-b", "html", "-c", str(ROOT / "docs"), "-d", str(directory / "cache"), "-j", "auto", *STRICT]
+    options = ["-b", "html", "-c", str(ROOT / "docs"), "-d", str(directory / "cache"), *STRICT]
     status = build_main([*options, str(sources), str(site)])
     if status == 0:
         print(f"{len(list(site.rglob('*.html')))} pages: {site / 'index.html'}")

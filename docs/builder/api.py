@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import deeprnn_keras
 from docs.builder.docstrings import described_names, first_sentence, to_markdown
+from docs.builder.pages import ORPHAN
 
 PACKAGE = "deeprnn_keras"
 FENCE = "``````"  # longer than the fences in docstrings
@@ -96,8 +97,7 @@ def _module_page(module: str, exported: list[PublicName]) -> str:
     body = to_markdown(_docstring(importlib.import_module(module)))
     rows = [f"| [`{name.name}`]({name.path}.md) | {_summary(name)} |" for name in sorted(exported, key=_sort_key)]
     table = "\n".join(["| Name | Description |", "|---|---|", *rows]) if rows else ""
-    own = [name.path for name in sorted(exported, key=_sort_key) if name.module == module]
-    parts = [f"# {module}", f"```{{py:module}} {module}\n```", body, table, _toctree(own) if own else ""]
+    parts = [f"# {module}", f"```{{py:module}} {module}\n```", body, table]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -110,7 +110,8 @@ def _object_page(name: PublicName) -> str:
         body = f"{_directive('py:function', name.name, value, name.module)}\n\n{_function_body(value)}"
     else:
         body = f"```{{py:data}} {name.name}\n:module: {name.module}\n```\n\nValue: `{_value_text(value)}`"
-    return f"# {name.name}\n\n{statement}\n\n{body}\n\n{_source(value)}"
+    above = f"{ORPHAN}[API reference](index.md) / [{name.module}]({name.module}.md) /"
+    return f"{above}\n\n# {name.name}\n\n{statement}\n\n{body}\n\n{_source(value)}"
 
 
 def _class_body(cls: type) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from deeprnn_keras import zoo
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.results import STEP_TIME, results_of
+from docs.builder.pages import ORPHAN
 
 SIZES = (
     (0, "below 100,000"),
@@ -32,7 +34,7 @@ Models with trained weights contain them in the package: `zoo.create_model(name,
 </form>
 <p id="zoo-count" role="status"></p>
 <div id="zoo-cards"></div>
-<noscript><p>The cards need JavaScript. The sidebar lists all models below the entry of this page.</p></noscript>
+<noscript><p>The cards need JavaScript; the table below lists all models.</p></noscript>
 <script>const zoo = {data};</script>
 <script src="_static/gallery.js"></script>
 """
@@ -40,17 +42,16 @@ Models with trained weights contain them in the package: `zoo.create_model(name,
 
 def pages() -> dict[str, str]:
     """Return the pages of the gallery, {page: Markdown}."""
-    names = zoo.list_models()
-    listed = "\n".join(["```{toctree}", ":hidden:", "", *(f"zoo/{name}" for name in names), "```"])
-    return {
-        "gallery": f"{GALLERY.replace('{data}', _data())}\n{listed}\n",
-        **{f"zoo/{name}": _card_page(zoo.info(name)) for name in names},
-    }
+    configs = [zoo.info(name) for name in zoo.list_models()]
+    rows = "\n".join(f"| [`{one.name}`](zoo/{one.name}.md) | {one.title} | {one.count_params():,} |" for one in configs)
+    table = f"## All models\n\n| Name | Description | Parameters |\n|---|---|---:|\n{rows}\n"
+    cards = {f"zoo/{one.name}": _card_page(one) for one in configs}
+    return {"gallery": f"{GALLERY.replace('{data}', _data(configs))}\n{table}", **cards}
 
 
-def _data() -> str:
+def _data(configs: Sequence[Configuration]) -> str:
     """Return the data of the gallery as JavaScript, which is part of the page: it works without a server."""
-    facts = {"sizes": SIZES, "models": [_facts(zoo.info(name)) for name in zoo.list_models()]}
+    facts = {"sizes": SIZES, "models": [_facts(config) for config in configs]}
     return json.dumps(facts, ensure_ascii=False).replace("</", r"<\/")
 
 
@@ -77,10 +78,15 @@ def _card_page(config: Configuration) -> str:
     create += ", pretrained=True)" if config.weights else ")"
     if not config.buildable:
         create = f'from deeprnn_keras import zoo\n\nzoo.count_params("{config.name}")  # too large to be built'
-    return (
-        f"# {config.name}\n\n{config.title}.\n\n```python\n{create}\n```\n\n```text\n{config.diagram()}\n```\n\n"
-        f"| Card | |\n|---|---|\n{rows}\n\n[All models of the zoo](../gallery.md)\n"
-    )
+    parts = [
+        f"{ORPHAN}[Zoo gallery](../gallery.md) /",
+        f"# {config.name}",
+        f"{config.title}.",
+        f"```python\n{create}\n```",
+        f"```text\n{config.diagram()}\n```",
+        f"| Card | |\n|---|---|\n{rows}",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _cell_text(value: str) -> str:

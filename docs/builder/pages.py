@@ -12,6 +12,7 @@ from docs.builder import contents
 ROOT = Path(__file__).resolve().parents[2]
 LINK_OR_CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)|\]\(([^)\s]+)\)", re.DOTALL | re.MULTILINE)
 COPIED = "files"  # directory of the site for files that pages show or offer for download
+ORPHAN = "---\norphan: true\n---\n\n"  # begins a page that a table lists, and not the sidebar of every page
 BENCHMARK = re.compile(r"benchmarks/results/(\w+)/[\w.]+\.(?:md|csv|json)")
 
 
