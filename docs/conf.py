@@ -30,4 +30,22 @@ html_favicon = "theme/logo.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
-html_theme_options = {"light_logo": "logo.svg", "dark_logo": "logo.svg", "navigation_with_keys": True}
+html_theme_options = {
+    "light_logo": "logo.svg",
+    "dark_logo": "logo.svg",
+    "navigation_with_keys": True,
+    "light_css_variables": {
+        "color-brand-primary": "#0b7a70",
+        "color-brand-content": "#0b6f66",
+        "color-brand-visited": "#0b6f66",
+        "color-api-name": "#0b6f66",
+        "color-api-pre-name": "#6b7280",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#4cc9bb",
+        "color-brand-content": "#62d2c5",
+        "color-brand-visited": "#62d2c5",
+        "color-api-name": "#62d2c5",
+        "color-api-pre-name": "#9ca3af",
+    },
+}

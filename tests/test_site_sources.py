@@ -90,8 +90,8 @@ def test_types_and_methods_are_in_the_reference():
     assert "{py:property} Stream.state\n:module: deeprnn_keras\n:type: dict[str, np.ndarray]" in stream
 
 
-def test_every_benchmark_has_a_title():
-    assert set(benchmarks.titles()) == set(benchmarks.directories())
+def test_every_benchmark_is_described():
+    assert set(benchmarks.descriptions()) == set(benchmarks.directories())
 
 
 def test_every_extra_is_on_the_page_of_installation():

@@ -110,8 +110,8 @@ def _object_page(name: PublicName) -> str:
         body = f"{_directive('py:function', name.name, value, name.module)}\n\n{_function_body(value)}"
     else:
         body = f"```{{py:data}} {name.name}\n:module: {name.module}\n```\n\nValue: `{_value_text(value)}`"
-    above = f"{ORPHAN}[API reference](index.md) / [{name.module}]({name.module}.md) /"
-    return f"{above}\n\n# {name.name}\n\n{statement}\n\n{body}\n\n{_source(value)}"
+    above = f"[API reference](index.md) / [{name.module}]({name.module}.md)"
+    return f"{ORPHAN}# {name.name}\n\n{above}\n\n{statement}\n\n{body}\n\n{_source(value)}"
 
 
 def _class_body(cls: type) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+from collections.abc import Iterator
 
 from docs.builder.pages import ROOT, Sources
 
 RESULTS = ROOT / "benchmarks" / "results"
-LINK = re.compile(r"\[([^\]]+)\]\(\.\./benchmarks/results/(\w+)/")
+ROW = re.compile(r"^\| \[([^\]]+)\]\(\.\./benchmarks/results/(\w+)/[^)]*\) \| (`[^`]+`) \| (.*) \|$", re.MULTILINE)
 
 
 def directories() -> list[str]:
@@ -16,10 +18,10 @@ def directories() -> list[str]:
     return sorted(path.name for path in RESULTS.iterdir() if path.is_dir())
 
 
-def titles() -> dict[str, str]:
-    """Return the titles that `docs/benchmarks.md` gives to the directories, {directory: title}."""
-    links = LINK.findall((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))
-    return {directory: title for title, directory in links}
+def descriptions() -> dict[str, tuple[str, str, str]]:
+    """Return what `docs/benchmarks.md` states, {directory: (title, command, subject)}."""
+    rows = ROW.findall((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))
+    return {directory: (title, command, subject) for title, directory, command, subject in rows}
 
 
 def add_benchmarks(sources: Sources) -> None:
@@ -37,11 +39,28 @@ def _text(name: str) -> str:
     if report.exists():
         heading, _, body = report.read_text(encoding="utf-8").partition("\n")
         return "\n\n".join(filter(None, [heading, plots, body.strip()])) + "\n"
+    title, command, subject = descriptions()[name]
     tables = [_table(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("results.csv"))]
     texts = [f"```text\n{path.read_text(encoding='utf-8')}\n```" for path in sorted(directory.glob("*.txt"))]
-    records = [f"```json\n{path.read_text(encoding='utf-8').strip()}\n```" for path in sorted(directory.glob("*.json"))]
-    parts = [f"# {titles()[name]}", plots, *tables, *texts, "## All figures", *records]
+    records = [path.read_text(encoding="utf-8").strip() for path in sorted(directory.glob("*.json"))]
+    devices = [sentence for record in records for sentence in _conditions(json.loads(record))]
+    details = [f"<details><summary>All figures</summary>\n\n```json\n{one}\n```\n\n</details>" for one in records]
+    parts = [f"# {title}", f"{command}: {subject}.", *devices, plots, *tables, *texts, *details]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _conditions(record: object) -> Iterator[str]:
+    """Yield the conditions of the measurements that a record states, itself or under "about", at any depth."""
+    if not isinstance(record, dict):
+        return
+    about = record.get("about", record)
+    if "device" in about:
+        versions = [f"{name} {number}" for name, number in about["versions"].items()]
+        yield f"Measured on {about['device']} ({', '.join([*versions, 'Python ' + about['python']])})."
+        yield from about.get("notes", ())
+    for key, value in record.items():
+        if key != "about":
+            yield from _conditions(value)
 
 
 def _table(text: str) -> str:

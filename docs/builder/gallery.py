@@ -79,8 +79,8 @@ def _card_page(config: Configuration) -> str:
     if not config.buildable:
         create = f'from deeprnn_keras import zoo\n\nzoo.count_params("{config.name}")  # too large to be built'
     parts = [
-        f"{ORPHAN}[Zoo gallery](../gallery.md) /",
-        f"# {config.name}",
+        f"{ORPHAN}# {config.name}",
+        "[Zoo gallery](../gallery.md)",
         f"{config.title}.",
         f"```python\n{create}\n```",
         f"```text\n{config.diagram()}\n```",

@@ -32,7 +32,7 @@ def add_tutorial(sources: Sources, script: Path) -> None:
     jupytext.write(notebook, target)
     target.with_suffix(".py").write_bytes(script.read_bytes())
     files = f"../{COPIED}/tutorials/{script.stem}"
-    downloads = f"Download: {{download}}`script <{files}.py>` · {{download}}`notebook <{files}.ipynb>`"
+    downloads = f"Download: [script]({files}.py), [notebook]({files}.ipynb)"
     title, _, rest = cells[0].partition("\n")
     number = script.stem[:2]
     heading = re.sub(r"^# ", f"# {number} · ", title)
