@@ -17,17 +17,19 @@ myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # pages of the repository begin with the level that suits a code host
 html_math_renderer = "mathml"
+pygments_dark_style = "github-dark"
 highlight_language = "text"  # indented blocks are equations
 copybutton_exclude = ".linenos, .gp, .go"
 toc_object_entries_show_parents = "hide"
-# types of other packages, and names of types in signatures, have no page
-nitpick_ignore_regex = [("py:.*", ".*")]
+# types in signatures, except those with a full name of this package, have no page
+nitpick_ignore_regex = [("py:.*", r"(?!deeprnn_keras\.).*")]
 
 html_theme = "furo"
 html_title = "deeprnn-keras"
 html_static_path = ["theme"]
 html_favicon = "theme/logo.svg"
 html_css_files = ["site.css"]
+html_show_search_summary = False  # summaries are fetched, which browsers refuse for pages that are files
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {

@@ -63,13 +63,13 @@ def browser():
 
 @pytest.fixture
 def open_page(site, browser):
-    """Open windows on pages; a message in the console or a request to a host fails the test."""
+    """Open windows on pages; an error in the console or a request to a host fails the test."""
     problems, windows = [], []
 
     def go(name, **options):
         window = browser.new_page(**{"viewport": DESK, **options})
         windows.append(window)
-        window.on("console", lambda message: problems.append(f"{name}: {message.text}"))
+        window.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
         window.on("pageerror", lambda error: problems.append(f"{name}: {error}"))
         window.on("requestfailed", lambda request: problems.append(f"{name}: failed: {request.url}"))
         window.on("request", lambda request: is_local(request.url) or problems.append(f"{name}: {request.url}"))
