@@ -106,8 +106,12 @@ class Links(HTMLParser):
         self.loaded += [values[key] for key in ("src", "href") if tag in ("img", "script", "link") and values.get(key)]
 
 
-def test_every_internal_link_leads_somewhere(site):
-    pages = {path: Links(path) for path in site.rglob("*.html")}
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path: Links(path) for path in site.rglob("*.html")}
+
+
+def test_every_internal_link_leads_somewhere(site, pages):
     assert len(pages) > 250
     broken, count = [], 0
     for path, links in pages.items():
@@ -124,9 +128,9 @@ def test_every_internal_link_leads_somewhere(site):
     assert count > 10_000
 
 
-def test_nothing_is_loaded_from_another_host(site):
-    for path in site.rglob("*.html"):
-        assert not [address for address in Links(path).loaded if re.match(r"(https?:)?//", address)], path
+def test_nothing_is_loaded_from_another_host(site, pages):
+    for path, links in pages.items():
+        assert not [address for address in links.loaded if re.match(r"(https?:)?//", address)], path
     for path in site.rglob("*.css"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", text), path
