@@ -1,6 +1,7 @@
 """Sources of the site: every public name, page, tutorial, and benchmark has its place; docstrings become Markdown."""
 
 import re
+import sys
 import tomllib
 
 import pytest
@@ -124,3 +125,12 @@ def test_links_between_files_become_links_between_pages(tmp_path):
         pages.add("kernels", "")
     with pytest.raises(ValueError, match=r"setup\.py has no page; add it to docs/builder/contents\.py"):
         pages.add_file("setup.py")
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    from docs.builder.__main__ import main
+
+    monkeypatch.setitem(sys.modules, "sphinx", None)
+    message = r"Building the site requires the package sphinx; install it with: pip install 'deeprnn-keras\[docs\]'"
+    with pytest.raises(ImportError, match=message):
+        main()

@@ -9,12 +9,15 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import keras
+
 import deeprnn_keras
 from docs.builder.docstrings import described_names, first_sentence, to_markdown
-from docs.builder.pages import ORPHAN
+from docs.builder.pages import ORPHAN, toctree
 
 PACKAGE = "deeprnn_keras"
 FENCE = "``````"  # longer than the fences in docstrings
+KERAS_MODULES = (keras.layers, keras.callbacks, keras.initializers, keras.metrics, keras.optimizers)
 MEMBERS = {staticmethod: "py:staticmethod", classmethod: "py:classmethod"}
 
 
@@ -90,7 +93,7 @@ def _index_page() -> str:
         f"`{PACKAGE}` exports the names that most programs need; its submodules export the others. Modules and names "
         "are imported on first use."
     )
-    return f"# API reference\n\n{text}\n\n{table}\n\n{_toctree(modules())}"
+    return f"# API reference\n\n{text}\n\n{table}\n\n{toctree(modules())}"
 
 
 def _module_page(module: str, exported: list[PublicName]) -> str:
@@ -107,7 +110,8 @@ def _object_page(name: PublicName) -> str:
     if inspect.isclass(value):
         body = f"{_directive('py:class', name.name, value, name.module)}\n\n{_bases(value)}{_class_body(value)}"
     elif inspect.isfunction(value):
-        body = f"{_directive('py:function', name.name, value, name.module)}\n\n{_function_body(value)}"
+        documentation = to_markdown(_docstring(value), _types(value))
+        body = f"{_directive('py:function', name.name, value, name.module)}\n\n{documentation}"
     else:
         body = f"```{{py:data}} {name.name}\n:module: {name.module}\n```\n\nValue: `{_value_text(value)}`"
     above = f"[API reference](index.md) / [{name.module}]({name.module}.md)"
@@ -163,10 +167,6 @@ def _unwrap(value: object) -> object:
 
 def _directive(kind: str, name: str, value: object, module: str) -> str:
     return f"```{{{kind}}} {name}{_signature(value)}\n:module: {module}\n```"
-
-
-def _function_body(function: object) -> str:
-    return to_markdown(_docstring(function), _types(function))
 
 
 def _signature(value: object, skip_first: bool = False) -> str:
@@ -238,8 +238,8 @@ def _bases(cls: type) -> str:
 
 def _keras_name(cls: type) -> str | None:
     """Return the public name of a class of Keras, for example `keras.layers.Layer`, or None for other classes."""
-    paths = getattr(cls, "_api_export_path", None) if cls.__module__.startswith("keras.") else None
-    return max(paths, key=len) if isinstance(paths, list) else paths
+    modules_with_it = [one for one in KERAS_MODULES if getattr(one, cls.__name__, None) is cls]
+    return f"keras.{modules_with_it[0].__name__.rpartition('.')[2]}.{cls.__name__}" if modules_with_it else None
 
 
 def _source(value: object) -> str:
@@ -271,7 +271,3 @@ def _docstring(value: object) -> str:
 
 def _sort_key(name: PublicName) -> tuple[bool, str]:
     return not inspect.isclass(name.value), name.name.lower()
-
-
-def _toctree(entries: list[str]) -> str:
-    return "\n".join(["```{toctree}", ":hidden:", "", *entries, "```"]) + "\n"

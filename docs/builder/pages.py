@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from docs.builder import contents
@@ -30,6 +31,12 @@ def page_of(path: PurePosixPath) -> str | None:
         return f"tutorials/{path.stem}"
     benchmark = BENCHMARK.fullmatch(str(path))
     return f"benchmarks/{benchmark[1]}" if benchmark else None
+
+
+def toctree(pages: Iterable[str], caption: str = "") -> str:
+    """Return the directive that puts pages into the sidebar, below the page that contains it."""
+    options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
+    return "\n".join(["```{toctree}", *options, "", *pages, "```"]) + "\n"
 
 
 class Sources:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docs.builder import api, contents, gallery
 from docs.builder.benchmarks import add_benchmarks, directories
-from docs.builder.pages import ROOT, Sources
+from docs.builder.pages import ROOT, Sources, toctree
 from docs.builder.tutorials import SCRIPTS, add_tutorials
 
 
@@ -38,9 +38,5 @@ def sections() -> dict[str, list[str]]:
 
 
 def _toctrees() -> str:
-    trees = [
-        "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```"])
-        for caption, pages in sections().items()
-    ]
-    benchmarks = "\n".join(["```{toctree}", ":hidden:", "", *(f"benchmarks/{name}" for name in directories()), "```"])
-    return "\n\n" + "\n\n".join([*trees, benchmarks]) + "\n"
+    trees = [toctree(pages, caption) for caption, pages in sections().items()]
+    return "\n".join(["", *trees, toctree(f"benchmarks/{name}" for name in directories())])
