@@ -29,7 +29,6 @@ SECTIONS = {
         "data",
         "tuning",
         "shared_search",
-        "many_machines",
         "zoo",
         "forecasting",
         "programs",
@@ -37,7 +36,7 @@ SECTIONS = {
         "export",
         "interop",
     ],
-    "Questions": ["slow", "convergence", "from_keras", "from_pytorch", "from_addons"],
+    "Questions": ["slow", "convergence", "many_machines", "from_keras", "from_pytorch", "from_addons"],
     "Reference": ["gallery", "api/index", "benchmarks", "glossary"],
     "Project": ["house", "contributing", "changelog"],
 }
