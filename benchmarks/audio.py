@@ -218,6 +218,8 @@ def append_score(path: Path, score: Score) -> None:
 
 def main(python: str, *arguments: str) -> None:
     """Compare, print the results, and without --quick save them in benchmarks/results/audio."""
+    from deeprnn_keras.bench.environment import environment, load_notes
+
     settings = Settings()
     if "--quick" in arguments:
         settings = replace(settings, updates=12, seconds=10.0)
@@ -231,6 +233,9 @@ def main(python: str, *arguments: str) -> None:
         print(json.dumps(asdict(score)), flush=True)
         if not arguments:
             append_score(RESULTS / "results.csv", score)
+    if not arguments:
+        about = {**environment(), **asdict(settings), "notes": load_notes()}
+        (RESULTS / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
