@@ -22,11 +22,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial()
 
+# %%
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +34,6 @@ import numpy as np
 from deeprnn_keras import DeepRNN, LanguageModel, Recipe, count_params, king_james, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 keras.utils.set_random_seed(0)
 
 # %% [markdown]
@@ -172,7 +171,7 @@ axes.set_yticks(range(len(DEPTHS)), DEPTHS)
 for i, j in np.ndindex(results.shape):
     text_color = "black" if image.norm(results[i, j]) < 0.5 else "white"
     axes.text(j, i, f"{results[i, j]:.2f}", ha="center", va="center", color=text_color, fontweight="bold")
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "l_and_h.png"), dpi=120)
+figure.savefig("l_and_h.png", dpi=120)
 
 # %% [markdown]
 # In our run (as above), more units improved the result at every depth. Two layers were better than one with h = 64 and

@@ -21,11 +21,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(probe=["sklearn"])
 
+# %%
 import time
 from typing import Any
 
@@ -37,7 +37,6 @@ import tensorflow as tf
 from deeprnn_keras import LanguageModel, Recipe, king_james, probe_levels, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 
 # %% [markdown]
 # ## Architectures
@@ -174,7 +173,7 @@ right.set(xlabel="lag in steps", ylabel="relative gradient norm", title="Gradien
 left.legend(frameon=False, fontsize=8.5)
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "four_ways.png"), dpi=120)
+figure.savefig("four_ways.png", dpi=120)
 
 # %%
 print(f"{'':26}{'h':>5}{'bits/char':>11}{'ms/update':>11}{'gradient at lag 10':>20}{'lag 40':>10}")

@@ -18,11 +18,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial()
 
+# %%
 from typing import Any
 
 import keras
@@ -32,7 +32,6 @@ import numpy as np
 from deeprnn_keras import LanguageModel, Recipe, Resume, TBPTTDataset, gradient_health, king_james
 from deeprnn_keras.training import CosineDecay, learning_rate_range_test
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 UNITS, LAYERS = (256, 4) if FULL else (16, 4)
 BATCH, STEPS = 32, 64
@@ -116,7 +115,7 @@ axes.set(xlabel="updates", ylabel="validation bits per character")
 axes.set_title(f"LSTM {LAYERS} x {UNITS}, seeds {', '.join(map(str, SEEDS))}")
 axes.spines[["top", "right"]].set_visible(False)
 axes.legend(frameon=False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "convergence.png"), dpi=120)
+figure.savefig("convergence.png", dpi=120)
 
 # %%
 print(f"{'':22}{'mean':>8}{'min':>8}{'max':>8}   bits per character after {UPDATES} updates")

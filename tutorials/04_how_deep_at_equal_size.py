@@ -19,11 +19,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(tune=["keras_tuner", "sklearn"])
 
+# %%
 from typing import Any
 
 import keras
@@ -39,7 +39,6 @@ from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
 from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.trial_records import read_trials
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 EPOCHS = 4 if FULL else 1
 LAYERS = [1, 2, 3, 4] if FULL else [1, 2]
@@ -169,7 +168,7 @@ for panel, (task, results) in zip(axes, equal.items(), strict=True):
     panel.set(xlabel="layers L", ylabel=results.name, title=f"{task}: {SIZES[task]:,} parameters", xticks=LAYERS)
     panel.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "equal_size.png"), dpi=120)
+figure.savefig("equal_size.png", dpi=120)
 
 # %%
 for task in TASKS:

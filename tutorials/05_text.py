@@ -17,11 +17,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial()
 
+# %%
 import time
 from collections.abc import Sequence
 from pydoc_data import topics
@@ -33,7 +33,6 @@ import matplotlib.pyplot as plt
 from deeprnn_keras import LanguageModel, TextCorpus, king_james, token_windows, zoo
 from deeprnn_keras.data import Vocabulary
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 UNITS, UPDATES = (128, 500) if FULL else (8, 4)
 HELD_OUT = 60_000 if FULL else 2_000  # characters to score

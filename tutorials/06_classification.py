@@ -18,11 +18,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(data=["sktime"])
 
+# %%
 from typing import Any
 
 import keras
@@ -33,7 +33,6 @@ from deeprnn_keras import Recipe, SequenceModel, zoo
 from deeprnn_keras.data import japanese_vowels
 from deeprnn_keras.training import CosineDecay
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 EPOCHS, UNITS = (25, 32) if FULL else (1, 4)
 COUNT = None if FULL else 24  # number of training and of test series

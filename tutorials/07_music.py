@@ -19,11 +19,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(data=["music21"], music=["mido"])
 
+# %%
 from collections.abc import Sequence
 
 import keras
@@ -33,7 +33,6 @@ import numpy as np
 from deeprnn_keras import zoo
 from deeprnn_keras.data import bach_chorales, write_midi
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 UPDATES = 300 if FULL else 3
 PIECES = None if FULL else 2

@@ -18,11 +18,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial()
 
+# %%
 import subprocess
 import sys
 import time
@@ -35,7 +35,6 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 from deeprnn_keras import DeepRNN, Program, Stream, lower
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 STEPS = 24_000 if FULL else 1_500
 EPOCHS = 30 if FULL else 1

@@ -18,11 +18,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial()
 
+# %%
 import json
 import time
 from importlib.util import find_spec
@@ -35,7 +35,6 @@ from safetensors.numpy import save_file
 
 from deeprnn_keras import convert, interop, lower
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 UNITS = 64 if FULL else 5
 EPOCHS = 8 if FULL else 1
