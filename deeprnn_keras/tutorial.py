@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any
+from typing import Protocol
 
 from deeprnn_keras.extras import DISTRIBUTIONS
 
@@ -15,6 +15,15 @@ OUT_OF_ORDER = (
     "An earlier cell of this notebook defines the name; run the cells from the top, for example with "
     "Run > Run All Above Selected Cell."
 )
+
+
+class Shell(Protocol):
+    """Method of IPython's shell that shows an error below the cell."""
+
+    def showtraceback(
+        self, exc_tuple: tuple[type[BaseException], BaseException, TracebackType], /, **options: object
+    ) -> None:
+        """Show a traceback."""
 
 
 def start_tutorial(**packages: Sequence[str]) -> float:
@@ -64,7 +73,11 @@ def _scale(text: str) -> float:
 
 
 def _explain_name_error(
-    shell: Any, kind: type[BaseException], error: BaseException, traceback: TracebackType, tb_offset: int | None = None
+    shell: Shell,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType,
+    tb_offset: int | None = None,
 ) -> None:
     """Show the error of a cell with a remedy; `set_custom_exc` of IPython calls this function."""
     if kind is NameError:  # and not its subclass for local variables

@@ -11,6 +11,7 @@ TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 LONG = ("02", "03", "04", "05", "09", "12")  # they take more than 30 s, or read a package that .ci/long installs
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "path",
     [
