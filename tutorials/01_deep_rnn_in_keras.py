@@ -58,8 +58,8 @@ keras.utils.set_random_seed(0)
 #
 # ## Equations
 #
-# The input at step $t$ is a mini-batch $\mathbf{X}_t \in \mathbb{R}^{n \times d}$ with $n$ examples and $d$ inputs. Each
-# of the $L$ hidden layers has a state $\mathbf{H}_t^{(l)} \in \mathbb{R}^{n \times h}$ with $h$ hidden units,
+# The input at step $t$ is a mini-batch $\mathbf{X}_t \in \mathbb{R}^{n \times d}$ with $n$ examples and $d$ inputs.
+# Each of the $L$ hidden layers has a state $\mathbf{H}_t^{(l)} \in \mathbb{R}^{n \times h}$ with $h$ hidden units,
 # $l = 1, \dots, L$, and an activation function $f_l$. The output is $\mathbf{O}_t \in \mathbb{R}^{n \times q}$ with $q$
 # outputs. The first layer reads the input, and each further layer reads the state of the layer below:
 #

@@ -37,7 +37,6 @@ import tensorflow as tf
 from deeprnn_keras import LanguageModel, Recipe, king_james, probe_levels, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 
-
 # %% [markdown]
 # ## Architectures
 #

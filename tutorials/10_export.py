@@ -679,7 +679,7 @@ print(export(other, OUTPUT / "other.onnx", overwrite=True))
 # ### 3. Two verses
 
 # %%
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 session = onnxruntime.InferenceSession(OUTPUT / "whole.onnx")
 
