@@ -156,7 +156,7 @@ print(process.stdout.strip(), f"({time.perf_counter() - start:.1f} s in all)")
 continued = np.load("changes.npy")
 uninterrupted = np.array([stream(np.full((1, 1), value))[0, 0] for value in second_half])
 print("equal to a stream without a restart:", bool((continued == uninterrupted).all()))
-forecasts = np.array([*forecasts, *(second_half + continued)])
+all_forecasts = np.array([*forecasts, *(second_half + continued)])
 
 # %% [markdown]
 # ## How good are the forecasts?
@@ -168,7 +168,7 @@ forecasts = np.array([*forecasts, *(second_half + continued)])
 actual = test[1:]
 errors = {
     "persistence": actual - test[:-1],
-    "deep LSTM": actual - forecasts[:-1],
+    "deep LSTM": actual - all_forecasts[:-1],
     "noise of the sensor": test[1:] - clean[-2 * SHOWN + 1 :],
 }
 for name, error in errors.items():
@@ -192,7 +192,7 @@ axis.legend(loc="upper right", ncols=2, frameon=False)
 def draw(count: int) -> None:
     """Show the first `count` values and the forecasts that were made from them."""
     measured.set_data(np.arange(count), test[:count])
-    forecast.set_data(np.arange(1, count + 1), forecasts[:count])
+    forecast.set_data(np.arange(1, count + 1), all_forecasts[:count])
 
 
 animation = FuncAnimation(figure, draw, frames=np.linspace(2, 2 * SHOWN, 40 if FULL else 3, dtype=int))

@@ -44,6 +44,9 @@ class GeneratedSeries:
             `functools.partial(adding_problem, steps=200)`.
         examples: Number of series per epoch.
 
+    Raises:
+        ValueError: If `examples` is not a positive integer.
+
     >>> import functools
     >>> from deeprnn_keras.data import GeneratedSeries, adding_problem
     >>> len(GeneratedSeries(functools.partial(adding_problem, steps=10), examples=100).dataset(batch_size=20, seed=0))
@@ -65,6 +68,9 @@ class GeneratedSeries:
         Args:
             batch_size: Batch size, n.
             seed: As for `GeneratedDataset`.
+
+        Raises:
+            ValueError: If `batch_size` is not a positive integer.
         """
         from deeprnn_keras.data.generated import GeneratedDataset
 

@@ -32,6 +32,9 @@ class CosineDecay:
         final: Factor at the last update, in [0, 1).
         warmup: Fraction of all updates used for the warm-up, in [0, 1).
 
+    Raises:
+        ValueError: If an argument is not in its interval.
+
     >>> from deeprnn_keras.training import CosineDecay
     >>> CosineDecay(final=0.1, warmup=0.0).factor(update=99, updates_per_epoch=50, updates=100)
     0.1
@@ -63,6 +66,9 @@ class GeometricDecay:
         ratio: Factor per epoch, a positive number.
         after: Number of epochs at the base learning rate.
 
+    Raises:
+        ValueError: If `ratio` is not a positive number or `after` is not a positive integer.
+
     >>> from deeprnn_keras.training import GeometricDecay
     >>> decay = GeometricDecay(0.5, after=4)
     >>> [decay.factor(10 * epoch, updates_per_epoch=10, updates=60) for epoch in range(6)]
@@ -90,6 +96,9 @@ class StepDecay:
     Args:
         ratio: Factor at each of `epochs`, a positive number.
         epochs: Increasing numbers of epochs, each at least 1.
+
+    Raises:
+        ValueError: If `ratio` is not a positive number, or `epochs` are not increasing positive integers.
 
     >>> from deeprnn_keras.training import StepDecay
     >>> decay = StepDecay(0.1, epochs=(2, 3))
@@ -126,6 +135,9 @@ class PlateauDecay:
         ratio: Factor per plateau, in (0, 1).
         patience: Number of epochs without a new best validation loss.
         min_factor: Lower bound of the factor, in [0, 1).
+
+    Raises:
+        ValueError: If an argument is not in its interval, or `patience` is not a positive integer.
 
     >>> from deeprnn_keras.training import PlateauDecay
     >>> PlateauDecay(0.1, patience=2).factor_after(drops=1)

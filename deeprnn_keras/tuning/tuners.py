@@ -59,6 +59,9 @@ class Hyperband(ResumableTuner):
         max_trials: See `ResumableTuner`.
         max_epochs: Number of epochs of the longest trials.
         **options: Further arguments of `ResumableTuner`.
+
+    Raises:
+        ValueError: If `max_epochs` is not a positive integer.
     """
 
     algorithm = "hyperband"
