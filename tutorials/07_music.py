@@ -161,16 +161,22 @@ for title, notes in num_notes.items():
 #
 # ### 1. Memory
 #
-# A window of the last k frames is read as if the piece began with it; only its last prediction counts.
+# The model reads a window of k frames as if a piece began there; only its last prediction counts. Chorales begin with a
+# chord, and a window can begin with any frame. A silent frame before the window makes a difference, so we try both.
 
 # %%
 PIECE_COUNT, FIRST, STEP = (4, 64, 4) if FULL else (1, 8, 40)
 whole_pieces = list(zip(test_x[:PIECE_COUNT], test_y[:PIECE_COUNT], strict=True))
 predicted = [(x, y, t) for x, y in whole_pieces for t in range(FIRST, len(x), STEP)]
+silence = np.zeros((1, 88), test_x[0].dtype)
 frames_to_predict = [y[t : t + 1] for _, y, t in predicted]
-for k in (1, 4, 16, 64) if FULL else (1, 4):
-    cut = pretrained.predict_proba([x[t + 1 - k : t + 1] for x, _, t in predicted])
-    print(f"last {k:2} frames: {nats_per_frame([one[-1:] for one in cut], frames_to_predict):.2f} nats per frame")
+for k in (1, 4, 16, 64) if FULL else (1,):
+    windows = [x[t + 1 - k : t + 1] for x, _, t in predicted]
+    both = []
+    for begin in (silence[:0], silence):
+        cut = pretrained.predict_proba([np.concatenate([begin, window]) for window in windows])
+        both.append(nats_per_frame([one[-1:] for one in cut], frames_to_predict))
+    print(f"last {k:2} frames: {both[0]:.2f} nats per frame, {both[1]:.2f} after a silent frame")
 complete = [p for x, _ in whole_pieces for p in pretrained.predict_proba([x])[0][FIRST::STEP]]
 print(f"all frames:     {nats_per_frame([np.stack(complete)], frames_to_predict):.2f} nats per frame")
 
@@ -186,7 +192,8 @@ for interval in (-2, 0, 2, 5):
     print(f"{interval:+} semitones: {nats:.2f} nats per frame")
 
 # %% [markdown]
-# RESULT2
+# One run, the first eight held-out chorales: 5.49, 5.45, 5.53, and 5.64. The transposed training data make the model
+# almost indifferent to the key.
 #
 # ### 3. Voices
 #
@@ -206,4 +213,5 @@ for name, values in surprise.items():
     print(f"{name:12} {np.mean(values):.2f} nats per sounding key")
 
 # %% [markdown]
-# RESULT3
+# One run: 0.70 for the top note, 1.17 for the lowest, and 0.79 for the notes between. The bass moves by leaps more often
+# than the other voices.
