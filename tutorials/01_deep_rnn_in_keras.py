@@ -309,7 +309,8 @@ for cell in ("rnn", "gru", "lstm") if FULL else ("gru",):
 # | LSTM | 224,642 | 2.387 | 19 |
 #
 # After 400 updates the GRU is best, and it is faster than the LSTM, which has a third more recurrent weights. This is
-# how the networks start to learn; after 3,638 updates of the zoo's recipe, the LSTM reaches 1.439 and the GRU 1.427 bits.
+# how the networks start to learn; after 3,638 updates of the zoo's recipe, the LSTM reaches 1.439 and the GRU 1.427
+# bits.
 #
 # ### 2. More books
 #

@@ -176,8 +176,8 @@ for name, version in versions.items():
     print(f"{name:12} accuracy {np.mean(pretrained.predict_labels(version) == speakers):.1%}")
 
 # %% [markdown]
-# One run: 97.8% as recorded, 87.0% shuffled, and 58.9% backwards. Most of what identifies a speaker is in the frames and
-# not in their order, but a wrong order misleads the model more than none.
+# One run: 97.8% as recorded, 87.0% shuffled, and 58.9% backwards. Most of what identifies a speaker is in the frames
+# and not in their order, but a wrong order misleads the model more than none.
 #
 # ### 2. Short recordings
 
@@ -187,8 +187,8 @@ for steps in (2, 4, 7, 14, 29):
     print(f"first {steps:2} steps: accuracy {np.mean(pretrained.predict_labels(cut) == speakers):.1%}")
 
 # %% [markdown]
-# One run: 58.1%, 68.4%, 82.4%, 97.8%, and 97.8%. Half of the longest recording is enough, and two frames already identify
-# the speaker of more than half of the recordings.
+# One run: 58.1%, 68.4%, 82.4%, 97.8%, and 97.8%. Half of the longest recording is enough, and two frames already
+# identify the speaker of more than half of the recordings.
 #
 # ### 3. Confidence
 

@@ -213,5 +213,5 @@ for name, values in surprise.items():
     print(f"{name:12} {np.mean(values):.2f} nats per sounding key")
 
 # %% [markdown]
-# One run: 0.70 for the top note, 1.17 for the lowest, and 0.79 for the notes between. The bass moves by leaps more often
-# than the other voices.
+# One run: 0.70 for the top note, 1.17 for the lowest, and 0.79 for the notes between. The bass moves by leaps more
+# often than the other voices.
