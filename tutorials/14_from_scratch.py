@@ -38,7 +38,7 @@ from deeprnn_keras import DeepRNN
 FULL = SCALE >= 1
 Tensor = tf.Tensor
 n, T, d, h, L = (16, 30, 3, 24, 3) if FULL else (2, 3, 2, 3, 2)
-UPDATES = 100 if FULL else 2
+UPDATES = 60 if FULL else 2
 keras.utils.set_random_seed(0)
 
 # %% [markdown]
