@@ -181,6 +181,7 @@ def test_notebook_runs_in_order_and_explains_itself_out_of_order(tmp_path, monke
     written = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert [path.rpartition("/")[2] for path in written] == [f"{path.stem}.ipynb" for path in TUTORIALS]
     assert (tmp_path / "09_forecasting.png").exists()
+    assert "](05_text.ipynb)" in (tmp_path / "01_deep_rnn_in_keras.ipynb").read_text(encoding="utf-8")
     monkeypatch.setenv("TUTORIAL_SCALE", "0.01")
 
     def execute(notebook):

@@ -336,7 +336,7 @@ for share in (0.048, 0.2, 1.0) if FULL else (0.048,):
 #
 # It is a good idea if the texts have much in common, because the model then learns common words and grammar from more
 # data. It goes wrong if the texts differ: with the same number of parameters and updates, the model has to represent
-# both, and its samples mix the styles. [Tutorial 05](05_text.py#two-authors-in-one-model) trains models on the Bible,
+# both, and its samples mix the styles. [Tutorial 05](05_text.py) trains models on the Bible,
 # on the reference of the Python language, and on both: the mixed model is worse than each of the specialists on its
 # text, by 0.22 and 0.35 bits per character, but the specialists fail on the other text.
 #

@@ -280,9 +280,9 @@ for depth in (1, 2, 4, 10):
 # ### 2. Length of the path
 #
 # Between two steps, the state passes one layer in the LSTM, the stack, and the deep output; two in the deep transition
-# and four in the highway network. In all of them, gates add an almost linear path, so the count is not the decay: the
-# stack has the same count as one LSTM layer and a smaller gradient only because its width and weights differ. In the
-# table, the deep transition has the smallest gradient at lag 10, and the highway network at lag 40.
+# and in gates with a hidden layer; and four in the highway network. The count alone does not determine the decay,
+# because gates add an almost linear path: in the table, the highway network has a larger gradient at lag 10 than the
+# deep transition, and the smallest at lag 40.
 #
 # ### 3. Memory of the second layer
 

@@ -148,7 +148,7 @@ figure.savefig("more_text.png")
 # With 20,000 characters, the model has seen each of them about 50 times and memorized them; on held-out text it is
 # worse than gzip, which needs 2.39 bits. With all of the text, both scores are nearly equal.
 #
-# Lower scores require more updates and a larger model as well. The following models were trained for 3,638 and 9,095
+# Lower scores require more updates and a larger model as well. The following models were trained for 3,638 and 9,090
 # updates; their weights are included in the package:
 
 # %%

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,13 +14,19 @@ NOTE = "*Run the cells from top to bottom, for example with Run > Run All Cells:
 
 
 def convert(directory: Path) -> list[Path]:
-    """Write a notebook for each tutorial, without outputs, and copy the pictures; return the notebooks."""
+    """Write a notebook for each tutorial, without outputs, and copy the pictures; return the notebooks.
+
+    Links between tutorials become links between notebooks.
+    """
     jupytext = import_optional("jupytext", "docs", "Converting tutorials")
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for path in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
         notebook = jupytext.read(path)
         notebook.cells[0].source += f"\n\n{NOTE}"
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = re.sub(r"\]\((\d\d_\w+)\.py\b", r"](\1.ipynb", cell.source)
         written.append(directory / f"{path.stem}.ipynb")
         jupytext.write(notebook, written[-1])
     for picture in TUTORIALS.glob("*.png"):
