@@ -77,6 +77,13 @@ def test_tutorial_opens_with_a_picture_and_ends_with_solutions(path):
     assert [int(number) for number in re.findall(r"^# ### (\d)\. ", solutions, re.MULTILINE)] == [*range(1, count + 1)]
 
 
+@each_tutorial
+def test_links_lead_somewhere(path):
+    text = "\n".join(text for is_code, text in cells(path) if not is_code)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
+    assert not [link for link in links if not (path.parent / link).exists()]
+
+
 def test_readme_lists_every_tutorial():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| \[\d\d\]\(tutorials/(\S+)\)", readme, re.MULTILINE) == [path.name for path in TUTORIALS]

@@ -304,3 +304,7 @@ try:
     print(interop.load(incomplete))
 except ValueError as error:
     print(error)
+
+# %% [markdown]
+# A weight without its bias is not recognized as a dense layer, so that `load` reports it as unused instead of leaving
+# it out.
