@@ -52,9 +52,10 @@ register(
         data=OWN_SERIES,
         inputs=12,
         differs="The network predicts the difference from the value one season earlier, in units of the root mean "
-        "square of such differences in the context; the paper predicts the value, divided by 1 plus the mean. It reads "
-        "the values one season and one week earlier, where GluonTS reads about 40 lags, and not the age of the series. "
-        "The year is an input only if a series has two of them. Early stopping ends the training.",
+        "square of such differences in the context; in the paper, it predicts the value, divided by 1 plus the mean. "
+        "It reads the values one season and one week earlier instead of the about 40 lags of GluonTS, and it does not "
+        "read the age of the series. The position in the year is an input only if a series has at least two years. "
+        "Training ends by early stopping.",
         **DEEPAR,
     ),
     ForecasterConfig(
@@ -65,7 +66,7 @@ register(
         data="hourly temperature normals of Seattle, 2010, without the last 20 days (vega_datasets 0.9.0, "
         "seattle-temps.csv)",
         inputs=10,
-        differs="Its inputs are those of deepar for a series of one year, which has no position in the year.",
+        differs="As for deepar. The position in the year is not an input, because the series has one year only.",
         **DEEPAR,
     ),
     ForecasterConfig(
@@ -74,7 +75,7 @@ register(
         title="LSTM of neuralforecast with a decoder that all steps share",
         units=128,
         differs="PyTorch's LSTM has two bias vectors per layer, 1,024 parameters more. A batch consists of 128 windows "
-        "of any series, not of 32 series.",
+        "of any series instead of 32 series.",
         **NEURALFORECAST,
     ),
     ForecasterConfig(
@@ -83,7 +84,7 @@ register(
         title="GRU of neuralforecast with a decoder that all steps share",
         units=200,
         cell="gru",
-        differs="A batch consists of 128 windows of any series, not of 32 series.",
+        differs="A batch consists of 128 windows of any series instead of 32 series.",
         **NEURALFORECAST,
     ),
     ForecasterConfig(

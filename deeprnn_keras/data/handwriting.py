@@ -194,6 +194,9 @@ def synthetic_strokes(train: int = 400, test: int = 50, letters: int = 12, seed:
         letters: Number of letters per line.
         seed: Random seed.
 
+    Returns:
+        A `SeriesSplit` of series (T, 3) and targets (T, 3); see `read_strokes`.
+
     Raises:
         ValueError: If a number is not a positive integer, or `seed` is not a nonnegative one.
 

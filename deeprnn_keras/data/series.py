@@ -26,6 +26,11 @@ class LabeledSeries:
     Attributes:
         series: Arrays (T_i, d).
         targets: One entry per series, or one array per series with one row per step.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.data import LabeledSeries
+    >>> len(LabeledSeries([np.zeros((4, 2)), np.ones((7, 2))], targets=np.array([0, 1])))
+    2
     """
 
     series: Sequence[np.ndarray]
@@ -43,9 +48,6 @@ class GeneratedSeries:
         generate: Function of `examples` and `seed` that returns arrays of inputs and targets, for example
             `functools.partial(adding_problem, steps=200)`.
         examples: Number of series per epoch.
-
-    Raises:
-        ValueError: If `examples` is not a positive integer.
 
     >>> import functools
     >>> from deeprnn_keras.data import GeneratedSeries, adding_problem
@@ -87,6 +89,12 @@ class SeriesSplit:
         test: Test series.
         validation: Validation series, or None if the data set has none.
         name: Name of the data set in reports.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.data import LabeledSeries, SeriesSplit
+    >>> part = LabeledSeries([np.zeros((4, 2)), np.ones((7, 2))], targets=np.array([0, 1]))
+    >>> SeriesSplit(train=part, test=part, name="steps").validation is None
+    True
     """
 
     train: LabeledSeries | GeneratedSeries

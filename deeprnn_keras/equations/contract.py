@@ -33,9 +33,6 @@ class Equations(ABC):
         write_gates: Class attribute. Gates that multiply the candidate, except those defined as one minus a keep gate.
         keep_bias: Class attribute. Default initial bias of the keep gates; None for 0.
 
-    Raises:
-        ValueError: If `units` is not a positive integer or a flag of the subclass is not a boolean.
-
     >>> from deeprnn_keras.equations.mlp_gates import MLPGateRNN
     >>> MLPGateRNN(units=4, gate_units=(3,)).count_params(input_dim=2)      # (2 + 4 + 1) 3 + (3 + 1) 4
     37

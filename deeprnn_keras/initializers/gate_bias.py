@@ -91,7 +91,7 @@ class ForgetBias(GateBias):
         cell: "lstm", "gru", or None to infer it from the rank of the bias (1: LSTM, 2: GRU). `DeepRNN` sets it.
 
     Raises:
-        ValueError: If `value` is not a finite number or `cell` is not supported.
+        ValueError: If `value` is not a finite number, `cell` is not supported, or the shape is not that of a bias.
 
     >>> import keras
     >>> from deeprnn_keras.initializers import ForgetBias
@@ -127,7 +127,7 @@ class ChronoBias(GateBias):
         seed: An integer, or None for a random seed, which `keras.utils.set_random_seed` makes reproducible.
 
     Raises:
-        ValueError: If `t_max` is not greater than 2, `cell` is not supported, or `seed` is not an integer.
+        ValueError: If an argument is out of range or not supported, or the shape is not that of a bias.
 
     >>> from deeprnn_keras import DeepRNN
     >>> from deeprnn_keras.initializers import ChronoBias

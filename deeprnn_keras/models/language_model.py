@@ -54,12 +54,12 @@ class LanguageModel(ConfigMixin, keras.Model):
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
         projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
-        tied: Whether W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). `embedding` must equal the
+        tied: If True, W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). `embedding` must equal the
             width of the head's input.
         head_initializer: Initializer of W_hq.
         head_bias_initializer: Initializer of b_q.
         name: Name of the model.
-        trainable: Whether the weights are trainable.
+        trainable: If False, the weights are frozen.
         dtype: Dtype or dtype policy of the layers. The logits have the dtype of the weights.
         **deep_rnn: Other arguments of `DeepRNN`, except `return_sequences`. With `stateful=True` the model reads
             (tokens, reset_mask), as `TBPTTDataset` yields them, and carries its states from batch to batch; the

@@ -32,9 +32,6 @@ class CosineDecay:
         final: Factor at the last update, in [0, 1).
         warmup: Fraction of all updates used for the warm-up, in [0, 1).
 
-    Raises:
-        ValueError: If an argument is not in its interval.
-
     >>> from deeprnn_keras.training import CosineDecay
     >>> CosineDecay(final=0.1, warmup=0.0).factor(update=99, updates_per_epoch=50, updates=100)
     0.1
@@ -47,7 +44,13 @@ class CosineDecay:
         checks.store(self, final=checks.rate("final", self.final), warmup=checks.rate("warmup", self.warmup))
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor for the update with index `update` in a run of `updates` updates."""
+        """Return the factor for an update.
+
+        Args:
+            update: Index of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the run.
+        """
         warm = self.warmup * updates
         if update < warm:
             return (update + 1) / (warm + 1)
@@ -66,9 +69,6 @@ class GeometricDecay:
         ratio: Factor per epoch, a positive number.
         after: Number of epochs at the base learning rate.
 
-    Raises:
-        ValueError: If `ratio` is not a positive number or `after` is not a positive integer.
-
     >>> from deeprnn_keras.training import GeometricDecay
     >>> decay = GeometricDecay(0.5, after=4)
     >>> [decay.factor(10 * epoch, updates_per_epoch=10, updates=60) for epoch in range(6)]
@@ -82,7 +82,13 @@ class GeometricDecay:
         checks.store(self, ratio=checks.positive("ratio", self.ratio), after=checks.positive_int("after", self.after))
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor for the update with index `update`."""
+        """Return the factor for an update.
+
+        Args:
+            update: Index of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the run.
+        """
         return self.ratio ** max(update // updates_per_epoch + 1 - self.after, 0)
 
     def __str__(self) -> str:
@@ -96,9 +102,6 @@ class StepDecay:
     Args:
         ratio: Factor at each of `epochs`, a positive number.
         epochs: Increasing numbers of epochs, each at least 1.
-
-    Raises:
-        ValueError: If `ratio` is not a positive number, or `epochs` are not increasing positive integers.
 
     >>> from deeprnn_keras.training import StepDecay
     >>> decay = StepDecay(0.1, epochs=(2, 3))
@@ -118,7 +121,13 @@ class StepDecay:
         checks.store(self, ratio=checks.positive("ratio", self.ratio), epochs=epochs)
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor for the update with index `update`."""
+        """Return the factor for an update.
+
+        Args:
+            update: Index of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the run.
+        """
         return self.ratio ** sum(update >= epoch * updates_per_epoch for epoch in self.epochs)
 
     def __str__(self) -> str:
@@ -135,9 +144,6 @@ class PlateauDecay:
         ratio: Factor per plateau, in (0, 1).
         patience: Number of epochs without a new best validation loss.
         min_factor: Lower bound of the factor, in [0, 1).
-
-    Raises:
-        ValueError: If an argument is not in its interval, or `patience` is not a positive integer.
 
     >>> from deeprnn_keras.training import PlateauDecay
     >>> PlateauDecay(0.1, patience=2).factor_after(drops=1)

@@ -117,6 +117,7 @@ def optuna_objective(
 
     Raises:
         ImportError: If the packages of the extra `optuna` are missing.
+        ValueError: If `seed` is not a nonnegative integer, or `direction` is not supported.
 
     >>> import numpy as np, optuna
     >>> from deeprnn_keras.tuning import HyperDeepRNN, optuna_objective

@@ -42,7 +42,6 @@ class Workers:
 
     Raises:
         ValueError: If `count` or `cores` is not a positive integer.
-        RuntimeError: In `wait`, if the search failed; the message contains the end of a log.
 
     >>> import sys
     >>> from deeprnn_keras.tuning import Workers

@@ -123,10 +123,10 @@ def test_remat_and_other_activations(recwarn):
 
 def test_other_cells_are_refused_with_the_reason():
     with pytest.raises(
-        ValueError, match="the scan is for cells whose units do not see each other, not for RecurrentHighway"
+        ValueError, match="the scan supports cells with an elementwise recurrence, not RecurrentHighway"
     ):
         DeepRNN(4, cell="rhn", implementation="scan")
-    with pytest.raises(ValueError, match="units do not see each other, not for lstm"):
+    with pytest.raises(ValueError, match="with an elementwise recurrence, not lstm"):
         DeepRNN(4, implementation="scan")
     with pytest.raises(ValueError, match="the scan computes in float32"):
         DeepRNN(4, cell="min_gru", implementation="scan", dtype="float64")
