@@ -14,7 +14,8 @@
 #
 # ![Losses of both implementations, and the largest difference of each gradient](14_from_scratch.png)
 #
-# The tutorial takes a minute on two CPU cores. It requires no package beyond this one. With `TUTORIAL_SCALE=0.01` it
+# The tutorial takes half a minute on two CPU cores (22 s of processor time, measured on two shared cores). It requires
+# no package beyond this one. With `TUTORIAL_SCALE=0.01` it
 # runs in seconds, and its results are meaningless.
 
 # %%
@@ -243,7 +244,9 @@ for axes in (left, right):
 figure.savefig("from_scratch.png", dpi=120)
 
 # %% [markdown]
-# RESULT
+# In our run, all relative differences are at most 1.1e-6, the rounding errors of float32, and the losses differ by at
+# most 2e-5 after 60 updates, also over the two peaks, at which a learning rate of 0.5 is almost too high. The layer
+# needs one call for all steps and layers, where the loops need thousands of small operations.
 #
 # ## Exercises
 #
@@ -293,7 +296,9 @@ for k in (1, 5, 10, T) if FULL else (1, T):
     print(f"k = {k:2}: relative error of the gradient of U (1) {error:.3f}")
 
 # %% [markdown]
-# RESULT2
+# Our results are 0.99, 1.00, 0.94, and 0. Almost nothing of this gradient stays within ten steps: each of the three
+# layers has a forget gate that starts near 0.73 and spreads gradients over several steps, and the spreads add up. How
+# much truncation costs depends on the task; here the gradient from above is random at every step.
 #
 # ### 3. Residual connections
 
