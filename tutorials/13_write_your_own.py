@@ -231,7 +231,8 @@ axes.spines[["top", "right"]].set_visible(False)
 figure.savefig("parity.png", dpi=120)
 
 # %% [markdown]
-# In our run, all three cells solve the task.
+# In our run, the GRU and the minimal gated unit make no error after 11 epochs, and the simple RNN after 28. The minimal
+# gated unit has two thirds of the parameters of the GRU.
 #
 # ## A model of an existing family
 #
