@@ -152,7 +152,8 @@ listen("test_difference", test.wet - output)
 print(f"ESR on the test part: {error_ratio(test.wet, output):.4f}")
 
 # %% [markdown]
-# The difference is a recording, too: what the network does not do.
+# The ESR is 0.045 after 960 updates: 96% of the energy is right. The difference is a recording, too: what the network
+# does not do. More minutes and more updates make it quieter.
 #
 # ## A plugin file
 #
@@ -248,6 +249,9 @@ print(f"at the wrong rate: ESR {error_ratio(other.wet, model.process(other.dry))
 print(f"resampled: ESR {error_ratio(other.wet, model.process(other.dry, 44_100, resample=True)):.3f}")
 
 # %% [markdown]
+# 0.039 and 0.033: the two rates are close, and most of what this amplifier does is its curve, which has no memory. A
+# device with narrow filters suffers more.
+#
 # ### 3. A knob
 #
 # The knob is a second channel of the input, constant in each recording.

@@ -32,15 +32,15 @@ class AudioEffect(ConfigMixin, keras.Model):
         num_layers: Number of recurrent layers, L.
         cell: Cell of the `DeepRNN`.
         inputs: Number of channels of the input, d: 1, plus the number of settings.
-        skip: Whether the dry signal is added to the output, so that the network learns the difference. Files of
+        skip: If True, the dry signal is added to the output, so that the network learns the difference. Files of
             Neural Amp Modeler and RTNeural have no such connection; use `skip=False` for these.
-        learned_initial_state: Whether the states before the first sample are trained.
+        learned_initial_state: If True, the states before the first sample are trained.
         sample_rate: Sample rate of the recordings in Hz. A recurrent network is a filter: at another rate it is another
             device.
         head_initializer: Initializer of W.
         head_bias_initializer: Initializer of b.
         name: Name of the model.
-        trainable: Whether the weights are trainable.
+        trainable: If True, the weights are trainable.
         dtype: Dtype or dtype policy of the layers. The output has the dtype of the weights.
         **deep_rnn: Other arguments of `DeepRNN`, except `return_sequences`. With `stateful=True` the model reads
             (audio, reset_mask), as `TBPTTDataset` yields them, and carries its states from batch to batch; the states
@@ -48,7 +48,7 @@ class AudioEffect(ConfigMixin, keras.Model):
 
     Attributes:
         sample_rate: Sample rate in Hz.
-        skip: Whether the dry signal is added.
+        skip: True if the dry signal is added.
 
     Raises:
         ValueError: If an argument is out of range, or an option of `DeepRNN` is not supported by an audio effect.
@@ -137,7 +137,7 @@ class AudioEffect(ConfigMixin, keras.Model):
             sample_rate: Sample rate of the audio in Hz; None for that of the model.
             knobs: Positions of the knobs, one number for each input after the first.
             stream: A stream of the model, of batch size C, that continues; None to start in the initial states.
-            resample: Whether to resample audio of another sample rate, and the result back.
+            resample: If True, resample audio of another sample rate, and the result back.
 
         Returns:
             The result, float32, of the shape of `audio`.

@@ -138,7 +138,7 @@ def process(
         knobs: Positions of the knobs, one number for each input of the model after the first.
         stream: A stream of the model, of batch size C, that continues: its states are used and advanced. By default,
             the model starts in its initial states.
-        resample: Whether to resample audio of another sample rate to that of the model, and the result back.
+        resample: If True, resample audio of another sample rate to that of the model, and the result back.
 
     Returns:
         The result, float32, of the shape of `audio`.

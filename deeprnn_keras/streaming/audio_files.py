@@ -74,7 +74,7 @@ def process_file(
         source: File that soundfile reads: WAV, FLAC, AIFF, ...
         target: File to write; its suffix selects the format.
         knobs: Positions of the knobs, one number for each input of the model after the first.
-        resample: Whether to resample a recording of another sample rate to that of the model, and the result back.
+        resample: If True, resample a recording of another sample rate to that of the model, and the result back.
         overwrite: Replace an existing target.
 
     Raises:
