@@ -132,7 +132,7 @@ def test_interrupted_run_resumes_bit_identical(finished, recordings, monkeypatch
 @pytest.mark.long
 def test_run_killed_within_an_epoch_resumes_bit_identical(recordings, tmp_path):
     """The carried states, the order of the segments, and the position within a segment are those of the other run."""
-    options = [*recordings, *SMALL[:-1], "400"]
+    options = [*recordings, *SMALL[:-1], "100"]
     command = [*DEEPRNN, "train", NAME, *options, "--output"]
 
     def finish(*arguments):
@@ -156,6 +156,7 @@ def test_run_killed_within_an_epoch_resumes_bit_identical(recordings, tmp_path):
         np.testing.assert_array_equal(one, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager", "without_picture")
 def test_one_model_of_several_knob_positions(tmp_path):
     """The knob is a second channel of the input, in training and in scoring."""

@@ -34,7 +34,9 @@ class AudioEffectConfig(Configuration):
 
     outputs = 1
     each_step = True
-    stored_as = "audio_effect"  # not a field
+    # not fields
+    stored_as = "audio_effect"
+    kind = "audio"  # of the program
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +73,7 @@ WRIGHT = "Wright, Damskägg, and Välimäki 2019, Real-Time Black-Box Modelling 
 SHARED: Config = {
     "paper": WRIGHT,
     "url": "https://www.dafx.de/paper-archive/2019/DAFx2019_paper_43.pdf",
-    "data": "two recordings of the user: the input and the output of a device",
+    "data": "3 minutes of the simulated amplifier, which two recordings of a device replace",
     "recipe": Recipe(
         *("adam", 5e-3),
         schedule=CosineDecay(final=0.02),

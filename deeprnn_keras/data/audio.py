@@ -130,7 +130,7 @@ def audio_pair(
         wet: Recording of its output at the same rate.
         channel: Channel to read, from 0, if a recording has several.
         latency: Latency in samples, if it is known; None to measure it.
-        trim: Whether to remove silence, below -60 dB of the peak of the dry signal, at both ends.
+        trim: If True, remove silence, below -60 dB of the peak of the dry signal, at both ends.
         knobs: Positions of the knobs of the device; see `AudioPair`. For one model of several positions, pass pairs
             with different knobs to `audio_batches`.
         name: Name in reports; None for the name of the wet file.

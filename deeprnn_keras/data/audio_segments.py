@@ -34,9 +34,9 @@ def audio_batches(
         segment: Number of samples of a segment, without the burn-in. Samples at the end of a recording that do not fill
             a segment are dropped.
         burn_in: Number of samples B at the start of a segment that are not scored.
-        shuffle: Whether to draw a new order of the segments in every epoch.
-        reset_mask: Whether to yield the mask of the rows whose states are reset; True for a model with
-            `stateful=True`.
+        shuffle: If True, draw a new order of the segments for every epoch.
+        reset_mask: If True, yield the mask of the rows whose states are reset, as a model with `stateful=True` reads
+            it.
         seed: Random seed of the order.
 
     Yields:

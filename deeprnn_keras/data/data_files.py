@@ -52,8 +52,9 @@ class DataFiles:
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> DataFiles:
         """Return the files whose paths are in `settings`, which may have other entries."""
-        values = {name: settings.get(name) for name in cls.names()}
-        return cls(**{name: Path(value) if isinstance(value, str) else value for name, value in values.items()})
+        values: dict[str, Any] = {name: settings.get(name) for name in cls.names()}
+        paths = {name: Path(value) for name, value in values.items() if isinstance(value, str)}
+        return cls(**{**values, **paths})
 
     def _passed(self, names: tuple[str, ...]) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in names}

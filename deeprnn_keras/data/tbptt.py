@@ -36,7 +36,7 @@ class TBPTTDataset(Batches):
             at least 5 (Merity et al. 2017). Lengths are then adjusted by a few steps so that every pass reads the whole
             stream in the same number of batches. Pieces are read as one stream. The learning rate should be
             proportional to the length of each batch; `LearningRate(..., data)` and `Recipe` scale it accordingly.
-        shuffle: Whether to read the pieces in a new order in every pass. Of pieces of equal length, those that do not
+        shuffle: If True, read the pieces in a new order in every pass. Of pieces of equal length, those that do not
             fill a batch are dropped, others in every pass. Not with `random_bptt`.
         burn_in: Number of steps B after a reset of the states that have a sample weight of 0, so that the states settle
             before errors are counted. The first batch of streams or pieces of equal length has B + T steps.

@@ -32,9 +32,9 @@ class AudioEffect(ConfigMixin, keras.Model):
         num_layers: Number of recurrent layers, L.
         cell: Cell of the `DeepRNN`.
         inputs: Number of channels of the input, d: 1, plus the number of settings.
-        skip: If True, the dry signal is added to the output, so that the network learns the difference. Files of
+        skip: If True, add the dry signal to the output, so that the network learns the difference. Files of
             Neural Amp Modeler and RTNeural have no such connection; use `skip=False` for these.
-        learned_initial_state: If True, the states before the first sample are trained.
+        learned_initial_state: If True, train the states before the first sample.
         sample_rate: Sample rate of the recordings in Hz. A recurrent network is a filter: at another rate it is another
             device.
         head_initializer: Initializer of W.

@@ -13,15 +13,8 @@ import numpy as np
 from typing_extensions import override
 
 from deeprnn_keras import checks
-from deeprnn_keras.data.data_files import DataFiles
-from deeprnn_keras.tasks.family import (
-    OTHER_FILES,
-    Configuration,
-    ConfigurationT,
-    EvaluationRecord,
-    Family,
-    flags,
-)
+from deeprnn_keras.data.data_files import OFFICIAL_OPTIONS, DataFiles
+from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import MODEL, PROGRAM, RESULT, Plan, Run, Split
@@ -73,7 +66,7 @@ class AudioFamily(Family):
         "The model is one device with the settings of its recording, at the sample rate of the recording. Effects "
         "with long memory, such as reverberation and delay, are out of its reach."
     )
-    unsupported_options = ("quick", "stateful", *(name for name in OTHER_FILES if name in ("valid", "test")))
+    unsupported_options = ("quick", "stateful", *OFFICIAL_OPTIONS)
     program_kinds = ("audio",)
     files = (
         ("model", MODEL),
@@ -172,7 +165,7 @@ class AudioFamily(Family):
             model: The model that reads the batches.
             part: Recordings.
             batch_size: Number of segments per batch, n.
-            shuffle: Whether to shuffle the segments in every epoch.
+            shuffle: If True, shuffle the segments in every epoch.
             seed: Random seed for shuffling.
             bptt: Number of samples per batch, T.
         """

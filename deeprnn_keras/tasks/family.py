@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from deeprnn_keras import checks, progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
-from deeprnn_keras.data.data_files import RECORDING_OPTIONS, DataFiles
+from deeprnn_keras.data.data_files import OFFICIAL_OPTIONS, RECORDING_OPTIONS, DataFiles
 from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import (
     CHECKPOINTS,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.training.recipe import Recipe
 
 VALIDATION_BATCH_SIZE = 64
-OTHER_FILES = ("valid", "test", *RECORDING_OPTIONS)  # options of files that most families do not support
+OTHER_FILES = (*OFFICIAL_OPTIONS, *RECORDING_OPTIONS)  # options of files that most families do not support
 
 
 class Configuration(Protocol):
