@@ -28,7 +28,7 @@ from .forecasting import Forecaster
 from .generation import generate, generate_stream
 from .interop import convert
 from .layers import GRU, LSTM, RNN, DeepRNN, SimpleRNN
-from .models import LanguageModel, SequenceModel
+from .models import AudioEffect, LanguageModel, SequenceModel
 from .program import Program, lower
 from .specs import register_cell
 from .stack import count_params
@@ -43,6 +43,7 @@ __all__ = [
     "RNN",
     "AffineMap",
     "ArrayDataset",
+    "AudioEffect",
     "DeepRNN",
     "DiagonalMap",
     "Equations",

@@ -86,6 +86,14 @@ def positive_int_or_none(name: str, value: object) -> int | None:
     return None if value is None else positive_int(name, value)
 
 
+def integer(name: str, value: object) -> int:
+    """Return `value` as an int."""
+    number = _int(value)
+    if number is None or abs(number) > MAX_INT:
+        raise ValueError(f"{name} must be an integer between -2**63 and 2**63, got {value!r}")
+    return number
+
+
 def seed(name: str, value: object) -> int | None:
     """Return `value` as an int, or None."""
     number = _int(value)

@@ -19,6 +19,8 @@ from deeprnn_keras._types import Config, Layer
 
 MODULES = {
     "AbsoluteBound": "cells.independent",
+    "AddDryChannel": "layers.dry_channel",
+    "AudioEffect": "models.audio_effect",
     "BitsPerCharacter": "training.metrics",
     "BlankPadding": "layers.blank_padding",
     "ChronoBias": "initializers.gate_bias",
@@ -29,6 +31,8 @@ MODULES = {
     "DeepRNN": "layers.deep_rnn",
     "DeepTransitionCell": "cells.transition",
     "DropoutEmbedding": "layers.dropout_embedding",
+    "ESR": "models.audio_losses",
+    "ErrorToSignal": "models.audio_losses",
     "FastGRNNCell": "cells.gated",
     "ForgetBias": "initializers.gate_bias",
     "FrameNLL": "models.output_kinds",
@@ -51,6 +55,7 @@ MODULES = {
     "MLPGateRNNCell": "cells.mlp_gates",
     "MinGRUCell": "cells.parallel",
     "MinLSTMCell": "cells.parallel",
+    "MultiResolutionSTFT": "models.audio_losses",
     "MultiplicativeLSTMCell": "cells.gated",
     "NegativeBinomial": "forecasting.likelihoods",
     "OneHot": "layers.one_hot",
@@ -76,7 +81,7 @@ MODULES = {
 }
 """Module of each class that is registered for saving."""
 
-HDF5_MODELS = ("LanguageModel", "SequenceModel")
+HDF5_MODELS = ("AudioEffect", "LanguageModel", "SequenceModel")
 """Models, which Keras stores in `.h5` files by the names of their classes instead of their registered names."""
 
 

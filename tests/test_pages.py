@@ -59,7 +59,7 @@ def test_readme_example_runs():
     exec(code, {"x": rng.normal(size=(4, 5, 8)), "y": rng.normal(size=(4, 1))})
 
 
-LONGER = ("forecasting", "training", "tuning", "zoo")  # have tests of their own
+LONGER = ("audio", "forecasting", "training", "tuning", "zoo")  # have tests of their own
 SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in LONGER]
 TASKS = tuple(path.stem for path in DOCS if path.stem.startswith("have_"))
 SECONDS = ("index", "many_machines", "scoring", "shared_search", *TASKS)
@@ -78,6 +78,13 @@ SHORT = [(path, code) for path, code in SHORT if "# export(" not in code and "__
 def test_example_of_docs_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # examples write files
     exec(code, {"__name__": "example"})
+
+
+@pytest.mark.usefixtures("eager")
+def test_audio_examples_run():
+    names = {"__name__": "example"}  # the examples continue each other
+    for code in examples(ROOT / "docs" / "audio.md"):
+        exec(code, names)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from zoo_models import BUILDABLE, small_model
 
-from deeprnn_keras import LanguageModel, Recipe, zoo
+from deeprnn_keras import AudioEffect, LanguageModel, Recipe, zoo
 from deeprnn_keras.audit.find_layers import recurrent_layers
 from deeprnn_keras.forecasting.combination import COLUMNS
 from deeprnn_keras.specs import registered_cell
@@ -53,7 +53,7 @@ PUBLISHED_PARAMS = {  # parameter counts of Keras models of the published sizes
     "zaremba_small": 4_651_600,
 }
 ONE_PER_FAMILY = ["kjv_lstm_2x256", "vowels_bigru_2x64", "adding_lstm_2x77", "music_lstm_jsb", "deepar"]
-ONE_PER_FAMILY += ["graves_timit_3l", "graves_handwriting", "recurrent_forecaster_150k"]
+ONE_PER_FAMILY += ["graves_timit_3l", "graves_handwriting", "recurrent_forecaster_150k", "amp_lstm_1x16"]
 
 
 # === Parameter counts and cards, without building ===
@@ -168,6 +168,8 @@ def examples(model):
         ids = rng.integers(model.vocabulary_size, size=(3, 3)).astype("int32")
         stateful = model.get_layer("deep_rnn").stateful
         return ([ids[:, :-1], np.ones(3, bool)] if stateful else ids[:, :-1]), ids[:, 1:]
+    if isinstance(model, AudioEffect):
+        return [rng.normal(size=(3, 4, 1)).astype("float32"), np.ones(3, bool)], rng.normal(size=(3, 4, 1))
     shape = [size or 2 for size in model.inputs[0].shape[1:]]
     ids = model.get_config()["embedding"] is not None
     x = rng.integers(50, size=(3, *shape)) if ids else rng.normal(size=(3, *shape)).astype("float32")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from deeprnn_keras.zoo.audio import AudioEffectConfig
 from deeprnn_keras.zoo.configuration import Configuration
 from deeprnn_keras.zoo.forecaster import ForecasterConfig, create_forecaster
 from deeprnn_keras.zoo.initialization import Initialization
@@ -25,6 +26,7 @@ for _module in pkgutil.iter_modules(__path__):  # importing a module registers i
         importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
+    "AudioEffectConfig",
     "Configuration",
     "ForecasterConfig",
     "Initialization",

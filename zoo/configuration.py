@@ -149,7 +149,8 @@ class Configuration:
         Its attribute `configuration` is this object.
         """
         model = self.build_model()
-        self.recipe.compile(model, self.family.loss(model), self.family.metrics(model))
+        family = self.family
+        self.recipe.compile(model, family.loss(model), family.metrics(model), family.weighted_metrics(model))
         model.configuration = self
         return model
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.zoo.configuration import Configuration
 
 SETTINGS, RESULT = "run.json", "result.json"
+DATA_FILES = ("data", "valid", "test", "dry", "wet")  # in run.json
 
 
 def publish(
@@ -143,7 +144,7 @@ def _check_unmodified(result: FinishedRun, config: Configuration, settings: Conf
     entry_recipe = {**asdict(config.recipe), "schedule": config.recipe.schedule and str(config.recipe.schedule)}
     entry_recipe = json.loads(json.dumps(entry_recipe))
     differences = [key for key, value in entry_recipe.items() if result.recipe.get(key) != value]
-    files = [str(settings[name]) for name in ("data", "valid", "test") if settings.get(name)]
+    files = [str(settings[name]) for name in DATA_FILES if settings.get(name)]
     if config.family.data_included(config) and files:
         differences.append(f"data ({', '.join(files)})")
     if result.num_params != config.count_params():

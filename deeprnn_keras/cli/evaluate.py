@@ -15,6 +15,7 @@ from deeprnn_keras.cli.model_argument import (
     LoadedModel,
     data_option,
     load,
+    recording_options,
 )
 from deeprnn_keras.cli.run_data import run_data
 from deeprnn_keras.data.data_files import DataFiles
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 )
 @VALID_OPTION
 @TEST_OPTION
+@recording_options
 @SKIP_UNKNOWN_OPTION
 @click.option(
     "--record",
@@ -39,7 +41,15 @@ if TYPE_CHECKING:
     help="Measure the duration of a training step; save it and the score in results.csv of the zoo.",
 )
 def evaluate(
-    model: str, data: Path | None, valid: Path | None, test: Path | None, skip_unknown: bool, record: bool
+    model: str,
+    data: Path | None,
+    valid: Path | None,
+    test: Path | None,
+    dry: Path | None,
+    wet: Path | None,
+    channel: int | None,
+    skip_unknown: bool,
+    record: bool,
 ) -> None:
     """Score a trained model.
 
@@ -48,13 +58,17 @@ def evaluate(
     """
     from rich.console import Console
 
-    console, files = Console(), DataFiles(data, valid, test)
+    console, files = Console(), DataFiles(data, valid, test, dry, wet, channel)
     loaded = load(model, console)
     family, config = loaded.family, loaded.config
     if config is not None:
-        family.check_options(config, files.official())
+        family.check_options(config, {**files.official(), **files.recordings()})
     if record:
         _record(model, loaded, files, skip_unknown, console)
+        return
+    if files.recordings():
+        recordings = family.load_files(config, files)
+        family.evaluate_data(loaded.model, config, recordings, console, skip_unknown=skip_unknown)
         return
     paths = [path for path in (data, valid, test) if path is not None]
     run = None if paths else run_data(model, loaded)
@@ -68,9 +82,9 @@ def evaluate(
 def _record(model: str, loaded: LoadedModel, files: DataFiles, skip_unknown: bool, console: Console) -> None:
     from deeprnn_keras.cli.record_results import record_results
 
-    if skip_unknown or files.official():
+    if skip_unknown or files.official() or files.recordings():
         raise ValueError(
-            "--record does not support --skip-unknown, --valid, and --test: a recorded score includes every symbol of "
-            "the configuration's own validation text"
+            "--record does not support --skip-unknown, --valid, --test, --dry, and --wet: a recorded "
+            "score includes all of the configuration's own validation or test data"
         )
     record_results(model, loaded, files.data, console)

@@ -11,6 +11,7 @@ from deeprnn_keras.cli.export import export
 from deeprnn_keras.cli.forecast import forecast
 from deeprnn_keras.cli.generate import generate
 from deeprnn_keras.cli.import_model import import_model
+from deeprnn_keras.cli.process import process
 from deeprnn_keras.cli.train import train
 from deeprnn_keras.cli.tune import tune
 from deeprnn_keras.cli.tune_worker import tune_worker
@@ -55,6 +56,7 @@ for command in (
     generate,
     export,
     import_model,
+    process,
     bench,
 ):
     main.add_command(command)

@@ -42,6 +42,25 @@ VALID_OPTION, TEST_OPTION = (
     )
     for flag, part in (("valid", "Validation"), ("test", "Test"))
 )
+DRY_OPTION, WET_OPTION = (
+    click.option(
+        f"--{flag}",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"Recording of the {part} of a device, for example a WAV file; for audio models only.",
+    )
+    for flag, part in (("dry", "input"), ("wet", "output"))
+)
+CHANNEL_OPTION = click.option(
+    "--channel", type=click.IntRange(min=0), help="Channel of the recordings to read, from 0; for audio models only."
+)
+
+
+def recording_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options --dry, --wet, and --channel to a command."""
+    return DRY_OPTION(WET_OPTION(CHANNEL_OPTION(command)))
+
+
 SKIP_UNKNOWN_OPTION = click.option(
     "--skip-unknown", is_flag=True, help="Skip symbols that are not in the model's vocabulary."
 )

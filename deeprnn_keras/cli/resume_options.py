@@ -24,6 +24,9 @@ class StoredOptions(msgspec.Struct, forbid_unknown_fields=True):
     seed: int
     valid: str | msgspec.UnsetType = msgspec.UNSET
     test: str | msgspec.UnsetType = msgspec.UNSET
+    dry: str | msgspec.UnsetType = msgspec.UNSET
+    wet: str | msgspec.UnsetType = msgspec.UNSET
+    channel: int | msgspec.UnsetType = msgspec.UNSET
     epochs: int | msgspec.UnsetType = msgspec.UNSET
     num_layers: int | msgspec.UnsetType = msgspec.UNSET
     units: int | list[int] | msgspec.UnsetType = msgspec.UNSET
@@ -53,7 +56,7 @@ class TrainOptions:
 
     Attributes:
         directory: Output directory, or None if --output was not passed.
-        files: Files passed with --text or --data, --valid, and --test.
+        files: Files passed with --text or --data, --valid, --test, --dry, and --wet.
         quick: True if the run is shortened.
         seed: Random seed, or None if it was not passed.
         overrides: Fields of the configuration and the recipe to replace.
@@ -85,7 +88,7 @@ class TrainOptions:
         overrides = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in settings.items()
-            if key not in ("model", "data", "valid", "test", "quick", "seed")
+            if key not in ("model", *DataFiles.names(), "quick", "seed")
         }
         return cls(directory, DataFiles.from_settings(settings), settings["quick"], settings["seed"], overrides)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option
+from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option, recording_options
 from deeprnn_keras.cli.output_directory import unused_directory
 from deeprnn_keras.cli.resume_options import TrainOptions, stored_options
 from deeprnn_keras.data.data_files import DataFiles
@@ -44,6 +44,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 )
 @VALID_OPTION
 @TEST_OPTION
+@recording_options
 @click.option("--quick", is_flag=True, help="Shorten training to about 2 minutes on 2 cores, for a first impression.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option(
@@ -89,6 +90,9 @@ def train(
     data: Path | None,
     valid: Path | None,
     test: Path | None,
+    dry: Path | None,
+    wet: Path | None,
+    channel: int | None,
     quick: bool,
     output: Path | None,
     seed: int | None,
@@ -110,7 +114,7 @@ def train(
             f"--publish requires an unmodified run of {name}; leave out --quick and all options that change the model "
             "or its recipe"
         )
-    options = TrainOptions(output, DataFiles(data, valid, test), quick, seed, overrides)
+    options = TrainOptions(output, DataFiles(data, valid, test, dry, wet, channel), quick, seed, overrides)
     if resume:
         options = stored_options(name, options)
     console = Console()
@@ -131,7 +135,9 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         raise ValueError("--quick determines the number of epochs and does not support --epochs; leave out one of them")
     config = zoo.info(name)
     family = config.family
-    family.check_options(config, {"quick": quick or None, **options.files.official(), **overrides})
+    family.check_options(
+        config, {"quick": quick or None, **options.files.official(), **options.files.recordings(), **overrides}
+    )
     _check_size(zoo.info(name, **overrides))  # reports invalid overrides before any slow operation
     directory = _run_directory(name, options.directory, resume)
     data = family.load_files(config, options.files)

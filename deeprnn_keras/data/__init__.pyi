@@ -1,4 +1,7 @@
+from .amplifier import simulated_amplifier
 from .arrays import ArrayDataset
+from .audio import AudioPair, audio_pair
+from .audio_segments import audio_batches
 from .buckets import BucketedDataset
 from .corpus import TextCorpus
 from .frame_labels import labeled_frames
@@ -22,6 +25,7 @@ from .words import ByteVocabulary, WordVocabulary, plain_words
 __all__ = [
     "LETTERS",
     "ArrayDataset",
+    "AudioPair",
     "BucketedDataset",
     "ByteVocabulary",
     "GeneratedDataset",
@@ -38,6 +42,8 @@ __all__ = [
     "adding_problem",
     "adding_split",
     "adding_stream",
+    "audio_batches",
+    "audio_pair",
     "bach_chorales",
     "copy_memory",
     "copy_stream",
@@ -54,6 +60,7 @@ __all__ = [
     "read_strokes",
     "sequential_mnist",
     "series_windows",
+    "simulated_amplifier",
     "synthetic_series",
     "synthetic_strokes",
     "token_windows",

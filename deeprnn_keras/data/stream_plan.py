@@ -7,15 +7,28 @@ from typing import NoReturn, TypeAlias
 
 import numpy as np
 
+from deeprnn_keras.data.batches import permutation
+
 # Merity et al. 2017: standard deviation of the lengths, fraction of batches with mean T / 2, and minimum length
 LENGTH_STD, HALF_LENGTH_FRACTION, MIN_LENGTH = 5.0, 0.05, 5
 
 StreamPlan: TypeAlias = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Function from the index of a pass to (offsets (steps, n), T (steps,), reset_mask (steps, n)), one row per batch."""
+"""Function from the index of a pass to (offsets (steps, n), T (steps,), ages (steps, n)), one row per batch.
+
+The age of a row is the number of steps since the states of the row were reset; 0 for a row that is reset.
+"""
 
 
-def fixed_length_plan(sizes: Sequence[int], batch_size: int, length: int, lookahead: int = 0) -> StreamPlan:
-    """Return the plan of batches of T steps, which is the same in every pass.
+def fixed_length_plan(
+    sizes: Sequence[int],
+    batch_size: int,
+    length: int,
+    lookahead: int = 0,
+    *,
+    burn_in: int = 0,
+    seed: int | None = None,
+) -> StreamPlan:
+    """Return the plan of batches of T steps.
 
     A single piece is cut into n parallel streams of equal size; less than n steps at its end are dropped. The last
     batch has fewer steps if T does not divide the size of a stream. The same applies to several pieces of equal size
@@ -27,28 +40,40 @@ def fixed_length_plan(sizes: Sequence[int], batch_size: int, length: int, lookah
         batch_size: Number of parallel streams, n.
         length: Number of steps per batch, T.
         lookahead: 1 if each piece has one more step, which serves as a target only.
+        burn_in: Number of steps that are added to the first batch of streams or pieces of equal size.
+        seed: Random seed of the order of the pieces, a new one in every pass; pieces of equal size that do not fill a
+            batch are then dropped. None for the given order in every pass.
 
     Raises:
         ValueError: If there are too few steps for one batch.
     """
-    chunks = [size // length for size in sizes]
-    if not sum(chunks) // batch_size:
+    chunks = np.array([size // length for size in sizes])
+    if not chunks.sum() // batch_size:
         _raise_too_short(sizes, batch_size, length, lookahead)
     firsts = np.cumsum([0, *(size + lookahead for size in sizes)])[:-1]
-    if len(sizes) == 1:
-        size = sizes[0] // batch_size
-        plan = _equal_streams(size * np.arange(batch_size), batch_size, _window_lengths(size, length))
-    elif len(set(sizes)) == 1 and len(sizes) % batch_size == 0:
-        plan = _equal_streams(firsts, batch_size, _window_lengths(sizes[0], length))
-    else:
-        plan = _unequal_pieces(firsts, chunks, batch_size, length)
-    return lambda pass_number: plan
+    count = len(sizes)
+    if count == 1:
+        count, firsts = batch_size, sizes[0] // batch_size * np.arange(batch_size)
+    elif len(set(sizes)) == 1 and seed is not None and count >= batch_size:
+        count -= count % batch_size
+    equal = len(set(sizes)) == 1 and count % batch_size == 0
+    lengths = _window_lengths(sizes[0] if len(sizes) > 1 else sizes[0] // batch_size, length, burn_in)
+
+    def plan(pass_number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        order = np.arange(len(firsts)) if seed is None else permutation(len(firsts), seed, pass_number)
+        if equal:
+            return _equal_streams(firsts[order[:count]], batch_size, lengths)
+        return _unequal_pieces(firsts[order], chunks[order], batch_size, length)
+
+    fixed = plan(0)
+    return plan if seed is not None else lambda pass_number: fixed
 
 
-def _window_lengths(size: int, length: int) -> np.ndarray:
-    """Return the numbers of steps T, ..., T, and of the remainder, which add up to `size`."""
-    lengths = np.full(-(-size // length), length, "int64")
-    lengths[-1] = size - length * (len(lengths) - 1)
+def _window_lengths(size: int, length: int, burn_in: int) -> np.ndarray:
+    """Return the numbers of steps B + T, T, ..., T, and of the remainder, which add up to `size`."""
+    lengths = np.full(max(1, -(-(size - burn_in) // length)), length, "int64")
+    lengths[0] += burn_in
+    lengths[-1] += size - lengths.sum()
     return lengths
 
 
@@ -65,22 +90,23 @@ def _equal_streams(
     pieces = firsts.reshape(batch_size, -1).T[:, None]  # (pieces per row, 1, n)
     starts = np.cumsum(lengths) - lengths
     offsets = (pieces + starts[:, None]).reshape(-1, batch_size)
-    reset_mask = np.tile((starts == 0)[:, None], (len(pieces), batch_size))
-    return offsets.astype("int64"), np.tile(lengths, len(pieces)), reset_mask
+    ages = np.tile(starts[:, None], (len(pieces), batch_size))
+    return offsets.astype("int64"), np.tile(lengths, len(pieces)), ages
 
 
 def _unequal_pieces(
-    firsts: np.ndarray, chunks: Sequence[int], batch_size: int, length: int
+    firsts: np.ndarray, chunks: np.ndarray, batch_size: int, length: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the columns of the plan of pieces of different sizes, each cut into chunks of T steps."""
-    steps = sum(chunks) // batch_size
-    offsets = [first + length * np.arange(count) for first, count in zip(firsts, chunks, strict=True)]
-    piece_starts = [np.arange(count) == 0 for count in chunks]
-    used = batch_size * steps
-    offset_table = np.concatenate(offsets)[:used].reshape(batch_size, steps).T.astype("int64")
-    reset_mask = np.concatenate(piece_starts)[:used].reshape(batch_size, steps).T.copy()
-    reset_mask[0] = True
-    return offset_table, np.full(steps, length, "int64"), reset_mask
+    steps = chunks.sum() // batch_size
+    ages = [length * np.arange(count) for count in chunks]  # of the chunks of each piece
+    offsets = [first + age for first, age in zip(firsts, ages, strict=True)]
+    offset_table, age_table = (
+        np.concatenate(columns)[: batch_size * steps].reshape(batch_size, steps).T.astype("int64")
+        for columns in (offsets, ages)
+    )
+    age_table = np.minimum(age_table, length * np.arange(steps)[:, None])  # a row may start within a piece
+    return offset_table, np.full(steps, length, "int64"), age_table
 
 
 def random_length_plan(size: int, batch_size: int, length: int, seed: int) -> StreamPlan:

@@ -36,12 +36,18 @@ class TBPTTDataset(Batches):
             at least 5 (Merity et al. 2017). Lengths are then adjusted by a few steps so that every pass reads the whole
             stream in the same number of batches. Pieces are read as one stream. The learning rate should be
             proportional to the length of each batch; `LearningRate(..., data)` and `Recipe` scale it accordingly.
+        shuffle: If True, read the pieces in a new order in every pass. Of pieces of equal length, those that do not
+            fill a batch are dropped, others in every pass. Not with `random_bptt`.
+        burn_in: Number of steps B after a reset of the states that have a sample weight of 0, so that the states settle
+            before errors are counted. The first batch of streams or pieces of equal length has B + T steps.
         num_symbols: Number of different ids, V. If set, ids are checked to be in [0, V).
-        seed: Random seed of the lengths. None draws one that `keras.utils.set_random_seed` determines.
+        seed: Random seed of the lengths, or of the order of the pieces. None draws one that
+            `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass over the streams.
 
     Yields:
-        (x, y) or ((x, reset_mask), y), with x (n, T) or (n, T, d), and y (n, T, ...).
+        (x, y) or ((x, reset_mask), y), with x (n, T) or (n, T, d), and y (n, T, ...); with `burn_in`, followed by the
+        sample weights (n, T).
 
     Attributes:
         bptt: T.
@@ -49,7 +55,8 @@ class TBPTTDataset(Batches):
 
     Raises:
         ValueError: If the stream has fewer than n T steps (one more if the next step is the target), if a piece is
-            empty, if ids are out of range, if the targets do not match the stream, or if a size is out of range.
+            empty, if ids are out of range, if the targets do not match the stream, if a size is out of range, if the
+            burn-in leaves no step, or if `shuffle` is set and there is nothing to shuffle.
 
     >>> import keras, numpy as np
     >>> from deeprnn_keras import DeepRNN, TBPTTDataset
@@ -67,24 +74,28 @@ class TBPTTDataset(Batches):
         targets: ArrayLike | Sequence[ArrayLike] | None = None,
         reset_mask: bool = True,
         random_bptt: bool = False,
+        shuffle: bool = False,
+        burn_in: int = 0,
         num_symbols: int | None = None,
         seed: int | None = None,
         steps: int | None = None,
     ) -> None:
         batch_size, length = checks.positive_int("batch_size", batch_size), checks.positive_int("bptt", bptt)
-        reset_mask, random_bptt = checks.flags(reset_mask=reset_mask, random_bptt=random_bptt)
-        seed = checks.seed("seed", seed)
+        reset_mask, random_bptt, shuffle = checks.flags(reset_mask=reset_mask, random_bptt=random_bptt, shuffle=shuffle)
+        burn_in, seed = checks.non_negative_int("burn_in", burn_in), checks.seed("seed", seed)
         pieces = _pieces(stream)
         lookahead = int(targets is None)
         target_pieces = None if targets is None else _target_pieces(targets, pieces)
         if num_symbols is not None:
             _check_ids([*pieces, *(target_pieces or [])], checks.positive_int("num_symbols", num_symbols))
+        _check_order(len(pieces), shuffle, random_bptt)
+        seed = resolve_seed(seed) if random_bptt or shuffle else None
+        sizes = [len(piece) - lookahead for piece in pieces]
+        _check_burn_in(burn_in, sizes[0] // batch_size if len(sizes) == 1 else max(sizes))
         if random_bptt:
-            seed = resolve_seed(seed)
-            plan = random_length_plan(sum(map(len, pieces)) - lookahead, batch_size, length, seed)
+            plan = random_length_plan(sum(map(len, pieces)) - lookahead, batch_size, length, resolve_seed(seed))
         else:
-            seed = None
-            plan = fixed_length_plan([len(piece) - lookahead for piece in pieces], batch_size, length, lookahead)
+            plan = fixed_length_plan(sizes, batch_size, length, lookahead, burn_in=burn_in, seed=seed)
         inputs = _concatenate("stream", pieces)
         outputs = inputs[1:] if target_pieces is None else _concatenate("targets", target_pieces)
         self.bptt, self.random_bptt = length, random_bptt
@@ -96,16 +107,16 @@ class TBPTTDataset(Batches):
             "random T": random_bptt,
             "targets": "the next step" if target_pieces is None else fingerprint(outputs),
             "seed": seed,
+            **({"shuffle": True} if shuffle else {}),
+            **({"burn-in": burn_in} if burn_in else {}),
         }
-        signature = [
-            tf.TensorSpec((batch_size,), tf.int64),
-            tf.TensorSpec((), tf.int64),
-            tf.TensorSpec((batch_size,), tf.bool),
-        ]
+        rows = tf.TensorSpec((batch_size,), tf.int64)
+        signature = [rows, tf.TensorSpec((), tf.int64), rows]
         lengths = plan(0)[1]
         if not random_bptt and lengths[-1] < length:
             about["last T"] = int(lengths[-1])
-        make_batch = _batch_maker(inputs, outputs, length if (lengths == length).all() else None, reset_mask)
+        static_length = length if (lengths == length).all() else None
+        make_batch = _batch_maker(inputs, outputs, static_length, reset_mask, burn_in)
         super().__init__(plan, signature, make_batch, about, steps)
 
     @classmethod
@@ -184,16 +195,30 @@ def _check_ids(pieces: list[np.ndarray], num_symbols: int) -> None:
             )
 
 
+def _check_order(pieces: int, shuffle: bool, random_bptt: bool) -> None:
+    """Raise a ValueError if `shuffle` is set and would have no effect."""
+    if shuffle and (pieces == 1 or random_bptt):
+        got = "random_bptt=True, which reads the pieces as one stream" if random_bptt else "a single stream"
+        raise ValueError(f"shuffle=True requires several pieces and random_bptt=False, got {got}")
+
+
+def _check_burn_in(burn_in: int, longest: int) -> None:
+    """Raise a ValueError if the burn-in is as long as the longest stream of a row."""
+    if burn_in and burn_in >= longest:
+        raise ValueError(f"burn_in must be less than the {longest:,} steps of a stream or piece, got {burn_in:,}")
+
+
 def _batch_maker(
-    inputs: np.ndarray, outputs: np.ndarray, length: int | None, yield_reset_mask: bool
-) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    inputs: np.ndarray, outputs: np.ndarray, length: int | None, yield_reset_mask: bool, burn_in: int
+) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:
     """Return the function from a row of the plan to a batch; `length` is T if all batches have T steps."""
     input_steps, output_steps = tf.constant(inputs), tf.constant(outputs)
 
-    def make_batch(offsets: Tensor, steps: Tensor, reset_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def make_batch(offsets: Tensor, steps: Tensor, ages: Tensor) -> tuple[Tensor, ...]:
         within = tf.range(steps if length is None else tf.constant(length, tf.int64))
         positions = offsets[:, None] + within
         x, y = tf.gather(input_steps, positions), tf.gather(output_steps, positions)
-        return ((x, reset_mask), y) if yield_reset_mask else (x, y)
+        weights = [tf.cast(ages[:, None] + within >= burn_in, tf.float32)] if burn_in else []
+        return (((x, ages == 0) if yield_reset_mask else x), y, *weights)
 
     return make_batch

@@ -1,25 +1,31 @@
-"""`NAMSource`: an LSTM in a file of Neural Amp Modeler."""
+"""`NAMSource`: an LSTM in a file of Neural Amp Modeler; `read_nam`, the same as a program."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import override
 
+from deeprnn_keras import checks
+from deeprnn_keras._types import PathLike
 from deeprnn_keras.exporters.plugin_files import nam_layout
 from deeprnn_keras.exporters.plugin_files.chain import Layer
+from deeprnn_keras.exporters.plugin_files.nam import SAMPLE_RATE
 from deeprnn_keras.interop.report import Entry, Report
 from deeprnn_keras.interop.source import Content, Reference, Request, Source
-from deeprnn_keras.reading import damage_reported, read_json
+from deeprnn_keras.program import operations as op
+from deeprnn_keras.program.program import Program
+from deeprnn_keras.reading import damage_reported, read_json, require_regular_file
 
 if TYPE_CHECKING:
     import keras
 
 EXPECTED = "a file of Neural Amp Modeler with an LSTM"
 MARKS = (b'"architecture"', b'"config"')
-HEAD = "head"
+NAME, STACK, HEAD = "nam_model", "deep_rnn", "head"
 
 
 def recognize(content: Content) -> Source | None:
@@ -28,6 +34,25 @@ def recognize(content: Content) -> Source | None:
     if content.path is None or not head.startswith(b"{") or b"\0" in head or not _has_marks(content):
         return None
     return NAMSource(content.path)
+
+
+def read_nam(path: PathLike) -> Program:
+    """Return the program of a file of Neural Amp Modeler, without Keras.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        DamagedFileError: If the file is damaged, or has another architecture than an LSTM.
+    """
+    return NAMSource(require_regular_file(path)).program()
+
+
+def _sample_rate(file: Mapping[str, Any]) -> int:
+    """Return the sample rate of a file in Hz."""
+    rate = file.get("sample_rate")
+    if rate is None:
+        return SAMPLE_RATE
+    whole = isinstance(rate, float) and rate.is_integer()  # Neural Amp Modeler writes 48000.0, too
+    return checks.positive_int("sample_rate", int(rate) if whole else rate)
 
 
 def _has_marks(content: Content) -> bool:
@@ -56,20 +81,25 @@ class NAMSource(Source):
         with damage_reported(path, EXPECTED):
             self.content = read_json(path)
             self.layers, self.states = nam_layout.unpack(self.content)
+            self.sample_rate = _sample_rate(self.content)
 
     @override
     def inspect(self, request: Request) -> Report:
         self._check_request(request)
         lstms = self.layers[:-1]
         inputs = lstms[0].kernel.shape[0]
-        rate = self.content.get("sample_rate")
-        rate_note = "The file states no sample rate." if rate is None else f"The sample rate is {rate} Hz."
+        stated = self.content.get("sample_rate") is not None
+        rate_note = "The sample rate is" if stated else "The file states no sample rate; plugins assume"
+        stack = f"{STACK}: DeepRNN({lstms[0].width}, num_layers={len(lstms)}, learned_initial_state=True)"
         return Report(
             self.name,
             self.kind,
-            (f"lstm: DeepRNN({lstms[0].width}, num_layers={len(lstms)}, learned_initial_state=True)", "head: Dense(1)"),
+            (stack, f"{HEAD}: Dense(1)"),
             tuple(entry for layer in self.layers for entry in self._entries(layer)),
-            notes=(f"The model reads {inputs} {'channel' if inputs == 1 else 'channels'}.", rate_note),
+            notes=(
+                f"The model reads {inputs} {'channel' if inputs == 1 else 'channels'}.",
+                f"{rate_note} {self.sample_rate} Hz.",
+            ),
         )
 
     @override
@@ -78,28 +108,80 @@ class NAMSource(Source):
 
         self._check_request(request)
         model = self._build()
-        return model if request.into is None else fill(request.into, model, self.name)
+        if request.into is None:
+            return model
+        self._check_target(request.into)
+        return fill(request.into, model, self.name)
 
     @override
     def reference(self, request: Request) -> Reference:
         return NAMReference(self.layers, self.states)
 
-    def _build(self) -> keras.Model:
-        import keras
+    def program(self) -> Program:
+        """Return the program of the model, without Keras."""
+        *lstms, head = self.layers
+        weights: dict[str, np.ndarray] = {}
+        operations: list[op.Operation] = []
 
-        from deeprnn_keras.layers import DeepRNN
+        def add(name: str, array: np.ndarray) -> str:
+            weights[name] = array
+            return name
+
+        value = "audio"
+        for number, layer in enumerate(lstms, start=1):
+            assert layer.recurrent_kernel is not None  # of an LSTM
+            name = f"{STACK}/forward_{number}"
+            operations.append(
+                op.Recurrent(
+                    *(name, (value,), layer.width),
+                    initial=tuple(add(f"{name}/{one[-1]}_0", self.states[one]) for one in layer.states),
+                    kernel=add(f"{name}/kernel", layer.kernel),
+                    recurrent_kernel=add(f"{name}/recurrent_kernel", layer.recurrent_kernel),
+                    bias=add(f"{name}/bias", layer.bias),
+                )
+            )
+            value = name
+        operations.append(
+            op.Dense(HEAD, (value,), 1, add(f"{HEAD}/kernel", head.kernel), add(f"{HEAD}/bias", head.bias))
+        )
+        inputs = (op.Input("audio", lstms[0].kernel.shape[0]),)
+        attributes = {"kind": "audio", "sample_rate": self.sample_rate, "skip": False}
+        return Program(NAME, inputs, tuple(operations), (HEAD,), weights, attributes)
+
+    def _build(self) -> keras.Model:
+        from deeprnn_keras.models import AudioEffect
 
         *lstms, head = self.layers
-        rnn = DeepRNN(
-            lstms[0].width, len(lstms), "lstm", return_sequences=True, learned_initial_state=True, name="lstm"
+        model = AudioEffect(
+            *(lstms[0].width, len(lstms)),
+            inputs=lstms[0].kernel.shape[0],
+            skip=False,
+            learned_initial_state=True,
+            sample_rate=self.sample_rate,
+            name=NAME,
         )
-        layers = [keras.Input((None, lstms[0].kernel.shape[0])), rnn, keras.layers.Dense(1, name=HEAD)]
-        model = keras.Sequential(layers, name="nam_model")
-        for level, layer in zip(rnn.levels, lstms, strict=True):
+        for level, layer in zip(model.get_layer(STACK).levels, lstms, strict=True):
             level[0].cell.set_weights([layer.kernel, layer.recurrent_kernel, layer.bias])
             level[0].initial_state.set_weights([self.states[name] for name in layer.states])
         model.get_layer(HEAD).set_weights([head.kernel, head.bias])
         return model
+
+    def _check_target(self, target: keras.Layer) -> None:
+        """Raise a ValueError if a target has the weights of the file but is another model."""
+        from deeprnn_keras.models import AudioEffect
+
+        if not isinstance(target, AudioEffect):
+            return
+        if target.skip:
+            raise ValueError(
+                f"{self.name}: into {target.name!r} adds the dry signal to its output, which the model of the file "
+                "does not; build it with skip=False"
+            )
+        if target.sample_rate != self.sample_rate:
+            raise ValueError(
+                f"{self.name}: the sample rate is {self.sample_rate} Hz, but that of into {target.name!r} is "
+                f"{target.sample_rate} Hz; build it with sample_rate={self.sample_rate}"
+            )
 
     def _entries(self, layer: Layer) -> list[Entry]:
         arrays = {"kernel": layer.kernel, "recurrent_kernel": layer.recurrent_kernel, "bias": layer.bias}
@@ -138,7 +220,7 @@ class NAMReference(Reference):
         values = np.asarray(x, np.float64)
         for layer in lstms:
             values = _lstm(layer, values, *(self.states[name] for name in layer.states))
-        return {"lstm": values, HEAD: values @ head.kernel + head.bias}
+        return {STACK: values, HEAD: values @ head.kernel + head.bias}
 
 
 def _lstm(layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:

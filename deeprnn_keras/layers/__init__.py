@@ -10,6 +10,7 @@ from deeprnn_keras._compat import exporting
 from deeprnn_keras.layers.blank_padding import BlankPadding
 from deeprnn_keras.layers.deep_rnn import DeepRNN
 from deeprnn_keras.layers.drop_ins import GRU, LSTM, RNN, SimpleRNN
+from deeprnn_keras.layers.dry_channel import AddDryChannel
 from deeprnn_keras.layers.one_hot import OneHot
 from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
 
@@ -20,6 +21,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AddDryChannel",
     "BlankPadding",
     "DeepInput",
     "DeepOutput",

@@ -107,6 +107,19 @@ def check_memory(
     limits.check_memory(what, num_params)
 
 
+def with_reset_mask(model: keras.Model, inputs: Tensor) -> Tensor:
+    """Return the inputs of a call; those of a stateful model that is called without a mask reset all states.
+
+    Args:
+        model: Model that reads one tensor and, if it is stateful, `reset_mask`.
+        inputs: Argument of the call.
+    """
+    if len(model.inputs) == 1 or isinstance(inputs, (list, tuple, dict)):
+        return inputs
+    inputs = keras.ops.convert_to_tensor(inputs)
+    return [inputs, keras.ops.ones(keras.ops.shape(inputs)[:1], "bool")]
+
+
 def check_integer_ids(model: str, name: str, ids: Tensor) -> None:
     """Raise a ValueError if ids are not integers: Keras would truncate real numbers silently.
 

@@ -19,7 +19,7 @@ from deeprnn_keras.layers import DeepRNN, OneHot
 from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.models.common_arguments import CommonArguments
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, with_reset_mask
 from deeprnn_keras.stack import output_width
 
 
@@ -174,9 +174,7 @@ class LanguageModel(ConfigMixin, keras.Model):
 
     @override
     def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if len(self.inputs) == 2 and not isinstance(inputs, (list, tuple, dict)):
-            inputs = keras.ops.convert_to_tensor(inputs)
-            inputs = [inputs, keras.ops.ones(keras.ops.shape(inputs)[:1], "bool")]
+        inputs = with_reset_mask(self, inputs)
         tokens = inputs
         if len(self.inputs) == 2:
             tokens = inputs["tokens"] if isinstance(inputs, dict) else inputs[0]

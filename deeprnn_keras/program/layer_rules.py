@@ -183,6 +183,15 @@ def _add(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> Value
     return b.add(layer, inputs, name)
 
 
+@rule("AddDryChannel")
+def _add_dry_channel(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> Value:
+    dry, wet = inputs
+    if dry.width > 1:
+        kernel = b.array(f"{name}/dry", np.eye(dry.width, 1))  # selects the first channel
+        dry = b.append(op.Dense, f"{name}/dry", [dry], 1, kernel=kernel)
+    return b.add(layer, [wet, dry], name)
+
+
 @rule("Average")
 def _average(b: Builder, layer: KerasLayer, inputs: list[Value], name: str) -> Value:
     factor = 1.0 / len(inputs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from deeprnn_keras import checks, progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
-from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.data.data_files import OFFICIAL_OPTIONS, RECORDING_OPTIONS, DataFiles
 from deeprnn_keras.tasks.report import print_score
 from deeprnn_keras.tasks.run import (
     CHECKPOINTS,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from deeprnn_keras.training.recipe import Recipe
 
 VALIDATION_BATCH_SIZE = 64
+OTHER_FILES = (*OFFICIAL_OPTIONS, *RECORDING_OPTIONS)  # options of files that most families do not support
 
 
 class Configuration(Protocol):
@@ -121,7 +122,8 @@ class Family:
         intended_use: Intended use of the models, for their cards.
         limits: Limitations of the models, for their cards.
         unsupported_options: Options of `deeprnn train` that the family does not support.
-        program_kinds: Kinds of the programs that `generate` supports: `attributes["kind"]` of a `Program`.
+        program_kinds: Kinds of the programs of the family's models, which commands such as `deeprnn generate` use
+            instead of the models: `attributes["kind"]` of a `Program`.
         files: `(label, file name)` of the files that the report of a finished run lists.
 
     >>> import keras, numpy as np, tempfile
@@ -146,7 +148,7 @@ class Family:
     order: ClassVar[int] = 1
     intended_use: ClassVar[str] = "comparison of recurrent networks"
     limits: ClassVar[str] = ""
-    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", "valid", "test")
+    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", *OTHER_FILES)
     program_kinds: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model", MODEL),
@@ -175,6 +177,10 @@ class Family:
         """Return the metrics for `model.compile`; by default the result of `model.metric_functions()`, if defined."""
         return model.metric_functions() if hasattr(model, "metric_functions") else []
 
+    def weighted_metrics(self, model: keras.Model) -> list[keras.metrics.Metric]:
+        """Return the metrics for `model.compile` that use the sample weights of `batches`; by default none."""
+        return []
+
     # === Data ===
     def load_data(self, config: Configuration | None, path: Path | None = None) -> TaskData:
         """Load the data of a configuration.
@@ -192,21 +198,29 @@ class Family:
         raise NotImplementedError(f"task family {self.name!r} must define load_data")
 
     def load_files(self, config: Configuration | None, files: DataFiles) -> TaskData:
-        """Load the data of a configuration from the files of --data, --valid, and --test; see `load_data`.
+        """Load the data of a configuration from the files of the command line; see `load_data`.
 
-        By default, official splits in several files are not supported.
+        By default, official splits in several files, and pairs of recordings, are not supported.
 
         Args:
             config: A configuration of this family, or None for a model that is not in the zoo.
             files: Files passed with --data, --valid, and --test.
 
         Raises:
-            ValueError: As for `load_data`, and if --valid or --test are passed but not supported.
+            ValueError: As for `load_data`, and if --valid, --test, --dry, or --wet are passed but not supported.
         """
-        if files.official():
-            options = flags(files.official())
-            raise ValueError(f"task family {self.name!r} does not support {options}; leave out {options}")
+        self.refuse_files({**files.official(), **files.recordings()})
         return self.load_data(config, files.data)
+
+    def refuse_files(self, files: Collection[str]) -> None:
+        """Raise a ValueError if files were passed with options that the family does not support.
+
+        Args:
+            files: Names of these options, as far as they were passed.
+        """
+        if files:
+            options = flags(files)
+            raise ValueError(f"task family {self.name!r} does not support {options}; leave out {options}")
 
     def data_included(self, config: Configuration) -> bool:
         """Return whether the package includes the data of a configuration.
@@ -306,7 +320,7 @@ class Family:
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
         with locked_run_directory(directory, resume, settings):
-            plan.recipe.compile(model, self.loss(model), self.metrics(model))
+            plan.recipe.compile(model, self.loss(model), self.metrics(model), self.weighted_metrics(model))
             run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
             fit(run, model, plan, history, displays, deadline)
             save_model(model, run.model_path)
@@ -426,7 +440,8 @@ class Family:
         from deeprnn_keras.training.callbacks import ReportProgress
 
         if not model.compiled:
-            model.compile(loss=self.loss(model), metrics=self.metrics(model))
+            metrics = {"metrics": self.metrics(model), "weighted_metrics": self.weighted_metrics(model)}
+            model.compile(loss=self.loss(model), **metrics)
         batches = self.batches(model, part, VALIDATION_BATCH_SIZE, shuffle=False)
         values = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[ReportProgress()])
         return {metric: float(value) for metric, value in values.items()}

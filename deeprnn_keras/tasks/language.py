@@ -14,7 +14,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from deeprnn_keras import checks, progress
-from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.data.data_files import RECORDING_OPTIONS, DataFiles
 from deeprnn_keras.tasks.family import (
     Configuration,
     ConfigurationT,
@@ -94,7 +94,7 @@ class LanguageFamily(Family):
     order = 0
     intended_use = "scoring and continuation of text similar to the training text; comparison of recurrent networks"
     limits = "Generated text is plausible rather than factual, and reproduces the biases of the training text."
-    unsupported_options = ()
+    unsupported_options = RECORDING_OPTIONS
     program_kinds = ("language",)
     files = (("model", MODEL), ("program", PROGRAM), ("learning curve", "curve.png"), ("results", "result.json"))
 
@@ -119,10 +119,12 @@ class LanguageFamily(Family):
         ends, and "<unk>" for all other words. For character-level models, it consists of the characters of all texts.
 
         Raises:
-            ValueError: If the text of the configuration is not included in the package and no file is passed.
+            ValueError: If the text of the configuration is not included in the package and no file is passed, or
+                recordings are passed.
         """
         from deeprnn_keras.data import TextCorpus
 
+        self.refuse_files(files.recordings())
         config = cast(LanguageConfiguration, config)
         if files.data is not None:
             corpus = TextCorpus.from_file(files.data)

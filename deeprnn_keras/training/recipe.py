@@ -160,13 +160,16 @@ class Recipe:
 
         return self.compile(model, loss, metrics), [*self.callbacks(data), NonFiniteGuard(recipe=self)]
 
-    def compile(self, model: keras.Model, loss: Loss, metrics: Sequence[Any] = ()) -> keras.Model:
+    def compile(
+        self, model: keras.Model, loss: Loss, metrics: Sequence[Any] = (), weighted_metrics: Sequence[Any] = ()
+    ) -> keras.Model:
         """Compile a model with the optimizer and penalties of this recipe, and return it.
 
         Args:
             model: Any Keras model.
             loss: Argument of `keras.Model.compile`.
             metrics: Argument of `keras.Model.compile`.
+            weighted_metrics: Argument of `keras.Model.compile`.
 
         Raises:
             ValueError: If the recipe has activation regularization and the model has no `DeepRNN`.
@@ -183,7 +186,7 @@ class Recipe:
             **{**ema, **self.optimizer_options},
         )
         self._regularize_activations(model)
-        model.compile(optimizer, loss, metrics=list(metrics))
+        model.compile(optimizer, loss, metrics=list(metrics), weighted_metrics=list(weighted_metrics))
         return model
 
     def _regularize_activations(self, model: keras.Model) -> None:

@@ -31,6 +31,7 @@ SECTIONS = {
         "shared_search",
         "zoo",
         "forecasting",
+        "audio",
         "programs",
         "scoring",
         "export",

@@ -195,3 +195,58 @@ def test_position_outside_an_epoch_is_rejected(epoch, batch, message):
 def test_invalid_arguments_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# === Burn-in and the order of the pieces ===
+
+
+def read_weights(data):
+    """Return [(x, reset_mask, sample weights)] as arrays."""
+    return [(x.numpy(), reset_mask.numpy(), weights.numpy()) for (x, reset_mask), _, weights in data]
+
+
+@pytest.mark.parametrize(
+    "stream", [np.arange(48), list(np.arange(48).reshape(4, 12)), [np.arange(21), np.arange(14), np.arange(13)]]
+)
+def test_steps_after_a_reset_have_no_weight(stream):
+    """The reference counts the steps of each row since its last reset."""
+    ages = np.zeros(2, int)
+    batches = read_weights(TBPTTDataset(stream, 2, 5, burn_in=3))
+    for x, reset_mask, weights in batches:
+        ages[reset_mask] = 0
+        np.testing.assert_array_equal(weights, ages[:, None] + np.arange(x.shape[1]) >= 3)
+        ages += x.shape[1]
+    if len(stream) != 3:
+        assert batches[0][0].shape == (2, 8), "the first batch is longer by the burn-in"
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4, 4, 4), (3, 9, 5, 4)], ids=["equal", "unequal"])
+def test_pieces_are_read_in_a_new_order_in_every_pass(sizes):
+    firsts = np.cumsum([0, *sizes])[:-1]
+    pieces = [first + np.arange(size) for first, size in zip(firsts, sizes, strict=True)]
+    data = TBPTTDataset(pieces, 2, 2, targets=pieces, shuffle=True, seed=0)
+    epochs = [read_batches(data) for _ in range(12)]
+    assert len({len(epoch) for epoch in epochs}) == 1 and len({str([x for x, *_ in epoch]) for epoch in epochs}) > 3
+    read = {int(step) for epoch in epochs for x, *_ in epoch for step in x.flat}
+    assert read == {int(step) for piece in pieces for step in piece[: len(piece) // 2 * 2]}, "none is always dropped"
+    for epoch in epochs:
+        for (x, _, y), following in zip(epoch, [*epoch[1:], None], strict=True):
+            np.testing.assert_array_equal(x, y)
+            if following is not None:
+                continued = ~following[1]
+                np.testing.assert_array_equal(following[0][continued, 0], x[continued, -1] + 1)
+    data.set_position(7, 1)
+    np.testing.assert_array_equal(read_batches(data)[0][0], epochs[7][1][0])
+    again = TBPTTDataset(pieces, 2, 2, targets=pieces, shuffle=True, seed=1)
+    assert again.about != data.about
+
+
+def test_orders_and_burn_ins_without_effect_are_refused():
+    pieces = [np.arange(9), np.arange(9)]
+    for options, message in (
+        ({"stream": np.arange(9), "shuffle": True}, "shuffle=True requires several pieces .* got a single stream"),
+        ({"stream": pieces, "shuffle": True, "random_bptt": True}, "got random_bptt=True, which reads the pieces as"),
+        ({"stream": pieces, "burn_in": 8}, "burn_in must be less than the 8 steps of a stream or piece, got 8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TBPTTDataset(batch_size=1, bptt=2, **options)

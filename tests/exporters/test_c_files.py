@@ -182,6 +182,11 @@ def test_functions_far_outside_stay_finite(functions):
         assert functions["sigmoid"](x) == pytest.approx(float(x > 0), abs=1e-30)
 
 
+@pytest.mark.parametrize("name", ["hyperbolic_tangent", "sigmoid"])
+def test_activations_propagate_nan(name, functions):
+    assert np.isnan(functions[name](np.nan)) and functions[name](np.inf) == 1
+
+
 # === Texts ===
 
 

@@ -62,20 +62,60 @@ static float logarithm(float x) {
   return m + p + 0.693359375f * e;
 }
 """,
+    "bits_of": """\
+/* Values are selected by their bits: compilers do not vectorize loops over functions with branches. */
+static uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+""",
+    "with_bits": """\
+static float with_bits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+""",
+    "selected": """\
+/* condition ? x : y, for a condition of 0 or 1 */
+static float selected(uint32_t condition, float x, float y) {
+  uint32_t mask = 0u - condition;
+  return with_bits((bits_of(x) & mask) | (bits_of(y) & ~mask));
+}
+""",
+    "decay": """\
+/* e^-|x|, relative error 2e-7, as exponential; |x| is limited to 87. NaN has larger bits than infinity. */
+static float decay(float x) {
+  float n, r, p;
+  uint32_t bits = bits_of(x) & 0x7fffffffu, is_nan = 0u - (uint32_t)(bits > 0x7f800000u);
+  x = -with_bits(bits < 0x42ae0000u ? bits : 0x42ae0000u);
+  n = (float)(int32_t)(x * 1.44269504f - 0.5f);
+  r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  p = ((((1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r + 4.1665795894e-2f) * r +
+       1.6666665459e-1f) * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  p = p * with_bits((uint32_t)(((int32_t)n + 127) * 8388608));
+  return with_bits(bits_of(p) | is_nan);
+}
+""",
     "hyperbolic_tangent": """\
 /* tanh(x), absolute error 1e-7. */
 static float hyperbolic_tangent(float x) {
-  float a = x < 0.0f ? -x : x;
+  float e = decay(x + x);
   float z = x * x;
   float near_zero = ((((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z +
                       1.33314422036e-1f) * z - 3.33332819422e-1f) * z * x + x;
-  float large = 1.0f - 2.0f / (exponential(2.0f * a) + 1.0f);
-  large = x < 0.0f ? -large : large;
-  return a < 0.625f ? near_zero : large;
+  float large = with_bits(bits_of((1.0f - e) / (1.0f + e)) | (bits_of(x) & 0x80000000u));
+  return selected((bits_of(x) & 0x7fffffffu) < 0x3f200000u, near_zero, large); /* below 0.625 */
 }
 """,
     "sigmoid": """\
-static float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+static float sigmoid(float x) {
+  float e = decay(x);
+  return selected(bits_of(x) >> 31, e, 1.0f) / (1.0f + e);
+}
 """,
     "hard_sigmoid": """\
 static float hard_sigmoid(float x) {
@@ -411,6 +451,6 @@ RESERVED = (
     *FUNCTIONS,
     *_KEYWORDS.split(),
     *("state", "steps", "i", "t", "code", "STRIP", "RESTRICT", "sampler_weights", "sampler_order", "unused"),
-    *("memcpy", "memset", "size_t", "int8_t", "int32_t", "int64_t", "uint64_t", "main", "printf"),
+    *("memcpy", "memset", "size_t", "int8_t", "int32_t", "int64_t", "uint32_t", "uint64_t", "main", "printf"),
 )
 """Identifiers that are not available for values, with the keywords of C and C++."""

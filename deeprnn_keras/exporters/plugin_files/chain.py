@@ -53,6 +53,8 @@ def chain(program: Program, activations: tuple[str, ...] = ()) -> list[Layer]:
     """
     if len(program.inputs) != 1 or program.inputs[0].ids or len(program.outputs) != 1:
         raise ChainError("it must have one input of features and one output; train a model without other inputs")
+    if program.attributes.get("skip"):
+        raise ChainError("its skip connection adds the input to the output, which such files cannot; use skip=False")
     layers: list[Layer] = []
     value = program.inputs[0].name
     for operation in program.operations:
