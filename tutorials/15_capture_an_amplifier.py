@@ -270,3 +270,6 @@ for drive in (4.0, UNSEEN):
     recording = data.simulated_amplifier(min(SECONDS, 5.0), drive=drive, seed=3)
     with_effect = with_knob.process(recording.dry, RATE, knobs=(drive / 10,))
     print(f"drive {drive:g}: ESR {error_ratio(recording.wet, with_effect):.3f}")
+
+# %% [markdown]
+# 0.021 at a position of the training data, and 0.033 at one in between, which no recording has.
