@@ -183,7 +183,7 @@ loudest = int(np.argmax(np.abs(test.wet)))
 first = min(max(loudest - RATE // 100, 0), max(len(test.wet) - RATE // 50, 0))
 shown = slice(first, first + RATE // 50)  # 20 ms
 milliseconds = 1000 * np.arange(len(test.wet[shown])) / RATE
-figure = plt.figure(figsize=(11, 6.4), dpi=100, layout="constrained")
+figure = plt.figure(figsize=(9, 5.2), dpi=100, layout="constrained")
 top, bottom = figure.add_gridspec(2, 1, height_ratios=(1.1, 1))
 bottom = bottom.subgridspec(1, 3, width_ratios=(1, 1, 1))
 wave, curve, *spectra = (figure.add_subplot(place) for place in (top, *bottom))
@@ -201,7 +201,8 @@ curve.set(xlabel="epoch", ylabel="ESR", yscale="log")
 curve.legend(frameon=False)
 excerpt = slice(0, min(len(test.wet), 5 * RATE))
 for axes, name, signal in ((spectra[0], "amplifier", test.wet), (spectra[1], "network", output)):
-    axes.specgram(signal[excerpt] + 1e-9, NFFT=1024, noverlap=512, Fs=RATE / 1000, vmin=-120, vmax=-20, cmap="magma")
+    options = {"NFFT": 2048, "noverlap": 0, "Fs": RATE / 1000, "vmin": -110, "vmax": -20}
+    axes.specgram(signal[excerpt] + 1e-9, cmap=plt.get_cmap("magma", 10), **options)
     axes.set(title=name, xlabel="milliseconds", ylim=(0, 8))
 spectra[0].set_ylabel("kHz")
 spectra[1].set_yticks([])
@@ -269,3 +270,6 @@ for drive in (4.0, UNSEEN):
     recording = data.simulated_amplifier(min(SECONDS, 5.0), drive=drive, seed=3)
     with_effect = with_knob.process(recording.dry, RATE, knobs=(drive / 10,))
     print(f"drive {drive:g}: ESR {error_ratio(recording.wet, with_effect):.3f}")
+
+# %% [markdown]
+# 0.021 at a position of the training data, and 0.033 at one in between, which no recording has.

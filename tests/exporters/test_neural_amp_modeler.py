@@ -75,7 +75,7 @@ def test_file_written_here(num_layers, peer, sound, tmp_path):
 
 
 def test_file_trained_there(peer, sound, tmp_path):
-    settings = Settings(units=12, num_layers=2, updates=100, seconds=5.0)
+    settings = Settings(updates=150, seconds=5.0)
     with files(settings, *recordings(settings)) as directory:
         assert json.loads((directory / "settings.json").read_text()) == asdict(settings)
         peer(PEER, directory)

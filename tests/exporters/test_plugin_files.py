@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deeprnn_keras import GRU, DeepRNN, Stream, export, interop, lower
-from deeprnn_keras.interop.nam_source import NAMSource
+from deeprnn_keras.interop.nam_source import NAMSource, read_nam
 
 
 def model(cell="lstm", num_layers=2, inputs=1, units=3, activation=None, **options):
@@ -93,6 +93,7 @@ def test_nam_file_is_loaded_with_its_states(tmp_path, rng):
         ({"config": None}, "config\\['hidden_size'\\].*got None|config\\['input_size'\\].*got None"),
         ({"weights": [1.0]}, "weights must have 160 numbers for 2 layers of 3 units and 1 inputs, got 1"),
         ({"weights": ["a"]}, "weights must be a list of numbers"),
+        ({"sample_rate": 44_100.5}, "sample_rate must be a positive integer, got 44100.5"),
         ({"weights": [1e300] * 160}, "weights must be finite in float32; number 0 is not"),
     ],
 )
@@ -102,6 +103,14 @@ def test_damaged_nam_files(change, message, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=rf"amp\.nam.*{message}"):
         interop.load(path)
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(44_100.0, 44_100), (None, 48_000)])
+def test_sample_rate_of_a_nam_file(rate, expected, tmp_path):
+    path = tmp_path / "amp.nam"
+    export(with_rate(model()), path, verify=False)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sample_rate": rate}))
+    assert interop.load(path).sample_rate == read_nam(path).attributes["sample_rate"] == expected
 
 
 def test_arguments_without_effect_are_refused(tmp_path):
