@@ -26,6 +26,7 @@ IMPORT_ORDER = [
     "writing",
     "progress",
     "terminal",
+    "tutorial",
     "optimizers",
     "equations",
     "specs",
