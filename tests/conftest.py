@@ -10,8 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # with the small matrices of the tests, threads spend more time waiting for each other than computing
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# each kernel runs a few times; .ci/long tests the default optimization level
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# each kernel runs a few times; .ci/long tests the default optimization level and the default emitters
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 # subprocesses import the package from this checkout, even if another one is installed
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")])

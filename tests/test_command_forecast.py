@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from eagerly import eagerly
 from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
@@ -179,7 +180,8 @@ def trained(tmp_path_factory):
     stamps = pd.date_range("2024-01-01", periods=60, freq="h")
     frame = pd.DataFrame({"ds": stamps, "y": np.sin(np.arange(60.0))})
     made = Forecaster(horizon=3, strategy="direct", context=6, units=2, season=4, updates_per_epoch=1, calendar=False)
-    made.fit(frame, epochs=1, verbose=False)
+    with eagerly():
+        made.fit(frame, epochs=1, verbose=False)
     directory = tmp_path_factory.mktemp("trained") / "model"
     made.save(directory)
     return made, directory

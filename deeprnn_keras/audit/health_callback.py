@@ -59,7 +59,7 @@ class GradientHealth(keras.callbacks.Callback):
     >>> from deeprnn_keras.audit import GradientHealth
     >>> model = keras.Sequential([keras.Input((None, 3)), DeepRNN(8), keras.layers.Dense(1)])
     >>> model.compile("adam", "mse")
-    >>> x, y = np.random.default_rng(0).normal(size=(8, 30, 3)), np.ones((8, 1))
+    >>> x, y = np.random.default_rng(0).normal(size=(8, 5, 3)), np.ones((8, 1))
     >>> health = GradientHealth(x[:4], y[:4], every=2)
     >>> history = model.fit(x, y, batch_size=2, epochs=2, verbose=0, callbacks=[health])
     >>> [update for update, report in health.reports], health.report.verdict

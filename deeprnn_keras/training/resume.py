@@ -92,7 +92,7 @@ class Resume(keras.callbacks.Callback):
 
     >>> import keras, numpy as np, tempfile
     >>> from deeprnn_keras import LanguageModel, Resume, token_windows
-    >>> data = token_windows([np.arange(90) % 7], length=8, batch_size=2, seed=0)
+    >>> data = token_windows([np.arange(34) % 7], length=8, batch_size=2, seed=0)
     >>> model = LanguageModel(7, units=4)
     >>> model.compile("sgd", model.loss_function())
     >>> resume = Resume(tempfile.mkdtemp(), data)

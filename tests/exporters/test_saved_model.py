@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -151,20 +152,25 @@ def test_report_of_a_masked_model_is_compared_with_keras(tmp_path, monkeypatch):
 # === Directories that exist ===
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return export(hand_made("rnn_gelu_like"), tmp_path_factory.mktemp("exported") / "model", verify=False).path
+
+
 @pytest.fixture
-def earlier(tmp_path):
-    export(hand_made("rnn"), tmp_path / "model", verify=False)
+def earlier(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "model")
     return content(tmp_path)
 
 
 def test_existing_directory_is_kept_without_overwrite(tmp_path, earlier):
     with pytest.raises(FileExistsError, match="model' exists; pass another path or overwrite=True"):
-        export(hand_made("lstm"), tmp_path / "model", verify=False)
+        export(hand_made("lstm_hard_sigmoid"), tmp_path / "model", verify=False)
     assert content(tmp_path) == earlier
-    export(hand_made("lstm"), tmp_path / "model", verify=False, overwrite=True)
+    export(hand_made("lstm_hard_sigmoid"), tmp_path / "model", verify=False, overwrite=True)
     assert content(tmp_path) != earlier and [one.name for one in tmp_path.iterdir()] == ["model"]
-    path = tmp_path / "model"
-    assert TARGET.runner(path, hand_made("lstm"), Options()).run(random_inputs(hand_made("lstm"), 1, 2))
+    program = hand_made("lstm_hard_sigmoid")
+    assert TARGET.runner(tmp_path / "model", program, Options()).run(random_inputs(program, 1, 2))
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "results"])
@@ -173,21 +179,21 @@ def test_directory_with_other_files_is_not_replaced(name, tmp_path, earlier):
     with pytest.raises(
         FileExistsError, match=rf"it contains '{name}', which is not part of a SavedModel; pass another"
     ):
-        export(hand_made("lstm"), tmp_path / "model", overwrite=True)
+        export(hand_made("lstm_hard_sigmoid"), tmp_path / "model", overwrite=True)
     assert content(tmp_path) == {**earlier, str(Path("model", name)): False}
 
 
 def test_file_is_not_replaced_by_a_directory(tmp_path):
     (tmp_path / "model").write_text("mine")
     with pytest.raises(FileExistsError, match="it is a file, and a SavedModel is a directory; pass another path"):
-        export(hand_made("lstm"), tmp_path / "model", overwrite=True)
+        export(hand_made("lstm_hard_sigmoid"), tmp_path / "model", overwrite=True)
     assert (tmp_path / "model").read_text() == "mine"
 
 
 @pytest.mark.parametrize("path", [".", "..", "/"])
 def test_paths_without_a_name(path):
     with pytest.raises(ValueError, match="has no name that a new directory can have"):
-        export(hand_made("lstm"), path, format="savedmodel", overwrite=True)
+        export(hand_made("lstm_hard_sigmoid"), path, format="savedmodel", overwrite=True)
 
 
 @pytest.mark.parametrize("failing", range(2))
@@ -195,7 +201,7 @@ def test_paths_without_a_name(path):
 def test_failure_while_directories_are_renamed(failing, error, monkeypatch, tmp_path, earlier):
     fail_rename(monkeypatch, failing, error)
     with pytest.raises(type(error)):
-        export(hand_made("lstm"), tmp_path / "model", overwrite=True, verify=False)
+        export(hand_made("lstm_hard_sigmoid"), tmp_path / "model", overwrite=True, verify=False)
     assert content(tmp_path) == earlier
 
 
@@ -205,5 +211,5 @@ def test_error_of_the_file_system_is_an_os_error(tmp_path, monkeypatch, earlier)
 
     monkeypatch.setattr(tf.saved_model, "save", failing)
     with pytest.raises(OSError, match="model: No space left on device"):
-        export(hand_made("lstm"), tmp_path / "model", overwrite=True)
+        export(hand_made("lstm_hard_sigmoid"), tmp_path / "model", overwrite=True)
     assert content(tmp_path) == earlier
