@@ -302,6 +302,11 @@ def jax_platform() -> str:
     return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
+def share_random_seed() -> None:
+    """Set the same random seed in all processes of JAX, unless `keras.utils.set_random_seed` has set one."""
+    private("keras.src.backend.jax.distribution_lib:initialize_rng")()
+
+
 def torch_device() -> str:
     """Return the type of the device on which Keras creates tensors on the PyTorch backend, for example "cpu"."""
     return private("keras.src.backend.torch.core:get_device")().partition(":")[0]

@@ -14,7 +14,7 @@ import keras
 import msgspec
 from typing_extensions import override
 
-from deeprnn_keras import _compat, checks
+from deeprnn_keras import _compat, checks, processes
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.locking import DirectoryLock
 from deeprnn_keras.reading import DamagedFileError, damage_reported
@@ -57,7 +57,10 @@ class Resume(keras.callbacks.Callback):
     A run that is interrupted and resumed on the same machine ends with the same weights, bit for bit, as an
     uninterrupted run. Each checkpoint holds the weights, optimizer variables, random seeds, position in the data,
     carried recurrent states, metric totals, and the state of `callbacks`. With `tf.distribute`, it holds the states of
-    every replica. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
+    every replica. In a data-parallel run of several processes (see `deeprnn_keras.training.distribute`), the first one
+    writes and reads checkpoints, in which the position and the states are those of whole batches, so that the run may
+    be resumed with another number of processes; after SIGTERM, all processes stop at the same update, with a
+    checkpoint and a KeyboardInterrupt. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
     temporary file, which is then renamed; it contains a hash. The last two are kept. If the newest is damaged, the
     previous one is used and a warning is issued. A warning is also issued if other versions or implementations of the
     layers run than when the checkpoint was written: bits then differ.
@@ -155,12 +158,13 @@ class Resume(keras.callbacks.Callback):
             raise ValueError(
                 "fit trains on other data than the argument data of Resume; pass the same dataset object to both"
             )
-        self._create_directory()
-        self._lock.enter_context(DirectoryLock(self.directory))
-        _compat.call_when_fit_ends(self._lock.close)
+        if processes.is_first():
+            self._create_directory()
+            self._lock.enter_context(DirectoryLock(self.directory))
+            _compat.call_when_fit_ends(self._lock.close)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        checkpoint = checkpoint_files.read_newest(self.directory)
+        checkpoint = processes.from_first(lambda: checkpoint_files.read_newest(self.directory))
         self._description = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
         self._rounding = describe_rounding(self.model)
         if checkpoint is None:
@@ -267,6 +271,10 @@ class Resume(keras.callbacks.Callback):
             self.model.stop_training = self._epoch_cut_short = True
         elif self._updates % self.every == 0 and not last and not self.model.stop_training:
             self._save(self._epoch, self._batch)
+        if processes.all_were_terminated(self._updates):
+            if not last:  # otherwise, the states of callbacks at the end of the epoch are not known yet
+                self._save(self._epoch, self._batch)
+            raise KeyboardInterrupt
 
     def _clear_stop(self) -> None:
         """Undo the `stop_training` that ended a resumed epoch."""
@@ -313,7 +321,8 @@ class Resume(keras.callbacks.Callback):
             "history": self._history(finished_epoch, logs),
             "time": time.time(),
         }
-        checkpoint_files.write(self.directory, self._updates, arrays, values)
+        if processes.is_first():  # the other processes have captured the same values
+            checkpoint_files.write(self.directory, self._updates, arrays, values)
 
     def _history(self, finished_epoch: int | None, logs: Logs) -> tuple[list[int], dict[str, list[float]]]:
         """Return the epochs and metrics of Keras' `History`, with the epoch that it has not recorded yet."""
