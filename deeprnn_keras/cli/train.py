@@ -10,8 +10,10 @@ import click
 
 from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option
 from deeprnn_keras.cli.output_directory import unused_directory
+from deeprnn_keras.cli.processes import end_at_once_if_failed, join_run, start_processes
 from deeprnn_keras.cli.resume_options import TrainOptions, stored_options
 from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.processes import is_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +81,13 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     help="Resume the unfinished run in --output; without --output, the most recent one of NAME in ./runs.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    help="Number of processes that share every batch, on the JAX backend (KERAS_BACKEND=jax). They are started on this "
+    "machine, or are those of srun, mpirun, or a Kubernetes Indexed Job that run this command.  [default: 1]",
+)
+@click.option(
     "--publish",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
@@ -93,6 +102,7 @@ def train(
     output: Path | None,
     seed: int | None,
     resume: bool,
+    processes: int | None,
     publish: Path | None,
     **overrides: Any,
 ) -> None:
@@ -114,13 +124,14 @@ def train(
     if resume:
         options = stored_options(name, options)
     console = Console()
-    code, directory = _run(name, options, resume, console)
-    if publish and code == 0:
+    with end_at_once_if_failed(processes):
+        code, directory = _run(name, options, resume, processes, console)
+    if publish and code == 0 and is_first():
         _publish(name, directory, publish, console)
     sys.exit(code)
 
 
-def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tuple[int, Path]:
+def _run(name: str, options: TrainOptions, resume: bool, processes: int | None, console: Console) -> tuple[int, Path]:
     """Check the options, train the model, and print a report; return the exit code and the directory of the run."""
     from deeprnn_keras import zoo
     from deeprnn_keras.cli.run_report import print_end, print_start
@@ -131,13 +142,17 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         raise ValueError("--quick determines the number of epochs and does not support --epochs; leave out one of them")
     config = zoo.info(name)
     family = config.family
-    family.check_options(config, {"quick": quick or None, **options.files.official(), **overrides})
+    family.check_options(
+        config, {"quick": quick or None, "processes": processes, **options.files.official(), **overrides}
+    )
     _check_size(zoo.info(name, **overrides))  # reports invalid overrides before any slow operation
     directory = _run_directory(name, options.directory, resume)
+    start_processes(processes)
     data = family.load_files(config, options.files)
     config = family.configure(zoo.info(name, **overrides), data)
 
     start_tensorflow(console)
+    join_run(processes, console)
     import keras
 
     keras.utils.set_random_seed(seed)
