@@ -6,8 +6,10 @@ arrived, or the time is over, process 0 sends each of them the outcome.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -66,7 +68,8 @@ def call_roll(place: Place, timeout: float) -> None:
 
 def _listen(place: Place, deadline: float) -> Outcome:
     """Return the outcome of the roll call, after it was sent to the processes that have arrived."""
-    arrived: dict[int, socket.socket] = {}
+    arrived: set[int] = set()
+    connections: list[socket.socket] = []
     with ExitStack() as stack:
         server, error = stack.enter_context(_server(place.address)), None
         while error is None and len(arrived) < place.count - 1:
@@ -80,14 +83,15 @@ def _listen(place: Place, deadline: float) -> Outcome:
             except (OSError, msgspec.MsgspecError):  # not a process of this run, or one that has ended
                 continue
             error = _error(place, message, arrived)
-            arrived[message.index] = connection
+            arrived.add(message.index)
+            connections.append(connection)
         outcome = Outcome([index for index in range(1, place.count) if index not in arrived], error)
-        for connection in arrived.values():
+        for connection in connections:
             connection.sendall(msgspec.json.encode(outcome) + b"\n")
     return outcome
 
 
-def _error(place: Place, arrival: Arrival, arrived: dict[int, socket.socket]) -> str | None:
+def _error(place: Place, arrival: Arrival, arrived: Collection[int]) -> str | None:
     """Return the reason why a process does not fit, or None if it does."""
     if arrival.count != place.count:
         return (
@@ -105,8 +109,8 @@ def _server(address: str) -> socket.socket:
         return socket.create_server(("", port))
     except OSError as error:
         raise ValueError(
-            f"process 0 could not listen at port {port} of {address!r}: {error.strerror}; pass an address with another "
-            "port"
+            f"process 0 could not listen at port {port} of {address!r}: {os.strerror(error.errno or 0)}; pass an address "
+            "with another port"
         ) from error
 
 
