@@ -375,6 +375,21 @@ def variant_tensor(dataset: tf.data.Dataset) -> Tensor:
     return dataset._variant_tensor
 
 
+def assign_on_replicas(variables: Sequence[FrameworkObject], values: Sequence[Tensor]) -> None:
+    """Assign to the copies of variables on the replicas of `tf.distribute` the values that each replica passes."""
+    import keras
+    import tensorflow as tf
+
+    targets = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
+
+    def assign(strategy: tf.distribute.Strategy, values: Sequence[Tensor]) -> None:
+        for target, value in zip(targets, values, strict=True):
+            strategy.extended.update(target, lambda copy, new: copy.assign(new), args=(value,), group=False)
+
+    merge_call = private("tensorflow.python.distribute.merge_call_interim:maybe_merge_call")
+    merge_call(assign, tf.distribute.get_strategy(), values)
+
+
 # === keras-tuner ===
 
 

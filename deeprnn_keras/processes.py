@@ -7,10 +7,15 @@ single one.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 Value = TypeVar("Value")
 
@@ -115,6 +120,27 @@ def all_were_terminated(update: int) -> bool:
     from jax.experimental import multihost_utils
 
     return multihost_utils.reached_preemption_sync_point(update)
+
+
+@contextmanager
+def single_process_model(model: keras.Model, path: Path) -> Iterator[keras.Model]:
+    """Give a context in which this process computes without the others: the model, or a copy of it.
+
+    Args:
+        model: A model, which all processes compute together if there are several.
+        path: File in which it is saved.
+    """
+    import keras
+
+    if process_count() == 1:
+        yield model
+        return
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield keras.models.load_model(path)
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def from_first(function: Callable[[], Value]) -> Value:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import click
 
 from deeprnn_keras.cli.exit_codes import FAILED, INTERRUPTED
-from deeprnn_keras.processes import is_first
+from deeprnn_keras.processes import is_first, process_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -159,14 +159,14 @@ def join_run(count: int | None, console: Console) -> None:
 
 
 @contextmanager
-def end_at_once_if_failed(count: int | None) -> Iterator[None]:
+def end_at_once_if_failed() -> Iterator[None]:
     """End a process of several without waiting for the others, which wait for it in their next update, if it fails."""
     from deeprnn_keras.training.distribution import end_process
 
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
-        if count is None or count == 1:
+        if process_count() == 1:
             raise
         click.ClickException(str(error)).show()
         end_process(FAILED)

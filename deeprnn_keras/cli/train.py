@@ -124,7 +124,7 @@ def train(
     if resume:
         options = stored_options(name, options)
     console = Console()
-    with end_at_once_if_failed(processes):
+    with end_at_once_if_failed():
         code, directory = _run(name, options, resume, processes, console)
     if publish and code == 0 and is_first():
         _publish(name, directory, publish, console)
@@ -134,7 +134,7 @@ def train(
 def _run(name: str, options: TrainOptions, resume: bool, processes: int | None, console: Console) -> tuple[int, Path]:
     """Check the options, train the model, and print a report; return the exit code and the directory of the run."""
     from deeprnn_keras import zoo
-    from deeprnn_keras.cli.run_report import print_end, print_start
+    from deeprnn_keras.cli.run_report import exit_code, print_end, print_start
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
     overrides, quick, seed = options.configuration_overrides(), options.quick, options.seed or 0
@@ -170,7 +170,7 @@ def _run(name: str, options: TrainOptions, resume: bool, processes: int | None, 
         resume=resume,
         settings=options.settings(name),
     )
-    return print_end(family, run, model, console), directory
+    return (print_end(family, run, model, console) if is_first() else exit_code(run)), directory
 
 
 def _check_size(config: Configuration) -> None:

@@ -263,7 +263,7 @@ class Family:
         interrupted run continues with `resume=True` and produces the same result as an uninterrupted one; see `Resume`.
 
         After `deeprnn_keras.training.distribute`, all processes call it with the same arguments; the first one writes
-        the output directory.
+        the output directory and computes the score.
 
         Args:
             model: The model; it is compiled according to the recipe.
@@ -307,7 +307,10 @@ class Family:
             if (reason := save_program(model, run.program_path)) is not None:
                 console.print(f"The model is saved without a program: {reason}", markup=False, soft_wrap=True)
             save_table(history.epochs, directory / HISTORY)
-            self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
+            if not processes.is_first():
+                return run
+            with processes.single_process_model(model, run.model_path) as scored:
+                self.finish(run, scored, data, recipe, history, title=title, seed=seed, console=console)
             result = {
                 "model": model.name,
                 "num_params": model.count_params(),
@@ -326,7 +329,7 @@ class Family:
                 "device": device_name(),
             }
             save_json(result, directory / RESULT)
-            if run.ending == "finished" and processes.is_first():
+            if run.ending == "finished":
                 shutil.rmtree(directory / CHECKPOINTS)
         return run
 

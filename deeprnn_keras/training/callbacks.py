@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from typing_extensions import override
 
-from deeprnn_keras import processes, progress
+from deeprnn_keras import progress
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.training.callback_state import Arrays, StateTypes
 from deeprnn_keras.writing import save_model
@@ -105,8 +105,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         if np.isfinite(logs["val_loss"]) and logs["val_loss"] < self.best:
             self.best = logs["val_loss"]
             self.weights = self.model.get_weights()
-            if processes.is_first():
-                save_model(self.model, self.path)
+            save_model(self.model, self.path)
 
 
 class Deadline(keras.callbacks.Callback):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 TIMEOUT = 300.0  # seconds
+SHUTDOWN_SECONDS = 86_400  # the first process scores the model while the others wait for it
 FAILED = 1  # exit code
 
 
@@ -77,7 +78,13 @@ def distribute(
 def _connect(address: str, count: int, index: int, timeout: float) -> None:
     import jax
 
-    jax.distributed.initialize(address, count, index, initialization_timeout=math.ceil(timeout))
+    jax.distributed.initialize(
+        address,
+        count,
+        index,
+        initialization_timeout=math.ceil(timeout),
+        shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+    )
     sys.excepthook = _end_after(sys.excepthook)
     _compat.share_random_seed()
 

@@ -1,5 +1,7 @@
 """Datasets of data-parallel runs: rows of each process, position, carried rows, and refused batch sizes."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -61,7 +63,7 @@ def test_processes_read_the_rows_of_every_batch(name, count, devices, monkeypatc
 def test_rows_of_a_stream_continue_in_the_same_process(monkeypatch):
     for index in range(2):
         parts = read_as(monkeypatch, Shard(index, 2, 2), lambda: TBPTTDataset(np.arange(101), 4, 5))
-        for (x, _, _), (following, reset, _) in zip(parts, parts[1:], strict=False):
+        for (x, _, _), (following, reset, _) in itertools.pairwise(parts):
             assert not reset.any()
             np.testing.assert_array_equal(following[:, 0], x[:, -1] + 1)
 

@@ -80,7 +80,7 @@ def test_wrong_variables_and_arguments_are_refused():
 
 
 def test_other_backends_are_refused():
-    with pytest.raises(ValueError, match="requires the JAX backend, the current backend is 'tensorflow'.*Mirrored"):
+    with pytest.raises(ValueError, match=r"requires the JAX backend, the current backend is 'tensorflow'.*Mirrored"):
         distribute()
 
 
@@ -136,5 +136,5 @@ def test_processes_that_do_not_fit_are_refused():
 def test_port_in_use_is_named():
     with socket.create_server(("", 0)) as taken:
         place = Place(0, 2, f"127.0.0.1:{taken.getsockname()[1]}", "Slurm")
-        with pytest.raises(ValueError, match="could not listen at port .* Address already in use; pass an address"):
+        with pytest.raises(ValueError, match=r"could not listen at port .* Address already in use; pass an address"):
             call_roll(place, 1.0)
