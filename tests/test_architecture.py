@@ -25,6 +25,7 @@ IMPORT_ORDER = [
     "locking",
     "writing",
     "progress",
+    "processes",
     "terminal",
     "optimizers",
     "equations",

@@ -1,10 +1,10 @@
 """Option --processes of `deeprnn train`: start and end of the processes on this machine, and refused values."""
 
-import os
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from test_command import error_of
@@ -87,14 +87,13 @@ def test_interruption_is_passed_to_all_processes(sent, tmp_path):
 
 
 def _children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return file.read().split()
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
 
 
 def _is_waiting(pid):
     """Return whether a process handles SIGTERM, signal 15."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        caught = next(line.split()[1] for line in file if line.startswith("SigCgt"))
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught, 16) >> 14 & 1)
 
 
@@ -105,4 +104,4 @@ def test_unsupported_processes_are_refused(tmp_path, monkeypatch):
     assert "tf.distribute.MirroredStrategy" in error
     assert "does not support --processes" in error_of("train", "adding_lstm_2x77", "--processes", "2")
     assert "0 is not in the range x>=1" in error_of("train", "kjv_lstm_2x256", "--processes", "0")
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())

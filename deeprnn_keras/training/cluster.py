@@ -88,13 +88,14 @@ LAUNCHERS = (
 
 
 def find_launcher(environment: Mapping[str, str]) -> Launcher | None:
-    """Return the launcher that has started a process with this environment, or None.
+    """Return the launcher that has started a process with this environment, together with others, or None.
 
     >>> from deeprnn_keras.training.cluster import find_launcher
     >>> find_launcher({"PMI_RANK": "0", "PMI_SIZE": "2"}).name
     'PMI'
     """
-    return next((one for one in LAUNCHERS if one.required in environment), None)
+    found = (one for one in LAUNCHERS if one.required in environment)
+    return next((one for one in found if one.count is None or environment.get(one.count) != "1"), None)
 
 
 def find_place(

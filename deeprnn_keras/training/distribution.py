@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 300.0  # seconds
 SHUTDOWN_SECONDS = 86_400  # the first process scores the model while the others wait for it
-FAILED = 1  # exit code
+FAILED, INTERRUPTED = 1, 130  # exit codes
 
 
 def distribute(
@@ -97,7 +97,7 @@ def _end_after(report: Callable[..., object]) -> Callable[..., object]:
 
     def report_and_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> NoReturn:
         report(kind, error, traceback)
-        end_process(FAILED)
+        end_process(INTERRUPTED if issubclass(kind, KeyboardInterrupt) else FAILED)
 
     return report_and_end
 

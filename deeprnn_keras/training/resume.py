@@ -57,13 +57,15 @@ class Resume(keras.callbacks.Callback):
     A run that is interrupted and resumed on the same machine ends with the same weights, bit for bit, as an
     uninterrupted run. Each checkpoint holds the weights, optimizer variables, random seeds, position in the data,
     carried recurrent states, metric totals, and the state of `callbacks`. With `tf.distribute`, it holds the states of
-    every replica. In a data-parallel run of several processes (see `deeprnn_keras.training.distribute`), the first one
-    writes and reads checkpoints, in which the position and the states are those of whole batches, so that the run may
-    be resumed with another number of processes; after SIGTERM, all processes stop at the same update, with a
-    checkpoint and a KeyboardInterrupt. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
+    every replica. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
     temporary file, which is then renamed; it contains a hash. The last two are kept. If the newest is damaged, the
-    previous one is used and a warning is issued. A warning is also issued if other versions or implementations of the
-    layers run than when the checkpoint was written: bits then differ.
+    previous one is used and a warning is issued. A warning is also issued if other versions, implementations of the
+    layers, or numbers of devices run than when the checkpoint was written: bits then differ.
+
+    In a data-parallel run of several processes (see `deeprnn_keras.training.distribute`), the first one reads and
+    writes the checkpoints. The position and the states in them are those of whole batches, so that the run may be
+    resumed with another number of processes. If a process receives SIGTERM, all of them stop after the same update,
+    with a checkpoint and a KeyboardInterrupt.
 
     The first `fit` with an empty directory starts a run; running the same script again resumes it.
 
@@ -130,7 +132,7 @@ class Resume(keras.callbacks.Callback):
         self._epoch, self._batch, self._updates = 0, 0, 0  # position in the run
         self._first_batch = 0  # first batch of this epoch that this process trains on
         self._checkpoint: checkpoint_files.Checkpoint | None = None  # set from resuming to the first epoch
-        self._epoch_cut_short = False
+        self._epoch_cut_short, self._terminated = False, False
         self._callback_states: list[CallbackState] = []
         self._lock = ExitStack()
 
@@ -271,9 +273,9 @@ class Resume(keras.callbacks.Callback):
             self.model.stop_training = self._epoch_cut_short = True
         elif self._updates % self.every == 0 and not last and not self.model.stop_training:
             self._save(self._epoch, self._batch)
-        if processes.all_were_terminated(self._updates):
-            if not last:  # otherwise, the states of callbacks at the end of the epoch are not known yet
-                self._save(self._epoch, self._batch)
+        self._terminated = self._terminated or processes.all_were_terminated(self._updates)
+        if self._terminated and not last:  # after the last update, `on_epoch_end` saves and stops
+            self._save(self._epoch, self._batch)
             raise KeyboardInterrupt
 
     def _clear_stop(self) -> None:
@@ -304,6 +306,8 @@ class Resume(keras.callbacks.Callback):
         self._forward("on_epoch_end", epoch, logs)
         if not self.model.stop_training:
             self._save(epoch + 1, 0, finished_epoch=epoch, logs=logs)
+        if self._terminated:
+            raise KeyboardInterrupt
 
     @override
     def on_train_end(self, logs: Logs = None) -> None:

@@ -109,8 +109,8 @@ def _server(address: str) -> socket.socket:
         return socket.create_server(("", port))
     except OSError as error:
         raise ValueError(
-            f"process 0 could not listen at port {port} of {address!r}: {os.strerror(error.errno or 0)}; pass an address "
-            "with another port"
+            f"process 0 could not listen at port {port} of {address!r}: {os.strerror(error.errno or 0)}; pass an "
+            "address with another port"
         ) from error
 
 

@@ -45,7 +45,7 @@ CASES = [*((name, 2, 4) for name in DATASETS), ("token windows", 3, 3), ("arrays
 
 @pytest.mark.parametrize(("name", "count", "devices"), CASES)
 def test_processes_read_the_rows_of_every_batch(name, count, devices, monkeypatch):
-    """The rows of all processes, in order, are those of the batch: once, or repeated if the devices cannot divide it."""
+    """The rows of all processes, in order, are those of the batch, repeated if the devices cannot divide it."""
     whole = read_as(monkeypatch, Shard(), lambda: DATASETS[name](12), 1, 1)
     parts = [
         read_as(monkeypatch, Shard(index, count, devices), lambda: DATASETS[name](12), 1, 1) for index in range(count)

@@ -55,6 +55,7 @@ def test_script_of_a_batch_job_is_no_process_of_a_step():
     """`sbatch` sets the variables of a task, but not those of a step, for the script, which runs once."""
     assert find_launcher({name: value for name, value in SLURM.items() if "STEP" not in name}) is None
     assert find_launcher({"KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}) is None
+    assert find_launcher({**SLURM, "SLURM_NTASKS": "1"}) is None  # an interactive step of one task
 
 
 def test_first_host():

@@ -47,7 +47,8 @@ def guarded(devices):
     guard = NonFiniteGuard(action="skip")
     model.fit(x, np.ones(12), batch_size=4, shuffle=False, verbose=0, callbacks=[guard])
     optimizer = model.optimizer
-    counts = [int(keras.ops.convert_to_numpy(v)) for v in (optimizer.skipped, optimizer.applied, optimizer.iterations, optimizer.faulty)]
+    counters = (optimizer.skipped, optimizer.applied, optimizer.iterations, optimizer.faulty)
+    counts = [int(keras.ops.convert_to_numpy(v)) for v in counters]
     return [*counts, guard.skipped], [keras.ops.convert_to_numpy(v) for v in [*model.weights, *optimizer.variables]]
 
 one, two = (guarded(devices) for devices in (["CPU:0"], ["CPU:0", "CPU:1"]))
