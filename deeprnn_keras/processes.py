@@ -9,8 +9,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """Rows of every batch that this process reads: block `index` of `count` blocks of equal size.
 
     Attributes:
@@ -169,7 +171,7 @@ def from_first(function: Callable[[], Value]) -> Value:
     return result
 
 
-def _broadcast(value: tuple[object, str | None] | None) -> tuple[object, str | None]:
+def _broadcast(value: tuple[Any, str | None] | None) -> tuple[Any, str | None]:
     """Send a value from the first process to the others, which pass None, and return it."""
     from jax.experimental import multihost_utils
 

@@ -103,5 +103,5 @@ def test_unsupported_processes_are_refused(tmp_path, monkeypatch):
     assert "--processes 2 requires the JAX backend, the current backend is 'tensorflow'" in error
     assert "tf.distribute.MirroredStrategy" in error
     assert "does not support --processes" in error_of("train", "adding_lstm_2x77", "--processes", "2")
-    assert "0 is not in the range x>=1" in error_of("train", "kjv_lstm_2x256", "--processes", "0")
+    assert "0 is not in the range x>=1" in error_of("train", "kjv_lstm_2x256", "--processes", "0", code=2)
     assert not list(tmp_path.iterdir())

@@ -110,7 +110,7 @@ def _wait(processes: Sequence[_Process]) -> int:
         if failed:
             return _report_failure(processes, failed[0])
         if None not in codes:
-            return max(codes)
+            return INTERRUPTED if INTERRUPTED in codes else 0
         time.sleep(POLL_SECONDS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from deeprnn_keras import checks
 
@@ -15,7 +15,8 @@ INDEX = "KERAS_DISTRIBUTION_PROCESS_ID"
 FIRST_PORT, NUM_PORTS = 61440, 4096  # a job's number selects one of these ports, so that jobs on a machine differ
 
 
-class Launcher(NamedTuple):
+@dataclass(frozen=True)
+class Launcher:
     """Environment variables by which a launcher tells a process its place.
 
     Attributes:
@@ -33,7 +34,8 @@ class Launcher(NamedTuple):
     address: Callable[[Mapping[str, str]], str | None]
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """Place of a process among those of a run.
 
     Attributes:

@@ -183,8 +183,9 @@ def run_sequence(
     """
     inputs = Inputs(x, *weights, list(states), mask)
     x_axis, y_axis = (ROWS if batch_major else COLUMNS for batch_major in (layer.x_batch_major, layer.y_batch_major))
-    axes = Inputs(x_axis, None, None, None, [ROWS] * len(inputs.states), ROWS)
-    run = _per_device(_differentiable(layer), states[0].shape[0], (axes,), (y_axis, [ROWS] * layer.num_states))
+    axes: list[Any] = [x_axis, None, None, None, [ROWS] * layer.num_states, ROWS]
+    result_axes = (y_axis, [ROWS] * layer.num_states)
+    run = _per_device(_differentiable(layer), states[0].shape[0], (Inputs(*axes),), result_axes)
     y, final = run(inputs)
     return y, final
 
