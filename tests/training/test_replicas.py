@@ -12,11 +12,13 @@ from deeprnn_keras.optimizers import GUARDED_OPTIMIZERS
 from deeprnn_keras.training import NonFiniteGuard
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+# one strategy for all models: those of another one with other shapes would have the same keys of collective operations
+ONE, TWO = (tf.distribute.MirroredStrategy(devices) for devices in (["CPU:0"], ["CPU:0", "CPU:1"]))
 STREAM = np.random.default_rng(0).integers(7, size=121)
 
-def run(name, options, devices):
+def run(name, options, strategy):
     keras.utils.set_random_seed(0)
-    with tf.distribute.MirroredStrategy(devices).scope():
+    with strategy.scope():
         model = LanguageModel(7, 4, 2, "gru", stateful=True, embedding=3)
         optimizer = GUARDED_OPTIMIZERS[name](**options)
         model.compile(optimizer, model.loss_function())
@@ -27,7 +29,7 @@ def run(name, options, devices):
 
 for name, options in (("sgd", {"learning_rate": 1.0, "global_clipnorm": 0.05}),
                       ("adam", {"learning_rate": 0.01, "global_clipnorm": 0.05})):
-    one, two = (run(name, options, devices) for devices in (["CPU:0"], ["CPU:0", "CPU:1"]))
+    one, two = (run(name, options, strategy) for strategy in (ONE, TWO))
     error = max(np.abs(a - b).max() for a, b in zip(one[0], two[0], strict=True))
     print("RESULT", name, one[2], two[2], error < 1e-5, np.allclose(one[1], two[1], atol=1e-5),
           abs(one[3] - two[3]) < 1e-5, error)
@@ -36,9 +38,9 @@ class Overflow(keras.layers.Layer):
     def call(self, x):  # NaN in the gradient of a row with a negative sum, 0 otherwise
         return x + keras.ops.sqrt(keras.ops.sum(x, -1, keepdims=True)) * 0.0
 
-def guarded(devices):
+def guarded(strategy):
     keras.utils.set_random_seed(0)
-    with tf.distribute.MirroredStrategy(devices).scope():
+    with strategy.scope():
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), Overflow(), keras.layers.Dense(1)])
         model.compile(GUARDED_OPTIMIZERS["adam"](0.1, global_clipnorm=1.0, use_ema=True), "mse")
     model.layers[0].kernel.assign(np.eye(2))
@@ -51,7 +53,7 @@ def guarded(devices):
     counts = [int(keras.ops.convert_to_numpy(v)) for v in counters]
     return [*counts, guard.skipped], [keras.ops.convert_to_numpy(v) for v in [*model.weights, *optimizer.variables]]
 
-one, two = (guarded(devices) for devices in (["CPU:0"], ["CPU:0", "CPU:1"]))
+one, two = (guarded(strategy) for strategy in (ONE, TWO))
 print("RESULT guard", one[0], two[0], all(np.allclose(a, b, atol=1e-5) for a, b in zip(one[1], two[1])), 0)
 """
 
