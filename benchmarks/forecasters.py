@@ -3,6 +3,9 @@
 python -m benchmarks.forecasters PYTHON           # PYTHON: interpreter of an environment with neuralforecast
 python -m benchmarks.forecasters PYTHON --quick   # one seed, short trainings: shows only that it runs
 
+The comparison takes about an hour on 2 idle cores and can be interrupted: results are appended to
+benchmarks/results/forecasters/results.csv, and what is there is not measured again.
+
 The series are four hourly columns of the year 2011 in the package ISLP (pip install --no-deps ISLP==0.6.0): rentals of
 bicycles, temperature, humidity, and wind speed. Missing hours repeat the last value. The last 20 days are forecast from
 their midnights by models that are trained once on the days before them. MASE is the mean absolute error of the median,
@@ -15,13 +18,14 @@ instead of 1,024, with which they take hours on two cores; deeprnn_keras reads 3
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).resolve().parent / "results" / "forecasters"
 PEER = Path(__file__).with_name("neuralforecast_peer.py")
 MODELS = ("deepar", "nixtla_lstm")
+LIBRARIES = ("neuralforecast", "deeprnn_keras")
 SEEDS = (0, 1, 2)
 SERIES = ("bikers", "temp", "hum", "windspeed")
 DAY, WEEK = 24, 168
@@ -148,28 +153,60 @@ def peer_score(python: str, frame: pd.DataFrame, model: str, seed: int, settings
     return Score("neuralforecast", model, seed, mean_mase(frame, y, median, settings), seconds)
 
 
-def compare(python: str, seeds: Sequence[int] = SEEDS, settings: Settings | None = None) -> list[Score]:
+def compare(
+    python: str, seeds: Sequence[int] = SEEDS, settings: Settings | None = None, done: Path | None = None
+) -> list[Score]:
     """Return the result of each library, model, and seed.
 
     Args:
         python: Interpreter of an environment with neuralforecast.
         seeds: Random seeds.
         settings: Size of the comparison.
+        done: CSV file to which the results are appended as they come; what it contains is not measured again.
     """
-    settings, frame, scores = settings or Settings(), read_series(), []
+    settings, frame = settings or Settings(), read_series()
+    scores = [] if done is None else read_scores(done)
+    measured = {(score.library, score.model, score.seed) for score in scores}
     for model in MODELS:
         for seed in seeds:
-            for score in (peer_score(python, frame, model, seed, settings), own_score(frame, model, seed, settings)):
-                print(json.dumps(asdict(score)), flush=True)
-                scores.append(score)
+            for library in LIBRARIES:
+                if (library, model, seed) in measured:
+                    continue
+                own = library == "deeprnn_keras"
+                options = (frame, model, seed, settings)
+                scores.append(own_score(*options) if own else peer_score(python, *options))
+                print(json.dumps(asdict(scores[-1])), flush=True)
+                if done is not None:
+                    append_score(done, scores[-1])
     return scores
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Return the results in a CSV file, or an empty list if it does not exist."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Score(row["library"], row["model"], int(row["seed"]), float(row["mase"]), float(row["seconds"]))
+            for row in csv.DictReader(file)
+        ]
+
+
+def append_score(path: Path, score: Score) -> None:
+    """Append a result to a CSV file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Score)])
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(asdict(score))
 
 
 def print_table(scores: Sequence[Score]) -> None:
     """Print the means and standard deviations over the seeds as a Markdown table."""
     print("| model | library | MASE | seconds |\n|---|---|---|---|")
     for model in MODELS:
-        for library in ("deeprnn_keras", "neuralforecast"):
+        for library in LIBRARIES:
             own = [score for score in scores if (score.model, score.library) == (model, library)]
             mases = [score.mase for score in own]
             deviation = np.std(mases, ddof=1) if len(mases) > 1 else 0.0
@@ -178,18 +215,16 @@ def print_table(scores: Sequence[Score]) -> None:
 
 
 def main(python: str, *arguments: str) -> None:
-    """Compare, print the results, and without --quick save them in benchmarks/results/forecasters/results.json."""
+    """Compare, print the results, and without --quick save them in benchmarks/results/forecasters."""
     from deeprnn_keras.bench.environment import environment, load_notes
 
-    quick = "--quick" in arguments
+    if "--quick" in arguments:
+        print_table(compare(python, SEEDS[:1], QUICK))
+        return
     notes = load_notes()
-    scores = compare(python, SEEDS[:1], QUICK) if quick else compare(python)
-    print_table(scores)
-    if not quick:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        about = {**environment(), **asdict(Settings()), "notes": notes}
-        results = {"about": about, "rows": [asdict(score) for score in scores]}
-        (RESULTS / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print_table(compare(python, done=RESULTS / "results.csv"))
+    about = {**environment(), **asdict(Settings()), "notes": notes}
+    (RESULTS / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

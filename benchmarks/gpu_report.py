@@ -133,8 +133,8 @@ def operator_problems(claimed: Sequence[str], operators: Config, backward: bool,
     Args:
         claimed: Claimed implementation of each recurrent layer.
         operators: Result of `trace`.
-        backward: Whether the gradients were computed, too.
-        jit_compile: Whether XLA compiles the whole step.
+        backward: True if the gradients were computed, too.
+        jit_compile: True if XLA compiles the whole step.
     """
     layers, found = claimed.count("cudnn"), []
     for kind, expected in (("cudnn", layers), ("cudnn_backward", layers if backward else 0)):

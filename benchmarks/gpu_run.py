@@ -42,7 +42,7 @@ def run(
     """Measure the parts that `results` lacks, and save the results after each part.
 
     Args:
-        plan: What is measured.
+        plan: Plan of the measurements.
         results: Results, which are updated.
         directory: Output directory.
         pool: Workers.

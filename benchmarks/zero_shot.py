@@ -39,7 +39,7 @@ class Row:
         windows: Number of forecast origins.
         network: Relative MASE of the network.
         ets: Relative MASE of ETS, NaN if it was not computed.
-        coverage: Share of the values within the 80 % interval of the network.
+        coverage: Share of the values within the 80% interval of the network.
     """
 
     series: RealSeries
@@ -94,7 +94,7 @@ def summary(rows: Sequence[Row]) -> str:
     better = sum(row.network < row.ets for row in rows)
     if len(lines) == 2:
         lines.append(f"{MODEL} is better than ETS on {better} of {len(rows)} series.")
-    lines.append(f"Its 80 % intervals contain {np.mean([row.coverage for row in rows]):.1%} of the values.")
+    lines.append(f"Its 80% intervals contain {np.mean([row.coverage for row in rows]):.1%} of the values.")
     return "\n".join(lines)
 
 

@@ -106,7 +106,7 @@ def read_record(path: PathLike, record_type: type[RecordType], expected: str, no
         path: The file.
         record_type: Type as for `msgspec.convert`: a `TypedDict`, a `msgspec.Struct`, or a container of plain types.
         expected: Description of the file, for the message: "the settings of a run".
-        non_finite: Whether NaN and Infinity are supported.
+        non_finite: If True, NaN and Infinity are supported.
 
     Raises:
         FileNotFoundError: If the file does not exist.

@@ -1,4 +1,4 @@
-"""Higher derivatives of a stack of layers: a gradient of a gradient, and products with the Jacobian."""
+"""Derivatives of recurrent layers: gradients, gradients of gradients, and products with the Jacobian."""
 
 import tensorflow as tf
 
@@ -32,3 +32,16 @@ def jacobian_products(layers, x, mask):
         vector_jacobian_product = tape.gradient(y, x, output_gradients=u)
     gradients = [tape.gradient(loss, x) for loss in losses]
     return [*gradients, tape.gradient(vector_jacobian_product, u, output_gradients=tf.cos(x))]
+
+
+def values_and_gradients(layer, weights, x, states, mask):
+    """Return outputs, final states, and all gradients of a recurrent layer with given weights."""
+    layer.build((None, None, x.shape[2]))
+    layer.set_weights(weights)
+    tensors = [tf.cast(array, layer.dtype) for array in (x, *states)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        output, *final = layer(tensors[0], initial_state=tensors[1:], mask=mask, training=True)
+        loss = tf.reduce_sum(tf.sin(output)) + sum(tf.reduce_sum(state**2) for state in final)
+    variables = [weight.value for weight in layer.trainable_weights]
+    return [output, *final, *tape.gradient(loss, [*tensors, *variables], unconnected_gradients="zero")]

@@ -665,7 +665,7 @@ class Watch:
 
     Attributes:
         directory: Directory in which files may change.
-        violations: What happened.
+        violations: Descriptions of the violations.
     """
 
     def __init__(self):

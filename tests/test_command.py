@@ -49,9 +49,11 @@ def test_commands_without_computation_import_neither_keras_nor_tensorflow():
     assert len(outputs) == len(WITHOUT_COMPUTATION) + 1 and all(output.strip() for output in outputs[:-1])
 
 
-def test_help_lists_every_command():
-    output = deeprnn("--help").stdout
-    assert all(f"\n  {command} " in output for command in ("list", "info", "train", "evaluate", "generate"))
+@pytest.mark.parametrize(("group", "path"), [(main, []), (main.commands["bench"], ["bench"])])
+def test_help_lists_every_command_with_a_whole_sentence(group, path):
+    output = CliRunner().invoke(main, [*path, "--help"], env={"COLUMNS": "80"}).stdout
+    assert all(f"\n  {command} " in output for command in group.commands)
+    assert "...\n" not in output.partition("Commands:")[2]  # at the end of a sentence that click has cut
 
 
 def test_list_has_a_row_for_every_model():

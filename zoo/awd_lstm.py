@@ -54,7 +54,7 @@ INITIALIZATION_DIFFERENCE = (
     "U(-h^-1/2, h^-1/2) for each LSTM."
 )
 ACTIVATION_DIFFERENCE = (
-    "Activation regularization (AR) applies to the output of the stack before dropout; in the source, after it."
+    "Activation regularization (AR) applies to the output of the stack before dropout; in the source, after dropout."
 )
 WORD_DIFFERENCES = f"{ACTIVATION_DIFFERENCE} {INITIALIZATION_DIFFERENCE}"
 CHARACTER_DIFFERENCES = (
@@ -158,7 +158,7 @@ register(
             optimizer_options={"beta_1": 0.0},
         ),
         published=None,
-        limits="Dropout of the state, which the source applies, excludes the fast implementations.",
+        limits="Dropout of the state, as in the source, requires the loop implementation.",
         differs="Patience, epochs, T, and the initialization range were chosen by this project.",
     ),
 )

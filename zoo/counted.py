@@ -158,8 +158,9 @@ register(
         cell="multiplicative_lstm",
         recipe=Recipe("adam", 5e-4, stateful=True, batch_size=128, bptt=64, epochs=1),
         published="1.12 bits per byte",
-        differs="Counted as in the authors' code: one bias per gate, none in the intermediate state; a gain for each "
-        "column of the four matrices; and a biased output layer without weight normalization.",
+        differs="The parameters are counted as in the authors' code: one bias per gate and none in the intermediate "
+        "state; a gain for each column of the four matrices; and an output layer with biases and without weight "
+        "normalization.",
     ),
     ProjectedConfig(
         name="big_lstm_lm1b",
@@ -176,8 +177,8 @@ register(
         projection=1024,
         recipe=Recipe("adam", stateful=True, batch_size=128, bptt=20, epochs=1),
         published="perplexity 30.6 test (1.8 billion parameters)",
-        differs="Counted with word embeddings and a full output layer, and without peepholes. The source trains with "
-        "AdaGrad, which a recipe does not support.",
+        differs="The parameters are counted with word embeddings and a full output layer, and without peepholes. The "
+        "source trains with AdaGrad, which a recipe does not support.",
     ),
     TranslatorConfig(
         name="seq2seq_4x1000",

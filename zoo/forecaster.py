@@ -149,8 +149,8 @@ def create_forecaster(name: str, pretrained: bool = False, **overrides: Any) -> 
 
     Args:
         name: One of `list_models(task="forecasting")` or `list_models(task="zero-shot")`.
-        pretrained: Whether to load trained weights; required for a zero-shot forecaster. A `Forecaster` has then read
-            no series: pass the history of series, of the frequency of the training data, to `forecast(df)` or
+        pretrained: If True, load trained weights; required for a zero-shot forecaster. A `Forecaster` has then read no
+            series: pass the history of series, of the frequency of the training data, to `forecast(df)` or
             `evaluate(df)`. Its `fit` trains a new network.
         overrides: Other values for fields of the configuration (`horizon`, `units`, `context`, …), for fields of its
             recipe (`learning_rate`, `epochs`, …), or for the arguments of `Forecaster` that depend on the data

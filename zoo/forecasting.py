@@ -28,6 +28,20 @@ NEURALFORECAST: Config = {
     "recipe": Recipe("adam", 1e-3, batch_size=128, bptt=72, epochs=10),
 }
 
+DEEPAR: Config = {
+    "units": 40,
+    "num_layers": 2,
+    "dropout": 0.1,
+    "outputs": 3,
+    "per_step": True,
+    "horizon": 24,
+    "likelihood": "student_t",
+    "strategy": "recursive",
+    "patience": 10,
+    "updates_per_epoch": 50,
+    "recipe": Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, bptt=95, epochs=100),
+}
+
 register(
     ForecasterConfig(
         name="deepar",
@@ -36,22 +50,13 @@ register(
         paper="Salinas, Flunkert, and Gasthaus 2017, DeepAR, arXiv:1704.04110; sizes of GluonTS",
         url="https://arxiv.org/abs/1704.04110",
         data=OWN_SERIES,
-        units=40,
-        num_layers=2,
-        dropout=0.1,
         inputs=12,
-        outputs=3,
-        per_step=True,
-        horizon=24,
-        likelihood="student_t",
-        strategy="recursive",
-        patience=10,
-        updates_per_epoch=50,
-        recipe=Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, bptt=95, epochs=100),
         differs="The network predicts the difference from the value one season earlier, in units of the root mean "
-        "square of such differences in the context; the paper predicts the value, divided by 1 plus the mean. It reads "
-        "the values one season and one week earlier, where GluonTS reads about 40 lags, and not the age of the series. "
-        "The year is an input only if a series has two of them. Early stopping ends the training.",
+        "square of such differences in the context; in the paper, it predicts the value, divided by 1 plus the mean. "
+        "It reads the values one season and one week earlier instead of the about 40 lags of GluonTS, and it does not "
+        "read the age of the series. The position in the year is an input only if a series has at least two years. "
+        "Training ends by early stopping.",
+        **DEEPAR,
     ),
     ForecasterConfig(
         name="temperature_deepar",
@@ -60,19 +65,9 @@ register(
         paper="none: a configuration of this project, that of deepar",
         data="hourly temperature normals of Seattle, 2010, without the last 20 days (vega_datasets 0.9.0, "
         "seattle-temps.csv)",
-        units=40,
-        num_layers=2,
-        dropout=0.1,
         inputs=10,
-        outputs=3,
-        per_step=True,
-        horizon=24,
-        likelihood="student_t",
-        strategy="recursive",
-        patience=10,
-        updates_per_epoch=50,
-        recipe=Recipe("adam", 1e-3, global_clipnorm=10.0, batch_size=32, bptt=95, epochs=100),
-        differs="Its inputs are those of deepar for a series of one year, which has no position in the year.",
+        differs="As for deepar. The position in the year is not an input, because the series has one year only.",
+        **DEEPAR,
     ),
     ForecasterConfig(
         name="nixtla_lstm",
@@ -80,7 +75,7 @@ register(
         title="LSTM of neuralforecast with a decoder that all steps share",
         units=128,
         differs="PyTorch's LSTM has two bias vectors per layer, 1,024 parameters more. A batch consists of 128 windows "
-        "of any series, not of 32 series.",
+        "of any series instead of 32 series.",
         **NEURALFORECAST,
     ),
     ForecasterConfig(
@@ -89,7 +84,7 @@ register(
         title="GRU of neuralforecast with a decoder that all steps share",
         units=200,
         cell="gru",
-        differs="A batch consists of 128 windows of any series, not of 32 series.",
+        differs="A batch consists of 128 windows of any series instead of 32 series.",
         **NEURALFORECAST,
     ),
     ForecasterConfig(

@@ -75,9 +75,9 @@ register(
             optimizer_options={"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True},
         ),
         published="-1041.0 nats per line (Table 3)",
-        differs="The gradient of all weights is clipped to a norm of 10; the source clips the derivatives at the "
-        "outputs to 100 and within the LSTM to 10. Batch size, number of epochs, initialization, and the split of the "
-        "data were chosen by this project. The likelihood of a line depends on the unit of the offsets, here their "
-        "standard deviation.",
+        differs="The gradient of all weights is clipped to a norm of 10; the source clips the derivatives of the loss "
+        "at the outputs to 100 and within the LSTM to 10. Batch size, number of epochs, initialization, and the split "
+        "of the data were chosen by this project. The likelihood of a line depends on the unit of the offsets, here "
+        "their standard deviation.",
     ),
 )

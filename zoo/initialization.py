@@ -85,7 +85,7 @@ class Initialization:
 
         Args:
             cell: Cell of all layers, or one per layer.
-            embedding: Whether the model has an embedding.
+            embedding: True if the model has an embedding.
         """
         from deeprnn_keras.specs import registered_cell
 

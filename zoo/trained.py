@@ -45,7 +45,8 @@ class TrainedWeights:
         command: Command that reproduces the weights.
         log: Metrics of each epoch.
         golden: First outputs for `golden_input`.
-        fitted: What a forecaster has determined from the training data, such as its calibration; empty for a model.
+        fitted: Values that a forecaster has determined from the training data, for example its calibration; empty for
+            a model.
     """
 
     name: str

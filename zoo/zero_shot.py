@@ -57,7 +57,7 @@ register(
         name="recurrent_forecaster_150k",
         params=145_296,
         title="Zero-shot forecaster: a GRU that weighs simple forecasts",
-        paper="none: a configuration of this project, of the size of TinyCast (146,505 weights)",
+        paper="none: a configuration of this project, about the size of TinyCast (146,505 weights)",
         data="synthetic series, generated during training (deeprnn_keras.data.synthetic_series)",
         units=108,
         num_layers=2,

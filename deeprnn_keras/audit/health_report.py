@@ -92,7 +92,7 @@ class HealthReport:
         loss: Loss of the batch, over all steps.
         gradient_norm: Norm of the gradient of the loss with respect to all weights together.
         weight_norms: {path of the weight: norm of the gradient of the loss}.
-        weights_finite: Whether all weights are finite.
+        weights_finite: True if all weights are finite.
         learning_rate: Learning rate of the optimizer.
         global_clipnorm: Clipping norm of the optimizer, or None.
         clipped_fraction: Fraction of clipped updates; None unless the callback `GradientHealth` made the report.

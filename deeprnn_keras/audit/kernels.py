@@ -33,14 +33,14 @@ class HasRecurrences(Protocol):
 def explain_kernels(model: keras.layers.Layer | HasRecurrences) -> KernelReport:
     """Report which implementation runs each recurrent layer of a model, and what rules out a faster one.
 
-    Each layer has one entry for this machine and one for a machine with a GPU. Implementations are "cudnn" (NVIDIA's,
-    on a GPU), "native" and "xla" (of this package, on a CPU; all three compute the sequence as one operation), and
-    "loop" (Keras' loop over the steps). Layers are found in nested models, in wrappers (`Bidirectional`), in a
-    `DeepRNN`, and in lists; a shared layer is listed once.
+    Each layer has one entry for this machine and one for a machine with a GPU. The implementations are "cudnn" (of
+    NVIDIA, on a GPU), "native", "scan", and "xla" (of this package, on a CPU), "linear_scan" (of this package, on any
+    device), and "loop" (Keras' loop over the steps); all but the loop compute the sequence as one operation. Layers are
+    found in nested models, in wrappers (`Bidirectional`), in a `DeepRNN`, and in lists; a shared layer is listed once.
 
     For layers of this package, every reason against a faster implementation is listed; for stock layers also what the
     layer of the same name in `deeprnn_keras` would use. Masks are not considered, since they depend on the data: on
-    cuDNN, stock layers raise an error for a mask that is not right-padded, layers of this package do not.
+    cuDNN, stock layers raise an error for a mask that is not right-padded; layers of this package support it.
 
     Args:
         model: Keras model or layer, built or not; or the configuration of a zoo model, `zoo.info(name)`. For a

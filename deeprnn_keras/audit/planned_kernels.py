@@ -71,7 +71,7 @@ def _describe(cell: CellSpec, activation: Activation) -> tuple[str, Traits]:
 
 
 def _unit_step(spec: RegisteredCell, options: Config, activation: Activation) -> UnitStep | None:
-    """Return the step of single units of a cell, or None if units see each other within a step."""
+    """Return the step of single units of a cell, or None if its recurrence is not elementwise."""
     equations = spec.example_equations
     if equations is None:
         return None

@@ -66,8 +66,9 @@ def probe_levels(
     show that the layers above use it. Each readout is ridge regression for numbers (the penalty chosen by leave-one-out
     cross-validation) or logistic regression for classes, on standardized features.
 
-    With a `Forecaster`, `x` is a frame of series, and `target` has one value per row of the frame. A readout of a row
-    reads the levels after the window of T steps that ends there, as when the forecaster forecasts from this row.
+    With a `Forecaster`, `x` is a frame of series, and `target` has one value per row of the frame. The readout for a
+    row reads the levels after the window of T steps that ends there, as the forecaster does when it forecasts from this
+    row.
 
     Args:
         model: Built Sequential or functional Keras model with a `DeepRNN`, or a trained `Forecaster`.
@@ -76,8 +77,8 @@ def probe_levels(
             forecaster, one value per row of `x`. Integers, booleans, and strings are classes, floats are numbers. NaN
             and None mark examples without a target.
         layer: Name of the `DeepRNN`, if the model has several.
-        held_out: Fraction of the examples to score on; for a single long sequence, the fraction at its end. Or a mask
-            in the shape of `target`, or (n,), True where to score.
+        held_out: Fraction of the examples to score on; for a single long sequence, the fraction at its end.
+            Alternatively, a mask in the shape of `target`, or (n,), True where to score.
         batch_size: Batch size of the forward passes.
         seed: Random seed of the split.
         mask: Mask in the shape of `target`, False for examples or steps that are left out. None: all are used.

@@ -1,1 +1,1 @@
-"""Benchmark of recurrent layers, `deeprnn bench kernels`. Only its worker processes import TensorFlow."""
+"""Benchmarks of recurrent layers and of streams, `deeprnn bench`. Only worker processes import TensorFlow."""

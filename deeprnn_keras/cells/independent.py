@@ -1,4 +1,4 @@
-"""`IndRNNCell`: an RNN whose units do not see each other within a layer."""
+"""`IndRNNCell`: an RNN with an elementwise recurrence."""
 
 from __future__ import annotations
 

@@ -164,7 +164,12 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
         return by_role.get(role) or (by_role["kernel"] if role == "hidden" else None)
 
     def project_inputs(self, inputs: Tensor, training: bool = False) -> Blocks:
-        """Return the part of the step that depends only on the inputs, (n, d) or (n, T, d), with input dropout."""
+        """Return the part of the step that depends only on the inputs.
+
+        Args:
+            inputs: Inputs x, (n, d) or (n, T, d).
+            training: Apply the dropout of the inputs.
+        """
         if training and self.dropout:
             step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
             mask = self.get_dropout_mask(step)
@@ -197,7 +202,7 @@ class RecurrentCell(ChecksConfig, _compat.dropout_rnn_cell(), keras.layers.Layer
 
     @cached_property
     def unit_step(self) -> UnitStep | None:
-        """The step of single units, if they do not see each other within a step, so that the cell can run as a scan."""
+        """The step of single units, if the recurrence is elementwise, so that the cell can run as a scan; else None."""
         from deeprnn_keras.cells.keras_cells import cell_recurrence
 
         recurrence = cell_recurrence(self)

@@ -33,9 +33,9 @@ bench.add_command(serving)
 @list_option(
     "--sizes", "sizes", "LxhxnxT", "Layers L, units h, batch size n, and time steps T, for example 2x256x32x35."
 )
-@list_option("--cell", "cells", "CELL", "lstm, gru, or rnn.")
-@list_option("--mode", "modes", "MODE", "train or infer.")
-@list_option("--impl", "implementations", "NAME", "keras, torch, drop-ins, DeepRNN, or 'DeepRNN remat'.")
+@list_option("--cell", "cells", "CELL", "Cells: lstm, gru, rnn.")
+@list_option("--mode", "modes", "MODE", "Modes: train, infer.")
+@list_option("--impl", "implementations", "NAME", "Implementations: keras, torch, drop-ins, DeepRNN, 'DeepRNN remat'.")
 @click.option(
     "--rounds", type=int, help="Rounds per case; each round measures every implementation once.  [default: 5]"
 )

@@ -19,7 +19,7 @@ QUICK_ROUNDS, QUICK_SECONDS = 3, 0.2
 
 @click.command()
 @list_option("--sizes", "sizes", "Lxhxn", "Layers L, units h, and batch size n, for example 2x256x1.")
-@list_option("--impl", "implementations", "NAME", "stream, torch, or onnxruntime.")
+@list_option("--impl", "implementations", "NAME", "Implementations: stream, torch, onnxruntime.")
 @list_option("--threads", "threads", "NUMBER", "Numbers of threads.  [default: 1,2]")
 @click.option("--rounds", type=int, help="Rounds per case.  [default: 5]")
 @click.option("--seconds", type=float, help="Duration of each measurement in seconds.  [default: 0.4]")
@@ -32,10 +32,11 @@ QUICK_ROUNDS, QUICK_SECONDS = 3, 0.2
 )
 @click.option("--quick", is_flag=True, help="Measure 3 sizes at batch 1 only, in about half a minute.")
 def serving(output: Path | None, **options: Any) -> None:
-    """Compare one step of a stream with PyTorch and ONNX Runtime on the CPU.
+    """Compare one step of a stream with PyTorch and ONNX Runtime.
 
-    --sizes, --impl, and --threads accept comma-separated values. Each implementation runs in a process of its own for
-    each number of threads; they alternate. Ctrl-C stops the measurement and saves the results obtained so far.
+    All of them run on the CPU. --sizes, --impl, and --threads accept comma-separated values. Each implementation runs
+    in a process of its own for each number of threads; they alternate. Ctrl-C stops the measurement and saves the
+    results obtained so far.
     """
     from rich.console import Console
 

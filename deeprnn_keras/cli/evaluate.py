@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @MODEL_ARGUMENT
 @data_option(
     "Data to score the model on. For language models, a UTF-8 text file, a Parquet file with a column text, or a "
-    "directory of such files, which may be larger than the memory; for other models, the file that the model's card "
+    "directory of such files, which may be larger than memory; for other models, the file that the model's card "
     "(deeprnn info) names. The default is the held-out part of the data that the model was trained on."
 )
 @VALID_OPTION

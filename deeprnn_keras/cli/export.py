@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 @click.option("--format", help="Format of the file.  [default: by the suffix of PATH]")
 @click.option("--streaming", is_flag=True, help="Write a file that executes one step and returns its states.")
 @click.option("--batch-size", type=int, help="Batch size of the file.  [default: any, where the format allows it]")
-@click.option("--quantize", help="int8 for weights of 8 bits.  [default: 32 bits]")
+@click.option("--quantize", help="int8: store weights with 8 bits.  [default: 32 bits]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--no-verify", is_flag=True, help="Do not execute the file and compare it with the model.")
 def export(model: str, path: Path, no_verify: bool, **options: Any) -> None:
-    """Write a trained model to a file that runs without this package.
+    """Export a trained model to a file of another runtime.
 
-    MODEL is the name of a zoo model with trained weights, a .keras file, the output directory of a run, or a file of a
-    program. The suffix of PATH selects the format; without a suffix, a SavedModel is written.
+    The file runs without this package. MODEL is the name of a zoo model with trained weights, a .keras file, the output
+    directory of a run, or a file of a program. The suffix of PATH selects the format; without a suffix, a SavedModel is
+    written.
     """
     from rich.console import Console
 

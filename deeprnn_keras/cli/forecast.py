@@ -43,7 +43,9 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--time", metavar="COLUMN", help="Column of the time stamps; required.")
 @click.option("--target", metavar="COLUMN", help="Column of the values to forecast; required.")
 @click.option("--id", metavar="COLUMN", help="Column of the names of the series.  [default: one series]")
-@click.option("--static", metavar="COLUMNS", callback=_columns, help="Columns that are constant in each series.")
+@click.option(
+    "--static", metavar="COLUMNS", callback=_columns, help="Columns that are constant in each series, comma-separated."
+)
 @click.option(
     "--known-future",
     metavar="COLUMNS",
@@ -53,9 +55,9 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--horizon", type=int, help="Number of steps to forecast.  [default: that of MODEL]")
 @click.option("--frequency", help="Frequency of the series, for example h, 15min, D, B, W, M.  [default: inferred]")
-@click.option("--season", type=int, help="Steps of a season.  [default: usual for the frequency]")
+@click.option("--season", type=int, help="Number of steps of a season.  [default: usual for the frequency]")
 @click.option("--epochs", type=int, help="Maximum number of epochs.")
-@click.option("--seed", type=int, help="Random seed.  [default: 0]")
+@click.option("--seed", type=int, help="Random seed for initialization, shuffling, and dropout.  [default: 0]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -65,15 +67,15 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--resume", is_flag=True, help="Resume the unfinished run in --output with its original options.")
 def forecast(model: str, output: Path, resume: bool, **passed: Any) -> None:
-    """Train a forecaster on series in a file, and forecast them; or forecast with a trained one.
+    """Forecast series in a file.
 
-    MODEL is a forecaster of the zoo (deeprnn list --task forecasting). The last part of each series is held out, on
-    which the network is compared with simple methods. DIRECTORY receives forecast.csv, forecast.png, and the model, for
-    Forecaster.load. A zero-shot forecaster (deeprnn list --task zero-shot) is not trained on the series; its model is
-    for ZeroShotForecaster.load.
+    MODEL is a forecaster of the zoo (deeprnn list --task forecasting), which is trained on the series. The network is
+    compared with simple methods on the last part of each series, which is held out of training. DIRECTORY receives
+    forecast.csv, forecast.png, and the model, which Forecaster.load reads. A zero-shot forecaster (deeprnn list --task
+    zero-shot) is not trained on the series; ZeroShotForecaster.load reads its model.
 
     If MODEL is the directory of a trained forecaster, nothing is trained, and DIRECTORY receives forecast.csv. The
-    table, in which the rows of each series must follow each other, is read in pieces and may be larger than the memory.
+    table is read in pieces and may be larger than memory; the rows of each series must follow each other.
 
     Ctrl-C stops the run and keeps its checkpoints. --resume continues an interrupted run and needs no other option than
     --output; the result is identical to that of an uninterrupted run.

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 )
 @SKIP_UNKNOWN_OPTION
 def generate(model: str, **options: Any) -> None:
-    """Continue a text or a piece of music, or write a line of handwriting, with a trained model.
+    """Generate text, music, or handwriting with a trained model.
 
     MODEL is the name of a zoo model with trained weights, a .keras file, a file of a program, or the output directory
     of a run. A language model continues --prompt and prints the text while it is generated. A music model continues the

@@ -24,16 +24,20 @@ SUFFIXES = (".keras", PROGRAM_SUFFIX)
     "--into",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=".keras file of the model that receives the weights, for a SOURCE without an architecture.",
+    help=".keras file of the model that receives the weights, if SOURCE contains weights only.",
 )
 @click.option(
     "--activation",
     type=click.Choice(["tanh", "relu"]),
     help="Activation of a recurrent layer whose SOURCE does not state it.  [default: tanh]",
 )
-@click.option("--last-step", is_flag=True, help="A bare recurrent network returns its last step instead of all steps.")
+@click.option(
+    "--last-step", is_flag=True, help="Return the last step of a bare recurrent network instead of all steps."
+)
 @click.option("--keep-layers", is_flag=True, help="Keep recurrent layers of keras.layers instead of replacing them.")
-@click.option("--list", "list_only", is_flag=True, help="Print what would become what, and write nothing.")
+@click.option(
+    "--list", "list_only", is_flag=True, help="Print the mapping from SOURCE to the model, and write nothing."
+)
 @click.option("--no-verify", is_flag=True, help="Do not compare the model with SOURCE.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing TARGET.")
 def import_model(
@@ -50,8 +54,9 @@ def import_model(
     """Load a trained network of another library and save it.
 
     SOURCE is a file of Keras 2 or 3 (.h5, .keras, or an archive of JSON and weights), a PyTorch state dict
-    (.safetensors, .pt), or an ONNX file. TARGET is a .keras file, or a .safetensors file of a program, which runs
-    without Keras. The model is compared with SOURCE on random input, and a certificate is written beside TARGET.
+    (.safetensors, .pt), an ONNX file, or a file of Neural Amp Modeler (.nam). TARGET is a .keras file, or a
+    .safetensors file of a program, which runs without Keras. The model is compared with SOURCE on random input, and a
+    certificate is written beside TARGET.
     """
     from rich.console import Console
 

@@ -41,7 +41,7 @@ class Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback if an error occurs.")
 @click.version_option(package_name="deeprnn-keras")
 def main(debug: bool) -> None:
-    """Train, tune, evaluate, and sample from deep recurrent networks in Keras."""
+    """Train, tune, evaluate, export, and sample from deep recurrent networks in Keras."""
 
 
 for command in (

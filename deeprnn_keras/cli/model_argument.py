@@ -43,7 +43,7 @@ VALID_OPTION, TEST_OPTION = (
     for flag, part in (("valid", "Validation"), ("test", "Test"))
 )
 SKIP_UNKNOWN_OPTION = click.option(
-    "--skip-unknown", is_flag=True, help="Skip characters that are not in the model's vocabulary."
+    "--skip-unknown", is_flag=True, help="Skip symbols that are not in the model's vocabulary."
 )
 
 
@@ -168,7 +168,7 @@ def load_file(path: PathLike, compile: bool = True) -> keras.Model:
 
     Args:
         path: Path of the file or of the directory.
-        compile: Whether to compile the model.
+        compile: If True, compile the model.
     """
     from deeprnn_keras.models import load_model
     from deeprnn_keras.tasks import families

@@ -54,7 +54,7 @@ class TrainOptions:
     Attributes:
         directory: Output directory, or None if --output was not passed.
         files: Files passed with --text or --data, --valid, and --test.
-        quick: Whether the run is shortened.
+        quick: True if the run is shortened.
         seed: Random seed, or None if it was not passed.
         overrides: Fields of the configuration and the recipe to replace.
     """

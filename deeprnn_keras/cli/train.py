@@ -108,9 +108,9 @@ def train(
 ) -> None:
     """Train zoo model NAME and report its score.
 
-    The defaults of the options for the model and its recipe are the values of NAME. Ctrl-C stops the run and saves the
-    current model. --resume continues an interrupted run with its original options; the result is identical to that of
-    an uninterrupted run.
+    Options of the model and its recipe default to the values of NAME. Ctrl-C stops the run and saves the current model.
+    --resume continues an interrupted run with its original options; the result is identical to that of an uninterrupted
+    run.
     """
     from rich.console import Console
 

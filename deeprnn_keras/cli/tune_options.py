@@ -87,8 +87,8 @@ def resolve_options(
         output: Directory passed with --output, or None.
         files: Files passed with --text, --valid, and --test.
         options: The other options that were passed.
-        resume: Whether to resume a search.
-        child: Whether this process is a chief or a worker; its output directory may exist.
+        resume: If True, resume a search.
+        child: True if this process is a chief or a worker, whose output directory may exist.
 
     Raises:
         ValueError: If there is no search to resume, or an option differs from that of the search.

@@ -26,7 +26,9 @@ POLL_SECONDS = 5.0
 
 
 @click.command("tune-worker")
-@click.option("--storage", metavar="URL", required=True, help="As for deeprnn tune.")
+@click.option(
+    "--storage", metavar="URL", required=True, help="URL of a database, or path of a journal file, as for deeprnn tune."
+)
 @click.option("--study", metavar="NAME", required=True, help="Name of the search in --storage.")
 @data_option("Training data, if the file is in another directory on this machine.")
 @VALID_OPTION
@@ -54,7 +56,7 @@ POLL_SECONDS = 5.0
     "--report",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
-    help="Directory for the table and the plots of the results.",
+    help="Directory to write the table and the plots of the results to.",
 )
 def tune_worker(
     storage: str,
@@ -68,10 +70,11 @@ def tune_worker(
     minutes: float | None,
     report: Path | None,
 ) -> None:
-    """Run trials of a search that deeprnn tune --storage URL --study NAME has started, on any machine.
+    """Run trials of a search on several machines.
 
-    The worker ends when all trials have ended, and prints the results. With a database, it also runs the trials of
-    workers that were killed. If it is stopped by Ctrl-C or SIGTERM, its trial returns to the queue.
+    deeprnn tune --storage URL --study NAME starts the search; the worker may run on any machine. It ends when all
+    trials have ended, and prints the results. With a database, it also runs the trials of workers that were killed. If
+    it is stopped by Ctrl-C or SIGTERM, its trial returns to the queue.
     """
     from rich.console import Console
 
@@ -136,7 +139,7 @@ def _create_search(
     minutes: float | None,
     console: Console,
 ) -> SharedSearch:
-    """Return the search, with the number of updates and the settings of its creator, but an own time limit."""
+    """Return the search, with the number of updates and the settings of its creator, and its own time limit."""
     own = {**settings, "search": {**settings["search"], "updates": stored["updates"], "minutes": None}}
     directory = checkpoints or Path("runs") / study
     shared = {"storage": storage, "study_settings": stored["settings"], "checkpoints": checkpoints}

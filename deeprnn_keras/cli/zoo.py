@@ -104,7 +104,7 @@ def _fold(text: str, width: int) -> str:
     help="Show the build of the native library and which implementations run on this machine; without MODEL.",
 )
 def info(model: str | None, kernels: bool, build: bool) -> None:
-    """Show the card of a zoo model, or the build of this installation.
+    """Show the card of a zoo model.
 
     The card of MODEL states its architecture, recipe, source, and the differences from the source. With --kernels,
     MODEL may also be a .keras file or the output directory of a run. To pass a directory that has the name of a zoo

@@ -25,7 +25,7 @@ class ArrayDataset(Batches):
         y: Targets in the same form, or None.
         batch_size: Batch size, n. The last batch of a pass may be smaller.
         sample_weight: Weights (examples,) or (examples, T), or None. Requires `y`.
-        shuffle: Whether to draw a new order for every epoch.
+        shuffle: If True, draw a new order for every epoch.
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass over the examples.
 

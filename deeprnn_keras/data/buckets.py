@@ -54,12 +54,12 @@ class BucketedDataset(Batches):
         num_buckets: Maximum number of buckets, which hold about the same number of sequences each.
         boundaries: User-defined maximum lengths of the buckets, in increasing order. Replaces `num_buckets`.
         padding: Id, or value of all features, after the end of a sequence.
-        masks: Whether the inputs are (x, mask) instead of x, with mask (B, T) of bool, True at real steps. This
+        masks: If True, the inputs are (x, mask) instead of x, with mask (B, T) of bool, True at real steps. This
             requires a model with two inputs: `DeepRNN(...)(x, mask=mask)`.
         weights: User-defined sample weights, >= 0: an array (n,), one per sequence; or, with targets per step, a list
             of arrays (T_i,).
-        shuffle: Whether to draw a new order for every epoch. False keeps the order of the sequences within each
-            bucket, and starts with the bucket of the shortest sequences.
+        shuffle: If True, draw a new order for every epoch. False keeps the order of the sequences within each bucket,
+            and starts with the bucket of the shortest sequences.
         num_classes: Number of classes. If set, targets are checked to be class indices in [0, num_classes).
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the

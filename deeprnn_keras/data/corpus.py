@@ -124,7 +124,12 @@ class TextCorpus:
         return white_space.start() if white_space else len(self.text)
 
     def prefix(self, piece: str, length: int) -> str:
-        """Return the first `length` characters of a text; for a vocabulary of words, complete the last word."""
+        """Return the first `length` characters of a text; for a vocabulary of words, complete the last word.
+
+        Args:
+            piece: The text.
+            length: Number of characters.
+        """
         white_space = WHITE_SPACE.search(piece, length) if self.vocabulary.unit == "word" else None
         return piece[: white_space.start() if white_space else length]
 

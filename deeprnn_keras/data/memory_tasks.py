@@ -57,6 +57,9 @@ def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> Se
         train: Number of training examples. The defaults are those of Bai, Kolter & Koltun 2018.
         test: Number of test examples.
 
+    Returns:
+        A `SeriesSplit` of series (T, 2) and targets (1,).
+
     >>> from deeprnn_keras.data import adding_split
     >>> len(adding_split(steps=10, train=8, test=2).test)
     2

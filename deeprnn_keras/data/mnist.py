@@ -28,7 +28,7 @@ def sequential_mnist(path: PathLike | None = None, permuted: bool = False) -> Se
     Args:
         path: Path of mnist.npz, with arrays x_train, y_train, x_test, and y_test. None: the file is downloaded,
             verified by its SHA-256, and cached by Keras.
-        permuted: Whether the pixels are in a fixed random order, the same for all images.
+        permuted: If True, the pixels are in a fixed random order, the same for all images.
 
     Returns:
         A `SeriesSplit` of series (784, 1), with the digits as targets.

@@ -23,8 +23,8 @@ class SyntheticSeries:
 
     Attributes:
         values: Values, (n, steps), NaN where they are missing.
-        seasons: Steps of the season of each series, (n,); 1 for none.
-        second_seasons: Steps of a longer season, (n,), or 0 for none.
+        seasons: Number of steps of the season of each series, (n,); 1 for none.
+        second_seasons: Number of steps of a longer season, (n,); 0 for none.
     """
 
     values: np.ndarray
@@ -33,7 +33,7 @@ class SyntheticSeries:
 
 
 def synthetic_series(count: int, steps: int, seed: int | tuple[int, ...] = 0, missing: bool = True) -> SyntheticSeries:
-    """Return random series, which a model that forecasts series of any kind can be trained on.
+    """Return random series to train a model that forecasts series of any kind.
 
     A series is composed of a trend (none, linear, damped, piecewise linear, exponential, logistic, or a random walk),
     up to two seasons (harmonics, a random profile, or pulses) whose amplitude may change, ARMA noise (normal, Laplace,
@@ -43,13 +43,13 @@ def synthetic_series(count: int, steps: int, seed: int | tuple[int, ...] = 0, mi
 
         y_t = level + scale (trend_t + season_t + noise_t)   or   y_t = level exp(trend_t + season_t + noise_t)
 
-    The season that is stated is not always present: a model must not rely on it.
+    Some series do not have the season that is stated for them, so that a model does not rely on it.
 
     Args:
         count: Number of series, n.
         steps: Number of steps of each series.
         seed: Random seed.
-        missing: Whether some series have missing values: single ones and stretches.
+        missing: If True, some series have missing values, single ones and stretches.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -26,6 +26,11 @@ class LabeledSeries:
     Attributes:
         series: Arrays (T_i, d).
         targets: One entry per series, or one array per series with one row per step.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.data import LabeledSeries
+    >>> len(LabeledSeries([np.zeros((4, 2)), np.ones((7, 2))], targets=np.array([0, 1])))
+    2
     """
 
     series: Sequence[np.ndarray]
@@ -81,6 +86,12 @@ class SeriesSplit:
         test: Test series.
         validation: Validation series, or None if the data set has none.
         name: Name of the data set in reports.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.data import LabeledSeries, SeriesSplit
+    >>> part = LabeledSeries([np.zeros((4, 2)), np.ones((7, 2))], targets=np.array([0, 1]))
+    >>> SeriesSplit(train=part, test=part, name="steps").validation is None
+    True
     """
 
     train: LabeledSeries | GeneratedSeries

@@ -48,7 +48,7 @@ class SeriesDataset(Batches):
         static: Covariates of each series, (series, s).
         missing: "refuse" to reject NaN, or "mask" to read NaN as missing. Windows without a target are then left out.
         stride: Distance between the starts of consecutive windows.
-        shuffle: Whether to draw a new order for every epoch.
+        shuffle: If True, draw a new order for every epoch.
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
             previous one stopped.

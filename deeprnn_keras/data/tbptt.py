@@ -30,11 +30,11 @@ class TBPTTDataset(Batches):
         batch_size: Number of parallel streams, n.
         bptt: Number of steps per batch, T. The last batch of a pass, or of pieces of equal length, may have fewer.
         targets: One target per step, in the form of `stream`. None: the next step.
-        reset_mask: Whether to yield (x, reset_mask) as inputs. The mask (n,) of bool is True for rows whose states must
+        reset_mask: If True, yield (x, reset_mask) as inputs. The mask (n,) of bool is True for rows whose states must
             be reset: all rows of the first batch of a pass, and rows that start a new piece.
-        random_bptt: Whether to draw the length of each batch from N(T, 5²), or with probability 0.05 from N(T / 2, 5²),
-            at least 5 (Merity et al. 2017). Lengths are then adjusted by a few steps so that every pass reads the
-            whole stream in the same number of batches. Pieces are read as one stream. The learning rate should be
+        random_bptt: If True, draw the length of each batch from N(T, 5²), or with probability 0.05 from N(T / 2, 5²),
+            at least 5 (Merity et al. 2017). Lengths are then adjusted by a few steps so that every pass reads the whole
+            stream in the same number of batches. Pieces are read as one stream. The learning rate should be
             proportional to the length of each batch; `LearningRate(..., data)` and `Recipe` scale it accordingly.
         num_symbols: Number of different ids, V. If set, ids are checked to be in [0, V).
         seed: Random seed of the lengths. None draws one that `keras.utils.set_random_seed` determines.
@@ -45,7 +45,7 @@ class TBPTTDataset(Batches):
 
     Attributes:
         bptt: T.
-        random_bptt: Whether lengths are random.
+        random_bptt: True if lengths are random.
 
     Raises:
         ValueError: If the stream has fewer than n T steps (one more if the next step is the target), if a piece is

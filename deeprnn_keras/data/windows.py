@@ -37,7 +37,7 @@ def token_windows(
         length: Number of time steps per window, T.
         batch_size: Batch size, n; the last batch of a pass may be smaller.
         stride: Distance between the starts of consecutive windows. None: `length`, so that no token is read twice.
-        shuffle: Whether to draw a new order for every epoch.
+        shuffle: If True, draw a new order for every epoch.
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
             previous one stopped.
@@ -122,7 +122,7 @@ def series_windows(
             for each series. None: `values`.
         missing: "refuse" to reject NaN, or "mask" to read NaN as missing; see `SeriesDataset`.
         stride: Distance between the starts of consecutive windows.
-        shuffle: Whether to draw a new order for every epoch.
+        shuffle: If True, draw a new order for every epoch.
         seed: Random seed of the order. None draws one that `keras.utils.set_random_seed` determines.
         steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
             previous one stopped.

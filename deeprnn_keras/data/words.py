@@ -73,8 +73,8 @@ class WordVocabulary:
         Args:
             text: One text, or several.
             size: Maximum number of words, including "<unk>", "<eos>", and "<pad>".
-            end_of_line: Whether "<eos>" is added, to represent the end of a line.
-            padding: Whether "<pad>" is added, with id 0, to pad texts.
+            end_of_line: If True, "<eos>" is added, to represent the end of a line.
+            padding: If True, "<pad>" is added, with id 0, to pad texts.
         """
         end_of_line, padding = checks.flags(end_of_line=end_of_line, padding=padding)
         special = [*([PADDING] if padding else []), UNKNOWN, *([END_OF_LINE] if end_of_line else [])]
@@ -173,7 +173,12 @@ class ByteVocabulary:
         return "ByteVocabulary()"
 
     def encode(self, text: str, unknown: str = "error") -> np.ndarray:
-        """Return the ids of `text`, int32 of shape (bytes,). `unknown` has no effect."""
+        """Return the ids of `text`, int32 of shape (bytes,).
+
+        Args:
+            text: The text.
+            unknown: Has no effect; every text can be encoded.
+        """
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), "uint8").astype("int32")
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Equations of the RNN whose units do not see each other within a layer."""
+"""Equations of the RNN with an elementwise recurrence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, DiagonalMap, 
 class IndependentRNN(Equations):
     """Independently recurrent network, h_t = a(x_t W + u h_{t-1} + b) (IndRNN; Li et al. 2018, arXiv:1803.04831).
 
-    The recurrence is elementwise; units see each other only in the next layer.
+    The recurrence is elementwise; units are combined only in the next layer.
 
     Attributes:
         steps: Length T of the sequences. `IndRNNCell` then keeps |u| <= 2^(1/T), so that a state cannot more than

@@ -153,6 +153,11 @@ class Blocks:
     Attributes:
         tensor: All blocks, concatenated along the features.
         names: Names of the blocks, in order.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.equations import Blocks
+    >>> Blocks(np.arange(4.0), ("update", "candidate"))["candidate"].tolist()
+    [2.0, 3.0]
     """
 
     def __init__(self, tensor: Array, names: Sequence[str]) -> None:
@@ -174,6 +179,13 @@ class Linear:
     Args:
         maps: Maps of the equations.
         product: Function (map, blocks, a) -> tensor. It determines how and in which layout products are computed.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras.equations import AffineMap, Linear
+    >>> kernel = AffineMap("kernel", input_dim=2, width=1, blocks=("update", "candidate"))
+    >>> linear = Linear([kernel], lambda named_map, blocks, a: a @ np.ones((2, len(blocks))))
+    >>> linear("kernel", np.array([[1.0, 2.0]]))["update"].tolist()
+    [[3.0]]
     """
 
     def __init__(self, maps: Sequence[NamedMap], product: Callable[[NamedMap, tuple[str, ...], Array], Array]) -> None:

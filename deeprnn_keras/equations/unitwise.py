@@ -1,4 +1,4 @@
-"""`unitwise`: the step of a recurrence whose units do not see each other, as operations on single units.
+"""`unitwise`: the step of an elementwise recurrence, as operations on single units.
 
 In such a step, unit k of each state depends on unit k of the states and of the blocks of the projected inputs only: it
 consists of elementwise primitives and diagonal maps. It can run over all steps of one unit after the other. States that
@@ -98,7 +98,7 @@ class UnitStep:
 def unitwise(
     equations: Equations, activations: Mapping[str, str | Callable[..., Any]] | None = None
 ) -> UnitStep | None:
-    """Return the step of single units, or None if units see each other or an operation is not a primitive.
+    """Return the step of single units, or None if the recurrence is not elementwise or an operation is not a primitive.
 
     Args:
         equations: The recurrence.

@@ -35,9 +35,9 @@ def export(
 ) -> ExportReport:
     """Write a trained model to a file that runs without this package, and compare the file with the model.
 
-    The file is written from the weights of the model, beside its final place; it is executed by the runtime of its
-    format on random inputs of 1, 7, and 100 steps, and gets its name only if its outputs equal those of the model.
-    docs/export.md lists the formats and the layers that each supports.
+    The file is written into a temporary directory beside `path` and executed in the runtime of its format on random
+    inputs of 1, 7, and 100 steps. It is renamed to `path` only if its outputs equal those of the model. docs/export.md
+    lists the formats and the layers that each supports.
 
     Args:
         model: A trained Keras model that `lower` supports, or a `Program`.
@@ -45,11 +45,11 @@ def export(
         format: Name of the format, if the suffix does not select it.
         streaming: Write a file that executes one step and returns its states. The formats "c", "numpy",
             and "savedmodel" always contain both forms.
-        batch_size: Batch size of the file, or None for any; some formats require it.
+        batch_size: Batch size of the file. None: that of the program, if it has one; otherwise any, or 1 for "litert".
         quantize: "int8" for weights of 8 bits and activations of 32 bits, if the format supports it.
         evaluate: Data (x, y) on which the loss of the model and of the file are computed, for the report.
         overwrite: Replace an existing file, or the directory of a SavedModel that contains nothing else.
-        verify: Execute the file and compare its outputs. Without it, the runtime of the format is not needed.
+        verify: Execute the file and compare its outputs. If False, the runtime of the format is not needed.
 
     Returns:
         The report: operators, size, error, latency, and remarks. It can be printed.

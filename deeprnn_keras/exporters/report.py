@@ -61,7 +61,7 @@ class ExportReport:
         max_abs_error: Largest absolute difference from the reference on random inputs, or None with `verify=False`.
         latency: Latency of the file and of the reference, or None with `verify=False`.
         loss: Loss with `evaluate=`, or None.
-        notes: Why operations are not fused operators, and other remarks.
+        notes: Reasons why operations are not fused, and other remarks.
     """
 
     path: Path

@@ -106,7 +106,7 @@ def _seasonally_adjusted(values: np.ndarray, season: int) -> tuple[np.ndarray, n
 
     The season is multiplicative for positive values, else additive. It is left out if its autocorrelation is not
     significant, by the test of the Theta method of the M3 competition: the squared autocorrelation at lag m is compared
-    with those of the lags before it, at a level of 10 %.
+    with those of the lags before it, at a level of 10%.
     """
     factors, summands = np.ones(season), np.zeros(season)
     if season > 1:

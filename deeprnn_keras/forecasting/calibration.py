@@ -17,7 +17,7 @@ MAX_SPREAD = 4.0
 
 
 def calibrated_spread(forecaster: Forecaster, cutter: WindowCutter, origins: np.ndarray) -> float:
-    """Return the factor of the distances from the median with which the 80 % interval covers 80 % of held-out values.
+    """Return the factor of the distances from the median with which the 80% interval covers 80% of held-out values.
 
     A network that has seen a short series is more certain than it is right. Intervals are only widened, because the
     held-out values have also chosen the best epoch.
@@ -43,7 +43,7 @@ def calibrated_spread(forecaster: Forecaster, cutter: WindowCutter, origins: np.
 
 
 def spread_of(y: np.ndarray, low: np.ndarray, median: np.ndarray, high: np.ndarray) -> float:
-    """Return the factor for values and the bounds of their 80 % intervals.
+    """Return the factor for values and the bounds of their 80% intervals.
 
     >>> import numpy as np
     >>> from deeprnn_keras.forecasting.calibration import spread_of

@@ -42,6 +42,11 @@ class Evaluation:
         series: Number of series.
         forecasts: Forecasts of all methods and windows: {method: quantiles 0.1 to 0.9, (windows, H, 9)}, and "y", the
             values, (windows, H). The windows of a series follow each other.
+
+    >>> from deeprnn_keras.forecasting import Evaluation
+    >>> metrics = {"network": {"MASE": 0.8}, "seasonal_naive": {"MASE": 1.0}}
+    >>> Evaluation(metrics, windows=5, series=1, forecasts={}).summary()
+    'The network beats the best simple method, seasonal_naive: MASE 0.800 and 1.000.'
     """
 
     metrics: Mapping[str, Mapping[str, float]]
@@ -72,7 +77,7 @@ class Evaluation:
             lines.append(f"{name:{width}}" + "".join(cells))
         note = f"Means over {self.windows} windows of each series ({self.series}); lower is better"
         if any("coverage" in values for values in self.metrics.values()):
-            note += f". The coverage of the {LEVEL} % interval is best at {LEVEL / 100:.3f}"
+            note += f". The coverage of the {LEVEL}% interval is best at {LEVEL / 100:.3f}"
         return "\n".join([self.summary(), *lines, f"{note}."])
 
 

@@ -106,24 +106,25 @@ class Forecaster:
         static: Columns that are constant in each series. Texts are categories.
         past: Columns that are known up to the last observation; not with "recursive".
         known_future: Columns that are known over the horizon, too.
-        calendar: Whether the network reads the position in the day, week, and year, as far as the frequency resolves
-            them and the longest series has two of them.
+        calendar: If True, the network reads the positions in the day, week, and year, provided that the frequency
+            resolves them and the longest series has at least two of these periods.
         scaling: "window" divides by statistics of the context, "series" by those of the series up to the origin; None
             does not scale.
         scaler: Statistics: "mean" of absolute values, "standard" for mean and standard deviation, or "robust" for
             median and median absolute deviation. None: "mean" for counts, otherwise "standard".
-        missing_flag: Whether the network reads a flag for each value that is 0 where it is missing. Without it, missing
-            values are an error, and series are not padded.
-        lags: The network reads the values these numbers of steps, at least 2, before the step that it predicts; only
-            with "recursive". None: one season and, for steps below one day, one week.
-        scale_input: Whether the network reads the logarithm of the scale, standardized over the training windows.
+        missing_flag: If True, the network reads a flag for each value, 1 where it is observed and 0 where it is
+            missing. If False, missing values are an error, and series are not padded.
+        lags: Lags, at least 2 steps before the predicted step, at which the network also reads the values; only with
+            "recursive". None: one season and, for steps below one day, one week.
+        scale_input: If True, the network reads the logarithm of the scale, standardized over the training windows.
             None: True for "recursive".
-        difference: Whether the network predicts the difference from the value one season earlier, in units of the root
-            mean square of these differences in the context, and reads such differences. A network that outputs 0 is
-            then seasonal naive. A missing value is read as that of the season before. None: True except for counts.
+        difference: If True, the network reads and predicts differences from the value one season earlier, in units of
+            their root mean square in the context. A network that outputs 0 is then equal to seasonal naive. A missing
+            value is read as that of the season before. None: True except for counts.
         dropout: Dropout rate between layers.
         recipe: Optimizer, clipping, batch size, and epochs.
-        validation_windows: Number of last windows of each series that are held out for early stopping; 0 for none.
+        validation_windows: Number of windows at the end of each series that are held out for early stopping; 0 for
+            none.
             None: up to 16, if the series are long enough.
         patience: Number of epochs without improvement after which training stops; the weights of the best epoch are
             restored. None trains for all epochs.
@@ -242,12 +243,12 @@ class Forecaster:
 
         Args:
             df: The series.
-            holdout: Number of last steps of each series that are not read, for `evaluate`.
+            holdout: Number of steps at the end of each series that are not read, for `evaluate`.
             epochs: Maximum number of epochs; None for that of the recipe.
             callbacks: Additional callbacks for `fit`.
             resume: Directory of checkpoints. If it holds an interrupted run with the same data and arguments, the run
                 continues there; see `Resume`.
-            verbose: Whether to show a progress bar with the remaining time.
+            verbose: If True, show a progress bar with the remaining time.
             console: Console for the progress bar; None creates one.
 
         Returns:
@@ -492,8 +493,8 @@ class Forecaster:
     def update(self, df: Frame | ArrayLike) -> Self:
         """Read new observations of the series of the training data, at a cost of one step each.
 
-        The states of the network are carried on, and the scale of each series stays that of its context in `fit`. The
-        weights do not change.
+        The network continues from its stored states, and the scale of each series remains that of its context in `fit`.
+        The weights do not change.
 
         Args:
             df: Rows after the last value of y of each series; series without new rows may be absent. Rows with
@@ -561,7 +562,7 @@ class Forecaster:
         """Compare forecasts from several origins with the values that followed, and with those of simple methods.
 
         Each forecast reads values up to its origin only. The metrics are means over series and windows: MASE, sMAPE,
-        weighted quantile loss, CRPS (approximated by quantiles 0.1 to 0.9), and the coverage of the 80 % interval.
+        weighted quantile loss, CRPS (approximated by quantiles 0.1 to 0.9), and the coverage of the 80% interval.
 
         Args:
             df: Series with the values to predict. For an honest comparison, the last windows must not have been in the
@@ -601,12 +602,12 @@ class Forecaster:
         history: int | None = None,
         seed: int | None = 0,
     ) -> Figure:
-        """Plot the end of series, the median forecast, and the 80 % interval.
+        """Plot the end of series, the median forecast, and the 80% interval.
 
         Args:
             df: As for `forecast`.
             series: Names of the series; None for the first four.
-            history: Number of last steps to show; None for three horizons.
+            history: Number of steps before the forecast to show; None for three horizons.
             seed: Random seed of the sample paths.
 
         Returns:
@@ -625,7 +626,7 @@ class Forecaster:
     def windows(self, df: Frame | ArrayLike) -> OriginWindows:
         """Return the window that the network has read at each possible origin of a forecast.
 
-        They are the inputs with which `probe_levels(forecaster, df, target)` finds out what each level knows.
+        They are the inputs of `probe_levels(forecaster, df, target)`.
 
         Args:
             df: Series, as for `forecast`. Origins are followed by at least H steps.

@@ -32,7 +32,7 @@ class Frequency:
         offset: Nanoseconds from the start of the month or day to the time stamp; negative from the start of the next
             month.
         zone: Time zone of the time stamps, or None.
-        local: Whether steps are equal in local time rather than in UTC, as days of 23 or 25 hours are.
+        local: True if steps are equal in local time rather than in UTC, as days of 23 or 25 hours are.
 
     >>> import numpy as np
     >>> from deeprnn_keras.forecasting.frequency import infer_frequency

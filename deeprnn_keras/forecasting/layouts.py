@@ -62,7 +62,7 @@ class Layout(ABC):
 
     Attributes:
         horizon: H.
-        flags: Whether the inputs contain the flags of observed values.
+        flags: True if the inputs contain the flags of observed values.
         lags: The inputs contain the values these numbers of steps before the predicted step; at least 2 each.
         season: The targets are differences from the value this number of steps earlier, and the inputs contain such
             differences; 0 for values as targets.
@@ -113,7 +113,7 @@ class Layout(ABC):
             window: Windows, whose first `history` steps are not inputs.
             count: Number of steps.
             known: Number of known-future covariates, which are the last of the step features.
-            final: Whether the last of these steps is the forecast origin.
+            final: True if the last of these steps is the forecast origin.
         """
         x = window.inputs(self.history, count, self)
         features = window.step_features[:, self.history :]

@@ -40,6 +40,21 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
         counts: True if the targets are counts, which are scaled but not shifted.
         samples: True if `sample` is supported.
         has_quantiles: True if `quantile` is supported.
+
+    >>> import keras, numpy as np
+    >>> from deeprnn_keras.forecasting import Likelihood
+    >>> class Laplace(Likelihood):
+    ...     "Laplace distribution of scale 1, -log p(z) = |z - a| + log 2."
+    ...     density = True
+    ...     def negative_log_likelihood(self, y_true, y_pred):
+    ...         return keras.ops.abs(y_true[..., 0] - y_pred[..., 0]) + np.log(2)
+    ...     def quantile(self, outputs, probability, scale):
+    ...         distance = probability - 0.5
+    ...         return outputs[..., 0] - np.sign(distance) * np.log(1 - 2 * abs(distance))
+    ...     def sample(self, outputs, scale, rng):
+    ...         return rng.laplace(outputs[..., 0])
+    >>> round(float(Laplace()(np.zeros((1, 1, 1)), np.ones((1, 1, 1)))), 3)
+    1.693
     """
 
     num_parameters: int = 1
@@ -66,7 +81,12 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
 
     @abstractmethod
     def negative_log_likelihood(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each step, as `call` does."""
+        """Return the loss of each step.
+
+        Args:
+            y_true: Targets, as in `call`.
+            y_pred: Outputs of the network, (..., `num_parameters`).
+        """
 
     @abstractmethod
     def quantile(self, outputs: np.ndarray, probability: float, scale: np.ndarray) -> np.ndarray:
@@ -80,12 +100,18 @@ class Likelihood(ChecksConfig, keras.losses.Loss, ABC):
 
     @abstractmethod
     def sample(self, outputs: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return one sample of each step, in units of the scaled series; the arguments are those of `quantile`."""
+        """Return one sample of each step, in units of the scaled series.
+
+        Args:
+            outputs: Outputs of the network, (..., `num_parameters`).
+            scale: Scale of the series, broadcastable to (...).
+            rng: Random generator.
+        """
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class Gaussian(Likelihood):
-    """Normal distribution, with mean a and standard deviation softplus(b) + 0.0001 for outputs (a, b).
+    """Normal distribution with mean m = a and standard deviation s = softplus(b) + 0.0001 for outputs (a, b).
 
         -log p(z) = (z - m)² / (2 s²) + log s + log(2π) / 2
 
@@ -123,11 +149,12 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class StudentT(Likelihood):
-    """Student's t distribution: location a, scale softplus(b) + 0.0001, and 2 + softplus(c) degrees of freedom ν.
+    """Student's t distribution, whose heavy tails tolerate outliers.
 
         -log p(z) = log Γ(ν/2) - log Γ((ν + 1)/2) + log(νπ) / 2 + log s + (ν + 1)/2 log(1 + (z - m)² / (ν s²))
 
-    Its heavy tails tolerate outliers.
+    For outputs (a, b, c), the location is m = a, the scale s = softplus(b) + 0.0001, and ν = 2 + softplus(c) is the
+    number of degrees of freedom.
 
     Args:
         name: Name of the loss.

@@ -14,16 +14,16 @@ from deeprnn_keras.forecasting.windows import WindowCutter
 class OriginWindows:
     """Windows of T steps that end at each possible origin of a forecast, with H steps of the series after it.
 
-    `Forecaster.windows` returns them. `forecaster.model(windows.inputs())` reads what the network has read when it
-    forecasts from these origins; `probe_levels` finds out what its levels know at them.
+    `Forecaster.windows` returns them. `forecaster.model(windows.inputs())` reads what the network reads when it
+    forecasts from these origins; `probe_levels` measures what can be decoded from its levels there.
 
     Args:
         cutter: Cutter of windows of the series.
 
     Attributes:
-        series: Number of the series of each window, (windows,).
-        rows: Number of the row of the frame at which each window ends, (windows,); for a list of arrays, the position
-            in their concatenation. -1 where a window ends at a step without a row.
+        series: Index of the series of each window, (windows,).
+        rows: Index of the row of the frame at which each window ends, (windows,); for a list of arrays, the position in
+            their concatenation. -1 where a window ends at a step without a row.
         times: Time stamp at which each window ends, in UTC, or integers, (windows,).
     """
 
@@ -44,7 +44,7 @@ class OriginWindows:
         """Return the inputs of the network up to the origin, float32, (windows, T, d).
 
         Args:
-            chosen: Numbers of the windows; None for all, which takes T d values of memory for each.
+            chosen: Indices of the windows; None for all, each of which takes the memory of T d values.
         """
         origins = self._origins if chosen is None else self._origins[chosen]
         return self._cutter.batch(origins, horizon_only=True)[0][:, : self._cutter.context]

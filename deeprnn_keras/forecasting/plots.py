@@ -100,7 +100,7 @@ def _draw(axes: Axes, times: np.ndarray, past: np.ndarray, forecast: Sequence[np
     median, *bounds = (np.concatenate([past[-1:], one]) for one in forecast)
     if bounds:
         low, high = bounds
-        band = {"color": VALIDATION_COLOR, "alpha": 0.2, "linewidth": 0, "label": "80 % interval"}
+        band = {"color": VALIDATION_COLOR, "alpha": 0.2, "linewidth": 0, "label": "80% interval"}
         axes.fill_between(times[count - 1 :], low, high, **band)
     axes.plot(times[count - 1 :], median, color=VALIDATION_COLOR, linewidth=1.6, label="median forecast")
 

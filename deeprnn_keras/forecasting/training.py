@@ -48,7 +48,7 @@ def train(
         callbacks: Additional callbacks.
         resume: Directory of checkpoints, or None.
         console: Console of the progress bar; None creates one.
-        verbose: Whether to show the progress bar.
+        verbose: If True, show the progress bar.
 
     Raises:
         ValueError: If the loss is not finite; the message has the advice of `NonFiniteGuard`.

@@ -134,8 +134,8 @@ class WindowCutter:
         scaling: "window" for the statistics of the context, "series" for those of the series up to the origin, or None.
         scaler: "mean", "standard", or "robust".
         cycles: Cycles of the calendar features, as `calendar_cycles` returns them.
-        counts: Whether the targets are counts with the scale.
-        scale_input: Whether the inputs contain the logarithm of the scale.
+        counts: True if the targets are counts with the scale.
+        scale_input: True if the inputs contain the logarithm of the scale.
         log_scale: Result of `log_scale` in training; None to determine it.
     """
 
@@ -275,7 +275,7 @@ class WindowCutter:
 
         Args:
             origins: Origins of the windows.
-            horizon_only: Whether targets within the context have weight 0.
+            horizon_only: True if targets within the context have weight 0.
         """
         raw = self.raw(origins, self.horizon)
         scales = self.scales(raw, origins - 1)

@@ -44,7 +44,7 @@ class Read:
         frequency: Grid of time steps.
         kind: Kind of the frame.
         next_steps: Step after the last observation of each series, (n,).
-        states: What is known of the series.
+        states: States of the series, computed from their history.
     """
 
     ids: tuple[object, ...]
@@ -60,7 +60,7 @@ class ZeroShotForecaster:
     The network has been trained on synthetic series. It reads errors and forecasts of simple methods (seasonal naive,
     levels, trends, and seasonal components by exponential smoothing with fixed rates), all of them relative to the mean
     absolute seasonal difference of the series, and weighs them for each step of the horizon. The data are those of
-    `Forecaster`: frames of pandas or polars, or arrays; covariates are not supported. Missing values are.
+    `Forecaster`: frames of pandas or polars, or arrays; missing values are supported, covariates are not.
 
     An observation costs one step of the simple methods and one of the network, whatever the length of the history.
 
@@ -119,7 +119,7 @@ class ZeroShotForecaster:
 
         Args:
             df: The series.
-            holdout: Number of last steps of each series that are not read.
+            holdout: Number of steps at the end of each series that are not read.
 
         Returns:
             The forecaster.
@@ -236,7 +236,7 @@ class ZeroShotForecaster:
             df: The series. None: those of `fit` and `update`.
             quantiles: Probabilities of the quantiles, from 0.05 to 0.95.
             horizon: H; None for the default of the forecaster. The network has been trained for up to 120 steps; beyond
-                them, it weighs the simple forecasts as for the last.
+                them, it uses the weights of step 120.
 
         Returns:
             A frame of the library of `df` with the columns unique_id, ds, y_hat (the median), and those of the
@@ -312,12 +312,12 @@ class ZeroShotForecaster:
         history: int | None = None,
         horizon: int | None = None,
     ) -> Figure:
-        """Plot the end of series, the median forecast, and the 80 % interval.
+        """Plot the end of series, the median forecast, and the 80% interval.
 
         Args:
             df: The series.
             series: Names of the series; None for the first four.
-            history: Number of last steps to show; None for three horizons.
+            history: Number of steps before the forecast to show; None for three horizons.
             horizon: H; None for the default of the forecaster.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Generation of text and music step by step, and scores of language models on text."""
+"""Generation of text, music, and handwriting step by step, and scores of language models on text."""
 
 import lazy_loader
 

@@ -20,7 +20,7 @@ class NativeSampler:
         seed: Seed of the random numbers.
         rows: Numbers of the rows, uint64 (n,).
         logits: float32 (n, V), read in each call.
-        seen: Whether each id has occurred, uint8 (n, V), updated in each call.
+        seen: 1 for each id that has occurred, otherwise 0, uint8 (n, V); updated in each call.
         ids: int64 (n,), written in each call.
 
     Attributes:

@@ -61,7 +61,7 @@ def sample(sampling: Sampling, name: str, logits: np.ndarray, seen: np.ndarray, 
         sampling: The distribution.
         name: Name of the model, for the error message.
         logits: float32 (n, V).
-        seen: Whether each id has occurred, (n, V), uint8.
+        seen: 1 for each id that has occurred, otherwise 0, uint8 (n, V).
         uniform: Random numbers in [0, 1), (n,).
 
     Returns:

@@ -29,6 +29,11 @@ class Score:
     Attributes:
         nats: Negative log-likelihood of all counted symbols, in nats.
         count: Number of counted symbols.
+
+    >>> from deeprnn_keras.generation import Score
+    >>> score = Score(nats=20.0, count=10)
+    >>> score.cross_entropy, round(score.perplexity, 3), round(score.bits_per_character, 3)
+    (2.0, 7.389, 2.885)
     """
 
     nats: float
@@ -60,7 +65,7 @@ def score(
     Symbols closer to the start of a piece are predicted from all symbols before them; the first symbol of a piece,
     which has none, is not counted. The pieces are read in overlapping windows; except at the start of a piece, the
     first 128 steps of a window only update the states. Memory is needed for one batch of windows; pieces and chunks of
-    an iterator are read when their turn comes.
+    an iterator are read on demand.
 
     Args:
         model: Causal model from ids (n, T) to logits (n, T, V).
@@ -72,6 +77,12 @@ def score(
     Raises:
         TypeError: If the ids are not integers.
         ValueError: If no piece has at least two symbols.
+
+    >>> import numpy as np
+    >>> from deeprnn_keras import LanguageModel
+    >>> from deeprnn_keras.generation import score
+    >>> score(LanguageModel(3, units=4), [np.array([0, 1, 2, 0]), np.array([2, 1])]).count
+    4
     """
     import keras
 

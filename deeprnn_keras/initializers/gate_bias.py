@@ -90,6 +90,9 @@ class ForgetBias(GateBias):
         value: Initial bias.
         cell: "lstm", "gru", or None to infer it from the rank of the bias (1: LSTM, 2: GRU). `DeepRNN` sets it.
 
+    Raises:
+        ValueError: If `value` is not a finite number, `cell` is not supported, or the shape is not that of a bias.
+
     >>> import keras
     >>> from deeprnn_keras.initializers import ForgetBias
     >>> layer = keras.layers.LSTM(64, bias_initializer=ForgetBias(5.0), unit_forget_bias=False)
@@ -122,6 +125,9 @@ class ChronoBias(GateBias):
         t_max: Longest dependency expected, in steps; > 2.
         cell: "lstm", "gru", or None to infer it from the rank of the bias (1: LSTM, 2: GRU). `DeepRNN` sets it.
         seed: An integer, or None for a random seed, which `keras.utils.set_random_seed` makes reproducible.
+
+    Raises:
+        ValueError: If an argument is out of range or not supported, or the shape is not that of a bias.
 
     >>> from deeprnn_keras import DeepRNN
     >>> from deeprnn_keras.initializers import ChronoBias

@@ -97,7 +97,7 @@ class AddonsCell(StoredCell):
 
     Attributes:
         units: Number of hidden units, h.
-        is_scaled: Whether the blocks of the gates are scaled for the hard sigmoid.
+        is_scaled: True if the blocks of the gates are scaled for the hard sigmoid.
     """
 
     units: int
@@ -164,7 +164,7 @@ def addons_cell(layer: Layer, has_bias: bool = True) -> AddonsCell | None:
 
     Args:
         layer: A layer.
-        has_bias: Whether the cell of the file has a bias.
+        has_bias: True if the cell of the file has a bias.
 
     Raises:
         ValueError: If the layer is a `LayerNormLSTMCell` with other equations than that of tensorflow-addons.

@@ -48,7 +48,7 @@ class Certificate:
 
     @property
     def max_abs_error(self) -> float:
-        """Largest error of all layers; infinite if an output is not finite in one of both only."""
+        """Largest error of all layers; infinite if an output is finite in only one of the two."""
         return max(self.errors.values(), default=math.inf)
 
     @property

@@ -95,8 +95,8 @@ class Cell(StoredCell):
     Attributes:
         kind: "lstm" or "gru".
         units: Number of hidden units, h.
-        is_scaled: Whether the blocks of the gates are scaled for the hard sigmoid.
-        fits_cudnn: Whether the cell computes what the cell of cuDNN does.
+        is_scaled: True if the blocks of the gates are scaled for the hard sigmoid.
+        fits_cudnn: True if the cell computes what the cell of cuDNN does.
     """
 
     kind: str

@@ -73,7 +73,7 @@ class LayerPlan:
         config: Its arguments, without nested layers.
         children: Nested layers by argument.
         model: Plan of a nested model.
-        time_major: Whether its sequences have the time axis first.
+        time_major: True if its sequences have the time axis first.
         batch_shape: Shape of the input that the configuration states, with the batch axis.
         has_bias: False for a cell of tensorflow-addons without a bias; the class to build always has one.
     """
@@ -104,7 +104,7 @@ class ModelPlan:
         calls: Calls of each layer by its name; empty for a sequential model.
         inputs: References to the inputs of a functional model, as the file nests them.
         outputs: References to its outputs.
-        sequential: Whether the layers are called one after the other.
+        sequential: True if the layers are called one after the other.
         batch_shape: Shape of the input of a sequential model, if the file states it.
     """
 

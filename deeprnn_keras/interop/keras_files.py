@@ -62,8 +62,8 @@ class KerasSource(Source):
         weights: The HDF5 file with the weights.
         config: Configuration of the model as a JSON value; None without architecture.
         keras_version: Major version of the Keras that wrote the file.
-        has_layers: Whether the arrays are listed by layer; otherwise they have the paths of a `.keras` file.
-        is_compiled: Whether the file contains the settings of `compile`.
+        has_layers: True if the arrays are listed by layer; otherwise they have the paths of a `.keras` file.
+        is_compiled: True if the file contains the settings of `compile`.
     """
 
     name: str

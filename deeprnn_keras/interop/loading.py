@@ -36,7 +36,7 @@ def load(
             None selects "tanh".
         return_sequences: If True, a bare recurrent network returns the output of all steps.
         custom_objects: Classes of layers and cells, and activations, by the names that the source uses. The key of a
-            `Lambda` layer is "Lambda" or the name of the layer; its class gets none of the code.
+            `Lambda` layer is "Lambda" or the name of the layer; the class does not receive the code of the layer.
 
     Returns:
         A Keras model, or a built `DeepRNN` if the source is a bare recurrent network; `into` if it was passed. Inputs
@@ -68,7 +68,7 @@ def inspect(
     return_sequences: bool = True,
     custom_objects: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Return what `load` would map to what, without loading any weight.
+    """Return the mapping from a source to a model that `load` would use, without loading any weight.
 
     Args:
         source: As in `load`.

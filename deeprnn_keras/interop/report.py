@@ -74,7 +74,11 @@ class Report:
         return tuple(f"{kind}: {_shortened(names)}" for kind, names in kinds if names)
 
     def raise_problems(self) -> None:
-        """Raise one ValueError that lists all missing, unused, and misshaped entries; none if everything fits."""
+        """Raise an error if the source does not fit the model.
+
+        Raises:
+            ValueError: If an entry is missing, unused, or misshaped; the message lists all of them.
+        """
         if self.problems:
             raise ValueError(
                 f"{self.source}: the entries of this {self.kind} do not fit the model; {'; '.join(self.problems)}; "

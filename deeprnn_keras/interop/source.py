@@ -40,7 +40,7 @@ class Request:
     Attributes:
         into: Model or layer that receives the weights, or None to build one.
         activation: Name of the activation of a recurrent layer whose source does not state it, or None.
-        return_sequences: Whether a bare recurrent layer returns all steps.
+        return_sequences: If True, a bare recurrent layer returns all steps.
         custom_objects: Classes of the caller by the names that the source uses.
     """
 

@@ -50,7 +50,7 @@ def match_layers(source: str, arrays: Arrays, modules: Modules, model: Layer, is
         arrays: The arrays of the source.
         modules: Its modules.
         model: The model or layer of the caller.
-        is_ordered: Whether the modules have the order of the network.
+        is_ordered: True if the modules have the order of the network.
 
     Raises:
         ValueError: If the model is not built, if a layer has no counterpart in PyTorch, or if several modules fit and

@@ -38,7 +38,7 @@ DEFAULT_NAME = "deep_rnn"
 
 @dataclass(frozen=True)
 class PlannedStack:
-    """A `DeepRNN` for one or several recurrent modules above each other.
+    """A `DeepRNN` for one recurrent module or several stacked ones.
 
     Attributes:
         name: Name of the layer.
@@ -136,7 +136,7 @@ class PlannedModel:
         embedding: The embedding, or None.
         head: The linear layer after the recurrent layers, or None.
         outputs: Number of features of the output of the head, q.
-        tied: Whether the weight of the head is that of the embedding.
+        tied: True if the weight of the head is that of the embedding.
     """
 
     stacks: tuple[PlannedStack, ...]

@@ -54,7 +54,7 @@ class StateDictSource(Source):
     Args:
         name: Path of the file, or a description of the object.
         arrays: Its arrays.
-        is_ordered: Whether the arrays have the order of the modules.
+        is_ordered: True if the arrays have the order of the modules.
     """
 
     kind = KIND

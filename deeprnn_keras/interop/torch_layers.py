@@ -30,14 +30,13 @@ def to_torch(layer: Layer) -> torch.nn.Module:
 
     The module is a `torch.nn.LSTM`, `GRU`, or `RNN` with `batch_first=True`, in evaluation mode, with weights of its
     own. It returns the output of all steps and the final states, whatever the layer returns:
-    `output, state = module(x)`. Masks and carried states are not part of it. `interop.load(module.state_dict())` goes
-    back.
+    `output, state = module(x)`. It supports neither masks nor carried states. `interop.load(module.state_dict())`
+    converts back.
 
     Args:
         layer: Built `DeepRNN`, or a built LSTM, GRU, SimpleRNN, RNN, or Bidirectional of this package or of
             `keras.layers`. All layers inside it must have the same cell and number of units. "projected_lstm" becomes
-            an LSTM with `proj_size`. Dropout between layers
-            becomes that of the module.
+            an LSTM with `proj_size`. Dropout between layers becomes that of the module.
 
     Raises:
         ValueError: If the layer is not built, or PyTorch has no module that is equal to it; the reason is stated.

@@ -81,7 +81,7 @@ class PlainModule:
         name: Name of the module.
         leaves: {leaf: name in the state dict} of its weights.
         shape: Shape of its `weight`; () without one.
-        is_after: Whether it follows a recurrent module; None if the order of the modules is unknown.
+        is_after: True if it follows a recurrent module; None if the order of the modules is unknown.
     """
 
     name: str
@@ -134,7 +134,7 @@ def find_modules(arrays: Arrays, is_ordered: bool) -> Modules:
 
     Args:
         arrays: The arrays of the source.
-        is_ordered: Whether the arrays have the order of the modules; otherwise, names are sorted.
+        is_ordered: True if the arrays have the order of the modules; otherwise, names are sorted.
     """
     canonical, repeated = _canonical_names(arrays)
     by_module: dict[str, dict[str, str]] = {}

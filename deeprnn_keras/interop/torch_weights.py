@@ -56,7 +56,7 @@ def planned_target(path: str, sizes: Sizes, input_dim: int, has_bias: bool) -> R
         path: Path of the cell in the model.
         sizes: Cell, h, and p.
         input_dim: d.
-        has_bias: Whether it has a bias.
+        has_bias: True if it has a bias.
     """
     rows = BLOCKS[sizes.cell] * sizes.units
     bias = Target(f"{path}/bias", (2, rows) if sizes.cell == "gru" else (rows,)) if has_bias else None
@@ -123,7 +123,7 @@ def plain_assignment(module: PlainModule, leaf: str, target: Target, is_transpos
         module: The module.
         leaf: The weight: "weight", "bias", "running_mean", "running_var".
         target: The weight of the Keras layer.
-        is_transposed: Whether its axes are in reverse order, as those of the kernels of Dense and Conv1D.
+        is_transposed: True if its axes are in reverse order, as those of the kernels of Dense and Conv1D.
     """
     if is_transposed:
         return Assignment(target, (module.entry(leaf),), (target.shape[::-1],), "transposed", np.transpose)

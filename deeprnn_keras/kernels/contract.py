@@ -38,19 +38,19 @@ class Traits:
         cell: "rnn", "gru", "lstm", or None for any other cell.
         activation: Keras' name of the activation, or None for a user-defined function.
         recurrent_activation: Keras' name of the gates' activation, or None for a user-defined function.
-        use_bias: Whether the cell has a bias.
-        unroll: Whether the loop over time is unrolled.
+        use_bias: True if the cell has a bias.
+        unroll: True if the loop over time is unrolled.
         dropout: Dropout rate of the inputs.
         recurrent_dropout: Dropout rate of the states.
         zoneout: Largest zoneout rate of the states.
         implementation: Argument of a Keras cell; 1 computes one product per gate, each with its own dropout mask.
         reset_after: Argument of a GRU.
         type_name: Class name of the cell, for messages.
-        has_equations: Whether the cell is a `RecurrentCell`.
+        has_equations: True if the cell is a `RecurrentCell`.
         untraceable: Operation of its equations that is not one of the primitives, or "".
-        unitwise: Whether its units do not see each other within a step.
-        first_order: Whether, in addition, the new states are linear functions of the old ones.
-        any_cell: Whether the layer is `RNN`, which accepts any cell.
+        unitwise: True if its recurrence is elementwise: no unit reads the states of another one.
+        first_order: True if, in addition, the new states are linear functions of the old ones.
+        any_cell: True if the layer is `RNN`, which accepts any cell.
         compute_dtype: Dtype of the layer's inputs and outputs.
     """
 
@@ -79,11 +79,11 @@ class Machine:
 
     Attributes:
         backend: Keras backend.
-        gpu: Whether a GPU is visible to the backend.
+        gpu: True if a GPU is visible to the backend.
         native_missing: Reason why the native library is unavailable; empty if it is available.
-        exporting: Whether a graph is traced for export to a file.
-        compiled_by_xla: Whether TensorFlow's XLA compiles the graph being traced.
-        compiled_by_torch: Whether `torch.compile` or `torch.export` traces the current call.
+        exporting: True if a graph is traced for export to a file.
+        compiled_by_xla: True if TensorFlow's XLA compiles the graph being traced.
+        compiled_by_torch: True if `torch.compile` or `torch.export` traces the current call.
     """
 
     backend: str = "tensorflow"

@@ -16,11 +16,11 @@ NEGLIGIBLE = -1e4  # exp(-1e4) is 0 in every precision, and float16 can represen
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
 class BlankPadding(ChecksConfig, keras.layers.Layer):
-    """Replace the logits of padded steps by those of a certain blank: logits (n, T, q), mask (n, T) -> (n, T, q).
+    """Replace the logits of padded steps with those of a certain blank: logits (n, T, q), mask (n, T) -> (n, T, q).
 
-    A step that is certainly blank, class 0, changes neither the CTC loss nor the decoded labels. Loss, metrics, and
-    decoding of padded sequences of different lengths thus need no lengths: they equal those without padding. Without a
-    mask, the layer returns its inputs.
+    A step that is certainly blank, class 0, changes neither the CTC loss nor the decoded labels. The loss, metrics, and
+    decoded labels of padded sequences are therefore those of the sequences without padding, and no lengths are needed.
+    Without a mask, the layer returns its inputs.
 
     Args:
         kwargs: Arguments of `keras.layers.Layer`.

@@ -80,8 +80,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
 
         H_t^(l) = f_l(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b^(l))
 
-    Other cells, for example LSTM and GRU, replace this equation by their own. The layer returns H^(L). The output
-    O_t = g(H_t^(L)) is computed by a head that follows the layer, for example `keras.layers.Dense`.
+    Other cells, for example LSTM and GRU, replace this equation with their own. The layer returns H^(L). A head that
+    follows the layer, for example `keras.layers.Dense`, computes the output O_t = g(H_t^(L)).
 
     The stack consists of L complete recurrent layers, unlike `keras.layers.RNN(keras.layers.StackedRNNCells(...))`.
     Each of them can therefore use a fast implementation: cuDNN on a GPU, native code or XLA on a CPU. The latter two
@@ -168,8 +168,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         go_backwards: If True, read the sequence in reverse. A returned sequence and its mask are in reverse order, too.
         implementation: "auto", "cudnn", "native", "scan", "linear_scan", "xla", or "loop", for all layers. "auto"
             selects cuDNN on a GPU for eligible layers, and the linear scan for cells that are linear in their states;
-            on a CPU native code if it supports all layers, the scan for cells whose units do not see each other within
-            a step, otherwise XLA; and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
+            on a CPU native code if it supports all layers, the scan for cells with an elementwise recurrence, otherwise
+            XLA; and Keras' loop otherwise. `explain_kernels` shows the selection and the reasons.
         remat: Rematerialization: if True, recompute the gates in the backward pass, in chunks of time steps, instead of
             storing them. This saves memory, but training steps take about 1.3 times as long. It requires that native
             code or XLA runs the whole stack in a single call: an argument or cell that excludes this on every machine
@@ -192,8 +192,8 @@ class DeepRNN(ChecksConfig, keras.layers.Layer):
         reset_mask: Boolean mask (n, T), true at the steps before which the states are reset, for example at the first
             step of each document of a packed sequence. No state crosses such a border, in either direction: the result
             is that of each segment as a sequence of its own, also for the outputs at masked steps. Without
-            `return_sequences`, each direction returns the output of the segment that it reads last. Or a mask (n,) of
-            the rows whose carried states are reset before the batch, which requires `stateful=True`.
+            `return_sequences`, each direction returns the output of the segment that it reads last. A mask (n,) instead
+            selects the rows whose carried states are reset before the batch; it requires `stateful=True`.
         training: If True, apply dropout, add the activation regularization to the losses, and use the carried states of
             training instead of those of evaluation.
 

@@ -315,6 +315,8 @@ class GRU(SelectsImplementation, keras.layers.GRU):
         implementation: "auto", "cudnn", "native", "xla", or "loop", as in `LSTM`.
         kwargs: Keyword arguments of `keras.layers.GRU`.
 
+    The call arguments and the output shape are those of `LSTM`; the initial state is one tensor h, (n, h).
+
     Raises:
         ValueError: If the requested implementation does not support the layer; the message states the reason.
 
@@ -340,6 +342,8 @@ class SimpleRNN(SelectsImplementation, keras.layers.SimpleRNN):
         implementation: "auto", "native", "xla", or "loop", as in `LSTM`. Keras has no cuDNN path for this layer.
         kwargs: Keyword arguments of `keras.layers.SimpleRNN`.
 
+    The call arguments and the output shape are those of `LSTM`; the initial state is one tensor h, (n, h).
+
     Raises:
         ValueError: If the requested implementation does not support the layer; the message states the reason.
 
@@ -359,10 +363,9 @@ class RNN(SelectsImplementation, keras.layers.RNN):
     """Drop-in replacement for `keras.layers.RNN` that is faster for Keras' cells and for `RecurrentCell`.
 
     On a CPU, subclasses of `RecurrentCell` (cells that are defined by their equations) run on XLA, or as a scan if
-    their units do not see each other within a step, and Keras' LSTM, GRU, and simple RNN cells in native code or on
-    XLA. On a GPU or on another backend, a `RecurrentCell` that is linear in its states runs without a loop; another one
-    runs in the loop, but all terms that do not depend on the state are computed for all steps at once. Any other cell
-    runs as in Keras.
+    their recurrence is elementwise, and Keras' LSTM, GRU, and simple RNN cells in native code or on XLA. On a GPU or on
+    another backend, a `RecurrentCell` that is linear in its states runs without a loop; another one runs in the loop,
+    but all terms that do not depend on the state are computed for all steps at once. Any other cell runs as in Keras.
 
     Args:
         cell: A Keras cell, or a list of cells, as in `keras.layers.RNN`.

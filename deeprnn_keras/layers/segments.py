@@ -21,7 +21,7 @@ class Segments:
     Args:
         resets: Mask (n, T) of bool, true at the first step of a segment. Each row begins one, too; there the mask
             tells whether the initial states of the forward direction replace the given ones.
-        bidirectional: Whether the states of a level are those of a forward and of a backward direction, which reads
+        bidirectional: True if the states of a level are those of a forward and of a backward direction, which reads
             the last segment of a row first.
     """
 

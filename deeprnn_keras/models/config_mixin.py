@@ -25,7 +25,7 @@ class ConfigMixin:
 
     Attributes:
         name: Name of the model.
-        trainable: Whether the weights are trainable.
+        trainable: If False, the weights are frozen.
         get_layer: Method of `keras.Model`.
     """
 

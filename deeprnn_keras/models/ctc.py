@@ -17,7 +17,7 @@ BLANK = 0
 
 
 def decode_ctc(logits: Tensor, beam_width: int | None = None) -> list[np.ndarray]:
-    """Return the labels that a CTC model reads in each sequence, by `keras.ops.ctc_decode`.
+    """Return the labels that a CTC model assigns to each sequence, decoded by `keras.ops.ctc_decode`.
 
     Args:
         logits: Logits (n, T, q), class 0 being the blank. Padded steps must be blank; see `BlankPadding`.
@@ -164,8 +164,8 @@ class LabelErrorRate(ChecksConfig, keras.metrics.Metric):
 
         LER = Σ_i distance(target_i, decoded_i) / Σ_i |target_i|
 
-    Of phonemes it is the phone error rate, of characters the character error rate. It can exceed 1. The labels are
-    decoded by best path; see `decode_ctc`. Sample weights are ignored.
+    For phonemes, this is the phone error rate; for characters, the character error rate. It can exceed 1. The labels
+    are those of the most probable alignment; see `decode_ctc`. Sample weights are ignored.
 
     Args:
         name: Name of the metric in the logs.

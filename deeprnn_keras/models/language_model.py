@@ -49,16 +49,17 @@ class LanguageModel(ConfigMixin, keras.Model):
             layers, `variational_dropout` of `DeepRNN` has this effect.
         embeddings_initializer: Initializer of E. None: N(0, 1), which gives the first layer inputs of unit variance,
             as its own initializer assumes. With Keras' default, U(-0.05, 0.05), the first layer hardly responds to
-            its inputs at the start of training.
+            its inputs at the start of training. With `tied`, None: N(0, 1/h) for the width h of E, so that the logits
+            are small at the start.
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
         projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
-        tied: Whether W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). `embedding` must equal the
+        tied: If True, W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). `embedding` must equal the
             width of the head's input.
         head_initializer: Initializer of W_hq.
         head_bias_initializer: Initializer of b_q.
         name: Name of the model.
-        trainable: Whether the weights are trainable.
+        trainable: If False, the weights are frozen.
         dtype: Dtype or dtype policy of the layers. The logits have the dtype of the weights.
         **deep_rnn: Other arguments of `DeepRNN`, except `return_sequences`. With `stateful=True` the model reads
             (tokens, reset_mask), as `TBPTTDataset` yields them, and carries its states from batch to batch; the
@@ -136,7 +137,8 @@ class LanguageModel(ConfigMixin, keras.Model):
             tied=tied,
         )
         # === Layers ===
-        embed = _embedding_layer(size, common.embedding, embedding_dropout, embeddings_initializer, dtype)
+        initializer = embeddings_initializer or _unit_variance(common.embedding if tied else None)
+        embed = _embedding_layer(size, common.embedding, embedding_dropout, initializer, dtype)
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
         layers = [
             embed,
@@ -249,6 +251,11 @@ class LanguageModel(ConfigMixin, keras.Model):
         return self.vocabulary
 
 
+def _unit_variance(summed: int | None) -> keras.initializers.Initializer:
+    """Return the initializer of an embedding that a head reads as sums over `summed` units, or does not read."""
+    return keras.initializers.RandomNormal(stddev=1.0 if summed is None else summed**-0.5)
+
+
 def _embedding_layer(
     size: int,
     embedding: int | None,
@@ -264,7 +271,7 @@ def _embedding_layer(
             )
         return OneHot(size, dtype=dtype, name="one_hot")
     options: dict[str, Any] = {"dtype": dtype, "name": "embedding"}
-    options["embeddings_initializer"] = initializer or keras.initializers.RandomNormal(stddev=1.0)
+    options["embeddings_initializer"] = initializer
     if dropout:
         return DropoutEmbedding(size, embedding, dropout=dropout, **options)
     return keras.layers.Embedding(size, embedding, **options)

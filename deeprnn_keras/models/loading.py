@@ -19,12 +19,12 @@ BYTES_PER_STORED_BYTE = 2  # weights of 16 bits are counted as 32 bits before th
 def load_model(path: PathLike, compile: bool = True) -> keras.Model:
     """Load a model from a `.keras` file, or from `model.keras` in the output directory of a run.
 
-    The whole file is checked first. A file that names anything but activations, layers, and other objects of Keras and
-    of imported modules, that contains code, or whose model is larger than its weights is refused.
+    The whole file is checked first. It is refused if it contains code, if it names objects other than activations,
+    layers, and other objects of Keras and of imported modules, or if its model is larger than its weights.
 
     Args:
         path: Path of the file or of the directory.
-        compile: Whether to compile the model as it was when it was saved.
+        compile: If True, compile the model as it was when it was saved.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -66,7 +66,7 @@ def _names(config: object) -> Iterator[str]:
 def load_language_model(path: PathLike) -> LanguageModel:
     """Load a `LanguageModel` from a `.keras` file, or from `model.keras` in the output directory of a run.
 
-    Keras' safe mode stays on: a file that contains code is rejected.
+    The file is checked as by `load_model`; a file that contains code is refused.
 
     Args:
         path: Path of the file or of the directory.
@@ -75,6 +75,14 @@ def load_language_model(path: PathLike) -> LanguageModel:
         FileNotFoundError: If the file does not exist.
         DamagedFileError: If the file is damaged or not supported.
         ValueError: If it contains another model.
+
+    >>> import tempfile
+    >>> from deeprnn_keras import LanguageModel
+    >>> from deeprnn_keras.models import load_language_model
+    >>> path = f"{tempfile.mkdtemp()}/model.keras"
+    >>> LanguageModel("abc", units=4).save(path)
+    >>> len(load_language_model(path).generate("ab", length=3))
+    5
     """
     model = load_model(path)
     if not isinstance(model, LanguageModel):

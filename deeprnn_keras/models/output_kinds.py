@@ -60,13 +60,13 @@ class OutputKind:
         probability: Function from the outputs to probabilities, or None if there are none.
         min_outputs: Minimum number of outputs, q.
         max_outputs: Maximum number of outputs; None for no maximum.
-        per_step: Whether there is always one output per step.
+        per_step: True if there is always one output per step.
         target_values: Number of values that a target can have, 0 to `target_values` - 1; 0 for real numbers, and None
             for the number of outputs.
-        label_sequences: Whether the target of a sequence is a shorter sequence of labels, which CTC aligns.
+        label_sequences: True if the target of a sequence is a shorter sequence of labels, which CTC aligns.
         outputs_per_component: Number of outputs per component of a mixture, besides one other output; None if the
             outputs are no mixture.
-        named: Whether `labels` are the names of the values of a target.
+        named: True if `labels` are the names of the values of a target.
     """
 
     make_loss: Callable[[], keras.losses.Loss]

@@ -48,7 +48,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             sequence. Sequences of different lengths require `masks`.
             "strokes": parameters of the distribution of the next point of pen strokes, one output per step, with
             q = 6 M + 1 for a mixture of M components; the loss is `StrokeNLL`, in nats per step.
-        per_step: Whether there is one output per step instead of one per sequence. Always True for "notes", "ctc", and
+        per_step: If True, there is one output per step instead of one per sequence. Always True for "notes", "ctc", and
             "strokes".
         length: T if it is fixed, so that the fused kernel can be compiled; None for any length.
         embedding: Width of an embedding of ids, or None for features.
@@ -56,10 +56,9 @@ class SequenceModel(ConfigMixin, keras.Model):
             converted by `plain_words`. If `length` is set, the last `length` words are read, and shorter texts are
             padded on the left with "<pad>", or with id 0. If `length` is None, a text without a known word is read as
             one step of "<pad>", or of "<unk>" if it has id 0; with neither, it is an error.
-        masks: Whether the model reads (x, mask), with mask (n, T) of bool, False after the end of a sequence. It is
-            required for sequences of different lengths with one output per sequence, and for those of a bidirectional
-            model: such models would read the padding. `dataset`, `predict_labels`, and `predict_proba` create the
-            masks.
+        masks: If True, the model reads (x, mask), with mask (n, T) of bool, False after the end of a sequence. This is
+            required for sequences of different lengths with one output per sequence or in a bidirectional model, which
+            would otherwise read the padding. `dataset`, `predict_labels`, and `predict_proba` create the masks.
         offset: Offset of the features, a finite number or one per feature. `offset` and `scale` standardize raw data:
             the model computes (x + offset) scale.
         scale: Scale of the features, a finite number or one per feature, not 0.
@@ -67,7 +66,7 @@ class SequenceModel(ConfigMixin, keras.Model):
             is that of the blank.
         input_dropout: Dropout rate on X.
         output_dropout: Dropout rate on H^(L).
-        batch_normalization: Whether a `keras.layers.BatchNormalization` follows each recurrent layer. The layers are
+        batch_normalization: If True, a `keras.layers.BatchNormalization` follows each recurrent layer. The layers are
             then L `DeepRNN`s of one layer each, named deep_rnn_1, ..., deep_rnn_L, instead of one named deep_rnn.
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
@@ -75,14 +74,14 @@ class SequenceModel(ConfigMixin, keras.Model):
         head_initializer: Initializer of the kernel of the head.
         head_bias_initializer: Initializer of the bias of the head.
         name: Name of the model.
-        trainable: Whether the weights are trainable.
+        trainable: If False, the weights are frozen.
         dtype: Dtype or dtype policy of the layers. The outputs have the dtype of the weights.
         **deep_rnn: Other arguments of `DeepRNN`, except `return_sequences`.
 
     Attributes:
         kind: Meaning of the outputs.
-        per_step: Whether there is one output per step.
-        masks: Whether the model reads masks.
+        per_step: True if there is one output per step.
+        masks: True if the model reads masks.
         labels: Names of the classes as a tuple, or None.
         words: `WordVocabulary` of the words, or None.
 

@@ -28,7 +28,7 @@ EXPECTED = "the file of a program"
 
 
 def metadata(program: Program) -> dict[str, str]:
-    """Return the metadata of a safetensors file with the weights of a program, which make it the file of the program.
+    """Return the safetensors metadata of the file of a program, whose tensors are the weights of the program.
 
     >>> import numpy as np
     >>> from deeprnn_keras.program import Program, metadata

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Program:
     """A trained model as a flat list of operations, which runs without Keras.
 
-    `lower` makes one from a model, `save` and `load` keep it in one file, and `Stream`, `generate`, and the exporters
-    read it. It is not modified after it was made.
+    `lower` creates one from a model, `save` and `load` store it in one file, and `Stream`, `generate`, and the
+    exporters read it. A program is not modified after it has been created.
 
     Attributes:
         name: Name of the model.
@@ -29,7 +29,7 @@ class Program:
         operations: The operations, in an order in which each reads only earlier values.
         outputs: Names of the values that it returns.
         weights: {name: float32 array}; the names are those of Keras for weights that Keras has.
-        attributes: Other facts as JSON values, for example the vocabulary of a language model.
+        attributes: Further properties as JSON values, for example the vocabulary of a language model.
         batch_size: Batch size of the program, or None for any.
 
     Raises:

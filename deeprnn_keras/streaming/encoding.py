@@ -56,7 +56,7 @@ class EncodedProgram:
         lanes: Floats in a vector, for which the matrices are packed.
         products: Weights that a step multiplies.
         sums: Floats of memory for the sums of a recurrence, per row and step.
-        arrays: What the operations point to.
+        arrays: Arrays to which the operations point.
     """
 
     values: tuple[Value, ...]

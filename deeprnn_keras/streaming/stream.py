@@ -29,7 +29,7 @@ class Stream:
     """A causal model that reads its input step by step, for a batch of n independent sequences.
 
     The model is lowered to a `Program`; a step is one call of the native library, or of NumPy where the library is not
-    built. Results do not depend on how the steps are cut into calls, nor on the number of threads.
+    built. Results depend neither on how the steps are divided into calls nor on the number of threads.
 
     The rows of the batch advance together. Where a sequence has ended, give its row any valid input, ignore its output,
     and call `reset(rows=...)` before the first step of the next sequence; other rows are not affected.
@@ -146,7 +146,7 @@ class Stream:
         return tuple(results) if len(results) > 1 else results[0]
 
     def iterate(self, steps: Iterable[ArrayLike]) -> Iterator[Arrays]:
-        """Yield the output of each step of an iterable, as soon as the step is there.
+        """Yield the output of each step of an iterable, as soon as the step is available.
 
         >>> import numpy as np
         >>> from deeprnn_keras import Stream
@@ -213,7 +213,8 @@ class Stream:
         """Read the weights of the model again, after they have changed; the states are kept.
 
         Raises:
-            ValueError: If the stream was made of a `Program`, which is a copy of the weights; lower the model again.
+            ValueError: If the stream was created from a `Program`, which is a copy of the weights; lower the model
+                again.
         """
         if self._model is None:
             raise ValueError(

@@ -196,6 +196,10 @@ class Family:
 
         By default, official splits in several files are not supported.
 
+        Args:
+            config: A configuration of this family, or None for a model that is not in the zoo.
+            files: Files passed with --data, --valid, and --test.
+
         Raises:
             ValueError: As for `load_data`, and if --valid or --test are passed but not supported.
         """
@@ -212,7 +216,12 @@ class Family:
         return False
 
     def configure(self, config: ConfigurationT, data: TaskData) -> ConfigurationT:
-        """Return `config` adapted to `data`, for example to its vocabulary."""
+        """Return a configuration adapted to data, for example to its vocabulary.
+
+        Args:
+            config: A configuration of this family.
+            data: Data returned by `load_files`.
+        """
         return config
 
     def describe_data(self, data: TaskData) -> str:
@@ -232,7 +241,7 @@ class Family:
             model: The model that reads the batches.
             part: `data.train`, `data.test`, or `data.validation`.
             batch_size: Number of examples per batch, n.
-            shuffle: Whether to shuffle the examples in every epoch.
+            shuffle: If True, shuffle the examples in every epoch.
             seed: Random seed for shuffling.
         """
         from deeprnn_keras.data.arrays import ArrayDataset
@@ -343,7 +352,15 @@ class Family:
         quick: bool = False,
         updates: int | None = None,
     ) -> Plan:
-        """Return the batches and the number of epochs of a run; the arguments are those of `train`.
+        """Return the batches and the number of epochs of a run.
+
+        Args:
+            model: As for `train`.
+            data: As for `train`.
+            recipe: As for `train`.
+            seed: As for `train`.
+            quick: As for `train`.
+            updates: As for `train`.
 
         Raises:
             ValueError: If the data do not fit the model, or the family does not support `quick` or `updates`.
@@ -366,6 +383,10 @@ class Family:
 
         The first callback has an attribute `epochs`, a list with one dictionary per epoch, which is saved as
         history.csv.
+
+        Args:
+            model: The model to train.
+            console: A `rich.console.Console` for progress.
         """
         from deeprnn_keras.training.callbacks import EpochHistory
 
@@ -388,7 +409,7 @@ class Family:
         The model and its history are already saved.
 
         Args:
-            run: The run; its `score` is set.
+            run: The run, whose `score` this method sets.
             model: The trained model.
             data: Data returned by `load_data`.
             recipe: The training recipe.
@@ -405,6 +426,10 @@ class Family:
         """Return `{metric: value}` of a model on one part of the data; by default the loss and metrics.
 
         If the model is not compiled, it is first compiled with the loss and metrics of the family.
+
+        Args:
+            model: A trained model.
+            part: `data.train`, `data.test`, or `data.validation`.
         """
         from deeprnn_keras.training.callbacks import ReportProgress
 
@@ -415,11 +440,22 @@ class Family:
         return {metric: float(value) for metric, value in values.items()}
 
     def score_record(self, run: Run, data: TaskData) -> dict[str, Any]:
-        """Return the fields of result.json that describe the score."""
+        """Return the fields of result.json that describe the score.
+
+        Args:
+            run: A finished run.
+            data: Data of the run.
+        """
         return {"score": run.score}
 
     def report(self, run: Run, model: keras.Model, console: Console) -> None:
-        """Print the score of a finished run."""
+        """Print the score of a finished run.
+
+        Args:
+            run: The run.
+            model: Its model.
+            console: A `rich.console.Console`.
+        """
         print_score(run.score, console)
 
     # === Trained models ===
@@ -439,7 +475,7 @@ class Family:
             config: The zoo's configuration of the same name, or None.
             path: File passed with --data, or None.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to skip symbols that are not in the model's vocabulary, if the family supports it.
+            skip_unknown: If True, skip symbols that are not in the model's vocabulary, if the family supports it.
 
         Raises:
             ValueError: As for `load_data` and `evaluate_data`.
@@ -463,7 +499,7 @@ class Family:
             config: The configuration of its run, or None.
             data: Data returned by `load_data` or `load_files`.
             console: A `rich.console.Console`.
-            skip_unknown: Whether to skip symbols that are not in the model's vocabulary, if the family supports it.
+            skip_unknown: If True, skip symbols that are not in the model's vocabulary, if the family supports it.
 
         Raises:
             ValueError: If the family does not support `skip_unknown`; by default it does not.

@@ -18,7 +18,7 @@ class ForecastingFamily(Family):
 
     name = "forecasting"
     intended_use = "forecasts of series with intervals, after training on the user's own series"
-    limits = "A network that has seen few seasons is often no better than seasonal naive; compare them by evaluate."
+    limits = "A network trained on few seasons is often no better than seasonal naive; compare them with evaluate."
 
     @override
     def load_data(self, config: Configuration | None, path: Path | None = None) -> NoReturn:

@@ -115,7 +115,7 @@ def run_directory(path: PathLike, resume: bool) -> Path:
 
     Args:
         path: A directory that is empty or does not exist; with `resume`, that of an unfinished run.
-        resume: Whether the run is resumed.
+        resume: True if the run is resumed.
 
     Raises:
         ValueError: If the directory is in use or, with `resume`, holds no unfinished run.
@@ -150,7 +150,7 @@ def locked_run_directory(directory: Path, resume: bool, settings: dict[str, Any]
 
     Args:
         directory: Result of `run_directory`.
-        resume: Whether the run is resumed.
+        resume: True if the run is resumed.
         settings: JSON values, or None.
 
     Raises:

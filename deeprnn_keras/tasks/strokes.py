@@ -30,7 +30,7 @@ class StrokesFamily(SequenceFamily):
 
     name = "strokes"
     intended_use = "scoring and generation of handwriting similar to the training data; comparison of models"
-    limits = "The model knows the path of the pen, not the text: it writes shapes that resemble letters."
+    limits = "The model is trained on the path of the pen, not on the text: it generates shapes that resemble letters."
     kinds = program_kinds = ("strokes",)
 
     @override

@@ -100,7 +100,7 @@ def text_batches(
         train: Pieces of the training text.
         validation: Pieces of the validation text.
         recipe: Recipe that states n, T, the stride, and whether states are carried between batches.
-        short_validation: Whether to use only a sample of the validation windows.
+        short_validation: If True, use only a sample of the validation windows.
         seed: Random seed for the order of the batches.
 
     Returns:

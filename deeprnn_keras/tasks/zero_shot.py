@@ -81,7 +81,7 @@ class ZeroShotFamily(Family):
 
     @override
     def score(self, model: keras.Model, part: int) -> dict[str, float | int]:
-        """Return the error relative to seasonal naive and the coverage of the 80 % interval on synthetic series.
+        """Return the error relative to seasonal naive and the coverage of the 80% interval on synthetic series.
 
         The error of a batch is the sum of the absolute errors of the median forecasts, weighted as in training.
         """

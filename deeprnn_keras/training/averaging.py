@@ -19,7 +19,7 @@ class AveragedWeights(keras.callbacks.Callback):
     """Base class of callbacks that assign averages before a validation and raw weights before the next epoch.
 
     Attributes:
-        averaged: Whether the model currently holds the averages.
+        averaged: True if the model currently holds the averages.
         raw: Raw weights while `averaged` is True: one variable per trainable weight, created when `fit` begins.
     """
 
@@ -125,7 +125,7 @@ class NTASGD(AveragedWeights):
         losses: Monitored metric of each epoch so far.
         triggered_at: Epoch, from 0, at whose end averaging was triggered, or None.
         count: k, the number of updates in the averages.
-        averaged: Whether the model currently holds the averages.
+        averaged: True if the model currently holds the averages.
         averages: One variable w̄_k per trainable weight, created when `fit` begins.
         raw: Raw weights while `averaged` is True: one variable per trainable weight, created when `fit` begins.
 

@@ -81,7 +81,7 @@ class Perplexity(_CrossEntropy):
     (With a mask (n, T), Keras' losses require sample weights of shape (n, 1) or (n, T), not (n,).)
 
     Args:
-        from_logits: Whether the model returns logits, (n, T, V) or (n, V), rather than probabilities.
+        from_logits: If True, the model returns logits, (n, T, V) or (n, V), otherwise probabilities.
         name: Name of the metric in the logs.
         dtype: Dtype of both sums, independent of the model's dtype policy. "float32" counts up to 2^24 (16.8
             million) steps per epoch exactly; use "float64" for more.
@@ -114,7 +114,7 @@ class BitsPerCharacter(_CrossEntropy):
     Sample weights, masks, and an epoch without steps are handled as in `Perplexity`. The perplexity is 2^BPC.
 
     Args:
-        from_logits: Whether the model returns logits rather than probabilities.
+        from_logits: If True, the model returns logits, otherwise probabilities.
         name: Name of the metric in the logs.
         dtype: Dtype of both sums, "float32" or "float64"; see `Perplexity`.
 

@@ -44,7 +44,7 @@ def learning_rate_range_test(
         high: Last learning rate.
         updates: Number of updates, at least 10.
         smoothing: Weight of the previous value in the smoothed loss, in [0, 1).
-        verbose: Whether to show a progress bar in a terminal.
+        verbose: If True, show a progress bar in a terminal.
 
     Returns:
         A `RangeTestResult`. Its `suggestion` is a learning rate to start with, `print` shows a summary, and

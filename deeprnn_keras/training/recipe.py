@@ -51,17 +51,18 @@ class Recipe:
         warmup: Number of updates over which the learning rate increases linearly to its full value.
         global_clipnorm: Global norm to clip gradients to, or None.
         clipvalue: Absolute value to clip each element of a gradient to, or None. Not together with `global_clipnorm`.
-        sum_over_time: Whether learning rate and clipping are stated for a loss summed over the T steps of a window.
-            This library averages over the steps; `compile` therefore divides clipping by T and, for "sgd", multiplies
-            the learning rate by T, which results in the same updates. (RMSprop and Adam are invariant to the scale.)
+        sum_over_time: If True, learning rate and clipping are stated for a loss that is summed over the T steps of a
+            window. This library averages over the steps; `compile` therefore divides clipping by T and, for "sgd",
+            multiplies the learning rate by T, which results in the same updates. (RMSprop and Adam are invariant to the
+            scale.)
         weight_decay: λ: each update subtracts learning rate x λ x weight from a weight; None for no decay.
         ar: Coefficient of activation regularization, applied to the last `DeepRNN` of the model.
         tar: Coefficient of temporal activation regularization, applied to the last `DeepRNN` of the model.
         averaging: "nt-asgd" for `NTASGD`; "ema" for Keras' exponential moving average, with momentum 0.999 unless
             `optimizer_options` sets `ema_momentum`; None for no averaging.
-        stateful: Whether to train on parallel streams (`TBPTTDataset`) and carry states from batch to batch. Otherwise
+        stateful: If True, train on parallel streams (`TBPTTDataset`) and carry states from batch to batch; otherwise,
             each window starts from a zero state.
-        random_bptt: Whether to draw T at random for each batch, with a learning rate proportional to T. Requires
+        random_bptt: If True, draw T at random for each batch, with a learning rate proportional to T. Requires
             `stateful`.
         batch_size: n, the number of windows or streams per batch.
         bptt: T, the number of steps per window, through which gradients are propagated.

@@ -116,7 +116,7 @@ class Resume(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         if not isinstance(directory, (str, os.PathLike)):
-            raise ValueError(f"directory must be the path of a folder (str or Path), got {directory!r}")
+            raise ValueError(f"directory must be a path (str or Path), got {directory!r}")
         if not hasattr(data, "set_position"):
             raise ValueError(
                 "data must be a dataset with a settable position (TBPTTDataset, token_windows, ...), "

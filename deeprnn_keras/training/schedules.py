@@ -44,7 +44,13 @@ class CosineDecay:
         checks.store(self, final=checks.rate("final", self.final), warmup=checks.rate("warmup", self.warmup))
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor for the update with index `update` in a run of `updates` updates."""
+        """Return the factor for an update.
+
+        Args:
+            update: Index of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the run.
+        """
         warm = self.warmup * updates
         if update < warm:
             return (update + 1) / (warm + 1)
@@ -76,7 +82,13 @@ class GeometricDecay:
         checks.store(self, ratio=checks.positive("ratio", self.ratio), after=checks.positive_int("after", self.after))
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor for the update with index `update`."""
+        """Return the factor for an update.
+
+        Args:
+            update: Index of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the run.
+        """
         return self.ratio ** max(update // updates_per_epoch + 1 - self.after, 0)
 
     def __str__(self) -> str:
@@ -109,7 +121,13 @@ class StepDecay:
         checks.store(self, ratio=checks.positive("ratio", self.ratio), epochs=epochs)
 
     def factor(self, update: int, updates_per_epoch: int, updates: int) -> float:
-        """Return the factor for the update with index `update`."""
+        """Return the factor for an update.
+
+        Args:
+            update: Index of the update, from 0.
+            updates_per_epoch: Number of updates per epoch.
+            updates: Number of updates of the run.
+        """
         return self.ratio ** sum(update >= epoch * updates_per_epoch for epoch in self.epochs)
 
     def __str__(self) -> str:

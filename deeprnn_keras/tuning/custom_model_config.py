@@ -79,7 +79,7 @@ class CustomModelConfig:
         loss: Loss, as in `compile`.
         metrics: Metrics, as in `compile`.
         recipe: Training recipe.
-        return_sequences: Whether the head is applied to H_t^(L) of every step instead of only the last.
+        return_sequences: If True, the head is applied to H_t^(L) of every step instead of only the last.
         units: Hidden units h, or one number per layer.
         num_layers: Number of recurrent layers, L.
         cell: Cell of all layers, or one per layer, as in `DeepRNN`.
@@ -93,6 +93,11 @@ class CustomModelConfig:
 
     Raises:
         ValueError: If `inputs` or `head` is not supported.
+
+    >>> from deeprnn_keras.tuning import CustomModelConfig
+    >>> config = CustomModelConfig(inputs=8, head=1, loss="mse", units=16, num_layers=2, cell="gru")
+    >>> config.architecture(), config.count_params()
+    ('GRU 2 x 16', 2897)
     """
 
     inputs: int | tuple[int | None, int]

@@ -67,7 +67,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         outputs: Number of outputs, or a head; see `CustomModelConfig`.
         loss: Loss, as in `compile`.
         metrics: Metrics, as in `compile`.
-        return_sequences: Whether the head is applied to every step.
+        return_sequences: If True, the head is applied to every step.
         recipe: Training recipe of a custom model.
         options: Further arguments of `DeepRNN` in a custom model.
         num_layers: Number of recurrent layers, L.
@@ -80,11 +80,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         learning_rate: Base learning rate.
         global_clipnorm: Global norm to clip gradients to.
         forget_bias: Initial bias of the keep gate, in cells that have one.
-        batch_size: Batch size n, of arrays and of a data function (see `fit`). It has no effect on a dataset.
-        bptt: Number of steps T of a window. It has an effect only if `search` is called with a data function.
+        batch_size: Batch size n for arrays and data functions (see `fit`). It has no effect on datasets.
+        bptt: Number of steps T of a window for data functions (see `fit`). It has no effect on arrays and datasets.
         context: Number of steps before a forecast, T; only with a `TunedForecaster`.
         likelihood: Names of likelihoods; only with a `TunedForecaster`.
-        tie_units: Whether all layers have the same h.
+        tie_units: If True, all layers have the same h.
         params: Number of parameters of every model, within 3%. h is chosen to match it, within the bounds `units`.
         max_params: Maximum number of parameters.
         max_step_ms: Maximum duration of a training step on this machine, in milliseconds.

@@ -105,7 +105,7 @@ class Range:
     Attributes:
         low: Smallest value.
         high: Largest value.
-        log: Whether values are sampled uniformly on a logarithmic scale.
+        log: True if values are sampled uniformly on a logarithmic scale.
     """
 
     low: float
@@ -143,8 +143,8 @@ class HyperParameterType:
     Attributes:
         supported: Description of the supported values, for error messages.
         check: Function (name, value) that returns the value in normalized form or raises a ValueError.
-        log: Whether a range is sampled on a logarithmic scale.
-        numeric: Whether a tuple (low, high) is a range.
+        log: True if a range is sampled on a logarithmic scale.
+        numeric: True if a tuple (low, high) is a range.
     """
 
     supported: str

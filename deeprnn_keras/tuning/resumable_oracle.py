@@ -48,7 +48,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     Args:
         is_feasible: Function from sampled values, a dictionary by name, to whether they are within the budget.
-        prune: Whether to stop a trial that is worse than the median of the others at the same step.
+        prune: If True, stop a trial that is worse than the median of the others at the same step.
         heartbeat_timeout: Seconds without a heartbeat after which a worker is considered dead and its trial is
             reassigned.
         deadline: Time, as returned by `time.time`, after which no trial starts and running ones are stopped; or None.

@@ -47,8 +47,8 @@ class ResumableTuner(keras_tuner.Tuner):
         executions_per_trial: Number of runs of each configuration, with consecutive seeds.
         directory: Parent directory of the search.
         project_name: Name of the directory of the search.
-        overwrite: Whether to discard an existing search in the directory instead of resuming it.
-        prune: Whether to stop a trial that is worse than the median of the others at the same epoch; ignored by
+        overwrite: If True, discard an existing search in the directory instead of resuming it.
+        prune: If True, stop a trial that is worse than the median of the others at the same epoch; ignored by
             `Hyperband`.
         minutes: Time limit, after which no trial starts and running ones stop after their current epoch; None for no
             limit.
@@ -279,7 +279,7 @@ class ResumableTuner(keras_tuner.Tuner):
             seed: Random seed of initialization, shuffling, and dropout.
             callbacks: Further callbacks.
             *args: Arguments of `HyperDeepRNN.fit`.
-            first: Whether this is the trial's first run, whose epochs are reported and whose weights are saved.
+            first: True if this is the trial's first run, whose epochs are reported and whose weights are saved.
             **kwargs: Arguments of `HyperDeepRNN.fit`.
 
         Returns:

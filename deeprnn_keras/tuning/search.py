@@ -89,7 +89,7 @@ class Search:
             trial for about one minute.
         workers: Number of processes that run trials.
         seed: Random seed of samples, initialization, shuffling, and dropout.
-        prune: Whether to stop trials that are worse than the median of the others.
+        prune: If True, stop trials that are worse than the median of the others.
         time_budget: The elapsed and remaining time.
     """
 

@@ -33,8 +33,8 @@ class SearchSpace:
 
     Args:
         specs: Specifications by name, as accepted by `as_hyperparameter`; None omits a hyperparameter.
-        tie_units: Whether all layers have the same h.
-        solve_units: Whether h is chosen to match a budget; `units` are then its bounds and not a hyperparameter.
+        tie_units: True if all layers have the same h.
+        solve_units: True if h is chosen to match a budget; `units` are then its bounds and not a hyperparameter.
         num_layers: L of the tuned model, used if the number of layers is not searched.
         cell: Cell of the tuned model, used if the cell is not searched.
 

@@ -51,13 +51,13 @@ STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, optuna.exceptions.Upda
 
 
 class StudyTuner:
-    """Search whose trials are shared by workers on any number of machines, with an Optuna storage as the only contact.
+    """Search whose trials are shared, through an Optuna storage, by workers on any number of machines.
 
     The same script runs on every machine: the first one creates the study, the others join it, and each runs trials
-    until all have ended. The trials are numbered places: exactly `max_trials` trials end, however many workers there
-    are. With a database, a worker that is killed is noticed after `heartbeat_timeout`, and its trial returns to the
-    queue; with a journal file, `retry_stale` returns it. The trial continues from its checkpoint if the next worker
-    has the same `directory`, and starts again otherwise.
+    until all have ended. The trials are numbered in advance: exactly `max_trials` trials end, however many workers
+    there are. With a database, the trial of a killed worker returns to the queue after `heartbeat_timeout`; with a
+    journal file, `retry_stale` returns it. The trial continues from its checkpoint if the next worker has the same
+    `directory`, and starts again otherwise.
 
     With algorithm="random" and prune=False, the values and the random seed of each trial are functions of `seed` and
     its number, so that the scores are the same with any number of workers on machines of the same kind.
@@ -71,7 +71,7 @@ class StudyTuner:
         study: Name of the study in the storage.
         algorithm: "random", or "bayesian" for Optuna's tree-structured Parzen estimator.
         seed: Random seed of samples, initialization, shuffling, and dropout.
-        prune: Whether to stop a trial that is worse than the median of the others at the same epoch.
+        prune: If True, stop a trial that is worse than the median of the others at the same epoch.
         directory: Directory of checkpoints; None for runs/STUDY.
         minutes: Time limit of this worker, after which it starts no trial; None for no limit.
         heartbeat_timeout: Seconds without a heartbeat after which a trial is lost; at least 4.
@@ -395,7 +395,7 @@ class _Report(keras.callbacks.Callback):
     """Report the objective after each epoch, and stop a trial that is worse than the median of the others.
 
     Attributes:
-        pruned: Whether the trial was stopped.
+        pruned: True if the trial was stopped.
     """
 
     def __init__(self, trial: optuna.Trial, tuner: StudyTuner) -> None:

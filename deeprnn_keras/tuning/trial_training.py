@@ -46,7 +46,7 @@ def fit(
         sample_weight: Weights of the examples, if `x` are arrays.
         batch_size: Batch size, if `x` are arrays; None for that of the recipe.
         seed: Random seed for shuffling arrays.
-        shuffle: Whether arrays are shuffled.
+        shuffle: If True, arrays are shuffled.
         validation_split: Fraction of the arrays, at their end, that is held out for validation, as in Keras.
         callbacks: Further callbacks.
         checkpoints: Directory of checkpoints, from which an interrupted training continues; None for none. Only data

@@ -62,7 +62,7 @@ class TunedForecaster:
     Attributes:
         forecaster: The forecaster. Its arguments that are not searched are kept.
         df: The series, as for `Forecaster.fit`.
-        holdout: Number of last steps of each series that are not read, for `Forecaster.evaluate`.
+        holdout: Number of steps at the end of each series that are not read, for `Forecaster.evaluate`.
 
     Raises:
         ValueError: If the data are not valid, or no window can be held out.

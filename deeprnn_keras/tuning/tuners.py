@@ -38,6 +38,13 @@ class BayesianOptimization(ResumableTuner):
     """Bayesian optimization with a Gaussian process. See `ResumableTuner` for the arguments.
 
     The first third of the trials, but at least three, is sampled at random; `num_initial_points` changes the number.
+
+    >>> import tempfile
+    >>> from deeprnn_keras.tuning import BayesianOptimization, HyperDeepRNN
+    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=[1, 2], units=[4, 8], cell="rnn")
+    >>> tuner = BayesianOptimization(hyper, "val_loss", max_trials=20, directory=tempfile.mkdtemp())
+    >>> tuner.algorithm  # tuner.search(...) as in `RandomSearch`
+    'bayesian'
     """
 
     algorithm = "bayesian"
@@ -59,6 +66,13 @@ class Hyperband(ResumableTuner):
         max_trials: See `ResumableTuner`.
         max_epochs: Number of epochs of the longest trials.
         **options: Further arguments of `ResumableTuner`.
+
+    >>> import tempfile
+    >>> from deeprnn_keras.tuning import Hyperband, HyperDeepRNN
+    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=[1, 2], units=[4, 8], cell="rnn")
+    >>> tuner = Hyperband(hyper, "val_loss", max_epochs=9, directory=tempfile.mkdtemp())
+    >>> tuner.max_epochs  # tuner.search(...) as in `RandomSearch`
+    9
     """
 
     algorithm = "hyperband"
@@ -80,6 +94,13 @@ class GridSearch(ResumableTuner):
     """Grid search over all combinations, with ten values of each range of real numbers.
 
     See `ResumableTuner` for the arguments.
+
+    >>> import tempfile
+    >>> from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
+    >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=[1, 2], units=[4, 8], cell="rnn")
+    >>> tuner = GridSearch(hyper, "val_loss", max_trials=None, directory=tempfile.mkdtemp())
+    >>> tuner.algorithm  # tuner.search(...) as in `RandomSearch`
+    'grid'
     """
 
     algorithm = "grid"

@@ -249,12 +249,12 @@ ROWS = {
     "`zoneout`": {"zoneout": 0.1},
     "normalization inside gates": {"cell": "layer_norm_lstm"},
 }
-IMPLEMENTATIONS = ("cudnn", "native", "scan", "xla", "loop")
+IMPLEMENTATIONS = ("cudnn", "native", "scan", "linear_scan", "xla", "loop")
 
 
 def selected(implementation, options):
     """Return the implementation of a stack for which one is requested, on a GPU for cuDNN; "error" if it cannot run."""
-    options = {"cell": "min_gru", **options} if implementation == "scan" else options
+    options = {"cell": "min_gru", **options} if implementation in ("scan", "linear_scan") else options
     try:
         layer = DeepRNN(4, 2, implementation=implementation, return_sequences=True, **options)
     except ValueError:

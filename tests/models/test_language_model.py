@@ -116,9 +116,11 @@ def test_every_weight_gets_a_gradient(rng, arguments):
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("embedding", [None, 32], ids=["one-hot", "embedding"])
-def test_initial_loss_is_close_to_that_of_a_uniform_distribution(rng, cell, embedding):
-    model = LanguageModel(60, units=64, num_layers=2, cell=cell, embedding=embedding, implementation="loop")
+@pytest.mark.parametrize(
+    "options", [{}, {"embedding": 32}, {"embedding": 64, "tied": True}], ids=["one-hot", "embedding", "tied"]
+)
+def test_initial_loss_is_close_to_that_of_a_uniform_distribution(rng, cell, options):
+    model = LanguageModel(60, units=64, num_layers=2, cell=cell, implementation="loop", **options)
     ids = rng.integers(60, size=(16, 21))
     loss = float(model.loss_function()(ids[:, 1:], model(ids[:, :-1])))
     assert loss == pytest.approx(math.log(60), abs=0.25)
@@ -152,10 +154,12 @@ def test_layers_of_the_model(rng):
     assert model.output_shape == (None, None, 5)
 
 
-def test_embedding_is_initialized_with_unit_variance():
+@pytest.mark.parametrize(("tied", "deviation"), [(False, 1.0), (True, 50**-0.5)])
+def test_standard_deviation_of_the_embedding(tied, deviation):
     keras.utils.set_random_seed(1)
-    table = LanguageModel(100, units=2, embedding=50).get_layer("embedding").get_weights()[0]
-    assert np.std(table) == pytest.approx(1.0, abs=0.05)
+    model = LanguageModel(100, units=2, embedding=50, tied=tied, projection=50)
+    table = model.get_layer("embedding").get_weights()[0]
+    assert np.std(table) == pytest.approx(deviation, rel=0.05)
 
 
 # === Saving ===

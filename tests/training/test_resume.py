@@ -322,8 +322,8 @@ def test_dataset_without_position_is_rejected(tmp_path):
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        ("directory must be the path of a folder .*, got 5", {"directory": 5}),
-        ("directory must be the path of a folder .*, got None", {"directory": None}),
+        ("directory must be a path .*, got 5", {"directory": 5}),
+        ("directory must be a path .*, got None", {"directory": None}),
         ("callbacks must be a list of .*, got 'abc'", {"callbacks": "abc"}),
         ("callbacks must be a list of .*TerminateOnNaN", {"callbacks": keras.callbacks.TerminateOnNaN()}),
         ("callbacks must be a list of ", {"callbacks": [len]}),

@@ -30,7 +30,7 @@ class PlantedStudyTuner(StudyTuner):
     Attributes:
         seconds: Duration of a trial.
         log: File with a line for each trial that has started.
-        killed: Whether the process kills itself in its next trial, after the first epoch.
+        killed: True if the process kills itself in its next trial, after the first epoch.
     """
 
     seconds, log, killed = 0.0, None, False

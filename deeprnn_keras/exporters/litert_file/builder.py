@@ -194,7 +194,7 @@ class Subgraph:
         return self.weight(name, integers, scales.ravel())
 
     def constant(self, values: Any, dtype: Any = np.float32) -> Tensor:  # noqa: ANN401 - numbers
-        """Append a constant of a few numbers, once per values."""
+        """Append a constant of a few numbers; equal ones are added once."""
         array = np.asarray(values, dtype)
         return self.weight(f"constant/{array.tolist()}", array)
 

@@ -1,4 +1,4 @@
-"""Chains: recurrent layers of Keras above each other that one `DeepRNN` replaces."""
+"""Chains: stacked recurrent layers of Keras that one `DeepRNN` replaces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deeprnn_keras.interop.conversion.substitution import KeptError, Substitute,
 
 
 class Chain:
-    """Recurrent layers above each other, with dropout layers of one rate between them.
+    """Stacked recurrent layers, with dropout layers of one rate between them.
 
     Args:
         call: Call of the lowest layer.

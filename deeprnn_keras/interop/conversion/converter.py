@@ -35,20 +35,21 @@ IN_PYTHON = "its class {} calls recurrent layers in Python code; replace them th
 
 
 def convert(model: keras.Model, to: str = "deeprnn_keras", *, x: Nested = None) -> keras.Model:
-    """Return a model with its recurrent layers replaced by equal ones of this package, or of `keras.layers`.
+    """Return a model with its recurrent layers replaced with equivalent ones of this package, or of `keras.layers`.
 
     Each LSTM, GRU, SimpleRNN, and RNN of `keras.layers` becomes the drop-in of this package, also inside
-    `Bidirectional`, `TimeDistributed`, and nested models. Layers above each other that one `DeepRNN` is equal to, also
-    with dropout layers of one rate between them, and an `RNN` of `StackedRNNCells` become a `DeepRNN`, which runs in a
-    single call. `to="keras"` goes back. The model itself does not change, and the new one has weights of its own.
+    `Bidirectional`, `TimeDistributed`, and nested models. Stacked layers that are equivalent to one `DeepRNN`, also
+    with dropout layers of the same rate between them, and an `RNN` of `StackedRNNCells` become a `DeepRNN`, which runs
+    in a single call. `to="keras"` converts back. The model itself does not change; the weights are copied.
 
-    Equality is proven before the model is returned: the replaced layers and the whole models are compared on random
+    Equality is verified before the model is returned: the replaced layers and the whole models are compared on random
     inputs, the layers also with masks. `model.conversion_report` of the new model contains the replacements with their
     errors, each recurrent layer that was not replaced with the reason, and whether the state of the optimizer was
     copied.
 
     Args:
-        model: A built Sequential or functional model. A part of it whose class overrides `call` is copied as it is.
+        model: A built Sequential or functional model. A part of it whose class overrides `call` is copied without a
+            change.
         to: "deeprnn_keras" or "keras".
         x: Inputs on which the models are compared. Defaults to random ones, which models of text do not support.
 
@@ -95,7 +96,7 @@ class Group:
 
     Attributes:
         calls: The calls; each reads the output of the one before.
-        substitute: What is called in their place.
+        substitute: Layer or model that is called in their place.
     """
 
     calls: Sequence[FunctionalNode]

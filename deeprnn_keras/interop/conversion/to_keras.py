@@ -83,7 +83,7 @@ def _stock(layer: Layer) -> Layer:
 
 
 def to_keras(layer: Layer) -> Layer | keras.Model:
-    """Return a layer of this package as layers of `keras.layers` with the same weights, equality proven.
+    """Return a layer of this package as layers of `keras.layers` with the same weights, after verifying equality.
 
     An exact counterpart exists for the cells "rnn", "gru", and "lstm", and for every connection. It computes the same
     values without and with masks. `implementation` and `remat`, which do not change values, are dropped, and weights

@@ -25,7 +25,7 @@ class Weight:
         source: Names of the tensors of the file from which it is computed; "" for zeros that the file does not contain.
         source_shape: Shape of the first of them.
         dtype: Data type of the first of them in the file.
-        change: How it is computed, in words.
+        change: Computation of the weight, in words.
     """
 
     path: str

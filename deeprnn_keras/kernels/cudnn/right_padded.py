@@ -41,8 +41,8 @@ def run_right_padded(
         sequences: (n, T, d), T at least 1; n and T may be unknown in a graph.
         mask: (n, T), true at valid steps, in any pattern.
         initial_state: Initial states of `run`, (n, h) each.
-        return_sequences: Whether `run` returns the outputs of all steps.
-        go_backwards: Whether `run` reads the sequences backwards.
+        return_sequences: True if `run` returns the outputs of all steps.
+        go_backwards: True if `run` reads the sequences backwards.
         zero_output_for_mask: Keras' argument; the last output is then 0, too, if the step read last is masked.
 
     Returns:

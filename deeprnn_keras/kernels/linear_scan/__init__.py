@@ -18,8 +18,8 @@ def unsupported_reasons(traits: Traits) -> list[str]:
     """Return the reasons why the linear scan does not support a layer; empty if it does."""
     if not traits.first_order:
         return [
-            "the linear scan is for cells whose units do not see each other and whose new state is a linear function "
-            f"of the old one, not for {traits.cell or traits.type_name}"
+            "the linear scan supports cells with an elementwise recurrence whose new state is a linear function of the "
+            f"old one, not {traits.cell or traits.type_name}"
         ]
     return [
         *reason_unless(not traits.unroll, "unroll=True requires the loop"),

@@ -39,8 +39,8 @@ class _Pass(NamedTuple):
     Attributes:
         function: "forward", "backward", "to_columns", or "from_columns".
         layer: The layer; None for a conversion.
-        has_bias: Whether the arguments hold a bias.
-        has_mask: Whether they hold a mask.
+        has_bias: True if the arguments hold a bias.
+        has_mask: True if they hold a mask.
         flag: Of a forward pass, store what the backward pass needs; of a backward pass, compute the gradient of x; of
             a conversion, replace masked steps by 0.
     """

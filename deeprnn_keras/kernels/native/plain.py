@@ -1,4 +1,4 @@
-"""A layer in plain TensorFlow operations, in the layouts of `sequences.py`: what second derivatives come from."""
+"""A layer in plain TensorFlow operations, in the layouts of `sequences.py`, for second derivatives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plain_layer(layer: Layer, has_bias: bool, inputs: Sequence[Tensor], mask: Te
 
     Args:
         layer: The layer.
-        has_bias: Whether the inputs hold a bias.
+        has_bias: True if the inputs hold a bias.
         inputs: x, kernel, recurrent_kernel, [bias], *states.
         mask: (n, T), or None.
     """

@@ -281,7 +281,7 @@ def forward(layer: Layer, inputs: Inputs, training: bool) -> Outputs:
 
     Args:
         layer: The layer.
-        inputs: What it reads.
+        inputs: Arrays that the pass reads.
         training: Store what `backward` needs.
 
     Raises:
@@ -307,7 +307,7 @@ def forward_into(layer: Layer, inputs: Inputs, training: bool, results: Results)
 
     Args:
         layer: The layer.
-        inputs: What it reads.
+        inputs: Arrays that the pass reads.
         training: Store what `backward` needs.
         results: Contiguous arrays to write.
 
@@ -352,7 +352,7 @@ def backward(
 
     Args:
         layer: The layer.
-        inputs: What it read in the forward pass.
+        inputs: Arrays that the forward pass read.
         stored: `Outputs.stored` of the forward pass.
         d_y: Gradient of `Outputs.y`; None without `return_sequences`.
         d_states: Gradients of the final states.
@@ -385,7 +385,7 @@ def backward_into(
 
     Args:
         layer: The layer.
-        inputs: What it read in the forward pass.
+        inputs: Arrays that the forward pass read.
         stored: `Outputs.stored` of the forward pass.
         d_y: Gradient of `Outputs.y`; None without `return_sequences`.
         d_states: Gradients of the final states.

@@ -27,8 +27,8 @@ class _Call:
 
     Attributes:
         layer: The layer.
-        has_bias: Whether the tensors, ordered x, kernel, recurrent_kernel, [bias], *states, [mask], hold a bias.
-        has_mask: Whether they hold a mask.
+        has_bias: True if the tensors, ordered x, kernel, recurrent_kernel, [bias], *states, [mask], hold a bias.
+        has_mask: True if they hold a mask.
         store: Store what the backward pass needs.
     """
 

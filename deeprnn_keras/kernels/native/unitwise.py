@@ -1,4 +1,4 @@
-"""Passes of a recurrence whose units do not see each other, on NumPy arrays; see src/unitwise.h.
+"""Passes of an elementwise recurrence on NumPy arrays; see src/unitwise.h.
 
 Every array is checked before its address reaches C. No framework is imported.
 """
@@ -85,7 +85,7 @@ def forward(step: UnitStep, inputs: Inputs, reverse: bool, outputs: int, trainin
 
     Args:
         step: A step of one unit.
-        inputs: What it reads.
+        inputs: Arrays that the pass reads.
         reverse: Read the sequences from their end; outputs keep the positions of their inputs.
         outputs: Number of states to return after all steps, the first ones.
         training: Store what `backward` needs.
@@ -116,7 +116,7 @@ def backward(
 
     Args:
         step: A step of one unit.
-        inputs: What `forward` read.
+        inputs: Arrays that `forward` read.
         reverse: As in `forward`.
         stored: `Outputs.stored`.
         d_y: Gradient of the first states after all steps, (n, T, outputs, h), or None for zeros.

@@ -1,4 +1,4 @@
-"""Recurrences whose units do not see each other (IndRNN, minimal GRU, SRU, …): products first, then a scan over time.
+"""Elementwise recurrences (IndRNN, minimal GRU, SRU, …): products first, then a scan over time.
 
 All matrix products are of the inputs and are computed for all steps at once; the rest of a step acts on single units
 and runs in native code, for one strip of units after the other.
@@ -19,7 +19,7 @@ from deeprnn_keras.kernels.unsupported import reason_unless, recurrent_dropout_r
 def unsupported_reasons(traits: Traits) -> list[str]:
     """Return the reasons why the scan does not support a layer; empty if it does."""
     if not traits.unitwise:
-        return [f"the scan is for cells whose units do not see each other, not for {traits.cell or traits.type_name}"]
+        return [f"the scan supports cells with an elementwise recurrence, not {traits.cell or traits.type_name}"]
     return [
         *reason_unless(not traits.unroll, "unroll=True requires the loop"),
         *reason_unless(traits.compute_dtype != "float64", "dtype float64: the scan computes in float32"),

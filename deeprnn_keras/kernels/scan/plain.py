@@ -1,4 +1,4 @@
-"""A recurrence of single units in plain TensorFlow operations: what second derivatives come from."""
+"""An elementwise recurrence in plain TensorFlow operations, for second derivatives."""
 
 from __future__ import annotations
 

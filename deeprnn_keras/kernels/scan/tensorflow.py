@@ -1,4 +1,4 @@
-"""A layer whose units do not see each other, as TensorFlow operations that are differentiable twice."""
+"""A layer with an elementwise recurrence, as TensorFlow operations that are differentiable twice."""
 
 from __future__ import annotations
 

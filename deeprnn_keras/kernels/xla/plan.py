@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     """Plan of a run.
 
     Attributes:
-        compiled: Whether XLA compiles the passes.
+        compiled: True if XLA compiles the passes.
         pieces: Number of pieces of the batch.
         batch_size: Padded batch size, a multiple of `pieces`.
         chunks: Lengths of the chunks of time.
@@ -63,7 +63,7 @@ def make_plan(units: Sequence[int], sequences: Tensor, training: bool, remat: bo
     Args:
         units: Numbers of hidden units h of all layers, from the lowest level up.
         sequences: (n, T, d).
-        training: Whether a gradient will be computed.
+        training: True if a gradient will be computed.
         remat: Recompute in the backward pass instead of storing.
         cache: Cache of the layer; it keeps the first few lengths that the layer has seen.
     """

@@ -28,7 +28,7 @@ class Passes:
     The arguments mask and steps are those of a `Span`.
 
     Attributes:
-        compiled: Whether XLA compiles them.
+        compiled: True if XLA compiles them.
         forward: (x, packed weights, states, mask, steps) -> final states, outputs of all steps.
         forward_storing: The same arguments -> final states, all states of all steps, saved tensors of all steps.
         backward: (x, packed, states, mask, steps, states of all steps, saved tensors, d_outputs, d_final_states) ->

@@ -20,6 +20,7 @@ from deeprnn_keras.kernels.linear_scan import layer as linear_scan
 from deeprnn_keras.kernels.linear_scan.recurrence import solve
 from deeprnn_keras.kernels.machine import this_machine
 from deeprnn_keras.specs import CELLS
+from tests.derivatives import values_and_gradients
 
 
 class Everything(Equations):
@@ -70,19 +71,6 @@ def case(cell, length, rng):
     return example.get_weights(), rng.normal(size=(N, length, D)), states, rng.random((N, length)) < 0.6
 
 
-def results(layer, weights, x, states, mask):
-    """Return outputs, final states, and all gradients of a layer."""
-    layer.build((None, None, D))
-    layer.set_weights(weights)
-    tensors = [tf.cast(array, layer.dtype) for array in (x, *states)]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        output, *final = layer(tensors[0], initial_state=tensors[1:], mask=mask, training=True)
-        loss = tf.reduce_sum(tf.sin(output)) + sum(tf.reduce_sum(state**2) for state in final)
-    variables = [weight.value for weight in layer.trainable_weights]
-    return [output, *final, *tape.gradient(loss, [*tensors, *variables], unconnected_gradients="zero")]
-
-
 def assert_equal(actual, expected, tolerance):
     """Compare arrays relative to the largest element of each."""
     for one, other in zip(actual, expected, strict=True):
@@ -107,7 +95,7 @@ def test_values_and_gradients_equal_the_loop(rng, cell, length, method):
             RNN(CELLS[cell].cell(H, dtype="float64"), implementation=name, **options)
             for name in ("linear_scan", "loop")
         ]
-        assert_equal(*(results(layer, weights, x, states, used_mask) for layer in layers), 1e-12)
+        assert_equal(*(values_and_gradients(layer, weights, x, states, used_mask) for layer in layers), 1e-12)
 
 
 @pytest.mark.parametrize("cell", with_slow(*set(LINEAR) - {"lru"}))
@@ -118,7 +106,7 @@ def test_a_thousand_steps_equal_native_code(rng, cell, method, native):
             RNN(CELLS[cell].cell(H), return_sequences=True, return_state=True, implementation=name)
             for name in ("linear_scan", "scan")
         ]
-        assert_equal(*(results(layer, weights, x, states, used_mask) for layer in layers), 1e-5)
+        assert_equal(*(values_and_gradients(layer, weights, x, states, used_mask) for layer in layers), 1e-5)
 
 
 def test_unknown_lengths_equal_known_ones(rng):

@@ -12,6 +12,7 @@ from deeprnn_keras.cells import QRNNCell
 from deeprnn_keras.equations.standard import LSTMEquations
 from deeprnn_keras.equations.unitwise import unitwise
 from deeprnn_keras.specs import CELLS
+from tests.derivatives import values_and_gradients
 
 register_cell("wide_qrnn_for_tests", partial(QRNNCell, window=2))
 UNITWISE = ("wide_qrnn_for_tests", "indrnn", "min_gru", "min_lstm", "qrnn", "sru", "lru", "rg_lru")
@@ -31,19 +32,6 @@ def weights_of(layer, rng):
     ]
 
 
-def results(layer, x, states, mask, weights):
-    """Return outputs, final states, and all gradients of a layer."""
-    layer.build((None, None, x.shape[2]))
-    layer.set_weights(weights)
-    tensors = [tf.cast(array, layer.dtype) for array in (x, *states)]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        output, *final = layer(tensors[0], initial_state=tensors[1:], mask=mask, training=True)
-        loss = tf.reduce_sum(tf.sin(output)) + sum(tf.reduce_sum(state**2) for state in final)
-    variables = [weight.value for weight in layer.trainable_weights]
-    return [output, *final, *tape.gradient(loss, [*tensors, *variables], unconnected_gradients="zero")]
-
-
 @cells
 @pytest.mark.parametrize("offset", [0, *(pytest.param(one, marks=pytest.mark.long) for one in (1, 2))])
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -59,7 +47,7 @@ def test_values_and_gradients_equal_the_loop(rng, cell, size, offset):
         options = {"return_state": True, **OPTIONS[(index + SIZES.index(size) + offset) % 3]}
         ours = RNN(CELLS[cell].cell(h), implementation="scan", **options)
         loop = RNN(CELLS[cell].cell(h, dtype="float64"), implementation="loop", dtype="float64", **options)
-        pairs = zip(*(results(layer, x, states, mask, weights) for layer in (ours, loop)), strict=True)
+        pairs = zip(*(values_and_gradients(layer, weights, x, states, mask) for layer in (ours, loop)), strict=True)
         for actual, expected in pairs:
             np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5 * max(1.0, np.abs(expected).max()))
 
@@ -135,10 +123,10 @@ def test_remat_and_other_activations(recwarn):
 
 def test_other_cells_are_refused_with_the_reason():
     with pytest.raises(
-        ValueError, match="the scan is for cells whose units do not see each other, not for RecurrentHighway"
+        ValueError, match="the scan supports cells with an elementwise recurrence, not RecurrentHighway"
     ):
         DeepRNN(4, cell="rhn", implementation="scan")
-    with pytest.raises(ValueError, match="units do not see each other, not for lstm"):
+    with pytest.raises(ValueError, match="with an elementwise recurrence, not lstm"):
         DeepRNN(4, implementation="scan")
     with pytest.raises(ValueError, match="the scan computes in float32"):
         DeepRNN(4, cell="min_gru", implementation="scan", dtype="float64")

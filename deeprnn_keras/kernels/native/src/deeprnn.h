@@ -137,7 +137,7 @@ typedef struct {
   atomic_int busy;
 } deeprnn_stream;
 
-/* === Recurrences whose units do not see each other; see unitwise.h === */
+/* === Elementwise recurrences; see unitwise.h === */
 
 typedef struct {
   int32_t kind, operands[3]; /* an elementwise operation; indices of values */

@@ -1,4 +1,4 @@
-/* Recurrences whose units do not see each other: the operations of a step run over time for strips of units.
+/* Elementwise recurrences: the operations of a step run over time for strips of units.
  *
  * A strip of one row of the batch is computed for all steps before the next one, so that its states and intermediate
  * values stay in the cache; it shares nothing with other strips, so that results depend neither on the batch nor on
