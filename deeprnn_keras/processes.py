@@ -18,6 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+UNIT = 2**30  # a number of bytes does not fit into JAX's int32
 Value = TypeVar("Value")
 
 
@@ -176,6 +177,6 @@ def _broadcast(value: tuple[Any, str | None] | None) -> tuple[Any, str | None]:
     from jax.experimental import multihost_utils
 
     data = np.frombuffer(b"" if value is None else pickle.dumps(value), "uint8")
-    size = int(multihost_utils.broadcast_one_to_all(np.array(len(data))))
-    buffer = data if value is not None else np.zeros(size, "uint8")
+    high, low = map(int, multihost_utils.broadcast_one_to_all(np.array(divmod(len(data), UNIT), "int32")))
+    buffer = data if value is not None else np.zeros(high * UNIT + low, "uint8")
     return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(buffer)).tobytes())

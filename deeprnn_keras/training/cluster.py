@@ -52,7 +52,7 @@ class Place:
 
 
 def _first_slurm_host(environment: Mapping[str, str]) -> str | None:
-    port = FIRST_PORT + int(environment.get("SLURM_JOB_ID", "0")) % NUM_PORTS
+    port = FIRST_PORT + _integer(environment, "SLURM_JOB_ID") % NUM_PORTS
     return f"{first_host(environment['SLURM_STEP_NODELIST'])}:{port}"
 
 
@@ -69,7 +69,6 @@ def _loopback(local_count: str, count: str) -> Callable[[Mapping[str, str]], str
 
 LAUNCHERS = (
     Launcher("Keras", INDEX, COUNT, INDEX, lambda environment: None),
-    Launcher("Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NODELIST", _first_slurm_host),
     Launcher(
         "Open MPI",
         "OMPI_COMM_WORLD_RANK",
@@ -77,6 +76,7 @@ LAUNCHERS = (
         "OMPI_COMM_WORLD_RANK",
         _loopback("OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_SIZE"),
     ),
+    Launcher("Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NODELIST", _first_slurm_host),
     Launcher("PMI", "PMI_RANK", "PMI_SIZE", "PMI_RANK", _loopback("MPI_LOCALNRANKS", "PMI_SIZE")),
     Launcher(
         "Kubernetes Indexed Job",
@@ -86,7 +86,8 @@ LAUNCHERS = (
         lambda environment: None,
     ),
 )
-"""In this order: a process that several launchers have started takes the place that the first of them states."""
+"""In this order: the variables of the first one found count. Those of Slurm are also set by the daemons of `mpirun`, and
+those of PMI by `srun`."""
 
 
 def find_launcher(environment: Mapping[str, str]) -> Launcher | None:
@@ -123,21 +124,20 @@ def find_place(
     >>> find_place({**variables, "SLURM_JOB_ID": "5000"})
     Place(index=3, count=8, address='gpu07:62344', launcher='Slurm')
     """
-    launcher = find_launcher(environment)
-    name = "the arguments" if launcher is None else launcher.name
+    launcher = find_launcher(environment) if index is None else None
+    source = "the arguments" if launcher is None else launcher.name
     if index is None and launcher is not None:
         index = _integer(environment, launcher.index)
     count = _count(environment, launcher, count)
     address = address or environment.get(ADDRESS) or (launcher.address(environment) if launcher else None)
-    missing = {"index": (index, INDEX), "count": (count, COUNT), "address": (address, ADDRESS)}
-    variables = [variable for value, variable in missing.values() if value is None]
+    variables = [name for name, value in ((INDEX, index), (COUNT, count), (ADDRESS, address)) if value is None]
     if index is None or count is None or address is None:
         raise ValueError(
-            f"the place of this process is not known from {name}: {', '.join(variables)} must be set, to the index of "
+            f"the place of this process is not known from {source}: {', '.join(variables)} must be set, to the index of "
             "the process, the number of processes, and host:port of process 0; or start the processes with "
             "deeprnn train --processes, srun, or mpirun"
         )
-    return Place(_checked_index(index, count), count, checked_address(address), name)
+    return Place(_checked_index(index, count), count, checked_address(address), source)
 
 
 def _count(environment: Mapping[str, str], launcher: Launcher | None, count: int | None) -> int | None:
@@ -174,7 +174,7 @@ def checked_address(address: str) -> str:
     Raises:
         ValueError: If it is not a host and a port.
     """
-    first = address.split(",")[0].strip()
+    first = str(address).split(",")[0].strip()
     host, _, port = first.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(

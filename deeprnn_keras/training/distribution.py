@@ -58,7 +58,7 @@ def distribute(
     >>> distribute(num_processes=0)
     Traceback (most recent call last):
         ...
-    ValueError: num_processes must be a positive integer or None, got 0
+    ValueError: num_processes must be a positive integer, got 0
     """
     import keras
 
@@ -66,7 +66,8 @@ def distribute(
     process_id = None if process_id is None else checks.non_negative_int("process_id", process_id)
     timeout = checks.positive("timeout", timeout)
     check_backend("distribute()")
-    if any(value is not None for value in (num_processes, process_id, address)) or find_launcher(os.environ):
+    passed = any(value is not None for value in (num_processes, process_id, address))
+    if num_processes != 1 and (passed or find_launcher(os.environ)):
         place = find_place(os.environ, index=process_id, count=num_processes, address=address)
         call_roll(place, timeout)
         _connect(place.address, place.count, place.index, timeout)

@@ -28,6 +28,8 @@ ADDRESS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "trainer-0.trainer:1234"}
         (KERAS, {}, Place(1, 2, "10.0.0.1:1234", "Keras")),
         (SLURM, {}, Place(3, 4, "n09:61517", "Slurm")),
         ({**OPEN_MPI, **ADDRESS}, {}, Place(1, 2, "trainer-0.trainer:1234", "Open MPI")),
+        ({**SLURM, **OPEN_MPI, **ADDRESS}, {}, Place(1, 2, "trainer-0.trainer:1234", "Open MPI")),
+        ({**SLURM, **PMI}, {}, Place(3, 4, "n09:61517", "Slurm")),
         ({**PMI, **ADDRESS}, {"count": 2}, Place(0, 2, "trainer-0.trainer:1234", "PMI")),
         ({**KUBERNETES, **ADDRESS}, {"count": 3}, Place(2, 3, "trainer-0.trainer:1234", "Kubernetes Indexed Job")),
         (
@@ -36,7 +38,7 @@ ADDRESS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "trainer-0.trainer:1234"}
             Place(2, 3, "trainer-0.trainer:1234", "Kubernetes Indexed Job"),
         ),
         ({**SLURM, **KERAS}, {}, Place(1, 2, "10.0.0.1:1234", "Keras")),  # a process that a task of Slurm has started
-        ({}, {"index": 0, "count": 1, "address": "[::1]:99"}, Place(0, 1, "[::1]:99", "the arguments")),
+        (SLURM, {"index": 0, "count": 3, "address": "[::1]:99"}, Place(0, 3, "[::1]:99", "the arguments")),
     ],
     ids=lambda value: value[3] if isinstance(value, Place) else "",
 )
@@ -74,6 +76,7 @@ def test_wrong_variables_and_arguments_are_refused():
         (SLURM | {"SLURM_STEP_NODELIST": ""}, {}, "SLURM_STEP_NODELIST must be a list of hosts, got ''"),
         (SLURM | {"SLURM_NTASKS": "four"}, {}, "SLURM_NTASKS must be a non-negative integer, got 'four'"),
         (KUBERNETES, {}, "Kubernetes Indexed Job: KERAS_DISTRIBUTION_NUM_PROCESSES, .*ADDRESSES must be set"),
+        ({}, {"index": 0, "count": 2, "address": 80}, "must be host:port .*, got 80"),
         ({}, {"count": 2, "address": "a:1"}, "from the arguments: KERAS_DISTRIBUTION_PROCESS_ID must be set"),
     ]
     results = [outcome(lambda case=case: find_place(case[0], **case[1]), case[2]) for case in cases]
