@@ -86,8 +86,8 @@ LAUNCHERS = (
         lambda environment: None,
     ),
 )
-"""In this order: the variables of the first one found count. Those of Slurm are also set by the daemons of `mpirun`, and
-those of PMI by `srun`."""
+"""In this order: the variables of the first one found count. Those of Slurm are also set below `mpirun`, and those of PMI
+below `srun`."""
 
 
 def find_launcher(environment: Mapping[str, str]) -> Launcher | None:
@@ -133,9 +133,9 @@ def find_place(
     variables = [name for name, value in ((INDEX, index), (COUNT, count), (ADDRESS, address)) if value is None]
     if index is None or count is None or address is None:
         raise ValueError(
-            f"the place of this process is not known from {source}: {', '.join(variables)} must be set, to the index of "
-            "the process, the number of processes, and host:port of process 0; or start the processes with "
-            "deeprnn train --processes, srun, or mpirun"
+            f"the place of this process is not known from {source}: {', '.join(variables)} must be set (index of the "
+            "process, number of processes, and host:port of process 0); or start the processes with deeprnn train "
+            "--processes, srun, or mpirun"
         )
     return Place(_checked_index(index, count), count, checked_address(address), source)
 
