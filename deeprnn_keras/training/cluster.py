@@ -86,8 +86,8 @@ LAUNCHERS = (
         lambda environment: None,
     ),
 )
-"""In this order: the variables of the first one found count. Those of Slurm are also set below `mpirun`, and those of PMI
-below `srun`."""
+"""In this order: the variables of the first launcher found count. `mpirun` may pass on those of Slurm, and `srun` sets
+those of PMI."""
 
 
 def find_launcher(environment: Mapping[str, str]) -> Launcher | None:
