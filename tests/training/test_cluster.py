@@ -40,7 +40,7 @@ ADDRESS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "trainer-0.trainer:1234"}
         ({**SLURM, **KERAS}, {}, Place(1, 2, "10.0.0.1:1234", "Keras")),  # a process that a task of Slurm has started
         (SLURM, {"index": 0, "count": 3, "address": "[::1]:99"}, Place(0, 3, "[::1]:99", "the arguments")),
     ],
-    ids=lambda value: value[3] if isinstance(value, Place) else "",
+    ids=lambda value: value.launcher if isinstance(value, Place) else "",
 )
 def test_place_of_a_launcher(environment, options, expected):
     assert find_place(environment, **options) == expected
