@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from refusals import outcome
 
-from deeprnn_keras import SeriesDataset, TBPTTDataset, series_windows, token_windows
+from deeprnn_keras import SeriesDataset, TBPTTDataset, token_windows
 from deeprnn_keras.data import ArrayDataset, BucketedDataset, batches
 from deeprnn_keras.data.batches import Batches
 from deeprnn_keras.processes import Shard, from_first, is_first, process_count
@@ -20,14 +20,10 @@ PIECES = [np.arange(60), np.arange(100, 141)]
 
 DATASETS = {
     "streams": lambda n: TBPTTDataset(np.arange(100), n, 3),
-    "streams of pieces": lambda n: TBPTTDataset(PIECES, n, 3, reset_mask=False),
     "random lengths": lambda n: TBPTTDataset(np.arange(300), n, 12, random_bptt=True, seed=3),
     "token windows": lambda n: token_windows(PIECES, 4, n, seed=1),
-    "windows of several passes": lambda n: token_windows(PIECES, 4, n, seed=1, steps=7),
     "buckets": lambda n: BucketedDataset(SEQUENCES, TARGETS, n, num_buckets=3, seed=2, masks=True),
-    "buckets of sequences": lambda n: BucketedDataset(SEQUENCES, np.arange(21), n, num_buckets=2, seed=2, padding=-1),
     "series": lambda n: SeriesDataset(SERIES, 3, n, missing="mask", static=[[1.0], [2.0]], seed=4),
-    "series windows": lambda n: series_windows(SERIES[1], 3, n, horizon=2, shuffle=False),
     "arrays": lambda n: ArrayDataset(np.arange(27), np.arange(27), n, seed=5),
 }
 
