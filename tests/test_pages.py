@@ -60,7 +60,8 @@ def test_readme_example_runs():
 
 LONGER = ("forecasting", "training", "tuning", "zoo")  # have tests of their own
 SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in LONGER]
-SECONDS = ("many_machines", "scoring", "shared_search")  # their examples take some
+TASKS = tuple(path.stem for path in DOCS if path.stem.startswith("have_"))
+SECONDS = ("index", "many_machines", "scoring", "shared_search", *TASKS)
 # exporters/test_runtimes.py, program/test_engines.py, and training/test_processes.py run the others
 ELSEWHERE = ("# export(", "__main__", "distribute()")
 SHORT = [(path, code) for path, code in SHORT if not any(part in code for part in ELSEWHERE)]

@@ -101,12 +101,15 @@ class GradientGuard(ChecksConfig, _Optimizer):
             self.clipped.assign_add(ops.cast(ops.less(scale, 1.0), "int32"))
             self.last_norm.assign(norm)
 
+        def count_skipped() -> None:
+            self._count_skipped(is_finite, squares, list(merged))
+
         is_finite = ops.isfinite(norm)
         if self._has_replicas() or keras.backend.backend() == "jax":
             self._apply_or_restore(is_finite, trainable_variables, apply_update)
+            count_skipped()
         else:
-            ops.cond(is_finite, apply_update, lambda: None)
-        self._count_skipped(is_finite, squares, list(merged))
+            ops.cond(is_finite, apply_update, count_skipped)
 
     def _count_skipped(self, is_finite: Tensor, squares: Tensor, indices: Sequence[int]) -> None:
         """Count an update as skipped, with the first weight whose gradient is not finite, unless the norm is finite."""
