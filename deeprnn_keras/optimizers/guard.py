@@ -91,6 +91,7 @@ class GradientGuard(ChecksConfig, _Optimizer):
             merged = _sums_of_replicas(merged)
         squares = ops.stack([sum_of_squares(gradient) for gradient in merged.values()])
         norm = ops.sqrt(ops.sum(squares))
+        is_finite = ops.isfinite(norm)
         scale = self._clipping_factor(norm)
         share = scale / _num_replicas()  # Keras applies the sum over the replicas
         clipped = [scale_gradient(merged[index], share) if index in merged else None for index in range(len(grads))]
@@ -104,7 +105,6 @@ class GradientGuard(ChecksConfig, _Optimizer):
         def count_skipped() -> None:
             self._count_skipped(is_finite, squares, list(merged))
 
-        is_finite = ops.isfinite(norm)
         if self._has_replicas() or keras.backend.backend() == "jax":
             self._apply_or_restore(is_finite, trainable_variables, apply_update)
             count_skipped()
