@@ -1,4 +1,4 @@
-"""Comparison of recurrent layers in the README: grid, memory, and epochs. Takes about 50 minutes on 2 cores.
+"""Comparison of recurrent layers: plot in the README, tables in docs/kernels.md. Takes about 50 minutes on 2 cores.
 
 python -m benchmarks.kernels                      # measures, in runs/benchmark_kernels
 python -m benchmarks.kernels --resume             # continues an interrupted run
@@ -7,12 +7,12 @@ python -m benchmarks.kernels runs/bench_kernels   # uses the results of `deeprnn
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.generated import ROOT, update_pages
 from deeprnn_keras._types import Config
 from deeprnn_keras.bench.epoch import full_epoch_seconds
 from deeprnn_keras.bench.goals import MAXIMUM, MEAN, Goal, evaluate_goals
@@ -20,24 +20,28 @@ from deeprnn_keras.bench.report import markdown_table
 from deeprnn_keras.bench.results import Results, load_results
 from deeprnn_keras.bench.tables import group_table
 
-ROOT = Path(__file__).resolve().parents[1]
+NAME = "kernels"
 RESULTS = ROOT / "benchmarks" / "results" / "kernels"
-README = ROOT / "README.md"
 FILES = ("results.json", "results.md", "results.csv", "steps.png")
 LSTM: Config = {"cells": ("lstm",), "modes": ("train",), "min_units": 128}
 
 
-def section(results: Results) -> str:
-    """Return the section of the README: plot, text, and table."""
+def summary(results: Results) -> str:
+    """Return the section of the README: plot and text."""
     plot = "![Time per training update of LSTMs: Keras, DeepRNN, PyTorch](benchmarks/results/kernels/steps.png)"
-    parts = [plot, _training(results), markdown_table(group_table(results)), _memory(results), _epochs(results)]
+    about = results["about"]
+    device = f"Measured on {about['device']}, {about['date']}. All figures: [kernels](docs/kernels.md#measurements)."
+    return "\n\n".join([plot, f"{_training(results)} {device}"]) + "\n"
+
+
+def details(results: Results) -> str:
+    """Return the section of docs/kernels.md: table, memory, epochs, and environment."""
+    introduction = (
+        "The table shows the time of `DeepRNN` divided by that of the others, as the geometric mean over the sizes "
+        "(minimum to maximum):"
+    )
+    parts = [introduction, markdown_table(group_table(results)), _memory(results), _epochs(results)]
     return "\n\n".join([*filter(None, parts), _environment(results["about"]), *results["notes"]]) + "\n"
-
-
-def replace_section(readme: str, text: str) -> str:
-    """Return the README with its section replaced by `text`."""
-    pattern = r"(<!-- kernels -->\n).*?(<!-- end of kernels -->)"
-    return re.sub(pattern, lambda match: f"{match[1]}{text}{match[2]}", readme, flags=re.DOTALL)
 
 
 def _training(results: Results) -> str:
@@ -54,9 +58,7 @@ def _training(results: Results) -> str:
         )
     if maximum:
         sentences.append(
-            f"The largest ratio to Keras in all {maximum.count} cases is {maximum.value:.2f} ({maximum.slowest}). The "
-            "table shows the time of `DeepRNN` divided by that of the others, as the geometric mean over the sizes "
-            "(minimum to maximum):"
+            f"The largest ratio to Keras in all {maximum.count} cases is {maximum.value:.2f} ({maximum.slowest})."
         )
     return " ".join(sentences)
 
@@ -91,13 +93,13 @@ def _environment(about: Config) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items() if name != "deeprnn-keras")
     return (
         f"Measured on {about['device']} ({versions}, Python {about['python']}, {about['date']}): medians of "
-        f"{about['rounds']} alternating rounds. [results.md](benchmarks/results/kernels/results.md) lists all figures "
-        "and explains the method. `deeprnn bench kernels` measures your machine."
+        f"{about['rounds']} alternating rounds. [results.md](../benchmarks/results/kernels/results.md) lists all "
+        "figures and explains the method. `deeprnn bench kernels` measures your machine."
     )
 
 
 def main(*arguments: str) -> None:
-    """Copy the results of a finished run, or of a new one, to `RESULTS`, and update the README."""
+    """Copy the results of a finished run, or of a new one, to `RESULTS`, and update the pages."""
     resume = "--resume" in arguments
     directories = [argument for argument in arguments if argument != "--resume"]
     directory = Path(directories[0]) if directories else ROOT / "runs" / "benchmark_kernels"
@@ -107,20 +109,15 @@ def main(*arguments: str) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copy(directory / name, RESULTS / name)
-    update_readme()
+    update_pages(NAME, build_blocks())
 
 
-def build_section() -> str:
-    """Return the section for the saved results."""
+def build_blocks() -> dict[str, str]:
+    """Return the block of each page for the saved results."""
     results = load_results(RESULTS)
     if results is None:
         raise FileNotFoundError(f"{str(RESULTS)!r} contains no results; run python -m benchmarks.kernels")
-    return section(results)
-
-
-def update_readme() -> None:
-    """Regenerate the section of the README from the saved results."""
-    README.write_text(replace_section(README.read_text(encoding="utf-8"), build_section()), encoding="utf-8")
+    return {"README.md": summary(results), "docs/kernels.md": details(results)}
 
 
 if __name__ == "__main__":

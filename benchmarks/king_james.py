@@ -7,18 +7,17 @@ python -m benchmarks.king_james runs/kjv_lstm_2x256  # uses a finished run
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.generated import ROOT, update_pages
 from deeprnn_keras import zoo
 from deeprnn_keras._types import Config, PathLike
 
-ROOT = Path(__file__).resolve().parents[1]
+NAME = "result"
 RESULTS = ROOT / "benchmarks" / "results" / "kjv_lstm_2x256"
-README = ROOT / "README.md"
 SAMPLE_LENGTH = 300  # characters
 
 
@@ -52,12 +51,6 @@ def _step_ms(name: str) -> str:
     return result.value
 
 
-def replace_paragraph(readme: str, text: str) -> str:
-    """Return the README with its result replaced by `text`."""
-    pattern = r"(<!-- result -->\n).*?(<!-- end of result -->)"
-    return re.sub(pattern, lambda match: f"{match[1]}{text}{match[2]}", readme, flags=re.DOTALL)
-
-
 def main(directory: PathLike | None = None) -> None:
     """Copy the results of a finished run, or of a new one, to `RESULTS`, and update the README."""
     if directory is None:
@@ -67,18 +60,13 @@ def main(directory: PathLike | None = None) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in ("result.json", "sample.txt", "history.csv", "curve.png"):
         shutil.copy(Path(directory) / name, RESULTS / name)
-    update_readme()
+    update_pages(NAME, build_blocks())
 
 
-def build_paragraph() -> str:
-    """Return the text for the saved results."""
+def build_blocks() -> dict[str, str]:
+    """Return the block of each page for the saved results."""
     result = json.loads((RESULTS / "result.json").read_text(encoding="utf-8"))
-    return paragraph(result, (RESULTS / "sample.txt").read_text(encoding="utf-8"))
-
-
-def update_readme() -> None:
-    """Regenerate the result in the README from the saved results."""
-    README.write_text(replace_paragraph(README.read_text(encoding="utf-8"), build_paragraph()), encoding="utf-8")
+    return {"README.md": paragraph(result, (RESULTS / "sample.txt").read_text(encoding="utf-8"))}
 
 
 if __name__ == "__main__":

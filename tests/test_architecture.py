@@ -27,6 +27,7 @@ IMPORT_ORDER = [
     "progress",
     "processes",
     "terminal",
+    "tutorial",
     "optimizers",
     "equations",
     "specs",

@@ -1,9 +1,10 @@
-"""Docstrings: their examples run, every public name has one, and arguments and exceptions are those of the code."""
+"""Docstrings: examples run, arguments and exceptions are those of the code, equations have shapes and sources."""
 
 import ast
 import doctest
 import functools
 import importlib
+import inspect
 import re
 
 import pytest
@@ -57,6 +58,7 @@ def test_every_public_name_has_an_example():
 # === Arguments and exceptions ===
 
 SECTION = re.compile(r"^(Args|Attributes|Raises):\n((?: +.*\n|\n)*)", re.MULTILINE)
+CHECK = re.compile(r"checks\.(?!flags?$|suggestion)")  # flags are described as such
 ENTRY = re.compile(r"^ {4}\*{0,2}([\w.]+):", re.MULTILINE)
 
 
@@ -110,6 +112,8 @@ def raised(function):
         node = nodes.pop()
         if isinstance(node, ast.Raise) and node.exc is not None:
             found.add(ast.unparse(getattr(node.exc, "func", node.exc)).rpartition(".")[2])
+        if isinstance(node, ast.Call) and CHECK.match(ast.unparse(node.func)):
+            found.add("ValueError")
         if not isinstance(node, ast.FunctionDef | ast.Lambda):
             nodes += ast.iter_child_nodes(node)
     return {name for name in found if name[0].isupper()} - {"NotImplementedError", "AttributeError"}
@@ -142,3 +146,35 @@ def test_docstrings_describe_arguments_and_exceptions():
         for difference in differences(node, function)
     ]
     assert not found, "\n".join(found)
+
+
+# === Equations, shapes, and sources ===
+
+WITHOUT_EQUATION = {"RNN", "RecurrentCell", "BlankPadding", "OneHot"}  # they take any cell, or have no arithmetic
+SHAPE, SOURCE = r"\(\w+, \S", r"arXiv|doi|\b(19|20)\d\d\b"
+
+
+def docstrings_of(package, base):
+    """Return {name: docstring} of the public classes of a package that have equations."""
+    module = importlib.import_module(f"deeprnn_keras.{package}")
+    classes = {name: getattr(module, name) for name in module.__all__ if name not in WITHOUT_EQUATION}
+    return {name: one.__doc__ for name, one in classes.items() if inspect.isclass(one) and issubclass(one, base)}
+
+
+@pytest.mark.parametrize(
+    ("package", "base", "patterns"),
+    [
+        ("cells", "Layer", (" = ", SHAPE, SOURCE)),
+        ("layers", "Layer", (" = |H_t", SHAPE, SOURCE)),
+        ("forecasting", "Loss", (" = ",)),
+    ],
+)
+def test_layers_cells_and_losses_state_equation_shapes_and_source(package, base, patterns):
+    import keras
+
+    texts = docstrings_of(package, getattr(keras, base))
+    assert len(texts) > 3
+    lacking = [
+        f"{name}: {pattern}" for name, text in texts.items() for pattern in patterns if not re.search(pattern, text)
+    ]
+    assert not lacking

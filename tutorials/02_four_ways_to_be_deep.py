@@ -14,18 +14,23 @@
 # (2016) replace the transition by a highway network. The gates of an LSTM can also have hidden layers, without a change
 # of its mechanism.
 #
-# This tutorial compares them at an *equal number of parameters* on the characters of the King James Bible: bits per
-# character, time, and how far gradients reach back. It takes about ten minutes on two CPU cores. With the environment
-# variable `TUTORIAL_SCALE=0.01` it runs in half a minute, and its results are meaningless.
+# At the end you have compared them at an *equal number of parameters* on the characters of the King James Bible: bits
+# per character, time, and how far gradients reach back.
+#
+# ![Bits per character and relative gradients of six architectures of 400,000 parameters](02_four_ways.png)
+#
+# The tutorial takes about ten minutes on two CPU cores. It requires the extra `probe`
+# (`pip install 'deeprnn-keras[probe]'`). With `TUTORIAL_SCALE=0.01` it runs in half a minute, and its results are
+# meaningless.
 
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(probe=["sklearn"])
 
+# %%
 import time
 from typing import Any
 
@@ -36,8 +41,6 @@ import tensorflow as tf
 
 from deeprnn_keras import LanguageModel, Recipe, king_james, probe_levels, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
-
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 
 # %% [markdown]
 # ## Architectures
@@ -174,13 +177,37 @@ right.set(xlabel="lag in steps", ylabel="relative gradient norm", title="Gradien
 left.legend(frameon=False, fontsize=8.5)
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "four_ways.png"), dpi=120)
+figure.savefig("curves.png", dpi=120)
 
 # %%
+summary = {  # bits per character, milliseconds per update, relative gradient norms at lags 10 and 40
+    name: (curve[-1][1], milliseconds, gradient_norms[name][10], gradient_norms[name][40])
+    for name, (_, curve, milliseconds) in runs.items()
+}
 print(f"{'':26}{'h':>5}{'bits/char':>11}{'ms/update':>11}{'gradient at lag 10':>20}{'lag 40':>10}")
-for name, (_, curve, milliseconds) in runs.items():
-    norms = gradient_norms[name]
-    print(f"{name:26}{widths[name]:>5}{curve[-1][1]:>11.3f}{milliseconds:>11.0f}{norms[10]:>20.1e}{norms[40]:>10.1e}")
+for name, (bits, milliseconds, *gradients) in summary.items():
+    print(f"{name:26}{widths[name]:>5}{bits:>11.3f}{milliseconds:>11.0f}{gradients[0]:>20.1e}{gradients[1]:>10.1e}")
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+names, rows = list(summary), np.arange(len(summary))
+left.plot([summary[name][0] for name in names], rows, "o", color="#c2410c")
+for row, name in enumerate(names):
+    left.text(summary[name][0], row - 0.25, f"{summary[name][0]:.3f}", ha="center", fontsize=9)
+left.set_yticks(rows, names)
+left.set(xlabel=f"bits per character, {BUDGET:,} parameters each")
+left.grid(axis="y", color="0.9")
+left.margins(x=0.15)
+left.invert_yaxis()
+for offset, lag, color in ((-0.2, 10, "#2b6ca3"), (0.2, 40, "#9db8d2")):
+    right.barh(
+        rows + offset, [summary[name][2 if lag == 10 else 3] for name in names], 0.4, color=color, label=f"lag {lag}"
+    )
+right.set(xscale="log", xlabel="relative gradient norm")
+right.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2)
+for axes in (left, right):
+    axes.spines[["top", "right"]].set_visible(False)
+figure.savefig("four_ways.png", dpi=120)
 
 # %% [markdown]
 # Our results (seed 0; two cores of an AMD EPYC that sometimes ran other programs; Keras 3.15.1, TensorFlow 2.21.0):
@@ -226,3 +253,45 @@ print("next character is a space\n", space_probe, sep="")
 # In our run, both layers represented the position in the word (R² 0.883 in the first, 0.871 in the second, 0.423 in the
 # embedding) and the end of a word (accuracy 0.954, 0.944, and 0.842; the constant prediction "no" has an accuracy of
 # 0.812). The first layer was slightly better at both, so these two targets do not show the contribution of the second.
+#
+# ## Exercises
+#
+# 1. How does h depend on the depth of a highway network at equal size? Compute it for depths of 1 to 10, without
+#    training.
+# 2. How long is the path of a gradient from one step to the next? Count the layers that it passes in each architecture,
+#    and compare the gradients at lag 10.
+# 3. Which target is known to the second layer and not to the first? Ask `probe_levels` for the character three steps
+#    ago.
+#
+# ## Solutions
+#
+# ### 1. Depth against width of a highway network
+
+# %%
+for depth in (1, 2, 4, 10):
+    deep = {"cell": {"name": "rhn", "depth": depth}, "num_layers": 1}
+    h = largest_width(BUDGET, **deep)
+    print(f"depth {depth:2}: h = {h}, {num_params(h, **deep):,} parameters")
+
+# %% [markdown]
+# Each layer of the transition has two square matrices of its own, so h decreases about with the square root of the
+# depth.
+#
+# ### 2. Length of the path
+#
+# Between two steps, the state passes one layer in the LSTM, the stack, and the deep output; two in the deep transition
+# and in gates with a hidden layer; and four in the highway network. The count alone does not determine the decay,
+# because gates add an almost linear path: in the table, the highway network has a larger gradient at lag 10 than the
+# deep transition, and the smallest at lag 40.
+#
+# ### 3. Memory of the second layer
+
+# %%
+vowels = corpus.vocabulary.encode("aeiou")
+was_vowel = np.zeros(ids.shape, bool)
+was_vowel[:, 3:] = np.isin(ids[:, :-3], vowels)
+print("a vowel three steps ago\n", probe_levels(model, ids, was_vowel), sep="")
+
+# %% [markdown]
+# [Tutorial 12](12_what_each_level_knows.py) asks such questions to three networks, and to untrained ones for
+# comparison.

@@ -11,19 +11,24 @@
 #
 # The hyperparameters of a deep RNN are L, its number of layers, and h, the units of each layer. Both increase the
 # number of parameters, and larger models mostly perform better. A fair comparison therefore fixes the number of
-# parameters and distributes them between depth and width (Melis et al. 2018). This tutorial makes the comparison for
-# two tasks, the characters of the King James Bible and handwritten digits read as 64 steps, and examines which
-# conclusions hold for both. It requires `pip install 'deeprnn-keras[tune]'` and takes about half an hour on two CPU
-# cores. With the environment variable `TUTORIAL_SCALE=0.01` it runs in a few minutes, and its results are meaningless.
+# parameters and distributes them between depth and width (Melis et al. 2018). At the end you have made this comparison
+# for two tasks, the characters of the King James Bible and handwritten digits read as 64 steps, and know which
+# conclusions hold for both.
+#
+# ![Result by number of layers at equal size, for three learning rates and two tasks](04_equal_size.png)
+#
+# The tutorial takes about half an hour on two CPU cores. It requires the extra `tune`
+# (`pip install 'deeprnn-keras[tune]'`). With `TUTORIAL_SCALE=0.01` it runs in a few minutes, and its results are
+# meaningless.
 
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(tune=["keras_tuner", "sklearn"])
 
+# %%
 from typing import Any
 
 import keras
@@ -33,13 +38,12 @@ import numpy as np
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from deeprnn_keras import Recipe, king_james, token_windows, zoo
+from deeprnn_keras import Recipe, count_params, king_james, token_windows, zoo
 from deeprnn_keras.training import CosineDecay
 from deeprnn_keras.tuning import GridSearch, HyperDeepRNN
 from deeprnn_keras.tuning.results import SearchResults
 from deeprnn_keras.tuning.trial_records import read_trials
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 EPOCHS = 4 if FULL else 1
 LAYERS = [1, 2, 3, 4] if FULL else [1, 2]
@@ -153,23 +157,22 @@ for task in TASKS:
         )
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-for panel, (task, results) in zip(axes, equal.items(), strict=True):
-    for number, rate in enumerate(LEARNING_RATES):
-        rows = sorted((row for row in results.rows if row.values["learning_rate"] == rate), key=lambda row: row.layers)
-        panel.errorbar(
-            [row.layers for row in rows],
-            [row.value for row in rows],
-            yerr=[row.std or 0.0 for row in rows],
-            marker="o",
-            capsize=3,
-            color=f"C{number}",
-            label=f"learning rate {rate}",
-        )
-    panel.set(xlabel="layers L", ylabel=results.name, title=f"{task}: {SIZES[task]:,} parameters", xticks=LAYERS)
+means = {}  # {task: {learning rate: {L: result}}}
+for task, results in equal.items():
+    means[task] = {rate: {} for rate in LEARNING_RATES}
+    for row in sorted(results.rows, key=lambda row: row.layers):
+        means[task][row.values["learning_rate"]][row.layers] = row.value
+measures = {"characters": "bits per character", "digits": "validation nats"}
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+for panel, (task, by_rate) in zip(axes, means.items(), strict=True):
+    for rate, values in by_rate.items():
+        panel.plot(list(values), list(values.values()), marker="o", label=f"learning rate {rate}")
+    panel.set(xlabel="layers L", ylabel=measures[task], title=f"{task}: {SIZES[task]:,} parameters", xticks=LAYERS)
     panel.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "equal_size.png"), dpi=120)
+figure.savefig("equal_size.png", dpi=120)
 
 # %%
 for task in TASKS:
@@ -212,3 +215,41 @@ for task in TASKS:
 # All conclusions of this tutorial have this limitation: the runs are short, with 400 updates on the characters and
 # about 530 on the digits, and without residual connections, depth slows the start of training. Longer runs may lead to
 # a different order: increase `EPOCHS`, and try `connection="residual"`.
+#
+# ## Exercises
+#
+# 1. Do residual connections change the order of the depths? Repeat the search at equal size with
+#    `connection="residual"`, for one learning rate.
+# 2. Which h has a stack of L layers with 150,000 parameters? Compute the table without training.
+# 3. Equal parameters are not equal time. Limit the milliseconds per training step instead of the parameters.
+#
+# ## Solutions
+#
+# ### 1. Residual connections
+
+# %%
+FIXED["connection"] = "residual"
+residual = search("digits", "residual", num_layers=LAYERS, units=None, learning_rate=0.005, params=SIZES["digits"])
+for row in sorted(residual.rows, key=lambda row: row.layers):
+    plain = means["digits"][0.005].get(row.layers, np.nan)
+    print(f"L {row.layers}  h {row.units:>4}  residual {row.value:.4f}, stack {plain:.4f}")
+
+# %% [markdown]
+# ### 2. Width by depth
+
+# %%
+for L in (1, 2, 3, 4, 8):
+    h = 1
+    while count_params(input_dim=64, units=h + 1, num_layers=L) <= 150_000:
+        h += 1
+    print(f"L {L}: h = {h}")
+
+# %% [markdown]
+# These are the parameters of the recurrent layers; the table above also counts the embedding and the head, so its h are
+# smaller.
+#
+# ### 3. A budget of time
+#
+# `HyperDeepRNN(..., max_step_ms=20)` rejects configurations whose training step takes longer than 20 ms on this
+# machine, and `deeprnn tune kjv_lstm_2x256 --max-step-ms 20` does the same; see the
+# [page on tuning](../docs/tuning.md).

@@ -9,20 +9,24 @@
 # %% [markdown]
 # # A live signal: one step at a time
 #
-# A recurrent network is made for signals that arrive step by step: it needs only its state and the newest value. This
-# tutorial trains a deep LSTM to predict a sensor, lowers it to a program that runs without Keras, and lets it read the
-# sensor value by value while the plot grows. In the middle the process stops; its state is saved, and another process
-# continues as if nothing had happened. It takes a minute on two CPU cores. With `TUTORIAL_SCALE=0.01` it runs in
-# seconds, and its results are meaningless.
+# A recurrent network is made for signals that arrive step by step: it needs only its state and the newest value. At the
+# end you have a network that forecasts a sensor value by value without Keras, in microseconds, and survives a restart:
+# its state is saved, and another process continues with the same results.
+#
+# ![A measured signal and its forecast one step ahead, with a restart in the middle](08_live_signal.png)
+#
+# The tutorial takes half a minute on two CPU cores (31 s of processor time, measured on two shared cores). It requires
+# no package beyond this one. With `TUTORIAL_SCALE=0.01` it
+# runs in seconds, and its results are meaningless.
 
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial()
 
+# %%
 import subprocess
 import sys
 import time
@@ -35,7 +39,6 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 from deeprnn_keras import DeepRNN, Program, Stream, lower
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 STEPS = 24_000 if FULL else 1_500
 EPOCHS = 30 if FULL else 1
@@ -154,7 +157,7 @@ print(process.stdout.strip(), f"({time.perf_counter() - start:.1f} s in all)")
 continued = np.load("changes.npy")
 uninterrupted = np.array([stream(np.full((1, 1), value))[0, 0] for value in second_half])
 print("equal to a stream without a restart:", bool((continued == uninterrupted).all()))
-forecasts = np.array([*forecasts, *(second_half + continued)])
+all_forecasts = np.array([*forecasts, *(second_half + continued)])
 
 # %% [markdown]
 # ## How good are the forecasts?
@@ -166,7 +169,7 @@ forecasts = np.array([*forecasts, *(second_half + continued)])
 actual = test[1:]
 errors = {
     "persistence": actual - test[:-1],
-    "deep LSTM": actual - forecasts[:-1],
+    "deep LSTM": actual - all_forecasts[:-1],
     "noise of the sensor": test[1:] - clean[-2 * SHOWN + 1 :],
 }
 for name, error in errors.items():
@@ -190,10 +193,74 @@ axis.legend(loc="upper right", ncols=2, frameon=False)
 def draw(count: int) -> None:
     """Show the first `count` values and the forecasts that were made from them."""
     measured.set_data(np.arange(count), test[:count])
-    forecast.set_data(np.arange(1, count + 1), forecasts[:count])
+    forecast.set_data(np.arange(1, count + 1), all_forecasts[:count])
 
 
 animation = FuncAnimation(figure, draw, frames=np.linspace(2, 2 * SHOWN, 40 if FULL else 3, dtype=int))
 animation.save("live_signal.gif", PillowWriter(fps=12))
 draw(2 * SHOWN)
-figure.savefig("live_signal.png", dpi=150)
+figure.savefig("live_signal.png", dpi=110)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Two sensors report at the same time. Run both in one stream, and start the second one again while the first
+#    continues.
+# 2. Forecast ten moments ahead: feed the forecasts back. How does the error grow?
+# 3. How much faster is one call for many steps, `push`, than one call per step?
+#
+# ## Solutions
+#
+# ### 1. Two sensors
+#
+# A stream has one state per row. `reset(rows=[1])` resets the state of the second row only.
+
+# %%
+two = Stream(program, batch_size=2)
+for value in first_half[:20]:
+    both = two(np.full((2, 1), value, "float32"))
+print("the rows agree:", bool((both[0] == both[1]).all()))
+two.reset(rows=[1])
+both = two(np.full((2, 1), second_half[0], "float32"))
+fresh = Stream(program)(np.full((1, 1), second_half[0], "float32"))
+print("the second row starts again:", bool(np.allclose(both[1], fresh[0])), bool(both[0] != both[1]))
+
+# %% [markdown]
+# ### 2. Ten moments ahead
+#
+# The state is copied before each look ahead, so that the stream itself reads measured values only.
+
+# %%
+AHEAD, STARTS = (10, 200) if FULL else (3, 5)
+observer = Stream(program)
+observer.push(train[None, -1_000:, None])
+squares = np.zeros((STARTS, AHEAD, 2))
+for start_index in range(STARTS):
+    (change,) = observer(np.full((1, 1), test[start_index], "float32"))[0]
+    kept = {name: array.copy() for name, array in observer.state.items()}
+    value = test[start_index] + change
+    for k in range(AHEAD):
+        truth = test[start_index + 1 + k]
+        squares[start_index, k] = (value - truth) ** 2, (test[start_index] - truth) ** 2
+        (change,) = observer(np.full((1, 1), value, "float32"))[0]
+        value = value + change
+    observer.state = kept
+for k in range(AHEAD):
+    network_error, naive_error = np.sqrt(squares[:, k].mean(0))
+    print(f"{k + 1:2} ahead: deep LSTM {network_error:.4f}, persistence {naive_error:.4f}")
+
+# %% [markdown]
+# In our run, the error of the network grows from 0.021 to 0.023 over ten moments, and that of persistence from 0.043 to
+# 0.290. The noise of the sensor alone is 0.020: the network has learned the process and not only its last values.
+#
+# ### 3. One call for many steps
+
+# %%
+chunk = np.ascontiguousarray(train[None, -1_000:, None])
+start = time.perf_counter()
+stream.push(chunk)
+per_step = (time.perf_counter() - start) / chunk.shape[1]
+print(f"push: {1e6 * per_step:.1f} microseconds per step; a call per step: {1e6 * np.median(seconds):.1f}")
+
+# %% [markdown]
+# In our run, 1.1 in place of 4.5 microseconds: a call from Python costs more than the arithmetic of this small network.

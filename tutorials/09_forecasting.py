@@ -21,11 +21,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(forecast=["narwhals", "pandas", "scipy", "statsmodels", "utilsforecast"])
 
+# %%
 import tempfile
 import time
 from importlib.util import find_spec
@@ -38,7 +38,6 @@ from matplotlib.dates import DateFormatter, DayLocator
 
 from deeprnn_keras import Forecaster, Recipe
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 HORIZON = 24
 WINDOWS = 28 if FULL else 2  # the last days, which are held out
@@ -246,7 +245,7 @@ total.set(xlabel=f"bicycles on {times.iloc[0]:%A, %B} {times.iloc[0].day}: 500 i
 for axes in (week, errors, total):
     axes.spines[["top", "right"]].set_visible(False)
 total.spines["left"].set_visible(False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "forecasting.png"))
+figure.savefig("forecasting.png")
 
 # %% [markdown]
 # ## Exercises

@@ -22,12 +22,13 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(onnx=["onnx", "onnxruntime"], litert=["ai_edge_litert", "flatbuffers"])
 
+# %%
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -40,7 +41,6 @@ import numpy as np
 from deeprnn_keras import LanguageModel, Recipe, export, generate, king_james, lower, token_windows
 from deeprnn_keras.training import CosineDecay
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 UNITS, UPDATES, LENGTH = (128, 1_800, 400) if FULL else (8, 4, 40)
 PROMPT, TEMPERATURE, SEED = "In the beginning", 0.6, 7
@@ -191,6 +191,7 @@ vocabulary = {"vocabulary": list(symbols)}
 """Write a text symbol by symbol: NumPy and a function that executes one step."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -318,7 +319,7 @@ right.invert_yaxis()
 right.set(xlabel="microseconds per character")
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "export.png"))
+figure.savefig("runtimes.png")
 
 # %% [markdown]
 # ## A web page
@@ -678,7 +679,7 @@ print(export(other, OUTPUT / "other.onnx", overwrite=True))
 # ### 3. Two verses
 
 # %%
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 session = onnxruntime.InferenceSession(OUTPUT / "whole.onnx")
 

@@ -26,11 +26,11 @@
 # %%
 from __future__ import annotations
 
-import os
+from deeprnn_keras.tutorial import start_tutorial
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SCALE = start_tutorial(forecast=["narwhals", "pandas", "scipy"], probe=["sklearn"], market=["arch"])
 
+# %%
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,6 @@ import pandas as pd
 from deeprnn_keras import DeepRNN, Forecaster, Recipe, king_james, probe_levels, zoo
 from deeprnn_keras.data import market_series
 
-SCALE = float(os.environ.get("TUTORIAL_SCALE", "1"))
 FULL = SCALE >= 1
 rng = np.random.default_rng(0)
 
@@ -293,7 +292,7 @@ draw(left, "English of 1611", text_answers)
 draw(middle, "bicycle rentals", rental_answers)
 draw(right, "stock markets", market_answers)
 left.set_ylabel("share known (dashed: untrained)")
-figure.savefig(os.environ.get("TUTORIAL_FIGURE", "levels.png"))
+figure.savefig("levels.png")
 
 # %% [markdown]
 # * **English.** The end of the word is what training adds: 0.85 in place of 0.32. The number of letters so far is read

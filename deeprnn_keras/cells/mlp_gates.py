@@ -86,6 +86,8 @@ class MLPGateLSTMCell(RecurrentCell):
     initialized separately, as in `MLPGateRNNCell`. The bias of the last layer of the forget gate is 1, so that the cell
     initially keeps most of its state; all other biases are 0.
 
+    Sources: those of `MLPGateRNNCell`; the gates are those of Hochreiter & Schmidhuber 1997.
+
     Args:
         units: h.
         gate_units: Widths of the hidden layers of each gate, (k_1, ..., k_m); None for (h,).

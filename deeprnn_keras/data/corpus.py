@@ -105,6 +105,9 @@ class TextCorpus:
         Args:
             segments: Number of segments.
             fraction: Fraction of each segment that is held out.
+
+        Raises:
+            ValueError: If `segments` is not a positive integer or `fraction` is not in (0, 1).
         """
         segments = checks.positive_int("segments", segments)
         fraction = checks.fraction("fraction", fraction)

@@ -197,6 +197,9 @@ def synthetic_strokes(train: int = 400, test: int = 50, letters: int = 12, seed:
     Returns:
         A `SeriesSplit` of series (T, 3) and targets (T, 3); see `read_strokes`.
 
+    Raises:
+        ValueError: If a number is not a positive integer, or `seed` is not a nonnegative one.
+
     >>> from deeprnn_keras.data import synthetic_strokes
     >>> data = synthetic_strokes(train=3, test=1, letters=4)
     >>> data.train.series[0].shape[1], float(data.train.targets[0][-1, 2])

@@ -60,6 +60,9 @@ def adding_split(steps: int = 200, train: int = 50_000, test: int = 1_000) -> Se
     Returns:
         A `SeriesSplit` of series (T, 2) and targets (1,).
 
+    Raises:
+        ValueError: If a number is not a positive integer, or `steps` is less than 2.
+
     >>> from deeprnn_keras.data import adding_split
     >>> len(adding_split(steps=10, train=8, test=2).test)
     2

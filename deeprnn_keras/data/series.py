@@ -70,6 +70,9 @@ class GeneratedSeries:
         Args:
             batch_size: Batch size, n.
             seed: As for `GeneratedDataset`.
+
+        Raises:
+            ValueError: If `batch_size` is not a positive integer.
         """
         from deeprnn_keras.data.generated import GeneratedDataset
 

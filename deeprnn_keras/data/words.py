@@ -75,6 +75,9 @@ class WordVocabulary:
             size: Maximum number of words, including "<unk>", "<eos>", and "<pad>".
             end_of_line: If True, "<eos>" is added, to represent the end of a line.
             padding: If True, "<pad>" is added, with id 0, to pad texts.
+
+        Raises:
+            ValueError: If `size` is not a positive integer.
         """
         end_of_line, padding = checks.flags(end_of_line=end_of_line, padding=padding)
         special = [*([PADDING] if padding else []), UNKNOWN, *([END_OF_LINE] if end_of_line else [])]

@@ -117,6 +117,7 @@ def optuna_objective(
 
     Raises:
         ImportError: If the packages of the extra `optuna` are missing.
+        ValueError: If `seed` is not a nonnegative integer, or `direction` is not supported.
 
     >>> import numpy as np, optuna
     >>> from deeprnn_keras.tuning import HyperDeepRNN, optuna_objective
@@ -130,7 +131,7 @@ def optuna_objective(
     """
     seed = checks.non_negative_int("seed", seed)
     optuna = extras.import_optional("optuna", "optuna", "The Optuna engine")
-    best_of = min if direction == "min" else max
+    best_of = min if checks.one_of("direction", direction, ("min", "max")) == "min" else max
 
     def run(trial: optuna.Trial) -> float:
         keras.backend.clear_session()

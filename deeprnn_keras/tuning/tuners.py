@@ -67,6 +67,9 @@ class Hyperband(ResumableTuner):
         max_epochs: Number of epochs of the longest trials.
         **options: Further arguments of `ResumableTuner`.
 
+    Raises:
+        ValueError: If `max_epochs` is not a positive integer.
+
     >>> import tempfile
     >>> from deeprnn_keras.tuning import Hyperband, HyperDeepRNN
     >>> hyper = HyperDeepRNN(inputs=2, outputs=1, loss="mse", num_layers=[1, 2], units=[4, 8], cell="rnn")

@@ -40,6 +40,9 @@ class Workers:
         directory: Directory of the log files, one for each process.
         cores: Number of cores to divide among the workers; None for all cores of this machine.
 
+    Raises:
+        ValueError: If `count` or `cores` is not a positive integer.
+
     >>> import sys
     >>> from deeprnn_keras.tuning import Workers
     >>> workers = Workers([sys.executable, "search.py"], 2, "runs/logs")

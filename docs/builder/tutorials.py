@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docs.builder.pages import COPIED, ROOT, Sources
+from tutorials.notebooks import read_notebook
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,7 +30,7 @@ def add_tutorial(sources: Sources, script: Path) -> None:
     cells = [_cell_text(cell, sources, path, page) for cell in notebook.cells]
     target = sources.directory / COPIED / "tutorials" / f"{script.stem}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    jupytext.write(notebook, target)
+    jupytext.write(read_notebook(script), target)
     target.with_suffix(".py").write_bytes(script.read_bytes())
     files = f"../{COPIED}/tutorials/{script.stem}"
     downloads = f"Download: [script]({files}.py), [notebook]({files}.ipynb)"

@@ -80,3 +80,8 @@ def test_missing_optuna_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"pip install 'deeprnn-keras\[optuna\]'"):
         optuna_objective(hyper())
+
+
+def test_unsupported_direction_is_an_error():
+    with pytest.raises(ValueError, match="unknown direction 'minimize'"):
+        optuna_objective(hyper(), direction="minimize")

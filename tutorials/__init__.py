@@ -1,0 +1,1 @@
+"""Tutorials as scripts, and their conversion to notebooks."""
