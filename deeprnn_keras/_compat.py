@@ -302,6 +302,11 @@ def jax_platform() -> str:
     return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
+def share_random_seed() -> None:
+    """Set the same random seed in all processes of JAX, unless `keras.utils.set_random_seed` has set one."""
+    private("keras.src.backend.jax.distribution_lib:initialize_rng")()
+
+
 def torch_device() -> str:
     """Return the type of the device on which Keras creates tensors on the PyTorch backend, for example "cpu"."""
     return private("keras.src.backend.torch.core:get_device")().partition(":")[0]
@@ -368,6 +373,21 @@ def omit_retracing_warning(function: FrameworkObject) -> None:
 def variant_tensor(dataset: tf.data.Dataset) -> Tensor:
     """Return the variant tensor of a dataset, which a subclass of `tf.data.Dataset` passes to its base class."""
     return dataset._variant_tensor
+
+
+def assign_on_replicas(variables: Sequence[FrameworkObject], values: Sequence[Tensor]) -> None:
+    """Assign to the copies of variables on the replicas of `tf.distribute` the values that each replica passes."""
+    import keras
+    import tensorflow as tf
+
+    targets = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
+
+    def assign(strategy: tf.distribute.Strategy, values: Sequence[Tensor]) -> None:
+        for target, value in zip(targets, values, strict=True):
+            strategy.extended.update(target, lambda copy, new: copy.assign(new), args=(value,), group=False)
+
+    merge_call = private("tensorflow.python.distribute.merge_call_interim:maybe_merge_call")
+    merge_call(assign, tf.distribute.get_strategy(), values)
 
 
 # === keras-tuner ===

@@ -25,6 +25,7 @@ IMPORT_ORDER = [
     "locking",
     "writing",
     "progress",
+    "processes",
     "terminal",
     "tutorial",
     "optimizers",
@@ -57,7 +58,7 @@ TENSORFLOW_MODULES = [
     for name in ("arrays", "batches", "buckets", "generated", "series_dataset", "tbptt", "windows")
 ]
 TENSORFLOW_MODULES += ["deeprnn_keras._compat", "deeprnn_keras.kernels.machine", "deeprnn_keras.optimizers.guard"]
-TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state"]
+TENSORFLOW_MODULES += ["deeprnn_keras.layers.carried_state", "deeprnn_keras.processes"]
 TENSORFLOW_MODULES += [f"deeprnn_keras.kernels.native.{name}" for name in ("plain", "tensorflow", "jax", "torch")]
 TENSORFLOW_PACKAGES = ("deeprnn_keras.kernels.xla", "deeprnn_keras.kernels.cudnn", "deeprnn_keras.kernels.scan")
 

@@ -286,3 +286,17 @@ def test_functional_class():
     x = keras.Input((1,))
     assert isinstance(keras.Model(x, x + 1), _compat.functional_class())
     assert not isinstance(keras.Sequential(), _compat.functional_class())
+
+
+def test_random_seed_of_jax_can_be_shared():
+    pytest.importorskip("jax")
+    assert callable(_compat.private("keras.src.backend.jax.distribution_lib:initialize_rng"))
+
+
+def test_assignment_on_replicas():
+    """In a strategy of one replica; training/test_replicas.py has two."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        variable = keras.Variable(np.zeros(2, "float32"))
+    strategy.run(lambda: _compat.assign_on_replicas([variable], [tf.constant([1.0, 2.0])]))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), [1.0, 2.0])

@@ -63,8 +63,9 @@ LONGER = ("audio", "forecasting", "training", "tuning", "zoo")  # have tests of 
 SHORT = [(path, code) for path in DOCS for code in examples(path) if path.stem not in LONGER]
 TASKS = tuple(path.stem for path in DOCS if path.stem.startswith("have_"))
 SECONDS = ("index", "many_machines", "scoring", "shared_search", *TASKS)
-# exporters/test_runtimes.py and program/test_engines.py run the others
-SHORT = [(path, code) for path, code in SHORT if "# export(" not in code and "__main__" not in code]
+# exporters/test_runtimes.py, program/test_engines.py, and training/test_processes.py run the others
+ELSEWHERE = ("# export(", "__main__", "distribute()")
+SHORT = [(path, code) for path, code in SHORT if not any(part in code for part in ELSEWHERE)]
 
 
 @pytest.mark.usefixtures("eager")

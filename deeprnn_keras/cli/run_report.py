@@ -39,6 +39,11 @@ def print_start(
         console.print(f"Resuming the run in {escape(str(resumed))}", soft_wrap=True)
 
 
+def exit_code(run: Run) -> int:
+    """Return the exit code of a run."""
+    return {"finished": 0, "interrupted": INTERRUPTED, "not finite": FAILED}[run.ending]
+
+
 def print_end(family: Family, run: Run, model: keras.Model, console: Console) -> int:
     """Print the score and files of a run, or the reason why it stopped early; return the exit code."""
     path = escape(str(run.model_path))
@@ -46,15 +51,15 @@ def print_end(family: Family, run: Run, model: keras.Model, console: Console) ->
         directory = escape(str(run.directory))
         console.print(f"[yellow]Interrupted.[/] The current model is saved in {path}", soft_wrap=True)
         console.print(f"Resume with: deeprnn train {model.name} --resume --output {directory}", soft_wrap=True)
-        return INTERRUPTED
+        return exit_code(run)
     if run.ending == "not finite":
         console.print(f"[red]Stopped:[/] {run.advice}")
         console.print(f"The last model with finite weights is saved in {path}", soft_wrap=True)
-        return FAILED
+        return exit_code(run)
     family.report(run, model, console)
     paths = [(label, run.directory / file) for label, file in family.files]
     print_files([(label, path) for label, path in paths if path.exists()], console)
-    return 0
+    return exit_code(run)
 
 
 def print_files(files: Iterable[tuple[str, Path]], console: Console) -> None:

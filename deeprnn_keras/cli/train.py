@@ -10,8 +10,10 @@ import click
 
 from deeprnn_keras.cli.model_argument import TEST_OPTION, VALID_OPTION, data_option, recording_options
 from deeprnn_keras.cli.output_directory import unused_directory
+from deeprnn_keras.cli.processes import end_at_once_if_failed, join_run, start_processes
 from deeprnn_keras.cli.resume_options import TrainOptions, stored_options
 from deeprnn_keras.data.data_files import DataFiles
+from deeprnn_keras.processes import is_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +82,13 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     help="Resume the unfinished run in --output; without --output, the most recent one of NAME in ./runs.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    help="Number of processes that share every batch, on the JAX backend (KERAS_BACKEND=jax). They are started on this "
+    "machine, or are those of srun, mpirun, or a Kubernetes Indexed Job that run this command.  [default: 1]",
+)
+@click.option(
     "--publish",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
@@ -97,6 +106,7 @@ def train(
     output: Path | None,
     seed: int | None,
     resume: bool,
+    processes: int | None,
     publish: Path | None,
     **overrides: Any,
 ) -> None:
@@ -118,16 +128,17 @@ def train(
     if resume:
         options = stored_options(name, options)
     console = Console()
-    code, directory = _run(name, options, resume, console)
-    if publish and code == 0:
+    with end_at_once_if_failed():
+        code, directory = _run(name, options, resume, processes, console)
+    if publish and code == 0 and is_first():
         _publish(name, directory, publish, console)
     sys.exit(code)
 
 
-def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tuple[int, Path]:
+def _run(name: str, options: TrainOptions, resume: bool, processes: int | None, console: Console) -> tuple[int, Path]:
     """Check the options, train the model, and print a report; return the exit code and the directory of the run."""
     from deeprnn_keras import zoo
-    from deeprnn_keras.cli.run_report import print_end, print_start
+    from deeprnn_keras.cli.run_report import exit_code, print_end, print_start
     from deeprnn_keras.cli.start_tensorflow import start_tensorflow
 
     overrides, quick, seed = options.configuration_overrides(), options.quick, options.seed or 0
@@ -136,14 +147,23 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
     config = zoo.info(name)
     family = config.family
     family.check_options(
-        config, {"quick": quick or None, **options.files.official(), **options.files.recordings(), **overrides}
+        config,
+        {
+            "quick": quick or None,
+            "processes": processes,
+            **options.files.official(),
+            **options.files.recordings(),
+            **overrides,
+        },
     )
     _check_size(zoo.info(name, **overrides))  # reports invalid overrides before any slow operation
     directory = _run_directory(name, options.directory, resume)
+    start_processes(processes)
     data = family.load_files(config, options.files)
     config = family.configure(zoo.info(name, **overrides), data)
 
     start_tensorflow(console)
+    join_run(processes, console)
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -161,7 +181,7 @@ def _run(name: str, options: TrainOptions, resume: bool, console: Console) -> tu
         resume=resume,
         settings=options.settings(name),
     )
-    return print_end(family, run, model, console), directory
+    return (print_end(family, run, model, console) if is_first() else exit_code(run)), directory
 
 
 def _check_size(config: Configuration) -> None:

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from deeprnn_keras import _compat, checks
 from deeprnn_keras._types import Tensor
+from deeprnn_keras.processes import Shard, current_shard
 
 PassPlan: TypeAlias = Callable[[int], Sequence[np.ndarray | Sequence[np.ndarray]]]
 """Function from the index of a pass over the data to the columns of its plan, each with one entry per batch."""
@@ -27,17 +28,26 @@ class Batches(tf.data.Dataset):
 
     Pass it to `fit` with `shuffle=False`. Keras never shuffles a `tf.data.Dataset`, but warns if `shuffle` is True.
 
+    In a data-parallel run (see `deeprnn_keras.training.distribute`), the plan and the position are those of the whole
+    batches, and each process reads its part: of P processes, process i reads block i of P equal blocks of rows. The
+    rows of a batch that the devices cannot divide, at the end of a pass, are repeated, so that means do not change.
+
     Args:
         plan: Function from the index of a pass to the columns of its plan. All passes have the same number of rows.
-        signature: One `tf.TensorSpec` per column, for the entries of one row.
+        signature: One `tf.TensorSpec` per column, for the entries of one row. Columns that are not scalar have one
+            entry per row of the batch. If all are scalar, every process makes the whole batch and takes its part.
         make_batch: Function from the entries of a row to a batch for `fit`, in TensorFlow operations.
-        about: Description that distinguishes this data from other data: a flat dictionary of JSON values. See
-            `fingerprint`.
+        about: Description that distinguishes this data from other data: a flat dictionary of JSON values, with the
+            batch size as "n". See `fingerprint`.
         steps: Number of batches per epoch of `fit`. None: one pass. With another number, an epoch continues where the
             previous one stopped.
 
     Attributes:
         about: The description.
+
+    Raises:
+        ValueError: If the batch size is not a multiple of the number of devices of a data-parallel run, or the dataset
+            is read in another run than the one that it was created in.
     """
 
     def __init__(
@@ -53,8 +63,15 @@ class Batches(tf.data.Dataset):
         self._batches_per_pass = len(plan(0)[0])
         self._steps = self._batches_per_pass if steps is None else checks.positive_int("steps", steps)
         self._position = (0, 0)  # epoch and batch at which the next iteration starts
-        rows = tf.data.Dataset.from_generator(self._rows, output_signature=tuple(signature))
-        self._dataset = rows.map(make_batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+        self._shard = current_shard()
+        self._shard.check_batch_size(self.about.get("n", self._shard.devices))
+        self._has_rows = [spec.shape.rank > 0 for spec in signature]
+        specs = tuple(_of_shard(spec, self._shard) for spec in signature)
+        rows = tf.data.Dataset.from_generator(self._rows, output_signature=specs)
+        batches = rows.map(make_batch, num_parallel_calls=1, deterministic=True)
+        if self._shard.devices > 1 and not any(self._has_rows):
+            batches = batches.map(lambda *batch: tf.nest.map_structure(self._part, batch))
+        self._dataset = batches.prefetch(2)
         super().__init__(_compat.variant_tensor(self._dataset))
 
     def set_position(self, epoch: int, batch: int = 0) -> None:
@@ -88,7 +105,25 @@ class Batches(tf.data.Dataset):
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         epoch, batch = self._position
         self._position = (epoch + 1, 0)
-        yield from self.epoch_plan(epoch, batch)
+        for row in self.epoch_plan(epoch, batch):
+            yield tuple(
+                self._shard.rows(entry) if has_rows else entry
+                for entry, has_rows in zip(row, self._has_rows, strict=True)
+            )
+
+    def _part(self, tensor: Tensor) -> Tensor:
+        """Return the rows of this process of a tensor of the whole batch."""
+        size = tensor.shape[0] // self._shard.count
+        return tensor[self._shard.index * size : (self._shard.index + 1) * size]
+
+    @override
+    def __iter__(self) -> Iterator[Any]:
+        if current_shard() != self._shard:
+            raise ValueError(
+                f"the dataset was created to be read as {self._shard}, and is read as {current_shard()}; call "
+                "deeprnn_keras.training.distribute() before creating datasets and models"
+            )
+        return super().__iter__()
 
     @override
     def cardinality(self) -> Tensor:
@@ -107,6 +142,13 @@ class Batches(tf.data.Dataset):
     @override
     def element_spec(self) -> tf.TypeSpec:
         return self._dataset.element_spec
+
+
+def _of_shard(spec: tf.TensorSpec, shard: Shard) -> tf.TensorSpec:
+    """Return the specification of the entries that a process reads of a column."""
+    if not spec.shape.rank or spec.shape[0] is None:
+        return spec
+    return tf.TensorSpec((spec.shape[0] // shard.count, *spec.shape[1:]), spec.dtype)
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

@@ -31,7 +31,8 @@ class GradientGuard(ChecksConfig, _Optimizer):
     If the gradient is not finite, the update is skipped: weights, slot variables, and `iterations` do not change.
 
     Under `tf.distribute`, the sum of the gradients of all replicas is clipped, as one device would clip the gradient of
-    the whole batch. No update is skipped then: non-finite gradients reach the weights.
+    the whole batch; a non-finite gradient of one replica skips the update on all of them. In the processes of
+    `keras.distribution.DataParallel`, JAX adds the gradients before the optimizer sees them.
 
     Args:
         *args: Passed to the optimizer.
@@ -90,6 +91,7 @@ class GradientGuard(ChecksConfig, _Optimizer):
             merged = _sums_of_replicas(merged)
         squares = ops.stack([sum_of_squares(gradient) for gradient in merged.values()])
         norm = ops.sqrt(ops.sum(squares))
+        is_finite = ops.isfinite(norm)
         scale = self._clipping_factor(norm)
         share = scale / _num_replicas()  # Keras applies the sum over the replicas
         clipped = [scale_gradient(merged[index], share) if index in merged else None for index in range(len(grads))]
@@ -100,39 +102,42 @@ class GradientGuard(ChecksConfig, _Optimizer):
             self.clipped.assign_add(ops.cast(ops.less(scale, 1.0), "int32"))
             self.last_norm.assign(norm)
 
-        def skip_update() -> None:
-            self.skipped.assign_add(1)
-            first = ops.argmax(ops.cast(ops.logical_not(ops.isfinite(squares)), "int32"))
-            self.faulty.assign(ops.take(ops.convert_to_tensor(list(merged), "int32"), first))
+        def count_skipped() -> None:
+            self._count_skipped(is_finite, squares, list(merged))
 
-        if self._has_replicas():
-            apply_update()
-        elif keras.backend.backend() == "jax":
-            self._apply_or_restore(ops.isfinite(norm), trainable_variables, apply_update, skip_update)
+        if self._has_replicas() or keras.backend.backend() == "jax":
+            self._apply_or_restore(is_finite, trainable_variables, apply_update)
+            count_skipped()
         else:
-            ops.cond(ops.isfinite(norm), apply_update, skip_update)
+            ops.cond(is_finite, apply_update, count_skipped)
+
+    def _count_skipped(self, is_finite: Tensor, squares: Tensor, indices: Sequence[int]) -> None:
+        """Count an update as skipped, with the first weight whose gradient is not finite, unless the norm is finite."""
+        self.skipped.assign_add(ops.cast(ops.logical_not(is_finite), "int32"))
+        first = ops.argmax(ops.cast(ops.logical_not(ops.isfinite(squares)), "int32"))
+        faulty = ops.take(ops.convert_to_tensor(indices, "int32"), first)
+        self.faulty.assign(ops.where(is_finite, ops.convert_to_tensor(self.faulty), faulty))
 
     def _apply_or_restore(
-        self,
-        is_finite: Tensor,
-        trainable_variables: Sequence[Tensor] | None,
-        apply_update: Callable[[], None],
-        skip_update: Callable[[], None],
+        self, is_finite: Tensor, trainable_variables: Sequence[Tensor] | None, apply_update: Callable[[], None]
     ) -> None:
-        """Run both functions, and keep the values that the one of `is_finite` assigns.
+        """Apply the update, and restore all variables if the gradient was not finite.
 
-        JAX supports no assignments to variables inside a condition.
+        JAX supports no assignments to variables inside a condition, and replicas cannot meet inside one.
         """
         weights = self._trainable_variables if trainable_variables is None else trainable_variables
         variables = [*weights, *self.variables]
-        before = [ops.convert_to_tensor(variable) for variable in variables]
+        before = [ops.copy(ops.convert_to_tensor(variable)) for variable in variables]
         apply_update()
-        after = [ops.convert_to_tensor(variable) for variable in variables]
-        for variable, value in zip(variables, before, strict=True):
+        values = [
+            ops.where(is_finite, ops.convert_to_tensor(variable), value)
+            for variable, value in zip(variables, before, strict=True)
+        ]
+        if self._has_replicas():
+            _compat.assign_on_replicas(variables, values)
+            return
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        skip_update()
-        for variable, value in zip(variables, after, strict=True):
-            variable.assign(ops.where(is_finite, value, ops.convert_to_tensor(variable)))
 
     def _clipping_factor(self, norm: Tensor) -> Tensor:
         if self.global_clipnorm is None:

@@ -66,7 +66,7 @@ class AudioFamily(Family):
         "The model is one device with the settings of its recording, at the sample rate of the recording. Effects "
         "with long memory, such as reverberation and delay, are out of its reach."
     )
-    unsupported_options = ("quick", "stateful", *OFFICIAL_OPTIONS)
+    unsupported_options = ("quick", "stateful", "processes", *OFFICIAL_OPTIONS)
     program_kinds = ("audio",)
     files = (
         ("model", MODEL),

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
-from deeprnn_keras import checks, progress
+from deeprnn_keras import checks, processes, progress
 from deeprnn_keras._types import DataPart, PathLike, TaskData, Tensor
 from deeprnn_keras.data.data_files import OFFICIAL_OPTIONS, RECORDING_OPTIONS, DataFiles
 from deeprnn_keras.tasks.report import print_score
@@ -148,7 +148,7 @@ class Family:
     order: ClassVar[int] = 1
     intended_use: ClassVar[str] = "comparison of recurrent networks"
     limits: ClassVar[str] = ""
-    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", *OTHER_FILES)
+    unsupported_options: ClassVar[tuple[str, ...]] = ("quick", "bptt", "stateful", "processes", *OTHER_FILES)
     program_kinds: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model", MODEL),
@@ -285,6 +285,9 @@ class Family:
         no validation data. After Ctrl-C it has the current weights; after a non-finite loss, the last finite ones. An
         interrupted run continues with `resume=True` and produces the same result as an uninterrupted one; see `Resume`.
 
+        After `deeprnn_keras.training.distribute`, all processes call it with the same arguments; the first one writes
+        the output directory and computes the score.
+
         Args:
             model: The model; it is compiled according to the recipe.
             data: Data returned by `load_data`.
@@ -319,7 +322,7 @@ class Family:
         replace_unprintable()
         keras.utils.set_random_seed(seed)
         plan = self.plan(model, data, recipe, seed=seed, quick=quick, updates=updates)
-        with locked_run_directory(directory, resume, settings):
+        with locked_run_directory(directory, resume, settings) as directory:
             plan.recipe.compile(model, self.loss(model), self.metrics(model), self.weighted_metrics(model))
             run, (history, *displays) = self.new_run(directory), self.callbacks(model, console)
             fit(run, model, plan, history, displays, deadline)
@@ -327,7 +330,10 @@ class Family:
             if (reason := save_program(model, run.program_path)) is not None:
                 console.print(f"The model is saved without a program: {reason}", markup=False, soft_wrap=True)
             save_table(history.epochs, directory / HISTORY)
-            self.finish(run, model, data, recipe, history, title=title, seed=seed, console=console)
+            if not processes.is_first():
+                return run
+            with processes.single_process_model(model, run.model_path) as scored:
+                self.finish(run, scored, data, recipe, history, title=title, seed=seed, console=console)
             result = {
                 "model": model.name,
                 "num_params": model.count_params(),
@@ -340,6 +346,7 @@ class Family:
                 "seed": seed,
                 "seconds": round(time.monotonic() - start, 1),
                 "resumed_at_update": run.resumed_at or None,
+                **({"processes": count} if (count := processes.process_count()) > 1 else {}),
                 "versions": {name: version(name) for name in ("deeprnn-keras", "keras", "tensorflow")},
                 "python": platform.python_version(),
                 "device": device_name(),
@@ -377,7 +384,8 @@ class Family:
         train = self.batches(model, data.train, recipe.batch_size, seed=seed)
         validation = None
         if data.validation is not None:
-            validation = self.batches(model, data.validation, VALIDATION_BATCH_SIZE, shuffle=False)
+            batch_size = processes.current_shard().round_up(VALIDATION_BATCH_SIZE)
+            validation = self.batches(model, data.validation, batch_size, shuffle=False)
         return Plan(recipe, train, validation, recipe.epochs_for(len(train)))
 
     def new_run(self, directory: Path) -> Run:

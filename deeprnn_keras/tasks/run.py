@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deeprnn_keras import checks
 from deeprnn_keras._types import DataPart, PathLike
 from deeprnn_keras.locking import DirectoryLock
+from deeprnn_keras.processes import is_first
 from deeprnn_keras.program import lower
 from deeprnn_keras.writing import save_json
 
@@ -109,7 +111,7 @@ def save_program(model: keras.Model, path: Path) -> str | None:
 
 
 def run_directory(path: PathLike, resume: bool) -> Path:
-    """Return the output directory of a run.
+    """Return the output directory of a run, which only the first of several processes uses.
 
     Args:
         path: A directory that is empty or does not exist; with `resume`, that of an unfinished run.
@@ -118,6 +120,8 @@ def run_directory(path: PathLike, resume: bool) -> Path:
     Raises:
         ValueError: If the directory is in use or, with `resume`, holds no unfinished run.
     """
+    if not is_first():
+        return Path(path)
     if not resume:
         return checks.new_directory("output", path)
     path = Path(path).expanduser()
@@ -139,8 +143,10 @@ def check_resumable(directory: Path, argument: str) -> None:
 
 
 @contextmanager
-def locked_run_directory(directory: Path, resume: bool, settings: dict[str, Any] | None) -> Iterator[None]:
+def locked_run_directory(directory: Path, resume: bool, settings: dict[str, Any] | None) -> Iterator[Path]:
     """Create and lock the output directory, and save `settings`, from which a resumed run is set up, in run.json.
+
+    The context is the directory. Of several processes, all but the first get a temporary directory instead.
 
     Args:
         directory: Result of `run_directory`.
@@ -150,6 +156,10 @@ def locked_run_directory(directory: Path, resume: bool, settings: dict[str, Any]
     Raises:
         ValueError: If the directory could not be created, another process uses it, or has used it in the meantime.
     """
+    if not is_first():
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -160,7 +170,7 @@ def locked_run_directory(directory: Path, resume: bool, settings: dict[str, Any]
         run_directory(directory, resume)
         if settings is not None:
             save_json(settings, directory / SETTINGS)
-        yield
+        yield directory
 
 
 def fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from deeprnn_keras.processes import current_shard
 from deeprnn_keras.tasks.run import Plan
 from deeprnn_keras.training.recipe import QUICK_VALIDATION_WINDOWS, Recipe
 
@@ -118,7 +119,7 @@ def _windows(
     stride = recipe.stride or recipe.bptt
     if short_validation:  # a larger stride gives fewer windows, evenly spaced
         stride = max(stride, sum(map(len, validation)) // QUICK_VALIDATION_WINDOWS)
-    batch_size = max(recipe.batch_size, VALIDATION_BATCH_SIZE)
+    batch_size = current_shard().round_up(max(recipe.batch_size, VALIDATION_BATCH_SIZE))
     validation_batches = token_windows(validation, recipe.bptt, batch_size, stride=stride, shuffle=False)
 
     def training_batches(steps: int | None) -> Batches:
@@ -138,7 +139,7 @@ def _streams(
         fraction = QUICK_VALIDATION_WINDOWS * recipe.bptt / sum(map(len, validation))
         validation = [piece[: max(recipe.bptt + 1, int(fraction * len(piece)))] for piece in validation]
     chunks = sum((len(piece) - 1) // recipe.bptt for piece in validation)
-    batch_size = max(1, min(max(recipe.batch_size, VALIDATION_BATCH_SIZE), chunks))
+    batch_size = current_shard().round_down(min(max(recipe.batch_size, VALIDATION_BATCH_SIZE), chunks))
     validation_batches = TBPTTDataset(validation, batch_size, recipe.bptt)
 
     stream = np.concatenate(train)  # one stream, as in the published readers

@@ -1,4 +1,5 @@
 from .averaging import NTASGD, EMAWeights
+from .distribution import distribute
 from .learning_rate import LearningRate
 from .metrics import BitsPerCharacter, Perplexity
 from .non_finite import NonFiniteGuard
@@ -20,5 +21,6 @@ __all__ = [
     "Recipe",
     "Resume",
     "StepDecay",
+    "distribute",
     "learning_rate_range_test",
 ]

@@ -81,7 +81,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
 
     def _num_skipped(self) -> int:
         """Return the number of updates that the optimizer has skipped; 0 if it skips none or is not built."""
-        return int(getattr(unwrap_optimizer(self.model.optimizer), "skipped", 0))
+        return int(_value(getattr(unwrap_optimizer(self.model.optimizer), "skipped", 0)))
 
     @override
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
@@ -117,7 +117,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
             self._stop(False)
 
     def _stop(self, loss_is_finite: bool) -> None:
-        rate, clip = float(self.model.optimizer.learning_rate), global_clipnorm_of(self.model.optimizer)
+        rate, clip = float(_value(self.model.optimizer.learning_rate)), global_clipnorm_of(self.model.optimizer)
         if self.recipe is not None:
             rate, clip = rate * self.recipe.learning_rate / self.recipe.mean_loss_rate(), self.recipe.global_clipnorm
         clipping = (
@@ -137,9 +137,14 @@ class NonFiniteGuard(keras.callbacks.Callback):
             values = keras.ops.convert_to_numpy(weight)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 return f"earlier updates made the weight {weight.path} non-finite"
-        faulty = int(getattr(unwrap_optimizer(self.model.optimizer), "faulty", -1))
+        faulty = int(_value(getattr(unwrap_optimizer(self.model.optimizer), "faulty", -1)))
         path = self.model.trainable_variables[faulty].path if faulty >= 0 else None
         if loss_is_finite:
             return f"the gradient of {path} overflowed in the backward pass, although loss and weights were finite"
         first = f" (first non-finite gradient: {path})" if path else ""
         return f"the weights were finite, so the inputs contain NaN or infinity, or activations overflowed{first}"
+
+
+def _value(variable: keras.Variable | float) -> np.ndarray:
+    """Return the value of a variable, which `int` and `float` do not read under `tf.distribute`."""
+    return keras.ops.convert_to_numpy(variable)

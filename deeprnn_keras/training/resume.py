@@ -14,7 +14,7 @@ import keras
 import msgspec
 from typing_extensions import override
 
-from deeprnn_keras import _compat, checks
+from deeprnn_keras import _compat, checks, processes
 from deeprnn_keras._types import Logs, PathLike
 from deeprnn_keras.locking import DirectoryLock
 from deeprnn_keras.reading import DamagedFileError, damage_reported
@@ -59,8 +59,13 @@ class Resume(keras.callbacks.Callback):
     carried recurrent states, metric totals, and the state of `callbacks`. With `tf.distribute`, it holds the states of
     every replica. A checkpoint is written after every `every` updates and at the end of each epoch, first to a
     temporary file, which is then renamed; it contains a hash. The last two are kept. If the newest is damaged, the
-    previous one is used and a warning is issued. A warning is also issued if other versions or implementations of the
-    layers run than when the checkpoint was written: bits then differ.
+    previous one is used and a warning is issued. A warning is also issued if other versions, implementations of the
+    layers, or numbers of devices run than when the checkpoint was written: bits then differ.
+
+    In a data-parallel run of several processes (see `deeprnn_keras.training.distribute`), the first one reads and
+    writes the checkpoints. The position and the states in them are those of whole batches, so that the run may be
+    resumed with another number of processes. If a process receives SIGTERM, all of them stop after the same update,
+    with a checkpoint and a KeyboardInterrupt.
 
     The first `fit` with an empty directory starts a run; running the same script again resumes it.
 
@@ -127,7 +132,7 @@ class Resume(keras.callbacks.Callback):
         self._epoch, self._batch, self._updates = 0, 0, 0  # position in the run
         self._first_batch = 0  # first batch of this epoch that this process trains on
         self._checkpoint: checkpoint_files.Checkpoint | None = None  # set from resuming to the first epoch
-        self._epoch_cut_short = False
+        self._epoch_cut_short, self._terminated = False, False
         self._callback_states: list[CallbackState] = []
         self._lock = ExitStack()
 
@@ -155,12 +160,13 @@ class Resume(keras.callbacks.Callback):
             raise ValueError(
                 "fit trains on other data than the argument data of Resume; pass the same dataset object to both"
             )
-        self._create_directory()
-        self._lock.enter_context(DirectoryLock(self.directory))
-        _compat.call_when_fit_ends(self._lock.close)
+        if processes.is_first():
+            self._create_directory()
+            self._lock.enter_context(DirectoryLock(self.directory))
+            _compat.call_when_fit_ends(self._lock.close)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        checkpoint = checkpoint_files.read_newest(self.directory)
+        checkpoint = processes.from_first(lambda: checkpoint_files.read_newest(self.directory))
         self._description = describe_run(self.model, self.data, self.callbacks, self.params, self.about)
         self._rounding = describe_rounding(self.model)
         if checkpoint is None:
@@ -267,6 +273,10 @@ class Resume(keras.callbacks.Callback):
             self.model.stop_training = self._epoch_cut_short = True
         elif self._updates % self.every == 0 and not last and not self.model.stop_training:
             self._save(self._epoch, self._batch)
+        self._terminated = self._terminated or processes.all_were_terminated(self._updates)
+        if self._terminated and not last:  # after the last update, `on_epoch_end` saves and stops
+            self._save(self._epoch, self._batch)
+            raise KeyboardInterrupt
 
     def _clear_stop(self) -> None:
         """Undo the `stop_training` that ended a resumed epoch."""
@@ -296,6 +306,8 @@ class Resume(keras.callbacks.Callback):
         self._forward("on_epoch_end", epoch, logs)
         if not self.model.stop_training:
             self._save(epoch + 1, 0, finished_epoch=epoch, logs=logs)
+        if self._terminated:
+            raise KeyboardInterrupt
 
     @override
     def on_train_end(self, logs: Logs = None) -> None:
@@ -313,7 +325,8 @@ class Resume(keras.callbacks.Callback):
             "history": self._history(finished_epoch, logs),
             "time": time.time(),
         }
-        checkpoint_files.write(self.directory, self._updates, arrays, values)
+        if processes.is_first():  # the other processes have captured the same values
+            checkpoint_files.write(self.directory, self._updates, arrays, values)
 
     def _history(self, finished_epoch: int | None, logs: Logs) -> tuple[list[int], dict[str, list[float]]]:
         """Return the epochs and metrics of Keras' `History`, with the epoch that it has not recorded yet."""

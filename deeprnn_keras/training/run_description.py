@@ -11,6 +11,7 @@ from deeprnn_keras import _compat
 from deeprnn_keras._types import Config
 from deeprnn_keras.kernels.native import library
 from deeprnn_keras.optimizers.clipping import unwrap_optimizer
+from deeprnn_keras.processes import current_shard
 from deeprnn_keras.training.callback_state import describe_settings
 
 if TYPE_CHECKING:
@@ -65,12 +66,15 @@ def describe_run(
 def describe_rounding(model: keras.Model) -> dict[str, str]:
     """Return the versions and implementations on which the rounding of a run depends, and so whether bits are equal.
 
-    "recurrent layers" is the implementation that runs the layers of this package, or one per layer if they differ.
+    "recurrent layers" is the implementation that runs the layers of this package, or one per layer if they differ;
+    "devices" is the number of devices of a data-parallel run.
     """
     import keras
 
     names = ("deeprnn-keras", "keras", keras.backend.backend(), "numpy")
     found = {name: version(name) for name in names}
+    devices = current_shard().devices
+    found |= {"devices": str(devices)} if devices > 1 else {}
     selected = _implementations(model)
     return found | ({"recurrent layers": " ".join(selected)} if selected else {})
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.extend
+import keras
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jax.interpreters import ad, batching, mlir
@@ -26,6 +27,7 @@ from deeprnn_keras.kernels.native.sequences import Gradients, Inputs, Layer, Lay
 TARGET = "deeprnn_keras_native"
 ZERO_BEFORE_FIRST_VALID = False  # Keras' loop on JAX returns the initial state there
 USE_LOOP = "pass implementation='loop'"
+ROWS, COLUMNS = 0, 2  # axis of the batch in batch-major and in feature-major arrays
 
 
 # === The primitive ===
@@ -179,8 +181,51 @@ def run_sequence(
         mask: (n, T) of bool, or None.
         training: Not used: JAX itself decides whether to store what the backward pass needs.
     """
-    y, final = _differentiable(layer)(Inputs(x, *weights, list(states), mask))
+    inputs = Inputs(x, *weights, list(states), mask)
+    x_axis, y_axis = (ROWS if batch_major else COLUMNS for batch_major in (layer.x_batch_major, layer.y_batch_major))
+    axes: list[Any] = [x_axis, None, None, None, [ROWS] * layer.num_states, ROWS]
+    result_axes = (y_axis, [ROWS] * layer.num_states)
+    run = _per_device(_differentiable(layer), states[0].shape[0], (Inputs(*axes),), result_axes)
+    y, final = run(inputs)
     return y, final
+
+
+def _num_devices(batch_size: FrameworkObject) -> int:
+    """Return the number of devices of a `keras.distribution.DataParallel` that divide a batch among them, or 1."""
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.DataParallel) or not isinstance(batch_size, int):
+        return 1
+    return 1 if batch_size % distribution.num_model_replicas else distribution.num_model_replicas
+
+
+def _per_device(
+    function: FrameworkObject, batch_size: FrameworkObject, axes: FrameworkObject, result_axes: FrameworkObject
+) -> FrameworkObject:
+    """Return a function that each device of a `keras.distribution.DataParallel` runs on its rows of the batch.
+
+    XLA does not divide a custom call: without this, every device would compute the whole batch, as it does with a batch
+    that the devices cannot divide.
+
+    Args:
+        function: Function of pytrees of arrays.
+        batch_size: n.
+        axes: For each argument a pytree of axes of the rows: `ROWS`, `COLUMNS`, or None if it does not depend on them.
+        result_axes: The same for the result.
+    """
+    if _num_devices(batch_size) == 1:
+        return function
+    distribution = keras.distribution.distribution()
+
+    def specification(axis: int | None) -> FrameworkObject:
+        return jax.sharding.PartitionSpec(*() if axis is None else (*[None] * axis, distribution.batch_dim_name))
+
+    in_specs, out_specs = (jax.tree.map(specification, tree, is_leaf=_is_axis) for tree in (axes, result_axes))
+    mesh = distribution.device_mesh.backend_mesh
+    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+
+def _is_axis(value: object) -> bool:
+    return value is None or isinstance(value, int)
 
 
 @functools.cache
@@ -252,12 +297,14 @@ def _columns(batch_size: FrameworkObject) -> FrameworkObject:
 
 def to_columns(x: Tensor, mask: Tensor | None) -> Tensor:
     """Return sequences (n, T, d) feature-major, (T, d, columns), with 0 at masked steps and in the padding."""
-    return _differentiable_conversion("to_columns", x.shape[0])(x, mask)
+    convert = _differentiable_conversion("to_columns", x.shape[0] // _num_devices(x.shape[0]))
+    return _per_device(convert, x.shape[0], (ROWS, ROWS), COLUMNS)(x, mask)
 
 
 def from_columns(x: Tensor, mask: Tensor | None, batch_size: int) -> Tensor:
     """Return feature-major sequences (T, d, columns) as (n, T, d)."""
-    return _differentiable_conversion("from_columns", batch_size)(x, mask)
+    convert = _differentiable_conversion("from_columns", batch_size // _num_devices(batch_size))
+    return _per_device(convert, batch_size, (COLUMNS, ROWS), ROWS)(x, mask)
 
 
 @functools.cache

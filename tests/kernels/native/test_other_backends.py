@@ -5,17 +5,15 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
-import venv
 from pathlib import Path
 
 import pytest
+from jax_environment import python_with_jax
 from source_files import ROOT
 
 from deeprnn_keras.kernels.native import library
 
 CASES = Path(__file__).with_name("backend_cases.py")
-JAX = "jax==0.10.2"
 
 pytestmark = pytest.mark.skipif(library.unavailable_reason() is not None, reason="the native library was not built")
 
@@ -39,9 +37,6 @@ def test_native_code_on_an_installed_backend(backend):
 
 @pytest.mark.long
 def test_native_code_on_jax_in_an_environment_of_its_own(tmp_path):
-    venv.create(tmp_path, with_pip=True)
-    python = str(tmp_path / "bin" / "python")
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    subprocess.run([python, "-m", "pip", "install", "-q", *dependencies, JAX], check=True)
+    python = python_with_jax(tmp_path)
     failed = {case: error for case, error in errors("jax", python).items() if error}
     assert not failed, "\n".join(f"{case}: {error}" for case, error in failed.items())
