@@ -8,7 +8,7 @@ import pytest
 from source_files import ROOT
 
 
-@pytest.mark.long  # the hook before a commit runs it, too
+@pytest.mark.slow  # the hook before a commit runs it, too
 def test_types_pass():
     done = subprocess.run(
         [ROOT / ".ci" / "types"], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True
