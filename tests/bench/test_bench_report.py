@@ -82,10 +82,9 @@ def test_case_line_and_ratios_of_groups():
     assert train == ["train, lstm", "1.41 (0.50 to 7.00)", "1.00 (0.50 to 2.00)", "-"] and infer[0] == "infer, gru"
 
 
-def test_readme_section_is_replaced_between_its_comments():
-    text = kernels.section(synthetic_results())
+def test_sections_of_pages_state_the_results():
+    text = kernels.summary(synthetic_results())
     assert "`DeepRNN` takes **0.63 times as long as" in text and "1.00 times as long as one of `torch.nn.LSTM`." in text
     assert "The largest ratio to Keras in all 4 cases is 12.34 (gru 2x256x8x8 infer)." in text
+    text = kernels.details(synthetic_results())
     assert "40 updates, extrapolated from 10 updates): DeepRNN 80 s." in text and "torch 1,234 MB." in text
-    readme = "a\n<!-- kernels -->\nold\n<!-- end of kernels -->\nb"
-    assert kernels.replace_section(readme, "new\n") == readme.replace("old", "new")

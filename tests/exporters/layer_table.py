@@ -13,6 +13,7 @@ import keras
 from deeprnn_keras import RNN, DeepRNN, RecurrentCell, export, lower
 from deeprnn_keras.equations.standard import SimpleRNNEquations
 from deeprnn_keras.exporters.targets import find_target
+from deeprnn_keras.layers import AddDryChannel
 from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.one_hot import OneHot
 from deeprnn_keras.layers.per_step import DeepInput, DeepOutput
@@ -62,6 +63,11 @@ def tied_head():
 def branches(layer):
     x = keras.Input((None, D))
     return keras.Model(x, layer([x, K.Activation("tanh")(x)]))
+
+
+def with_dry_channel():
+    x = keras.Input((None, D))
+    return keras.Model(x, AddDryChannel()([x, K.Dense(1)(x)]))
 
 
 def bidirectional(layer):
@@ -118,6 +124,7 @@ ROWS = {
     "Dropout, noise, Identity": lambda: sequence(K.Dropout(0.5)),
     "Concatenate": lambda: branches(K.Concatenate()),
     "Add": lambda: branches(K.Add()),
+    "AddDryChannel": with_dry_channel,
     "Average": lambda: branches(K.Average()),
     "Subtract": lambda: branches(K.Subtract()),
     "convolution, pooling, attention, and other layers that combine steps": lambda: sequence(K.Conv1D(2, 3)),
