@@ -179,7 +179,8 @@ def test_command(model, program, sound, tmp_path):
         ((tmp_path / "amp.nam", path, tmp_path / "0.wav"), "exists; pass another path or --overwrite"),
         ((tmp_path / "amp.nam", tmp_path / "none.wav", tmp_path / "9.wav"), "No such file"),
         ((tmp_path / "amp.nam", path, tmp_path / "9.wav", "--knobs", "1,a"), "must be numbers separated by commas"),
-        (("amp_lstm_1x16", path, tmp_path / "9.wav"), "no trained weights"),
+        (("amp_lstm_2x16", path, tmp_path / "9.wav"), "no trained weights"),
+        (("amp_lstm_1x16", path, tmp_path / "9.wav"), "48,000 Hz, got 8,000 Hz"),
     ):
         result = run(*arguments)
         assert result.exit_code != 0 and message in result.output
