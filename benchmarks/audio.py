@@ -18,7 +18,6 @@ benchmarks/results/audio/results.csv.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -27,11 +26,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from benchmarks.result_rows import append_row
 
 if TYPE_CHECKING:
     import keras
@@ -206,16 +207,6 @@ def _clock() -> keras.callbacks.Callback:
     return Clock()
 
 
-def append_score(path: Path, score: Score) -> None:
-    """Append a result to a CSV file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Score)])
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(asdict(score))
-
-
 def main(python: str, *arguments: str) -> None:
     """Compare, print the results, and without --quick save them in benchmarks/results/audio."""
     from deeprnn_keras.bench.environment import environment, load_notes
@@ -232,7 +223,7 @@ def main(python: str, *arguments: str) -> None:
         settings = replace(settings, updates=score.updates)
         print(json.dumps(asdict(score)), flush=True)
         if not arguments:
-            append_score(RESULTS / "results.csv", score)
+            append_row(RESULTS / "results.csv", asdict(score))
     if not arguments:
         about = {**environment(), **asdict(settings), "notes": load_notes()}
         (RESULTS / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

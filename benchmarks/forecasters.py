@@ -18,19 +18,20 @@ instead of 1,024, with which they take hours on two cores; deeprnn_keras reads 3
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from benchmarks.result_rows import append_row, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,29 +178,16 @@ def compare(
                 scores.append(own_score(*options) if own else peer_score(python, *options))
                 print(json.dumps(asdict(scores[-1])), flush=True)
                 if done is not None:
-                    append_score(done, scores[-1])
+                    append_row(done, asdict(scores[-1]))
     return scores
 
 
 def read_scores(path: Path) -> list[Score]:
     """Return the results in a CSV file, or an empty list if it does not exist."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Score(row["library"], row["model"], int(row["seed"]), float(row["mase"]), float(row["seconds"]))
-            for row in csv.DictReader(file)
-        ]
-
-
-def append_score(path: Path, score: Score) -> None:
-    """Append a result to a CSV file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Score)])
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(asdict(score))
+    return [
+        Score(row["library"], row["model"], int(row["seed"]), float(row["mase"]), float(row["seconds"]))
+        for row in read_rows(path)
+    ]
 
 
 def print_table(scores: Sequence[Score]) -> None:
