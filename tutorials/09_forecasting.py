@@ -14,7 +14,7 @@
 #
 # ![Forecasts of a week with intervals, errors of four methods, and the total of a day](09_forecasting.png)
 #
-# The tutorial takes about five minutes on two CPU cores. It requires the extra `forecast`
+# The tutorial takes about two and a half minutes on two CPU cores. It requires the extra `forecast`
 # (`pip install 'deeprnn-keras[forecast]'`) and a table of the package ISLP, which is read as a file and not imported:
 # `pip install --no-deps ISLP==0.6.0`. With `TUTORIAL_SCALE=0.01` it runs in seconds, and its results are meaningless.
 
