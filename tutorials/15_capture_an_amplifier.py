@@ -15,8 +15,8 @@
 #
 # ![Amplifier, network, and their difference; error during training; spectrograms](15_capture_an_amplifier.png)
 #
-# The tutorial takes about a minute and a quarter on two CPU cores. It requires the extra
-# `audio` (`pip install 'deeprnn-keras[audio]'`). With `TUTORIAL_SCALE=0.01` it runs in seconds, and its results are
+# The tutorial takes about one minute on two CPU cores. It requires the extra `audio`
+# (`pip install 'deeprnn-keras[audio]'`). With `TUTORIAL_SCALE=0.01` it runs in seconds, and its results are
 # meaningless.
 
 # %%
