@@ -14,9 +14,8 @@
 #
 # ![A deep recurrent network unrolled over time, and bits per character by L and h](01_deep_rnn.png)
 #
-# The tutorial takes about six minutes on two CPU cores (341 s of processor time, measured on two shared cores). It
-# requires no package beyond this one. With the environment variable `TUTORIAL_SCALE=0.01` it runs in a few seconds, and
-# its results are meaningless.
+# The tutorial takes about four minutes on two CPU cores. It requires no package beyond this one. With the environment
+# variable `TUTORIAL_SCALE=0.01` it runs in a few seconds, and its results are meaningless.
 
 # %%
 from __future__ import annotations
