@@ -12,7 +12,7 @@ import numpy as np
 
 from deeprnn_keras import checks
 from deeprnn_keras._types import PathLike
-from deeprnn_keras.data.audio_files import import_soundfile
+from deeprnn_keras.data.audio_files import EXPECTED, import_soundfile
 from deeprnn_keras.program.program import Program
 from deeprnn_keras.reading import damage_reported, require_regular_file
 from deeprnn_keras.streaming.audio import BLOCK, Effect
@@ -21,7 +21,6 @@ from deeprnn_keras.writing import atomic_write
 if TYPE_CHECKING:
     import keras
 
-EXPECTED = "a recording that soundfile reads, such as WAV or FLAC"
 FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")
 
 

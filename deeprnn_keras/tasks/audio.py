@@ -17,7 +17,7 @@ from deeprnn_keras.data.data_files import OFFICIAL_OPTIONS, DataFiles
 from deeprnn_keras.tasks.family import Configuration, ConfigurationT, EvaluationRecord, Family, flags
 from deeprnn_keras.tasks.registry import register
 from deeprnn_keras.tasks.report import print_score
-from deeprnn_keras.tasks.run import MODEL, PROGRAM, RESULT, Plan, Run, Split
+from deeprnn_keras.tasks.run import MODEL, PROGRAM, RESULT, Run, Split
 
 if TYPE_CHECKING:
     import keras
@@ -180,25 +180,14 @@ class AudioFamily(Family):
 
     # === Training ===
     @override
-    def plan(
-        self,
-        model: AudioEffect,
-        data: Split,
-        recipe: Recipe,
-        *,
-        seed: int,
-        quick: bool = False,
-        updates: int | None = None,
-    ) -> Plan:
-        """Return the batches and the number of epochs of a run.
+    def training_batches(
+        self, model: AudioEffect, part: Sequence[AudioPair], recipe: Recipe, seed: int
+    ) -> TBPTTDataset:
+        return self.batches(model, part, recipe.batch_size, seed=seed, bptt=recipe.bptt)
 
-        Raises:
-            ValueError: If `quick` or `updates` are passed, or the recordings are too short.
-        """
-        if checks.flag("quick", quick) or updates is not None:
-            raise ValueError("task family 'audio' does not support quick and updates; leave them out")
-        train = self.batches(model, data.train, recipe.batch_size, seed=seed, bptt=recipe.bptt)
-        return Plan(recipe, train, _validation_batches(model, data.validation), recipe.epochs_for(len(train)))
+    @override
+    def validation_batches(self, model: AudioEffect, part: Sequence[AudioPair]) -> TBPTTDataset:
+        return _validation_batches(model, part)
 
     @override
     def new_run(self, directory: Path) -> AudioRun:

@@ -381,12 +381,30 @@ class Family:
         """
         if checks.flag("quick", quick) or updates is not None:
             raise ValueError(f"task family {self.name!r} does not support quick and updates; leave them out")
-        train = self.batches(model, data.train, recipe.batch_size, seed=seed)
-        validation = None
-        if data.validation is not None:
-            batch_size = processes.current_shard().round_up(VALIDATION_BATCH_SIZE)
-            validation = self.batches(model, data.validation, batch_size, shuffle=False)
+        train = self.training_batches(model, data.train, recipe, seed)
+        validation = None if data.validation is None else self.validation_batches(model, data.validation)
         return Plan(recipe, train, validation, recipe.epochs_for(len(train)))
+
+    def training_batches(self, model: keras.Model, part: DataPart, recipe: Recipe, seed: int) -> Batches:
+        """Return the batches of a run.
+
+        Args:
+            model: The model that reads the batches.
+            part: `data.train`.
+            recipe: The training recipe.
+            seed: Random seed for shuffling.
+        """
+        return self.batches(model, part, recipe.batch_size, seed=seed)
+
+    def validation_batches(self, model: keras.Model, part: DataPart) -> Batches:
+        """Return the batches on which each epoch of a run is validated.
+
+        Args:
+            model: The model that reads the batches.
+            part: `data.validation`.
+        """
+        batch_size = processes.current_shard().round_up(VALIDATION_BATCH_SIZE)
+        return self.batches(model, part, batch_size, shuffle=False)
 
     def new_run(self, directory: Path) -> Run:
         """Return the `Run` object of a new run; a subclass of `Run` may have more attributes."""
