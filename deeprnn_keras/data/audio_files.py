@@ -12,7 +12,7 @@ from deeprnn_keras._types import PathLike
 from deeprnn_keras.extras import import_optional
 from deeprnn_keras.reading import DamagedFileError, damage_reported, require_regular_file
 
-EXPECTED = "a recording that soundfile reads, such as WAV or FLAC"
+EXPECTED = "a recording that soundfile reads (convert it to WAV or FLAC)"
 FULL_SCALE = 0.9999  # the largest sample of 16 bits is 0.99997
 FLAT = 1e-4  # difference of neighboring samples of a clipped peak
 CLIPPED_RUN = 3  # samples; fewer at full scale occur in a recording that has been normalized to its peak
