@@ -88,7 +88,7 @@ def test_faulty_recordings_are_refused_in_one_sentence_with_the_remedy(write, am
         "other": (lambda: (good(), write("o.wav", other.wet)), r"latency .* was not found: .* in samples$"),
         "format": (
             lambda: (good(), tmp_path / "text.mp3"),
-            r"text\.mp3: not a recording .*; convert it to WAV or FLAC",
+            r"text\.mp3: not a recording that soundfile reads \(convert it to WAV or FLAC\), or damaged: ",
         ),
         "damaged": (lambda: (good(), tmp_path / "cut.wav"), r"cut\.wav: not a recording that soundfile reads"),
         "directory": (lambda: (good(), tmp_path), r"not a regular file"),
