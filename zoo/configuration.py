@@ -100,6 +100,7 @@ class Configuration:
     tied: ClassVar = False
     variational: ClassVar = False  # True if dropout uses one mask for all steps of a sequence
     batch_normalization: ClassVar = False  # True if a batch normalization follows each recurrent layer
+    normalization: ClassVar = None  # "rms" if each recurrent layer reads its normalized inputs and adds them
     projection: ClassVar = None  # int | None
     masks: ClassVar = False
     length: ClassVar = None  # int | None
@@ -181,7 +182,7 @@ class Configuration:
         widths = layer_widths(self.units, self.num_layers, self.cell)
         geometry: dict[str, Any] = {"connection": self.connection, "bidirectional": self.bidirectional}
         recurrent = count_params(self.embedding or self.inputs, self.units, self.num_layers, self.cell, **geometry)
-        recurrent += sum(map(self.count_normalization_params, widths))
+        recurrent += sum(map(self.count_normalization_params, widths)) + self.count_output_normalization_params()
         return recurrent + count_head_params(
             self.inputs,
             self.outputs,
@@ -193,8 +194,15 @@ class Configuration:
         )
 
     def count_normalization_params(self, width: int) -> int:
-        """Return the number of parameters of the batch normalization after a layer of `width` outputs per direction."""
+        """Return the number of parameters of the normalization of a layer of `width` outputs per direction."""
+        if self.normalization:
+            return width
         return 4 * width * (2 if self.bidirectional else 1) if self.batch_normalization else 0
+
+    def count_output_normalization_params(self) -> int:
+        """Return the number of parameters of the normalization after the last recurrent layer."""
+        widths = layer_widths(self.units, self.num_layers, self.cell)
+        return output_width(widths, self.connection) if self.normalization else 0
 
     def architecture(self) -> str:
         """Return a one-line description, for example 'bidirectional LSTM 2 x 256, embedding 64'."""
@@ -209,6 +217,7 @@ class Configuration:
             (self.one_hot, "one-hot input"),
             (self.connection != "stack", f"{self.connection} connections"),
             (self.batch_normalization, "batch normalization"),
+            (self.normalization, "residual connections, RMS normalization"),
             (self.projection, f"projection {self.projection}"),
             (self.head_units, f"{'-'.join(map(str, self.head_units))} hidden units in the head"),
             (self.tied, "tied"),
@@ -239,7 +248,8 @@ class Configuration:
         cells = checks.per_layer("cell", self.cell, num_layers)
         activations = checks.per_layer("activation", self.activation, num_layers)
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
-        path = "deep_rnn_{level}/{direction}_1" if self.batch_normalization else "deep_rnn/{direction}_{level}"
+        single_layers = self.batch_normalization or self.normalization
+        path = "deep_rnn_{level}/{direction}_1" if single_layers else "deep_rnn/{direction}_{level}"
         return [
             (path.format(level=level, direction=direction), cell, activation)
             for level, (cell, activation) in enumerate(zip(cells, activations, strict=True), start=1)

@@ -89,6 +89,7 @@ def _layer_description(config: Configuration, level: int, cell: CellSpec, h: int
     if level > 1 and config.dropout:
         description += f", dropout {config.dropout:g} on its input"
     description += ", batch normalization" if config.batch_normalization else ""
+    description += ", residual, RMS normalization of its input" if config.normalization else ""
     if level > 1 and config.connection != "stack":
         description += {"residual": ", residual", "skip": ", also reads X"}[config.connection]
     return description
@@ -99,6 +100,9 @@ def head_rows(config: Configuration) -> list[Row]:
     widths = layer_widths(config.units, config.num_layers, config.cell)
     width = output_width(widths, config.connection, config.bidirectional)
     rows = []
+    if config.normalization:
+        shape = format_shape(config, config.each_step, width)
+        rows.append(Row("", shape, "RMS normalization", config.count_output_normalization_params()))
     if config.projection:
         shape = format_shape(config, config.each_step, config.projection)
         rows.append(Row("", shape, "projection without bias", width * config.projection))

@@ -23,6 +23,8 @@ class LanguageModelConfig(Configuration):
         projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
         tied: If True, the head uses the transposed embedding. The width of the embedding is then that of the projection
             or, without a projection, that of the output of the recurrent layers; `embedding` is ignored.
+        normalization: As in `LanguageModel`. The width of the embedding is then that of the recurrent layers;
+            `embedding` is ignored.
         embedding_dropout: As in `LanguageModel`.
         weight_dropout: As in `DeepRNN`.
         variational: If True, `input_dropout`, `dropout`, and `output_dropout` use one mask per sequence for all steps.
@@ -34,6 +36,7 @@ class LanguageModelConfig(Configuration):
     vocabulary: int | str | tuple[str, ...]
     projection: int | None = None
     tied: bool = False
+    normalization: str | None = None
     embedding_dropout: float = 0.0
     weight_dropout: float = 0.0
     variational: bool = False
@@ -47,6 +50,8 @@ class LanguageModelConfig(Configuration):
         if self.tied:
             widths = layer_widths(self.units, self.num_layers, self.cell)
             object.__setattr__(self, "embedding", self.projection or output_width(widths, self.connection))
+        elif self.normalization:
+            object.__setattr__(self, "embedding", layer_widths(self.units, self.num_layers, self.cell)[0])
         super().__post_init__()
 
     @property
@@ -87,6 +92,7 @@ class LanguageModelConfig(Configuration):
             connection=self.connection,
             embedding=self.embedding,
             head_units=self.head_units,
+            normalization=self.normalization,
             projection=self.projection,
             tied=self.tied,
             input_dropout=self.input_dropout,

@@ -20,7 +20,10 @@ from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.models.common_arguments import CommonArguments
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, with_reset_mask
+from deeprnn_keras.models.normalized_stack import residual_stack
 from deeprnn_keras.stack import output_width
+
+NORMALIZATIONS = ("rms",)
 
 
 @keras.saving.register_keras_serializable(package="deeprnn_keras")
@@ -53,6 +56,9 @@ class LanguageModel(ConfigMixin, keras.Model):
             are small at the start.
         head_units: Widths of hidden layers of the head, which is then a `DeepOutput`.
         head_activation: Activation of these hidden layers.
+        normalization: None, or "rms": H^(l) = H^(l-1) + F_l(RMSNorm(H^(l-1))) for each recurrent layer F_l, with
+            H^(0) = X, and the head reads RMSNorm(H^(L)). `embedding` must equal the width of the layers. The layers
+            are named deep_rnn_1, deep_rnn_2, ... With it, deep stacks of cells that are linear over time train well.
         projection: Width of a linear layer without bias between the recurrent layers and the head, or None.
         tied: If True, W_hq is the transpose of E (Press & Wolf 2017; Inan et al. 2017). `embedding` must equal the
             width of the head's input.
@@ -71,8 +77,9 @@ class LanguageModel(ConfigMixin, keras.Model):
 
     Raises:
         ValueError: If V < 2, if an option is not supported by `DeepRNN` or by a language model, if a rate is
-            outside [0, 1), if `tied` is set and `embedding` differs from the width of the head's input, or if
-            `embedding_dropout` is set without an embedding.
+            outside [0, 1), if `tied` is set and `embedding` differs from the width of the head's input, if
+            `normalization` is set and `embedding` differs from the width of a layer, or if `embedding_dropout` is set
+            without an embedding.
 
     >>> from deeprnn_keras import LanguageModel
     >>> model = LanguageModel("abc ", units=16, num_layers=2, cell="gru")
@@ -96,6 +103,7 @@ class LanguageModel(ConfigMixin, keras.Model):
         embeddings_initializer: Initializer = None,
         head_units: Sequence[int] = (),
         head_activation: Activation = "tanh",
+        normalization: str | None = None,
         projection: int | None = None,
         tied: bool = False,
         head_initializer: Initializer = "glorot_uniform",
@@ -123,6 +131,8 @@ class LanguageModel(ConfigMixin, keras.Model):
             dtype,
         )
         projection = checks.positive_int_or_none("projection", projection)
+        if normalization is not None:
+            checks.one_of("normalization", normalization, NORMALIZATIONS)
         for option in ("return_state", "go_backwards", "bidirectional"):
             if deep_rnn.get(option):
                 raise ValueError(
@@ -140,33 +150,41 @@ class LanguageModel(ConfigMixin, keras.Model):
         initializer = embeddings_initializer or _unit_variance(common.embedding if tied else None)
         embed = _embedding_layer(size, common.embedding, embedding_dropout, initializer, dtype)
         rnn_options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}
-        layers = [
-            embed,
-            common.dropout_layer("input_dropout", variational),
-            DeepRNN(units, num_layers, cell, **rnn_options),
-            common.dropout_layer("output_dropout", variational),
-        ]
-        width = output_width(layers[2].widths, layers[2].connection)
+        rnn = DeepRNN(units, num_layers, cell, **rnn_options)
+        lower = [embed, common.dropout_layer("input_dropout", variational)]
+        upper = [common.dropout_layer("output_dropout", variational)]
+        width = output_width(rnn.widths, rnn.connection)
         if projection is not None:
             width = projection
             options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
-            layers.append(keras.layers.Dense(width, **options, name="projection"))
+            upper.append(keras.layers.Dense(width, **options, name="projection"))
         if tied:
             _check_tied(common.embedding, width, common.head_units)
-            layers.append(TiedHead(embed, width, **common.head_options()))
+            upper.append(TiedHead(embed, width, **common.head_options()))
         else:
-            layers.append(common.head(size))
+            upper.append(common.head(size))
+        if normalization is not None:
+            _check_residual(common.embedding, rnn.widths)
         # === Functional model ===
-        inputs, outputs = _functional(layers, stateful=layers[2].stateful)
-        super().__init__(inputs, outputs, name=name, trainable=trainable)
+        tokens = keras.Input((None,), dtype="int32", name="tokens")
+        reset_mask = keras.Input((), dtype="bool", name="reset_mask") if rnn.stateful else None
+        hidden = _chain(lower, tokens)
+        if normalization is not None:
+            hidden = residual_stack(rnn, hidden, reset_mask)
+        else:
+            hidden = rnn(hidden) if reset_mask is None else rnn(hidden, reset_mask=reset_mask)
+        inputs = tokens if reset_mask is None else [tokens, reset_mask]
+        super().__init__(inputs, _chain(upper, hidden), name=name, trainable=trainable)
         freezing.propagate_trainable(self)
         # === Configuration ===
         self.vocabulary = text_vocabulary
         self.vocabulary_size = size
+        self._stack_config = None if normalization is None else rnn.get_config()
         self._config = {
             "vocabulary": size if text_vocabulary is None else serialize_vocabulary(text_vocabulary),
             "embedding_dropout": embedding_dropout,
             "variational": variational,
+            "normalization": normalization,
             "projection": projection,
             "tied": tied,
             **common.config(),
@@ -284,11 +302,15 @@ def _check_tied(embedding: int | None, width: int, head_units: Sequence[int]) ->
         )
 
 
-def _functional(layers: Sequence[Layer], stateful: bool) -> tuple[Tensor, Tensor]:
-    """Return the inputs and the output of a chain of layers; a stateful model has `reset_mask` as a second input."""
-    tokens = outputs = keras.Input((None,), dtype="int32", name="tokens")
-    reset_mask = keras.Input((), dtype="bool", name="reset_mask") if stateful else None
+def _check_residual(embedding: int | None, widths: Sequence[int]) -> None:
+    if set(widths) != {embedding}:
+        raise ValueError(
+            "normalization='rms' adds the input of each layer to its output, and requires that the embedding and all "
+            f"layers have the same width, got embedding={embedding} and the widths {list(widths)}"
+        )
+
+
+def _chain(layers: Sequence[Layer], hidden: Tensor) -> Tensor:
     for layer in layers:
-        options = {"reset_mask": reset_mask} if stateful and isinstance(layer, DeepRNN) else {}
-        outputs = layer(outputs, **options)
-    return (tokens if reset_mask is None else [tokens, reset_mask]), outputs
+        hidden = layer(hidden)
+    return hidden

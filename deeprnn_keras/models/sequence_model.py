@@ -19,7 +19,7 @@ from deeprnn_keras.layers import BlankPadding, DeepRNN
 from deeprnn_keras.models.common_arguments import CommonArguments
 from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
 from deeprnn_keras.models.ctc import decode_ctc, pad_labels
-from deeprnn_keras.models.normalized_stack import normalized_stack
+from deeprnn_keras.models.normalized_stack import batch_normalized_stack
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
 
 PREDICTION_BATCH_SIZE = 64
@@ -176,7 +176,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         mask = keras.Input((length,), dtype="bool", name="mask") if masks else None
         hidden = common.dropout_layer("input_dropout")(hidden)
         if batch_normalization:
-            hidden = normalized_stack(rnn, hidden, mask)
+            hidden = batch_normalized_stack(rnn, hidden, mask)
         else:
             hidden = rnn(hidden, mask=mask) if masks else rnn(hidden)
         hidden = common.dropout_layer("output_dropout")(hidden)

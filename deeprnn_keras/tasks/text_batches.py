@@ -72,9 +72,12 @@ def text_plan(
         seed: Random seed for the order of the batches.
         updates: Maximum number of updates, distributed over a few epochs; None for those of the recipe.
     """
+    from deeprnn_keras.layers import DeepRNN
+
     plan_recipe = recipe
     if quick:
-        plan_recipe, updates = recipe.quick(model.count_params(), model.get_layer("deep_rnn").num_layers)
+        num_layers = sum(layer.num_layers for layer in model.layers if isinstance(layer, DeepRNN))
+        plan_recipe, updates = recipe.quick(model.count_params(), num_layers)
     train, validation = text_batches(
         corpus.encode(split.train), corpus.encode(split.validation), plan_recipe, quick, seed
     )

@@ -64,6 +64,17 @@ MODELS = {
         "connection": "skip",
         "implementation": "loop",
     },
+    "normalization": {
+        "units": 4,
+        "num_layers": 2,
+        "cell": "min_gru",
+        "embedding": 4,
+        "normalization": "rms",
+        "variational_dropout": [0.1, 0.2],
+        "dropout": 0.3,
+        "seed": 3,
+        "implementation": "loop",
+    },
     "rates and initializers": {
         "units": 4,
         "num_layers": 2,
@@ -192,7 +203,7 @@ def test_configuration_contains_every_argument(arguments):
     for name, value in arguments.items():
         if not name.endswith("initializer"):
             per_layer = name in ("units", "cell", "activation") and not isinstance(value, list)
-            assert config[name] == ([value] * restored.get_layer("deep_rnn").num_layers if per_layer else value)
+            assert config[name] == ([value] * len(config["units"]) if per_layer else value)
     if "head_bias_initializer" in arguments:
         np.testing.assert_array_equal(restored.get_layer("head").get_weights()[1], np.full(5, 0.25, "float32"))
         np.testing.assert_array_equal(restored.get_layer("deep_rnn").get_weights()[2][4:8], np.full(4, 2.0, "float32"))

@@ -1,6 +1,7 @@
-"""Batch normalization between the layers of a `SequenceModel`: equal to a stack built by hand, and refused options."""
+"""Models with a normalization per layer: equal to stacks built by hand, and refused options."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 from keras import layers
 from refusals import outcome
 
-from deeprnn_keras import SequenceModel
+from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, TBPTTDataset
 
 pytestmark = pytest.mark.usefixtures("eager")
+
+# === Batch normalization ===
 
 
 def model(**options):
@@ -54,6 +57,13 @@ def test_configuration_is_that_of_the_whole_stack():
     assert ours.get_layer("dropout_1").rate == 0.5 and ours.get_layer("deep_rnn_2").seed == 4
 
 
+def test_rates_per_layer_are_those_of_the_layers():
+    ours = model(variational_dropout=[0.1, 0.2], weight_dropout=[0.0, 0.3], zoneout=0.4, activation=["relu", "tanh"])
+    layers_of = [ours.get_layer(f"deep_rnn_{level}") for level in (1, 2)]
+    assert [(one.variational_dropout, one.weight_dropout) for one in layers_of] == [([0.1], [0.0]), ([0.2], [0.3])]
+    assert {one.zoneout for one in layers_of} == {layers_of[0].zoneout} and ours.get_config()["zoneout"]
+
+
 def test_unsupported_options_are_refused():
     message = r"batch_normalization=True supports connection='stack' and stateful=False only, got "
     cases = {
@@ -62,4 +72,93 @@ def test_unsupported_options_are_refused():
         "batch_normalization must be True or False": functools.partial(model, batch_normalization=1),
     }
     wrong = [found for expected, call in cases.items() if (found := outcome(call, expected))]
+    assert not wrong, wrong
+
+
+# === Residual layers with RMS normalization ===
+
+SIZES = {"units": 4, "num_layers": 3, "embedding": 4, "normalization": "rms", "implementation": "loop"}
+
+
+def language_model(**options):
+    keras.utils.set_random_seed(0)
+    return LanguageModel("abcde", **{**SIZES, **options})
+
+
+def by_hand(ours, ids):
+    """Return the logits from the equations, with the recurrent layers of a model."""
+
+    def normalized(x, name):
+        return x / np.sqrt(np.mean(x * x, -1, keepdims=True) + 1e-7) * np.asarray(ours.get_layer(name).scale)
+
+    hidden = np.asarray(ours.get_layer("embedding").embeddings)[ids]
+    for level in (1, 2, 3):
+        layer = ours.get_layer(f"deep_rnn_{level}")
+        inputs = normalized(hidden, f"rms_normalization_{level}").astype("float32")
+        hidden = hidden + np.asarray(layer(inputs))
+    kernel, bias = ours.get_layer("head").get_weights()
+    return normalized(hidden, "output_normalization") @ kernel + bias
+
+
+def randomize(ours, rng):
+    for weight in ours.weights:
+        weight.assign(rng.uniform(0.2, 1, size=weight.shape))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "min_gru", "rg_lru", "rhn"])
+def test_logits_are_those_of_the_equations(cell, rng):
+    ours = language_model(cell=cell)
+    randomize(ours, rng)
+    ids = rng.integers(5, size=(2, 7))
+    np.testing.assert_allclose(ours(ids), by_hand(ours, ids), rtol=1e-4, atol=1e-5)
+
+
+def test_shortcuts_carry_the_embedding_to_the_head(rng):
+    ours = language_model()
+    for level in (1, 2, 3):
+        layer = ours.get_layer(f"deep_rnn_{level}")
+        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    x = np.asarray(ours.get_layer("embedding").embeddings)
+    kernel, bias = ours.get_layer("head").get_weights()
+    expected = x / np.sqrt(np.mean(x * x, -1, keepdims=True)) @ kernel + bias
+    np.testing.assert_allclose(ours(np.arange(5)[None])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_states_are_carried_and_streamed(rng):
+    whole, carried = language_model(), language_model(stateful=True)
+    carried.set_weights(whole.get_weights())
+    ids = rng.integers(5, size=(2, 6))
+    expected = np.asarray(whole(ids))
+    resets = np.ones(2, bool)
+    pieces = [np.asarray(carried([piece, mask])) for piece, mask in ((ids[:, :2], resets), (ids[:, 2:], ~resets))]
+    np.testing.assert_allclose(np.concatenate(pieces, 1), expected, atol=1e-5)
+    stream = whole.stream(2)
+    np.testing.assert_allclose(np.stack([stream(ids[:, t]) for t in range(6)], 1), expected, atol=1e-5)
+    data = TBPTTDataset(rng.integers(5, size=100), 2, 5)
+    carried.compile("adam", carried.loss_function())
+    assert np.isfinite(carried.fit(data, shuffle=False, verbose=0).history["loss"]).all()
+
+
+def test_dropout_acts_between_the_layers_and_penalties_on_the_output():
+    ours = language_model(dropout=0.5, ar=1.0, tar=2.0, seed=3)
+    dropouts = [layer for layer in ours.layers if layer.name.startswith("dropout_")]
+    assert [(one.rate, one.seed) for one in dropouts] == [(0.5, 4), (0.5, 5)]
+    stacks = [layer for layer in ours.layers if isinstance(layer, DeepRNN)]
+    assert [(one.ar, one.tar, one.seed) for one in stacks] == [(0.0, 0.0, 3), (0.0, 0.0, 4), (1.0, 2.0, 5)]
+
+
+def test_options_that_do_not_fit_are_refused():
+    cases = {
+        "unknown normalization 'batch'; choose from 'rms'": functools.partial(language_model, normalization="batch"),
+        "same width, got embedding=5 and the widths [4, 4, 4]": functools.partial(language_model, embedding=5),
+        "same width, got embedding=4 and the widths [4, 3]": functools.partial(
+            language_model, units=[4, 3], num_layers=None
+        ),
+        "the widths [2, 2, 2]": functools.partial(language_model, cell={"name": "projected_lstm", "projection": 2}),
+        "supports connection='stack' only, got connection='residual'": functools.partial(
+            language_model, connection="residual"
+        ),
+        "same width, got embedding=None and the widths [4, 4, 4]": functools.partial(language_model, embedding=None),
+    }
+    wrong = [found for expected, call in cases.items() if (found := outcome(call, re.escape(expected)))]
     assert not wrong, wrong

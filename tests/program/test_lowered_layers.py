@@ -178,6 +178,7 @@ def test_stateful_models_start_from_zeros():
         {"embedding": 4, "tied": True},
         {"embedding": 3, "projection": 3, "tied": True, "connection": "skip"},
         {"head_units": [5, 4], "head_activation": "relu", "cell": "rhn"},
+        {"embedding": 4, "normalization": "rms", "cell": "rg_lru", "activation": "silu"},
         {"input_dropout": 0.5, "output_dropout": 0.5, "dtype": "float32"},
     ],
     ids=str,

@@ -1,0 +1,49 @@
+"""Trainings in processes with one thread each, several at a time, whose results are appended to a CSV file.
+
+A process with one thread takes the same processor time beside other programs, up to a few percent, so that such
+trainings can fill idle cores and be continued on another day.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.result_rows import append_row, read_rows
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+SINGLE_THREAD_XLA = "--xla_cpu_multi_thread_eigen=false"
+TRAIN = "--train"
+
+
+def train_missing(module: str, path: Path, jobs: Iterable[tuple[str, int]], workers: int) -> None:
+    """Run `python -m MODULE --train NAME SEED` for the jobs without a row, `workers` at a time.
+
+    Args:
+        module: Program that calls `append_result` if it gets `--train`.
+        path: CSV file with the columns "name" and "seed".
+        jobs: (name, seed) of each training.
+        workers: Number of processes at a time.
+    """
+    done = {(row["name"], int(row["seed"])) for row in read_rows(path)}
+    flags = " ".join(filter(None, [os.environ.get("XLA_FLAGS"), SINGLE_THREAD_XLA]))
+    environment = {**os.environ, **ONE_THREAD, "XLA_FLAGS": flags}
+
+    def run(job: tuple[str, int]) -> None:
+        command = [sys.executable, "-m", module, TRAIN, job[0], str(job[1])]
+        subprocess.run(command, check=True, env=environment)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, [job for job in jobs if job not in done]))
+
+
+def append_result(path: Path, train: Callable[[str, int], Mapping[str, Any]], name: str, seed: str) -> None:
+    """Train a model, and print and append its row."""
+    row = {"name": name, "seed": int(seed), **train(name, int(seed))}
+    print(row, flush=True)
+    append_row(path, row)
