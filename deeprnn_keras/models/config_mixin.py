@@ -33,11 +33,11 @@ class ConfigMixin:
     trainable: bool
     get_layer: Callable[..., Layer]
     _config: Config  # arguments of the model other than those of its `DeepRNN`
-    _stack_config: Config | None = None  # arguments of the `DeepRNN` if the model has no layer "deep_rnn"
+    _stack_config: Callable[[], Config] | None = None  # `get_config` of a `DeepRNN` that is no layer of the model
 
     def get_config(self) -> Config:
         """Return the arguments of the model, including those of its `DeepRNN`."""
-        deep_rnn = self._stack_config or self.get_layer("deep_rnn").get_config()
+        deep_rnn = (self._stack_config or self.get_layer("deep_rnn").get_config)()
         own = {"name": self.name, "trainable": self.trainable, **freezing.trainable_config(self), **self._config}
         return plain_config({key: deep_rnn[key] for key in deep_rnn.keys() - NOT_FROM_DEEP_RNN} | own)
 

@@ -179,7 +179,7 @@ class LanguageModel(ConfigMixin, keras.Model):
         # === Configuration ===
         self.vocabulary = text_vocabulary
         self.vocabulary_size = size
-        self._stack_config = None if normalization is None else rnn.get_config()
+        self._stack_config = None if normalization is None else rnn.get_config
         self._config = {
             "vocabulary": size if text_vocabulary is None else serialize_vocabulary(text_vocabulary),
             "embedding_dropout": embedding_dropout,

@@ -190,7 +190,7 @@ class SequenceModel(ConfigMixin, keras.Model):
         self._padding_remedy = _padding_remedy(rnn, kind, per_step, masks)
         self.labels = labels
         self.words = vocabulary
-        self._stack_config = rnn.get_config() if batch_normalization else None
+        self._stack_config = rnn.get_config if batch_normalization else None
         self._config = {
             "inputs": inputs,
             "outputs": outputs,

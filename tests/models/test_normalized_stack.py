@@ -57,6 +57,12 @@ def test_configuration_is_that_of_the_whole_stack():
     assert ours.get_layer("dropout_1").rate == 0.5 and ours.get_layer("deep_rnn_2").seed == 4
 
 
+def test_configuration_is_the_same_after_loading(tmp_path):
+    ours = model(dropout=0.5, seed=3)
+    ours.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").get_config() == ours.get_config()
+
+
 def test_rates_per_layer_are_those_of_the_layers():
     ours = model(variational_dropout=[0.1, 0.2], weight_dropout=[0.0, 0.3], zoneout=0.4, activation=["relu", "tanh"])
     layers_of = [ours.get_layer(f"deep_rnn_{level}") for level in (1, 2)]
