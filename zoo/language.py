@@ -238,12 +238,12 @@ register(
     ),
     LanguageModelConfig(
         name="griffin_kjv",
-        params=857_826,
+        params=876_810,
         title="Recurrences of Griffin, parallel over time, at the size of the default model",
-        units=272,
+        units=264,
         cell="rg_lru",
-        connection="residual",
-        embedding=64,
+        activation="silu",
+        normalization="rms",
         recipe=Recipe(learning_rate=4e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
         **{
             **KING_JAMES_MODEL,
@@ -251,8 +251,9 @@ register(
             "paper": "De et al. 2024, Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient "
             "Language Models",
             "url": "https://arxiv.org/abs/2402.19427",
-            "differs": "A configuration of this project with the recurrence of the paper and dense gates: it has "
-            "residual connections between its layers, but no convolution, MLP blocks, normalization, or attention.",
+            "differs": "A configuration of this project with the recurrence of the paper and dense gates: its layers "
+            "are residual and read normalized inputs, with SiLU before the recurrence, but there are no convolutions, "
+            "MLP blocks, gated branches, or attention.",
         },
     ),
     LanguageModelConfig(

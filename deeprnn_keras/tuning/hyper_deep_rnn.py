@@ -144,7 +144,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             "num_layers": num_layers,
             "units": units,
             "cell": cell,
-            "connection": connection,
+            "connection": _connection(self.config, connection, tie_units),
             "input_dropout": input_dropout,
             "dropout": dropout,
             "output_dropout": output_dropout,
@@ -343,6 +343,23 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             "space": self.space.describe(),
             "budget": self.budget.describe(),
         }
+
+
+def _connection(config: ModelConfig, spec: HyperParameterSpec, tie_units: bool) -> HyperParameterSpec:
+    """Return the specification of the connection, None for a model whose normalization connects the layers.
+
+    Raises:
+        ValueError: If other connections or widths are requested than such a model supports.
+    """
+    normalization = getattr(config, "normalization", None)
+    if normalization is None:
+        return spec
+    if not tie_units or spec not in (DEFAULTS["connection"], None, "stack"):
+        raise ValueError(
+            f"{config.name} has normalization={normalization!r}, whose residual layers require equal units and "
+            f"connection='stack'; leave out connection and tie_units, got connection={spec!r} and tie_units={tie_units}"
+        )
+    return None
 
 
 def _model_config(

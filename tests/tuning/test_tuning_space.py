@@ -168,6 +168,16 @@ def test_contradictory_arguments_are_rejected():
         HyperDeepRNN(**CUSTOM_MODEL, params=1000, tie_units=False)
     with pytest.raises(ValueError, match="'residual' is not supported with tie_units=False"):
         HyperDeepRNN(**CUSTOM_MODEL, tie_units=False, connection=["stack", "residual"])
+
+
+def test_normalized_layers_have_no_other_connection():
+    hyper = HyperDeepRNN(zoo.info("griffin_kjv", units=4), cell=None, units=(4, 8))
+    assert "connection" not in hyper.space.hyperparameters
+    config = hyper.resolve({"num_layers": 2, "units": 8}).config
+    assert (config.embedding, config.connection, config.normalization) == (8, "stack", "rms")
+    for options in ({"connection": ["stack", "residual"]}, {"tie_units": False}):
+        with pytest.raises(ValueError, match="griffin_kjv has normalization='rms', whose residual layers require"):
+            HyperDeepRNN(zoo.info("griffin_kjv"), **options)
     with pytest.raises(ValueError, match="tie_units=False searches one h per layer"):
         HyperDeepRNN(**CUSTOM_MODEL, tie_units=False, units=None)
     with pytest.raises(ValueError, match="missing: outputs, loss"):
