@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.generated import update_pages
 from benchmarks.result_rows import read_rows
-from benchmarks.single_thread import TRAIN, append_result, train_missing
+from benchmarks.single_thread import run
 
 NAME = "awd_parts"
 RESULTS = Path(__file__).resolve().parent / "results" / "awd_parts" / "results.csv"
@@ -27,7 +27,6 @@ CHARACTERS = 400_000
 UNITS, LAYERS = 192, 2
 UPDATES = 3_000
 SEEDS = (0, 1)
-WORKERS = 2  # processes of one thread at a time
 PARTS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "weight_dropout": ({"weight_dropout": 0.3}, {}),
     "variational_dropout": (
@@ -106,13 +105,8 @@ def _scores(rows: Sequence[Mapping[str, str]], name: str, column: str) -> list[f
 
 def main(*arguments: str) -> None:
     """Train what is missing, unless --report is given, and update the page."""
-    if arguments[:1] == (TRAIN,):
-        append_result(RESULTS, train, *arguments[1:])
-        return
-    if "--report" not in arguments:
-        jobs = [(name, seed) for seed, name in product(SEEDS, MODELS)]
-        train_missing("benchmarks.awd_parts", RESULTS, jobs, WORKERS)
-    update_pages(NAME, build_blocks())
+    jobs = [(name, seed) for seed, name in product(SEEDS, MODELS)]
+    run(arguments, "benchmarks.awd_parts", RESULTS, train, jobs, lambda: update_pages(NAME, build_blocks()))
 
 
 if __name__ == "__main__":

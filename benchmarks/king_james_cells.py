@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.generated import update_pages
 from benchmarks.result_rows import read_rows
-from benchmarks.single_thread import TRAIN, append_result, train_missing
+from benchmarks.single_thread import run
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +48,6 @@ MINUTES = 5.0
 LEARNING_RATE, WARMUP, FINAL = 4e-3, 0.01, 0.05
 BATCH, STEPS = 32, 64
 SCORED = 10_000  # characters of each held-out piece
-WORKERS = 2  # processes of one thread at a time
 
 
 def with_units(name: str) -> dict[str, Any]:
@@ -139,13 +138,8 @@ def build_blocks() -> dict[str, str]:
 
 def main(*arguments: str) -> None:
     """Train what is missing, unless --report is given, and update the page."""
-    if arguments[:1] == (TRAIN,):
-        append_result(RESULTS, train, *arguments[1:])
-        return
-    if "--report" not in arguments:
-        jobs = [(name, seed) for seed, name in product(SEEDS, CELLS)]
-        train_missing("benchmarks.king_james_cells", RESULTS, jobs, WORKERS)
-    update_pages(NAME, build_blocks())
+    jobs = [(name, seed) for seed, name in product(SEEDS, CELLS)]
+    run(arguments, "benchmarks.king_james_cells", RESULTS, train, jobs, lambda: update_pages(NAME, build_blocks()))
 
 
 if __name__ == "__main__":

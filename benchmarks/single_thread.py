@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,38 @@ from benchmarks.result_rows import append_row, read_rows
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
 SINGLE_THREAD_XLA = "--xla_cpu_multi_thread_eigen=false"
-TRAIN = "--train"
+TRAIN, REPORT = "--train", "--report"
+WORKERS = 2  # processes at a time
 
 
-def train_missing(module: str, path: Path, jobs: Iterable[tuple[str, int]], workers: int) -> None:
+def run(
+    arguments: Sequence[str],
+    module: str,
+    path: Path,
+    train: Callable[[str, int], Mapping[str, Any]],
+    jobs: Iterable[tuple[str, int]],
+    update_page: Callable[[], object],
+) -> None:
+    """Run a program of trainings.
+
+    Args:
+        arguments: "--train NAME SEED" trains one model in this process. Otherwise, the models without a row are
+            trained, unless "--report" is among the arguments, and the page is updated.
+        module: Name of the program, for `python -m`.
+        path: CSV file for the results.
+        train: Function that trains a model by its name and seed and returns the values of its row.
+        jobs: (name, seed) of each training.
+        update_page: Function that writes the results into a page.
+    """
+    if arguments[:1] == (TRAIN,):
+        append_result(path, train, *arguments[1:])
+        return
+    if REPORT not in arguments:
+        train_missing(module, path, jobs)
+    update_page()
+
+
+def train_missing(module: str, path: Path, jobs: Iterable[tuple[str, int]], workers: int = WORKERS) -> None:
     """Run `python -m MODULE --train NAME SEED` for the jobs without a row, `workers` at a time.
 
     Args:
