@@ -37,7 +37,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     "lstm": {},
     "gru": {"cell": "gru"},
     "min_gru": {"cell": "min_gru", **RESIDUAL},
-    "rg_lru": {"cell": "rg_lru", **RESIDUAL},
+    "rg_lru": {"cell": {"name": "rg_lru", "max_decay": 3.0}, **RESIDUAL},
     "mlp_gate_lstm": {"cell": "mlp_gate_lstm"},
     "rhn": {"cell": {"name": "rhn", "depth": 5}, "num_layers": 1},
 }

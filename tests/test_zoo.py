@@ -273,8 +273,8 @@ def check_care(weights, rule, config):
     for kernel in [*weights["kernel"], *weights.get("gate_kernel", [])]:
         for block in gate_blocks(kernel, config).values():
             assert np.max(np.abs(block)) <= glorot(block)
-    for decay in weights.get("decay", []):  # RG-LRU: at most the factor exp(-0.105) = 0.9 per step
-        assert np.all((decay >= 0.001) & (decay <= 0.105))
+    for decay in weights.get("decay", []):
+        assert np.all((decay >= 0.001) & (decay <= config.cell["max_decay"]))
     recurrent = weights.get("recurrent_kernel", [])
     assert len(recurrent or weights["decay"]) == len(weights["kernel"])
     for matrix in recurrent:

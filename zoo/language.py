@@ -241,7 +241,7 @@ register(
         params=876_810,
         title="Recurrences of Griffin, parallel over time, at the size of the default model",
         units=264,
-        cell="rg_lru",
+        cell={"name": "rg_lru", "max_decay": 3.0},
         activation="silu",
         normalization="rms",
         recipe=Recipe(learning_rate=4e-3, epochs=2, min_steps=3000, **KING_JAMES_RECIPE),
@@ -253,7 +253,7 @@ register(
             "url": "https://arxiv.org/abs/2402.19427",
             "differs": "A configuration of this project with the recurrence of the paper and dense gates: its layers "
             "are residual and read normalized inputs, with SiLU before the recurrence, but there are no convolutions, "
-            "MLP blocks, gated branches, or attention.",
+            "MLP blocks, gated branches, or attention. Decays start in [0.001, 3] instead of [0.001, 0.105].",
         },
     ),
     LanguageModelConfig(

@@ -9,9 +9,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from deeprnn_keras import checks
 from deeprnn_keras.equations import primitives
 from deeprnn_keras.equations.contract import Equations
 from deeprnn_keras.equations.maps import AffineMap, Array, Blocks, DiagonalMap, Linear, NamedMap
+
+MIN_DECAY, MAX_DECAY = 0.001, 0.105
+"""Decays k with which the cell starts: factors a = exp(-k) from 0.999 to 0.9 per step, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,22 @@ class GatedLinearUnit(Equations):
 
     The decay k (h,) is the 8 softplus(Lambda) of the paper.
 
+    Attributes:
+        max_decay: Largest k with which `RGLRUCell` starts.
+
     >>> from deeprnn_keras.equations.gated_linear import GatedLinearUnit
     >>> GatedLinearUnit(units=4).count_params(input_dim=3)      # (3 + 1) 4 + 2 (4 + 1) 4 + 4
     60
     """
 
+    max_decay: float = MAX_DECAY
+
     activations: ClassVar[dict[str, str]] = {"activation": "linear", "recurrent_activation": "sigmoid"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        least = f"a number greater than {MIN_DECAY:g}"
+        checks.store(self, max_decay=checks.number("max_decay", self.max_decay, MIN_DECAY, supported=least))
 
     @override
     def maps(self, input_dim: int) -> Sequence[NamedMap]:

@@ -81,6 +81,21 @@ def test_invalid_steps_are_refused(option):
         DeepRNN(H, cell={"name": "indrnn", **option})
 
 
+@pytest.mark.parametrize(("options", "largest"), [({}, 0.105), ({"max_decay": 3}, 3.0)])
+def test_rg_lru_starts_with_decays_up_to_the_largest(options, largest, tmp_path):
+    model = keras.Sequential([keras.Input((6, D)), DeepRNN(64, cell={"name": "rg_lru", **options})])
+    model.save(tmp_path / "model.keras")
+    for one in (model, keras.models.load_model(tmp_path / "model.keras")):
+        decay = one.layers[0].recurrent_layers[0].cell.decay.numpy()
+        assert 0.001 <= decay.min() < 0.2 * largest < 0.8 * largest < decay.max() <= largest
+
+
+@pytest.mark.parametrize("value", [0.001, -1, "3", float("inf")])
+def test_invalid_decays_are_refused(value):
+    with pytest.raises(ValueError, match=r"max_decay must be a number greater than 0.001, got"):
+        DeepRNN(H, cell={"name": "rg_lru", "max_decay": value})
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
