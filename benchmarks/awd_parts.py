@@ -1,7 +1,7 @@
 """Effect of each part of the AWD-LSTM on 400,000 characters of the King James Bible.
 
-python -m benchmarks.awd_parts            # trains what is missing, 2 at a time, and updates docs/layers.md
-python -m benchmarks.awd_parts --report   # updates the page with the results so far
+python -m benchmarks.awd_parts            # trains what is missing, 2 at a time, and prints the table
+python -m benchmarks.awd_parts --report   # prints the table of the results so far
 
 The text is so short that a model without regularization soon learns it by heart. "all" is trained with every part,
 "without NAME" with all but one, and "none" with none. All trainings make `UPDATES` updates, each in a process with one
@@ -17,11 +17,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.generated import update_pages
-from benchmarks.result_rows import read_rows
 from benchmarks.single_thread import run
 
-NAME = "awd_parts"
 RESULTS = Path(__file__).resolve().parent / "results" / "awd_parts" / "results.csv"
 CHARACTERS = 400_000
 UNITS, LAYERS = 192, 2
@@ -94,19 +91,14 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def build_blocks() -> dict[str, str]:
-    """Return the block of each page for the saved results."""
-    return {"docs/layers.md": table(read_rows(RESULTS)) + "\n"}
-
-
 def _scores(rows: Sequence[Mapping[str, str]], name: str, column: str) -> list[float]:
     return [float(row[column]) for row in rows if row["name"] == name]
 
 
 def main(*arguments: str) -> None:
-    """Train what is missing, unless --report is given, and update the page."""
+    """Train what is missing, unless --report is given, and print the table."""
     jobs = [(name, seed) for seed, name in product(SEEDS, MODELS)]
-    run(arguments, "benchmarks.awd_parts", RESULTS, train, jobs, lambda: update_pages(NAME, build_blocks()))
+    run(arguments, "benchmarks.awd_parts", RESULTS, train, jobs, table)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,35 @@
-"""Cells at equal size and equal processor time: character models of the King James Bible.
+"""Cells at equal size and equal time: character models of the King James Bible.
 
-python -m benchmarks.king_james_cells            # trains what is missing, 2 at a time, and updates docs/layers.md
-python -m benchmarks.king_james_cells --report   # updates the page with the results so far
+python -m benchmarks.king_james_cells --measure   # measures the updates, about 3 minutes on 2 idle cores
+python -m benchmarks.king_james_cells             # trains what is missing, 2 at a time, and prints the table
+python -m benchmarks.king_james_cells --report    # prints the table of the results so far
 
-Each model is `kjv_lstm_2x256` with another cell and the width whose number of parameters is closest to its own. A
-training ends after `MINUTES` of processor time on one thread, from the end of the first update, which compiles. Since
-processor time hardly depends on other programs, trainings can run beside each other and be continued on another day;
-results are appended to benchmarks/results/king_james_cells/results.csv. The learning rate rises over the first
-hundredth of the time and then decays along a cosine to a twentieth; it is the same for all cells. The score is that on
-the first 10,000 characters of each of the ten held-out pieces of `TextCorpus.split`.
+Each model is `kjv_lstm_2x256` with another cell and the width whose number of parameters is closest to its own. It
+makes as many updates as take `MINUTES` at its time per update, which is measured first, the models alternating update
+by update in one process. The trainings themselves may then run beside other programs and on several days; results are
+appended to benchmarks/results/king_james_cells/results.csv. The learning rate rises over the first hundredth of the
+updates and then decays along a cosine to a twentieth; it is the same for all cells. The score is that on the first
+10,000 characters of each of the ten held-out pieces of `TextCorpus.split`.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.generated import update_pages
-from benchmarks.result_rows import read_rows
+from benchmarks.regularizers import measure
 from benchmarks.single_thread import run
 
 if TYPE_CHECKING:
     import keras
 
-NAME = "cells"
-RESULTS = Path(__file__).resolve().parent / "results" / "king_james_cells" / "results.csv"
+RESULTS = Path(__file__).resolve().parent / "results" / "king_james_cells"
+STEP_TIMES = RESULTS / "step_times.json"
 ENTRY = "kjv_lstm_2x256"
 RESIDUAL = {"num_layers": 4, "activation": "silu", "normalization": "rms"}
 CELLS: Mapping[str, Mapping[str, Any]] = {
@@ -44,7 +43,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
 """Overrides of `ENTRY`. The recurrence of the parallel cells is linear; they form residual layers."""
 
 SEEDS = (0, 1, 2)
-MINUTES = 5.0
+MINUTES = 3.0
 LEARNING_RATE, WARMUP, FINAL = 4e-3, 0.01, 0.05
 BATCH, STEPS = 32, 64
 SCORED = 10_000  # characters of each held-out piece
@@ -60,55 +59,68 @@ def with_units(name: str) -> dict[str, Any]:
     return {**options, "units": min(sizes, key=lambda units: abs(sizes[units] - target))}
 
 
-def learning_rate(progress: float) -> float:
-    """Return the learning rate after a fraction of the time."""
-    if progress < WARMUP:
-        return LEARNING_RATE * progress / WARMUP
-    cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
-    return LEARNING_RATE * (FINAL + (1 - FINAL) * cosine)
-
-
-def processor_clock(seconds: float) -> keras.callbacks.Callback:
-    """Return a callback that sets the learning rate and ends the training after `seconds` of processor time."""
+def build_model(name: str, vocabulary: str, updates: int) -> keras.Model:
+    """Return a compiled model whose learning rate ends after a number of updates."""
     import keras
 
-    class ProcessorClock(keras.callbacks.Callback):
-        started: float | None = None
-        updates = 0
+    from deeprnn_keras import zoo
 
-        def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-            now = time.process_time()
-            if self.started is None:
-                self.started = now
-            self.updates += 1
-            progress = (now - self.started) / seconds
-            self.model.optimizer.learning_rate = learning_rate(progress)
-            self.model.stop_training = progress >= 1
+    warmup = max(1, round(WARMUP * updates))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, updates - warmup, alpha=FINAL, warmup_target=LEARNING_RATE, warmup_steps=warmup
+    )
+    model = zoo.create_model(ENTRY, vocabulary=vocabulary, **with_units(name))
+    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), model.loss_function())
+    return model
 
-    return ProcessorClock()
+
+def measure_steps() -> None:
+    """Measure the update of each model and write the milliseconds to `STEP_TIMES`."""
+    import keras
+    import numpy as np
+
+    from deeprnn_keras import king_james
+    from deeprnn_keras.bench.environment import environment, load_notes
+    from deeprnn_keras.bench.with_keras import train_step
+
+    notes = load_notes()
+    keras.utils.set_random_seed(0)
+    corpus = king_james()
+    ids = corpus.vocabulary.encode(corpus.text[: BATCH * (STEPS + 1)]).reshape(BATCH, STEPS + 1)
+    x, y = np.ascontiguousarray(ids[:, :-1]), np.ascontiguousarray(ids[:, 1:])
+    steps = {name: train_step(build_model(name, corpus.vocabulary.symbols, 1000), x, y) for name in CELLS}
+    times = {name: row["ms"] for name, row in measure(steps, base="lstm").items()}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    about = {**environment(), "notes": notes, "milliseconds": times}
+    STEP_TIMES.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(times))
+
+
+def num_updates(name: str) -> int:
+    """Return the number of updates that take `MINUTES`."""
+    milliseconds = json.loads(STEP_TIMES.read_text(encoding="utf-8"))["milliseconds"]
+    return round(60e3 * MINUTES / milliseconds[name])
 
 
 def train(name: str, seed: int) -> dict[str, Any]:
-    """Train a model for `MINUTES` of processor time and return a row of the table."""
+    """Train a model and return a row of the table."""
     import keras
 
-    from deeprnn_keras import king_james, token_windows, zoo
+    from deeprnn_keras import king_james, token_windows
 
     keras.utils.set_random_seed(seed)
-    corpus = king_james()
+    corpus, updates = king_james(), num_updates(name)
     split = corpus.split()
-    data = token_windows(corpus.encode(split.train), STEPS, BATCH, seed=seed)
-    model = zoo.create_model(ENTRY, vocabulary=corpus.vocabulary.symbols, **with_units(name))
-    model.compile(keras.optimizers.Adam(learning_rate(0.0), global_clipnorm=1.0), model.loss_function())
-    clock = processor_clock(60 * MINUTES)
-    model.fit(data, epochs=1000, shuffle=False, verbose=0, callbacks=[clock, keras.callbacks.TerminateOnNaN()])
+    data = token_windows(corpus.encode(split.train), STEPS, BATCH, seed=seed, steps=updates)
+    model = build_model(name, corpus.vocabulary.symbols, updates)
+    model.fit(data, shuffle=False, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()])
     score = model.score([piece[:SCORED] for piece in split.validation])
+    units = model.get_config()["units"]
     return {
         "parameters": model.count_params(),
-        "units": model.get_config()["units"][0],
-        "layers": len(model.get_config()["units"]),
-        "updates": clock.updates,
-        "minutes": MINUTES,
+        "layers": len(units),
+        "units": units[0],
+        "updates": updates,
         "bits_per_character": round(score.bits_per_character, 4),
     }
 
@@ -122,24 +134,20 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
             continue
         bits = [float(row["bits_per_character"]) for row in own]
         deviation = f" ± {stdev(bits):.3f}" if len(bits) > 1 else ""
-        updates = mean(int(row["updates"]) for row in own)
         size = f"{own[0]['layers']} x {own[0]['units']} | {int(own[0]['parameters']):,}"
-        lines.append(
-            (mean(bits), f"| `{name}` | {size} | {updates:,.0f} | {mean(bits):.3f}{deviation} | {len(bits)} |")
-        )
+        score = f"{mean(bits):.3f}{deviation}"
+        lines.append((mean(bits), f"| `{name}` | {size} | {int(own[0]['updates']):,} | {score} | {len(bits)} |"))
     head = "| cell | L x h | parameters | updates | bits per character | seeds |\n|---|---|---|---|---|---|"
     return "\n".join([head, *(line for _, line in sorted(lines))])
 
 
-def build_blocks() -> dict[str, str]:
-    """Return the block of each page for the saved results."""
-    return {"docs/layers.md": table(read_rows(RESULTS)) + "\n"}
-
-
 def main(*arguments: str) -> None:
-    """Train what is missing, unless --report is given, and update the page."""
+    """Measure the updates with --measure; else train what is missing, unless --report is given, and print the table."""
+    if "--measure" in arguments:
+        measure_steps()
+        return
     jobs = [(name, seed) for seed, name in product(SEEDS, CELLS)]
-    run(arguments, "benchmarks.king_james_cells", RESULTS, train, jobs, lambda: update_pages(NAME, build_blocks()))
+    run(arguments, "benchmarks.king_james_cells", RESULTS / "results.csv", train, jobs, table)
 
 
 if __name__ == "__main__":

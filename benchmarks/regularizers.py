@@ -66,8 +66,13 @@ def make_steps() -> dict[str, Step]:
     return {name: train_step(build_model(name), (x, resets) if name == "reset_mask" else x, y) for name in OPTIONS}
 
 
-def measure(steps: Mapping[str, Step]) -> dict[str, dict[str, float]]:
-    """Return {name: {"ms", "processor_ms", "ratio", "processor_ratio"}}, medians over the rounds."""
+def measure(steps: Mapping[str, Step], base: str = "none") -> dict[str, dict[str, float]]:
+    """Return {name: {"ms", "processor_ms", "ratio", "processor_ratio"}}, medians over the rounds.
+
+    Args:
+        steps: Training steps by name.
+        base: Name of the step to which the ratios are.
+    """
     clocks = {"": time.perf_counter, "processor_": time.process_time}
     times: dict[str, dict[str, list[float]]] = {name: {clock: [] for clock in clocks} for name in steps}
     for number in range(WARMUP + ROUNDS):
@@ -81,7 +86,7 @@ def measure(steps: Mapping[str, Step]) -> dict[str, dict[str, float]]:
     for name, by_clock in times.items():
         results[name] = {f"{clock}ms": round(statistics.median(values), 1) for clock, values in by_clock.items()}
         for clock, values in by_clock.items():
-            ratios = [one / none for one, none in zip(values, times["none"][clock], strict=True)]
+            ratios = [one / other for one, other in zip(values, times[base][clock], strict=True)]
             results[name][f"{clock}ratio"] = round(statistics.median(ratios), 3)
     return results
 

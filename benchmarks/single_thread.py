@@ -1,7 +1,7 @@
 """Trainings in processes with one thread each, several at a time, whose results are appended to a CSV file.
 
-A process with one thread takes the same processor time beside other programs, up to a few percent, so that such
-trainings can fill idle cores and be continued on another day.
+Trainings with a fixed number of updates do not depend on the load of the machine; they can fill idle cores and be
+continued on another day.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ def run(
     path: Path,
     train: Callable[[str, int], Mapping[str, Any]],
     jobs: Iterable[tuple[str, int]],
-    update_page: Callable[[], object],
+    table: Callable[[Sequence[Mapping[str, str]]], str],
 ) -> None:
     """Run a program of trainings.
 
     Args:
         arguments: "--train NAME SEED" trains one model in this process. Otherwise, the models without a row are
-            trained, unless "--report" is among the arguments, and the page is updated.
+            trained, unless "--report" is among the arguments, and the table is printed.
         module: Name of the program, for `python -m`.
         path: CSV file for the results.
         train: Function that trains a model by its name and seed and returns the values of its row.
         jobs: (name, seed) of each training.
-        update_page: Function that writes the results into a page.
+        table: Function that returns the table of the rows.
     """
     if arguments[:1] == (TRAIN,):
         append_result(path, train, *arguments[1:])
         return
     if REPORT not in arguments:
         train_missing(module, path, jobs)
-    update_page()
+    print(table(read_rows(path)))
 
 
 def train_missing(module: str, path: Path, jobs: Iterable[tuple[str, int]], workers: int = WORKERS) -> None:
