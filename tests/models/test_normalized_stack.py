@@ -145,6 +145,15 @@ def test_states_are_carried_and_streamed(rng):
     assert np.isfinite(carried.fit(data, shuffle=False, verbose=0).history["loss"]).all()
 
 
+def test_half_precision_is_close_to_single(rng):
+    single, half = language_model(), language_model(dtype="mixed_float16")
+    half.set_weights(single.get_weights())
+    ids = rng.integers(5, size=(2, 6))
+    outputs = half(ids)
+    assert outputs.dtype == "float32" and half.get_layer("residual_1").compute_dtype == "float16"
+    np.testing.assert_allclose(outputs, single(ids), atol=2e-2)
+
+
 def test_dropout_acts_between_the_layers_and_penalties_on_the_output():
     ours = language_model(dropout=0.5, ar=1.0, tar=2.0, seed=3)
     dropouts = [layer for layer in ours.layers if layer.name.startswith("dropout_")]
