@@ -22,6 +22,10 @@ from deeprnn_keras.exporters.traced_steps import Weights, sequences_read, traced
 from deeprnn_keras.program import operations as op
 from deeprnn_keras.program.program import Program
 
+ZERO_POINT = 128
+"""Zero of the quantized weights. They are unsigned: with signed ones, products of ONNX Runtime overflow on CPUs without
+VNNI instructions."""
+
 OPERATORS = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU", "rnn": "RNN"}
 """{cell: operator}."""
 
@@ -244,10 +248,11 @@ def _quantized(graph: Graph, program: Program, operations: Sequence[op.Recurrent
     parameters: list[str] = []
     for field, arrays in (("kernel", w), ("recurrent_kernel", u)):
         integers, scales = zip(*(to_int8(array, axis=0) for array in arrays), strict=True)
+        integers = [(one.astype(np.int16) + ZERO_POINT).astype(np.uint8) for one in integers]
         scales = [one.ravel() for one in scales]
-        constants.append(_constant(graph, operations, field, integers, "/int8"))
+        constants.append(_constant(graph, operations, field, integers, "/uint8"))
         parameters.append(_constant(graph, operations, field, scales, "/scale"))
-        zeros = [np.zeros(one.shape, np.int8) for one in scales]
+        zeros = [np.full(one.shape, ZERO_POINT, np.uint8) for one in scales]
         parameters.append(_constant(graph, operations, field, zeros, "/zero_point"))
     return (*constants, _bias(graph, operations, biases), *parameters)
 
