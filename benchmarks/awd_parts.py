@@ -1,6 +1,6 @@
 """Effect of each part of the AWD-LSTM on 400,000 characters of the King James Bible.
 
-python -m benchmarks.awd_parts            # trains what is missing, 2 at a time, and prints the table
+python -m benchmarks.awd_parts            # trains what is missing, 2 at a time, and updates docs/layers.md
 python -m benchmarks.awd_parts --report   # prints the table of the results so far
 
 The text is so short that a model without regularization soon learns it by heart. "all" is trained with every part,
@@ -17,8 +17,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.single_thread import run
+from benchmarks.single_thread import Trainings
 
+NAME = "parts of AWD"
 RESULTS = Path(__file__).resolve().parent / "results" / "awd_parts" / "results.csv"
 CHARACTERS = 400_000
 UNITS, LAYERS = 192, 2
@@ -95,11 +96,16 @@ def _scores(rows: Sequence[Mapping[str, str]], name: str, column: str) -> list[f
     return [float(row[column]) for row in rows if row["name"] == name]
 
 
-def main(*arguments: str) -> None:
-    """Train what is missing, unless --report is given, and print the table."""
-    jobs = [(name, seed) for seed, name in product(SEEDS, MODELS)]
-    run(arguments, "benchmarks.awd_parts", RESULTS, train, jobs, table)
-
+TRAININGS = Trainings(
+    "benchmarks.awd_parts",
+    RESULTS,
+    train,
+    [(name, seed) for seed, name in product(SEEDS, MODELS)],
+    table,
+    page="docs/layers.md",
+    block=NAME,
+)
+build_blocks = TRAININGS.build_blocks
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    TRAININGS.run(tuple(sys.argv[1:]))

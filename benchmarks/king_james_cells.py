@@ -1,7 +1,7 @@
 """Cells at equal size and equal time: character models of the King James Bible.
 
 python -m benchmarks.king_james_cells --measure   # measures the updates, about 3 minutes on 2 idle cores
-python -m benchmarks.king_james_cells             # trains what is missing, 2 at a time, and prints the table
+python -m benchmarks.king_james_cells             # trains what is missing, 2 at a time, and updates docs/layers.md
 python -m benchmarks.king_james_cells --report    # prints the table of the results so far
 
 Each model is `kjv_lstm_2x256` with another cell and the width whose number of parameters is closest to its own. It
@@ -23,11 +23,12 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.regularizers import measure
-from benchmarks.single_thread import run
+from benchmarks.single_thread import Trainings
 
 if TYPE_CHECKING:
     import keras
 
+NAME = "cells of equal size"
 RESULTS = Path(__file__).resolve().parent / "results" / "king_james_cells"
 STEP_TIMES = RESULTS / "step_times.json"
 ENTRY = "kjv_lstm_2x256"
@@ -141,13 +142,24 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join([head, *(line for _, line in sorted(lines))])
 
 
+TRAININGS = Trainings(
+    "benchmarks.king_james_cells",
+    RESULTS / "results.csv",
+    train,
+    [(name, seed) for seed, name in product(SEEDS, CELLS)],
+    table,
+    page="docs/layers.md",
+    block=NAME,
+)
+build_blocks = TRAININGS.build_blocks
+
+
 def main(*arguments: str) -> None:
-    """Measure the updates with --measure; else train what is missing, unless --report is given, and print the table."""
+    """Measure the updates with --measure; else run the trainings."""
     if "--measure" in arguments:
         measure_steps()
         return
-    jobs = [(name, seed) for seed, name in product(SEEDS, CELLS)]
-    run(arguments, "benchmarks.king_james_cells", RESULTS / "results.csv", train, jobs, table)
+    TRAININGS.run(arguments)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.generated import update_pages
 from benchmarks.result_rows import append_row, read_rows
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
@@ -22,31 +24,46 @@ TRAIN, REPORT = "--train", "--report"
 WORKERS = 2  # processes at a time
 
 
-def run(
-    arguments: Sequence[str],
-    module: str,
-    path: Path,
-    train: Callable[[str, int], Mapping[str, Any]],
-    jobs: Iterable[tuple[str, int]],
-    table: Callable[[Sequence[Mapping[str, str]]], str],
-) -> None:
-    """Run a program of trainings.
+@dataclass(frozen=True)
+class Trainings:
+    """Trainings of a program `python -m MODULE`, whose table is a block of a page.
 
-    Args:
-        arguments: "--train NAME SEED" trains one model in this process. Otherwise, the models without a row are
-            trained, unless "--report" is among the arguments, and the table is printed.
-        module: Name of the program, for `python -m`.
+    Attributes:
+        module: Name of the program.
         path: CSV file for the results.
         train: Function that trains a model by its name and seed and returns the values of its row.
         jobs: (name, seed) of each training.
         table: Function that returns the table of the rows.
+        page: Path of the page, relative to the root of the repository.
+        block: Name of the block.
     """
-    if arguments[:1] == (TRAIN,):
-        append_result(path, train, *arguments[1:])
-        return
-    if REPORT not in arguments:
-        train_missing(module, path, jobs)
-    print(table(read_rows(path)))
+
+    module: str
+    path: Path
+    train: Callable[[str, int], Mapping[str, Any]]
+    jobs: Sequence[tuple[str, int]]
+    table: Callable[[Sequence[Mapping[str, str]]], str]
+    page: str
+    block: str
+
+    def run(self, arguments: Sequence[str]) -> None:
+        """Run the program.
+
+        Args:
+            arguments: "--train NAME SEED" trains one model in this process. "--report" prints the table of the results
+                so far. Without arguments, the models without a row are trained, and the page is updated.
+        """
+        if arguments[:1] == (TRAIN,):
+            append_result(self.path, self.train, *arguments[1:])
+            return
+        if REPORT not in arguments:
+            train_missing(self.module, self.path, self.jobs)
+            update_pages(self.block, self.build_blocks())
+        print(self.table(read_rows(self.path)))
+
+    def build_blocks(self) -> dict[str, str]:
+        """Return the block of the page for the saved results."""
+        return {self.page: self.table(read_rows(self.path)) + "\n"}
 
 
 def train_missing(module: str, path: Path, jobs: Iterable[tuple[str, int]], workers: int = WORKERS) -> None:

@@ -8,6 +8,7 @@ from test_command import deeprnn, error_of
 
 from deeprnn_keras import Forecaster, zoo
 from deeprnn_keras.forecasting import ZeroShotForecaster, tables
+from deeprnn_keras.training import plotting
 from deeprnn_keras.training.callbacks import EpochHistory
 
 SMALL = ["--horizon", "4", "--epochs", "2", "--season", "6"]
@@ -62,6 +63,19 @@ def test_forecast_without_training(table, tmp_path):
     stamps = pd.date_range("2024-01-06 20:00:00", periods=6, freq="h")
     new = pd.concat([pd.DataFrame({"unique_id": name, "ds": stamps, "y": expected}) for name in ("a", "b")])
     assert loaded.update(new).forecast(horizon=1)["ds"].iloc[0] == stamps[-1] + pd.Timedelta("1h")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns, label", [(COLUMNS[:4], "load"), (COLUMNS, "a")], ids=["one series", "named series"])
+def test_vertical_axis_names_the_series_or_the_column(table, tmp_path, monkeypatch, columns, label):
+    pytest.importorskip("utilsforecast")
+    figures = []
+    monkeypatch.setattr(plotting, "save_figure", lambda figure, path: figures.append(figure))
+    pd.read_csv(table).query("meter == 'a'").to_csv(tmp_path / "one.csv", index=False)
+    options = ["--horizon", "6", "--season", "6", "--output", tmp_path / "out"]
+    result = deeprnn("forecast", "recurrent_forecaster_150k", "--csv", tmp_path / "one.csv", *columns, *options)
+    assert result.exit_code == 0, result.output
+    assert [axes.get_ylabel() for axes in figures[0].axes] == [label]
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def _run(options: ForecastOptions, frame: pd.DataFrame, output: Path, console: C
     forecaster = _fit(forecaster, options, frame, windows, output, console)
     with DirectoryLock(output / CHECKPOINTS):
         evaluation = forecaster.evaluate(frame, windows, console=console)
-        _write(forecaster, frame, evaluation, forecaster.forecast(frame, seed=0), output)
+        _write(forecaster, frame, evaluation, forecaster.forecast(frame, seed=0), options, output)
     shutil.rmtree(output / CHECKPOINTS)
 
 
@@ -189,7 +189,7 @@ def _forecast_directly(options: ForecastOptions, frame: pd.DataFrame, output: Pa
     evaluation = forecaster.evaluate(frame, windows, console=console)
     output.mkdir(parents=True, exist_ok=True)
     forecaster.fit(frame).save(output / MODEL)
-    _write(forecaster, frame, evaluation, forecaster.forecast(), output)
+    _write(forecaster, frame, evaluation, forecaster.forecast(), options, output)
 
 
 def _num_windows(panel: Panel, horizon: int) -> int:
@@ -246,6 +246,7 @@ def _write(
     frame: pd.DataFrame,
     evaluation: Evaluation,
     forecasts: pd.DataFrame,
+    options: ForecastOptions,
     output: Path,
 ) -> None:
     """Print the evaluation, and write the forecast and the plot."""
@@ -255,7 +256,10 @@ def _write(
     click.echo(str(evaluation))
     with atomic_write(output / FORECAST) as temporary_path:
         forecasts.to_csv(temporary_path, index=False)
-    save_figure(forecaster.plot(frame), output / "forecast.png")
+    figure = forecaster.plot(frame)
+    if options.id is None:
+        figure.axes[0].set_ylabel(options.target)
+    save_figure(figure, output / "forecast.png")
     click.echo(f"Saved forecast.csv, forecast.png, and {MODEL} in {output}")
 
 
