@@ -8,11 +8,15 @@ from typing import Any
 import keras
 
 from deeprnn_keras._types import Config, Layer, Tensor
+from deeprnn_keras.initializers.seeding import reseeded
 from deeprnn_keras.layers import DeepRNN
+from deeprnn_keras.layers.deep_rnn import PLAIN_ARGUMENTS
+from deeprnn_keras.layers.recurrent_layer import WEIGHT_ROLES
 
-PER_LAYER = (
-    *("units", "cell", "activation", "recurrent_activation", "dilation"),
-    *("variational_dropout", "weight_dropout"),
+PER_LAYER = ("units", "dilation", "variational_dropout", "weight_dropout")
+SHARED_OBJECTS = (
+    "activity_regularizer",
+    *(f"{role}_{kind}" for role in WEIGHT_ROLES for kind in ("regularizer", "constraint")),
 )
 OF_THE_OUTPUT: Config = {"ar": 0.0, "tar": 0.0, "activity_regularizer": None}
 """Arguments of `DeepRNN` that concern the output of the stack, with the values that turn them off."""
@@ -83,18 +87,21 @@ def residual_stack(stack: DeepRNN, hidden: Tensor, reset_mask: Tensor | None) ->
 
 def _single_layer(stack: DeepRNN, level: int) -> DeepRNN:
     """Return layer `level` + 1 as a stack of its own."""
-    config = stack.get_config()
     is_last = level == stack.num_layers - 1
-    own: dict[str, Any] = {name: _entry(config[name], level) for name in PER_LAYER}
-    own |= {"name": f"deep_rnn_{level + 1}", "num_layers": 1, "dropout": 0.0}
+    own: dict[str, Any] = {name: getattr(stack, name) for name in (*PLAIN_ARGUMENTS, *SHARED_OBJECTS)}
+    own |= {name: _entry(getattr(stack, name), level) for name in PER_LAYER}
+    for role in WEIGHT_ROLES:
+        own[f"{role}_initializer"] = reseeded(getattr(stack, f"{role}_initializer"), level)
+    own |= {"cell": stack.cells[level], "activation": stack.activations[level]}
+    own |= {"recurrent_activation": stack.recurrent_activations[level], "num_layers": 1, "dropout": 0.0}
     own |= {} if is_last else {**OF_THE_OUTPUT, "return_sequences": True}
-    own |= {} if config["seed"] is None else {"seed": config["seed"] + level}
-    return DeepRNN.from_config({**config, **own})
+    own |= {"seed": None if stack.seed is None else stack.seed + level}
+    return DeepRNN(**own, trainable=stack.trainable, dtype=stack.dtype_policy, name=f"deep_rnn_{level + 1}")
 
 
 def _entry(value: object, level: int) -> object:
     """Return a list of the entry of one layer, or a value that holds for all layers."""
-    return [value[level]] if isinstance(value, Sequence) and not isinstance(value, str) else value
+    return [value[level]] if isinstance(value, Sequence) else value
 
 
 def _dropout(stack: DeepRNN, level: int) -> Layer:

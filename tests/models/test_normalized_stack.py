@@ -18,9 +18,8 @@ pytestmark = pytest.mark.usefixtures("eager")
 
 def model(**options):
     keras.utils.set_random_seed(0)
-    return SequenceModel(
-        2, 3, [4, 5], 2, **{"cell": ["rnn", "lstm"], "batch_normalization": True, "implementation": "loop", **options}
-    )
+    defaults = {"units": [4, 5], "cell": ["rnn", "lstm"], "batch_normalization": True, "implementation": "loop"}
+    return SequenceModel(2, 3, **{**defaults, **options})
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -79,6 +78,54 @@ def test_unsupported_options_are_refused():
     }
     wrong = [found for expected, call in cases.items() if (found := outcome(call, expected))]
     assert not wrong, wrong
+
+
+class Tenths(keras.initializers.Initializer):
+    """An initializer that is not registered with Keras."""
+
+    def __call__(self, shape, dtype=None):
+        return keras.ops.full(shape, 0.1, dtype)
+
+
+def lower(x):
+    """Return x - 1: an activation that is not registered with Keras."""
+    return x - 1
+
+
+class Doubled(keras.regularizers.Regularizer):
+    """A regularizer that is not registered with Keras."""
+
+    def __call__(self, x):
+        return 2 * keras.ops.sum(x)
+
+
+@pytest.mark.parametrize("normalized", ["batch", "rms"])
+def test_objects_need_not_be_registered(normalized):
+    make = model if normalized == "batch" else language_model
+    per_layer = {"units": 4, "num_layers": 2, "cell": lambda units: keras.layers.SimpleRNNCell(units, activation=lower)}
+    ours = make(**per_layer)
+    assert {ours.get_layer(f"deep_rnn_{level}").recurrent_layers[0].cell.activation for level in (1, 2)} == {lower}
+    objects = {"recurrent_initializer": Tenths(), "kernel_regularizer": Doubled(), "activity_regularizer": Doubled()}
+    ours = make(units=4, num_layers=2, cell="rnn", activation=lower, **objects)
+    one, two = (ours.get_layer(f"deep_rnn_{level}") for level in (1, 2))
+    assert {layer.activations[0] for layer in (one, two)} == {lower}
+    assert one.activity_regularizer is None and two.activity_regularizer is objects["activity_regularizer"]
+    for layer in (one, two):
+        kernel, recurrent, _ = layer.get_weights()
+        assert (recurrent == np.float32(0.1)).all()
+        assert float(layer.losses[0]) == pytest.approx(2 * kernel.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("normalized", ["batch", "rms"])
+def test_layers_with_a_seeded_initializer_differ(normalized):
+    make = model if normalized == "batch" else language_model
+    draws = []
+    for _ in range(2):
+        seeded = keras.initializers.Orthogonal(seed=3)
+        ours = make(units=4, num_layers=3, cell="gru", recurrent_initializer=seeded)
+        draws.append([ours.get_layer(f"deep_rnn_{level}").get_weights()[1] for level in (1, 2, 3)])
+    np.testing.assert_array_equal(*draws)
+    assert len(np.unique(np.round(draws[0], 4), axis=0)) == 3
 
 
 # === Residual layers with RMS normalization ===
