@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import DeepRNN
+from deeprnn_keras import DeepRNN, LanguageModel
 from deeprnn_keras.initializers import ChronoBias, ForgetBias, PerGate, ScaledIdentity
+from deeprnn_keras.specs import CELLS
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 H = 4
@@ -283,3 +284,32 @@ def test_global_seed_reproduces_a_layer(bias):
     for actual, expected in zip(start(3), start(3), strict=True):
         np.testing.assert_array_equal(actual, expected)
     assert not np.array_equal(start(4)[0], start(3)[0])
+
+
+def seeded(seed):
+    return keras.initializers.RandomNormal(seed=seed)
+
+
+IN_A_STACK = {f"{role}_initializer": seeded(seed) for seed, role in enumerate(("kernel", "recurrent", "bias"))}
+IN_A_MODEL = {f"{role}_initializer": seeded(seed + 3) for seed, role in enumerate(("head", "head_bias", "embeddings"))}
+
+
+def assert_independent(weights):
+    """Check that the first elements of no two weights, of any shape, are multiples of each other."""
+    starts = [np.ravel(weight)[:4] for weight in weights if np.unique(weight).size > 3]
+    directions = np.stack([start / np.linalg.norm(start) for start in starts])
+    cosines = np.abs(directions @ directions.T)[np.triu_indices(len(starts), 1)]
+    assert len(starts) > 4 and cosines.max() < 0.9999
+
+
+@pytest.mark.parametrize("cell", [cell.name for cell in CELLS])
+def test_weights_of_every_cell_are_independent_draws(cell):
+    assert_independent(built_weights(DeepRNN(H, 2, cell, bidirectional=True, **IN_A_STACK)))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"projection": 5}, {"head_units": [H, H]}, {"normalization": "rms"}], ids=lambda one: "".join(one)
+)
+def test_weights_of_language_models_are_independent_draws(eager, options):
+    model = LanguageModel("abcdef", H, 3, embedding=H, **IN_A_STACK, **IN_A_MODEL, **options)
+    assert_independent(model.get_weights())

@@ -15,6 +15,7 @@ from deeprnn_keras.data import TextCorpus
 from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, generate_stream, score
+from deeprnn_keras.initializers.seeding import reseeded
 from deeprnn_keras.layers import DeepRNN, OneHot
 from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.tied_head import TiedHead
@@ -156,7 +157,8 @@ class LanguageModel(ConfigMixin, keras.Model):
         width = output_width(rnn.widths, rnn.connection)
         if projection is not None:
             width = projection
-            options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
+            kernel_initializer = reseeded(keras.initializers.get(head_initializer), 1)  # other draws than in the head
+            options = {"use_bias": False, "kernel_initializer": kernel_initializer, "dtype": dtype}
             upper.append(keras.layers.Dense(width, **options, name="projection"))
         if tied:
             _check_tied(common.embedding, width, common.head_units)
