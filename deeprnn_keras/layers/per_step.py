@@ -67,8 +67,8 @@ class PerStep(ChecksConfig, keras.layers.Layer):
         return keras.layers.Dense(
             self.units[index],
             None if is_affine else self.activation,
-            kernel_initializer=reseeded(self.kernel_initializer, index),
-            bias_initializer=reseeded(self.bias_initializer, index),
+            kernel_initializer=reseeded(self.kernel_initializer, "layer", index),
+            bias_initializer=reseeded(self.bias_initializer, "layer", index),
             dtype=self.dtype_policy,
             name=f"layer_{index + 1}",
         )
