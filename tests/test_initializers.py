@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from deeprnn_keras import DeepRNN
+from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel
 from deeprnn_keras.initializers import ChronoBias, ForgetBias, PerGate, ScaledIdentity
+from deeprnn_keras.specs import CELLS
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 H = 4
@@ -283,3 +284,57 @@ def test_global_seed_reproduces_a_layer(bias):
     for actual, expected in zip(start(3), start(3), strict=True):
         np.testing.assert_array_equal(actual, expected)
     assert not np.array_equal(start(4)[0], start(3)[0])
+
+
+def seeded(seed):
+    return keras.initializers.RandomNormal(seed=seed)
+
+
+IN_A_STACK = {f"{role}_initializer": seeded(seed) for seed, role in enumerate(("kernel", "recurrent", "bias"))}
+DIAGONAL = ("indrnn", "lru", "rg_lru")  # recurrences without a matrix
+IN_A_MODEL = {f"{role}_initializer": seeded(seed + 3) for seed, role in enumerate(("head", "head_bias", "embeddings"))}
+
+
+def blocks_of(weights):
+    """Return the blocks of H columns of weights with at least 4 random elements."""
+    blocks = [block for weight in weights for block in np.split(weight, range(H, weight.shape[-1], H), axis=-1)]
+    return [np.ravel(block) for block in blocks if np.unique(block).size > 3]
+
+
+def assert_independent(weights):
+    """Check that the first elements of no two blocks, of any shape, are multiples of each other."""
+    starts = [block[:H] for block in blocks_of(weights)]
+    directions = np.stack([start / np.linalg.norm(start) for start in starts])
+    cosines = np.abs(directions @ directions.T)[np.triu_indices(len(starts), 1)]
+    assert len(starts) > 4 and cosines.max() < 0.99999
+
+
+@pytest.mark.parametrize("per_gate", [False, True], ids=["blocks", "per gate"])
+@pytest.mark.parametrize("cell", [cell.name for cell in CELLS])
+def test_weights_of_every_cell_are_independent_draws(cell, per_gate):
+    roles = [role for role in ("kernel", "recurrent") if per_gate and not (role == "recurrent" and cell in DIAGONAL)]
+    objects = {f"{role}_initializer": PerGate(IN_A_STACK[f"{role}_initializer"]) for role in roles}
+    layer = DeepRNN(H, 3, cell, bidirectional=True, **{**IN_A_STACK, **objects})
+    assert_independent(built_weights(layer, d=2 * H))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"projection": 5},
+        {"head_units": [H, H]},
+        {"projection": H, "head_units": [H, H]},
+        {"normalization": "rms"},
+        {"normalization": "rms", "cell": "min_gru"},
+    ],
+    ids=lambda one: " ".join(one) or "plain",
+)
+def test_weights_of_language_models_are_independent_draws(eager, options):
+    model = LanguageModel("abcdef", H, 3, embedding=H, **IN_A_STACK, **IN_A_MODEL, **options)
+    assert_independent(model.get_weights())
+
+
+def test_weights_of_normalized_bidirectional_layers_are_independent_draws(eager):
+    options = {"batch_normalization": True, "bidirectional": True, "head_initializer": seeded(3)}
+    assert_independent(SequenceModel(2 * H, 3, H, 3, "ugrnn", **IN_A_STACK, **options).get_weights())

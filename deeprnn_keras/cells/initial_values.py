@@ -61,7 +61,7 @@ def map_weights(
         if isinstance(initializer, CellAware):
             initializer = initializer.for_cell("rnn")  # it is called once for each block, and "rnn" has a single block
         if isinstance(initializer, DrawsAllBlocks):
-            initial_value = partial(draw, reseeded(initializer, 1000 * index))
+            initial_value = partial(draw, reseeded(initializer, "map", index))
         else:
             initial_value = _each_block_by(initializer, named_map, named_map.shape[:-1], index)
         weights[named_map.name] = WeightDescription(named_map.shape, initial_value, named_map.role)
@@ -119,10 +119,11 @@ def _each_block_by(
         rows: Shape of a block without its last axis: (input_dim,) for a matrix, () for a diagonal map or a bias.
         index: Index of the map, so that different maps get different seeds.
     """
+    of_map = reseeded(initializer, "map", index)
 
     def initial_value(shape: Sequence[int], dtype: str | None = None) -> Tensor:
         blocks = [
-            draw(reseeded(initializer, 1000 * index + number), (*rows, named_map.width), dtype)
+            draw(reseeded(of_map, "block", number), (*rows, named_map.width), dtype)
             for number in range(len(named_map.blocks))
         ]
         return ops.concatenate(blocks, axis=-1)

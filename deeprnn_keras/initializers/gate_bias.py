@@ -148,9 +148,14 @@ class ChronoBias(GateBias):
             values[write_gate] = -ops.log(u)
         return values
 
-    def reseeded(self, key: int) -> ChronoBias:
-        """Return a copy with a seed derived from its seed and `key`."""
-        return ChronoBias(self.t_max, self.cell, derived_seed(self.seed, key))
+    def reseeded(self, use: str, number: int) -> ChronoBias:
+        """Return a copy with a seed derived from its seed, `use`, and `number`.
+
+        Args:
+            use: Name of what the weights belong to, for example "layer".
+            number: Number of the weight among those of this use.
+        """
+        return ChronoBias(self.t_max, self.cell, derived_seed(self.seed, use, number))
 
     @override
     def get_config(self) -> Config:

@@ -45,7 +45,7 @@ class PerGate(ChecksConfig, keras.initializers.Initializer):
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         gates = self._num_gates(tuple(shape))
         block = (*shape[:-1], shape[-1] // gates)
-        blocks = [draw(reseeded(self.initializer, gate), block, dtype) for gate in range(gates)]
+        blocks = [draw(reseeded(self.initializer, "gate", gate), block, dtype) for gate in range(gates)]
         return ops.concatenate(blocks, axis=-1)
 
     def _num_gates(self, shape: tuple[int, ...]) -> int:
@@ -74,9 +74,14 @@ class PerGate(ChecksConfig, keras.initializers.Initializer):
         check_same_cell(self, cell)
         return self if self.cell else PerGate(self.initializer, cell)
 
-    def reseeded(self, key: int) -> PerGate:
-        """Return a copy with a seed derived from its seed and `key`."""
-        return PerGate(reseeded(self.initializer, key), self.cell)
+    def reseeded(self, use: str, number: int) -> PerGate:
+        """Return a copy with a seed derived from its seed, `use`, and `number`.
+
+        Args:
+            use: Name of what the weights belong to, for example "layer".
+            number: Number of the weight among those of this use.
+        """
+        return PerGate(reseeded(self.initializer, use, number), self.cell)
 
     @override
     def get_config(self) -> Config:

@@ -6,6 +6,7 @@ gates that share an object would start with identical weights; each therefore us
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -23,8 +24,8 @@ InitializerObject: TypeAlias = Any
 class Reseedable(Protocol):
     """Initializer that creates its own copies for other seeds."""
 
-    def reseeded(self, key: int) -> InitializerObject:
-        """Return a copy with a seed derived from its seed and `key`."""
+    def reseeded(self, use: str, number: int) -> InitializerObject:
+        """Return a copy with a seed derived from its seed, `use`, and `number`."""
         ...
 
 
@@ -59,25 +60,32 @@ class HasCell(Protocol):
     cell: str | None
 
 
-def derived_seed(seed: int, key: int) -> int:
-    """Return a seed that is determined by `seed` and `key`."""
-    return int(np.random.SeedSequence([seed % 2**63, key]).generate_state(1)[0] >> 1)
+def derived_seed(seed: int, use: str, number: int) -> int:
+    """Return a seed that is determined by `seed`, `use`, and `number`, and differs if one of them does."""
+    sequence = np.random.SeedSequence([seed % 2**63, zlib.crc32(use.encode()), number])
+    return int(sequence.generate_state(1)[0] >> 1)
 
 
-def reseeded(initializer: InitializerObject, key: int) -> InitializerObject:
-    """Return a copy of an initializer with a seed derived from its seed and `key`, a different integer for each use.
+def reseeded(initializer: InitializerObject, use: str, number: int) -> InitializerObject:
+    """Return a copy of an initializer with a seed of its own.
 
-    For key 0, `initializer` itself is returned. It is also returned for every key if it is not random, or if it draws
-    from a `SeedGenerator`, whose state advances with every call.
+    For number 0, `initializer` itself is returned. It is also returned for every number if it is not random, or if it
+    draws from a `SeedGenerator`, whose state advances with every call.
+
+    Args:
+        initializer: Initializer of several weights.
+        use: Name of what the weights belong to, for example "layer" or "block". Copies of copies, as for block 2 of
+            layer 3, have different seeds only if the uses have different names.
+        number: Number of the weight among those of this use.
     """
-    if key == 0:
+    if number == 0:
         return initializer
     if isinstance(initializer, Reseedable):
-        return initializer.reseeded(key)
+        return initializer.reseeded(use, number)
     seed = getattr(initializer, "seed", None)
     if not isinstance(seed, int):
         return initializer
-    return type(initializer).from_config({**initializer.get_config(), "seed": derived_seed(seed, key)})
+    return type(initializer).from_config({**initializer.get_config(), "seed": derived_seed(seed, use, number)})
 
 
 def check_same_cell(initializer: HasCell, cell: str) -> None:

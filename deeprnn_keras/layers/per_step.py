@@ -23,7 +23,7 @@ class PerStep(ChecksConfig, keras.layers.Layer):
         activation: Activation of all dense layers, or of all but the last if `last_is_affine`.
         dropout: Dropout rate, in [0, 1), on the inputs of dense layers 2, ..., m.
         kernel_initializer: Keras initializer of the kernels. Each kernel draws different numbers.
-        bias_initializer: Keras initializer of the biases.
+        bias_initializer: Keras initializer of the biases, which also draw different numbers.
         seed: Random seed for dropout.
         kwargs: Arguments of `keras.layers.Layer`.
 
@@ -67,8 +67,8 @@ class PerStep(ChecksConfig, keras.layers.Layer):
         return keras.layers.Dense(
             self.units[index],
             None if is_affine else self.activation,
-            kernel_initializer=reseeded(self.kernel_initializer, index),
-            bias_initializer=self.bias_initializer,
+            kernel_initializer=reseeded(self.kernel_initializer, "layer", index),
+            bias_initializer=reseeded(self.bias_initializer, "layer", index),
             dtype=self.dtype_policy,
             name=f"layer_{index + 1}",
         )
@@ -123,7 +123,7 @@ class DeepOutput(PerStep):
         activation: Activation f of the hidden layers. The output layer is affine.
         dropout: Dropout rate, in [0, 1), on the inputs of dense layers 2, ..., m.
         kernel_initializer: Keras initializer of the kernels. Each kernel draws different numbers.
-        bias_initializer: Keras initializer of the biases.
+        bias_initializer: Keras initializer of the biases, which also draw different numbers.
         seed: Random seed for dropout.
         kwargs: Arguments of `keras.layers.Layer`.
 
@@ -155,7 +155,7 @@ class DeepInput(PerStep):
         activation: Activation f of all dense layers.
         dropout: Dropout rate, in [0, 1), on the inputs of dense layers 2, ..., m.
         kernel_initializer: Keras initializer of the kernels. Each kernel draws different numbers.
-        bias_initializer: Keras initializer of the biases.
+        bias_initializer: Keras initializer of the biases, which also draw different numbers.
         seed: Random seed for dropout.
         kwargs: Arguments of `keras.layers.Layer`.
 

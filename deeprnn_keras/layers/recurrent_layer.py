@@ -164,7 +164,7 @@ def _keras_initializers(cell: str, arguments: CellArguments, index: int) -> dict
     for role, initializer in initializers.items():
         if hasattr(initializer, "for_cell"):
             initializer = initializer.for_cell(cell)
-        by_argument[f"{role}_initializer"] = _Float32Draw(reseeded(initializer, index))
+        by_argument[f"{role}_initializer"] = _Float32Draw(reseeded(initializer, "layer", index))
     return by_argument
 
 
@@ -178,7 +178,7 @@ def _layer_with_registered_cell(
 ) -> RNN:
     """Return a layer around a registered cell for which Keras has no layer."""
     cell_arguments: dict[str, Any] = {
-        f"{role}_initializer": reseeded(value, index)
+        f"{role}_initializer": reseeded(value, "layer", index)
         for role, value in arguments.initializers.items()
         if value is not None
     }

@@ -14,7 +14,7 @@ from deeprnn_keras._types import ArrayLike, CellSpec, Config, Initializer, Tenso
 from deeprnn_keras.layers import AddDryChannel, DeepRNN
 from deeprnn_keras.models.audio_losses import ESR, ErrorToSignal
 from deeprnn_keras.models.common_arguments import serialize_initializer
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_memory, with_reset_mask
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_memory, refuse_arguments, with_reset_mask
 from deeprnn_keras.streaming import Stream, process
 
 
@@ -82,12 +82,9 @@ class AudioEffect(ConfigMixin, keras.Model):
     ) -> None:
         inputs, sample_rate = checks.positive_int("inputs", inputs), checks.positive_int("sample_rate", sample_rate)
         skip, trainable = checks.flags(skip=skip, trainable=trainable)
-        for option in ("return_state", "return_all_layers", "go_backwards", "bidirectional"):
-            if deep_rnn.get(option):
-                raise ValueError(
-                    f"{option}=True is not supported by AudioEffect, which returns one sample for each sample that it "
-                    "reads"
-                )
+        refused = ("return_state", "return_all_layers", "go_backwards", "bidirectional")
+        reason = "which returns one sample for each sample that it reads"
+        refuse_arguments("AudioEffect", deep_rnn, refused, reason)
         check_memory(*("AudioEffect", inputs, 1, units, num_layers, cell, deep_rnn), embedding=None, head_units=())
         # === Functional model ===
         options = {"name": "deep_rnn", "dtype": dtype, **deep_rnn, "return_sequences": True}

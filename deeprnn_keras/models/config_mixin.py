@@ -63,6 +63,20 @@ class ConfigMixin:
         return Stream(self, batch_size)  # pyright: ignore[reportArgumentType] - a mixin of models
 
 
+def refuse_arguments(name: str, deep_rnn: Mapping[str, Any], refused: Sequence[str], reason: str) -> None:
+    """Raise a ValueError if an argument of `DeepRNN` is True that a model does not support.
+
+    Args:
+        name: Name of the class of the model.
+        deep_rnn: Arguments of `DeepRNN`.
+        refused: Names of the arguments that are not supported.
+        reason: Relative clause about the model.
+    """
+    for option in refused:
+        if deep_rnn.get(option):
+            raise ValueError(f"{option}=True is not supported by {name}, {reason}")
+
+
 def check_memory(
     name: str,
     inputs: int,

@@ -15,11 +15,18 @@ from deeprnn_keras.data import TextCorpus
 from deeprnn_keras.data.vocabulary import TextVocabulary
 from deeprnn_keras.data.words import VocabularyLike, deserialize_vocabulary, serialize_vocabulary
 from deeprnn_keras.generation import Score, generate, generate_stream, score
+from deeprnn_keras.initializers.seeding import reseeded
 from deeprnn_keras.layers import DeepRNN, OneHot
 from deeprnn_keras.layers.dropout_embedding import DropoutEmbedding
 from deeprnn_keras.layers.tied_head import TiedHead
 from deeprnn_keras.models.common_arguments import CommonArguments
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, with_reset_mask
+from deeprnn_keras.models.config_mixin import (
+    ConfigMixin,
+    check_integer_ids,
+    check_memory,
+    refuse_arguments,
+    with_reset_mask,
+)
 from deeprnn_keras.models.normalized_stack import residual_stack
 from deeprnn_keras.stack import output_width
 
@@ -133,12 +140,9 @@ class LanguageModel(ConfigMixin, keras.Model):
         projection = checks.positive_int_or_none("projection", projection)
         if normalization is not None:
             checks.one_of("normalization", normalization, NORMALIZATIONS)
-        for option in ("return_state", "go_backwards", "bidirectional"):
-            if deep_rnn.get(option):
-                raise ValueError(
-                    f"{option}=True is not supported by LanguageModel, which predicts each symbol from the previous "
-                    "ones"
-                )
+        refused = ("return_state", "return_all_layers", "go_backwards", "bidirectional")
+        reason = "which predicts each symbol from the previous ones"
+        refuse_arguments("LanguageModel", deep_rnn, refused, reason)
         check_memory(
             *("LanguageModel", size, size, units, num_layers, cell, deep_rnn),
             embedding=common.embedding,
@@ -156,7 +160,8 @@ class LanguageModel(ConfigMixin, keras.Model):
         width = output_width(rnn.widths, rnn.connection)
         if projection is not None:
             width = projection
-            options = {"use_bias": False, "kernel_initializer": head_initializer, "dtype": dtype}
+            kernel_initializer = reseeded(keras.initializers.get(head_initializer), "projection", 1)
+            options = {"use_bias": False, "kernel_initializer": kernel_initializer, "dtype": dtype}
             upper.append(keras.layers.Dense(width, **options, name="projection"))
         if tied:
             _check_tied(common.embedding, width, common.head_units)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from deeprnn_keras._types import Config, Layer, Tensor
-from deeprnn_keras.initializers.seeding import reseeded
+from deeprnn_keras.initializers.seeding import derived_seed, reseeded
 from deeprnn_keras.layers import DeepRNN
 from deeprnn_keras.layers.deep_rnn import PLAIN_ARGUMENTS
 from deeprnn_keras.layers.recurrent_layer import WEIGHT_ROLES
@@ -44,6 +44,8 @@ def batch_normalized_stack(stack: DeepRNN, hidden: Tensor, mask: Tensor | None) 
     for level in range(stack.num_layers):
         layer = _single_layer(stack, level)
         hidden = _call(layer, hidden, mask)
+        if layer.go_backwards and mask is not None:
+            mask = keras.ops.flip(mask, axis=1)  # the layers above read the reverse sequence that the first one returns
         steps = mask if layer.return_sequences else None
         normalization = keras.layers.BatchNormalization(
             dtype=stack.dtype_policy, name=f"batch_normalization_{level + 1}"
@@ -91,11 +93,12 @@ def _single_layer(stack: DeepRNN, level: int) -> DeepRNN:
     own: dict[str, Any] = {name: getattr(stack, name) for name in (*PLAIN_ARGUMENTS, *SHARED_OBJECTS)}
     own |= {name: _entry(getattr(stack, name), level) for name in PER_LAYER}
     for role in WEIGHT_ROLES:
-        own[f"{role}_initializer"] = reseeded(getattr(stack, f"{role}_initializer"), level)
+        own[f"{role}_initializer"] = reseeded(getattr(stack, f"{role}_initializer"), "level", level)
     own |= {"cell": stack.cells[level], "activation": stack.activations[level]}
     own |= {"recurrent_activation": stack.recurrent_activations[level], "num_layers": 1, "dropout": 0.0}
+    own |= {"go_backwards": stack.go_backwards and level == 0}
     own |= {} if is_last else {**OF_THE_OUTPUT, "return_sequences": True}
-    own |= {"seed": None if stack.seed is None else stack.seed + level}
+    own |= {"seed": _seed(stack, "level", level)}
     return DeepRNN(**own, trainable=stack.trainable, dtype=stack.dtype_policy, name=f"deep_rnn_{level + 1}")
 
 
@@ -106,8 +109,12 @@ def _entry(value: object, level: int) -> object:
 
 def _dropout(stack: DeepRNN, level: int) -> Layer:
     """Return the dropout between the layers `level` + 1 and `level` + 2."""
-    seed = None if stack.seed is None else stack.seed + level + 1
+    seed = _seed(stack, "dropout", level)
     return keras.layers.Dropout(stack.dropout, seed=seed, dtype=stack.dtype_policy, name=f"dropout_{level + 1}")
+
+
+def _seed(stack: DeepRNN, use: str, number: int) -> int | None:
+    return None if stack.seed is None else derived_seed(stack.seed, use, number)
 
 
 def _rms_normalization(stack: DeepRNN, name: str) -> Layer:

@@ -17,7 +17,7 @@ from deeprnn_keras.data.words import PADDING, UNKNOWN, WordVocabulary, plain_wor
 from deeprnn_keras.generation.notes import generate_notes
 from deeprnn_keras.layers import BlankPadding, DeepRNN
 from deeprnn_keras.models.common_arguments import CommonArguments
-from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory
+from deeprnn_keras.models.config_mixin import ConfigMixin, check_integer_ids, check_memory, refuse_arguments
 from deeprnn_keras.models.ctc import decode_ctc, pad_labels
 from deeprnn_keras.models.normalized_stack import batch_normalized_stack
 from deeprnn_keras.models.output_kinds import OUTPUT_KINDS
@@ -151,6 +151,16 @@ class SequenceModel(ConfigMixin, keras.Model):
         offset, scale = _standardization(offset, scale, inputs, common.embedding)
         vocabulary = _word_vocabulary(words, inputs, common.embedding)
         per_step = per_step or output_kind.per_step
+        refuse_arguments(
+            "SequenceModel", deep_rnn, ("return_state", "return_all_layers"), "whose head reads one output per step"
+        )
+        if per_step:
+            refuse_arguments(
+                "SequenceModel",
+                deep_rnn,
+                ("go_backwards",),
+                "whose outputs would be in the reverse order of the targets",
+            )
         check_memory(
             *("SequenceModel", inputs, outputs, units, num_layers, cell, deep_rnn),
             embedding=common.embedding,
@@ -454,8 +464,6 @@ class SequenceModel(ConfigMixin, keras.Model):
 
 def _padding_remedy(rnn: DeepRNN, kind: str, per_step: bool, masks: bool) -> str | None:
     """Return how to support sequences of different lengths, or None if padding does not change the outputs."""
-    if per_step and rnn.go_backwards:  # the outputs are in reverse order and start with those of the padding
-        return "for one output per step and sequences of any length, create the model with go_backwards=False"
     if masks or (per_step and not rnn.bidirectional and not OUTPUT_KINDS[kind].label_sequences):
         return None
     model = "a bidirectional model" if per_step else "one output per sequence"

@@ -272,6 +272,7 @@ def test_files_without_a_language_model_are_rejected(tmp_path, make):
         ({"bidirectional": True}, "bidirectional"),
         ({"go_backwards": True}, "go_backwards"),
         ({"return_state": True}, "return_state"),
+        ({"return_all_layers": True}, "return_all_layers"),
         ({"vocabulary": "a"}, "vocabulary"),
         ({"vocabulary": 1}, "vocabulary"),
         ({"vocabulary": 0}, "vocabulary"),

@@ -10,6 +10,7 @@ from keras import layers
 from refusals import outcome
 
 from deeprnn_keras import DeepRNN, LanguageModel, SequenceModel, TBPTTDataset
+from deeprnn_keras.layers.zoneout import Zoneout
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -53,7 +54,7 @@ def test_configuration_is_that_of_the_whole_stack():
     copy = SequenceModel.from_config(config)
     assert copy.get_config() == config and [layer.name for layer in copy.layers] == [one.name for one in ours.layers]
     assert {"deep_rnn_1", "batch_normalization_1", "dropout_1", "deep_rnn_2"} <= {one.name for one in ours.layers}
-    assert ours.get_layer("dropout_1").rate == 0.5 and ours.get_layer("deep_rnn_2").seed == 4
+    assert ours.get_layer("dropout_1").rate == 0.5
 
 
 def test_configuration_is_the_same_after_loading(tmp_path):
@@ -114,6 +115,36 @@ def test_objects_need_not_be_registered(normalized):
         kernel, recurrent, _ = layer.get_weights()
         assert (recurrent == np.float32(0.1)).all()
         assert float(layer.losses[0]) == pytest.approx(2 * kernel.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_go_backwards_reverses_the_inputs_once(masks, bidirectional, rng):
+    options = {"units": 4, "num_layers": 3, "cell": "gru", "masks": masks, "bidirectional": bidirectional}
+    backwards, forwards = model(go_backwards=True, **options), model(**options)
+    forwards.set_weights(backwards.get_weights())
+    x = rng.normal(size=(2, 5, 2)).astype("float32")
+    mask = np.array([[True, True, True, False, False], [True, False, True, True, True]])
+    inputs = [[x, mask], [x[:, ::-1], mask[:, ::-1]]] if masks else [x, x[:, ::-1]]
+    np.testing.assert_allclose(backwards(inputs[0]), forwards(inputs[1]), atol=1e-6)
+    if masks:
+        other = [np.where(mask[:, :, None], x, 9), mask]
+        np.testing.assert_allclose(backwards(other), backwards(inputs[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalized", ["batch", "rms"])
+def test_random_layers_have_seeds_of_their_own(normalized):
+    rates = {"dropout": 0.5, "variational_dropout": 0.5, "weight_dropout": 0.5, "zoneout": 0.1, "seed": 3}
+    options = {"units": 4, "num_layers": 3, "cell": "lstm", **rates}
+    make, more = (model, {"bidirectional": True}) if normalized == "batch" else (language_model, {})
+
+    def seeds():
+        every = make(**options, **more)._flatten_layers()
+        drawing = [layer for layer in every if isinstance(layer, Zoneout) or getattr(layer, "rate", 0)]
+        return [int(np.asarray(layer.seed_generator.state)[0]) for layer in drawing]
+
+    assert len(seeds()) == len(set(seeds())) == (17 if normalized == "batch" else 11)
+    assert seeds() == seeds()
 
 
 @pytest.mark.parametrize("normalized", ["batch", "rms"])
@@ -204,9 +235,9 @@ def test_half_precision_is_close_to_single(rng):
 def test_dropout_acts_between_the_layers_and_penalties_on_the_output():
     ours = language_model(dropout=0.5, ar=1.0, tar=2.0, seed=3)
     dropouts = [layer for layer in ours.layers if layer.name.startswith("dropout_")]
-    assert [(one.rate, one.seed) for one in dropouts] == [(0.5, 4), (0.5, 5)]
+    assert [one.rate for one in dropouts] == [0.5, 0.5]
     stacks = [layer for layer in ours.layers if isinstance(layer, DeepRNN)]
-    assert [(one.ar, one.tar, one.seed) for one in stacks] == [(0.0, 0.0, 3), (0.0, 0.0, 4), (1.0, 2.0, 5)]
+    assert [(one.ar, one.tar) for one in stacks] == [(0.0, 0.0), (0.0, 0.0), (1.0, 2.0)]
 
 
 def test_options_that_do_not_fit_are_refused():
