@@ -267,8 +267,9 @@ def tensorflow_seed() -> int | None:
 
 
 def in_forward_mode(tensors: Sequence[Tensor]) -> bool:
-    """Return True if a `tf.autodiff.ForwardAccumulator` watches one of the tensors."""
-    return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(list(tensors)).tangents)
+    """Return True if a `tf.autodiff.ForwardAccumulator` watches one of the tensors or variables."""
+    values = _without_variables(tensors)
+    return bool(private("tensorflow.python.eager.forwardprop_util:pack_tangents")(values).tangents)
 
 
 def executes_eagerly() -> bool:
@@ -290,8 +291,16 @@ def without_autograph(function: Callable[..., FrameworkObject]) -> Callable[...,
 
 
 def is_recorded(tensor: Tensor) -> bool:
-    """Return True if a `tf.GradientTape` of the current context watches the tensor."""
-    return private("tensorflow.python.pywrap_tfe:TFE_Py_TapeSetPossibleGradientTypes")([tensor]) != 0
+    """Return True if a `tf.GradientTape` of the current context watches the tensor or variable."""
+    values = _without_variables([tensor])
+    return private("tensorflow.python.pywrap_tfe:TFE_Py_TapeSetPossibleGradientTypes")(values) != 0
+
+
+def _without_variables(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors, with the values of those that are variables, which TensorFlow's C functions do not accept."""
+    import tensorflow as tf
+
+    return [one.value() if isinstance(one, tf.Variable) else one for one in tensors]
 
 
 def jax_platform() -> str:

@@ -153,6 +153,10 @@ def test_in_forward_mode():
     assert not _compat.in_forward_mode([x])
     with tf.autodiff.ForwardAccumulator(x, tf.ones(2)):
         assert _compat.in_forward_mode([x]), "tensorflow.python.eager.forwardprop_util.pack_tangents changed"
+    variable = tf.Variable(x)
+    assert not _compat.in_forward_mode([variable])
+    with tf.autodiff.ForwardAccumulator(variable, tf.ones(2)):
+        assert _compat.in_forward_mode([variable])
 
 
 def test_omit_retracing_warning(caplog):

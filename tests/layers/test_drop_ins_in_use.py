@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from fast_implementations import FASTEST, NATIVE_MISSING, each_fast_implementation
+from fast_implementations import FASTEST, NATIVE, NATIVE_MISSING, each_fast_implementation
 from test_drop_ins import MANY_ROWS, D, T, assert_near, cells, inputs, pair, with_gradients
 
 import deeprnn_keras
@@ -64,6 +64,23 @@ def test_options_that_only_the_loop_supports_run_on_it(rng, cell, options):
     layers = pair(rng, cell, **options, seed=3)
     assert layers[0].selected_implementation() == "loop"
     assert_equal_dropout(rng, layers, 1e-6)
+
+
+# === Variables as inputs ===
+
+
+@pytest.mark.parametrize("implementation", [NATIVE, "xla", "loop"])
+@cells
+def test_gradients_of_variables_equal_those_of_tensors(rng, cell, implementation):
+    ours, stock = pair(rng, cell, implementation=implementation, return_sequences=True)
+    x, states = inputs(rng, ours)
+    variables = [tf.Variable(x), *map(tf.Variable, states)]
+    gradients = []
+    for layer in (ours, stock):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(variables[0], initial_state=variables[1:]) ** 2)
+        gradients.append(tape.gradient(loss, variables))
+    assert_near(*gradients)
 
 
 # === Selection of an implementation ===
