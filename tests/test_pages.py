@@ -164,7 +164,9 @@ def test_speedup_of_two_workers_is_that_of_benchmarks():
     assert shown == f"{found['narrow']['ratio']:.2f} times as fast on two cores"
 
 
-@pytest.mark.parametrize("program", ["kernels", "serving", "king_james", "highlights", "forecasters", "king_james_cells", "awd_parts"])
+@pytest.mark.parametrize(
+    "program", ["kernels", "serving", "king_james", "highlights", "forecasters", "king_james_cells", "awd_parts"]
+)
 def test_blocks_of_pages_are_those_of_benchmarks(program):
     from benchmarks.generated import replace_block
 
