@@ -24,6 +24,7 @@ NOT_IN_REGISTRIES = {"deserialize", "get", "serialize"}
 CODE_LAYERS = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 # classes by which Keras encodes values that are not JSON
 ENCODINGS = {"__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__"}
+SHARED = "shared_object_id"
 PLAIN_TYPES = (str, int, float, bool, type(None))
 SUPPORTED = (
     "Keras' activations, initializers, regularizers, constraints, layers, operations, optimizers, losses, and metrics, "
@@ -66,14 +67,16 @@ def plain_config(config: Config) -> Config:
     """Return a deep copy of a configuration that consists of values of Python's built-in types only.
 
     Keras replaces lists that are attributes of layers by lists that refer to the layer, which can neither be copied nor
-    written as JSON. Objects and functions are replaced by their own configurations.
+    written as JSON. Objects and functions are replaced by their own configurations. Marks of shared objects are left
+    out: while a file is saved or loaded, Keras recognizes objects by their addresses in memory, and a temporary object
+    may have that of an earlier one.
     """
     return {name: _plain(value) for name, value in config.items()}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: _plain(part) for name, part in value.items() if name != SHARED}
     if isinstance(value, tuple):
         return tuple(_plain(part) for part in value)
     if isinstance(value, list):

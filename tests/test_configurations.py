@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from deeprnn_keras import GRU, LSTM, RNN, DeepRNN, LanguageModel, SequenceModel, SimpleRNN
 from deeprnn_keras.cells import MLPGateLSTMCell, RHNCell
@@ -73,6 +74,31 @@ def test_plain_config_copies_what_it_keeps():
     assert config == {"list": [1, {"a": (2, 0.5)}], "none": None}
     original["list"][1]["a"] = 0
     assert config["list"][1]["a"] == (2, 0.5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_configuration_has_no_marks_of_shared_objects():
+    """Keras sets them by address while it saves or loads a file, also for temporary objects at the same address."""
+    shared = keras.initializers.Orthogonal()
+    initializers = {"kernel_initializer": shared, "recurrent_initializer": shared, "head_initializer": shared}
+    with ObjectSharingScope():
+        assert "shared_object_id" in str([keras.saving.serialize_keras_object(shared) for _ in range(2)])
+        model = LanguageModel("ab", 2, 2, embedding=2, **initializers)
+        configs = [
+            model.get_config(),
+            model.get_layer("deep_rnn").get_config(),
+            DeepOutput([2], kernel_initializer=shared).get_config(),
+        ]
+    configs.append(model.get_config())
+    assert "shared_object_id" not in str(configs)
+
+
+def test_tuples_among_the_options_of_cells_are_lists_in_configurations(tmp_path):
+    layer = DeepRNN(2, cell={"name": "mlp_gate_gru", "gate_units": (3, 2)})
+    model = keras.Sequential([keras.Input((4, 3), name="x"), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer(layer.name).get_config() == layer.get_config() == json.loads(json.dumps(layer.get_config()))
 
 
 STACKS = {

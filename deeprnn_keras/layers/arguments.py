@@ -96,10 +96,13 @@ def cell(value: CellSpec) -> CellSpec:
 def cell_config(value: CellSpec) -> str | Config:
     """Return a JSON value that the function `cell` converts back to this cell.
 
-    Names and dictionaries are returned unchanged. A callable can be converted back only if it is registered with Keras.
+    Names and dictionaries are returned with the same content, and tuples in them as lists, as JSON stores them. A
+    callable can be converted back only if it is registered with Keras.
     """
+    if isinstance(value, str):
+        return value
     if not callable(value):
-        return value if isinstance(value, str) else dict(value)
+        return {name: list(option) if isinstance(option, tuple) else option for name, option in value.items()}
     if inspect.isclass(value):
         return {"cell_class": keras.saving.get_registered_name(value)}
     return keras.saving.serialize_keras_object(value)
