@@ -75,7 +75,8 @@ class Evaluation:
         for name, values in self.metrics.items():
             cells = (f"{values[metric]:10.3f}" if metric in values else f"{'':>10}" for metric in METRICS)
             lines.append(f"{name:{width}}" + "".join(cells))
-        note = f"Means over {self.windows} windows of each series ({self.series}); lower is better"
+        plural = "s" if self.windows > 1 else ""
+        note = f"Means over {self.windows} window{plural} of each series ({self.series}); lower is better"
         if any("coverage" in values for values in self.metrics.values()):
             note += f". The coverage of the {LEVEL}% interval is best at {LEVEL / 100:.3f}"
         return "\n".join([self.summary(), *lines, f"{note}."])

@@ -1,5 +1,7 @@
 """Evaluation with rolling origins: metrics compared with NumPy, baselines with their definitions, no leakage."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,6 +67,8 @@ def test_report_states_whether_the_network_is_better(evaluated):
     assert first == evaluation.summary() and "does not beat the best simple method" in first
     assert header.split() == ["MASE", "sMAPE", "WQL", "CRPS", "coverage"] and len(rows) == 4
     assert last.startswith("Means over 3 windows of each series (2); lower is better") and evaluation.best != "network"
+    one = str(dataclasses.replace(evaluation, windows=1))
+    assert one.splitlines()[-1].startswith("Means over 1 window of each series (2); lower is better")
 
 
 def test_no_forecast_reads_the_values_it_predicts(evaluated):
